@@ -1,0 +1,109 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both do their own set-up in .venv.
+#
+#   PYTHON=/path/to/python   the interpreter to build .venv with (default: the first fitting one on PATH)
+#   VENV=/path/to/folder     where the virtual environment lives
+#   ARGS="-k lock -x"        handed to pytest by `make tests`
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+SHELL := /bin/sh
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+RUN := $(VENV)/bin/python
+
+# The folder counts, for a virtual environment can not be moved; so does what it was made from.
+WANTED = { pwd; cat pyproject.toml; }
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.ready ## Plan and apply the quickstart in a scratch folder, offline, at no cost
+	@set -e; PATH="$$(cd $(VENV)/bin && pwd):$$PATH"; \
+	scratch=$$(mktemp -d "$${TMPDIR:-/tmp}/contentops-demo.XXXXXX"); \
+	cp -R examples/quickstart/. "$$scratch"; cd "$$scratch"; \
+	say() { printf '\n$$ %s\n' "$$*"; }; \
+	echo "the quickstart, copied to $$scratch"; \
+	say contentops plan; contentops plan; \
+	say contentops apply --yes; contentops apply --yes; \
+	say contentops plan --detailed-exitcode; \
+	contentops plan --detailed-exitcode || { \
+	  echo "error: the second plan should have been empty (exit code $$?)" >&2; exit 1; }; \
+	say 'find out -type f | sort'; find out -type f | sort; \
+	printf '\n%s files written, nothing paid. Look around, change something and plan again:\n  cd %s\n' \
+	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch"
+
+.PHONY: test
+test: lint types imports spelling wheel tests ## Run every check that CI runs
+
+.PHONY: lint
+lint: $(VENV)/.ready-dev ## Check style and formatting (ruff)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.ready-dev ## Check types (mypy, strict)
+	$(RUN) -m mypy
+
+.PHONY: imports
+imports: $(VENV)/.ready-dev ## Check that imports point one way (import-linter)
+	$(VENV)/bin/lint-imports
+
+.PHONY: spelling
+spelling: $(VENV)/.ready-dev ## Look for misspelt words (codespell)
+	$(VENV)/bin/codespell
+
+.PHONY: wheel
+wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
+	@rm -rf dist
+	$(RUN) -m build --wheel --no-isolation --outdir dist .
+
+.PHONY: tests
+tests: $(VENV)/.ready-dev ## Run the tests with branch coverage (ARGS="-k name" for some of them)
+	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+
+.PHONY: docs
+docs: $(VENV)/.ready-dev ## Write the generated reference pages anew
+	$(RUN) docs/generate.py
+
+.PHONY: format
+format: $(VENV)/.ready-dev ## Format the code and mend what ruff can mend
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove .venv and everything the checks leave behind
+	rm -rf $(VENV) build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name .coverage -o -name '.coverage.*' -prune | xargs rm -f
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up: stamped, so that it costs nothing (and needs no network) the second time --------------------------
+
+$(VENV)/.python: Makefile
+	@if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$(pwd)" ]; then touch $@; exit 0; fi; \
+	for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	    found=$$name; break; \
+	  fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'error: no Python 3.11 or newer with `venv` and `ensurepip` is on PATH' >&2; \
+	  echo 'hint: install one (on Debian and Ubuntu: `apt install python3-venv`), or run `make PYTHON=/path/to/python`' >&2; \
+	  exit 1; \
+	fi; \
+	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
+	"$$found" -m venv --clear $(VENV) && pwd > $@
+
+$(VENV)/.ready: $(VENV)/.python pyproject.toml
+	@if $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
+	echo 'installing contentops from this checkout'; \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable . && $(WANTED) > $@
+
+$(VENV)/.ready-dev: $(VENV)/.python pyproject.toml
+	@if $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
+	echo 'installing contentops from this checkout, with what its checks need'; \
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && $(WANTED) > $(VENV)/.ready && $(WANTED) > $@

@@ -1,0 +1,97 @@
+"""Starts the command line; the one place that catches errors, prints them, and picks the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli.main import cli
+from contentops.errors import ContentopsError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.errors import Diagnostic
+
+_COMPLETE = "_CONTENTOPS_COMPLETE"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line (default: that of the process) and returns the exit code."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _tolerate_any_text()
+        code = _run(args)
+        sys.stdout.flush()
+    except ContentopsError as error:
+        _print(error.diagnostics(), as_json=_asks_json(args))
+        code = error.exit_code
+    except click.ClickException as error:
+        _print(_usage(error).diagnostics(), as_json=_asks_json(args))
+        code = ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\ninterrupted\n")
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone: nothing more can be said, and the flush at exit must not try.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.ERROR
+    except Exception:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
+        _bug()
+        code = ExitCode.ERROR
+    return int(code)
+
+
+def _run(args: list[str]) -> int:
+    if os.environ.get(_COMPLETE):
+        return int(cli.main(args, prog_name="contentops", complete_var=_COMPLETE, standalone_mode=False) or 0)
+    try:
+        with cli.make_context("contentops", args) as context:
+            return int(cli.invoke(context) or 0)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+
+
+def _tolerate_any_text() -> None:
+    """Characters that a stream can not encode appear as escapes instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _asks_json(args: Sequence[str]) -> bool:
+    before = args[: args.index("--")] if "--" in args else args
+    pairs = zip(before, [*before[1:], ""], strict=True)
+    return any(one in {"--json", "--format=json"} or (one, two) == ("--format", "json") for one, two in pairs)
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "contentops"
+    message = error.format_message().rstrip(".")
+    return UsageError(message[:1].lower() + message[1:], hint=f"`{where} --help` shows the usage")
+
+
+def _print(findings: Sequence[Diagnostic], *, as_json: bool) -> None:
+    from contentops.cli import terminal
+    from contentops.report.diagnostics import diagnostics_json, diagnostics_text
+
+    if as_json:
+        terminal.say_json(diagnostics_json(findings))
+    else:
+        terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
+
+
+def _bug() -> None:
+    import traceback
+
+    sys.stderr.write("error[bug]: this is a bug in contentops, not in your files; please report it with these lines\n")
+    traceback.print_exc(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

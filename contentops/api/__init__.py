@@ -1,0 +1,1 @@
+"""The only code that knows HTTP: calls out, replies or failures back."""

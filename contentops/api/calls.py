@@ -1,0 +1,164 @@
+"""What may be asked of the server: one frozen type per call, independent of dialect.
+
+Every call has a `name` (for messages and logs) and `repeatable`: whether sending it twice does no harm. A call that
+is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Start a generation. Pays.
+
+    `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
+    """
+
+    name: ClassVar[str] = "submit"
+    repeatable: ClassVar[bool] = False
+    request: Mapping[str, Json]
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Ask where a job stands."""
+
+    name: ClassVar[str] = "status"
+    repeatable: ClassVar[bool] = True
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListContent:
+    """List every stored content, without texts."""
+
+    name: ClassVar[str] = "list content"
+    repeatable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class GetContent:
+    """Fetch one stored content."""
+
+    name: ClassVar[str] = "get content"
+    repeatable: ClassVar[bool] = True
+    content_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Store a text: over `content_id` where one is given, else as new (then it creates)."""
+
+    name: ClassVar[str] = "save"
+    title: str
+    body: str
+    content_id: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it only overwrites."""
+        return bool(self.content_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PutContent:
+    """Overwrite one stored content by its id."""
+
+    name: ClassVar[str] = "put content"
+    repeatable: ClassVar[bool] = True
+    content_id: str
+    title: str
+    body: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegenerateSection:
+    """Write one section of a stored content anew. Pays. `heading` names the section, `mode` the tier."""
+
+    name: ClassVar[str] = "regenerate section"
+    repeatable: ClassVar[bool] = False
+    content_id: str
+    heading: str
+    mode: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListTemplates:
+    """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
+
+    name: ClassVar[str] = "list templates"
+    repeatable: ClassVar[bool] = True
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GetTemplate:
+    """Describe one template with its inputs."""
+
+    name: ClassVar[str] = "get template"
+    repeatable: ClassVar[bool] = True
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListStyles:
+    """List the style profiles; paged like templates."""
+
+    name: ClassVar[str] = "list styles"
+    repeatable: ClassVar[bool] = True
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GetStyle:
+    """Describe one style profile."""
+
+    name: ClassVar[str] = "get style"
+    repeatable: ClassVar[bool] = True
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListVerticals:
+    """List the verticals, where the server offers them."""
+
+    name: ClassVar[str] = "list verticals"
+    repeatable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardStats:
+    """Ask for the account's numbers."""
+
+    name: ClassVar[str] = "dashboard stats"
+    repeatable: ClassVar[bool] = True
+
+
+Call = (
+    Submit
+    | Status
+    | ListContent
+    | GetContent
+    | Save
+    | PutContent
+    | RegenerateSection
+    | ListTemplates
+    | GetTemplate
+    | ListStyles
+    | GetStyle
+    | ListVerticals
+    | DashboardStats
+)
+"""Every call there is."""

@@ -1,0 +1,328 @@
+"""The client: one call out, one reply or failure back, and nothing raised for what network or server do.
+
+The only module that imports httpx, and only once a client is made. It retries nothing and follows nothing: when to
+send again is the executor's decision alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import ipaddress
+import ssl
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from contentops import __version__
+from contentops.api.dialects import Unsendable, dialect_named, spell
+from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.replies import Failure, FailureKind
+from contentops.api.slots import Slots
+from contentops.api.words import speak
+from contentops.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    import httpx
+
+    from contentops.api.calls import Call
+    from contentops.api.dialects import Dialect, Wire
+    from contentops.api.replies import Reply
+    from contentops.model import ApiSettings
+
+LARGEST = 20 * 1024 * 1024
+"""Bytes an answer may have once decompressed."""
+
+KEEP_ALIVE = 30.0
+"""Seconds an idle connection is kept: less than common gateways keep theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds to wait. `submit` is longer than a gateway's own limit, so that its verdict is heard before ours."""
+
+    connect: float = 10.0
+    submit: float = 120.0
+    other: float = 30.0
+
+    def read(self, call: Call) -> float:
+        """The longest silence to bear."""
+        return self.other if call.repeatable else self.submit
+
+    def total(self, call: Call) -> float:
+        """The longest a whole call may take, however slowly its answer drips in."""
+        return self.connect + 2 * self.read(call)
+
+
+class Client:
+    """Speaks one dialect to one server.
+
+    `key` and `user` come from the environment variables the settings name; the key appears in no message and no
+    `repr`. `app` is the embedded server for `base_url: local`. `transport` replaces the network. Proxies are taken
+    from the usual environment variables (never for this machine's own addresses), certificate authorities from
+    `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        key: str,
+        user: str = "",
+        app: Any = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        wall: Callable[[], float] = time.time,
+        patience: Patience | None = None,
+    ) -> None:
+        """Raises ApiError for a dialect, address, key or user id that can not work."""
+        import httpx
+
+        self._httpx = httpx
+        self._send_mode = settings.send_mode
+        self._dialect = dialect_named(settings.dialect)
+        self._base = _base(settings, self._dialect)
+        self._server = settings.server
+        self._headers = _headers(settings, self._dialect, key, user)
+        self._say: Callable[[str], str] = functools.partial(speak, secret=key)
+        self._wall = wall
+        self._patience = patience or Patience()
+        self._shared = transport
+        self._slots: Slots[httpx.AsyncHTTPTransport] | None = None
+        if transport is None and app is not None:
+            self._shared = httpx.ASGITransport(app)
+        elif transport is None:
+            if settings.base_url == "local":
+                raise ApiError("`api.base_url` is `local`, and no embedded server was given", code="no-server")
+            self._slots = Slots(_transports(self._base))
+
+    def __repr__(self) -> str:
+        return f"Client({self._server!r})"
+
+    async def send(self, call: Call) -> Reply | Failure:
+        """Ask the server once. Raises nothing but what cancels the task."""
+        try:
+            wire = spell(call, self._dialect, send_mode=self._send_mode)
+        except Unsendable as error:
+            return Failure(FailureKind.REJECTED, self._say(str(error)), call=call.name)
+        try:
+            answer = await self._exchange(call, wire)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
+            trouble, detail = self._diagnose(error, call)
+            return broken(call, trouble, detail, say=self._say)
+        return judge(call, answer, wall=self._wall(), say=self._say)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._slots is not None:
+            await self._slots.aclose()
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    async def _exchange(self, call: Call, wire: Wire) -> Answer:
+        patience = self._patience
+        read = patience.read(call)
+        timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
+        request = self._httpx.Request(
+            wire.method,
+            self._base + wire.path,
+            headers={**self._headers, **wire.headers},
+            content=wire.body,
+            extensions={"timeout": timeout},
+        )
+        # Waiting for a free slot is no fault of the server, so the clock starts after it.
+        async with self._lease(call) as transport:
+            response = None
+            try:
+                async with asyncio.timeout(patience.total(call)):
+                    response = await transport.handle_async_request(request)
+                    headers = _lower(response)
+                    body, damage = await self._collect(response, headers)
+            except TimeoutError:
+                if response is None:
+                    raise
+                headers, body, damage = _lower(response), b"", Damage.LATE
+        return Answer(response.status_code, headers, body, damage)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, call: Call) -> AsyncIterator[httpx.AsyncBaseTransport]:
+        if self._slots is None:
+            assert self._shared is not None
+            yield self._shared
+            return
+        async with self._slots.lease(fresh=not call.repeatable) as transport:
+            yield transport
+
+    async def _collect(self, response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, Damage]:
+        """The body, or why there is none: once the status is here, nothing that follows may hide it."""
+        stream: Any = response.stream
+        try:
+            return await _gather(stream, headers)
+        except zlib.error:
+            return b"", Damage.CODING
+        except self._httpx.TimeoutException:
+            return b"", Damage.LATE
+        except self._httpx.TransportError:
+            return b"", Damage.CUT
+        finally:
+            await stream.aclose()
+
+    def _diagnose(self, error: Exception, call: Call) -> tuple[Trouble, str]:
+        httpx = self._httpx
+        host = urlsplit(self._base).netloc
+        match error:
+            case httpx.ProxyError():
+                return Trouble.PROXY, f"the proxy does not let `{host}` through: {_cause(error)}"
+            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+                if any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error)):
+                    return Trouble.CERTIFICATE, f"the certificate of `{host}` does not hold: {_cause(error)}"
+                return Trouble.UNREACHABLE, f"no connection to `{host}`: {_cause(error)}"
+            case httpx.TimeoutException() | TimeoutError():
+                return Trouble.SILENT, f"no answer from `{host}` within {self._patience.read(call):g} s"
+            case httpx.TransportError():
+                return Trouble.BROKEN, f"the connection to `{host}` broke: {_cause(error)}"
+            case _:
+                return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+
+
+def _lower(response: httpx.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+async def _gather(stream: Any, headers: dict[str, str]) -> tuple[bytes, Damage]:
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+        return b"", Damage.CODING
+    # Told to expect either header, zlib finds out by itself whether it is gzip or deflate.
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding not in {"", "identity"} else None
+    parts = []
+    size = 0
+    async for chunk in stream:
+        # Bounded while it is decompressed, so that a small bomb never becomes a large one.
+        part = inflate.decompress(chunk, LARGEST + 1 - size) if inflate else chunk
+        size += len(part)
+        if size > LARGEST:
+            return b"", Damage.LARGE
+        parts.append(part)
+    if inflate and size and not inflate.eof:
+        return b"", Damage.CUT
+    return b"".join(parts), Damage.NONE
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _cause(error: Exception) -> str:
+    """The words of the innermost error, which are the system's own; else what kind of error it is."""
+    words = [str(each) for each in _chain(error) if str(each) and not isinstance(each, BaseExceptionGroup)]
+    name = type(error).__name__
+    return words[-1] if words else "timed out" if name.endswith("Timeout") else name
+
+
+# --- what a client is made of ------------------------------------------------------------------------------
+
+
+def _base(settings: ApiSettings, dialect: Dialect) -> str:
+    """The address in front of every path, without a slash at its end."""
+    if settings.base_url == "local":
+        return f"http://local{dialect.local_prefix}"
+    wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
+    if "@" in settings.base_url:
+        raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="base-url")
+    try:
+        parts = urlsplit(settings.base_url)
+        host = parts.hostname or ""
+        usable = parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
+    except ValueError as error:
+        raise ApiError(f"{wrong} ({error})", code="base-url") from error
+    if not usable or parts.query or parts.fragment or not _is_printable(settings.base_url):
+        hint = "it is `local`, or starts with `https://` and has no query"
+        raise ApiError(wrong, code="base-url", hint=hint)
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ApiError(
+            f"{wrong}: plain http would show the key to everyone on the way",
+            code="base-url",
+            hint="use `https://`; plain http is for this machine's own addresses only",
+        )
+    base = settings.base_url.rstrip("/")
+    return base if not dialect.prefix or base.endswith(dialect.prefix) else base + dialect.prefix
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_printable(text: str) -> bool:
+    """Whether `text` holds only visible ASCII characters."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _headers(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
+    local = settings.base_url == "local"
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+        "User-Agent": f"contentops/{__version__}",
+    }
+    for name, value in ((settings.key_env, key), (settings.user_env, user)):
+        if not _is_printable(value):
+            message = f"the value of `{name}` holds spaces, line breaks or characters that no header can carry"
+            raise ApiError(message, code="bad-credentials", hint="copy it again, without quotes and line breaks")
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    elif not local and not _is_loopback(urlsplit(settings.base_url).hostname or ""):
+        hint = f"export {settings.key_env}=..., with a key from Settings, API Access"
+        raise ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
+    if user:
+        headers["X-User-ID"] = user
+    elif dialect.needs_user and not local:
+        hint = f"export {settings.user_env}=..., with the account's user id"
+        message = f"`{settings.user_env}` is not set: dialect `{dialect.name}` sends it with every call"
+        raise ApiError(message, code="no-user", hint=hint)
+    return headers
+
+
+def _transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
+    """A maker of one-connection transports that share one TLS context and one proxy."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
+    parts = urlsplit(base)
+    if parts.scheme == "http":
+        # Plain http only ever goes to this machine: no TLS, no proxy.
+        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return lambda: httpx.AsyncHTTPTransport(verify=unused, limits=limits)
+    try:
+        context = httpx.create_ssl_context()
+        proxy = _proxy(parts.hostname or "", context)
+        make = functools.partial(httpx.AsyncHTTPTransport, verify=context, limits=limits, proxy=proxy)
+        make()
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        message = f"the proxy or certificate settings of the environment are not usable: {error}"
+        hint = "check `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+        raise ApiError(message, code="environment", hint=hint) from error
+    return make
+
+
+def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
+    import httpx
+
+    proxies = getproxies()
+    url = proxies.get("https") or proxies.get("all")
+    if not url or _is_loopback(host) or proxy_bypass(host):
+        return None
+    url = url if "://" in url else f"http://{url}"
+    return httpx.Proxy(url, ssl_context=context if url.startswith("https://") else None)

@@ -1,0 +1,331 @@
+"""What an answer, or the lack of one, means: the one place that decides whether a paid call may be sent again.
+
+Pure: an `Answer` or a `Trouble` goes in, a reply or a `Failure` comes out. The rule behind every line: a call that
+pays or creates is called `AMBIGUOUS` unless it is certain that it never arrived or was turned away.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from contentops.api.calls import GetStyle, GetTemplate, PutContent, Submit
+from contentops.api.reading import Garbled, Unreadable, decode, read
+from contentops.api.replies import Failure, FailureKind, JobStatus, Reply
+from contentops.api.retry_after import retry_after
+from contentops.api.words import server_words, speak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentops.api.calls import Call
+    from contentops.model import Json
+
+Kind = FailureKind
+
+CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
+
+
+class Damage(enum.StrEnum):
+    """Why the body of an answer whose status arrived is not whole."""
+
+    NONE = ""
+    CUT = "the connection broke before the answer was whole"
+    LATE = "the answer took too long to arrive"
+    LARGE = "the answer is larger than 20 MiB"
+    CODING = "the answer is compressed in a way that can not be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server sent. `headers` have lower-case names; `body` is decompressed, and empty where damaged."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    damage: Damage = Damage.NONE
+
+
+class Trouble(enum.Enum):
+    """How a call ended without an answer."""
+
+    UNREACHABLE = enum.auto()
+    """No connection was made, so nothing was sent."""
+    CERTIFICATE = enum.auto()
+    """The server could not prove who it is, so nothing was sent."""
+    PROXY = enum.auto()
+    """The proxy turned the connection away, so nothing was sent."""
+    BROKEN = enum.auto()
+    """The connection broke, or what came is no HTTP."""
+    SILENT = enum.auto()
+    """Nothing came in time."""
+    CRASHED = enum.auto()
+    """The embedded server, or the transport, raised an error."""
+
+
+_HINTS = {
+    Trouble.CERTIFICATE: (
+        f"; {CHECK_ADDRESS}, and point `SSL_CERT_FILE` at your own certificate authority if there is one"
+    ),
+    Trouble.PROXY: "; check `HTTPS_PROXY` and `NO_PROXY`",
+}
+
+_UNSENT = {
+    Trouble.UNREACHABLE: Kind.NOT_SENT,
+    Trouble.CERTIFICATE: Kind.UNUSABLE,
+    Trouble.PROXY: Kind.UNUSABLE,
+}
+
+_ROOM = 300
+"""Characters of outside words in a message that goes on with our own."""
+
+
+def plain(text: str) -> str:
+    """`text` as one clean line of at most 500 characters, where there is no secret to hide."""
+    return speak(text, "")
+
+
+def broken(call: Call, trouble: Trouble, detail: str, *, say: Callable[[str], str] = plain) -> Failure:
+    """The failure of a call that got no answer; `detail` says what happened, for the message.
+
+    `say` makes outside words fit for a message: one line, at most 500 characters, no secret.
+    """
+    kind = _UNSENT.get(trouble) or _lost(call)
+    return Failure(kind, say(detail)[:_ROOM] + _HINTS.get(trouble, ""), call=call.name)
+
+
+def judge(call: Call, answer: Answer, *, wall: float, say: Callable[[str], str] = plain) -> Reply | Failure:
+    """The reply that `answer` holds, or what its failure means.
+
+    `wall` is now, in seconds since 1970; `say` is as in `broken`.
+    """
+    case = _Case(call, answer, retry_after(answer.headers, wall=wall), say)
+    status, damage = answer.status, answer.damage
+    if not _OK <= status < _REDIRECT:
+        return _by_status(case)
+    if damage is Damage.LARGE:
+        return case.failure(_misfit(call), f"{damage}; {CHECK_ADDRESS}")
+    if damage:
+        return case.failure(_lost(call), str(damage))
+    if not _may_be_json(answer):
+        return case.failure(_misfit(call), f"{_said(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}")
+    return _by_body(case)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    call: Call
+    answer: Answer
+    wait: float | None
+    say: Callable[[str], str]
+
+    def failure(self, kind: FailureKind, message: str) -> Failure:
+        return Failure(kind, message, self.answer.status, self.wait, self.call.name)
+
+
+def _by_body(case: _Case) -> Reply | Failure:
+    call, value = case.call, None
+    try:
+        value = decode(case.answer.body)
+        reply = read(call, value)
+    except Garbled as error:
+        return case.failure(_lost(call), case.say(str(error)))
+    except Unreadable as error:
+        words = case.say(server_words(value))
+        if words and _says_no(value):
+            return case.failure(_refused(call), words)
+        message = f"{error} ({words[:_ROOM]})" if words else str(error)
+        return case.failure(_misfit(call), f"{message}; {CHECK_ADDRESS}")
+    if isinstance(reply, JobStatus):
+        return replace(reply, error=case.say(reply.error), stage=case.say(reply.stage))
+    if _says_no(value):
+        return case.failure(_refused(call), case.say(server_words(value)) or "the server says that it failed")
+    return reply
+
+
+def _says_no(value: Json) -> bool:
+    return isinstance(value, dict) and value.get("success") is False
+
+
+# --- by status ---------------------------------------------------------------------------------------------
+
+_OK, _REDIRECT, _CLIENT, _SERVER, _BEYOND = 200, 300, 400, 500, 600
+
+_BY_STATUS: Mapping[int, FailureKind] = {
+    HTTPStatus.UNAUTHORIZED: Kind.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED: Kind.QUOTA,
+    HTTPStatus.FORBIDDEN: Kind.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS: Kind.THROTTLED,
+    # A gateway may answer these with its own page; they are about this one request all the same.
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Kind.REJECTED,
+    HTTPStatus.REQUEST_URI_TOO_LONG: Kind.REJECTED,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Kind.REJECTED,
+}
+_LOGIN = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED})
+_NO_ROUTE = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+_GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_PHRASES = {int(each): each.phrase for each in HTTPStatus}
+
+_UNKNOWN_SLUG = re.compile(r"\b(template|style)\b.*\b(not found|unknown|does not exist)", re.IGNORECASE)
+_KNOWN_KEY = re.compile(
+    r"(request.?id|idempotency)\b.*\b(already|exists?|duplicate|reused?|conflict|in use)"
+    r"|\b(duplicate|reused?|conflicting)\b.*(request.?id|idempotency)",
+    re.IGNORECASE,
+)
+
+
+def _by_status(case: _Case) -> Failure:
+    call, status = case.call, case.answer.status
+    if known := _BY_STATUS.get(status):
+        return case.failure(known, _message(case))
+    if status in _LOGIN:
+        message = f"{_said(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
+        return case.failure(Kind.UNUSABLE, message)
+    if _REDIRECT <= status < _CLIENT:
+        return _redirected(case)
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        return case.failure(_lost(call), _message(case))
+    if isinstance(call, PutContent) and status in _NO_ROUTE:
+        return case.failure(Kind.NOT_FOUND, _message(case))
+    if _CLIENT <= status < _SERVER:
+        return _client_error(case)
+    if _SERVER <= status < _BEYOND:
+        return _server_error(case)
+    return case.failure(_misfit(call), f"{_said(case.answer)}; {CHECK_ADDRESS}")
+
+
+def _redirected(case: _Case) -> Failure:
+    # 303 is how a server says that a POST was carried out and its result is elsewhere.
+    kind = _misfit(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
+    target = _origin(case.say(case.answer.headers.get("location", "")))
+    where = f" to `{target}`" if target else ""
+    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}")
+
+
+def _origin(location: str) -> str:
+    """Scheme and host of a redirect; its path and query may hold tokens and are left out."""
+    try:
+        parts = urlsplit(location)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}{port}"[:120] if parts.hostname else ""
+
+
+def _client_error(case: _Case) -> Failure:
+    call, answer = case.call, case.answer
+    if answer.damage and answer.status in _GONE:
+        return case.failure(_lost(call), str(answer.damage))
+    if not answer.damage and not _holds_json(answer):
+        return case.failure(Kind.UNUSABLE, f"{_said(answer)} {_what(case)}; {CHECK_ADDRESS}")
+    if not isinstance(call, Submit):
+        return case.failure(Kind.NOT_FOUND if answer.status in _GONE else Kind.REJECTED, _message(case))
+    kind = _refused_submit(answer.status, _words(case))
+    if kind is Kind.UNUSABLE:
+        return case.failure(kind, f"{_said(answer)}: nothing takes a submit there; {CHECK_ADDRESS}")
+    return case.failure(kind, _message(case))
+
+
+def _refused_submit(status: int, words: str) -> FailureKind:
+    if status == HTTPStatus.CONFLICT or _KNOWN_KEY.search(words):
+        # The server knows our request id: an earlier copy of this submit arrived, so it has to be looked up.
+        return Kind.AMBIGUOUS
+    # A router's own words, as opposed to "template `x` not found".
+    routeless = words.strip(" .").lower() in {"", "not found"}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in _GONE and routeless):
+        return Kind.UNUSABLE
+    return Kind.REJECTED
+
+
+def _server_error(case: _Case) -> Failure:
+    kind = _lost(case.call)
+    words = _words(case)
+    if _UNKNOWN_SLUG.search(words) and any(_names(words, slug) for slug in _slugs(case.call)):
+        kind = Kind.REJECTED if isinstance(case.call, Submit) else Kind.NOT_FOUND
+    return case.failure(kind, _message(case))
+
+
+def _slugs(call: Call) -> tuple[str, ...]:
+    match call:
+        case Submit():
+            return str(call.request.get("template")), str(call.request.get("style"))
+        case GetTemplate() | GetStyle():
+            return (call.slug,)
+        case _:
+            return ()
+
+
+def _names(words: str, slug: str) -> bool:
+    return bool(slug) and re.search(rf"(?<![\w-]){re.escape(slug)}(?![\w-])", words) is not None
+
+
+# --- kinds and words ---------------------------------------------------------------------------------------
+
+
+def _lost(call: Call) -> FailureKind:
+    """The answer got lost on the way, or the server stumbled."""
+    return Kind.UNAVAILABLE if call.repeatable else Kind.AMBIGUOUS
+
+
+def _misfit(call: Call) -> FailureKind:
+    """Something answered with success, but not as the API does."""
+    return Kind.UNUSABLE if call.repeatable else Kind.AMBIGUOUS
+
+
+def _refused(call: Call) -> FailureKind:
+    """The server says with a success status that it failed; what it did before is not known."""
+    return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
+
+
+def _said(answer: Answer) -> str:
+    return f"the server answered {answer.status} {_PHRASES.get(answer.status, '')}".rstrip()
+
+
+def _message(case: _Case) -> str:
+    return _words(case) or f"{_said(case.answer)} {_what(case)}"
+
+
+def _words(case: _Case) -> str:
+    """The server's own words, fit for a message; empty where it sent none, or a page."""
+    if case.answer.damage or not _may_be_json(case.answer):
+        return ""
+    try:
+        return case.say(server_words(decode(case.answer.body)))
+    except Unreadable:
+        return ""
+
+
+def _media(answer: Answer) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_page(answer: Answer) -> bool:
+    return "html" in _media(answer) or answer.body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _may_be_json(answer: Answer) -> bool:
+    media = _media(answer)
+    return not _is_page(answer) and ("json" in media or media in {"", "text/plain"})
+
+
+def _holds_json(answer: Answer) -> bool:
+    if not _may_be_json(answer):
+        return False
+    try:
+        decode(answer.body)
+    except Unreadable:
+        return False
+    return True
+
+
+def _what(case: _Case) -> str:
+    if _is_page(case.answer):
+        return "with an HTML page"
+    if not case.answer.body:
+        return "without words"
+    media = case.say(_media(case.answer))[:60]
+    return f"with `{media}`" if media else "with no media type"

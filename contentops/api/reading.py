@@ -1,0 +1,366 @@
+"""From bytes to replies, tolerant of every spelling known and strict about everything else.
+
+The sources of the API disagree: an answer may be flat or inside `{"success", "data"}`, content an object or a text,
+progress 0 to 1 or 0 to 100, a list under one of several names. All of these are read alike, whatever the dialect.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+from contentops.api.calls import (
+    Call,
+    DashboardStats,
+    GetContent,
+    GetStyle,
+    GetTemplate,
+    ListContent,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+    PutContent,
+    RegenerateSection,
+    Save,
+    Status,
+    Submit,
+)
+from contentops.api.replies import (
+    Accepted,
+    CatalogueReply,
+    Content,
+    ContentEntry,
+    ContentList,
+    JobState,
+    JobStatus,
+    Reply,
+    SavedReply,
+    Stats,
+)
+from contentops.api.words import server_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from contentops.model import Json
+
+DEPTH = 100
+"""The deepest nesting a reply may have; what is kept of it is encoded again later, which recurses."""
+
+_ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_FENCE = re.compile(r"\ufeff?---[ \t]*\r?\n")
+
+_ENDS: Mapping[str, JobState] = {
+    "completed": "completed",
+    "failed": "failed",
+    "error": "failed",
+    "cancelled": "failed",
+    "canceled": "failed",
+}
+
+
+class Unreadable(ValueError):
+    """A reply is not what the call asks for; the message says in which way."""
+
+
+class Garbled(Unreadable):
+    """A reply is not JSON at all, or only the beginning of it."""
+
+
+def decode(data: bytes) -> Json:
+    """`data` as JSON. Lone surrogates become U+FFFD.
+
+    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
+    or nesting beyond `DEPTH`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        if text.count("[") + text.count("{") > DEPTH:
+            _bound(value)
+        if _SURROGATE.search(text):
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            value = json.loads(whole.decode("utf-8", "replace"))
+    except UnicodeDecodeError as error:
+        raise Garbled("the answer is not UTF-8") from error
+    except RecursionError as error:
+        raise Garbled("the answer is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise Garbled(f"the answer is not whole JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
+    except ValueError as error:
+        raise Garbled(f"the answer is not JSON ({error})") from error
+    return value
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"key `{key[:100]}` is there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+def _bound(value: Json) -> None:
+    level: list[Json] = [value]
+    for _ in range(DEPTH):
+        inner: list[Json] = []
+        for each in level:
+            inner.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+        if not inner:
+            return
+        level = inner
+    raise Garbled("the answer is nested too deeply")
+
+
+def read(call: Call, value: Json) -> Reply:
+    """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
+    match call:
+        case Submit():
+            return _accepted(value, call.request_id)
+        case Status():
+            return _job_status(value)
+        case ListContent():
+            return ContentList(_content_entries(value))
+        case GetContent():
+            return _content(value, call.content_id)
+        case RegenerateSection():
+            return _section(call, value)
+        case Save() | PutContent():
+            return _saved(call, value)
+        case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
+            return _catalogue(call, value)
+        case DashboardStats():
+            return Stats(_unwrap(value))
+
+
+# --- shapes ------------------------------------------------------------------------------------------------
+
+
+def _object(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise Unreadable("the answer is no JSON object")
+    return value
+
+
+def _unwrap(value: Json) -> dict[str, Json]:
+    """The object itself, or what its envelope `{"success", "data"}` holds."""
+    outer = _object(value)
+    if "data" in outer and ("success" in outer or len(outer) == 1):
+        return _object(outer["data"])
+    return outer
+
+
+def safe_id(value: Json) -> str:
+    """`value` as an id that is safe in a path, a file and a message; empty if it is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
+        return str(value)
+    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
+
+
+def _first_id(value: Mapping[str, Json], *keys: str) -> str:
+    named = [value[key] for key in keys if value.get(key) not in (None, "")]
+    found = safe_id(named[0]) if named else ""
+    if named and not found:
+        raise Unreadable("the answer holds an id with characters no id has")
+    return found
+
+
+def _text(value: Mapping[str, Json], *keys: str) -> str:
+    """The first non-empty text under `keys`; anything else counts as absent."""
+    found = (value.get(key) for key in keys)
+    return next((each for each in found if isinstance(each, str) and each), "")
+
+
+def _map(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+# --- jobs --------------------------------------------------------------------------------------------------
+
+_JOB_IDS = ("request_id", "job_id", "generation_id", "requestId", "id")
+
+
+def _accepted(value: Json, request_id: str) -> Accepted:
+    outer = _object(value)
+    job_id = _first_id(outer, *_JOB_IDS) or _first_id(_map(outer.get("data")), *_JOB_IDS)
+    if not job_id:
+        raise Unreadable("the answer names no job")
+    return Accepted(job_id, job_id == request_id)
+
+
+def _job_status(value: Json) -> JobStatus:
+    data = _unwrap(value)
+    if isinstance(_map(data.get("data")).get("status"), str):
+        data = data["data"]
+    word = data.get("status")
+    if not isinstance(word, str):
+        raise Unreadable("the answer holds no `status`")
+    state = _ENDS.get(word.strip().lower(), "running")
+    title, body = _job_text(data)
+    return JobStatus(
+        state=state,
+        progress=_progress(data.get("progress")),
+        stage=_text(data, "stage", "current_agent", "current_step"),
+        title=title,
+        body=body,
+        content_id=_job_content_id(data),
+        error=_job_error(data, word) if state == "failed" else "",
+        request_id=safe_id(data.get("request_id")),
+    )
+
+
+def _job_text(data: Mapping[str, Json]) -> tuple[str, str | None]:
+    content = data.get("content")
+    inner = _map(content)
+    found = content if isinstance(content, str) else inner.get("body", inner.get("content"))
+    body = found if isinstance(found, str) else None
+    title, front_title = _text(inner, "title") or _text(data, "title"), ""
+    if body is not None and _FENCE.match(body):
+        front_title, body = _without_front_matter(body)
+    # The server seen puts the template's name into the metadata, so the text's own title comes first.
+    return title or front_title or _text(_map(data.get("metadata")), "title"), body
+
+
+def _without_front_matter(body: str) -> tuple[str, str]:
+    from contentops.document.front_matter import split
+
+    document = split(body)
+    # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
+    says_something = document.title or document.front or document.provenance
+    return (document.title, document.body) if says_something and not document.problem else ("", body)
+
+
+def _job_content_id(data: Mapping[str, Json]) -> str:
+    # A paid text is worth more than its content id: a bad id is dropped, and the text is saved as new.
+    content, metadata = _map(data.get("content")), _map(data.get("metadata"))
+    named = (content.get("id"), data.get("content_id"), data.get("contentId"), metadata.get("content_id"))
+    return next((found for each in named if (found := safe_id(each))), "")
+
+
+def _job_error(data: Mapping[str, Json], word: str) -> str:
+    return server_words({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
+
+
+def _progress(value: Json) -> float | None:
+    """0.0 to 1.0, from a share of 1 (a float up to 1.0) or of 100 (anything else)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    share = value if isinstance(value, float) and value <= 1 else min(value, 100) / 100
+    return float(max(share, 0.0))
+
+
+# --- content -----------------------------------------------------------------------------------------------
+
+
+def _list(value: Json, *keys: str) -> Sequence[Json]:
+    """The list a reply is about: bare, under one of `keys`, or either of these under `data`."""
+    for _ in range(2):
+        if isinstance(value, list):
+            return value
+        outer = _object(value)
+        for key in (*keys, "items"):
+            if isinstance(outer.get(key), list):
+                found: list[Json] = outer[key]
+                return found
+        value = outer.get("data", {})
+        if not isinstance(value, (dict, list)):
+            break
+    raise Unreadable(f"the answer holds no list `{keys[0]}`")
+
+
+def _content_entries(value: Json) -> tuple[ContentEntry, ...]:
+    found = []
+    for each in _list(value, "content", "contents"):
+        # An entry whose id can not be asked for is of no use to anyone.
+        if isinstance(each, dict) and (content_id := safe_id(each.get("id"))):
+            title, status = _text(each, "title"), _text(each, "status")
+            found.append(ContentEntry(content_id, title, status, *_times(each)))
+    return tuple(found)
+
+
+def _times(value: Mapping[str, Json]) -> tuple[str, str]:
+    return _text(value, "created_at", "createdAt"), _text(value, "updated_at", "updatedAt")
+
+
+def _content(value: Json, asked: str) -> Content:
+    data = _unwrap(value)
+    if isinstance(data.get("content"), dict):
+        data = data["content"]
+    content_id = _first_id(data, "id", "content_id", "contentId") or asked
+    if content_id.casefold() != asked.casefold():
+        raise Unreadable(f"the answer is about content `{content_id}`, not `{asked[:200]}`")
+    body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
+    if not isinstance(body, str):
+        raise Unreadable("the answer holds no text")
+    return Content(asked, _text(data, "title"), body, *_times(data), metadata=_map(data.get("metadata")))
+
+
+def _saved(call: Save | PutContent, value: Json) -> SavedReply:
+    outer = _object(value)
+    keys = ("contentId", "content_id", "id")
+    places = (outer, _map(outer.get("data")), _map(outer.get("content")))
+    content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
+    if not content_id and isinstance(call, PutContent):
+        content_id = call.content_id
+    if not content_id:
+        raise Unreadable("the answer names no content")
+    return SavedReply(content_id)
+
+
+def _section(call: RegenerateSection, value: Json) -> Reply:
+    """No source documents this reply: a job to poll, or the text at once."""
+    try:
+        return _content(value, call.content_id)
+    except Unreadable:
+        return _accepted(value, call.request_id)
+
+
+# --- catalogue ---------------------------------------------------------------------------------------------
+
+
+_LISTS: Mapping[type, tuple[str, ...]] = {
+    ListTemplates: ("templates",),
+    ListStyles: ("style_profiles", "profiles", "styles"),
+    ListVerticals: ("verticals",),
+}
+
+
+def _catalogue(call: Call, value: Json) -> CatalogueReply:
+    names = _LISTS.get(type(call))
+    if names is None:
+        return CatalogueReply((_detail(value),), 1)
+    named = ({"id": each} if isinstance(each, str) else each for each in _list(value, *names))
+    return CatalogueReply(tuple(each for each in named if isinstance(each, dict)), _total(value))
+
+
+def _total(value: Json) -> int | None:
+    outer = _map(value)
+    for place in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
+        for key in ("total", "count"):
+            number = place.get(key)
+            if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 1_000_000:
+                return number
+    return None
+
+
+def _detail(value: Json) -> dict[str, Json]:
+    data = _unwrap(value)
+    inner = next((data[key] for key in ("template", "style_profile") if isinstance(data.get(key), dict)), data)
+    if not any(key in inner for key in ("id", "slug", "name")):
+        raise Unreadable("the answer describes nothing")
+    return _object(inner)

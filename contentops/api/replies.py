@@ -1,0 +1,143 @@
+"""What a call can answer: one frozen type per reply, and `Failure` for everything else.
+
+Ids in replies hold only letters, digits and `._:-`, at most 200 of them. Titles and texts are as the server sent
+them; whoever keeps one cleans it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Json
+
+JobState = Literal["running", "completed", "failed"]
+"""A job as the server reports it; every word that is not an end counts as running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submit was taken: the job to poll. `echoed`: its id is the request id we sent."""
+
+    job_id: str
+    echoed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Where a job stands. `body` is None where the reply holds no text, whatever the state."""
+
+    state: JobState
+    progress: float | None = None
+    """0.0 to 1.0."""
+    stage: str = ""
+    title: str = ""
+    body: str | None = None
+    """Without front matter."""
+    content_id: str = ""
+    error: str = ""
+    """The server's words where it failed: one line, at most 500 characters, never the key."""
+    request_id: str = ""
+    """The request id the reply names, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentEntry:
+    """One line of the content list. Times are as the server writes them (ISO 8601), or empty."""
+
+    id: str
+    title: str = ""
+    status: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentList:
+    """Everything the account has stored, in the server's order (newest first where known)."""
+
+    entries: tuple[ContentEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One stored text; front matter inside `body` is kept."""
+
+    id: str
+    title: str = ""
+    body: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedReply:
+    """A text was saved under this content id."""
+
+    content_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueReply:
+    """Templates, styles or verticals as the server describes them; one entry for a detail call.
+
+    `total` is how many there are over all pages where the server says so, else None.
+    """
+
+    entries: tuple[Mapping[str, Json], ...] = ()
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The dashboard's numbers, in the server's words."""
+
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+class FailureKind(enum.StrEnum):
+    """What a failed call means for the one who asked."""
+
+    NOT_SENT = "not-sent"
+    """It surely never arrived: no address, no connection, no TLS session."""
+    THROTTLED = "throttled"
+    """429: turned away before any work."""
+    QUOTA = "quota"
+    """402: no credits left."""
+    UNAUTHORIZED = "unauthorized"
+    """401: the key is wrong."""
+    FORBIDDEN = "forbidden"
+    """403: the key is known but may not do this."""
+    NOT_FOUND = "not-found"
+    """The job, content, template or route does not exist. Never the answer to a submit."""
+    REJECTED = "rejected"
+    """The server understood and said no; sending the same again gives the same answer."""
+    UNAVAILABLE = "unavailable"
+    """A call that may be repeated failed for a passing reason."""
+    AMBIGUOUS = "ambiguous"
+    """A call that pays or creates may or may not have happened."""
+    UNUSABLE = "unusable"
+    """What answers there is not the API; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
+
+    kind: FailureKind
+    message: str
+    status: int | None = None
+    """The HTTP status, or None where no answer came."""
+    retry_after: float | None = None
+    """Seconds the server asks us to wait, finite and not negative."""
+    call: str = ""
+    """The name of the call, such as `submit`."""
+
+
+Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogueReply | Stats
+"""Every way a call can succeed."""

@@ -1,0 +1,154 @@
+"""`contentops apply`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentops.cli import terminal
+from contentops.cli.interrupt import stopping
+from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
+from contentops.cli.plan import show_findings
+from contentops.errors import ExitCode, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.cli.options import Session
+    from contentops.model import Plan, Project, Run
+    from contentops.pipeline import Choice, Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How an apply asks, shows and stops."""
+
+    yes: bool
+    verbose: bool
+    as_json: bool
+    events: str
+    deadline: float | None
+
+
+@click.command("apply", short_help="Do what the plan says.")
+@project_options
+@choice_options
+@click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask.")
+@click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits.")
+@click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow.")
+@click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
+@click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
+@click.option("--events", metavar="FILE", default="", help="Write what happens to FILE, one JSON object a line.")
+@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    environment: str,
+    variables: tuple[str, ...],
+    approve_credits: int | None,
+    deadline: float | None,
+    events: str,
+    *,
+    as_json: bool,
+    yes: bool,
+    approve_changes: bool,
+    approve_empty: bool,
+    verbose: bool,
+    **chosen: Any,
+) -> int:
+    """Plan, show the plan, ask, and do exactly that.
+
+    Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
+    """
+    from contentops.pipeline import Approval
+
+    project = open_project(session, environment, variables)
+    approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
+    path = str(session.path(events)) if events else ""
+    manner = Manner(yes=yes, verbose=verbose, as_json=as_json, events=path, deadline=deadline)
+    return _apply(project, choice_of(**chosen), approval, manner)
+
+
+def _apply(project: Project, choice: Choice, approval: Any, manner: Manner) -> int:
+    from contentops import pipeline
+    from contentops.cli.display import watching
+
+    stop = pipeline.Stop()
+    with contextlib.ExitStack() as cleanup:
+        display = cleanup.enter_context(watching(sys.stderr, events=manner.events))
+        confirmation = Confirmation(manner, lambda: _begin(cleanup, display.start, stop))
+        plan, run = pipeline.apply(
+            project,
+            choice,
+            approval,
+            confirm=confirmation,
+            emit=display.show,
+            stop=stop,
+            deadline=manner.deadline,
+        )
+    return _finish(plan, run, confirmation, manner)
+
+
+def _begin(cleanup: contextlib.ExitStack, start: Callable[[], None], stop: Stop) -> None:
+    """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
+    cleanup.enter_context(stopping(stop.request))
+    start()
+
+
+class Confirmation:
+    """Shows the plan and asks a person, once; remembers what was said."""
+
+    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
+        self.shown = False
+        self.declined = False
+        self._manner = manner
+        self._begin = begin
+
+    def __call__(self, plan: Plan) -> bool:
+        """Whether to go on; raises Refused where there is nobody to ask."""
+        self.show(plan)
+        if not self._manner.yes:
+            if not terminal.can_ask():
+                message = "apply needs a person's yes, and there is no terminal to ask on"
+                raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
+            self.declined = not _ask()
+        if not self.declined:
+            self._begin()
+        return not self.declined
+
+    def show(self, plan: Plan) -> None:
+        """Prints the plan: to stdout, or to stderr where stdout carries JSON."""
+        from contentops.report.plan_text import plan_text
+
+        self.shown = True
+        show_findings(plan)
+        stream, out = (sys.stderr, terminal.tell) if self._manner.as_json else (sys.stdout, terminal.say)
+        out(plan_text(plan, color=terminal.wants_color(stream), verbose=self._manner.verbose) + "\n")
+
+
+def _ask() -> bool:
+    sys.stderr.write("Apply these changes? (yes/no) ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner) -> int:
+    from contentops.report.run_json import run_json
+
+    if confirmation.declined:
+        raise Refused("not confirmed; nothing was done", code="not-confirmed")
+    document = run_json(run, plan)
+    if manner.as_json:
+        terminal.say_json(document)
+    elif run is not None:
+        from contentops.report.run_text import run_text
+
+        terminal.say(run_text(run, color=terminal.wants_color(sys.stdout)))
+    elif not confirmation.shown:
+        confirmation.show(plan)
+    return ExitCode(document["exit_code"])

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM during an apply: the first stops gently, the second at once. Both are safe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from contentops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_STDERR = 2
+_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+# A display may have hidden the cursor; nobody else will bring it back.
+_SECOND = b"\x1b[?25h\nexit at once; run `contentops apply` to go on\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stopping(request: Callable[[], None]) -> Iterator[None]:
+    """While open, the first signal calls `request` and the second ends the process with 130.
+
+    Writes go to the file descriptor itself: a handler may run in the middle of a buffered write.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _say(_SECOND if os.isatty(_STDERR) else _SECOND.removeprefix(b"\x1b[?25h"))
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        _say(_FIRST)
+        request()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _say(words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, words)

@@ -1,0 +1,86 @@
+"""The command tree. Each command's module is imported when it is called, so that starting costs little."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentops import __version__
+from contentops.cli.options import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMANDS: Mapping[str, str] = {
+    "init": "Start a project in this folder.",
+    "validate": "Check every manifest; needs no network.",
+    "plan": "Show what apply would do, why, and what it costs.",
+    "apply": "Do what the plan says.",
+    "status": "Show how every item stands.",
+    "show": "Show one item: the exact request and where each value came from.",
+    "diff": "Show what a person changed in an item's file.",
+    "state": "Look at, and put right, what contentops knows it made.",
+    "serve": "Run the embedded server for other programs.",
+    "schema": "Print the JSON Schema of a format.",
+    "doctor": "Check that everything needed is in place.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Every command and its help line, in the order of use."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of the same name, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
+        """The commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
+        """The command of this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        found = importlib.import_module(f"contentops.cli.{cmd_name}").command
+        return found if isinstance(found, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with; a wrong name is answered with the nearest right one."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from contentops.errors import nearest
+
+            near = nearest(args[0], COMMANDS)
+            hint = f"did you mean `{near}`?" if near else "`contentops --help` lists the commands"
+            raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it
+        """The help lines, without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"contentops {__version__}")
+        ctx.exit()
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `contentops init`, then `contentops plan` and `contentops apply`.",
+)
+@click.option("-C", "directory", metavar="DIR", default=".", help="Run as if started in DIR.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
+)
+@click.pass_context
+def cli(ctx: click.Context, directory: str) -> None:
+    """Terraform for AI-written content.
+
+    Declare content in YAML, see what would be generated and what it costs, then apply exactly that.
+    """
+    ctx.obj = Session(directory=directory)

@@ -1,0 +1,91 @@
+"""`contentops plan`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentops.cli import terminal
+from contentops.cli.options import choice_of, choice_options, open_project, project_options
+from contentops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.model import Json, Plan
+
+
+@click.command("plan", short_help="Show what apply would do, why, and what it costs.")
+@project_options
+@choice_options
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
+@click.option("--out", metavar="FILE", default="", help="Also write the plan as JSON to FILE, for `apply FILE`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
+@click.option("-v", "--verbose", is_flag=True, help="List every change and show values in full length.")
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    environment: str,
+    variables: tuple[str, ...],
+    form: str | None,
+    out: str,
+    *,
+    as_json: bool,
+    detailed_exitcode: bool,
+    verbose: bool,
+    **chosen: Any,
+) -> int:
+    """Show what `apply` would do: every change, its reasons down to the field, and the price.
+
+    Needs no network and no key, and changes nothing.
+    """
+    from contentops import pipeline
+
+    if as_json and form not in {None, "json"}:
+        raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    project = open_project(session, environment, variables)
+    plan = pipeline.plan(project, choice_of(**chosen))
+    inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
+    if out:
+        _write(session, out, plan, inputs)
+    _show(plan, "json" if as_json else form or "text", inputs, verbose=verbose)
+    return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
+
+
+def _plain(value: Json) -> Json:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
+    from contentops.cli.files import write_whole
+    from contentops.report.plan_json import plan_json
+    from contentops.report.safe import json_text
+
+    write_whole(session.path(out), json_text(plan_json(plan, inputs=inputs)) + "\n")
+
+
+def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> None:
+    if form == "json":
+        from contentops.report.plan_json import plan_json
+
+        terminal.say_json(plan_json(plan, inputs=inputs))
+        return
+    show_findings(plan)
+    if form == "markdown":
+        from contentops.report.plan_markdown import plan_markdown
+
+        terminal.say(plan_markdown(plan))
+    else:
+        from contentops.report.plan_text import plan_text
+
+        terminal.say(plan_text(plan, color=terminal.wants_color(sys.stdout), verbose=verbose))
+
+
+def show_findings(plan: Plan) -> None:
+    """Prints the warnings a plan carries to stderr."""
+    if plan.findings:
+        from contentops.report.diagnostics import diagnostics_text
+
+        terminal.tell(diagnostics_text(plan.findings, color=terminal.wants_color(sys.stderr)) + "\n")

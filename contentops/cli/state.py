@@ -1,0 +1,152 @@
+"""`contentops state ...`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentops.cli import terminal
+from contentops.cli.options import open_project, project_options
+from contentops.cli.show import outline
+from contentops.cli.tables import table
+from contentops.errors import UsageError, nearest
+from contentops.report import FORMAT_VERSION
+from contentops.report.plan_json import plain
+from contentops.report.safe import visible
+from contentops.report.summary import plural
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.model import OpenEntry, Record, State
+
+
+@click.group("state", short_help="Look at, and put right, what contentops knows it made.")
+def command() -> None:
+    """Look at, and put right, what contentops knows it made.
+
+    None of these commands generates, spends, or touches an output file.
+    """
+
+
+@command.command("list", short_help="List records and open jobs.")
+@project_options
+@click.pass_obj
+def list_records(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+    """List every record, and every submit whose result no record carries yet."""
+    from contentops import pipeline
+
+    state = pipeline.read_state(open_project(session, environment, variables))
+    if as_json:
+        records = [plain(record) for record in state.records.values()]
+        entries = [plain(entry) for entry in state.entries.values()]
+        document = {"lineage": state.lineage, "records": records, "open": entries}
+        terminal.say_json({"format_version": FORMAT_VERSION, **document})
+    else:
+        terminal.say(_listing(state))
+
+
+def _listing(state: State) -> str:
+    blocks = []
+    if state.records:
+        rows = [(one.id, one.output, one.generated_at, str(one.credits), one.server) for one in state.records.values()]
+        blocks.append(table(("ITEM", "OUTPUT", "GENERATED", "CREDITS", "SERVER"), rows))
+    if state.entries:
+        opened = [(one.item, one.state.value, one.job_id, one.submitted_at) for one in state.entries.values()]
+        blocks.append(table(("OPEN", "STATE", "JOB", "SUBMITTED"), opened))
+    count = f"{plural(len(state.records), 'record')}, {len(state.entries):,} open."
+    return "\n\n".join([*blocks, count])
+
+
+@command.command("show", short_help="Show the record of an item.")
+@click.argument("item")
+@project_options
+@click.pass_obj
+def show_record(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+    """Show the record of ITEM and its open jobs."""
+    from contentops import pipeline
+
+    state = pipeline.read_state(open_project(session, environment, variables))
+    found = _of_item(state, item)
+    document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
+    if as_json:
+        terminal.say_json({"format_version": FORMAT_VERSION, **document})
+        return
+    named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
+    named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
+    terminal.say("\n".join(outline(named, color=terminal.wants_color(sys.stdout))))
+
+
+def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
+    record = next((one for one in state.records.values() if one.id == item), None)
+    entries = [entry for entry in state.entries.values() if entry.item == item]
+    if record is None and not entries:
+        near = nearest(item, [*state.records, *(entry.item for entry in state.entries.values())])
+        hint = f"did you mean `{near}`?" if near else "`contentops state list` lists what there is"
+        raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
+    return record, entries
+
+
+@command.command("mv", short_help="Give a record another id, or all records another server.")
+@click.argument("old")
+@click.argument("new")
+@click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
+@project_options
+@click.pass_obj
+def move(
+    session: Session, old: str, new: str, environment: str, variables: tuple[str, ...], *, server: bool, as_json: bool
+) -> None:
+    """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
+    from contentops import pipeline
+
+    project = open_project(session, environment, variables)
+    act = pipeline.move_server if server else pipeline.move_record
+    act(project, old, new)
+    _report(f"{'server' if server else 'record'} `{old}` is now `{new}`", as_json=as_json)
+
+
+@command.command("rm", short_help="Forget the record of an item; its file stays.")
+@click.argument("item")
+@project_options
+@click.pass_obj
+def remove(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+    """Forget the record of ITEM. Its file, and its content on the server, stay."""
+    from contentops import pipeline
+
+    pipeline.forget_record(open_project(session, environment, variables), item)
+    _report(f"the record of `{item}` is forgotten; its file stays", as_json=as_json)
+
+
+@command.command("resolve", short_help="Say what became of a submit whose answer was lost.")
+@click.argument("item")
+@click.option("--job", metavar="ID", default="", help="The submit became this job.")
+@click.option("--content", metavar="ID", default="", help="The submit became this content.")
+@click.option("--forget", is_flag=True, help="It never arrived, or its text is not wanted.")
+@project_options
+@click.pass_obj
+def resolve(
+    session: Session,
+    item: str,
+    environment: str,
+    variables: tuple[str, ...],
+    job: str,
+    content: str,
+    *,
+    forget: bool,
+    as_json: bool,
+) -> None:
+    """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
+    from contentops import pipeline
+
+    if sum((bool(job), bool(content), forget)) != 1:
+        raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
+    project = open_project(session, environment, variables)
+    _report(pipeline.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)
+
+
+def _report(done: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.say_json({"format_version": FORMAT_VERSION, "done": done})
+    else:
+        terminal.say(visible(done))

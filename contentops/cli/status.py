@@ -1,0 +1,71 @@
+"""`contentops status`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli import terminal
+from contentops.cli.options import choice_of, open_project, project_options, selection_options
+from contentops.cli.tables import table
+from contentops.report import FORMAT_VERSION
+from contentops.report.paint import paint
+from contentops.report.summary import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.cli.options import Session
+    from contentops.pipeline import ItemStatus
+
+
+@click.command("status", short_help="Show how every item stands.")
+@project_options
+@selection_options
+@click.pass_obj
+def command(
+    session: Session,
+    environment: str,
+    variables: tuple[str, ...],
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Show how every item stands: as generated, edited, missing, new, changed, open, blocked, or an orphan.
+
+    Needs no network and changes nothing.
+    """
+    from contentops import pipeline
+
+    project = open_project(session, environment, variables)
+    items = pipeline.status(project, choice_of(select, exclude))
+    if as_json:
+        terminal.say_json({"format_version": FORMAT_VERSION, "items": [_item(item) for item in items]})
+    else:
+        terminal.say(status_text(items, color=terminal.wants_color(sys.stdout)))
+
+
+def _item(item: ItemStatus) -> dict[str, str | int]:
+    return {
+        "id": item.id,
+        "state": item.state,
+        "output": item.output,
+        "credits": item.credits,
+        "generated_at": item.generated_at,
+        "note": item.note,
+    }
+
+
+def status_text(items: Sequence[ItemStatus], *, color: bool) -> str:
+    """One line per item, then how many are in which state."""
+    if not items:
+        return "No items."
+    rows = [(item.id, item.state, item.output, item.generated_at, item.note) for item in items]
+    head, *lines = table(("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE"), rows).split("\n")
+    counts = Counter(item.state for item in items)
+    parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
+    return "\n".join([paint(head, "dim", color=color), *lines, "", f"{plural(len(items), 'item')}: {parts}."])

@@ -1,0 +1,44 @@
+"""Canonical JSON and its SHA-256: the fingerprint of requests, bodies, files and lock lines.
+
+The encoder is part of the contract: two machines, or two releases, must give the same bytes for the same value.
+Golden values in the tests pin it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NewType
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 hexadecimal digits; the empty string stands for "nothing"."""
+
+DIGEST_VERSION = 1
+"""Written into the lock's first line; a higher one recomputes recorded digests from the recorded requests."""
+
+NOTHING = Digest("")
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def canonical(value: object) -> str:
+    """`value` as JSON with sorted keys, no spaces, and characters as themselves.
+
+    Raises ValueError for NaN and infinities, TypeError for what is not JSON.
+    """
+    return _encode(value)
+
+
+def digest_bytes(data: bytes) -> Digest:
+    """The digest of raw bytes."""
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def digest_text(text: str) -> Digest:
+    """The digest of text, as UTF-8."""
+    return digest_bytes(text.encode())
+
+
+def digest_json(value: object) -> Digest:
+    """The digest of a JSON value, independent of key order."""
+    return digest_text(canonical(value))

@@ -1,0 +1,175 @@
+"""Places, findings and the exception tree; imports nothing of ours.
+
+Findings are values (`Diagnostic`), collected so that a person sees every problem at once.
+Exceptions stop the work; the command line has the one place that catches them:
+
+    ContentopsError
+    |- InputError      manifests, data files or project settings are wrong; carries every diagnostic
+    |- UsageError      the command line itself is wrong
+    |- StateError      lock, journal or cache can not be used
+    |  `- LockHeld     another apply of this environment is running
+    |- Refused         a guard, a stale plan or a missing confirmation
+    |- ApiError        the server can not be used at all (wrong key, wrong address, not JSON)
+    `- OutputError     a file can not be read or written, or lies outside the project
+       `- FileChanged  the file is not the one the plan saw
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ExitCode(enum.IntEnum):
+    """What the process returns; when several hold, the order is 130 > 1 > 4 > 5 > 3."""
+
+    DONE = 0
+    ERROR = 1
+    CHANGES = 2
+    INCOMPLETE = 3
+    REFUSED = 4
+    PAUSED = 5
+    USAGE = 64
+    INTERRUPTED = 130
+
+
+_RANK = (
+    ExitCode.INTERRUPTED,
+    ExitCode.ERROR,
+    ExitCode.REFUSED,
+    ExitCode.PAUSED,
+    ExitCode.INCOMPLETE,
+    ExitCode.CHANGES,
+)
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """The exit code to return when each of `codes` holds."""
+    held = set(codes)
+    return next((code for code in _RANK if code in held), ExitCode.DONE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file a person wrote: path relative to the project root, 1-based line and column."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Severity(enum.StrEnum):
+    """How bad a finding is; only an error stops a command."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One finding with its place and the next thing to do.
+
+    `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline
+    (empty if there is none) and `width` how many characters the caret line underlines.
+    """
+
+    code: str
+    message: str
+    severity: Severity = Severity.ERROR
+    location: Location | None = None
+    excerpt: str = ""
+    width: int = 1
+    hint: str = ""
+
+
+class ContentopsError(Exception):
+    """Any failure a person can act on: a sentence, a stable code, a hint and an exit code."""
+
+    code = "error"
+    exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "", location: Location | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.hint = hint
+        self.location = location
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """The findings to print for this failure."""
+        return (Diagnostic(code=self.code, message=self.message, hint=self.hint, location=self.location),)
+
+
+class InputError(ContentopsError):
+    """What a person wrote can not be used; carries every finding of every file."""
+
+    code = "invalid-input"
+
+    def __init__(self, findings: Iterable[Diagnostic]) -> None:
+        self.findings = tuple(findings)
+        errors = sum(finding.severity is Severity.ERROR for finding in self.findings)
+        super().__init__(f"{errors} error{'' if errors == 1 else 's'} in the project's files")
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Every finding, in the order it was made."""
+        return self.findings
+
+
+class UsageError(ContentopsError):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class StateError(ContentopsError):
+    """Lock, journal or cache is unreadable, damaged, or made by a newer version."""
+
+    code = "state"
+
+
+class LockHeld(StateError):
+    """Another apply of the same environment is running."""
+
+    code = "lock-held"
+    exit_code = ExitCode.REFUSED
+
+
+class Refused(ContentopsError):
+    """A guard, a stale plan or a missing confirmation stands in the way; nothing was done."""
+
+    code = "refused"
+    exit_code = ExitCode.REFUSED
+
+
+class ApiError(ContentopsError):
+    """The server can not be used at all."""
+
+    code = "api"
+
+
+class OutputError(ContentopsError):
+    """A file can not be read or written, or its path is not allowed."""
+
+    code = "output"
+
+
+class FileChanged(OutputError):
+    """The file is no longer the one the plan saw."""
+
+    code = "file-changed"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None if nothing is close."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None

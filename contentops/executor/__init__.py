@@ -1,0 +1,1 @@
+"""The executor: runs exactly the steps a plan lists, records after each, and reports what happened."""

@@ -1,0 +1,185 @@
+"""What all items of one run share: the edges, what is known of the server, and why the run stops."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from contentops.api.calls import ListContent
+from contentops.api.replies import ContentList, Failure, FailureKind
+from contentops.executor.effects import Priority, Send, Sleep
+from contentops.model import Event
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Generator
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import ContentEntry, Reply
+    from contentops.executor.effects import Effect
+    from contentops.executor.polling import Durations
+    from contentops.executor.scheduler import Gate
+    from contentops.model import Plan, Project
+    from contentops.output.files import Outputs
+    from contentops.state.cache import Cache
+    from contentops.state.store import StateStore
+
+RETRY_FOR = 60.0
+"""Seconds over which one call is tried again before its item gives up."""
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 20.0
+REFUSALS = 5
+"""Refused submits in a row that stop a run."""
+ASK_FIRST = 5
+"""Submits that ask for their id first on a machine without a journal, until this many in a row are unknown."""
+FETCHES = 10
+"""Stored texts looked at in one run to find a lost one."""
+
+
+@dataclass(slots=True)
+class Traits:
+    """What is known of the server; learned from its answers and kept in the cache."""
+
+    honours_ids: bool | None = None
+    """Its job ids are our request ids."""
+    hides_jobs: bool = False
+    """It answered 404 for a job it had accepted, so a 404 proves nothing."""
+    stores_jobs: bool = False
+    """It stores finished jobs as content by itself."""
+    creates_only: bool = False
+    """`/content/save` with an id made another content."""
+
+    def as_json(self) -> dict[str, bool]:
+        """What is worth keeping for the next run."""
+        return {"hides_jobs": self.hides_jobs, "stores_jobs": self.stores_jobs, "creates_only": self.creates_only}
+
+
+@dataclass(slots=True)
+class Context:
+    """The run. `now` is loop time, `wall` seconds since the epoch."""
+
+    project: Project
+    plan: Plan
+    store: StateStore
+    cache: Cache
+    outputs: Outputs
+    durations: Durations
+    gate: Gate
+    traits: Traits
+    emit: Callable[[Event], None]
+    now: Callable[[], float]
+    wall: Callable[[], float]
+    random: random.Random
+    halt: Callable[[], None]
+    """Ends every program that waits."""
+    ask_first: bool = False
+    stopped: str = ""
+    message: str = ""
+    hint: str = ""
+    refused: int = 0
+    not_found_first: int = 0
+    fetched: int = 0
+    spent: int = 0
+    deadline: float | None = None
+    """Loop time after which nothing new is started."""
+    owned: set[str] = field(default_factory=set)
+    """Content ids on this server that belong to some item."""
+
+    @property
+    def server(self) -> str:
+        """The server this run speaks to."""
+        return self.plan.server
+
+    @property
+    def dialect(self) -> str:
+        """The dialect this run speaks."""
+        return self.project.api.dialect
+
+    def iso(self) -> str:
+        """Now, as written into records."""
+        return iso(self.wall())
+
+    def event(self, kind: str, item: str = "", step: str = "", **data: object) -> None:
+        """Tell the display and the events file what just happened."""
+        self.emit(Event(kind=kind, at=self.iso(), item=item, step=step, data=data))
+
+    def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
+        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
+        self.gate.closed = True
+        if not self.stopped:
+            self.stopped, self.message, self.hint = reason, message, hint
+        if at_once:
+            self.halt()
+
+    # --- calls -------------------------------------------------------------------------------------------
+
+    def ask(
+        self, call: Call, priority: Priority = Priority.LOOKUP, before: Callable[[], None] | None = None
+    ) -> Generator[Effect, object, Reply | Failure]:
+        """Send a call that may be repeated, again and again for a while if it fails for a passing reason."""
+        began, tries = self.now(), 0
+        while True:
+            answer = yield Send(call, priority, before)
+            if not isinstance(answer, Failure):
+                return answer  # type: ignore[return-value]  # the scheduler answers a Send with a Reply or a Failure
+            if answer.kind is FailureKind.UNAUTHORIZED:
+                self.stop("unauthorized", answer.message, self.key_hint(), at_once=True)
+                return answer
+            passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
+            if answer.kind is FailureKind.AMBIGUOUS and call.repeatable:
+                passing = True
+            if answer.kind is FailureKind.THROTTLED:
+                if not self.may_wait(answer, began):
+                    return answer
+                continue
+            if not passing or self.now() - began > RETRY_FOR:
+                return answer
+            tries += 1
+            yield Sleep(self.now() + max(self.backoff(tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+
+    def backoff(self, tries: int) -> float:
+        """Seconds to wait before the next try: full jitter under a doubling cap."""
+        return self.random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(tries, 10)))
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""
+        patience = self.project.api.job_timeout
+        wait = failure.retry_after or 0.0
+        until = self.now() + wait
+        if wait > patience or self.now() - began > patience or (self.deadline is not None and until > self.deadline):
+            self.stop(
+                "throttled",
+                f"the server allows no more requests for now: {failure.message}",
+                "run `contentops apply` again later",
+                at_once=True,
+            )
+            return False
+        return True
+
+    def key_hint(self) -> str:
+        """What to do about a refused key."""
+        return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
+
+    def list_content(self) -> Generator[Effect, object, tuple[ContentEntry, ...] | Failure]:
+        """Everything the account has stored, asked afresh."""
+        answer = yield from self.ask(ListContent())
+        if isinstance(answer, ContentList):
+            return answer.entries
+        return answer if isinstance(answer, Failure) else ()
+
+
+def iso(seconds: float) -> str:
+    """Seconds since the epoch as ISO time, UTC, whole seconds."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_of(text: str) -> float | None:
+    """ISO time as seconds since the epoch; a time without a zone counts as UTC. None for anything else."""
+    try:
+        when = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=datetime.UTC)
+    return when.timestamp()

@@ -1,0 +1,75 @@
+"""What an item's program asks of the scheduler; a program is a generator that yields these and gets answers.
+
+A program never waits, sends or sleeps by itself, so that thousands of items cost a heap entry each and the same
+program runs on a virtual clock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contentops.api.calls import Call
+    from contentops.model import OpenEntry
+
+
+class Priority(enum.IntEnum):
+    """Which call goes first when requests are scarce."""
+
+    SAVE = 0
+    LOOKUP = 1
+    SUBMIT = 2
+    POLL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one call when the limiter allows it. Answered with a Reply or a Failure.
+
+    `before` runs when the call's turn has come: what it records is durable before the call leaves.
+    """
+
+    call: Call
+    priority: Priority
+    before: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Ask where a job stands when that is worth a request. Answered with a JobStatus or a Failure.
+
+    `started` is the loop time of the submit, `kind` the template and mode whose durations are alike.
+    """
+
+    entry: OpenEntry
+    kind: str
+    started: float
+    polls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Go on at this loop time."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Ask leave to submit. Answered with True, or False once the run submits nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtEnd:
+    """Go on when no other program can: the run's last look."""
+
+
+Effect = Send | Watch | Sleep | Admit | AtEnd
+Program = Generator[Effect, Any, None]
+
+
+class Stopped(Exception):  # noqa: N818 - a way out, not an error
+    """Thrown into a program that waits when the run ends early."""

@@ -1,0 +1,347 @@
+"""Carry out a plan: renames first, then every item's steps at once, checkpoints in between, and the count at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from typing import TYPE_CHECKING
+
+from contentops.errors import FileChanged, OutputError
+from contentops.executor import files, generate, saving
+from contentops.executor.context import Context, Traits
+from contentops.executor.effects import Stopped
+from contentops.executor.item import Ended, ItemRun
+from contentops.executor.limiter import Limiter
+from contentops.executor.polling import Durations
+from contentops.executor.scheduler import Gate, Scheduler
+from contentops.model import Action, JobState, Outcome, Result, Run, Step
+from contentops.planner.moves import Move, order_moves
+from contentops.planner.situation import honours_ids, open_entries
+from contentops.state.lines import Forget
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Awaitable, Callable, Generator
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import Failure, Reply
+    from contentops.executor.effects import Effect
+    from contentops.executor.stop import Stop
+    from contentops.model import Change, Event, ItemId, OpenEntry, Plan, Project, State
+    from contentops.output.files import Outputs
+    from contentops.state.cache import Cache
+    from contentops.state.store import StateStore
+
+CHECKPOINT_EVERY = 60.0
+"""Seconds between checkpoints of the lock while a run goes on."""
+HEARTBEAT = 15.0
+"""Seconds between events that say what the run waits for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """The world an apply touches, passed in."""
+
+    store: StateStore
+    cache: Cache
+    outputs: Outputs
+    send: Callable[[Call], Awaitable[Reply | Failure]]
+    emit: Callable[[Event], None]
+    wall: Callable[[], float]
+    random: random.Random
+
+
+async def execute(
+    project: Project, plan: Plan, state: State, edges: Edges, *, stop: Stop, deadline: float | None = None
+) -> Run:
+    """Run exactly the steps of `plan`, made from `state`, and say what happened.
+
+    `deadline` is seconds from now. Raises StateError where lock, journal or cache can not be written; everything
+    recorded until then is kept.
+    """
+    loop = asyncio.get_running_loop()
+    settings = project.api
+    durations = Durations.load(edges.cache.durations())
+    gate = Gate(max_in_flight=settings.max_in_flight, proven=_proven(state, plan, settings.dialect))
+    limit = 0 if plan.server == "local" else settings.requests_per_minute
+    ctx = Context(
+        project=project,
+        plan=plan,
+        store=edges.store,
+        cache=edges.cache,
+        outputs=edges.outputs,
+        durations=durations,
+        gate=gate,
+        traits=_traits(edges.cache, state, plan.server),
+        emit=edges.emit,
+        now=loop.time,
+        wall=edges.wall,
+        random=edges.random,
+        halt=lambda: scheduler.stop(),  # noqa: PLW0108 - the scheduler is made below
+        ask_first=edges.store.journal_was_empty,
+        owned=_owned(state, plan.server),
+    )
+    if deadline is not None:
+        ctx.deadline = loop.time() + deadline
+    scheduler = Scheduler(
+        send=edges.send,
+        flush=edges.store.flush,
+        tick=_Tick(ctx, stop, loop.time()),
+        limiter=Limiter(limit),
+        durations=durations,
+        gate=gate,
+        per_minute=limit,
+    )
+    stop.bind(lambda: loop.call_soon_threadsafe(scheduler.wake))
+    started = ctx.iso()
+    ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
+    outcomes: dict[ItemId, Outcome] = {}
+    try:
+        _write_renamed_ids(ctx, state)
+        runs = _start(ctx, state)
+        _move_files(ctx, runs, outcomes)
+        programs = [_program(run, outcomes) for run in runs.values() if run.change.id not in outcomes]
+        await scheduler.run(programs)
+    finally:
+        stop.bind(None)
+        edges.store.checkpoint()
+        edges.cache.put_durations(durations.seen)
+        _keep_traits(edges.cache, plan.server, ctx.traits)
+    run = Run(
+        id=str(uuid.UUID(int=edges.random.getrandbits(128), version=4)),
+        plan_id=plan.id,
+        environment=plan.environment,
+        server=plan.server,
+        started_at=started,
+        ended_at=ctx.iso(),
+        outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
+        requests=scheduler.requests,
+        stopped=ctx.stopped,
+        message=ctx.message,
+        hint=ctx.hint,
+    )
+    ctx.event("run-done", credits=run.credits, requests=run.requests)
+    return run
+
+
+class _Tick:
+    """What happens between turns: stop, deadline, checkpoint, heartbeat."""
+
+    def __init__(self, ctx: Context, stop: Stop, now: float) -> None:
+        self._ctx, self._stop = ctx, stop
+        self._checkpoint = now + CHECKPOINT_EVERY
+        self._heartbeat = now + HEARTBEAT
+
+    def __call__(self, scheduler: Scheduler, now: float) -> None:
+        ctx = self._ctx
+        again = "run `contentops apply` again; it goes on where this stopped"
+        if self._stop.requested and ctx.stopped != "interrupted":
+            ctx.stopped = ""
+            ctx.stop("interrupted", "interrupted; nothing more was submitted", again, at_once=True)
+        if ctx.deadline is not None and now >= ctx.deadline and not ctx.stopped:
+            ctx.stop("deadline", "the deadline has come; nothing more was submitted", again, at_once=True)
+        if now >= self._checkpoint:
+            self._checkpoint = now + CHECKPOINT_EVERY
+            ctx.store.checkpoint()
+        if now >= self._heartbeat:
+            self._heartbeat = now + HEARTBEAT
+            what, until = scheduler.waiting_for(now)
+            ctx.event("waiting", on=what, seconds=round(max(0.0, until - now), 1) if until else None)
+
+
+def _proven(state: State, plan: Plan, dialect: str) -> bool:
+    """Whether a job has completed on this server in this dialect before."""
+    return plan.server == "local" or any(
+        record.server == plan.server and record.dialect == dialect and record.job_id and record.generated
+        for record in state.records.values()
+    )
+
+
+def _owned(state: State, server: str) -> set[str]:
+    found: set[str] = set()
+    for record in state.records.values():
+        if record.server == server:
+            found.update((record.content_id, *record.superseded))
+    return found - {""}
+
+
+def _traits(cache: Cache, state: State, server: str) -> Traits:
+    import json  # noqa: PLC0415 - beside its only use
+
+    try:
+        known = json.loads(cache.get(f"traits:{server}") or "{}")
+    except ValueError:
+        known = {}
+    known = known if isinstance(known, dict) else {}
+    return Traits(
+        honours_ids=honours_ids(state, server),
+        hides_jobs=known.get("hides_jobs") is True,
+        stores_jobs=known.get("stores_jobs") is True,
+        creates_only=known.get("creates_only") is True,
+    )
+
+
+def _keep_traits(cache: Cache, server: str, traits: Traits) -> None:
+    import json  # noqa: PLC0415 - beside its only use
+
+    cache.put(f"traits:{server}", json.dumps(traits.as_json()))
+
+
+def _write_renamed_ids(ctx: Context, state: State) -> None:
+    """Write all ids that `moved` pairs gave, in one go: a swap half written would mix two items up."""
+    before = ctx.store.state
+    fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
+    moved = [record for record in fresh if record.moved_from]
+    if not moved:
+        return
+    gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
+    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
+    ctx.store.note("moved", *moved, *gone, *entries)
+    ctx.store.flush()
+
+
+def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
+    failed: dict[ItemId, list[OpenEntry]] = {}
+    for item, entries in open_entries(state, ctx.server).items():
+        failed[item] = [entry for entry in entries if entry.state is JobState.FAILED]
+    runs = {}
+    for change in ctx.plan.changes:
+        digest = change.spec.digest if change.spec else None
+        runs[change.id] = ItemRun(
+            ctx=ctx,
+            change=change,
+            record=change.record,
+            entry=change.entry,
+            expected=change.expected,
+            path=change.source,
+            may_submit=change.submits > 0,
+            failed=tuple(entry for entry in failed.get(change.id, ()) if digest in (None, entry.digest)),
+        )
+    return runs
+
+
+# --- moves -------------------------------------------------------------------------------------------------
+
+
+def _move_files(ctx: Context, runs: dict[ItemId, ItemRun], outcomes: dict[ItemId, Outcome]) -> None:
+    moving = [run for run in runs.values() if Step.MOVE in run.change.steps]
+    wanted = [Move(run.change.id, run.path, run.change.target) for run in moving if run.path != run.change.target]
+    for run in moving:
+        if run.path == run.change.target:
+            _moved(run, run.path)
+    for move in order_moves(wanted):
+        run = runs[move.item]
+        if run.change.id in outcomes:
+            continue
+        try:
+            ctx.outputs.move(move.source, move.target, expect=run.expected)
+        except FileChanged as error:
+            if not _stands(run, move):
+                outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+                continue
+        except OutputError as error:
+            outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+            continue
+        _moved(run, move.target)
+        ctx.store.flush()
+
+
+def _stands(run: ItemRun, move: Move) -> bool:
+    """Whether the move has happened already: its source is gone, and the target holds this very file."""
+    here, there = run.ctx.outputs.observe(move.source), run.ctx.outputs.observe(move.target)
+    return not here.exists and there.file == run.expected
+
+
+def _moved(run: ItemRun, path: str) -> None:
+    run.path = path
+    record = dataclasses.replace(files.base_record(run), output=path)
+    files.note(run, "move", record)
+    if path == run.change.target:
+        run.done.append(Step.MOVE)
+        run.ctx.event("step-done", run.change.id, "move", path=path)
+
+
+# --- one item ----------------------------------------------------------------------------------------------
+
+
+def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect, object, None]:
+    """All steps of one item; every way it can end becomes its outcome."""
+    change, ctx = run.change, run.ctx
+    ctx.event("item-started", change.id, action=change.action)
+    try:
+        for step in change.steps:
+            if step is Step.MOVE:
+                continue
+            ctx.event("step-started", change.id, step)
+            yield from _step(run, step)
+            run.done.append(step)
+        if change.blocked:
+            raise Ended(Result.BLOCKED, change.hint or change.blocked)
+        if run.drained and not any(step is not Step.DRAIN for step in change.steps):
+            raise run.drained[0]
+        outcome = _outcome(run, Result.DONE)
+    except Ended as end:
+        outcome = _outcome(run, end.result, end.error, end.hint)
+    except Stopped:
+        outcome = _stopped(run)
+    except OutputError as error:
+        outcome = _outcome(run, Result.FAILED, error.message, error.hint)
+    finally:
+        run.leave()
+    outcomes[change.id] = outcome
+    ctx.event(
+        "item-done", change.id, result=outcome.result, action=change.action, output=outcome.output, error=outcome.error
+    )
+
+
+def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
+    match step:
+        case Step.DRAIN:
+            yield from generate.drain(run)
+        case Step.LOOKUP:
+            yield from generate.look_up(run)
+        case Step.SUBMIT:
+            yield from generate.submit(run)
+        case Step.POLL:
+            yield from generate.poll(run)
+        case Step.FETCH:
+            yield from files.fetch(run)
+        case Step.WRITE:
+            files.write(run)
+        case Step.UPDATE:
+            files.update_front(run)
+        case Step.SAVE:
+            yield from saving.save(run)
+        case Step.REMOVE:
+            files.remove(run)
+        case Step.RECORD:
+            files.record_only(run)
+        case Step.MOVE:
+            raise AssertionError("moves are carried out before the items' programs")
+
+
+def _stopped(run: ItemRun) -> Outcome:
+    """How an item ended that the stop of the run caught waiting."""
+    entry = run.entry
+    if entry is not None and entry.state is JobState.UNKNOWN:
+        hint = f"`contentops state resolve {run.change.id}`, or run `contentops apply` again"
+        return _outcome(run, Result.UNKNOWN, entry.error, hint)
+    if entry is not None and entry.state is JobState.RUNNING:
+        return _outcome(run, Result.PENDING, "", "its job goes on; the next apply polls it")
+    return _outcome(run, Result.PENDING)
+
+
+def _outcome(run: ItemRun, result: Result, error: str = "", hint: str = "") -> Outcome:
+    change = run.change
+    return Outcome(
+        id=change.id,
+        action=change.action if change.action is not Action.NONE else Action.UPDATE,
+        result=result,
+        steps=tuple(run.done),
+        credits=run.credits,
+        output=run.path if run.path else change.target,
+        error=error,
+        hint=hint,
+    )
+

@@ -1,0 +1,203 @@
+"""Tell `/content/save` what stands in the file, without overwriting anybody's edit and without storing it twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from contentops.api.calls import GetContent, PutContent, Save
+from contentops.api.replies import Content, Failure, FailureKind, SavedReply
+from contentops.digest import NOTHING
+from contentops.document.clean import body_digest, clean_title, title_digest
+from contentops.executor.context import FETCHES, RETRY_FOR, seconds_of
+from contentops.executor.effects import Priority, Send, Sleep
+from contentops.executor.files import base_record, note
+from contentops.executor.item import Ended, ItemRun
+from contentops.model import Result, Saved
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from contentops.digest import Digest
+    from contentops.executor.effects import Effect
+
+SLACK = 900.0
+"""Seconds our clock and the server's may differ when contents are matched by time."""
+
+
+def save(run: ItemRun) -> Generator[Effect, object, None]:
+    """Bring the server's content up to the file's title and body."""
+    ctx = run.ctx
+    seen = ctx.outputs.observe(run.path)
+    if not seen.exists or seen.problem:
+        raise Ended(Result.BLOCKED, f"`{run.path}` {seen.problem or 'is gone'}", "run `contentops plan`")
+    title, body = seen.title, _body(run)
+    record = run.record
+    assert record is not None  # noqa: S101 - the steps before have made one
+    text = run.text
+    if text is not None and text.content_id and (title, body_digest(body)) == (text.title, body_digest(text.body)):
+        _saved(run, text.content_id, title, body, given=True)
+        return
+    known = text.content_id if text is not None and text.content_id and not run.restored else record.content_id
+    if known and (yield from _may_overwrite(run, known)):
+        yield from _overwrite(run, known, title, body)
+    else:
+        yield from _create(run, title, body, careful=not run.fresh or ctx.traits.stores_jobs)
+
+
+def _body(run: ItemRun) -> str:
+    from contentops.document.front_matter import split  # noqa: PLC0415 - beside its only use
+
+    return split(run.ctx.outputs.read(run.path)).body
+
+
+def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, bool]:
+    """Whether the stored content is still what we last knew; False if it was deleted there.
+
+    Raises Ended where a person edited it in WriterzRoom.
+    """
+    answer = yield from run.ctx.ask(GetContent(content_id), Priority.SAVE)
+    if isinstance(answer, Content):
+        record, text = run.record, run.text
+        known = {record.generated} if record else set()
+        if record is not None and record.saved is not None:
+            known |= {record.saved.body, record.saved.server_body}
+        if text is not None:
+            known.add(body_digest(text.body))
+        if body_digest(answer.body) in known - {NOTHING} or body_digest(answer.body) == body_digest(_body(run)):
+            return True
+        raise Ended(
+            Result.BLOCKED,
+            f"content `{content_id}` was edited in WriterzRoom since it was last saved",
+            f"take that text into `{run.path}` or delete the content there, then run `contentops apply` again",
+        )
+    assert isinstance(answer, Failure)  # noqa: S101 - a content call answers with nothing else
+    if answer.kind is FailureKind.NOT_FOUND:
+        return False
+    raise _failed(run, answer)
+
+
+def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, None]:
+    ctx = run.ctx
+    metadata = _metadata(run)
+    if ctx.traits.creates_only:
+        answer = yield from ctx.ask(PutContent(content_id, title, body, metadata), Priority.SAVE)
+        if isinstance(answer, SavedReply):
+            _saved(run, content_id, title, body)
+            return
+        missing = isinstance(answer, Failure) and (
+            answer.kind is FailureKind.NOT_FOUND or answer.status in (404, 405, 501)
+        )
+        if not missing:
+            raise _failed(run, answer)
+        yield from _create(run, title, body, careful=False, supersedes=content_id)
+        return
+    answer = yield from ctx.ask(Save(title, body, content_id, metadata), Priority.SAVE)
+    if not isinstance(answer, SavedReply):
+        raise _failed(run, answer)
+    if answer.content_id != content_id:
+        ctx.traits.creates_only = True
+        _saved(run, answer.content_id, title, body, supersedes=content_id)
+    else:
+        _saved(run, content_id, title, body)
+
+
+def _create(
+    run: ItemRun, title: str, body: str, *, careful: bool, supersedes: str = ""
+) -> Generator[Effect, object, None]:
+    """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
+    ctx = run.ctx
+    began, tries = ctx.now(), 0
+    while True:
+        if careful and (found := (yield from _find_saved(run, body))):
+            _saved(run, found, title, body, supersedes=supersedes)
+            return
+        answer = yield Send(Save(title, body, "", _metadata(run)), Priority.SAVE)
+        if isinstance(answer, SavedReply):
+            _saved(run, answer.content_id, title, body, supersedes=supersedes)
+            return
+        if not isinstance(answer, Failure):
+            raise Ended(Result.FAILED, "the server's answer to the save is not one")
+        if answer.kind is FailureKind.THROTTLED:
+            if not ctx.may_wait(answer, began):
+                raise Ended(Result.PENDING)
+            continue
+        passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE)
+        if not passing or ctx.now() - began > RETRY_FOR:
+            raise _failed(run, answer)
+        careful = careful or answer.kind is not FailureKind.NOT_SENT
+        tries += 1
+        yield Sleep(ctx.now() + max(ctx.backoff(tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+
+
+def _find_saved(run: ItemRun, body: str) -> Generator[Effect, object, str]:
+    """The id of a stored content that no item owns and whose body is ours, or empty."""
+    ctx, record = run.ctx, run.record
+    since = seconds_of(record.generated_at) if record is not None and record.generated_at else None
+    entries = yield from ctx.list_content()
+    if isinstance(entries, Failure):
+        raise _failed(run, entries)
+    owned = ctx.owned - {record.content_id if record else ""}
+    looked = 0
+    for entry in entries:
+        made = seconds_of(entry.created_at)
+        if entry.id in owned or (since is not None and made is not None and made < since - SLACK):
+            continue
+        if looked >= FETCHES:
+            break
+        looked += 1
+        content = yield from ctx.ask(GetContent(entry.id), Priority.SAVE)
+        if isinstance(content, Content) and body_digest(content.body) == body_digest(body):
+            return content.id
+    return ""
+
+
+def _metadata(run: ItemRun) -> dict[str, object]:
+    """What makes a stored content findable again."""
+    record = run.record
+    found = {"contentops_item": run.spec.id, "contentops_digest": run.spec.digest}
+    if record is not None and record.request_id:
+        found["request_id"] = record.request_id
+    return dict(found)
+
+
+def _saved(
+    run: ItemRun, content_id: str, title: str, body: str, *, given: bool = False, supersedes: str = ""
+) -> None:
+    """Record what the server has now. `given`: it gave this very text itself."""
+    ctx, record = run.ctx, run.record
+    assert record is not None  # noqa: S101 - the steps before have made one
+    body_now: Digest = body_digest(body)
+    title_now = title_digest(clean_title(title))
+    old = supersedes or (record.content_id if record.content_id != content_id else "")
+    superseded = record.superseded
+    if old and old not in superseded:
+        superseded = (*superseded, old)
+    ctx.owned.add(content_id)
+    saved = Saved(
+        title=title_now,
+        body=body_now,
+        server_title=title_now if given else NOTHING,
+        server_body=body_now if given else NOTHING,
+    )
+    done = dataclasses.replace(
+        base_record(run), saved=saved, content_id=content_id, superseded=superseded, saved_at=ctx.iso()
+    )
+    note(run, "save", done)
+    ctx.event("step-done", run.spec.id, "save", content=content_id)
+
+
+def _failed(run: ItemRun, answer: object) -> Ended:
+    ctx = run.ctx
+    if not isinstance(answer, Failure):
+        return Ended(Result.FAILED, "the server's answer to the save is not one")
+    if answer.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop("unauthorized", answer.message, ctx.key_hint(), at_once=True)
+    if answer.kind is FailureKind.QUOTA:
+        ctx.stop("credits", f"no credits left: {answer.message}", "run `contentops apply` again later", at_once=False)
+        return Ended(Result.PENDING, answer.message)
+    if answer.kind is FailureKind.THROTTLED:
+        return Ended(Result.PENDING, answer.message)
+    return Ended(
+        Result.FAILED, f"not saved: {answer.message}", "its file is written; run `contentops apply` again to save it"
+    )

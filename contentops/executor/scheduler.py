@@ -1,0 +1,247 @@
+"""One loop over a heap of due times: runs every item's program, sends what the limiter allows, waits for the rest.
+
+Everything a program recorded is made durable before anything is sent, once for all programs of a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from contentops.api.calls import Status
+from contentops.api.replies import Failure, FailureKind, JobStatus
+from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
+from contentops.executor.polling import first_gap, next_poll, p_done
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import Reply
+    from contentops.executor.effects import Program
+    from contentops.executor.limiter import Limiter
+    from contentops.executor.polling import Durations
+
+AT_ONCE = 32
+"""Requests under way at the same time; a job is a timer, not a socket."""
+LONGEST_WAIT = 5.0
+"""Seconds after which the loop looks around even if nothing is due, so that checkpoints and displays keep going."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Who may submit: a cap on unfinished jobs, and one at a time until the server has completed one."""
+
+    max_in_flight: int
+    proven: bool
+    closed: bool = False
+    in_flight: int = 0
+
+    def open(self) -> bool:
+        """Whether one more submit may go out now."""
+        return self.in_flight < (self.max_in_flight if self.proven else 1)
+
+
+@dataclass(order=True, slots=True)
+class _Queued:
+    rank: tuple[float, float, int]
+    send: Send = field(compare=False)
+    program: Program = field(compare=False)
+
+
+class Scheduler:
+    """Runs programs to their end. `send` answers a call, `flush` makes records durable, `tick` is called each turn."""
+
+    def __init__(
+        self,
+        *,
+        send: Callable[[Call], Awaitable[Reply | Failure]],
+        flush: Callable[[], None],
+        tick: Callable[[Scheduler, float], None],
+        limiter: Limiter,
+        durations: Durations,
+        gate: Gate,
+        per_minute: int,
+    ) -> None:
+        self._send = send
+        self._flush = flush
+        self._tick = tick
+        self._limiter = limiter
+        self._durations = durations
+        self._per_minute = per_minute
+        self.gate = gate
+        self.requests = 0
+        self._order = itertools.count()
+        self._ready: deque[tuple[Program, Any]] = deque()
+        self._timers: list[tuple[float, int, Program, Watch | None]] = []
+        self._queue: list[_Queued] = []
+        self._admissions: deque[Program] = deque()
+        self._parked: deque[Program] = deque()
+        self._flying: dict[asyncio.Task[Reply | Failure], Program] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Let the loop look around now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End every program that waits; requests under way still bring their answers home."""
+        self._stopping = True
+        self._wake.set()
+
+    def waiting_for(self, now: float) -> tuple[str, float]:
+        """What the loop waits for, in one word, and until which loop time (0 if unknown)."""
+        if self._queue:
+            return "limit", self._limiter.ready_at(now)
+        if self._flying:
+            return "answer", 0.0
+        if self._timers:
+            return "jobs", self._timers[0][0]
+        return "", 0.0
+
+    async def run(self, programs: Iterable[Program]) -> None:
+        """Run all programs to their end, or to the stop."""
+        loop = asyncio.get_running_loop()
+        self._ready.extend((program, None) for program in programs)
+        try:
+            while True:
+                self._turn(loop)
+                self._flush()
+                self._tick(self, loop.time())
+                if self._stopping:
+                    self._end_waiting()
+                    if not self._flying and not self._ready:
+                        break
+                if self._ready:
+                    continue
+                self._dispatch(loop)
+                if self._ready:
+                    continue
+                if not self._busy():
+                    if not self._parked:
+                        break
+                    self._ready.append((self._parked.popleft(), None))
+                    continue
+                await self._wait(loop)
+            self._flush()
+        finally:
+            await self._abandon()
+
+    def _busy(self) -> bool:
+        return bool(self._flying or self._timers or self._queue or self._ready)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._timers and self._timers[0][0] <= now:
+            _, _, program, watch = heapq.heappop(self._timers)
+            if watch is None:
+                self._ready.append((program, None))
+            else:
+                likely = p_done(self._durations, watch.kind, now - watch.started)
+                self._enqueue(program, Send(Status(watch.entry.job_id), Priority.POLL), 1.0 - likely)
+        while self._ready:
+            program, answer = self._ready.popleft()
+            self._resume(program, answer, now)
+            if not self._ready:
+                self._admit()
+
+    def _resume(self, program: Program, answer: Any, now: float) -> None:  # noqa: ANN401 - whatever the effect answers
+        try:
+            effect = program.throw(Stopped()) if answer is Stopped else program.send(answer)
+        except StopIteration:
+            return
+        match effect:
+            case Send():
+                self._enqueue(program, effect, 0.0)
+            case Sleep(until=until):
+                heapq.heappush(self._timers, (until, next(self._order), program, None))
+            case Watch():
+                due = next_poll(
+                    self._durations,
+                    effect.kind,
+                    started=effect.started,
+                    now=now,
+                    polls=effect.polls,
+                    per_minute=self._per_minute,
+                )
+                heapq.heappush(self._timers, (due, next(self._order), program, effect))
+            case Admit():
+                self._admissions.append(program)
+            case AtEnd():
+                self._parked.append(program)
+
+    def _admit(self) -> None:
+        while self._admissions and (self.gate.closed or self._stopping):
+            self._ready.append((self._admissions.popleft(), False))
+        while self._admissions and self.gate.open():
+            self.gate.in_flight += 1
+            self._ready.append((self._admissions.popleft(), True))
+
+    def _enqueue(self, program: Program, send: Send, rank: float) -> None:
+        heapq.heappush(self._queue, _Queued((send.priority, rank, next(self._order)), send, program))
+
+    def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch: list[_Queued] = []
+        room = AT_ONCE - len(self._flying)
+        while self._queue and len(batch) < room and self._limiter.ready_at(loop.time()) <= loop.time():
+            queued = heapq.heappop(self._queue)
+            if self.gate.closed and queued.send.priority is Priority.SUBMIT:
+                self._ready.append((queued.program, Stopped))
+                continue
+            self._limiter.sent(loop.time())
+            if queued.send.before is not None:
+                queued.send.before()
+            batch.append(queued)
+        if not batch:
+            return
+        self._flush()
+        self.requests += len(batch)
+        for queued in batch:
+            self._flying[loop.create_task(_awaited(self._send(queued.send.call)))] = queued.program
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        due = now + LONGEST_WAIT
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        if self._queue and len(self._flying) < AT_ONCE:
+            due = min(due, self._limiter.ready_at(now))
+        self._wake.clear()
+        waker = loop.create_task(_awaited(self._wake.wait()))
+        try:
+            await asyncio.wait({*self._flying, waker}, timeout=max(due - now, 0.0), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waker.cancel()
+        for task in [task for task in self._flying if task.done()]:
+            program = self._flying.pop(task)
+            answer = task.result()
+            if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
+                self._limiter.throttled(loop.time(), answer.retry_after)
+            self._ready.append((program, answer))
+
+    def _end_waiting(self) -> None:
+        waiting = [
+            *self._admissions,
+            *(entry[2] for entry in self._timers),
+            *(queued.program for queued in self._queue),
+            *self._parked,
+        ]
+        self._admissions.clear()
+        self._timers.clear()
+        self._queue.clear()
+        self._parked.clear()
+        self._ready.extend((program, Stopped) for program in waiting)
+
+    async def _abandon(self) -> None:
+        for task in self._flying:
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever it brings
+    return await awaitable

@@ -1,0 +1,44 @@
+"""The templates, styles and verticals the embedded server offers, as plain data.
+
+Inputs have `name`, `label`, `type`, `required` and, where known, `default`, `description`, `placeholder`, `options`
+and `aliases` (other names that stand for the input). A `type` of `any` takes text as well as lists and maps. An input
+with a default is never required. Sections have a `heading`, what it `holds`, `sentences` to fill in, and the inputs
+to list as `points`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+def load() -> dict[str, Any]:
+    """Everything on offer: `templates`, `styles` and `verticals`, each a list of maps with a `slug`.
+
+    The caller owns the result: each call gives a fresh copy.
+    """
+    return {name: json.loads(_text(name)) for name in ("templates", "styles", "verticals")}
+
+
+@cache
+def _text(name: str) -> str:
+    return resources.files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+
+
+def value_of(spec: dict[str, Any], inputs: dict[str, Any]) -> Any:
+    """What `inputs` say for the input `spec`, under its name or an alias, else its default, else None.
+
+    Empty text, lists and maps count as not said.
+    """
+    for name in (spec["name"], *spec.get("aliases", ())):
+        value = inputs.get(name)
+        if value is not None and value not in ("", [], {}) and not (isinstance(value, str) and not value.strip()):
+            return value
+    return spec.get("default")
+
+
+def missing(template: dict[str, Any], inputs: dict[str, Any]) -> list[str]:
+    """The names of the required inputs that are not said, in the template's order."""
+    return [spec["name"] for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]

@@ -1,0 +1,77 @@
+"""Sections of a Markdown text: from a heading line to the next heading of its level or above.
+
+Headings are lines that start with `#`; those inside code fences or front matter are text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a section is: its heading's text, and the lines of its text as a half-open range."""
+
+    heading: str
+    start: int
+    end: int
+
+
+def find(text: str, heading: str) -> Found | None:
+    """The first section with that heading, or None. `## Why now` and `why  now` name the same one."""
+    lines = text.split("\n")
+    wanted = _name(heading)
+    headings = _headings(lines)
+    for position, (line, level, name) in enumerate(headings):
+        if _name(name) != wanted:
+            continue
+        ends = (other for other, depth, _ in headings[position + 1 :] if depth <= level)
+        return Found(name, line + 1, next(ends, len(lines)))
+    return None
+
+
+def body(text: str, found: Found) -> str:
+    """The text under the heading, without blank lines around it."""
+    return "\n".join(text.split("\n")[found.start : found.end]).strip("\n")
+
+
+def replace(text: str, found: Found, new: str) -> str:
+    """`text` with other words under the heading; everything outside the section stays as it is."""
+    lines = text.split("\n")
+    after = lines[found.end :]
+    middle = ["", *new.strip("\n").split("\n"), ""] if new.strip("\n") else [""]
+    # The end of the text keeps its single newline.
+    return "\n".join([*lines[: found.start], *middle, *after])
+
+
+def _headings(lines: list[str]) -> list[tuple[int, int, str]]:
+    found: list[tuple[int, int, str]] = []
+    fence = ""
+    for number in range(_after_front_matter(lines), len(lines)):
+        line = lines[number].removesuffix("\r")
+        mark = _FENCE.match(line)
+        if fence:
+            closes = mark is not None and mark[1].startswith(fence) and not line.strip().strip(fence[0])
+            fence = "" if closes else fence
+        elif mark is not None:
+            fence = mark[1]
+        elif heading := _HEADING.match(line):
+            found.append((number, len(heading[1]), heading[2] or ""))
+    return found
+
+
+def _after_front_matter(lines: list[str]) -> int:
+    if lines[0].rstrip() != "---":
+        return 0
+    return next((number + 1 for number, line in enumerate(lines[1:], 1) if line.rstrip() == "---"), 0)
+
+
+def _name(heading: str) -> str:
+    bare = _HEADING.match(heading.strip())
+    words = bare[2] or "" if bare else heading
+    # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
+    return " ".join(re.sub(r"\\(?=[^\w\s])", "", words).split()).casefold()

@@ -1,0 +1,1 @@
+"""Manifests: YAML files that declare items, from bytes on disk to rendered specs."""

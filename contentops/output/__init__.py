@@ -1,0 +1,7 @@
+"""Output files on disk: seen, written, moved and removed, never outside the project root."""
+
+from __future__ import annotations
+
+from contentops.output.files import Outputs, parking_name
+
+__all__ = ["Outputs", "parking_name"]

@@ -1,0 +1,170 @@
+"""Everything a plan is made of, gathered before the first comparison."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from contentops.manifest.paths import path_key
+from contentops.model import Catalogue, Desired, JobState, Observed, OnEdit, Project, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.digest import Digest
+    from contentops.model import ItemId, OpenEntry, Record, RequestId, Spec
+
+__all__ = ["Catalogue", "Choice", "Situation", "Stored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a person asked for on the command line, beyond the manifests."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    on_edit: OnEdit | None = None
+    prune: bool = False
+    resubmit_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A finished text in the cache: whose it was, and its body digest."""
+
+    item: str
+    body: Digest
+
+
+def nothing_stored(_digest: Digest) -> Stored | None:
+    """The answer of a cache that is not there."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """The sides of the comparison. Records are already keyed by the ids `moved` pairs gave them.
+
+    `observed` holds every path that `paths` names. `stored` looks a request digest up among the finished texts of
+    this server. `foreign` names the lock of another environment that owns a path, by path key.
+    """
+
+    project: Project
+    desired: Desired
+    state: State
+    observed: Mapping[str, Observed]
+    stored: Callable[[Digest], Stored | None] = nothing_stored
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
+    rekeyed: frozenset[ItemId] = frozenset()
+    """Ids whose record a `moved` pair has just given them; not yet written down."""
+    honours_ids: bool | None = None
+    """Whether the server uses our request id as its job id; None: not known yet."""
+
+    @property
+    def server(self) -> str:
+        """The server this plan speaks to."""
+        return self.project.api.server
+
+    def observe(self, path: str) -> Observed:
+        """What is at `path`; a path nobody looked at counts as absent."""
+        return self.observed.get(path) or Observed(path=path)
+
+
+def temporary_name(target: str, item: ItemId) -> str:
+    """Where an item's file rests while a cycle of moves is resolved; derived, so that a crash does not lose it."""
+    mark = hashlib.sha256(item.encode()).hexdigest()[:12]
+    return str(PurePosixPath(target).parent / f".contentops-{mark}.moving")
+
+
+def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId]]:
+    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once.
+
+    Also returns the new ids, which an apply writes down before anything else.
+
+    A pair whose record already carries `moved_from` has been applied and is left alone, so that a swap that stays
+    in the manifest is not swapped back.
+    """
+    import dataclasses  # noqa: PLC0415 - only plans with moved pairs pay for it
+
+    pairs = {pair.old: pair.new for pair in desired.moved}
+    todo = {
+        old: new
+        for old, new in pairs.items()
+        if not ((found := state.records.get(new)) is not None and found.moved_from == old)
+        and (old in state.records or any(entry.item == old for entry in state.entries.values()))
+    }
+    # A target that keeps its own record is not overwritten: the old id then shows as an orphan.
+    todo = {old: new for old, new in todo.items() if new not in state.records or new in todo}
+    if not todo:
+        return state, frozenset()
+    records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}
+    for old, new in todo.items():
+        if (record := state.records.get(old)) is not None:
+            records[new] = dataclasses.replace(record, id=new, moved_from=old)
+    entries: dict[RequestId, OpenEntry] = {
+        key: dataclasses.replace(entry, item=todo[entry.item]) if entry.item in todo else entry
+        for key, entry in state.entries.items()
+    }
+    return dataclasses.replace(state, records=records, entries=entries), frozenset(todo.values())
+
+
+def paths(desired: Desired, state: State) -> Iterator[str]:
+    """Every path whose file a plan has to look at."""
+    for record in state.records.values():
+        yield record.output
+    for spec in desired.specs:
+        known = state.records.get(spec.id)
+        if known is None or known.output != spec.output:
+            yield spec.output
+            if known is not None:
+                yield temporary_name(spec.output, spec.id)
+
+
+def open_entries(state: State, server: str) -> dict[ItemId, list[OpenEntry]]:
+    """The open entries of this server by item, in order of attempt."""
+    found: dict[ItemId, list[OpenEntry]] = {}
+    for entry in sorted(state.entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id)):
+        if entry.server == server:
+            found.setdefault(entry.item, []).append(entry)
+    return found
+
+
+def honours_ids(state: State, server: str) -> bool | None:
+    """Whether jobs of this server carry our request ids: True, False, or None where nothing proves it.
+
+    The embedded server is ours and does. One job under another id proves that the server makes its own.
+    """
+    if server == "local":
+        return True
+    lines: list[Record | OpenEntry] = [
+        *(record for record in state.records.values() if record.server == server and record.request_id),
+        *(entry for entry in state.entries.values() if entry.server == server),
+    ]
+    proofs = {line.job_id == line.request_id for line in lines if line.job_id}
+    if not proofs:
+        return None
+    return proofs == {True}
+
+
+def tombstones(entries: list[OpenEntry], digest: Digest) -> list[OpenEntry]:
+    """The failed attempts at this very digest."""
+    return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
+
+
+def pending(entries: list[OpenEntry]) -> list[OpenEntry]:
+    """The entries that may still bring a text."""
+    return [entry for entry in entries if entry.state is not JobState.FAILED]
+
+
+def key_of(path: str) -> str:
+    """The form under which two paths count as one."""
+    return path_key(path)
+
+
+def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
+    """The declared items by id."""
+    return {spec.id: spec for spec in desired.specs}

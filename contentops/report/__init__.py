@@ -1,0 +1,6 @@
+"""Plans, runs and findings as text, JSON and Markdown: pure functions that return values and print nothing."""
+
+from __future__ import annotations
+
+FORMAT_VERSION = "1.0"
+"""Of every JSON document: a new minor adds keys (ignore what you do not know), a new major changes their meaning."""

@@ -1,0 +1,102 @@
+"""A run as text: what happened, not what was hoped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from contentops.errors import ExitCode
+from contentops.model import Result
+from contentops.report.exit import exit_code_of
+from contentops.report.paint import paint
+from contentops.report.safe import ELLIPSIS, clip, visible
+from contentops.report.summary import command, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import Outcome, Run
+
+_SHOWN = 50
+"""Items of one result that are listed."""
+_WORDS = 500
+_SIGNS = {
+    Result.FAILED: ("x", "error"),
+    Result.BLOCKED: ("!", "held"),
+    Result.UNKNOWN: ("?", "unknown"),
+    Result.LATE: (ELLIPSIS, "warning"),
+}
+_MINUTE, _HOUR = 60, 3600
+
+
+def run_text(run: Run, *, color: bool) -> str:
+    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command."""
+    sections = [
+        "\n".join(_troubles(run, color=color)),
+        "\n".join(_stop(run, color=color)),
+        "\n".join(_ending(run, color=color)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _troubles(run: Run, *, color: bool) -> Iterator[str]:
+    for result, (sign, style) in _SIGNS.items():
+        found = [outcome for outcome in run.outcomes if outcome.result is result]
+        for outcome in found[:_SHOWN]:
+            yield from _outcome(outcome, paint(sign, style, color=color), style, color=color)
+        if len(found) > _SHOWN:
+            yield f"  {paint(sign, style, color=color)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
+
+
+def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> Iterator[str]:
+    words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
+    name = paint(visible(outcome.id), "strong", color=color)
+    yield f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
+    if outcome.hint:
+        yield f"      {paint('hint', 'hint', color=color)}: {visible(outcome.hint)}"
+
+
+def _stop(run: Run, *, color: bool) -> Iterator[str]:
+    if run.stopped:
+        words = f": {clip(visible(run.message), _WORDS)}" if run.message else ""
+        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning', color=color)}{words}"
+    if run.hint:
+        yield f"{paint('hint', 'hint', color=color)}: {visible(run.hint)}"
+
+
+def _ending(run: Run, *, color: bool) -> Iterator[str]:
+    counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
+    facts = [f"{plural(run.credits, 'credit')} spent", plural(run.requests, "request")]
+    took = duration(run.started_at, run.ended_at)
+    facts += [took] if took else []
+    text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
+    yield paint(text, "strong", color=color)
+    if exit_code_of(run) is not ExitCode.DONE:
+        yield f"Next: {_next(run)}"
+
+
+def _next(run: Run) -> str:
+    again = f"`{command('apply', run.environment)}`"
+    if run.stopped in {"unauthorized", "first-contact", "refused-submits"}:
+        return f"put right what stopped the run, then {again}; what was paid for is kept"
+    if run.stopped:
+        return f"{again} goes on where this run stopped"
+    if run.count(Result.UNKNOWN):
+        return f"`{command('state resolve ITEM', run.environment)}` for what is unknown, then {again}"
+    if run.count(Result.FAILED) or run.count(Result.LATE) or run.count(Result.PENDING):
+        return f"{again} tries again what is left"
+    return f"decide what is blocked (see the hints), then {again}"
+
+
+def duration(start: str, end: str) -> str:
+    """The time between two ISO times in words such as `4m 12s`; empty where one is missing or unreadable."""
+    try:
+        seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    whole = max(round(seconds), 0)
+    if whole < _MINUTE:
+        return f"{max(seconds, 0.0):.1f}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"

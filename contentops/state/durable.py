@@ -1,0 +1,156 @@
+"""Bytes on disk that survive a kill or a power cut: whole or not at all.
+
+Every file here belongs to contentops alone and is a regular file; anything else in its place is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from contentops.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+
+PRIVATE = 0o600
+"""The mode of files nobody else may read."""
+
+
+class Disk:
+    """The few things done to state files, each durable when it returns.
+
+    Methods raise StateError with the system's reason, naming the file.
+    """
+
+    def read(self, path: Path) -> bytes | None:
+        """All bytes of the file, or None if there is none."""
+        try:
+            handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY | _NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _refused("read", path, error) from error
+        with os.fdopen(handle, "rb") as file:
+            _check_regular(handle, path)
+            try:
+                return file.read()
+            except OSError as error:
+                raise _refused("read", path, error) from error
+
+    def size(self, path: Path) -> int:
+        """Its length in bytes; 0 if there is none."""
+        try:
+            return path.stat(follow_symlinks=False).st_size
+        except OSError:
+            return 0
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        """Make `data` the end of the file, from byte `at` on; makes the file (owner-only) if there is none.
+
+        What stood from `at` on is a torn line and goes. On a failure the file ends at `at` again, as far as possible.
+        """
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)
+        except OSError as error:
+            raise _refused("write", path, error) from error
+        try:
+            _check_regular(handle, path)
+            try:
+                os.ftruncate(handle, at)
+                os.lseek(handle, at, os.SEEK_SET)
+                _write_all(handle, data)
+                sync(handle)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(handle, at)
+                raise _refused("write", path, error) from error
+        finally:
+            os.close(handle)
+        if at == 0:
+            sync_folder(path.parent)
+
+    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
+        """Put a file with `data` in the place of `path` in one step; `temporary` lies on the same file system."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
+            try:
+                _write_all(handle, data)
+                sync(handle)
+            finally:
+                os.close(handle)
+            with contextlib.suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(path.stat(follow_symlinks=False).st_mode))
+            temporary.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise _refused("write", path, error) from error
+        sync_folder(path.parent)
+
+
+def sync(handle: int) -> None:
+    """Ask the system to keep what was written, through the drive's own cache where it offers that."""
+    try:
+        import fcntl
+    except ImportError:
+        os.fsync(handle)
+        return
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(handle, full)
+            return
+    os.fsync(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def _check_regular(handle: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        message = f"`{path.name}` is not a file"
+        raise StateError(message, code="not-a-file", hint=f"move {path} away and run again")
+
+
+def _refused(verb: str, path: Path, error: OSError) -> StateError:
+    if error.errno == errno.ELOOP:
+        return StateError(
+            f"`{path.name}` is a symbolic link, which a state file must not be",
+            code="not-a-file",
+            hint=f"replace {path} by the file it points to",
+        )
+    hints = {
+        errno.ENOSPC: "make room on the disk and run again; nothing that was recorded is lost",
+        errno.EDQUOT: "make room in your disk quota and run again; nothing that was recorded is lost",
+        errno.EROFS: "the file system is read-only: run where it can be written",
+        errno.EACCES: f"check who owns {path} and its folder",
+        errno.EPERM: f"check who owns {path} and its folder",
+        errno.EISDIR: f"move the folder {path} away and run again",
+    }
+    words = (error.strerror or str(error)).lower()
+    return StateError(f"can not {verb} `{path.name}`: {words}", hint=hints.get(error.errno or 0, ""))

@@ -1,0 +1,319 @@
+"""The journal: what happened since the checkpoint, and how it becomes one state with the lock.
+
+A journal line is a line of the lock with a few more keys:
+
+    step   the step that made it, for a person who reads the file
+    base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
+    took   the request id that this record carries and its base does not: a paid result this line took in
+    more   true where the next line belongs to the same fact: together or not at all
+
+`{"forget": id}` and `{"drop": request id}` take a record or an entry away; `{"checkpoint": digest}` says that what
+stands before it is in the lock of that digest. Lines are only ever appended; a torn last line never happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
+from contentops.errors import Diagnostic, Location, StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
+from contentops.state.lines import LOCK_VERSION, Drop, Fact, Forget, Header, parse_object, read_object
+from contentops.state.lock import DamagedState, Lock, T, Written, furthest, settle, with_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from contentops.model import Json
+
+Base = tuple[Digest, ...]
+"""The digests of the lock lines of one key, usually one; empty where the lock had none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """One fact as the journal holds it."""
+
+    fact: Fact
+    step: str = ""
+    base: Base = ()
+    took: RequestId = RequestId("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """What the file says.
+
+    `lineage` is empty where no header was written. `good` is the length in bytes up to which the lines are whole.
+    `marks` are the checkpoints begun: how many facts stood before each, and the digest of the lock it was to write.
+    """
+
+    lineage: str = ""
+    facts: tuple[Noted, ...] = ()
+    marks: tuple[tuple[int, Digest], ...] = ()
+    good: int = 0
+
+    def since(self, lock: Digest) -> tuple[Noted, ...]:
+        """The facts that the lock of this digest does not hold yet, as far as the marks tell."""
+        done = max((count for count, written in self.marks if written == lock), default=0)
+        return self.facts[done:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """Lock and journal as one state, and what the lock overruled."""
+
+    state: State
+    set_aside: tuple[Noted, ...] = ()
+    """Facts of the journal that no longer apply because the lock changed under them."""
+    reopened: tuple[OpenEntry, ...] = ()
+    """Paid results of records set aside: open again, to be finished or drained."""
+
+
+def text_digest(text: str) -> Digest:
+    """The digest of a lock for a mark: the same after a checkout that changed line ends."""
+    return digest_text(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+
+
+def journal_line(text: str, *, step: str, base: Base, took: RequestId, more: bool = False) -> str:
+    """A line of the journal from the lock line (or `forget` / `drop` object) `text`."""
+    extra: dict[str, Json] = {"base": " ".join(base), "step": step}
+    if took:
+        extra["took"] = took
+    if more:
+        extra["more"] = True
+    return f"{canonical(extra)[:-1]},{text[1:]}"
+
+
+def mark_line(lock: Digest) -> str:
+    """The line that says: everything so far is in the lock of this digest."""
+    return canonical({"checkpoint": lock})
+
+
+def forget_line(fact: Forget) -> str:
+    """The object of a forgotten record."""
+    return canonical({"forget": fact.id})
+
+
+def drop_line(fact: Drop) -> str:
+    """The object of a dropped entry."""
+    return canonical({"drop": fact.request_id})
+
+
+def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
+    """What the journal's bytes say; `path` names it in messages.
+
+    What follows the last newline, and a group of lines that lacks its end, is ignored: it was never made durable, so
+    nothing depends on it.
+    Raises StateError (DamagedState with every damaged line) for a line that can not be used.
+    """
+    good, whole = data.rfind(b"\n") + 1, 0
+    lineage, version = "", digest_version
+    facts: list[Noted] = []
+    ends: list[int] = []
+    marks: list[tuple[int, Digest]] = []
+    findings: list[Diagnostic] = []
+    for number, end, line in _numbered(data[:good]):
+        try:
+            found = parse_object(line.decode())
+            whole = whole if found.get("more") is True else end
+            if "checkpoint" in found:
+                marks.append((len(facts), Digest(_text(found, "checkpoint"))))
+                continue
+            said = _read(found)
+        except ValueError as error:
+            words = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            findings.append(_damaged(number, path, words))
+            continue
+        if isinstance(said, Header):
+            _refuse_newer(said, path, digest_version)
+            lineage, version = said.lineage, said.digest
+        else:
+            facts.append(_recompute(said) if version < digest_version else said)
+            ends.append(end)
+    if findings:
+        raise DamagedState(findings)
+    kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
+    return Journal(lineage=lineage, facts=kept, marks=tuple(marks), good=whole)
+
+
+def nothing_on_disk(path: str) -> Digest:
+    """The answer where files were not looked at: which body is on disk settles nothing then."""
+    del path
+    return NOTHING
+
+
+def fold(
+    lock: Lock,
+    facts: Sequence[Noted],
+    *,
+    lineage: str,
+    body_on_disk: Callable[[str], Digest] = nothing_on_disk,
+) -> Folded:
+    """Lock and journal as one state.
+
+    A record (or its forgetting) is folded in only if the lock still has the line it started from, or still has none;
+    otherwise the lock wins, and a paid result that the record had taken in is open again. Entries stay open until a
+    record carries them or a later fact drops them.
+    """
+    folding = _Folding(lock)
+    last = {noted.fact.id: index for index, noted in enumerate(facts) if isinstance(noted.fact, Record | Forget)}
+    for index, noted in enumerate(facts):
+        match noted.fact:
+            case OpenEntry() as entry:
+                folding.open(entry, noted.base)
+            case Drop(request_id):
+                folding.close(request_id)
+            case Record() | Forget() as fact:
+                folding.change(fact, noted, is_last=last[fact.id] == index)
+    return folding.done(lineage, body_on_disk)
+
+
+@dataclass(slots=True)
+class _Folding:
+    """The work in progress of one `fold`."""
+
+    lock: Lock
+    entries: dict[RequestId, OpenEntry] = field(init=False)
+    ours: dict[ItemId, Noted] = field(default_factory=dict)
+    aside: list[Noted] = field(default_factory=list)
+    reopened: dict[RequestId, OpenEntry] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.entries = {id_: furthest(_sorted(lines)) for id_, lines in self.lock.entries.items()}
+
+    def open(self, entry: OpenEntry, base: Base) -> None:
+        """An entry of the journal: newer than the one it started from, else whichever knows more."""
+        known = self.entries.get(entry.request_id)
+        if known is not None and not _holds(self.lock.entries.get(entry.request_id), base):
+            entry = furthest((known, entry))
+        self.entries[entry.request_id] = entry
+        self.reopened.pop(entry.request_id, None)
+
+    def close(self, request_id: RequestId) -> None:
+        """An entry that is over."""
+        self.entries.pop(request_id, None)
+        self.reopened.pop(request_id, None)
+
+    def change(self, fact: Record | Forget, noted: Noted, *, is_last: bool) -> None:
+        """A record or its forgetting: ours if the lock stayed as it was, else set aside."""
+        if _holds(self.lock.records.get(fact.id), noted.base):
+            self.ours[fact.id] = noted
+            if isinstance(fact, Record):
+                self.close(fact.request_id)
+            return
+        self.aside.append(noted)
+        if not noted.took:
+            return
+        if not is_last:
+            # A later fact of this item already replaced that result: it was used, not lost.
+            self.close(noted.took)
+        elif isinstance(fact, Record):
+            again = reopen(fact)
+            self.reopened[noted.took] = again
+            known = self.entries.get(noted.took)
+            self.entries[noted.took] = furthest((known, again)) if known else again
+
+    def done(self, lineage: str, body_on_disk: Callable[[str], Digest]) -> Folded:
+        records = dict(self._records(body_on_disk))
+        carried = {record.request_id for record in records.values()}
+        entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
+        return Folded(
+            state=State(lineage=lineage, records=records, entries=entries),
+            set_aside=tuple(self.aside),
+            reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
+        )
+
+    def _records(self, body_on_disk: Callable[[str], Digest]) -> Iterator[tuple[ItemId, Record]]:
+        for id_, lines in self.lock.records.items():
+            if id_ not in self.ours:
+                yield id_, settle([line.value for line in lines], body_on_disk)
+        for id_, noted in self.ours.items():
+            # Lines the fact did not know of came by a merge since: they compete with it as they would in the file.
+            rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
+            if isinstance(noted.fact, Record):
+                rivals.append(noted.fact)
+            if rivals:
+                yield id_, settle(rivals, body_on_disk)
+
+
+def reopen(record: Record) -> OpenEntry:
+    """The open entry for the paid result that `record` had taken in."""
+    return OpenEntry(
+        request_id=record.request_id,
+        item=record.id,
+        digest=record.digest,
+        attempt=record.attempt,
+        state=JobState.PAID if record.generated else JobState.RUNNING,
+        server=record.server,
+        dialect=record.dialect,
+        credits=record.credits,
+        job_id=record.job_id,
+        plan_id=record.plan_id,
+        submitted_at=record.generated_at,
+        title=record.title,
+        body=record.generated,
+        content_id=record.content_id,
+    )
+
+
+def _sorted(lines: tuple[Written[OpenEntry], ...]) -> Iterator[OpenEntry]:
+    """In an order that does not depend on which branch was merged into which."""
+    return (line.value for line in sorted(lines, key=lambda line: line.text))
+
+
+def _holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
+    """Whether the lock still has the line the fact started from, or still has none."""
+    if lines is None:
+        return not base
+    return any(line.digest in base for line in lines)
+
+
+def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The lines that say something: 1-based number, offset of their end, bytes."""
+    end = 0
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        end += len(line) + 1
+        if line.strip():
+            yield number, end, line
+
+
+def _read(found: Mapping[str, Json]) -> Header | Noted:
+    base = tuple(Digest(part) for part in _text(found, "base").split())
+    step, took = _text(found, "step"), RequestId(_text(found, "took"))
+    if "forget" in found:
+        return Noted(fact=Forget(ItemId(_text(found, "forget"))), step=step, base=base, took=took)
+    if "drop" in found:
+        return Noted(fact=Drop(RequestId(_text(found, "drop"))), step=step, base=base, took=took)
+    said = read_object(found)
+    return said if isinstance(said, Header) else Noted(fact=said, step=step, base=base, took=took)
+
+
+def _text(found: Mapping[str, Json], key: str) -> str:
+    value = found.get(key, "")
+    if type(value) is not str:
+        message = f"`{key}` must be text"
+        raise ValueError(message)
+    return value
+
+
+def _damaged(number: int, path: str, words: str) -> Diagnostic:
+    said = f"can not be used: {words}" if words.startswith("`") else words
+    return Diagnostic(
+        code="damaged-journal",
+        message=f"line {number} of `{path}` {said}",
+        hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
+        location=Location(path, number),
+    )
+
+
+def _recompute(noted: Noted) -> Noted:
+    fact = noted.fact
+    return replace(noted, fact=with_digest(fact)) if isinstance(fact, Record) else noted
+
+
+def _refuse_newer(header: Header, path: str, digest_version: int) -> None:
+    if header.version > LOCK_VERSION or header.digest > digest_version:
+        message = f"`{path}` was written by a newer contentops"
+        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))

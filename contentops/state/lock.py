@@ -1,0 +1,279 @@
+"""The lock as text, and back: `contentops.lock`, the committed checkpoint of state.
+
+Reading takes what git's union merge makes (lines in any order, one id twice, the header twice) and refuses what would
+lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rendering is byte-stable.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
+from contentops.errors import Diagnostic, Location, StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.state.lines import (
+    LOCK_VERSION,
+    Header,
+    entry_line,
+    header_line,
+    line_digest,
+    parse_line,
+    record_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import State
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
+_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
+
+T = TypeVar("T", bound=Record | OpenEntry)
+
+
+class DamagedState(StateError):
+    """A state file that can not be read; carries a finding per damaged line."""
+
+    code = "damaged-state"
+
+    def __init__(self, findings: Iterable[Diagnostic]) -> None:
+        self.findings = tuple(findings)
+        first = self.findings[0]
+        more = len(self.findings) - 1
+        tail = "" if not more else f" (and {more} more line{'' if more == 1 else 's'})"
+        super().__init__(first.message + tail, hint=first.hint, location=first.location)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Every damaged line."""
+        return self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[T]):
+    """A value together with the line that said it."""
+
+    value: T
+    text: str
+
+    @property
+    def digest(self) -> Digest:
+        """The fingerprint of the line: what a journal entry started from."""
+        return line_digest(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What the file says. A key that a union merge left more than once has more than one line.
+
+    `header` is None only where there is no lock at all.
+    """
+
+    header: Header | None = None
+    records: Mapping[ItemId, tuple[Written[Record], ...]] = field(default_factory=dict)
+    entries: Mapping[RequestId, tuple[Written[OpenEntry], ...]] = field(default_factory=dict)
+
+    @property
+    def duplicates(self) -> tuple[ItemId, ...]:
+        """The ids that more than one line claims, sorted."""
+        return tuple(sorted(id_ for id_, lines in self.records.items() if len(lines) > 1))
+
+
+def lineage_of(project: str) -> str:
+    """The lineage of a project that has no lock yet."""
+    return str(uuid.uuid5(_NAMESPACE, project))
+
+
+def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
+    """Our name for one paid submit: the same on every machine, so that it can be found again without a journal.
+
+    Raises ValueError if `lineage` is no UUID.
+    """
+    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
+
+
+def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
+    """What the lock `text` says; `path` names it in messages.
+
+    A lock of an older digest version gets its record digests recomputed from the recorded requests.
+    Raises StateError (DamagedState with every damaged line) if anything in it can not be used.
+    """
+    restore = f"restore it with `git checkout -- {path}`"
+    headers: dict[str, Header] = {}
+    records: dict[ItemId, tuple[Written[Record], ...]] = {}
+    entries: dict[RequestId, tuple[Written[OpenEntry], ...]] = {}
+    findings = []
+    for number, line in _numbered(text):
+        try:
+            found = parse_line(line)
+        except ValueError as error:
+            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {_said(error)}", restore))
+            continue
+        if isinstance(found, Header):
+            headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
+        elif isinstance(found, Record):
+            records[found.id] = _add(records.get(found.id), Written(found, line))
+        else:
+            entries[found.request_id] = _add(entries.get(found.request_id), Written(found, line))
+    _refuse_newer(headers.values(), path, digest_version)
+    if findings:
+        raise DamagedState(findings)
+    header = _one_header(list(headers.values()), path, restore)
+    if header.digest < digest_version:
+        records = {
+            id_: tuple(Written(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
+        }
+    return Lock(header=header, records=records, entries=entries)
+
+
+def with_digest(record: Record) -> Record:
+    """`record` with the digest of its request as this version computes it."""
+    return replace(record, digest=digest_json(dict(record.request)))
+
+
+def settle(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
+    """The one of several records of an id that counts: whose body is on disk, else the higher `rev`, else the later.
+
+    Content ids of the same server that only a losing record names still exist there: they are kept as superseded.
+    """
+    if len(records) == 1:
+        return records[0]
+
+    def rank(record: Record) -> tuple[bool, int, str, str]:
+        body = body_on_disk(record.output)
+        bodies = {record.generated, record.saved.body if record.saved else NOTHING} - {NOTHING}
+        return body in bodies, record.rev, max(record.generated_at, record.saved_at), record_line(record)
+
+    winner, *losers = sorted(records, key=rank, reverse=True)
+    known = dict.fromkeys(winner.superseded)
+    for loser in sorted(losers, key=record_line):
+        if loser.server == winner.server:
+            known.update(dict.fromkeys((*loser.superseded, loser.content_id)))
+    kept = tuple(id_ for id_ in known if id_ and id_ != winner.content_id)
+    return winner if kept == winner.superseded else replace(winner, superseded=kept)
+
+
+_PROGRESS = {
+    JobState.SUBMITTING: 0,
+    JobState.UNKNOWN: 1,
+    JobState.RUNNING: 2,
+    JobState.FAILED: 3,
+    JobState.PAID: 4,
+}
+
+
+def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
+    """The one of several entries of a request id that knows most; the last of equals."""
+    best: OpenEntry | None = None
+    for entry in entries:
+        if best is None or _PROGRESS[entry.state] >= _PROGRESS[best.state]:
+            best = entry
+    if best is None:
+        message = "no entries to choose from"
+        raise ValueError(message)
+    return best
+
+
+def heal(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[ItemId, Record]:
+    """`records` without the orphans that a merge brought back after a rename.
+
+    An orphan (its id is not in `living`) goes if a living record of the same server carries its job id or content id.
+    """
+    alive = set(living)
+    if records.keys() <= alive:
+        return dict(records)
+    claimed = {
+        (record.server, kind, name) for id_, record in records.items() if id_ in alive for kind, name in _names(record)
+    }
+    return {
+        id_: record
+        for id_, record in records.items()
+        if id_ in alive or not any((record.server, kind, name) in claimed for kind, name in _names(record))
+    }
+
+
+def render(state: State) -> bytes:
+    """The bytes of the lock for `state`: header, records by id, open entries by item, attempt and request id."""
+    return join(state.lineage, state.records, state.entries, record_line)
+
+
+def join(
+    lineage: str,
+    records: Mapping[ItemId, Record],
+    entries: Mapping[RequestId, OpenEntry],
+    line_of: Callable[[Record], str],
+) -> bytes:
+    """`render` with the text of a record supplied, for a caller that has it already."""
+    lines = [header_line(Header(lineage=lineage))]
+    lines.extend(line_of(records[id_]) for id_ in sorted(records))
+    ordered = sorted(entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id))
+    lines.extend(entry_line(entry) for entry in ordered)
+    lines.append("")
+    return "\n".join(lines).encode()
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, with their 1-based numbers; tolerates a BOM, CRLF and blank lines."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        stripped = line.strip(" \t\r")
+        if stripped:
+            yield number, stripped
+
+
+def _damaged(line: str, number: int, path: str, message: str, restore: str) -> Diagnostic:
+    code, hint = "damaged-lock", restore
+    if line.startswith(_MARKERS):
+        code = "conflict-markers"
+        message = f"line {number} of `{path}` is a conflict marker of git"
+        hint = (
+            "put `contentops*.lock text eol=lf merge=union` into `.gitattributes`, undo the merge with "
+            "`git merge --abort` and merge again; or delete only the marker lines and keep the lines of both sides"
+        )
+    return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
+
+
+def _said(error: ValueError) -> str:
+    return f"can not be used: {error}" if str(error).startswith("`") else str(error)
+
+
+def _add(known: tuple[Written[T], ...] | None, line: Written[T]) -> tuple[Written[T], ...]:
+    if known is None:
+        return (line,)
+    return known if any(other.text == line.text for other in known) else (*known, line)
+
+
+def _refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
+    if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
+        message = f"`{path}` was written by a newer contentops"
+        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
+
+
+def _one_header(headers: list[Header], path: str, restore: str) -> Header:
+    lineages = sorted({header.lineage for header in headers})
+    if not lineages:
+        message = f"`{path}` has no header line, so it is empty or cut off"
+        raise StateError(
+            message,
+            code="damaged-lock",
+            hint=f"{restore}; deleting it instead would make every item new and paid for again",
+            location=Location(path),
+        )
+    if len(lineages) > 1:
+        names = " and ".join(f"`{lineage}`" for lineage in lineages)
+        message = f"`{path}` mixes the state of different projects, lineages {names}"
+        raise StateError(
+            message,
+            code="mixed-lineages",
+            hint="keep the header and the lines of one project; a project keeps its `project` name for life",
+            location=Location(path),
+        )
+    return min(headers, key=lambda header: header.digest)
+
+
+def _names(record: Record) -> Iterator[tuple[str, str]]:
+    if record.job_id:
+        yield "job", record.job_id
+    if record.content_id:
+        yield "content", record.content_id

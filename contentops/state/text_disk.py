@@ -1,0 +1,105 @@
+"""How the cache writes: a diskcache that knows text alone. Only what writes imports it, as diskcache is slow to load.
+
+diskcache unpickles what a row's `mode` and `raw` tell it to, whatever `Disk` wrote it (CVE-2025-69872), and JSONDisk
+does not change that. `TextRows` overrides every way in and out, so there is no pickle to reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import diskcache
+from diskcache.core import DEFAULT_SETTINGS, METADATA
+
+from contentops.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RAW = diskcache.core.MODE_RAW
+_HUGE = 1 << 62
+_SETTINGS = {
+    "eviction_policy": "none",
+    "cull_limit": 0,
+    "size_limit": _HUGE,
+    "statistics": 0,
+    "tag_index": 0,
+    "sqlite_synchronous": 2,
+    "disk_min_file_size": _HUGE,
+}
+
+ERRORS = (sqlite3.Error, OSError, StateError, ValueError, TypeError, AttributeError, diskcache.Timeout)
+"""What a write may meet: errors of the database and the file system, a long wait, and settings bent out of shape."""
+
+
+class TextRows:
+    """Rows of text under text keys, in the database itself; everything else is refused with StateError."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """The key as the database holds it."""
+        if type(key) is not str:
+            raise _foreign("a key that is not text")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """The key of a row."""
+        if type(key) is not str or not raw:
+            raise _foreign("a key that is not text")
+        return key
+
+    def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
+        """The value as the database holds it: size, mode, file name, value."""
+        del key
+        if type(value) is not str or read:
+            raise _foreign("a value that is not text")
+        return 0, RAW, None, value
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
+        """The value of a row."""
+        if mode != RAW or filename is not None or type(value) is not str or read:
+            raise _foreign("a value that is not text")
+        return value
+
+    def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
+        """Values have no files of their own."""
+        del key, value
+        raise _foreign("a value in a file of its own")
+
+    def remove(self, file_path: object) -> None:
+        """Rows have no files of ours, so there is none to remove, whatever a row says."""
+
+
+TextDisk = type("TextDisk", (TextRows, diskcache.Disk), {})
+"""diskcache's `Disk` with every way in and out replaced by those of `TextRows`."""
+
+
+def open_writer(folder: Path, database: Path, timeout: float) -> diskcache.Cache:
+    """The diskcache in `folder`, which exists; `timeout` seconds to wait for another writer.
+
+    Raises one of ERRORS.
+    """
+    if os.path.expandvars(folder) != str(folder):
+        message = f"the folder {folder} has a `$` name in it, which would be replaced by a variable"
+        raise StateError(message)
+    _check_settings(database, timeout)
+    return diskcache.Cache(str(folder), timeout=timeout, disk=TextDisk, **_SETTINGS)
+
+
+def _check_settings(database: Path, timeout: float) -> None:
+    """Refuse settings diskcache never wrote: it puts their names into SQL and into calls."""
+    with contextlib.closing(sqlite3.connect(database, timeout=timeout)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
+            return
+        found = dict(connection.execute("SELECT key, value FROM Settings"))
+    known = DEFAULT_SETTINGS.keys() | METADATA.keys()
+    pragmas = [value for key, value in found.items() if str(key).startswith("sqlite_")]
+    if not found.keys() <= known or not all(str(value).isalnum() for value in pragmas):
+        message = "its settings are not the ones contentops wrote"
+        raise StateError(message)
+
+
+def _foreign(what: str) -> StateError:
+    return StateError(f"the cache holds {what}, which contentops never writes")

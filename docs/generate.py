@@ -1,0 +1,256 @@
+"""Writes the reference pages that are made from the program itself: the command line and the two file formats.
+
+    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md
+    python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
+
+A test runs the check, so an option or a key can not be added without its line here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import click  # noqa: E402 - the checkout comes first on the path
+
+from contentops.cli.main import cli  # noqa: E402
+from contentops.schema_files import load_schema  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Schema = Mapping[str, Any]
+
+REFERENCE: Final = ROOT / "docs" / "reference"
+NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from, then run `make docs`. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page: path relative to the repository root, and its text."""
+    return {
+        "docs/reference/cli.md": _page("Command line", _CLI_INTRODUCTION, _commands(cli, "contentops")),
+        "docs/reference/manifest.md": _page("Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"))),
+        "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(load_schema("project"))),
+    }
+
+
+def stale() -> list[str]:
+    """The generated pages that differ from what they would be if written now."""
+    return [name for name, text in pages().items() if _read(ROOT / name) != text]
+
+
+def main(arguments: list[str]) -> int:
+    """Writes or checks the pages; returns the exit code."""
+    outdated = stale()
+    if "--check" in arguments:
+        for name in outdated:
+            print(f"{name} is not fresh; run `make docs`", file=sys.stderr)
+        return 1 if outdated else 0
+    fresh = pages()
+    for name in outdated:
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(fresh[name], encoding="utf-8", newline="\n")
+        print(f"wrote {name}")
+    return 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _page(title: str, introduction: str, lines: Iterator[str]) -> str:
+    return "\n".join([NOTICE, "", f"# {title}", "", introduction, "", *lines]).rstrip() + "\n"
+
+
+# --- the command line ------------------------------------------------------------------------------------------
+
+_CLI_INTRODUCTION = """\
+`-C` stands before the command, everything else after it.
+Standard output carries data; progress, logs and errors go to standard error.
+Exit codes are listed in [exit codes](exit-codes.md), error codes in [errors](errors.md)."""
+
+
+def _commands(command: click.Command, path: str, depth: int = 2) -> Iterator[str]:
+    """A section for this command and, in the order of its help, for each one below it."""
+    context = click.Context(command, info_name=path.rpartition(" ")[2])
+    yield f"{'#' * depth} `{path}`"
+    yield ""
+    yield from _prose(command.help or "")
+    yield "```text"
+    yield " ".join([path, *command.collect_usage_pieces(context)])
+    yield "```"
+    yield ""
+    yield from _parameters(command)
+    yield from _prose(command.epilog or "")
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from _commands(found, f"{path} {name}", depth + (path != "contentops"))
+
+
+def _prose(text: str) -> Iterator[str]:
+    for paragraph in filter(None, (part.strip() for part in text.replace("\b", "").split("\n\n"))):
+        yield from (line.strip() for line in paragraph.splitlines())
+        yield ""
+
+
+def _parameters(command: click.Command) -> Iterator[str]:
+    shown = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    if not shown:
+        return
+    yield "| Option | Meaning |"
+    yield "|---|---|"
+    for option in shown:
+        yield f"| {_names(option)} | {_cell(_meaning(option))} |"
+    yield ""
+
+
+def _names(option: click.Option) -> str:
+    value = "" if option.is_flag or option.count else f" {_value(option)}"
+    return ", ".join(f"`{name}{value}`" for name in (*option.opts, *option.secondary_opts))
+
+
+def _value(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar
+    if isinstance(option.type, click.Choice):
+        return "\\|".join(str(choice) for choice in option.type.choices)
+    return option.type.name.upper()
+
+
+def _meaning(option: click.Option) -> str:
+    text = (option.help or "").strip()
+    default = option.default
+    plain = isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != ""
+    if plain and not option.is_flag:
+        text += f" Default: `{default}`."
+    return f"{text} Required." if option.required else text
+
+
+# --- the file formats ------------------------------------------------------------------------------------------
+
+_MANIFEST_INTRODUCTION = """\
+A manifest is a YAML file that declares items.
+`contentops schema manifest` prints the JSON Schema this page is made from; editors read it through the line
+`# yaml-language-server: $schema=...` at the top of a manifest.
+Where a value may hold `{{ ... }}`, it is a template and is checked again after rendering."""
+
+_PROJECT_INTRODUCTION = """\
+`contentops.yaml` marks the root of a project.
+`contentops schema project` prints the JSON Schema this page is made from."""
+
+_SCALARS: Final = (str, int, float, bool)
+
+
+def _schema(schema: Schema) -> Iterator[str]:
+    """A table of the top-level keys, then a section for each object below them."""
+    yield from _object(schema, schema, "", set())
+
+
+def _object(root: Schema, schema: Schema, path: str, done: set[str]) -> Iterator[str]:
+    rows = {key: _resolve(root, found) for key, found in schema.get("properties", {}).items()}
+    if path:
+        yield f"## `{path}`"
+        yield ""
+        yield from _prose(str(schema.get("description", "")))
+    yield "| Key | Value | Meaning |"
+    yield "|---|---|---|"
+    required = schema.get("required", [])
+    for key, found in rows.items():
+        needed = " Required." if key in required else ""
+        yield f"| `{key}` | {_cell(_kind(root, found))} | {_cell(_explain(found) + needed)} |"
+    yield ""
+    for key, found in rows.items():
+        for suffix, nested in _nested(root, found):
+            where = f"{path}.{key}{suffix}" if path else f"{key}{suffix}"
+            # One shape used in several places (an item's defaults, say) is described where it comes first.
+            shape = json.dumps(nested["properties"], sort_keys=True)
+            if shape not in done:
+                done.add(shape)
+                yield from _object(root, nested, where, done)
+
+
+def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """The objects with keys of their own that a value of this schema is, or holds."""
+    if schema.get("properties"):
+        yield "", schema
+    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        yield from _nested(root, _resolve(root, branch))
+    if isinstance(schema.get("items"), dict):
+        yield from ((f"[]{suffix}", found) for suffix, found in _nested(root, _resolve(root, schema["items"])))
+    if isinstance(schema.get("additionalProperties"), dict):
+        inner = _resolve(root, schema["additionalProperties"])
+        yield from ((f".NAME{suffix}", found) for suffix, found in _nested(root, inner))
+
+
+def _resolve(root: Schema, schema: Any) -> Schema:
+    """The schema itself, or what its `$ref` names, under the words that stand beside the reference."""
+    if not isinstance(schema, dict):
+        return {}
+    if "$ref" not in schema:
+        return schema
+    found: Any = root
+    for part in str(schema["$ref"]).removeprefix("#/").split("/"):
+        found = found[part]
+    return {**_resolve(root, found), **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _kind(root: Schema, schema: Schema) -> str:
+    if "const" in schema:
+        return f"`{_yaml(schema['const'])}`"
+    if "enum" in schema:
+        return " \\| ".join(f"`{_yaml(value)}`" for value in schema["enum"])
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if branches:
+        kinds = dict.fromkeys(_kind(root, _resolve(root, branch)) for branch in branches)
+        return " or ".join(kinds)
+    types = schema.get("type", "any value")
+    names = [_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types)]
+    inner = _resolve(root, schema.get("items"))
+    if names == ["list"] and inner:
+        return f"list of {_kind(root, inner)}"
+    return " or ".join(names)
+
+
+_TYPES: Final = {
+    "array": "list",
+    "boolean": "`true` \\| `false`",
+    "integer": "whole number",
+    "null": "nothing",
+    "object": "map",
+    "string": "text",
+}
+
+
+def _explain(schema: Schema) -> str:
+    text = str(schema.get("description", schema.get("title", ""))).strip()
+    default = schema.get("default")
+    if isinstance(default, _SCALARS) and default != "":
+        text += f" Default: `{_yaml(default)}`."
+    elif default:
+        text += f" Default: `{json.dumps(default, ensure_ascii=False)}`."
+    examples = [example for example in schema.get("examples", ()) if isinstance(example, _SCALARS)]
+    if examples:
+        text += f" Example: `{_yaml(examples[0])}`."
+    return text.strip()
+
+
+def _yaml(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cell(text: str) -> str:
+    """Text on one line that can not end a table cell."""
+    escaped = text.replace("\\|", "|").replace("|", "\\|")
+    return " ".join(escaped.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""What every test stands on: no network, a clean environment, deterministic examples in CI; and the shared fixtures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.offline import sitecustomize as offline
+from tests.running import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.running import Build, Run
+
+ROOT = Path(__file__).parents[1]
+
+offline.refuse()
+
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a shared machine is slow at times
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+_FOREIGN = ("CONTENTOPS_", "GITHUB_", "GIT_", "OPENAI_", "WRITERZROOM_", "_CONTENTOPS")
+_FOREIGN_NAMES = {
+    "ALL_PROXY",
+    "CI",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LINES",
+    "NO_COLOR",
+    "NO_PROXY",
+    "TTY_COMPATIBLE",
+}
+
+
+def _is_foreign(name: str) -> bool:
+    return name.upper() in _FOREIGN_NAMES or name.upper().startswith(_FOREIGN)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same answers on every machine: nothing of the caller's settings, keys, proxies or git identity is seen."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(_is_foreign, list(os.environ)):
+            patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("LC_ALL", "C.UTF-8")
+        patch.setenv("TZ", "UTC")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)]))
+        yield
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Build:
+    """Builds a project in the test's own folder."""
+
+    def build(files: Mapping[str, str | bytes] | None = None, /, *, at: str = "") -> Path:
+        root = tmp_path / at
+        root.mkdir(parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else textwrap.dedent(content).encode())
+        return root
+
+    return build
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the command line in a process of its own, as a person or CI does."""
+
+    def start(
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 60,
+    ) -> Completed:
+        ended = subprocess.run(
+            [sys.executable, "-m", "contentops", *arguments],
+            cwd=cwd or tmp_path,
+            env={**os.environ, **(env or {})},
+            input=stdin.encode(),
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Completed(ended.returncode, _text(ended.stdout), _text(ended.stderr))
+
+    return start
+
+
+@pytest.fixture
+def invoke(tmp_path: Path) -> Run:
+    """Runs the command line in this process: faster, and the same but for signals and the terminal."""
+
+    def call(
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 60,
+    ) -> Completed:
+        from contentops.__main__ import main
+
+        out, err = io.BytesIO(), io.BytesIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.chdir(cwd or tmp_path),
+            contextlib.redirect_stdout(io.TextIOWrapper(out, "utf-8", write_through=True)),
+            contextlib.redirect_stderr(io.TextIOWrapper(err, "utf-8", write_through=True)),
+        ):
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            code = main(list(arguments))
+            # Read before the wrappers are collected, which closes what they wrap.
+            return Completed(code, _text(out.getvalue()), _text(err.getvalue()))
+
+    return call
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8").replace("\r\n", "\n")

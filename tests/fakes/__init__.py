@@ -1,0 +1,1 @@
+"""In-memory stand-ins for the world: a server and a clock."""

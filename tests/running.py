@@ -1,0 +1,46 @@
+"""What the fixtures `project`, `run` and `invoke` hand out, for annotations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a command line ended: exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, read as JSON."""
+        return json.loads(self.stdout)
+
+
+class Build(Protocol):
+    """Writes files below the test's own folder and returns the project root."""
+
+    def __call__(self, files: Mapping[str, str | bytes] | None = None, /, *, at: str = "") -> Path:
+        """`files` maps paths to text (dedented) or bytes; `at` is a folder below the test's own."""
+
+
+class Run(Protocol):
+    """Runs `contentops` to its end."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 60,
+    ) -> Completed:
+        """`cwd` defaults to the test's own folder; `env` is added to a clean environment."""

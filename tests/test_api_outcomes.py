@@ -1,0 +1,336 @@
+"""What each answer means: the table that decides whether money may be spent again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.api.calls import (
+    Call,
+    GetContent,
+    GetStyle,
+    GetTemplate,
+    ListContent,
+    ListVerticals,
+    PutContent,
+    RegenerateSection,
+    Save,
+    Status,
+    Submit,
+)
+from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus, Reply, SavedReply
+from contentops.api.words import LIMIT, speak
+from tests.test_api_reading import CALLS, json_values
+
+SUBMIT = Submit({"template": "blog", "style": "general_blog", "mode": "standard", "inputs": {}}, "ours")
+STATUS = Status("job")
+NEW = Save("T", "B")
+OVER = Save("T", "B", "c1")
+SECTION = RegenerateSection("c1", "Intro", "quick", "ours")
+JSON = {"content-type": "application/json; charset=utf-8"}
+HTML = {"content-type": "text/html"}
+PAGE = b"<!doctype html><title>Oops</title>"
+
+
+def answered(call: Call, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Reply | Failure:
+    """What a JSON (or raw) body with this status means."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return judge(call, Answer(status, JSON if headers is None else headers, data), wall=0)
+
+
+def failed(call: Call, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Failure:
+    """The same, where it must be a failure."""
+    found = answered(call, status, body, headers)
+    assert isinstance(found, Failure)
+    assert found.call == call.name
+    assert found.status == status
+    return found
+
+
+DETAIL = {"detail": "words"}
+
+TABLE: list[tuple[Call, int, Any, str]] = [
+    (SUBMIT, 400, DETAIL, "rejected"),
+    (SUBMIT, 401, DETAIL, "unauthorized"),
+    (SUBMIT, 402, DETAIL, "quota"),
+    (SUBMIT, 403, DETAIL, "forbidden"),
+    (SUBMIT, 404, {"detail": "Template 'blog' not found."}, "rejected"),
+    (SUBMIT, 404, {"detail": "Not Found"}, "unusable"),
+    (SUBMIT, 404, {}, "unusable"),
+    (SUBMIT, 405, {"detail": "Method Not Allowed"}, "unusable"),
+    (SUBMIT, 408, DETAIL, "ambiguous"),
+    (SUBMIT, 409, DETAIL, "ambiguous"),
+    (SUBMIT, 413, DETAIL, "rejected"),
+    (SUBMIT, 415, DETAIL, "rejected"),
+    (SUBMIT, 418, DETAIL, "rejected"),
+    (SUBMIT, 422, DETAIL, "rejected"),
+    (SUBMIT, 422, {"detail": "request_id already exists"}, "ambiguous"),
+    (SUBMIT, 422, {"detail": "Idempotency-Key was reused"}, "ambiguous"),
+    (SUBMIT, 422, {"detail": "duplicate request id"}, "ambiguous"),
+    (SUBMIT, 422, {"detail": "request_id must be a string"}, "rejected"),
+    (SUBMIT, 429, DETAIL, "throttled"),
+    (SUBMIT, 500, DETAIL, "ambiguous"),
+    (SUBMIT, 500, {"detail": "Internal server error: Template 'blog' not found."}, "rejected"),
+    (SUBMIT, 500, {"detail": "Style general_blog does not exist"}, "rejected"),
+    (SUBMIT, 500, {"detail": "Template 'other' not found."}, "ambiguous"),
+    (SUBMIT, 500, {"detail": "Template 'blog2' not found."}, "ambiguous"),
+    (SUBMIT, 500, {"detail": "blog: worker not found"}, "ambiguous"),
+    (SUBMIT, 502, DETAIL, "ambiguous"),
+    (SUBMIT, 503, DETAIL, "ambiguous"),
+    (SUBMIT, 504, DETAIL, "ambiguous"),
+    (SUBMIT, 520, DETAIL, "ambiguous"),
+    (SUBMIT, 200, {}, "ambiguous"),
+    (SUBMIT, 204, b"", "ambiguous"),
+    (SUBMIT, 202, {"success": False, "error": "no", "request_id": "ours"}, "ambiguous"),
+    (SUBMIT, 202, {"success": False}, "ambiguous"),
+    (SUBMIT, 202, {"request_id": "../x"}, "ambiguous"),
+    (SUBMIT, 202, b'{"request_id": "ou', "ambiguous"),
+    (SUBMIT, 301, DETAIL, "unusable"),
+    (SUBMIT, 303, DETAIL, "ambiguous"),
+    (SUBMIT, 407, DETAIL, "unusable"),
+    (SUBMIT, 511, DETAIL, "unusable"),
+    (SUBMIT, 199, DETAIL, "ambiguous"),
+    (SUBMIT, 999, DETAIL, "ambiguous"),
+    (SECTION, 500, DETAIL, "ambiguous"),
+    (SECTION, 404, {"detail": "Not Found"}, "not-found"),
+    (STATUS, 401, DETAIL, "unauthorized"),
+    (STATUS, 403, DETAIL, "forbidden"),
+    (STATUS, 404, {"detail": "Generation request not found."}, "not-found"),
+    (STATUS, 410, DETAIL, "not-found"),
+    (STATUS, 408, DETAIL, "unavailable"),
+    (STATUS, 400, DETAIL, "rejected"),
+    (STATUS, 429, DETAIL, "throttled"),
+    (STATUS, 500, DETAIL, "unavailable"),
+    (STATUS, 503, DETAIL, "unavailable"),
+    (STATUS, 200, {"success": True, "data": None}, "unusable"),
+    (STATUS, 200, {"success": False, "error": "gone"}, "rejected"),
+    (STATUS, 200, b'{"status": "compl', "unavailable"),
+    (STATUS, 303, DETAIL, "unusable"),
+    (STATUS, 100, DETAIL, "unusable"),
+    (NEW, 500, DETAIL, "ambiguous"),
+    (NEW, 422, DETAIL, "rejected"),
+    (NEW, 200, {"success": True}, "ambiguous"),
+    (NEW, 200, {"success": False, "contentId": "c1", "error": "disk"}, "ambiguous"),
+    (OVER, 500, DETAIL, "unavailable"),
+    (OVER, 404, DETAIL, "not-found"),
+    (OVER, 200, {"success": False, "contentId": "c1", "error": "disk"}, "rejected"),
+    (PutContent("c1", "T", "B"), 405, {"detail": "Method Not Allowed"}, "not-found"),
+    (PutContent("c1", "T", "B"), 501, DETAIL, "not-found"),
+    (PutContent("c1", "T", "B"), 404, {"detail": "Not Found"}, "not-found"),
+    (PutContent("c1", "T", "B"), 503, DETAIL, "unavailable"),
+    (GetContent("c1"), 404, {"detail": "Content not found"}, "not-found"),
+    (GetTemplate("blog"), 500, {"detail": "Template 'blog' not found."}, "not-found"),
+    (GetTemplate("blog"), 500, {"detail": "Template store not found"}, "unavailable"),
+    (GetStyle(""), 500, {"detail": "Style '' not found."}, "unavailable"),
+    (ListContent(), 500, {"detail": "Template 'blog' not found."}, "unavailable"),
+    (ListVerticals(), 404, {"detail": "Not Found"}, "not-found"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "body", "kind"),
+    TABLE,
+    ids=[f"{call.name} {status} {number}" for number, (call, status, *_) in enumerate(TABLE)],
+)
+def test_classification(call: Call, status: int, body: Any, kind: str) -> None:
+    """Each status and body means exactly this for each call."""
+    failure = failed(call, status, body)
+    assert failure.kind == kind
+    assert failure.message
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "kind"),
+    [
+        (SUBMIT, 200, "ambiguous"),
+        (SUBMIT, 400, "unusable"),
+        (SUBMIT, 401, "unauthorized"),
+        (SUBMIT, 403, "forbidden"),
+        (SUBMIT, 404, "unusable"),
+        (SUBMIT, 413, "rejected"),
+        (SUBMIT, 429, "throttled"),
+        (SUBMIT, 502, "ambiguous"),
+        (NEW, 200, "ambiguous"),
+        (STATUS, 200, "unusable"),
+        (STATUS, 404, "unusable"),
+        (STATUS, 502, "unavailable"),
+        (ListContent(), 403, "forbidden"),
+    ],
+)
+@pytest.mark.parametrize("headers", [HTML, {}], ids=["typed", "untyped"])
+def test_pages_are_not_the_api(call: Call, status: int, kind: str, headers: dict[str, str]) -> None:
+    """An HTML page, labelled or not, is a wrong address, a gateway, or says by its status alone what it means."""
+    failure = failed(call, status, PAGE, headers)
+    assert failure.kind == kind
+    assert "HTML page" in failure.message
+    if kind == "unusable":
+        assert "`api.base_url`" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "works"),
+    [
+        ({}, b'{"request_id": "a"}', True),
+        ({"content-type": "text/plain"}, b'{"request_id": "a"}', True),
+        ({"content-type": "application/hal+json"}, b'{"request_id": "a"}', True),
+        ({"content-type": "application/octet-stream"}, b'{"request_id": "a"}', False),
+        ({"content-type": "text/csv"}, b"a,b", False),
+    ],
+)
+def test_media_types(headers: dict[str, str], body: bytes, works: bool) -> None:
+    """JSON under its own or no name is read; anything else leaves a submit's outcome open."""
+    found = answered(SUBMIT, 202, body, headers)
+    assert isinstance(found, Accepted) is works
+    if isinstance(found, Failure):
+        assert found.kind is FailureKind.AMBIGUOUS
+        assert headers["content-type"] in found.message
+
+
+def test_a_plain_404_is_no_proof_that_a_job_is_unknown() -> None:
+    """Only the API's own JSON says that something does not exist."""
+    assert failed(STATUS, 404, b"404 page not found", {"content-type": "text/plain"}).kind == "unusable"
+    assert failed(STATUS, 404, b"", {}).kind == "unusable"
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://login.example.com:8443/in?token=abc", "`https://login.example.com:8443`"),
+        ("/relative", "the server redirects, which"),
+        ("http://[bad", "the server redirects, which"),
+        ("https://host:99999999/", "the server redirects, which"),
+        ("", "the server redirects, which"),
+    ],
+)
+def test_redirects_name_their_target(location: str, shown: str) -> None:
+    """A redirect is not followed; its host is told, its path and query are not."""
+    failure = failed(SUBMIT, 302, b"", {"location": location})
+    assert failure.kind == "unusable"
+    assert shown in failure.message
+    assert "abc" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("damage", "call", "kind"),
+    [
+        (Damage.CUT, SUBMIT, "ambiguous"),
+        (Damage.LATE, SUBMIT, "ambiguous"),
+        (Damage.LARGE, SUBMIT, "ambiguous"),
+        (Damage.CODING, SUBMIT, "ambiguous"),
+        (Damage.CUT, STATUS, "unavailable"),
+        (Damage.LATE, STATUS, "unavailable"),
+        (Damage.LARGE, STATUS, "unusable"),
+        (Damage.CODING, STATUS, "unavailable"),
+    ],
+)
+def test_damaged_success(damage: Damage, call: Call, kind: str) -> None:
+    """A success whose body did not arrive whole is lost, and says how."""
+    found = judge(call, Answer(200, JSON, b"", damage), wall=0)
+    assert isinstance(found, Failure)
+    assert found.kind == kind
+    assert str(damage) in found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "call", "kind"),
+    [
+        (401, SUBMIT, "unauthorized"),
+        (422, SUBMIT, "rejected"),
+        (404, SUBMIT, "ambiguous"),
+        (404, STATUS, "unavailable"),
+        (500, SUBMIT, "ambiguous"),
+    ],
+)
+def test_damaged_errors_keep_their_status(status: int, call: Call, kind: str) -> None:
+    """Where the status arrived, a broken body does not hide it; but a torn 404 proves nothing."""
+    found = judge(call, Answer(status, JSON, b"", Damage.CUT), wall=0)
+    assert isinstance(found, Failure)
+    assert found.kind == kind
+    assert found.message
+
+
+@pytest.mark.parametrize(
+    ("trouble", "call", "kind", "hint"),
+    [
+        (Trouble.UNREACHABLE, SUBMIT, "not-sent", ""),
+        (Trouble.UNREACHABLE, STATUS, "not-sent", ""),
+        (Trouble.CERTIFICATE, SUBMIT, "unusable", "SSL_CERT_FILE"),
+        (Trouble.PROXY, SUBMIT, "unusable", "HTTPS_PROXY"),
+        (Trouble.BROKEN, SUBMIT, "ambiguous", ""),
+        (Trouble.BROKEN, NEW, "ambiguous", ""),
+        (Trouble.BROKEN, OVER, "unavailable", ""),
+        (Trouble.SILENT, SUBMIT, "ambiguous", ""),
+        (Trouble.SILENT, STATUS, "unavailable", ""),
+        (Trouble.CRASHED, SUBMIT, "ambiguous", ""),
+        (Trouble.CRASHED, STATUS, "unavailable", ""),
+    ],
+)
+def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
+    """What certainly never arrived is told apart from what may have."""
+    failure = broken(call, trouble, "why\x1b")
+    assert (failure.kind, failure.status, failure.call) == (kind, None, call.name)
+    assert failure.message.startswith("why")
+    assert hint in failure.message
+
+
+def test_successes_are_replies() -> None:
+    """Good answers come through."""
+    assert answered(SUBMIT, 202, {"request_id": "ours"}) == Accepted("ours", True)
+    assert answered(NEW, 201, {"contentId": "c1"}) == SavedReply("c1")
+    assert answered(GetContent("c1"), 200, {"content": "B"}) == Content("c1", "", "B")
+    failed_job = {"success": False, "data": {"status": "failed", "error": "no\x1b input"}}
+    assert answered(STATUS, 200, failed_job) == JobStatus("failed", error="no input")
+
+
+def test_waits_are_carried() -> None:
+    """Retry-After comes with throttling and with trouble, whatever the call."""
+    for status in (429, 503):
+        assert failed(SUBMIT, status, DETAIL, {**JSON, "retry-after": "7"}).retry_after == 7
+    assert failed(SUBMIT, 429, DETAIL).retry_after is None
+
+
+def test_the_key_is_never_said() -> None:
+    """Whatever repeats the key - error, job, redirect, media type, cut text - no message holds it."""
+    key = "sk-live-0123456789"
+
+    def say(text: str) -> str:
+        return speak(text, key)
+
+    answers = [
+        Answer(400, JSON, json.dumps({"detail": f"bad {key}"}).encode()),
+        Answer(400, JSON, json.dumps({"detail": "x" * (LIMIT - 5) + key}).encode()),
+        Answer(200, JSON, json.dumps({"error": "x " * 145 + key}).encode()),
+        Answer(200, JSON, json.dumps({"status": "failed", "error": key, "stage": key}).encode()),
+        Answer(200, JSON, f'{{"{key}": 1, "{key}": 2}}'.encode()),
+        Answer(302, {"location": f"https://{key}.example.com/{key}"}),
+        Answer(400, {"content-type": f"x/{key}"}, b"?"),
+    ]
+    for call in (SUBMIT, STATUS):
+        for answer in answers:
+            found = judge(call, answer, wall=0, say=say)
+            assert "sk-live" not in repr(found)
+    assert "sk-live" not in repr(broken(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", say=say))
+
+
+@given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))
+def test_any_answer_has_a_meaning(call: Call, status: int, value: Any, headers: dict[str, str]) -> None:
+    """Any JSON with any status is a reply or a failure with a short message; a paid call is never called repeatable."""
+    found = judge(call, Answer(status, headers, json.dumps(value).encode()), wall=0)
+    if not isinstance(found, Failure):
+        assert 200 <= status < 300
+        return
+    assert 0 < len(found.message) <= LIMIT
+    assert found.kind is not FailureKind.NOT_SENT
+    assert found.kind is not (FailureKind.AMBIGUOUS if call.repeatable else FailureKind.UNAVAILABLE)
+
+
+@given(st.sampled_from(CALLS), st.integers(200, 599), st.binary(max_size=100), st.text(max_size=30))
+def test_any_bytes_have_a_meaning(call: Call, status: int, body: bytes, media: str) -> None:
+    """So have any bytes with any media type."""
+    found = judge(call, Answer(status, {"content-type": media}, body), wall=0)
+    assert found

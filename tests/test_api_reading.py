@@ -1,0 +1,329 @@
+"""Every known shape of a reply, and what is made of the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.api.calls import (
+    Call,
+    DashboardStats,
+    GetContent,
+    GetStyle,
+    GetTemplate,
+    ListContent,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+    PutContent,
+    RegenerateSection,
+    Save,
+    Status,
+    Submit,
+)
+from contentops.api.reading import DEPTH, Garbled, Unreadable, decode, read, safe_id
+from contentops.api.replies import (
+    Accepted,
+    CatalogueReply,
+    Content,
+    ContentEntry,
+    ContentList,
+    JobStatus,
+    Reply,
+    SavedReply,
+    Stats,
+)
+from contentops.digest import digest_json
+
+SUBMIT = Submit({"template": "t", "style": "s", "mode": "standard", "inputs": {}}, "ours")
+STATUS = Status("job")
+
+CALLS: list[Call] = [
+    SUBMIT,
+    STATUS,
+    ListContent(),
+    GetContent("c1"),
+    Save("T", "B"),
+    Save("T", "B", "c1"),
+    PutContent("c1", "T", "B"),
+    RegenerateSection("c1", "Intro", "quick", "ours"),
+    ListTemplates(),
+    GetTemplate("blog"),
+    ListStyles(),
+    GetStyle("tone"),
+    ListVerticals(),
+    DashboardStats(),
+]
+
+FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
+RULES = "---\n# Only a heading\n---\nText.\n"
+
+SHAPES: list[tuple[str, Call, Any, Reply]] = [
+    ("submit documented", SUBMIT, {"request_id": "req_1", "status": "pending"}, Accepted("req_1", False)),
+    ("submit echo", SUBMIT, {"request_id": "ours", "message": "m", "links": {}}, Accepted("ours", True)),
+    ("submit enveloped", SUBMIT, {"success": True, "data": {"request_id": "ours"}}, Accepted("ours", True)),
+    ("submit job_id", SUBMIT, {"job_id": "j:1"}, Accepted("j:1", False)),
+    ("submit number", SUBMIT, {"id": 42}, Accepted("42", False)),
+    ("submit proxy", SUBMIT, {"success": True, "request_id": "a", "generation_id": "b"}, Accepted("a", False)),
+    (
+        "status documented",
+        STATUS,
+        {"request_id": "job", "status": "processing", "stage": "writer", "progress": 60},
+        JobStatus("running", 0.6, "writer", request_id="job"),
+    ),
+    (
+        "status server",
+        STATUS,
+        {"success": True, "data": {"status": "running", "progress": 0.1, "current_agent": None, "content": None}},
+        JobStatus("running", 0.1),
+    ),
+    ("status one percent", STATUS, {"status": "processing", "progress": 1}, JobStatus("running", 0.01)),
+    ("status whole", STATUS, {"status": "processing", "progress": 1.0}, JobStatus("running", 1.0)),
+    ("status below", STATUS, {"status": "queued", "progress": -3}, JobStatus("running", 0.0)),
+    ("status beyond", STATUS, {"status": "queued", "progress": 10**400}, JobStatus("running", 1.0)),
+    ("status yes", STATUS, {"status": "queued", "progress": True, "stage": 3}, JobStatus("running")),
+    ("status step", STATUS, {"status": "anything", "current_step": "seo"}, JobStatus("running", None, "seo")),
+    (
+        "completed documented",
+        STATUS,
+        {
+            "request_id": "job",
+            "status": "completed",
+            "content": {"id": "cnt_1", "title": "T", "body": "B", "word_count": 1, "created_at": "t"},
+        },
+        JobStatus("completed", None, "", "T", "B", "cnt_1", request_id="job"),
+    ),
+    (
+        "completed server",
+        STATUS,
+        {
+            "success": True,
+            "data": {"status": "completed", "progress": 1.0, "content": FRONT, "metadata": {"title": "Blog Article"}},
+        },
+        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n"),
+    ),
+    (
+        "completed vendor",
+        STATUS,
+        {"success": True, "data": {"status": "completed", "content": "B", "title": "T", "content_id": "c9"}},
+        JobStatus("completed", None, "", "T", "B", "c9"),
+    ),
+    (
+        "completed metadata title",
+        STATUS,
+        {"status": "COMPLETED", "content": "B", "metadata": {"title": "M", "content_id": "c8"}},
+        JobStatus("completed", None, "", "M", "B", "c8"),
+    ),
+    (
+        "completed rules",
+        STATUS,
+        {"status": "completed", "content": RULES},
+        JobStatus("completed", body=RULES),
+    ),
+    (
+        "completed broken front matter",
+        STATUS,
+        {"status": "completed", "content": "---\n: : [\n---\nText.\n"},
+        JobStatus("completed", body="---\n: : [\n---\nText.\n"),
+    ),
+    ("completed empty", STATUS, {"status": "completed", "content": None}, JobStatus("completed")),
+    ("completed number", STATUS, {"status": "completed", "content": {"body": 3}}, JobStatus("completed")),
+    (
+        "completed hostile id",
+        STATUS,
+        {"status": "completed", "content": {"id": "../../etc", "body": "B"}, "request_id": "a b"},
+        JobStatus("completed", body="B"),
+    ),
+    (
+        "jsend",
+        STATUS,
+        {"status": "success", "data": {"status": "completed", "content": "B"}},
+        JobStatus("completed", body="B"),
+    ),
+    ("failed", STATUS, {"status": "failed", "error": "no input"}, JobStatus("failed", error="no input")),
+    (
+        "error",
+        STATUS,
+        {"success": True, "data": {"status": "error", "progress": 0, "error": {"message": "boom"}}},
+        JobStatus("failed", 0.0, error="boom"),
+    ),
+    ("cancelled", STATUS, {"status": "cancelled"}, JobStatus("failed", error="the job ended as `cancelled`")),
+    (
+        "content list",
+        ListContent(),
+        {
+            "content": [
+                {"id": "c1", "title": "T", "status": "draft", "createdAt": "a", "updatedAt": "b"},
+                {"id": "c2", "created_at": "c", "updated_at": "d", "title": None},
+                {"id": "bad id"},
+                "rubbish",
+            ],
+            "stats": {},
+        },
+        ContentList((ContentEntry("c1", "T", "draft", "a", "b"), ContentEntry("c2", "", "", "c", "d"))),
+    ),
+    ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
+    ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),
+    ("content list items", ListContent(), {"data": {"items": []}}, ContentList()),
+    (
+        "content",
+        GetContent("c1"),
+        {"id": "c1", "title": "T", "content": "B", "createdAt": "a", "updatedAt": "b", "metadata": {"k": 1}},
+        Content("c1", "T", "B", "a", "b", {"k": 1}),
+    ),
+    ("content data", GetContent("c1"), {"data": {"id": "C1", "body": "B", "metadata": []}}, Content("c1", "", "B")),
+    ("content inner", GetContent("c1"), {"success": True, "content": {"id": "c1", "body": ""}}, Content("c1")),
+    ("saved", Save("T", "B"), {"success": True, "contentId": "c1"}, SavedReply("c1")),
+    ("saved data", Save("T", "B"), {"data": {"id": "c1"}}, SavedReply("c1")),
+    ("put", PutContent("c1", "T", "B"), {"success": True, "content": {"id": "c1"}}, SavedReply("c1")),
+    ("put silent", PutContent("c1", "T", "B"), {"success": True}, SavedReply("c1")),
+    ("section job", CALLS[7], {"request_id": "ours", "status": "pending"}, Accepted("ours", True)),
+    ("section text", CALLS[7], {"id": "c1", "content": "B"}, Content("c1", "", "B")),
+    ("templates", ListTemplates(), {"templates": [{"id": "a"}]}, CatalogueReply(({"id": "a"},))),
+    (
+        "templates server",
+        ListTemplates(),
+        {"success": True, "data": {"items": [{"id": "a"}, 3], "count": 120, "page": 1, "limit": 100}},
+        CatalogueReply(({"id": "a"},), 120),
+    ),
+    (
+        "templates proxy",
+        ListTemplates(),
+        {"templates": [], "pagination": {"total": 7}, "count": True},
+        CatalogueReply((), 7),
+    ),
+    ("styles", ListStyles(), {"style_profiles": [{"id": "a"}]}, CatalogueReply(({"id": "a"},))),
+    ("styles proxy", ListStyles(), {"profiles": [{"id": "a"}], "total": 1}, CatalogueReply(({"id": "a"},), 1)),
+    ("verticals", ListVerticals(), {"verticals": ["legal", {"id": "b"}]}, CatalogueReply(({"id": "legal"}, {"id": "b"}))),
+    ("template", GetTemplate("a"), {"success": True, "data": {"id": "a"}}, CatalogueReply(({"id": "a"},), 1)),
+    ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogueReply(({"slug": "a"},), 1)),
+    ("style", GetStyle("a"), {"name": "A"}, CatalogueReply(({"name": "A"},), 1)),
+    ("stats", DashboardStats(), {"total_content": 3}, Stats({"total_content": 3})),
+    ("stats data", DashboardStats(), {"success": True, "data": {"drafts": 1}}, Stats({"drafts": 1})),
+]
+
+
+@pytest.mark.parametrize(("call", "value", "reply"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
+def test_known_shapes(call: Call, value: Any, reply: Reply) -> None:
+    """Each documented or observed shape is read, through bytes and back."""
+    assert read(call, decode(json.dumps(value).encode())) == reply
+
+
+@pytest.mark.parametrize(
+    ("call", "value", "words"),
+    [
+        (SUBMIT, {}, "names no job"),
+        (SUBMIT, [], "no JSON object"),
+        (SUBMIT, {"request_id": "../x"}, "characters no id has"),
+        (SUBMIT, {"request_id": "a" * 201}, "characters no id has"),
+        (SUBMIT, {"request_id": True}, "characters no id has"),
+        (SUBMIT, {"request_id": {"id": 1}}, "characters no id has"),
+        (SUBMIT, {"request_id": None, "data": None}, "names no job"),
+        (STATUS, {"success": True, "data": None}, "no JSON object"),
+        (STATUS, {"status": 3}, "holds no `status`"),
+        (STATUS, "completed", "no JSON object"),
+        (ListContent(), {"content": {}}, "no list `content`"),
+        (ListContent(), {"data": 3}, "no list `content`"),
+        (ListContent(), 3, "no JSON object"),
+        (GetContent("c1"), {"id": "c2", "content": "B"}, "about content `c2`"),
+        (GetContent("c1"), {"id": "c1", "content": None}, "no text"),
+        (Save("T", "B"), {"success": True}, "names no content"),
+        (Save("T", "B"), {"contentId": "a/b"}, "characters no id has"),
+        (GetTemplate("a"), {"success": True}, "describes nothing"),
+        (ListVerticals(), {"verticals": None}, "no list `verticals`"),
+        (DashboardStats(), [1], "no JSON object"),
+    ],
+)
+def test_unknown_shapes_are_told(call: Call, value: Any, words: str) -> None:
+    """A reply that is JSON but not an answer is refused with what is missing."""
+    with pytest.raises(Unreadable, match=words):
+        read(call, value)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "not whole JSON"),
+        (b'{"status": "comp', "not whole JSON"),
+        (b'{"a": 1} trailing', "not whole JSON"),
+        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": -Infinity}', "no JSON number"),
+        (b'{"a": 1e999}', "too large"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"a": 1, "a": 2}', "`a` is there twice"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        ("{}".encode("utf-16"), "not UTF-8"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), "nested too deeply"),
+        (b'{"a":' * (DEPTH + 1) + b"1" + b"}" * (DEPTH + 1), "nested too deeply"),
+    ],
+    ids=[
+        "empty", "cut", "trailing", "nan", "infinity", "huge float", "huge int", "twice", "latin", "utf-16",
+        "very deep", "deep", "deep object",
+    ],
+)  # fmt: skip
+def test_what_is_not_json_is_garbled(data: bytes, words: str) -> None:
+    """Bytes that are not strict, whole, shallow JSON are refused and say why."""
+    with pytest.raises(Garbled, match=words):
+        decode(data)
+
+
+def test_decode_is_lenient_where_nothing_is_lost() -> None:
+    """A byte order mark, an equal duplicate key, many brackets and lone surrogates do no harm."""
+    assert decode(b'\xef\xbb\xbf{"a": 1, "a": 1}') == {"a": 1}
+    assert decode(json.dumps([[]] * 500).encode()) == [[]] * 500
+    assert decode(b"[" * DEPTH + b"]" * DEPTH)
+    healed = decode(b'{"\\ud800": ["a\\uDC00b", "\\ud83d\\ude00"]}')
+    assert next(iter(healed.values()))[1] == "😀"
+    assert digest_json(healed)
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "...", "a/b", "a b", "é", "a\n", "x" * 201, -1, 1.0, True, None, 10**18])
+def test_unsafe_ids(value: Any) -> None:
+    """What could leave a path, a line or a file name is no id."""
+    assert safe_id(value) == ""
+
+
+@pytest.mark.parametrize("value", ["a", "req_1", "a.b:c-d", "9" * 200, "3f2504e0-4f89-11d3-9a0c-0305e82c3301"])
+def test_safe_ids(value: str) -> None:
+    """Ids as servers make them are kept."""
+    assert safe_id(value) == value
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["success", "data", "status", "content", "id", "request_id", "contentId", "templates", "items",
+                 "progress", "title", "body", "metadata", "error", "detail", "message", "total", "content_id"],
+            ) | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.sampled_from(CALLS), json_values)
+def test_reading_raises_only_unreadable(call: Call, value: Any) -> None:
+    """Any JSON for any call is a reply or `Unreadable`, never another error."""
+    try:
+        assert isinstance(read(call, value), Reply)
+    except Unreadable as error:
+        assert str(error)
+
+
+@given(st.binary(max_size=200))
+def test_decoding_raises_only_garbled(data: bytes) -> None:
+    """Any bytes are JSON or `Garbled`."""
+    try:
+        decode(data)
+    except Garbled as error:
+        assert str(error)

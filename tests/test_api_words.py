@@ -1,0 +1,162 @@
+"""Words from outside in our messages, and waits that servers ask for."""
+
+from __future__ import annotations
+
+import base64
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.api.retry_after import LONGEST, retry_after
+from contentops.api.words import LIMIT, one_line, redact, server_words, speak
+
+KEY = 'wr+live/"4f9c\\81=='
+NOW = 1_772_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("Plain words.", "Plain words."),
+        ("  two\r\n\tlines ", "two lines"),
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("a\u202eb\u2066c\u200bd\ufeffe", "abcde"),
+        ("zero\x00byte\x9b", "zerobyte"),
+        ("line\u2028separator", "line separator"),
+        ("lone \ud800 surrogate", "lone surrogate"),
+        ("Café – naïve", "Café – naïve"),
+    ],
+    ids=["plain", "space", "escape", "bidi", "nul", "separator", "surrogate", "accents"],
+)
+def test_one_line(raw: str, clean: str) -> None:
+    """Control and format characters go, words stay."""
+    assert one_line(raw) == clean
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        KEY,
+        KEY.upper(),
+        quote(KEY, safe=""),
+        quote(KEY, safe="").lower(),
+        '"wr+live/\\"4f9c\\\\81=="',
+        base64.b64encode(KEY.encode()).decode(),
+        base64.urlsafe_b64encode(KEY.encode()).decode(),
+        base64.b64encode(f"user:{KEY}".encode()).decode(),
+        base64.b64encode(f"a:{KEY}@host".encode()).decode(),
+        f"{KEY[:4]}\u200b{KEY[4:]}",
+    ],
+    ids=["plain", "upper", "url", "url lower", "json", "base64", "urlsafe", "basic", "inside", "split"],
+)
+def test_no_form_of_the_key_is_said(form: str) -> None:
+    """The key is hidden in every spelling a server could echo."""
+    said = speak(f"invalid token {form} was given", KEY)
+    assert "[key]" in said
+    assert "4f9c" not in said
+    assert "was given" in said
+    assert KEY[2:8] not in said
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60), st.text(), st.text())
+def test_speak_never_holds_the_key(key: str, before: str, after: str) -> None:
+    """Wherever the key stands in hostile text, the message is one short line without it."""
+    said = speak(f"{before}{key}{after}", key)
+    assert key not in said
+    assert len(said) <= LIMIT
+    assert "\n" not in said
+
+
+def test_cutting_never_halves_a_key() -> None:
+    """A key at the place where a text is cut leaves no beginning behind, at either cut."""
+    assert "secret" not in speak(" " * (LIMIT * 40 - 6) + "secretsecretsecret", "secretsecretsecret")
+    assert "secret" not in speak("x" * (LIMIT - 6) + " secretsecretsecret", "secretsecretsecret")
+    assert speak("word " * 1000, "secret").endswith("...")
+
+
+def test_without_a_secret_nothing_is_redacted() -> None:
+    """An empty key changes nothing."""
+    assert redact("as it is", "") == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"error": {"code": "unauthorized", "message": "Invalid API key"}}, "Invalid API key"),
+        ({"error": {"code": "unauthorized"}}, "unauthorized"),
+        ({"error": "Rate limit exceeded: 10 per 1 minute"}, "Rate limit exceeded: 10 per 1 minute"),
+        ({"detail": "Template 'x' not found."}, "Template 'x' not found."),
+        ({"detail": {"message": "no"}}, "no"),
+        (
+            {"detail": [{"loc": ["body", "inputs", "topic"], "msg": "field required"}, {"msg": "bad"}, "also", 3]},
+            "inputs.topic: field required; bad; also",
+        ),
+        ({"detail": [{"loc": "topic", "msg": "missing"}, {"loc": [], "msg": 3}]}, "topic: missing"),
+        ({"success": False, "error": "nope"}, "nope"),
+        ({"success": False, "data": {"error": "inner"}}, "inner"),
+        ({"message": "m"}, "m"),
+        ({"title": "Bad Request", "type": "about:blank"}, "Bad Request"),
+        ({"error": None, "detail": ""}, ""),
+        ({"error": {"error": {"error": "deep"}}}, ""),
+        ("text", "text"),
+        ([], ""),
+        (None, ""),
+        (3, ""),
+    ],
+)
+def test_server_words(value: Any, words: str) -> None:
+    """Every known shape of an error gives its words."""
+    assert server_words(value) == words
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "30"}, 30),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "9" * 400}, LONGEST),
+        ({"retry-after": "-" + "9" * 400}, 0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "٣٠"}, None),
+        ({"retry-after": "30, 60"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "x" * 200}, None),
+        ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),
+        ({"retry-after": formatdate(NOW - 45, usegmt=True)}, 0),
+        ({"retry-after": "Sun, 06 Nov 1994 08:49:37"}, 0),
+        ({"retry-after": "Fri, 31 Feb 2026 99:99:99 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, LONGEST),
+        (
+            {"retry-after": formatdate(NOW + 3600 + 20, usegmt=True), "date": formatdate(NOW + 3600, usegmt=True)},
+            20,
+        ),
+        ({"retry-after": formatdate(NOW + 45, usegmt=True), "date": "rubbish"}, 45),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25),
+        ({"ratelimit": '"default";r=0;t=17'}, 17),
+        ({"ratelimit": "limit=10, remaining=0, t=5"}, 5),
+        ({"ratelimit": "nothing"}, None),
+        ({"ratelimit-reset": "12"}, 12),
+        ({"x-ratelimit-reset": str(int(NOW) + 33)}, 33),
+        ({"x-ratelimit-reset": "later"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """Seconds, dates and the older headers are read; rubbish is ignored; nothing is negative or endless."""
+    assert retry_after(headers, wall=NOW) == seconds
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.floats(0, 1e10))
+def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> None:
+    """No header makes it raise, or gives a wait that can not be slept."""
+    found = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
+    assert found is None or 0 <= found <= LONGEST

@@ -1,0 +1,315 @@
+"""The documentation is true: its sessions run, its generated pages are fresh, and nothing a user meets is left out."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from tests.console import Block, SessionFailed, blocks, matches, run_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")],
+)
+PAGES = list(dict.fromkeys(PAGES))
+SOURCES = sorted((ROOT / "contentops").rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- sessions --------------------------------------------------------------------------------------------------
+
+
+def _has_commands(page: Path) -> bool:
+    return any(block.runs for block in blocks(page.read_text("utf-8")))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
+@pytest.mark.parametrize("page", [page for page in PAGES if _has_commands(page)], ids=_name)
+def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    """Whoever types what a page shows sees what it shows."""
+    work = tmp_path / "work"
+    work.mkdir()
+    ignored = shutil.ignore_patterns(".contentops", "out", "*.lock", ".gitattributes")
+    shutil.copytree(ROOT / "examples", work / "examples", ignore=ignored)
+    shutil.copytree(ROOT / "schemas", work / "schemas")
+    run_page(page.read_text("utf-8"), tmp_path, _environment(tmp_path))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    commands = folder / "bin"
+    commands.mkdir()
+    for name, arguments in {"contentops": "-m contentops", "python": "", "python3": ""}.items():
+        script = commands / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        script.chmod(0o755)
+    identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _IDENTITY.items()}
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
+    return {**os.environ, **identity, "PATH": path, "HOME": str(folder), "COLUMNS": "100"}
+
+
+_IDENTITY = {"NAME": "Docs", "EMAIL": "docs@example.com", "DATE": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_a_session_that_is_not_run_says_why(page: Path) -> None:
+    """A block is left out of the test for a reason that stands before it."""
+    skipped = [block for block in blocks(page.read_text("utf-8")) if block.is_session and not block.runs]
+    assert [f"line {block.line}" for block in skipped if not _gives_a_reason(block)] == []
+
+
+def _gives_a_reason(block: Block) -> bool:
+    return re.fullmatch(r"<!-- not run: .{3,} -->", block.before) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    """A link to a file of the repository names one that is there, and a heading that is in it."""
+    text = re.sub(r"^(```|~~~).*?^\1", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`[^`\n]*`", "", text)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, fragment = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        anchors = _anchors(linked) if fragment and linked.suffix == ".md" and linked.is_file() else {fragment}
+        if not linked.exists() or fragment not in anchors:
+            broken.append(target)
+    assert broken == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """The fragments GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ +(.+?) *#*$", page.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# --- the runner itself -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "same"),
+    [
+        (["a", "b"], "a\nb\n", True),
+        (["a"], "a\nb\n", False),
+        (["a", "..."], "a\nb\nc\n", True),
+        (["a", "..."], "a\n", True),
+        (["...", "c"], "a\nb\nc\n", True),
+        (["...", "b"], "a\nb\nc\n", False),
+        (["wrote ... files"], "wrote 12 files\n", True),
+        (["wrote ... files"], "wrote 12\nfiles\n", False),
+        (["a.c"], "abc\n", False),
+        (["a", "", "b"], "\na  \n\nb\n\n", True),
+    ],
+)
+def test_expected_output_is_compared_line_by_line(expected: list[str], output: str, *, same: bool) -> None:
+    """Dots stand for what varies; everything else counts."""
+    assert matches(expected, output) is same
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
+def test_a_page_runs_in_one_shell(tmp_path: Path) -> None:
+    """Folders, variables and files carry over from one block to the next."""
+    page = """
+```yaml file=deep/a.yaml
+it's: "$HOME"
+```
+
+```console
+$ cd deep && name=a
+$ cat $name.yaml
+it's: "$HOME"
+$ cat <<'END'
+> two
+> END
+two
+$ false; echo $?
+1
+```
+
+```sh
+test "$(basename "$PWD")" = deep
+test "$name" = a
+```
+"""
+    assert run_page(page, tmp_path, os.environ) == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("```console\n$ echo a\nb\n```\n", "line 2: `echo a` printed:\na"),
+        ("```console\n$ echo oh; false\n```\n", "ended with exit code 1 and printed:\noh"),
+        ("```sh\nfalse\ntrue\n```\n", "line 1: "),
+        ("```console\n$ exit 7\n```\n", "the shell ended"),
+        ("```console\noutput\n```\n", "line 2: a console block starts with a command"),
+        ("```console\n$ echo a\n", "line 1: a fenced block is never closed"),
+    ],
+    ids=["other output", "a failure", "a failing script", "an exit", "no command", "an open block"],
+)
+def test_a_page_that_is_not_true_is_found_out(page: str, message: str, tmp_path: Path) -> None:
+    """The line and what was really printed are named."""
+    with pytest.raises(SessionFailed) as failed:
+        run_page(page, tmp_path, os.environ)
+    assert message in str(failed.value)
+
+
+# --- completeness ----------------------------------------------------------------------------------------------
+
+
+def test_generated_pages_are_fresh() -> None:
+    """What is made from the program is made from this program."""
+    from docs.generate import stale
+
+    assert stale() == [], "run `make docs`"
+
+
+def _options(command: click.Command, path: str = "contentops") -> Iterator[tuple[str, str]]:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            yield from ((path, name) for name in (*parameter.opts, *parameter.secondary_opts))
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _options(found, f"{path} {name}")
+
+
+def test_every_option_is_documented() -> None:
+    """Each command has its section, and each of its options a line in it."""
+    from contentops.cli.main import cli
+
+    text = (ROOT / "docs/reference/cli.md").read_text("utf-8")
+    sections = dict(re.findall(r"^#+ `([^`]+)`\n(.*?)(?=^#|\Z)", text, flags=re.DOTALL | re.MULTILINE))
+    missing = [
+        f"{path} {name}"
+        for path, name in _options(cli)
+        if not re.search(rf"`{re.escape(name)}[ `]", sections.get(path, ""))
+    ]
+    assert missing == []
+
+
+_CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def _takes_code(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """What takes a `code` by its place: functions, and classes by their fields or their `__init__`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield from _place_of_code(node.name, [one.arg for one in (*node.args.posonlyargs, *node.args.args)])
+        elif isinstance(node, ast.ClassDef):
+            fields = [getattr(line.target, "id", "") for line in node.body if isinstance(line, ast.AnnAssign)]
+            yield from _place_of_code(node.name, fields)
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                    yield from _place_of_code(node.name, [one.arg for one in method.args.args])
+
+
+def _place_of_code(name: str, parameters: list[str]) -> Iterator[tuple[str, int]]:
+    if "code" in parameters:
+        yield name, parameters.index("code") - (parameters[0] in {"self", "cls"})
+
+
+def _literals(node: ast.expr | None) -> Iterator[str]:
+    """The texts an expression can be."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _literals(node.body)
+        yield from _literals(node.orelse)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from _literals(value)
+
+
+def _codes(tree: ast.AST, takers: set[tuple[str, int]]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from (text for word in node.keywords if word.arg == "code" for text in _literals(word.value))
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            for place, argument in enumerate(node.args):
+                if (called, place) in takers:
+                    yield from _literals(argument)
+        elif isinstance(node, ast.ClassDef):
+            for line in node.body:
+                if isinstance(line, ast.Assign) and [getattr(t, "id", "") for t in line.targets] == ["code"]:
+                    yield from _literals(line.value)
+
+
+def used_codes() -> set[str]:
+    """Every error code the program can print. The embedded server's own are the API's, not ours."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES if "local" not in path.relative_to(ROOT).parts]
+    takers = {taker for tree in trees for taker in _takes_code(tree)}
+    return {code for tree in trees for code in _codes(tree, takers) if _CODE.fullmatch(code)}
+
+
+def documented_codes() -> list[str]:
+    """The codes that have a heading of their own in the reference."""
+    text = (ROOT / "docs/reference/errors.md").read_text("utf-8")
+    return re.findall(r"^#{2,4} `([a-z0-9-]+)`$", text, flags=re.MULTILINE)
+
+
+def test_every_error_code_is_documented() -> None:
+    """Whoever meets a code finds what it means; a code that is gone is gone from the page."""
+    used, documented = used_codes(), set(documented_codes())
+    assert (sorted(used - documented), sorted(documented - used)) == ([], [])
+
+
+def test_no_error_code_is_documented_twice() -> None:
+    """One section per code, each with at least a sentence."""
+    codes = documented_codes()
+    assert sorted(codes) == sorted(set(codes))
+    lines = (ROOT / "docs/reference/errors.md").read_text("utf-8").splitlines()
+    told = [line for line in lines if line.strip()]
+    assert [above for above, below in pairwise([*told, "#"]) if above.startswith("## `") and below.startswith("#")] == []
+
+
+def test_codes_are_found_wherever_they_are_written() -> None:
+    """The search knows keywords, positions, class attributes and choices."""
+    tree = ast.parse(
+        """
+class Broken(Exception):
+    code = "broken"
+def finding(place, code, message): ...
+finding(1, "by-place", "text")
+finding(1, "yes" if place else "no", "text")
+class Bad(Exception):
+    def __init__(self, message, code): ...
+class Problem:
+    code: str
+    text: str
+Bad("text", "by-class")
+Problem("by-field", "text")
+Diagnostic(code="by-keyword", message="not-a-code")
+"""
+    )
+    found = set(_codes(tree, set(_takes_code(tree))))
+    assert found == {"broken", "by-class", "by-field", "by-keyword", "by-place", "yes", "no"}
+
+
+_VARIABLE = re.compile(r"(?:WRITERZROOM|CONTENTOPS)_[A-Z_]+[A-Z]")
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """A variable the program knows by name is in the reference."""
+    used = {name for path in SOURCES for name in _VARIABLE.findall(path.read_text("utf-8"))}
+    pages = (ROOT / "docs/reference").glob("*.md")
+    documented = {name for page in pages for name in _VARIABLE.findall(page.read_text("utf-8"))}
+    assert sorted(used - documented - {"CONTENTOPS_COMPLETE"}) == []

@@ -1,0 +1,99 @@
+"""Titles and bodies are cleaned once, and compared by what is left."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from contentops.digest import digest_text
+from contentops.document.clean import (
+    TITLE_LIMIT,
+    body_digest,
+    clean_body,
+    clean_title,
+    same_text,
+    title_digest,
+)
+
+ANY_TEXT = st.text(st.characters(codec=None) | st.sampled_from("\r\n\t \x00\x1b\x85\u202e\ufeff\ud800"))
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        pytest.param("", "", id="empty"),
+        pytest.param(" \n\t\r\n", "", id="only white space"),
+        pytest.param("\x00\x1b\ufeff", "", id="only controls"),
+        pytest.param("a", "a\n", id="final newline added"),
+        pytest.param("a\n\n \t\n", "a\n", id="blank lines behind dropped"),
+        pytest.param("\n \n    code\n", "    code\n", id="blank lines before dropped, indent kept"),
+        pytest.param("a  \nb  \n\n", "a  \nb  \n", id="trailing spaces kept"),
+        pytest.param("a\r\nb\rc\n", "a\nb\nc\n", id="line endings"),
+        pytest.param("\ufeffa\n", "a\n", id="byte order mark"),
+        pytest.param("a\x1b[31mred\x07\x9b0m\x7f\x00\tb", "a[31mred0m\tb\n", id="terminal escapes"),
+        pytest.param("a\u202eb\u2066c\u2069", "abc\n", id="direction marks"),
+        pytest.param("a\u202eb\x85é", "abé\n", id="not only ASCII"),
+        pytest.param("\ud83dx", "\ufffdx\n", id="lone surrogate"),
+        pytest.param("👩\u200d💻 \u200f", "👩\u200d💻 \u200f\n", id="joiners and plain direction marks kept"),
+        pytest.param("a\u2028b\u00a0c", "a\u2028b\u00a0c\n", id="other Unicode spaces kept"),
+        pytest.param("---\na: b\n---\n", "---\na: b\n---\n", id="fences are text"),
+    ],
+)
+def test_clean_body(text: str, clean: str) -> None:
+    """A body keeps its words and Markdown's spaces, and loses what could deceive."""
+    assert clean_body(text) == clean
+
+
+@given(ANY_TEXT)
+@example("a\r\x00\n")
+@example(" \x0b a")
+@example("a\n \x00\n")
+def test_clean_body_twice(text: str) -> None:
+    """Cleaning a clean body changes nothing, and the result can be written as UTF-8."""
+    once = clean_body(text)
+    assert clean_body(once) == once
+    assert once == "" or (once.endswith("\n") and once.strip())
+    assert not once.encode().startswith(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        pytest.param("", "", id="empty"),
+        pytest.param("  Part 1:\n\tintro\u2028 end ", "Part 1: intro end", id="one line"),
+        pytest.param("a\x00b\x1b[0mc\u202ed\ufeff", "ab[0mcd", id="controls"),
+        pytest.param("a\x85b\x0bc", "a b c", id="control line breaks part words"),
+        pytest.param("\udc00", "\ufffd", id="lone surrogate"),
+        pytest.param("x" * 300, "x" * 300, id="as long as allowed"),
+        pytest.param("x" * 301, "x" * 299 + "…", id="too long"),
+        pytest.param("x" * 298 + " yy", "x" * 298 + "…", id="no space before the ellipsis"),
+    ],
+)
+def test_clean_title(text: str, clean: str) -> None:
+    """A title is one line of limited length."""
+    assert clean_title(text) == clean
+
+
+@given(ANY_TEXT | st.text(min_size=295, max_size=310))
+def test_clean_title_twice(text: str) -> None:
+    """Cleaning a clean title changes nothing, and a title is never longer than the limit."""
+    once = clean_title(text)
+    assert clean_title(once) == once
+    assert len(once) <= TITLE_LIMIT
+    assert len(once.splitlines()) <= 1
+
+
+def test_same_text() -> None:
+    """Line endings, byte order mark and blank lines around make no other text; a word does."""
+    assert same_text("\ufeffa\r\nb", "\na\nb\n\n")
+    assert same_text("a", "a")
+    assert not same_text("a", "b")
+    assert body_digest("a\r\n") == digest_text("a\n")
+    assert title_digest(" a\nb") == digest_text("a b")
+
+
+def test_clean_large_body() -> None:
+    """Two megabytes with controls all over are cleaned whole."""
+    assert clean_body("wörd\x00 \n" * 300_000) == ("wörd \n" * 300_000)
+    assert clean_body("word\x00\n" * 300_000) == ("word\n" * 300_000)

@@ -1,0 +1,370 @@
+"""Files with front matter: taken apart, composed, and edited without touching anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contentops.digest import canonical
+from contentops.document.clean import clean_body, clean_title
+from contentops.document.front_matter import (
+    MAX_FRONT_MATTER,
+    Document,
+    compose,
+    provenance,
+    replace_body,
+    split,
+    update,
+)
+from contentops.errors import OutputError
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n-+:#' \t\x1b"), max_size=30)
+KEYS = st.text(st.sampled_from("abcXYZ-_ 0:#é"), max_size=6).filter(lambda key: key not in {"title", "contentops"})
+VALUES = st.recursive(
+    TEXTS | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=5,
+)
+BODIES = TEXTS | st.sampled_from(
+    ["---\n", "---\nx: y\n---\nz", "+++\na\n+++\n", "...\n", "\n---\n", "\ufeff---\n", "```\n"]
+)
+NEWLINES = st.sampled_from(["\n", "\r\n"])
+
+HAND_MADE = """\
+---
+# head
+title: Old # keep me
+tags: # why
+  # inner
+  - a
+  - b # bee
+
+# about the date
+date: 2026-01-01   # launch
+description: |
+  many
+  lines
+
+empty:
+flow: [a,
+  b] # tail
+? odd
+: value
+# where from
+contentops:
+  item: x
+# end
+---
+
+body
+"""
+
+
+@settings(max_examples=200)
+@given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=4), BODIES, NEWLINES)
+def test_compose_then_split(title: str, metadata: dict[str, Any], body: str, newline: str) -> None:
+    """Whatever is composed comes back: from our reader, and from a YAML 1.1 reader."""
+    block = provenance(item="i", digest="sha256:00", job="1:30", generated_at="2026-01-01T00:00:00Z")
+    text = compose(title, metadata, block, body, newline=newline)
+    found = split(text)
+    assert found.problem == ""
+    assert (found.title, found.body) == (clean_title(title), clean_body(body))
+    assert canonical(found.front) == canonical(metadata)
+    assert list(found.front) == list(metadata)
+    assert (found.provenance, found.owner) == (block, "i")
+    assert text.count("\n") == text.count(newline)
+    front = yaml.safe_load(text.split(f"---{newline}")[1])
+    assert canonical(front) == canonical({"title": found.title, **metadata, "contentops": block})
+
+
+def test_compose_bytes() -> None:
+    """The order of keys and the form of the file are part of the contract."""
+    metadata = {"date": "2026-03-01", "tags": ["ai", "no"], "gone": None, "title": "other", "contentops": {"item": "x"}}
+    block = provenance(item="ai-guide", digest="sha256:ab", generated_at="2026-03-01T10:00:00Z")
+    assert compose(" AI:\x1b a guide ", metadata, block, "\n# AI\r\n") == (
+        '---\ntitle: "AI: a guide"\ndate: "2026-03-01"\ntags:\n  - ai\n  - "no"\ncontentops:\n  item: ai-guide\n'
+        '  digest: "sha256:ab"\n  generated_at: "2026-03-01T10:00:00Z"\n---\n\n# AI\n'
+    )
+    assert compose("", {}, None, "") == '---\ntitle: ""\n---\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", Document(), id="empty"),
+        pytest.param("just\r\ntext", Document(body="just\ntext\n", newline="\r\n"), id="no front matter"),
+        pytest.param("\n---\na: b\n---\n", Document(body="---\na: b\n---\n"), id="not at the start"),
+        pytest.param("----\na\n---\n", Document(body="----\na\n---\n"), id="four dashes"),
+        pytest.param("---\n---", Document(), id="empty block"),
+        pytest.param("---\n---\n---\nx", Document(body="---\nx\n"), id="empty block, body with a rule"),
+        pytest.param("--- \t\na: yes\n...\nx", Document(front={"a": "yes"}, body="x\n"), id="closed by dots"),
+        pytest.param(
+            "\ufeff---\r\ntitle: T\r\n---\r\n\r\nx\r\n",
+            Document(title="T", body="x\n", newline="\r\n", bom=True),
+            id="byte order mark and CRLF",
+        ),
+        pytest.param("---\ntitle: 1.10\n---\n", Document(title="1.10"), id="title like a number"),
+        pytest.param("---\ntitle:\n---\n", Document(), id="title without value"),
+        pytest.param("---\ntitle: |\n  a\n  b\n---\n", Document(title="a b"), id="title of two lines"),
+        pytest.param("---\ncontentops: x\n---\n", Document(), id="provenance that is no mapping"),
+        pytest.param(
+            "---\ncontentops: {item: [x]}\n---\n", Document(provenance={"item": ["x"]}), id="owner that is no text"
+        ),
+        pytest.param("---\rtitle: x\r---\r", Document(body="---\ntitle: x\n---\n"), id="lone carriage returns"),
+    ],
+)
+def test_split(text: str, expected: Document) -> None:
+    """Files of every shape are taken apart."""
+    assert split(text) == expected
+    assert split(text).owner == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("---\na: b\n", "never ends", id="not closed"),
+        pytest.param("+++\na = 1\n+++\n", "TOML", id="toml"),
+        pytest.param("---\na: b: c\n---\nx\n", "on line 2: mapping values are not allowed", id="syntax"),
+        pytest.param("---\na: 1\na: 2\n---\n", "on line 3: the key `a` is written twice, first on line 2", id="twice"),
+        pytest.param("---\ntitle: [a]\n---\n", "`title` is not a text", id="title is a list"),
+        pytest.param("---\n" + "# x\n" * (MAX_FRONT_MATTER // 4 + 1) + "---\n", "longer than", id="huge"),
+        pytest.param("---\na: \ud800\n---\n", "not valid Unicode", id="lone surrogate"),
+    ],
+)
+def test_split_problem(text: str, words: str) -> None:
+    """What can not be understood is a finding, and such a file is never edited."""
+    found = split(text)
+    assert words in found.problem
+    assert (found.front, found.title, found.provenance) == ({}, "", {})
+    with pytest.raises(OutputError, match="can not be edited"):
+        update(text, {"a": 1})
+    with pytest.raises(OutputError, match="can not be edited"):
+        replace_body(text, "x")
+
+
+@given(st.text(st.characters(codec=None) | st.sampled_from("-+.\n\r:#[]{}&*!|> \ufeff"), max_size=60))
+@example("---\n\x00\n---\n")
+@example("---\n%YAML 1.1\n---\n")
+@example("---\n!!set {a}\n---\n")
+@example("---\n" + "? " * 3000 + "\n---\n")
+def test_split_never_raises(text: str) -> None:
+    """Any text at all can be taken apart."""
+    split(text)
+    split(f"---\n{text}\n---\n")
+
+
+def test_update_in_place() -> None:
+    """Changed keys change; comments, order, other keys and the body do not."""
+    changed = update(
+        HAND_MADE,
+        {
+            "title": "New",
+            "tags": ["x"],
+            "date": ["a", "b"],
+            "description": "short",
+            "empty": 5,
+            "flow": {"k": 1},
+            "new": 1,
+        },
+    )
+    assert changed == (
+        "---\n# head\ntitle: New # keep me\ntags: # why\n  - x\n\n# about the date\ndate:   # launch\n  - a\n  - b\n"
+        "description: short\n\nempty: 5\nflow: # tail\n  k: 1\n? odd\n: value\nnew: 1\n# where from\ncontentops:\n"
+        "  item: x\n# end\n---\n\nbody\n"
+    )
+
+
+def test_update_removes_and_replaces_blocks() -> None:
+    """A removed key goes with all its lines; a list becomes a word; the provenance block is a key like any other."""
+    changed = update(
+        HAND_MADE,
+        {"tags": "x", "description": None, "flow": None, "absent": None, "odd": [1], "contentops": {"item": "y z"}},
+    )
+    assert changed == (
+        "---\n# head\ntitle: Old # keep me\ntags: x # why\n\n# about the date\ndate: 2026-01-01   # launch\n\nempty:\n"
+        "? odd\n:\n  - 1\n# where from\ncontentops:\n  item: y z\n# end\n---\n\nbody\n"
+    )
+
+
+def test_update_without_difference_changes_no_byte() -> None:
+    """A value that is there already keeps the bytes it was written with."""
+    same = {
+        "title": "Old",
+        "tags": ["a", "b"],
+        "date": "2026-01-01",
+        "description": "many\nlines\n",
+        "flow": ["a", "b"],
+        "gone": None,
+        "contentops": {"item": "x"},
+    }
+    assert update(HAND_MADE, same) is HAND_MADE
+    assert update("---\ntitle: 1984\n---\n", {"title": "1984"}) == "---\ntitle: 1984\n---\n"
+    assert update("---\nn: true\n---\n", {"n": 1}) == "---\nn: 1\n---\n"
+    assert update("x", {"a": None}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "expected"),
+    [
+        pytest.param("", {"a": 1}, "---\na: 1\n---\n", id="empty file"),
+        pytest.param("x\n", {"title": "T", "a": [1]}, "---\ntitle: T\na:\n  - 1\n---\n\nx\n", id="no front matter"),
+        pytest.param("\n\nx", {"a": 1}, "---\na: 1\n---\n\n\nx", id="no front matter, blank lines"),
+        pytest.param("\ufeffx\r\n", {"a": 1}, "\ufeff---\r\na: 1\r\n---\r\n\r\nx\r\n", id="byte order mark and CRLF"),
+        pytest.param("---\n---\nx", {"a": 1, "b": 2}, "---\na: 1\nb: 2\n---\nx", id="empty block"),
+        pytest.param("---\na: 1\n---", {"a": None}, "---\n---", id="last key removed"),
+        pytest.param("---\r\na: 1\r\n---\r\n", {"b": [1]}, "---\r\na: 1\r\nb:\r\n  - 1\r\n---\r\n", id="CRLF"),
+        pytest.param("---\r\na: 1 # c\r\n---\r\n", {"a": [1]}, "---\r\na: # c\r\n  - 1\r\n---\r\n", id="CRLF, comment"),
+        pytest.param("---\r\na:\r\n- 1 # c\r\n---\r\n", {"a": 2}, "---\r\na: 2\r\n---\r\n", id="CRLF, list"),
+        pytest.param(
+            "---\n  a: 1\n  b: 2\n---\n", {"b": [3], "c": 4}, "---\n  a: 1\n  b:\n    - 3\n  c: 4\n---\n", id="indented"
+        ),
+        pytest.param(
+            "---\n{a: 1, b: , c: 3}\n---\nx", {"a": None, "c": 4}, "---\nb: null\nc: 4\n---\nx", id="in braces"
+        ),
+        pytest.param("---\n'a b': &x 1\n---\n", {"a b": "c"}, "---\n'a b': c\n---\n", id="quoted key, anchor"),
+        pytest.param(
+            "---\na: 1\n---\n",
+            {"title": " T\n", "contentops": {"i": 1}, "b": 2},
+            "---\ntitle: T\na: 1\nb: 2\ncontentops:\n  i: 1\n---\n",
+            id="order",
+        ),
+        pytest.param("---\na: |+\n  x\n\n\nb: 1\n---\n", {"a": "z"}, "---\na: z\n\n\nb: 1\n---\n", id="block scalar"),
+        pytest.param("---\na:\n\n  b: 1\n---\n", {"a": 1}, "---\na: 1\n---\n", id="blank line before a mapping"),
+        pytest.param("---\na: 1\n---\n", {"a": "---\n"}, '---\na: "---\\n"\n---\n', id="fence as value"),
+    ],
+)
+def test_update(text: str, changes: dict[str, Any], expected: str) -> None:
+    """Each shape of file is edited in its own style."""
+    assert update(text, changes) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("---\na: &x 1\nb: *x\n---\n", id="anchor that is still used"),
+        pytest.param("---\n? a # c: d\n: 1\n---\n", id="comment with a colon"),
+        pytest.param("---\n!!map\n? a\nb: 1\n---\n", id="key without a value"),
+    ],
+)
+def test_update_refuses_what_it_can_not_do_alone(text: str) -> None:
+    """Where a key can not be changed without touching another, nothing is changed."""
+    with pytest.raises(OutputError, match="by itself"):
+        update(text, {"a": "z"})
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        "{}: 1\n",
+        "{}: 'a'   # c\n",
+        "{}: # c\n",
+        "{}:\n- a\n- b: [c]\n  d: e # f\n",
+        "{}: |\n  text\n\n  # no comment\n",
+        "{}: >-\n  folded\n  text\n",
+        '{}: "a\n  b" # c\n',
+        "{}: [a,\n  # c\n  b]\n",
+        "{}:\n  # c\n  k: v\n\n  l:\n",
+        "{}: &anchor {{a: b}}\n",
+        "'{}': !!str 12\n",
+        "{}: plain\n  goes on\n",
+        "{}: 日本 😀\n",
+    ]
+)
+GAPS = st.sampled_from(["", "", "# comment\n", "\n", "\n# one\n\n# two: x\n"])
+
+
+@settings(max_examples=300)
+@given(st.data(), st.lists(st.tuples(FRAGMENTS, GAPS), min_size=1, max_size=5), VALUES | st.none(), NEWLINES)
+def test_update_touches_one_key_alone(
+    data: st.DataObject, shape: list[tuple[str, str]], value: Any, newline: str
+) -> None:
+    """Whatever stands before and behind the changed key keeps its bytes."""
+    index = data.draw(st.integers(0, len(shape) - 1))
+    pieces = [(piece.format(f"k{number}"), gap) for number, (piece, gap) in enumerate(shape)]
+    before = "---\n" + "".join(map("".join, pieces[:index]))
+    behind = pieces[index][1] + "".join(map("".join, pieces[index + 1 :])) + "---\n\nbody: # x\n"
+    before, own, behind = (text.replace("\n", newline) for text in (before, pieces[index][0], behind))
+    old = split(before + own + behind)
+    assert old.problem == ""
+    changed = update(before + own + behind, {f"k{index}": value})
+    assert changed.startswith(before)
+    rest = changed[len(before) :]
+    # A block text may have blank lines behind it that belong to nobody.
+    assert rest.endswith(behind)
+    assert changed.count("\n") == changed.count(newline)
+    new = split(changed)
+    expected = {**old.front, f"k{index}": value}
+    assert canonical(new.front) == canonical(
+        {key: item for key, item in expected.items() if item is not None or key != f"k{index}"}
+    )
+    assert new.body == old.body
+
+
+@settings(max_examples=100)
+@given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=3), st.dictionaries(KEYS, VALUES | st.none(), max_size=3), BODIES)
+def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str, Any], body: str) -> None:
+    """A file of ours, updated, says what one composed anew would say."""
+    text = compose(title, metadata, {"item": "i"}, body)
+    updated = update(text, {**changes, "contentops": {"item": "j"}})
+    wanted = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
+    found = split(updated)
+    assert canonical(found.front) == canonical(wanted)
+    assert (found.owner, found.title, found.body) == ("j", clean_title(title), clean_body(body))
+    assert update(updated, changes) == updated
+
+
+@given(
+    BODIES,
+    BODIES,
+    st.sampled_from(["", "\ufeff", "---\n---\n", "---\r\na: 1 # c\r\n---\r\n\r\n\r\n", "---\na: b\n---"]),
+)
+def test_replace_body(old: str, new: str, head: str) -> None:
+    """The body is another one afterwards; the front matter, its bytes and the gap are not."""
+    text = f"{head}{old}" if not head.endswith("---") else head
+    if split(text).problem:
+        return
+    replaced = replace_body(text, new)
+    before, after = split(text), split(replaced)
+    assert after.problem == ""
+    assert after.body == clean_body(new)
+    assert (after.front, after.title, after.bom) == (before.front, before.title, before.bom)
+    assert replaced.startswith(head.rstrip("\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "expected"),
+    [
+        pytest.param(
+            "---\r\na: b\r\n---\r\n\r\n\r\nx\r\n", "y\nz", "---\r\na: b\r\n---\r\n\r\n\r\ny\r\nz\r\n", id="CRLF"
+        ),
+        pytest.param("---\na: b\n---", "y", "---\na: b\n---\n\ny\n", id="nothing behind the fence"),
+        pytest.param("---\na: b\n---\nx\n", "", "---\na: b\n---\n", id="emptied"),
+        pytest.param("\ufeffx\n", "y\n", "\ufeffy\n", id="no front matter"),
+        pytest.param("x\n", "---\na: b\n---\n", "---\n---\n---\na: b\n---\n", id="body like front matter"),
+        pytest.param("x\n", "+++\n", "---\n---\n+++\n", id="body like TOML"),
+    ],
+)
+def test_replace_body_bytes(text: str, body: str, expected: str) -> None:
+    """A body is written in the file's own line endings, and never read as front matter."""
+    assert replace_body(text, body) == expected
+
+
+def test_large_files() -> None:
+    """Two megabytes of body are composed, taken apart and edited whole."""
+    body = "wörd and word\n" * 150_000
+    text = compose("T", {"a": "b"}, None, body)
+    assert split(update(text, {"a": ["c"]})) == Document(title="T", front={"a": ["c"]}, body=body)
+
+
+def test_provenance_leaves_out_what_is_not_known() -> None:
+    """Only known facts are in the block, always in one order."""
+    assert provenance(item="i", digest="d") == {"item": "i", "digest": "d"}
+    assert list(provenance(item="i", digest="d", job="j", generated_at="t")) == [
+        "item",
+        "digest",
+        "job",
+        "generated_at",
+    ]

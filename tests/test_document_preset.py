@@ -1,0 +1,112 @@
+"""Presets say the neutral words of metadata in those of a site generator."""
+
+from __future__ import annotations
+
+import pytest
+
+from contentops.document.preset import PRESETS, apply_preset
+
+NEUTRAL = {
+    "date": "2026-03-01",
+    "updated": "2026-04-01",
+    "image": "a.png",
+    "draft": True,
+    "tags": "machine learning",
+    "redirects": "/old",
+    "order": 3,
+    "author": "A",
+    "custom": {"k": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        pytest.param("", NEUTRAL, id="none"),
+        pytest.param(
+            "hugo",
+            {
+                "date": "2026-03-01",
+                "lastmod": "2026-04-01",
+                "images": ["a.png"],
+                "draft": True,
+                "tags": ["machine learning"],
+                "aliases": ["/old"],
+                "weight": 3,
+                "author": "A",
+                "custom": {"k": 1},
+            },
+            id="hugo",
+        ),
+        pytest.param(
+            "astro",
+            {
+                "pubDate": "2026-03-01",
+                "updatedDate": "2026-04-01",
+                "heroImage": "a.png",
+                "draft": True,
+                "tags": ["machine learning"],
+                "redirects": "/old",
+                "order": 3,
+                "author": "A",
+                "custom": {"k": 1},
+            },
+            id="astro",
+        ),
+        pytest.param(
+            "docusaurus",
+            {
+                "date": "2026-03-01",
+                "last_update": {"date": "2026-04-01"},
+                "image": "a.png",
+                "draft": True,
+                "tags": ["machine learning"],
+                "redirects": "/old",
+                "sidebar_position": 3,
+                "authors": ["A"],
+                "custom": {"k": 1},
+            },
+            id="docusaurus",
+        ),
+        pytest.param(
+            "jekyll",
+            {
+                "date": "2026-03-01",
+                "last_modified_at": "2026-04-01",
+                "image": "a.png",
+                "published": False,
+                "tags": ["machine learning"],
+                "redirect_from": ["/old"],
+                "order": 3,
+                "author": "A",
+                "custom": {"k": 1},
+            },
+            id="jekyll",
+        ),
+    ],
+)
+def test_apply_preset(preset: str, expected: dict[str, object]) -> None:
+    """Each preset maps what it knows, in order, and passes the rest through."""
+    found = apply_preset(preset, NEUTRAL)
+    assert found == expected
+    assert list(found) == list(expected)
+
+
+def test_own_words_win() -> None:
+    """A key in the generator's own words is not replaced by its neutral form, whatever the order."""
+    assert apply_preset("astro", {"date": "a", "pubDate": "b"}) == {"pubDate": "b"}
+    assert apply_preset("astro", {"pubDate": "b", "date": "a"}) == {"pubDate": "b"}
+
+
+def test_values_of_other_shapes_pass() -> None:
+    """Lists, mappings and texts that are in shape already, or that no rule expects, stay as they are."""
+    assert apply_preset("hugo", {"tags": ["a"], "image": {"src": "x"}}) == {"tags": ["a"], "images": {"src": "x"}}
+    assert apply_preset("docusaurus", {"updated": {"author": "x"}}) == {"last_update": {"author": "x"}}
+    assert apply_preset("jekyll", {"draft": "maybe"}) == {"published": "maybe"}
+
+
+def test_unknown_preset() -> None:
+    """A preset that does not exist is an error that names those that do."""
+    with pytest.raises(ValueError, match=r"`hugl`.*`hugo`"):
+        apply_preset("hugl", {})
+    assert PRESETS == ("hugo", "astro", "docusaurus", "jekyll")

@@ -1,0 +1,224 @@
+"""Front matter YAML: written so that every reader reads the same, read with positions and without surprises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from contentops.document.yaml_read import MAX_DEPTH, YamlProblem, plain_value, read_mapping
+from contentops.document.yaml_write import write_pair, write_scalar, write_value
+
+PLAIN_CHARACTERS = st.characters(exclude_categories=["Cs"])
+TRICKY = st.sampled_from(
+    [
+        *("yes", "No", "on", "OFF", "y", "N", "true", "null", "~", "", "nan", ".inf", "Infinity", "none"),
+        *("2026-03-01", "1:30", "12:30:45", "012", "0o17", "0x1f", "1e3", "1_000", "1.10", "+1", "-", "--", "---"),
+        *("...", "a: b", "a #b", "#a", " a", "a ", "a\n", "a\nb", "- a", "? a", "@a", "`a`", "%a", "!a", "&a", "*a"),
+        *("{a}", "[a]", "{{ a }}", '"a"', "'a'", "a\\n", "\t", "\x1b[0m", "\x85", "\u2028", "\ufeff", "\ufffe"),
+        *("é", "日本", "👩\u200d💻", "\u202ea", "<<", "=", "a:", ":a", "a,b", "title", "\u3000a", "it's", "C:\\x"),
+    ]
+)
+TEXTS = TRICKY | st.text(PLAIN_CHARACTERS, max_size=20)
+SCALARS = TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
+)
+
+
+def read(text: str, *, pure: bool = False) -> dict[str, Any]:
+    """The entries of a block as a dict."""
+    return {entry.key: entry.value for entry in read_mapping(text, pure=pure).entries}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, types included (True is not 1, and 1 is not 1.0)."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+@settings(max_examples=300)
+@given(TEXTS, VALUES)
+@example("k", 1e16)
+@example("k", 1e-7)
+@example("k", -0.0)
+@example("k" * 2000, {"a" * 1500: ["b", {}]})
+@example("k", [[[]], [{}], [["a"], {"b": [{"c": None}]}]])
+def test_every_reader_reads_what_was_written(key: str, value: Any) -> None:
+    """A pair comes back the same from our reader, in C and in Python, and from a YAML 1.1 reader."""
+    text = "".join(f"{line}\n" for line in write_pair(key, value))
+    assert same(read(text), {key: value})
+    assert same(read(text, pure=True), {key: value})
+    assert same(yaml.safe_load(text), {key: value})
+
+
+@given(TEXTS)
+def test_a_text_is_one_printable_line(text: str) -> None:
+    """A text is written on one line that holds nothing a terminal could obey, and never looks like a fence."""
+    written = write_scalar(text)
+    assert len(written.splitlines()) == 1
+    assert not any(char < " " or "\x7f" <= char <= "\x9f" or char in "\u202e\u2028\ufeff" for char in written)
+    assert not written.startswith(("---", "..."))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        pytest.param("Plain words, it's (fine) & so on!", "Plain words, it's (fine) & so on!", id="plain"),
+        pytest.param("Über uns", "Über uns", id="letters"),
+        pytest.param("2026-03-01", '"2026-03-01"', id="date"),
+        pytest.param("NO", '"NO"', id="yaml 1.1 bool"),
+        pytest.param("a: b", '"a: b"', id="colon"),
+        pytest.param('a "b" \\ \n\t\r', '"a \\"b\\" \\\\ \\n\\t\\r"', id="escapes"),
+        pytest.param("\x1b\u202e\ufffe", '"\\u001b\\u202e\\ufffe"', id="unprintable"),
+        pytest.param("\ud800", '"\ufffd"', id="lone surrogate"),
+        pytest.param(None, "null", id="null"),
+        pytest.param(True, "true", id="true"),
+        pytest.param(False, "false", id="false"),
+        pytest.param(12, "12", id="int"),
+        pytest.param(1.5, "1.5", id="float"),
+        pytest.param(1e16, "1.0e+16", id="float with exponent"),
+    ],
+)
+def test_write_scalar(value: Any, written: str) -> None:
+    """Each kind of value has one way to be written; these bytes are part of the contract."""
+    assert write_scalar(value) == written
+
+
+def test_write_value_says_where_it_goes() -> None:
+    """Collections go below their key, indented; empty ones and scalars beside it."""
+    assert write_value(["a", {"b": 1, "c": [2]}]) == (["  - a", "  - b: 1", "    c:", "      - 2"], True)
+    assert write_value([]) == (["[]"], False)
+    assert write_value({}) == (["{}"], False)
+    assert write_value("a") == (["a"], False)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        pytest.param(float("nan"), ValueError, id="nan"),
+        pytest.param([float("inf")], ValueError, id="infinity"),
+        pytest.param({1: "a"}, TypeError, id="key that is no text"),
+        pytest.param(b"a", TypeError, id="bytes"),
+        pytest.param({"a": object()}, TypeError, id="object"),
+    ],
+)
+def test_what_is_not_json_is_refused(value: Any, error: type[Exception]) -> None:
+    """Only JSON values can be written."""
+    with pytest.raises(error, match="no place in front matter"):
+        write_pair("k", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("", None, id="empty"),
+        pytest.param("~", None, id="tilde"),
+        pytest.param("True", True, id="bool"),
+        pytest.param("yes", "yes", id="yes"),
+        pytest.param("2026-03-01", "2026-03-01", id="date"),
+        pytest.param("1:30", "1:30", id="sexagesimal"),
+        pytest.param("012", "012", id="leading zero"),
+        pytest.param("1_000", "1_000", id="underscore"),
+        pytest.param("-12", -12, id="int"),
+        pytest.param("0o17", 15, id="octal"),
+        pytest.param("0x1F", 31, id="hexadecimal"),
+        pytest.param("1e3", 1000.0, id="float"),
+        pytest.param(".5", 0.5, id="float without zero"),
+        pytest.param("1e999", "1e999", id="too large"),
+        pytest.param(".inf", ".inf", id="infinity"),
+        pytest.param("9" * 5000, "9" * 5000, id="too long"),
+    ],
+)
+def test_plain_value(text: str, value: Any) -> None:
+    """Plain scalars mean what YAML 1.2's core schema says, and nothing is lost that JSON can not hold."""
+    assert same(plain_value(text), value)
+
+
+@pytest.mark.parametrize("pure", [False, True], ids=["c", "python"])
+@pytest.mark.parametrize(
+    ("text", "words", "line"),
+    [
+        pytest.param("a: 1\nb: 2\na: 3\n", "the key `a` is written twice, first on line 2", 4, id="duplicate"),
+        pytest.param("x: {b: 1, b: 2}\n", "the key `b` is written twice", 2, id="nested duplicate"),
+        pytest.param("- a\n", "not a list of `key: value` lines", 2, id="list"),
+        pytest.param("just text\n", "not a list of `key: value` lines", 2, id="text"),
+        pytest.param("a: 1\n--- b\n", "more than one YAML document", 3, id="two documents"),
+        pytest.param("a: !!python/object:os.system x\n", "the tag", 2, id="tag on a scalar"),
+        pytest.param("a: !x [b]\n", "the tag `!x`", 2, id="tag on a list"),
+        pytest.param("!x\na: b\n", "the tag `!x`", 2, id="tag on the whole"),
+        pytest.param("? [a]\n: b\n", "a key is not a text", 2, id="list as key"),
+        pytest.param("a: {{ b }}\n", "a key is not a text", 2, id="unquoted braces"),
+        pytest.param("l: &l [1]\n*l : b\n", "a key is not a text", 3, id="alias of a list as key"),
+        pytest.param("a: *b\n", r"the alias `\*b` names nothing", 2, id="unknown alias"),
+        pytest.param("a: &a [*a]\n", r"the alias `\*a` names nothing", 2, id="alias in itself"),
+        pytest.param("a: [\n", "expected", 3, id="syntax"),
+        pytest.param("a: b: c\n", "not allowed", 2, id="two colons"),
+        pytest.param("a: 1\nb: \x01\n", "a character that YAML does not allow", 3, id="control character"),
+        pytest.param("a: " + "[" * (MAX_DEPTH + 1) + "\n", "nested deeper", 2, id="deep"),
+        pytest.param("a: \ud800\n", "not valid Unicode|a character that YAML", None, id="lone surrogate"),
+    ],
+)
+def test_problems_are_told_with_their_line(text: str, words: str, line: int | None, pure: bool) -> None:
+    """Whatever can not be read safely ends in a finding at its line, from either parser."""
+    with pytest.raises(YamlProblem, match=words) as caught:
+        read_mapping(text, first_line=2, pure=pure)
+    assert line is None or caught.value.line in {line, line - pure}
+
+
+def test_alias_bomb_is_refused() -> None:
+    """Nine levels of nine aliases are refused before they expand."""
+    bomb = "a: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"b{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+    )
+    with pytest.raises(YamlProblem, match="expands to more than"):
+        read_mapping(bomb)
+
+
+def test_deep_aliases_are_refused() -> None:
+    """Aliases can not nest deeper than what is written out."""
+    chain = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, MAX_DEPTH + 2))
+    with pytest.raises(YamlProblem, match="nested deeper"):
+        read_mapping(chain)
+
+
+def test_aliases_and_tags_of_the_core_are_read() -> None:
+    """Aliases stand for their value, and the core schema's tags mean what they say."""
+    text = "a: &x {k: [1]}\nb: *x\nc: !!str 1\nd: !!int '2'\n&k e: f\n'1': ! 2\n~: g\n*k : h\n"
+    with pytest.raises(YamlProblem, match="the key `e` is written twice"):
+        read_mapping(text)
+    found = read(text.removesuffix("*k : h\n"))
+    assert found == {"a": {"k": [1]}, "b": {"k": [1]}, "c": "1", "d": 2, "e": "f", "1": "2", "~": "g"}
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "~\n"], ids=["nothing", "blank", "comment", "null"])
+def test_empty_front_matter(text: str) -> None:
+    """Front matter may hold nothing."""
+    assert read_mapping(text).entries == ()
+
+
+@pytest.mark.parametrize("pure", [False, True], ids=["c", "python"])
+def test_extents(pure: bool) -> None:
+    """Each value ends with the last thing that belongs to it, not with the comments and blank lines behind it."""
+    text = (
+        "é😀: 1 # c\nb: |+\n  x\n\n\n# c\nc:\n- 1\n- k: # c\n  # d\n\nd: {a: [1], b: } # c\ne:\nf: 'x\n  y' # c\ng: *h\n"
+    ).replace("1 # c", "&h 1 # c", 1)
+    found = [
+        (entry.key, text[entry.value_start : entry.value_end], entry.block)
+        for entry in read_mapping(text, pure=pure).entries
+    ]
+    assert found == [
+        ("é😀", "&h 1", False),
+        ("b", "|+\n  x", False),
+        ("c", "- 1\n- k:", True),
+        ("d", "{a: [1], b: }", False),
+        ("e", "", False),
+        ("f", "'x\n  y'", False),
+        ("g", "*h", False),
+    ]

@@ -1,0 +1,202 @@
+"""What people install is whole: the wheel holds what it needs and works where no checkout is. And: excuses are counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout with what is installed."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `contentops` command of a fresh environment that holds the wheel, and borrows its dependencies offline."""
+    home = tmp_path_factory.mktemp("env")
+    python = _make_environment(home)
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    done = subprocess.run(install, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return python.with_name("contentops.exe" if os.name == "nt" else "contentops")
+
+
+def _make_environment(home: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], timeout=100, check=True)
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = Path(subprocess.run(asked, capture_output=True, text=True, timeout=100, check=True).stdout.strip())
+    # Only plain folders: the editable install of this checkout hangs on a `.pth` file, which is not followed from here.
+    borrowed = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+    (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
+    return python
+
+
+@pytest.fixture
+def contentops(installed: Path, tmp_path: Path) -> Callable[..., Completed]:
+    """Runs the installed command in the test's own folder, with nothing of the checkout in sight."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "PYTHON"))}
+
+    def call(*arguments: str) -> Completed:
+        command = [str(installed), *arguments]
+        ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=100, check=False)
+        return Completed(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    return call
+
+
+def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
+    """Schemas, the built-in catalogue, the starter project and the marker of types are inside; tests are not."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    data = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "contentops").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    schemas = {f"contentops/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
+    assert (data | schemas) - names == set()
+    assert {"contentops/py.typed", "contentops/local/catalogue/templates.json"} <= names
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"contentops"}
+
+
+def test_metadata_says_what_the_project_is(wheel: Path) -> None:
+    """Name, version, licence, the Python it needs, and the command."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
+        scripts = archive.read(next(name for name in names if name.endswith("/entry_points.txt"))).decode()
+    assert "\nName: contentops\n" in metadata
+    assert "\nLicense-Expression: MIT\n" in metadata
+    assert "\nRequires-Python: >=3.11\n" in metadata
+    assert "contentops = contentops.__main__:main" in scripts
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+
+def test_the_installed_command_is_the_wheel(contentops: Callable[..., Completed], installed: Path) -> None:
+    """The version is the checkout's, but the code is not taken from it."""
+    from contentops import __version__
+
+    shown = contentops("--version")
+    assert (shown.code, shown.stdout.split()) == (0, ["contentops", __version__])
+    asked = [str(installed.with_name("python")), "-P", "-c", "import contentops; print(contentops.__file__)"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    where = subprocess.run(asked, env=env, capture_output=True, text=True, timeout=100, check=True).stdout.strip()
+    assert Path(where).is_relative_to(installed.parents[1])
+
+
+def test_schemas_are_found_without_a_checkout(contentops: Callable[..., Completed]) -> None:
+    """The installed command prints each schema byte for byte as JSON of the same meaning."""
+    for path in sorted((ROOT / "schemas").glob("*.schema.json")):
+        shown = contentops("schema", path.name.removesuffix(".schema.json"))
+        assert (shown.code, shown.stderr) == (0, "")
+        assert shown.json == json.loads(path.read_text("utf-8"))
+
+
+def test_the_quickstart_runs_outside_the_checkout(contentops: Callable[..., Completed], tmp_path: Path) -> None:
+    """Plan, apply, and plan again: everything is written, and nothing is left to do."""
+    example = ROOT / "examples" / "quickstart"
+    shutil.copytree(example, tmp_path / "quick", ignore=shutil.ignore_patterns(".contentops", "out", "*.lock"))
+    first = contentops("-C", "quick", "plan", "--json", "--detailed-exitcode")
+    assert first.code == 2, first.stderr
+    planned = sorted(change["target"] for change in first.json["changes"])
+    assert len(planned) >= 22
+    applied = contentops("-C", "quick", "apply", "--yes")
+    assert applied.code == 0, applied.stdout + applied.stderr
+    out = tmp_path / "quick"
+    written = sorted(path.relative_to(out).as_posix() for path in (out / "out").rglob("*") if path.is_file())
+    assert written == planned
+    lock = (out / "contentops.lock").read_bytes()
+    again = contentops("-C", "quick", "plan", "--detailed-exitcode")
+    assert again.code == 0, again.stdout
+    assert contentops("-C", "quick", "apply", "--yes").code == 0
+    assert (out / "contentops.lock").read_bytes() == lock
+
+
+def test_the_quickstart_is_worth_a_look() -> None:
+    """It shows rows of a file, a matrix, variables, several templates and an environment."""
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "examples/quickstart").rglob("*.yaml"))
+    for word in ("for_each: data/", "matrix:", "vars:", "defaults:", "environments:", "metadata:", "on_edit:"):
+        assert word in text
+    assert len(set(re.findall(r"template: (\w+)", text))) >= 5
+
+
+# --- excuses ---------------------------------------------------------------------------------------------------
+
+EXCUSES = {
+    "pragma: no cover": re.compile(r"#\s*pragma: no (?:cover|branch)"),
+    "type: ignore": re.compile(r"#\s*type: ignore"),
+    "noqa": re.compile(r"#\s*noqa"),
+}
+
+
+def _excuses(kind: str) -> list[str]:
+    """Every line of the package that asks a check to look away, with its place."""
+    return [
+        f"{path.relative_to(ROOT).as_posix()}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "contentops").rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if EXCUSES[kind].search(line)
+    ]
+
+
+@pytest.mark.parametrize("kind", EXCUSES)
+def test_excuses_are_counted(kind: str) -> None:
+    """Looking away is a decision: pyproject.toml holds how often each kind is allowed, exactly."""
+    allowed = PYPROJECT["tool"]["contentops"]["excuses"][kind]
+    found = _excuses(kind)
+    assert len(found) == allowed, "\n".join(["set the number in pyproject.toml, or do without:", *found])
+
+
+@pytest.mark.parametrize("kind", EXCUSES)
+def test_excuses_are_specific(kind: str) -> None:
+    """Each names the rule it bends; nothing is silenced wholesale."""
+    rule = {"pragma: no cover": r"no (cover|branch) - \S", "type: ignore": r"ignore\[", "noqa": r"noqa: [A-Z]"}[kind]
+    assert [line for line in _excuses(kind) if not re.search(rule, line)] == []
+
+
+# --- the workshop ----------------------------------------------------------------------------------------------
+
+
+def test_actions_are_pinned() -> None:
+    """A workflow runs code named by its digest, not by a tag that can move, and has no rights it was not given."""
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        text = path.read_text("utf-8")
+        used = re.findall(r"uses: *(.+)", text)
+        assert used
+        assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []
+        assert re.search(r"^permissions: \{\}$", text, flags=re.MULTILINE)
+
+
+def test_the_changelog_knows_this_version() -> None:
+    """A released version has its section; what is not yet released has one too."""
+    from contentops import __version__
+
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## (\S+)", text, flags=re.MULTILINE)
+    assert headings[0] == "Unreleased" or headings[0] == __version__

@@ -1,0 +1,175 @@
+"""Findings as text and JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.report.diagnostics import diagnostics_json, diagnostics_text, window
+from contentops.report.safe import columns
+from contentops.schema_files import load_schema
+
+
+def _finding(**fields: Any) -> Diagnostic:
+    return Diagnostic(**{"code": "some-code", "message": "something is wrong"} | fields)
+
+
+def test_a_finding_shows_its_place_and_the_way_out() -> None:
+    """Severity, code, message, place, source line, caret and hint, as the design has it."""
+    finding = Diagnostic(
+        code="unknown-input",
+        message="item `ai-adoption-guide` sets `audiance`, which template `blog_article_generator` does not take",
+        location=Location("content/blog.yaml", 9, 11),
+        excerpt='          audiance: "{{ persona }}"',
+        width=8,
+        hint="did you mean `target_audience`?",
+    )
+    assert diagnostics_text([finding], color=False) == (
+        "error[unknown-input]: item `ai-adoption-guide` sets `audiance`, which template `blog_article_generator`"
+        " does not take\n"
+        "  --> content/blog.yaml:9:11\n"
+        "   |\n"
+        ' 9 |           audiance: "{{ persona }}"\n'
+        "   |           ^^^^^^^^\n"
+        "hint: did you mean `target_audience`?"
+    )
+
+
+def test_the_gutter_is_as_wide_as_the_line_number() -> None:
+    """Bars stand below each other for long line numbers too."""
+    finding = _finding(location=Location("a.yaml", 1234, 1), excerpt="x: 1", width=1)
+    assert diagnostics_text([finding], color=False).split("\n")[1:] == [
+        "     --> a.yaml:1234:1",
+        "      |",
+        " 1234 | x: 1",
+        "      | ^",
+    ]
+
+
+def test_several_findings_are_counted() -> None:
+    """The last line says how many of each severity there are."""
+    findings = [
+        _finding(message="one"),
+        _finding(message="two", severity=Severity.WARNING, location=Location("a.yaml", 2, 1)),
+        _finding(message="three"),
+        _finding(message="four", severity=Severity.NOTE),
+    ]
+    assert diagnostics_text(findings, color=False) == (
+        "error[some-code]: one\n\n"
+        "warning[some-code]: two\n  --> a.yaml:2:1\n\n"
+        "error[some-code]: three\n\n"
+        "note[some-code]: four\n\n"
+        "2 errors, 1 warning, 1 note"
+    )
+
+
+def test_no_findings_no_text() -> None:
+    """Nothing is said about nothing."""
+    assert diagnostics_text([], color=False) == ""
+
+
+def test_beyond_the_limit_errors_come_first() -> None:
+    """A flood is cut, its errors last, and the count is that of all."""
+    findings = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
+    text = diagnostics_text([*findings, _finding(message="the error")], color=False, limit=2)
+    assert text == (
+        "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
+        "1 error, 3 warnings"
+    )
+
+
+def test_color_is_only_paint() -> None:
+    """Without its escape codes a painted text is the plain one."""
+    finding = _finding(location=Location("a.yaml", 1, 1), excerpt="x", hint="do\nthis")
+    painted = diagnostics_text([finding], color=True)
+    assert "\x1b[1;31merror[some-code]\x1b[0m" in painted
+    plain = diagnostics_text([finding], color=False)
+    for code in ("1;31", "1", "2", "36", "0"):
+        painted = painted.replace(f"\x1b[{code}m", "")
+    assert painted == plain
+
+
+def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
+    """Further lines of a hint are indented."""
+    text = diagnostics_text([_finding(hint="one\nerror[x]: two")], color=False)
+    assert text == "error[some-code]: something is wrong\nhint: one\n      error[x]: two"
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_no_finding_can_command_the_terminal(code: str, message: str, excerpt: str, file: str) -> None:
+    """Whatever a finding holds, its text has no control character but line feeds."""
+    finding = _finding(code=code, message=message, excerpt=excerpt, location=Location(file, 3, 5), hint=message)
+    text = diagnostics_text([finding], color=False)
+    assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
+    text.encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "width", "expected"),
+    [
+        pytest.param("key: value", 6, 5, ("key: value", 5, 5), id="plain"),
+        pytest.param("\tkey: 1", 2, 3, ("    key: 1", 4, 3), id="tab before"),
+        pytest.param("ab\tkey: 1", 4, 3, ("ab  key: 1", 4, 3), id="tab to its stop"),
+        pytest.param("漢字: x", 5, 1, ("漢字: x", 6, 1), id="wide before"),
+        pytest.param("k: 漢字", 4, 2, ("k: 漢字", 3, 4), id="wide marked"),
+        pytest.param("k: e\u0301x", 6, 1, ("k: e\u0301x", 4, 1), id="combining before"),
+        pytest.param("a\x1bb", 3, 1, ("a\\x1bb", 5, 1), id="escape before"),
+        pytest.param("abc", 10, 4, ("abc", 3, 1), id="beyond the end"),
+        pytest.param("abc", 2, 50, ("abc", 1, 2), id="mark beyond the end"),
+        pytest.param("abc", 0, 0, ("abc", 0, 1), id="before the start"),
+    ],
+)
+def test_the_caret_stands_below_its_word(line: str, column: int, width: int, expected: tuple[str, int, int]) -> None:
+    """Columns are those of the terminal, not characters."""
+    assert window(line, column, width) == expected
+
+
+@pytest.mark.parametrize("column", [1, 50, 5_000, 1_000_000], ids=str)
+def test_a_long_line_is_shown_around_its_mark(column: int) -> None:
+    """A line of a megabyte is cut to what fits, with ellipses where something is missing."""
+    line = "x" * (column - 1) + "WORD" + "y" * 1_000_000
+    text, offset, length = window(line, column, 4)
+    assert text[offset : offset + length] == "WORD"
+    assert columns(text) <= 102
+    assert text.endswith("…")
+    assert text.startswith("…") == (column > 60)
+
+
+def test_a_long_mark_is_cut() -> None:
+    """A mark wider than the screen ends in an ellipsis."""
+    text, offset, length = window("x" * 10_000, 1, 10_000)
+    assert (offset, text) == (0, "x" * 75 + "…")
+    assert length == 76
+
+
+@given(st.text(max_size=300), st.integers(-2, 400), st.integers(-2, 400))
+def test_a_window_always_fits(line: str, column: int, width: int) -> None:
+    """Whatever is marked, the caret line lies below the text that is shown."""
+    text, offset, length = window(line, column, width)
+    assert columns(text) <= 102
+    assert offset >= 0
+    assert length >= 1
+    assert offset + length <= max(columns(text), offset + 1)
+
+
+def test_json_holds_everything_and_fits_the_schema() -> None:
+    """Every field of every finding is there, and the counts."""
+    place = Location("a.yaml", 2, 3)
+    found = diagnostics_json([_finding(location=place, excerpt="  x", width=1, hint="h"), _finding(severity=Severity.NOTE)])
+    jsonschema.validate(found, load_schema("diagnostics"))
+    assert (found["errors"], found["warnings"], found["notes"]) == (1, 0, 1)
+    assert found["diagnostics"][0] == {
+        "severity": "error",
+        "code": "some-code",
+        "message": "something is wrong",
+        "location": {"file": "a.yaml", "line": 2, "column": 3},
+        "excerpt": "  x",
+        "width": 1,
+        "hint": "h",
+    }
+    assert found["diagnostics"][1]["location"] is None

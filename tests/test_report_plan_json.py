@@ -1,0 +1,110 @@
+"""A plan as a program reads it."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any
+
+import jsonschema
+import pytest
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved, Step
+from contentops.report.plan_json import plan_json, record_digest
+from contentops.report.safe import json_text
+from contentops.schema_files import load_schema
+from tests.plans import a_digest, make_change, make_entry, make_plan, make_record
+
+
+def strict(schema: Any) -> Any:
+    """The schema, but with no room for keys it does not name."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: strict(each) for key, each in schema.items()}
+    if "required" in schema:
+        found["additionalProperties"] = False
+    return found
+
+
+FULL = make_plan(
+    make_change("guide"),
+    make_change(
+        "old",
+        Action.UPDATE,
+        steps=(Step.LOOKUP, Step.UPDATE),
+        record=make_record("old", saved=Saved(title=a_digest("a"))),
+        entry=make_entry(),
+        drains=(make_entry(job_id="j"),),
+        reasons=(
+            Reason(kind="changed", field="inputs.a", before=MappingProxyType({"x": (1,)}), after=None, cause="c"),
+            Reason(kind="changed", field="inputs.b", before=1, after=2, cause="c"),
+        ),
+        front=MappingProxyType({"tags": ["a"], "date": None}),
+        title="A title",
+        expected=a_digest("b"),
+        source="out/was.md",
+        renamed_from=ItemId("older"),
+        hint="h",
+    ),
+    make_change("other", Action.BLOCKED, blocked="edited", reasons=(Reason(kind="k", cause="c"),)),
+    environment="staging",
+    unchanged=3,
+    notes=(Note(kind="orphan", message="m", id=ItemId("x")), Note(kind="n", message="m")),
+    refusals=(Refusal(guard="g", message="m", flag="--f"),),
+    findings=(Diagnostic(code="c", message="m", severity=Severity.WARNING, location=Location("a.yaml", 1, 2)),),
+)
+
+
+@pytest.mark.parametrize("plan", [FULL, make_plan()], ids=["full", "empty"])
+def test_a_plan_fits_its_schema_exactly(plan: Any) -> None:
+    """Every key is described, and every described key is there."""
+    jsonschema.validate(plan_json(plan, inputs={"select": ("a",)}), strict(load_schema("plan")))
+
+
+def test_a_plan_is_the_same_bytes_every_time() -> None:
+    """Two plans of the same things are equal down to the byte."""
+    assert json_text(plan_json(FULL)) == json_text(plan_json(FULL))
+
+
+def test_the_summary_answers_without_exit_codes() -> None:
+    """Whether there are changes, how many of each, and what they cost."""
+    assert plan_json(FULL)["summary"] == {
+        "changes": True,
+        "credits": 4,
+        "submits": 1,
+        "unchanged": 3,
+        "refused": True,
+        "actions": {"create": 1, "update": 1, "blocked": 1},
+    }
+    assert plan_json(make_plan())["summary"]["changes"] is False
+
+
+def test_a_change_is_told_in_full() -> None:
+    """Digests of request, record and file are there, so that a later apply can compare."""
+    change = FULL.changes[1]
+    assert change.record is not None
+    found = json.loads(json_text(plan_json(FULL)))["changes"][1]
+    assert found["record"] == record_digest(change.record)
+    assert found["file"] == a_digest("b")
+    assert found["digest"] == ""
+    assert found["steps"] == ["look up", "update"]
+    assert found["front"] == {"tags": ["a"], "date": None}
+    assert found["reasons"][0]["before"] == {"x": [1]}
+    assert found["drains"][0]["job_id"] == "j"
+    assert plan_json(FULL)["changes"][0]["digest"] == FULL.changes[0].spec.digest  # type: ignore[union-attr]
+
+
+def test_shared_causes_are_counted_once_per_item() -> None:
+    """An item with two reasons of one cause is one item."""
+    assert plan_json(FULL)["causes"] == [{"cause": "c", "items": 2, "credits": 0}]
+
+
+def test_any_change_of_a_record_changes_its_digest() -> None:
+    """The digest covers every field, and none stands for no record."""
+    plain, other = make_record(), make_record(saved=Saved(body=a_digest("a")))
+    assert record_digest(plain) != record_digest(other)
+    assert record_digest(plain) == record_digest(make_record())
+    assert record_digest(None) == ""

@@ -1,0 +1,212 @@
+"""A plan as a person reads it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal, Step
+from contentops.report.plan_text import plan_text
+from tests.plans import GENERATE, make_change, make_entry, make_plan
+
+CAUSE = "var `year` in contentops.yaml:12:9"
+
+
+def _regenerate(number: int, cause: str = CAUSE) -> Change:
+    reason = Reason(kind="changed", field="inputs.topic", before=f"{number}, 2025", after=f"{number}, 2026", cause=cause)
+    return make_change(f"city-{number:02}", Action.REGENERATE, steps=GENERATE, credits=4, reasons=(reason,))
+
+
+def _text(plan: Plan, *, verbose: bool = False) -> str:
+    return plan_text(plan, color=False, verbose=verbose)
+
+
+def test_an_empty_plan_says_so() -> None:
+    """Nothing to do is one sentence, with the number of items."""
+    assert _text(make_plan(unchanged=21)).endswith("\n\nNo changes. 21 items are as declared.")
+    assert _text(make_plan(unchanged=1)).endswith("\n\nNo changes. 1 item is as declared.")
+    assert _text(make_plan()).endswith("\n\nNo changes. No items are declared.")
+
+
+def test_a_plan_tells_what_why_and_how_much() -> None:
+    """Every kind of change with its steps, values, cause, price, note and next command."""
+    plan = make_plan(
+        make_change("ai-guide"),
+        make_change(
+            "blog",
+            Action.BLOCKED,
+            blocked="edited-by-hand",
+            hint="`--on-edit keep` keeps it",
+            reasons=(Reason(kind="edited", detail="`out/blog.md` was edited by hand"),),
+        ),
+        _regenerate(1),
+        _regenerate(2),
+        make_change("free", steps=GENERATE, credits=0, attempt=2),
+        make_change(
+            "lost",
+            Action.RESOLVE,
+            steps=(Step.LOOKUP,),
+            entry=make_entry(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
+        ),
+        make_change(
+            "moved", Action.MOVE, steps=(Step.MOVE,), source="out/old.md", target="out/new.md", renamed_from=ItemId("old")
+        ),
+        make_change(
+            "tags",
+            Action.UPDATE,
+            steps=(Step.UPDATE,),
+            drains=(make_entry(job_id="job-9"),),
+            reasons=(
+                Reason(kind="front-matter", field="metadata.tags", before=["a"], after=["a", "b"]),
+                Reason(kind="occupied", field="output", detail="a detail"),
+            ),
+        ),
+        environment="staging",
+        unchanged=7,
+        notes=(
+            Note(kind="orphan", id=ItemId("gone"), message="`gone` is in no manifest", hint="`--prune` removes it"),
+            Note(kind="other", id=ItemId("x"), message="about something"),
+        ),
+    )
+    assert _text(plan) == (
+        "Project `acme-blog`, environment `staging`, server `local`\n"
+        "\n"
+        "  + ai-guide  create      4 credits  out/ai-guide.md\n"
+        "      steps: submit, poll, write, save\n"
+        "      new\n"
+        "  ! blog      blocked     out/blog.md\n"
+        "      blocked: edited by hand\n"
+        "      edited: `out/blog.md` was edited by hand\n"
+        "      hint: `--on-edit keep` keeps it\n"
+        "  ~ city-01   regenerate  4 credits  out/city-01.md\n"
+        "      steps: submit, poll, write, save\n"
+        '      inputs.topic: "1, 2025" -> "1, 2026"\n'
+        "        because of var `year` in contentops.yaml:12:9\n"
+        "  ~ city-02   regenerate  4 credits  out/city-02.md\n"
+        "      steps: submit, poll, write, save\n"
+        '      inputs.topic: "2, 2025" -> "2, 2026"\n'
+        "        because of var `year` in contentops.yaml:12:9\n"
+        "  + free      create      free  out/free.md\n"
+        "      steps: submit, poll, write, save (attempt 2)\n"
+        "      new\n"
+        "  ? lost      resolve     out/lost.md\n"
+        "      steps: look up\n"
+        "      open: request `request-1`, unknown since 2026-03-01T10:00:00Z: reset\n"
+        "  > moved     move        out/old.md -> out/new.md\n"
+        "      steps: move\n"
+        "      renamed from `old`\n"
+        "  ~ tags      update      out/tags.md\n"
+        "      steps: update\n"
+        '      metadata.tags: ["a"] -> ["a", "b"]\n'
+        "      output: occupied (a detail)\n"
+        "      drain: job `job-9`, running\n"
+        "\n"
+        "Causes\n"
+        "  var `year` in contentops.yaml:12:9: 2 items, 8 credits\n"
+        "\n"
+        "Notes\n"
+        "  `gone` is in no manifest\n"
+        "    hint: `--prune` removes it\n"
+        "  `x`: about something\n"
+        "\n"
+        "Plan: 2 to create, 2 to regenerate, 1 to resolve, 1 to move, 1 to update, 1 blocked, 7 unchanged. 12 credits.\n"
+        "Next: `contentops apply --env staging`"
+    )
+
+
+def test_changes_alike_are_folded_unless_verbose() -> None:
+    """Of many changes for the same reason a few are shown, and the rest is counted with its price."""
+    plan = make_plan(*[_regenerate(number) for number in range(20)], make_change("z"))
+    folded = _text(plan)
+    assert "  ~ … 17 more to regenerate for the same reasons, 68 credits (`--verbose` lists them)\n  + z" in folded
+    assert "city-02" in folded
+    assert "city-03" not in folded
+    assert all(f"city-{number:02}" in _text(plan, verbose=True) for number in range(20))
+
+
+def test_changes_for_other_reasons_are_not_folded_in() -> None:
+    """Ten alike and one of another cause are all shown."""
+    plan = make_plan(*[_regenerate(number) for number in range(10)], _regenerate(10, "default `mode` in a.yaml:1:1"))
+    assert "more to regenerate" not in _text(plan)
+
+
+def test_blocked_items_are_folded_too() -> None:
+    """The line that counts blocked items says so."""
+    held = [make_change(f"b{number:02}", Action.BLOCKED, blocked="edited") for number in range(12)]
+    text = _text(make_plan(*held))
+    assert "  ! … 9 more blocked for the same reasons (`--verbose` lists them)" in text
+    assert text.endswith("Nothing can be done until what is held back is decided; see the hints above.")
+
+
+def test_long_values_are_cut_unless_verbose() -> None:
+    """A long value is shown whole only when asked for."""
+    reason = Reason(kind="changed", field="inputs.topic", before="a" * 500, after="b")
+    plan = make_plan(make_change("x", Action.REGENERATE, steps=GENERATE, reasons=(reason,)))
+    assert "a" * 100 not in _text(plan)
+    assert "a" * 500 in _text(plan, verbose=True)
+
+
+def test_many_notes_and_causes_are_counted() -> None:
+    """Notes of one kind and causes beyond ten are folded."""
+    notes = [Note(kind="orphan", message=f"note {number}") for number in range(15)]
+    changes = [
+        make_change(f"{cause}-{side}", Action.SAVE, steps=(Step.SAVE,), reasons=(Reason(kind="k", cause=f"cause {cause}"),))
+        for cause in range(12)
+        for side in "ab"
+    ]
+    plan = make_plan(*changes, notes=tuple(notes))
+    text = _text(plan)
+    assert "  note 8\n  … 6 more of kind orphan (`--verbose` lists them)" in text
+    assert "  … 2 more (`--verbose` lists them)" in text
+    assert "note 14" in _text(plan, verbose=True)
+
+
+def test_refusals_name_their_way_out() -> None:
+    """A guard's flag ends up in the next command; a command to run first does not; without a way there is none."""
+    budget = Refusal(guard="budget", message="too dear", flag="--approve-credits 8")
+    ratio = Refusal(guard="ratio", message="too much", flag="--approve-changes")
+    server = Refusal(guard="server", message="another server", flag="contentops state mv --server a b")
+    stale = Refusal(guard="stale", message="too old")
+    change = make_change()
+    assert _text(make_plan(change, refusals=(budget, ratio))).endswith(
+        "apply would refuse: too dear (to go on all the same: `--approve-credits 8`)\n"
+        "apply would refuse: too much (to go on all the same: `--approve-changes`)\n"
+        "Next, if all of it is meant: `contentops apply --approve-credits 8 --approve-changes`"
+    )
+    assert _text(make_plan(change, refusals=(server,))).endswith(
+        "apply would refuse: another server (first run: `contentops state mv --server a b`)"
+    )
+    assert _text(make_plan(change, refusals=(budget, stale))).endswith("apply would refuse: too old")
+
+
+def test_color_is_only_paint() -> None:
+    """A painted plan without its escape codes is the plain one."""
+    plan = make_plan(_regenerate(1), make_change("b", Action.BLOCKED, blocked="edited", hint="h"), unchanged=1)
+    painted = plan_text(plan, color=True, verbose=False)
+    assert "\x1b[33m~\x1b[0m" in painted
+    for code in ("1", "2", "33", "36", "1;31", "1;33", "0"):
+        painted = painted.replace(f"\x1b[{code}m", "")
+    assert painted == _text(plan)
+
+
+@given(st.text(min_size=1), st.text(), st.recursive(st.text() | st.none(), st.lists))
+def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) -> None:
+    """Whatever manifests, files and servers say, the text has no control character but line feeds."""
+    reason = Reason(kind=words, field=words, before=value, after=words, cause=words, detail=words)
+    change = make_change(
+        name, hint=words, blocked=words, reasons=(reason,), entry=make_entry(error=words, job_id=words), source=words
+    )
+    other = make_change(f"{name}2", reasons=(reason,))
+    plan = make_plan(
+        change,
+        other,
+        project=words,
+        server=words,
+        environment=words,
+        notes=(Note(kind=words, message=words, id=ItemId(name), hint=words),),
+        refusals=(Refusal(guard=words, message=words, flag=words),),
+    )
+    for verbose in (False, True):
+        text = _text(plan, verbose=verbose)
+        assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
+        text.encode()

@@ -1,0 +1,176 @@
+"""A run, told to people and to programs."""
+
+from __future__ import annotations
+
+import jsonschema
+import pytest
+
+from contentops.errors import ExitCode
+from contentops.model import Action, Result, Run
+from contentops.report.exit import exit_code_of, exit_code_without_run
+from contentops.report.run_json import event_json, run_json
+from contentops.report.run_text import duration, run_text
+from contentops.schema_files import load_schema
+from tests.plans import make_change, make_event, make_outcome, make_plan, make_run
+from tests.test_report_plan_json import strict
+
+DONE = make_outcome("done", credits=4)
+
+
+def _text(run: Run) -> str:
+    return run_text(run, color=False)
+
+
+def test_a_good_run_is_one_line() -> None:
+    """Nothing but counts, credits, requests and time."""
+    assert _text(make_run(DONE)) == "Apply: 1 done. 4 credits spent, 12 requests, 1m 3s."
+
+
+def test_troubles_are_told_with_the_servers_words() -> None:
+    """Failures first, then what is blocked, unknown and late, each with its hint."""
+    run = make_run(
+        DONE,
+        make_outcome("l", Result.LATE),
+        make_outcome("u", Result.UNKNOWN),
+        make_outcome("b", Result.BLOCKED, error="edited", hint="decide"),
+        make_outcome("f", Result.FAILED, error="Missing required input field: audience\x1b[2J"),
+        environment="staging",
+    )
+    assert _text(run) == (
+        "  x f  failed: Missing required input field: audience\\x1b[2J\n"
+        "  ! b  blocked: edited\n"
+        "      hint: decide\n"
+        "  ? u  unknown\n"
+        "  … l  late\n"
+        "\n"
+        "Apply: 1 done, 1 failed, 1 blocked, 1 unknown, 1 late. 4 credits spent, 12 requests, 1m 3s.\n"
+        "Next: `contentops state resolve ITEM --env staging` for what is unknown, then `contentops apply --env staging`"
+    )
+
+
+def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
+    """The reason, the words, the hint and the next command."""
+    run = make_run(
+        DONE,
+        make_outcome("p", Result.PENDING),
+        stopped="credits",
+        message="no credits left",
+        hint="buy some",
+    )
+    assert _text(run) == (
+        "stopped (credits): no credits left\n"
+        "hint: buy some\n"
+        "\n"
+        "Apply: 1 done, 1 pending. 4 credits spent, 12 requests, 1m 3s.\n"
+        "Next: `contentops apply` goes on where this run stopped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "line"),
+    [
+        pytest.param(
+            make_run(stopped="unauthorized"),
+            "Next: put right what stopped the run, then `contentops apply`; what was paid for is kept",
+            id="unauthorized",
+        ),
+        pytest.param(
+            make_run(make_outcome(result=Result.FAILED)), "Next: `contentops apply` tries again what is left", id="failed"
+        ),
+        pytest.param(
+            make_run(make_outcome(result=Result.BLOCKED)),
+            "Next: decide what is blocked (see the hints), then `contentops apply`",
+            id="blocked",
+        ),
+    ],
+)
+def test_the_next_command_fits_the_end(run: Run, line: str) -> None:
+    """Each end has its way on."""
+    assert _text(run).split("\n")[-1] == line
+
+
+def test_many_failures_are_counted() -> None:
+    """Beyond fifty of a kind the rest is a number."""
+    text = _text(make_run(*[make_outcome(f"i{number}", Result.FAILED) for number in range(60)]))
+    assert "  x … 10 more failed" in text
+    assert "i49" in text
+    assert "i50" not in text
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:01.25Z", "1.2s", id="seconds"),
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:04:12Z", "4m 12s", id="minutes"),
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T12:04:12Z", "2h 4m", id="hours"),
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T09:00:00Z", "0.0s", id="clock set back"),
+        pytest.param("2026-03-01T10:00:00Z", "", "", id="no end"),
+        pytest.param("2026-03-01T10:00:00Z", "2026-03-01T10:00:00", "", id="no zone"),
+    ],
+)
+def test_durations(start: str, end: str, words: str) -> None:
+    """Times a person reads; nothing where they can not be compared."""
+    assert duration(start, end) == words
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        pytest.param(make_run(), ExitCode.DONE, id="nothing"),
+        pytest.param(make_run(DONE), ExitCode.DONE, id="done"),
+        *[
+            pytest.param(make_run(DONE, make_outcome(result=result)), ExitCode.INCOMPLETE, id=result)
+            for result in Result
+            if result is not Result.DONE
+        ],
+        pytest.param(make_run(stopped="interrupted"), ExitCode.INTERRUPTED, id="interrupted"),
+        pytest.param(make_run(stopped="deadline"), ExitCode.PAUSED, id="deadline"),
+        pytest.param(make_run(make_outcome(result=Result.PENDING), stopped="credits"), ExitCode.PAUSED, id="credits"),
+        pytest.param(make_run(make_outcome(result=Result.FAILED), stopped="credits"), ExitCode.PAUSED, id="5 beats 3"),
+        pytest.param(make_run(stopped="unauthorized"), ExitCode.INCOMPLETE, id="unauthorized"),
+        pytest.param(make_run(stopped="first-contact"), ExitCode.INCOMPLETE, id="first contact"),
+        pytest.param(make_run(stopped="refused-submits"), ExitCode.INCOMPLETE, id="refused submits"),
+        pytest.param(make_run(stopped="something new"), ExitCode.INCOMPLETE, id="not known"),
+    ],
+)
+def test_exit_codes(run: Run, code: ExitCode) -> None:
+    """A run is done only if all of it is."""
+    assert exit_code_of(run) is code
+
+
+def test_nothing_carried_out_is_done_unless_items_are_held() -> None:
+    """An empty plan is a success, a blocked one is not."""
+    assert exit_code_without_run(make_plan()) is ExitCode.DONE
+    assert exit_code_without_run(make_plan(make_change("x", Action.BLOCKED))) is ExitCode.INCOMPLETE
+
+
+@pytest.mark.parametrize("run", [None, make_run(DONE, stopped="deadline", hint="h")], ids=["none", "some"])
+def test_a_report_fits_its_schema_exactly(run: Run | None) -> None:
+    """Every key is described, and every described key is there."""
+    jsonschema.validate(run_json(run, make_plan(make_change())), strict(load_schema("report")))
+
+
+def test_a_report_counts_what_happened() -> None:
+    """Counts, credits and outcomes are those of the run."""
+    found = run_json(make_run(DONE, make_outcome("f", Result.FAILED, error="words")), make_plan())
+    assert found["exit_code"] == 3
+    assert found["run"]["credits"] == 4
+    assert found["run"]["counts"] == {"done": 1, "failed": 1, "blocked": 0, "unknown": 0, "late": 0, "pending": 0}
+    assert [one["error"] for one in found["run"]["outcomes"]] == ["", "words"]
+
+
+def test_an_event_fits_its_schema_exactly() -> None:
+    """One event is one flat object with free data."""
+    found = event_json(make_event("item-done", "a", "save", result="done"))
+    jsonschema.validate(found, strict(load_schema("event")))
+    assert found["data"] == {"result": "done"}
+
+
+def test_color_is_only_paint() -> None:
+    """A painted report without its escape codes is the plain one."""
+    run = make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="credits", hint="x")
+    painted = run_text(run, color=True)
+    assert "\x1b[1;31mx\x1b[0m" in painted
+    for code in ("1", "36", "1;31", "1;33", "0"):
+        painted = painted.replace(f"\x1b[{code}m", "")
+    assert painted == _text(run)
