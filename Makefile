@@ -14,15 +14,18 @@ VENV ?= .venv
 ARGS ?=
 RUN := $(VENV)/bin/python
 
-# The folder counts, for a virtual environment can not be moved; so does what it was made from.
-WANTED = { pwd; cat pyproject.toml; }
+# A virtual environment can not be moved, so its stamps carry the place it was made for.
+HERE := $(shell pwd | cksum | tr ' ' -)
+MADE := $(VENV)/.made-$(HERE)
+READY := $(VENV)/.ready-$(HERE)
+READY_DEV := $(VENV)/.ready-dev-$(HERE)
 
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/.ready ## Plan and apply the quickstart in a scratch folder, offline, at no cost
+demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at no cost
 	@set -e; PATH="$$(cd $(VENV)/bin && pwd):$$PATH"; \
 	scratch=$$(mktemp -d "$${TMPDIR:-/tmp}/contentops-demo.XXXXXX"); \
 	cp -R examples/quickstart/. "$$scratch"; cd "$$scratch"; \
@@ -41,51 +44,49 @@ demo: $(VENV)/.ready ## Plan and apply the quickstart in a scratch folder, offli
 test: lint types imports spelling wheel tests ## Run every check that CI runs
 
 .PHONY: lint
-lint: $(VENV)/.ready-dev ## Check style and formatting (ruff)
+lint: $(READY_DEV) ## Check style and formatting (ruff)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 .PHONY: types
-types: $(VENV)/.ready-dev ## Check types (mypy, strict)
+types: $(READY_DEV) ## Check types (mypy, strict)
 	$(RUN) -m mypy
 
 .PHONY: imports
-imports: $(VENV)/.ready-dev ## Check that imports point one way (import-linter)
+imports: $(READY_DEV) ## Check that imports point one way (import-linter)
 	$(VENV)/bin/lint-imports
 
 .PHONY: spelling
-spelling: $(VENV)/.ready-dev ## Look for misspelt words (codespell)
+spelling: $(READY_DEV) ## Look for misspelt words (codespell)
 	$(VENV)/bin/codespell
 
 .PHONY: wheel
-wheel: $(VENV)/.ready-dev ## Build the wheel into dist/
+wheel: $(READY_DEV) ## Build the wheel into dist/
 	@rm -rf dist
 	$(RUN) -m build --wheel --no-isolation --outdir dist .
 
 .PHONY: tests
-tests: $(VENV)/.ready-dev ## Run the tests with branch coverage (ARGS="-k name" for some of them)
+tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
 	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
 
 .PHONY: docs
-docs: $(VENV)/.ready-dev ## Write the generated reference pages anew
+docs: $(READY_DEV) ## Write the generated reference pages anew
 	$(RUN) docs/generate.py
 
 .PHONY: format
-format: $(VENV)/.ready-dev ## Format the code and mend what ruff can mend
+format: $(READY_DEV) ## Format the code and mend what ruff can mend
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
 .PHONY: clean
 clean: ## Remove .venv and everything the checks leave behind
-	rm -rf $(VENV) build dist htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	find . -name .coverage -o -name '.coverage.*' -prune | xargs rm -f
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find contentops docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: stamped, so that it costs nothing (and needs no network) the second time --------------------------
 
-$(VENV)/.python: Makefile
-	@if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$(pwd)" ]; then touch $@; exit 0; fi; \
-	for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+$(MADE):
+	@found=; for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    found=$$name; break; \
 	  fi; \
@@ -96,14 +97,16 @@ $(VENV)/.python: Makefile
 	  exit 1; \
 	fi; \
 	echo "making $(VENV) with $$found ($$("$$found" -c 'import platform; print(platform.python_version())'))"; \
-	"$$found" -m venv --clear $(VENV) && pwd > $@
+	"$$found" -m venv --clear $(VENV) && touch $@
 
-$(VENV)/.ready: $(VENV)/.python pyproject.toml
-	@if $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
+# A checkout of another branch touches pyproject.toml; only other content is worth an installation.
+$(READY): $(MADE) pyproject.toml
+	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
 	echo 'installing contentops from this checkout'; \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable . && $(WANTED) > $@
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable . && cp pyproject.toml $@
 
-$(VENV)/.ready-dev: $(VENV)/.python pyproject.toml
-	@if $(WANTED) | cmp -s - $@; then touch $@; exit 0; fi; \
+$(READY_DEV): $(MADE) pyproject.toml
+	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
 	echo 'installing contentops from this checkout, with what its checks need'; \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && $(WANTED) > $(VENV)/.ready && $(WANTED) > $@
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && \
+	cp pyproject.toml $(READY) && cp pyproject.toml $@

@@ -51,7 +51,7 @@ class ApiSettings:
     @property
     def server(self) -> str:
         """The name records carry: scheme, host and port, or `local`."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - start-up: only commands that touch state need it
+        from urllib.parse import urlsplit
 
         if self.base_url == "local":
             return "local"
@@ -573,7 +573,10 @@ class Run:
     outcomes: tuple[Outcome, ...] = ()
     requests: int = 0
     stopped: str = ""
-    """Why the run ended early (interrupted, deadline, credits, unauthorized, first-contact, refused-submits), or empty."""
+    """Why the run ended early, or empty.
+
+    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits.
+    """
     message: str = ""
     """What stopped it, in words."""
     hint: str = ""

@@ -20,7 +20,7 @@ from contentops.errors import ApiError, OutputError, Refused, StateError, UsageE
 from contentops.executor.stop import Stop
 from contentops.manifest.load import load
 from contentops.model import Action, ItemId, JobState, Step
-from contentops.output.files import Outputs
+from contentops.output.files import Outputs, System
 from contentops.planner.plan import make_plan
 from contentops.planner.situation import (
     Choice,
@@ -34,6 +34,7 @@ from contentops.planner.situation import (
 )
 from contentops.project import find_root, load_project, parse_variable
 from contentops.state.cache import Cache
+from contentops.state.durable import Disk
 from contentops.state.lines import Drop, Forget
 from contentops.state.store import StateStore
 
@@ -63,6 +64,14 @@ class World:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wall: Callable[[], float] = time.time
     random: random.Random = field(default_factory=random.Random)
+    transport: Any = None
+    """An HTTP transport to use instead of the network, or None."""
+    disk: Disk = field(default_factory=Disk)
+    """What writes state files."""
+    system: System = field(default_factory=System)
+    """What writes outputs."""
+    run: Callable[[Any], Any] | None = None
+    """Runs a coroutine to its end; None: `asyncio.run`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +115,8 @@ def catalogue_of(project: Project) -> Catalogue | None:
     """The templates and styles the project's server offers; None where they are not known."""
     if project.api.base_url != "local":
         return None
-    from contentops.local import catalogue  # noqa: PLC0415 - only projects on the embedded server need it
-    from contentops.model import Catalogue, Template, TemplateInput  # noqa: PLC0415
+    from contentops.local import catalogue
+    from contentops.model import Catalogue, Template, TemplateInput
 
     known = catalogue.load()
     return Catalogue(
@@ -118,13 +127,13 @@ def catalogue_of(project: Project) -> Catalogue | None:
                 category=entry["category"],
                 inputs=tuple(
                     TemplateInput(
-                        name=name,
+                        name=spec["name"],
                         required=bool(spec.get("required")),
                         kind=spec.get("type", "any"),
                         options=tuple(spec.get("options") or ()),
                         aliases=tuple(spec.get("aliases") or ()),
                     )
-                    for name, spec in entry["inputs"].items()
+                    for spec in entry["inputs"]
                 ),
             )
             for entry in known["templates"]
@@ -159,8 +168,8 @@ def situation(project: Project, desired: Desired, state: State, cache: Cache, ch
     server = project.api.server
     state, rekeyed = apply_moved(desired, state)
 
-    def stored(digest: Any) -> Stored | None:  # noqa: ANN401 - a Digest; the cache takes nothing else
-        from contentops.document.clean import body_digest  # noqa: PLC0415 - only looked-up texts need it
+    def stored(digest: Any) -> Stored | None:
+        from contentops.document.clean import body_digest
 
         text = cache.get_text(server, digest)
         return Stored(item=text.item, body=body_digest(text.body)) if text else None
@@ -211,7 +220,7 @@ def apply(
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
     """
     world = world or World()
-    with _exclusive(project, world), _cache(project, write=True) as cache, _store(project, write=True) as store:
+    with _exclusive(project, world), _cache(project, write=True) as cache, _store(project, world, write=True) as store:
         desired = load(project, catalogue_of(project), cache)
         store.heal(specs_by_id(desired))
         found = situation(project, desired, store.state, cache, choice)
@@ -270,16 +279,16 @@ def _carry_out(
     deadline: float | None,
     world: World,
 ) -> Run:
-    import asyncio  # noqa: PLC0415 - only applies need an event loop
+    import asyncio
 
-    from contentops.executor.run import Edges, execute  # noqa: PLC0415
+    from contentops.executor.run import Edges, execute
 
     async def run() -> Run:
         async with connected(project, key, world) as client:
             edges = Edges(
                 store=store,
                 cache=cache,
-                outputs=Outputs(project.root),
+                outputs=Outputs(project.root, system=world.system),
                 send=client.send,
                 emit=emit,
                 wall=world.wall,
@@ -287,16 +296,16 @@ def _carry_out(
             )
             return await execute(project, plan, state, edges, stop=stop, deadline=deadline)
 
-    return asyncio.run(run())
+    return (world.run or asyncio.run)(run())
 
 
 @contextlib.asynccontextmanager
-async def connected(project: Project, key: str, world: World) -> Any:  # noqa: ANN401 - an async iterator of Client
+async def connected(project: Project, key: str, world: World) -> Any:
     """A client of the project's server; of the embedded one, in process, for `base_url: local`."""
-    from contentops.api.client import Client  # noqa: PLC0415 - the HTTP library is slow to import
+    from contentops.api.client import Client
 
     if project.api.base_url == "local":
-        from contentops.local import embedded  # noqa: PLC0415 - only projects on the embedded server need it
+        from contentops.local import embedded
 
         async with embedded.running(Path(project.root) / FOLDER / "local.db") as app:
             client = Client(project.api, key="local", app=app)
@@ -305,7 +314,13 @@ async def connected(project: Project, key: str, world: World) -> Any:  # noqa: A
             finally:
                 await client.aclose()
         return
-    client = Client(project.api, key=key, user=world.environ.get(project.api.user_env, "").strip(), wall=world.wall)
+    client = Client(
+        project.api,
+        key=key,
+        user=world.environ.get(project.api.user_env, "").strip(),
+        transport=world.transport,
+        wall=world.wall,
+    )
     try:
         yield client
     finally:
@@ -314,8 +329,8 @@ async def connected(project: Project, key: str, world: World) -> Any:  # noqa: A
 
 def _write_report(project: Project, plan: Plan, run: Run) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
-    from contentops.report.run_json import run_json  # noqa: PLC0415 - only applies report
-    from contentops.report.safe import json_text  # noqa: PLC0415
+    from contentops.report.run_json import run_json
+    from contentops.report.safe import json_text
 
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -328,7 +343,7 @@ def _write_report(project: Project, plan: Plan, run: Run) -> None:
 
 def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
     """How every selected item stands."""
-    from contentops.planner.select import candidate, is_selected, states_of  # noqa: PLC0415 - only status needs it
+    from contentops.planner.select import candidate, is_selected, states_of
 
     with _cache(project, write=False) as cache, _store(project, write=False) as store:
         desired = load(project, catalogue_of(project), cache)
@@ -358,7 +373,7 @@ def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
     return tuple(states)
 
 
-def _edited(record: Record | None, observed: Any) -> bool:  # noqa: ANN401 - Observed or None
+def _edited(record: Record | None, observed: Any) -> bool:
     return bool(record and observed and observed.exists and observed.body != record.generated)
 
 
@@ -403,7 +418,7 @@ def show(project: Project, item: str) -> dict[str, Json]:
             },
         }
     if record is not None:
-        from contentops.report.plan_json import plain  # noqa: PLC0415 - only recorded items need it
+        from contentops.report.plan_json import plain
 
         found["record"] = plain(record)
     return found
@@ -411,8 +426,8 @@ def show(project: Project, item: str) -> dict[str, Json]:
 
 def diff(project: Project, item: str) -> tuple[str, str, str]:
     """The text last generated for an item, the text in its file, and what stands in the way of the first."""
-    from contentops.document.clean import body_digest  # noqa: PLC0415 - only diff needs it
-    from contentops.document.front_matter import split  # noqa: PLC0415
+    from contentops.document.clean import body_digest
+    from contentops.document.front_matter import split
 
     state = read_state(project)
     record = state.records.get(ItemId(item))
@@ -421,7 +436,9 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     try:
         file = split(Outputs(project.root).read(record.output)).body
     except OutputError as error:
-        raise OutputError(f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it") from error
+        raise OutputError(
+            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
+        ) from error
     with _cache(project, write=False) as cache:
         text = cache.get_text(record.server, record.digest)
     if text is not None and body_digest(text.body) == record.generated:
@@ -435,7 +452,7 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     )
 
 
-def _no_item(item: str, known: Any) -> UsageError:  # noqa: ANN401 - any collection of ids
+def _no_item(item: str, known: Any) -> UsageError:
     close = nearest(item, known)
     hint = f"did you mean `{close}`?" if close else "`contentops status` lists the items"
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
@@ -453,7 +470,9 @@ def move_record(project: Project, old: str, new: str) -> None:
         if record is None and not entries:
             raise _no_item(old, state.records)
         if ItemId(new) in state.records:
-            raise UsageError(f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it")
+            raise UsageError(
+                f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
+            )
         facts: list[Any] = [dataclasses.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
             facts += [dataclasses.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
@@ -519,11 +538,13 @@ def doctor(project: Project, world: World | None = None) -> tuple[Check, ...]:
 
 def _checks(project: Project, world: World) -> Iterator[Check]:
     yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
-    from contentops.errors import ContentopsError  # noqa: PLC0415 - beside its only use
+    from contentops.errors import ContentopsError
 
     try:
         desired = validate(project)
-        yield Check(name="manifests", ok=True, message=f"{len(desired.specs)} items in {len(desired.manifests)} manifests")
+        yield Check(
+            name="manifests", ok=True, message=f"{len(desired.specs)} items in {len(desired.manifests)} manifests"
+        )
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
@@ -547,26 +568,28 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
 
 
 def _server_check(project: Project, key: str, world: World) -> Check:
-    import asyncio  # noqa: PLC0415 - only this check needs the network
+    import asyncio
 
-    from contentops.api.calls import ListTemplates  # noqa: PLC0415
-    from contentops.api.replies import Failure  # noqa: PLC0415
+    from contentops.api.calls import ListTemplates
+    from contentops.api.replies import Failure
 
-    async def ask() -> Any:  # noqa: ANN401 - a Reply or a Failure
+    async def ask() -> Any:
         async with connected(project, key, world) as client:
             return await client.send(ListTemplates())
 
     answer = asyncio.run(ask())
     where = f"`{project.api.base_url}` ({project.api.dialect})"
     if isinstance(answer, Failure):
-        return Check(name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key")
+        return Check(
+            name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key"
+        )
     return Check(name="server", ok=True, message=f"{where} answers with {len(answer.entries)} templates")
 
 
 # --- opening -----------------------------------------------------------------------------------------------
 
 
-def _store(project: Project, *, write: bool) -> StateStore:
+def _store(project: Project, world: World | None = None, *, write: bool) -> StateStore:
     outputs = Outputs(project.root)
     return StateStore.open(
         project.root,
@@ -574,6 +597,7 @@ def _store(project: Project, *, write: bool) -> StateStore:
         project=project.name,
         write=write,
         body_on_disk=lambda path: outputs.observe(path).body,
+        disk=world.disk if world else None,
     )
 
 
@@ -584,11 +608,11 @@ def _cache(project: Project, *, write: bool) -> Cache:
 @contextlib.contextmanager
 def _exclusive(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
-    import getpass  # noqa: PLC0415 - only commands that change state say who they are
-    import socket  # noqa: PLC0415
+    import getpass
+    import socket
 
-    from contentops.executor.context import iso  # noqa: PLC0415
-    from contentops.state.exclusive import ApplyLock  # noqa: PLC0415
+    from contentops.executor.context import iso
+    from contentops.state.exclusive import ApplyLock
 
     try:
         user = getpass.getuser()
@@ -600,9 +624,7 @@ def _exclusive(project: Project, world: World) -> Iterator[None]:
         where = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(
             {name: world.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")}
         )
-    with ApplyLock(
-        Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where
-    ):
+    with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
         yield
 
 

@@ -6,15 +6,14 @@ and those of the environment; everything else is merged here.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
-from contentops.manifest.places import Document, Map, finding
+from contentops.manifest.places import Document, Map, finding, masked
 from contentops.manifest.read import MAX_BYTES, read_yaml
 from contentops.manifest.scalars import UNWANTED, plain_scalar
-from contentops.manifest.schema import check_schema
+from contentops.manifest.schema import SECRET_KEYS, check_schema
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 
@@ -73,18 +72,18 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         hint = "write `project: NAME`, or start with `contentops init`"
         findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
     if findings:
-        raise InputError(sorted(findings, key=lambda found: found.location or Location("")))
+        secrets = list(_secrets(document.root))
+        findings.sort(key=lambda found: found.location or Location(""))
+        raise InputError(masked(found, secrets) for found in findings)
     settings: Map = document.root
     own = _environment(settings, environment)
-    api = _layered(settings, own, "api")
     return Project(
         name=settings["project"],
         root=str(root.resolve()),
         environment=environment,
-        manifests=tuple(_either(settings, own, "manifests") or Project.__dataclass_fields__["manifests"].default),
-        output=settings.get("output") or Project.__dataclass_fields__["output"].default,
+        **_stated(settings, own),
         environment_output=own.get("output"),
-        api=_api(api),
+        api=_api(_layered(settings, own, "api")),
         budget=Budget(**_whole(_layered(settings, own, "budget"))),
         guards=_guards(_layered(settings, own, "guards")),
         defaults=_map(settings, "defaults"),
@@ -176,6 +175,16 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
     return own[key] if key in own else settings.get(key)
 
 
+def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Manifest patterns and the project's output, where they are not left to their defaults."""
+    found: dict[str, Any] = {}
+    if manifests := _either(settings, own, "manifests"):
+        found["manifests"] = tuple(manifests)
+    if "output" in settings:
+        found["output"] = settings["output"]
+    return found
+
+
 def _whole(numbers: Mapping[str, Any]) -> dict[str, int | None]:
     return {key: None if value is None else int(value) for key, value in numbers.items()}
 
@@ -216,16 +225,26 @@ def _guards(settings: Mapping[str, Any]) -> Guards:
     return Guards(**given)
 
 
+def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
+    """The settings of the project and of each environment, with where they stand; tolerates wrong types."""
+    if isinstance(settings, Map):
+        yield (), settings
+        declared = _map(settings, "environments")
+        yield from ((("environments", name), _map(declared, name)) for name in declared)
+
+
+def _secrets(settings: Any) -> Iterator[str]:
+    """What may be an API key or a password, by the key it stands under; never to be shown."""
+    for _, layer in _layers(settings):
+        for key, value in _map(layer, "api").items():
+            hides = key.lower() in SECRET_KEYS or key in {"key_env", "user_env"}
+            if isinstance(value, str) and (hides or (key == "base_url" and ("@" in value or "?" in value))):
+                yield value
+
+
 def _check_settings(document: Document) -> Iterator[Diagnostic]:
     """What a schema can not say, about the project and every environment, chosen or not."""
-    settings = document.root
-    if not isinstance(settings, Map):
-        return
-    layers: list[tuple[tuple[str, ...], Map]] = [((), settings)]
-    layers += (
-        (("environments", name), _map(_map(settings, "environments"), name)) for name in _map(settings, "environments")
-    )
-    for pointer, layer in layers:
+    for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
         if isinstance(api.get("base_url"), str):
             yield from _check_url(document, (*pointer, "api", "base_url"), api["base_url"])
@@ -260,15 +279,10 @@ def _pattern_problem(pattern: str) -> str:
 
 
 def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
-    """What is wrong with a `base_url`; credentials in it are not shown."""
-    problem = _url_problem(url)
-    if problem is None:
-        return
-    code, message, hint = problem
-    found = finding(document, code, message, pointer, hint=hint)
-    if "@" in url or "?" in url:
-        found = dataclasses.replace(found, excerpt=found.excerpt.replace(url, "*" * len(url)))
-    yield found
+    """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
+    if problem := _url_problem(url):
+        code, message, hint = problem
+        yield finding(document, code, message, pointer, hint=hint)
 
 
 def _url_problem(url: str) -> tuple[str, str, str] | None:
@@ -292,11 +306,7 @@ def _url_problem(url: str) -> tuple[str, str, str] | None:
     if parts.scheme == "http" and not _is_loopback(host):
         return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
     if parts.scheme not in {"http", "https"}:
-        return (
-            "bad-url",
-            f"`base_url` has the scheme `{parts.scheme[:20]}`" if parts.scheme else "`base_url` has no scheme",
-            example,
-        )
+        return "bad-url", "`base_url` is neither an http nor an https address", example
     return None
 
 

@@ -211,11 +211,13 @@ def _kind(root: Schema, schema: Schema) -> str:
     if branches:
         kinds = dict.fromkeys(_kind(root, _resolve(root, branch)) for branch in branches)
         return " or ".join(kinds)
+    if "{{" in str(schema.get("pattern", "")).replace("\\", ""):
+        return "`{{ ... }}`"
     types = schema.get("type", "any value")
     names = [_TYPES.get(name, name) for name in ([types] if isinstance(types, str) else types)]
     inner = _resolve(root, schema.get("items"))
-    if names == ["list"] and inner:
-        return f"list of {_kind(root, inner)}"
+    if inner and "properties" not in inner:
+        names = [f"list of {_kind(root, inner)}" if name == "list" else name for name in names]
     return " or ".join(names)
 
 

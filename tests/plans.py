@@ -31,7 +31,13 @@ NEW = (Reason(kind="new"),)
 def make_spec(name: str = "guide", **fields: Any) -> Spec:
     """A spec of one input."""
     request = Request(template="blog_article_generator", style="general_blog", inputs={"topic": name})
-    return Spec(**{"id": ItemId(name), "request": request, "digest": request.digest, "output": f"out/{name}.md"} | fields)
+    stated: dict[str, Any] = {
+        "id": ItemId(name),
+        "request": request,
+        "digest": request.digest,
+        "output": f"out/{name}.md",
+    }
+    return Spec(**stated | fields)
 
 
 def make_record(name: str = "guide", **fields: Any) -> Record:
@@ -73,13 +79,20 @@ def make_change(name: str = "guide", action: Action = Action.CREATE, **fields: A
 
 def make_plan(*changes: Change, **fields: Any) -> Plan:
     """A plan of these changes."""
-    stated: dict[str, Any] = {"project": "acme-blog", "environment": "", "server": "local", "lineage": "l-1", "id": "p-1"}
+    stated: dict[str, Any] = {
+        "project": "acme-blog",
+        "environment": "",
+        "server": "local",
+        "lineage": "l-1",
+        "id": "p-1",
+    }
     return Plan(changes=changes, **stated | fields)
 
 
 def make_outcome(name: str = "guide", result: Result = Result.DONE, **fields: Any) -> Outcome:
     """The end of a create."""
-    return Outcome(**{"id": ItemId(name), "action": Action.CREATE, "result": result} | fields)
+    stated: dict[str, Any] = {"id": ItemId(name), "action": Action.CREATE, "result": result}
+    return Outcome(**stated | fields)
 
 
 def make_run(*outcomes: Outcome, **fields: Any) -> Run:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
-import itertools
 import json
 import shutil
 import ssl
 import subprocess
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -60,24 +60,42 @@ def answer(raw: bytes, *, close: bool = True) -> Handler:
     return serve
 
 
+@contextlib.asynccontextmanager
+async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A real server on this machine; gives its port and leaves nothing open."""
+    tasks: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError, ssl.SSLError):
+            try:
+                await handler(reader, writer)
+            finally:
+                writer.close()
+                await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+        for task in filter(None, tasks):
+            task.cancel()
+        await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+        await asyncio.sleep(0)
+
+
+async def send_all(base_url: str, *calls: Call, patience: Patience | None = None) -> list[Reply | Failure]:
+    """Send `calls` one after another with one client."""
+    client = Client(ApiSettings(base_url=base_url), key=KEY, patience=patience)
+    found = [await client.send(call) for call in calls]
+    await client.aclose()
+    return found
+
+
 def with_server(handler: Handler, *calls: Call, patience: Patience = HASTE, path: str = "/v1") -> list[Reply | Failure]:
     """Send `calls` one after another to a real server on this machine."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
     async def story() -> list[Reply | Failure]:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            client = Client(ApiSettings(base_url=f"http://127.0.0.1:{port}{path}"), key=KEY, patience=patience)
-            found = [await client.send(call) for call in calls]
-            await client.aclose()
-        return found
+        async with serving(handler) as port:
+            return await send_all(f"http://127.0.0.1:{port}{path}", *calls, patience=patience)
 
     return asyncio.run(story())
 
@@ -191,22 +209,25 @@ def test_resets(after: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "words"),
-    [(b"", "no answer from"), (http(GOOD)[:-5], "too long"), (b"HTTP/1.1 100 Continue\r\n\r\n", "no answer from")],
-    ids=["silence", "stalled body", "informational"],
+    ("first", "drip", "words"),
+    [
+        (b"", b"", "no answer from"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer from"),
+        (http(GOOD)[:-5], b"", "too long"),
+        (http(b"", length=10_000), b" ", "too long"),
+    ],
+    ids=["silence", "informational for ever", "stalled body", "trickle"],
 )
-@pytest.mark.parametrize("drip", [b"", b" "], ids=["then silence", "then drops"])
-def test_slow_servers(first: bytes, words: str, drip: bytes) -> None:
+def test_slow_servers(first: bytes, drip: bytes, words: str) -> None:
     """Neither silence nor an endless trickle holds a call for longer than its patience."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(first)
-        more = drip if first.endswith(b"}"[:0]) and words == "too long" else first if drip else b""
         while not writer.is_closing():
             await writer.drain()
             await asyncio.sleep(0.02)
-            writer.write(more)
+            writer.write(drip)
 
     patience = Patience(connect=0.1, submit=0.1, other=0.1)
     paid, free = with_server(serve, SUBMIT, STATUS, patience=patience)
@@ -214,3 +235,364 @@ def test_slow_servers(first: bytes, words: str, drip: bytes) -> None:
     assert isinstance(free, Failure)
     assert (paid.kind, free.kind) == ("ambiguous", "unavailable")
     assert words in paid.message
+
+
+def test_refused_connections_were_not_sent() -> None:
+    """A closed port is certain not to have heard anything; the system's own words are told."""
+
+    async def story() -> list[Reply | Failure]:
+        async with serving(answer(b"")) as port:
+            pass
+        return await send_all(f"http://127.0.0.1:{port}", SUBMIT)
+
+    (failure,) = asyncio.run(story())
+    assert isinstance(failure, Failure)
+    assert failure.kind == "not-sent"
+    assert "no connection to `127.0.0.1:" in failure.message
+    assert "Connect call failed" in failure.message
+
+
+def test_connections_are_kept_and_bounded() -> None:
+    """One connection serves calls in a row, and no more than 64 serve any number at once."""
+    opened: list[int] = []
+    steady = answer(http(GOOD), close=False)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(1)
+        await steady(reader, writer)
+
+    async def story() -> tuple[int, int]:
+        async with serving(serve) as port:
+            client = Client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
+            for call in (SUBMIT, STATUS, SUBMIT):
+                assert not isinstance(await client.send(call), Failure)
+            in_a_row = len(opened)
+            found = await asyncio.gather(*(client.send(STATUS) for _ in range(200)))
+            assert not any(isinstance(each, Failure) for each in found)
+            await client.aclose()
+        return in_a_row, len(opened)
+
+    in_a_row, at_once = asyncio.run(story())
+    assert in_a_row == 1
+    assert 1 < at_once <= 64
+
+
+def test_cancelling_passes_and_leaves_the_client_usable() -> None:
+    """A cancelled call ends as cancelled, frees its slot, and the next call works."""
+    arrived = asyncio.Event()
+    steady = answer(http(GOOD))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if arrived.is_set():
+            await steady(reader, writer)
+        else:
+            await read_request(reader)
+            arrived.set()
+            await reader.read()
+
+    async def story() -> Reply | Failure:
+        async with serving(serve) as port:
+            client = Client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
+            task = asyncio.ensure_future(client.send(SUBMIT))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            found = await client.send(STATUS)
+            await client.aclose()
+        return found
+
+    assert isinstance(asyncio.run(story()), JobStatus)
+
+
+# --- TLS and proxies ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not there to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, *asked, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key
+
+
+def over_tls(handler: Handler, context: ssl.SSLContext | None) -> Reply | Failure:
+    """A submit over https to this machine; without a context the server knows no TLS."""
+
+    async def story() -> Reply | Failure:
+        async with serving(handler, context) as port:
+            (found,) = await send_all(f"https://127.0.0.1:{port}", SUBMIT, patience=HASTE)
+        return found
+
+    return asyncio.run(story())
+
+
+def test_tls_is_verified(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown certificate is refused before anything is sent; `SSL_CERT_FILE` makes it known."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    found = over_tls(answer(http(GOOD)), context)
+    assert isinstance(found, Failure)
+    assert found.kind == "unusable"
+    assert "certificate" in found.message
+    assert "SSL_CERT_FILE" in found.message
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    assert over_tls(answer(http(GOOD)), context) == Accepted("ours", True)
+
+
+def test_plain_http_behind_https_was_not_sent() -> None:
+    """Where no TLS session comes about, nothing was sent."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(http(b"", status="400 Bad Request"))
+        await writer.drain()
+
+    failure = over_tls(serve, None)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "not-sent"
+
+
+def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy's refusal never reached the server, and names the variables to check."""
+
+    async def story() -> list[Reply | Failure]:
+        async with serving(answer(http(b"", status="407 Proxy Authentication Required"))) as port:
+            monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{port}")
+            return await send_all("https://api.example.invalid", SUBMIT, patience=HASTE)
+
+    (failure,) = asyncio.run(story())
+    assert isinstance(failure, Failure)
+    assert failure.kind == "unusable"
+    assert "HTTPS_PROXY" in failure.message
+    assert "407" in failure.message
+
+
+def test_proxies_are_never_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback addresses and `NO_PROXY` hosts are reached directly."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert with_server(answer(http(GOOD)), SUBMIT) == [Accepted("ours", True)]
+    monkeypatch.setenv("NO_PROXY", "api.example.invalid")
+    (failure,) = asyncio.run(send_all("https://api.example.invalid", SUBMIT))
+    assert isinstance(failure, Failure)
+    assert failure.kind == "not-sent"
+    assert "127.0.0.1:9" not in failure.message
+
+
+@pytest.mark.parametrize("proxy", ["ftp://127.0.0.1", "socks5://127.0.0.1:1", "http://127.0.0.1:x"])
+def test_unusable_proxies_are_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy setting that can not work stops at once and names the variables."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ApiError, match="environment are not usable") as raised:
+        Client(ApiSettings(), key=KEY)
+    assert "NO_PROXY" in raised.value.hint
+
+
+def test_a_missing_certificate_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SSL_CERT_FILE` that names nothing stops at once."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    with pytest.raises(ApiError, match="environment are not usable"):
+        Client(ApiSettings(), key=KEY)
+
+
+# --- in process --------------------------------------------------------------------------------------------
+
+
+def in_process(app: Any, call: Call, dialect: str = "v1") -> Reply | Failure:
+    """Send one call to an ASGI app."""
+
+    async def story() -> Reply | Failure:
+        client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
+        found = await client.send(call)
+        await client.aclose()
+        return found
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize(("dialect", "path"), [("v1", "/v1/content"), ("sdk", "/api/content")])
+def test_the_embedded_server_is_called_in_process(dialect: str, path: str) -> None:
+    """`local` needs no key, no user and no port, and is reached under the dialect's prefix."""
+    seen: list[tuple[str, list[bytes]]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        seen.append((scope["path"], [name for name, _ in scope["headers"]]))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": b'{"content": []}'})
+
+    assert in_process(app, ListContent(), dialect) == ContentList()
+    assert seen[0][0] == path
+    assert b"authorization" not in seen[0][1]
+
+
+def test_a_crash_of_the_embedded_server_is_an_outcome() -> None:
+    """An error inside the app is told by its type, never raised."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise KeyError("x")
+
+    paid, free = in_process(app, SUBMIT), in_process(app, STATUS)
+    assert isinstance(paid, Failure)
+    assert isinstance(free, Failure)
+    assert (paid.kind, free.kind) == ("ambiguous", "unavailable")
+    assert "KeyError: 'x'" in paid.message
+
+
+class Fixed(httpx.AsyncBaseTransport):
+    """Answers every request alike, or raises."""
+
+    def __init__(self, outcome: httpx.Response | Exception) -> None:
+        self.outcome = outcome
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings | None = None) -> Reply | Failure:
+    """One call against a transport that does as told."""
+    client = Client(settings or ApiSettings(), key=KEY, user="u-1", transport=Fixed(outcome), wall=lambda: 0.0)
+    return asyncio.run(client.send(call))
+
+
+@pytest.mark.parametrize(
+    ("error", "paid", "free"),
+    [
+        (httpx.ConnectError("no address"), "not-sent", "not-sent"),
+        (httpx.ConnectTimeout(""), "not-sent", "not-sent"),
+        (httpx.PoolTimeout(""), "not-sent", "not-sent"),
+        (httpx.ProxyError("407"), "unusable", "unusable"),
+        (httpx.WriteTimeout(""), "ambiguous", "unavailable"),
+        (httpx.WriteError(""), "ambiguous", "unavailable"),
+        (httpx.ReadTimeout(""), "ambiguous", "unavailable"),
+        (httpx.ReadError(""), "ambiguous", "unavailable"),
+        (httpx.CloseError(""), "ambiguous", "unavailable"),
+        (httpx.RemoteProtocolError("disconnected"), "ambiguous", "unavailable"),
+        (httpx.LocalProtocolError("bad"), "ambiguous", "unavailable"),
+        (httpx.UnsupportedProtocol("x"), "ambiguous", "unavailable"),
+        (TimeoutError(), "ambiguous", "unavailable"),
+        (OSError(5, "odd"), "ambiguous", "unavailable"),
+        (RecursionError("deep"), "ambiguous", "unavailable"),
+        (ExceptionGroup("several", [ValueError("x")]), "ambiguous", "unavailable"),
+    ],
+    ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
+)
+def test_transport_errors(error: Exception, paid: str, free: str) -> None:
+    """Each way a transport can fail is sure not to have arrived, or is not sure."""
+    for call, kind in ((SUBMIT, paid), (Save("T", "B"), paid), (STATUS, free), (Save("T", "B", "c1"), free)):
+        found = send(call, error)
+        assert isinstance(found, Failure)
+        assert (found.kind, found.call, found.status) == (kind, call.name, None)
+        assert "api.writerzroom.com" in found.message
+
+
+def test_what_can_not_be_sent_is_a_failure() -> None:
+    """A call that is no JSON, or that the settings forbid, fails without a request."""
+    transport = Fixed(httpx.Response(200))
+    client = Client(ApiSettings(send_mode=False), key=KEY, transport=transport)
+    premium = Submit({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
+    for call in (premium, Status(""), Submit({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
+        found = asyncio.run(client.send(call))
+        assert isinstance(found, Failure)
+        assert found.kind is FailureKind.REJECTED
+    assert transport.requests == []
+
+
+def test_waits_use_the_wall_clock() -> None:
+    """A date in Retry-After is taken against the time passed in."""
+    response = httpx.Response(429, json={}, headers={"Retry-After": "Thu, 01 Jan 1970 00:01:30 GMT"})
+    found = send(STATUS, response)
+    assert isinstance(found, Failure)
+    assert found.retry_after == 90
+
+
+def test_nothing_shows_the_key() -> None:
+    """Neither the client nor a server's echo shows the key."""
+    client = Client(ApiSettings(), key=KEY, transport=Fixed(httpx.Response(200)))
+    assert repr(client) == "Client('https://api.writerzroom.com:443')"
+    echo = send(SUBMIT, httpx.Response(401, json={"detail": f"bad key {KEY}"}))
+    assert isinstance(echo, Failure)
+    assert echo.message == "bad key [key]"
+
+
+def test_the_user_id_is_sent() -> None:
+    """`X-User-ID` goes with every call where a user is given."""
+    transport = Fixed(httpx.Response(200, json={"id": "c1", "content": "B"}))
+    settings = ApiSettings(base_url="https://host.example", dialect="sdk")
+    client = Client(settings, key=KEY, user="u-1", transport=transport)
+    assert asyncio.run(client.send(GetContent("c1"))) == Content("c1", "", "B")
+    (request,) = transport.requests
+    assert request.headers["x-user-id"] == "u-1"
+    assert str(request.url) == "https://host.example/api/content/c1"
+
+
+def test_a_base_that_ends_with_the_prefix_keeps_one() -> None:
+    """The SDK dialect adds `/api` only where the address does not have it."""
+    transport = Fixed(httpx.Response(200, json={"success": True, "contentId": "c1"}))
+    settings = ApiSettings(base_url="https://host.example/api/", dialect="sdk")
+    client = Client(settings, key=KEY, user="u-1", transport=transport)
+    assert asyncio.run(client.send(Save("T", "B"))) == SavedReply("c1")
+    assert str(transport.requests[0].url) == "https://host.example/api/content/save"
+
+
+BAD_SETTINGS: list[tuple[dict[str, Any], str, str, str, str]] = [
+    ({"dialect": "v9"}, KEY, "", "unknown-dialect", "`v9`"),
+    ({"base_url": "http://api.example.com"}, KEY, "", "base-url", "plain http"),
+    ({"base_url": "http://localhost.example.com"}, KEY, "", "base-url", "plain http"),
+    ({"base_url": "http://128.0.0.1"}, KEY, "", "base-url", "plain http"),
+    ({"base_url": "ftp://api.example.com"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "api.example.com"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": ""}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://host:99999"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://host:abc"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://[::1"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://host/v1?key=1"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://host/ v1"}, KEY, "", "base-url", "not usable"),
+    ({"base_url": "https://user:pass@host"}, KEY, "", "base-url", "user name or password"),
+    ({"base_url": "local"}, "", "", "no-server", "embedded server"),
+    ({}, "", "", "no-key", "`WRITERZROOM_API_KEY` is not set"),
+    ({"key_env": "MY_KEY"}, "two words", "", "bad-credentials", "`MY_KEY`"),
+    ({}, "line\n", "", "bad-credentials", "`WRITERZROOM_API_KEY`"),
+    ({}, "clé-de-clé", "", "bad-credentials", "`WRITERZROOM_API_KEY`"),
+    ({}, KEY, "a\r\nX-Evil: 1", "bad-credentials", "`WRITERZROOM_USER_ID`"),
+    ({"dialect": "sdk"}, KEY, "", "no-user", "`WRITERZROOM_USER_ID` is not set"),
+]
+
+
+@pytest.mark.parametrize(("settings", "key", "user", "code", "words"), BAD_SETTINGS)
+def test_settings_that_can_not_work(settings: dict[str, Any], key: str, user: str, code: str, words: str) -> None:
+    """Every unusable setting is refused before anything is sent, by name and never by value."""
+    with pytest.raises(ApiError) as raised:
+        Client(ApiSettings(**settings), key=key, user=user)
+    assert raised.value.code == code
+    assert words in raised.value.message
+    shown = raised.value.message + raised.value.hint
+    assert "pass" not in shown.replace("password", "")
+    assert "two words" not in shown
+    assert "clé" not in shown
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1/v1", "http://[::1]:1", "https://host"])
+def test_addresses_that_work(url: str) -> None:
+    """Plain http is for this machine alone, which needs no key."""
+    client = Client(ApiSettings(base_url=url), key="" if url.startswith("http:") else KEY)
+    assert repr(client).startswith(f"Client('{url.partition(':')[0]}://")
+
+
+@given(st.sampled_from(CALLS), st.integers(200, 599), json_values, st.sampled_from(["application/json", "text/html"]))
+def test_send_never_raises(call: Call, status: int, value: Any, media: str) -> None:
+    """Any JSON under any status for any call is a reply or a failure."""
+    response = httpx.Response(status, content=json.dumps(value).encode(), headers={"content-type": media})
+    assert isinstance(send(call, response), Reply | Failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -198,7 +199,12 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("styles", ListStyles(), {"style_profiles": [{"id": "a"}]}, CatalogueReply(({"id": "a"},))),
     ("styles proxy", ListStyles(), {"profiles": [{"id": "a"}], "total": 1}, CatalogueReply(({"id": "a"},), 1)),
-    ("verticals", ListVerticals(), {"verticals": ["legal", {"id": "b"}]}, CatalogueReply(({"id": "legal"}, {"id": "b"}))),
+    (
+        "verticals",
+        ListVerticals(),
+        {"verticals": ["legal", {"id": "b"}]},
+        CatalogueReply(({"id": "legal"}, {"id": "b"})),
+    ),
     ("template", GetTemplate("a"), {"success": True, "data": {"id": "a"}}, CatalogueReply(({"id": "a"},), 1)),
     ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogueReply(({"slug": "a"},), 1)),
     ("style", GetStyle("a"), {"name": "A"}, CatalogueReply(({"name": "A"},), 1)),
@@ -282,7 +288,9 @@ def test_decode_is_lenient_where_nothing_is_lost() -> None:
     assert digest_json(healed)
 
 
-@pytest.mark.parametrize("value", ["", ".", "..", "...", "a/b", "a b", "é", "a\n", "x" * 201, -1, 1.0, True, None, 10**18])
+@pytest.mark.parametrize(
+    "value", ["", ".", "..", "...", "a/b", "a b", "é", "a\n", "x" * 201, -1, 1.0, True, None, 10**18]
+)
 def test_unsafe_ids(value: Any) -> None:
     """What could leave a path, a line or a file name is no id."""
     assert safe_id(value) == ""
@@ -314,16 +322,12 @@ json_values = st.recursive(
 @given(st.sampled_from(CALLS), json_values)
 def test_reading_raises_only_unreadable(call: Call, value: Any) -> None:
     """Any JSON for any call is a reply or `Unreadable`, never another error."""
-    try:
+    with contextlib.suppress(Unreadable):
         assert isinstance(read(call, value), Reply)
-    except Unreadable as error:
-        assert str(error)
 
 
 @given(st.binary(max_size=200))
 def test_decoding_raises_only_garbled(data: bytes) -> None:
-    """Any bytes are JSON or `Garbled`."""
-    try:
-        decode(data)
-    except Garbled as error:
-        assert str(error)
+    """Any bytes are JSON that can be fingerprinted, or `Garbled`."""
+    with contextlib.suppress(Garbled):
+        assert digest_json(decode(data))

@@ -73,6 +73,7 @@ def test_a_text_is_one_printable_line(text: str) -> None:
         pytest.param("Plain words, it's (fine) & so on!", "Plain words, it's (fine) & so on!", id="plain"),
         pytest.param("Über uns", "Über uns", id="letters"),
         pytest.param("2026-03-01", '"2026-03-01"', id="date"),
+        pytest.param("E10", '"E10"', id="exponent alone"),
         pytest.param("NO", '"NO"', id="yaml 1.1 bool"),
         pytest.param("a: b", '"a: b"', id="colon"),
         pytest.param('a "b" \\ \n\t\r', '"a \\"b\\" \\\\ \\n\\t\\r"', id="escapes"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contentops.local import contents
 from contentops.local.app import create_app
 from contentops.local.clock import Clock
 from contentops.local.engines import named
@@ -129,7 +130,12 @@ def test_the_server_shapes_under_api() -> None:
             },
         }
         data = (await settled(app, taken["request_id"], "/api"))["data"]
-        assert (data["status"], data["progress"], data["current_agent"], data["error"]) == ("completed", 1.0, None, None)
+        assert (data["status"], data["progress"], data["current_agent"], data["error"]) == (
+            "completed",
+            1.0,
+            None,
+            None,
+        )
         assert data["content"].startswith("> Draft outline")
         assert data["metadata"]["title"] == data["title"] == "T"
         assert data["metadata"]["preview"] == " ".join(data["content"].split())[:200]
@@ -169,7 +175,9 @@ def test_a_missing_required_input_fails_the_job_later() -> None:
             "error": "Missing required input field: target_audience",
         }
         two = (await call(app, "POST", "/v1/generate", {**BODY, "inputs": {}})).json
-        assert (await settled(app, two["request_id"]))["error"] == "Missing required input fields: topic, target_audience"
+        assert (await settled(app, two["request_id"]))[
+            "error"
+        ] == "Missing required input fields: topic, target_audience"
         under_api = (await call(app, "GET", f"/api/generate/status/{one['request_id']}")).json["data"]
         assert (under_api["status"], under_api["progress"]) == ("failed", 0.0)
         assert (await call(app, "GET", "/v1/credits/usage")).json == {"used": 0, "generations": 0, "by_mode": {}}
@@ -206,7 +214,11 @@ def test_unknown_ids_and_paths(prefix: str) -> None:
             id="template-v1",
         ),
         pytest.param(
-            "/api", {"template_id": "x"}, 500, {"detail": "Internal server error: Template 'x' not found."}, id="template-api"
+            "/api",
+            {"template_id": "x"},
+            500,
+            {"detail": "Internal server error: Template 'x' not found."},
+            id="template-api",
         ),
         pytest.param(
             "/v1",
@@ -326,7 +338,7 @@ def test_hostile_bodies(raw: bytes, path: str) -> None:
     """A body that is no usable JSON object is refused in the documented shape, and nothing is stored."""
 
     async def scenario(app: Any) -> None:
-        sent = {"headers": {"content-type": "application/json"}, "chunks": [raw[:3], raw[3:]]}
+        sent: dict[str, Any] = {"headers": {"content-type": "application/json"}, "chunks": [raw[:3], raw[3:]]}
         first = await call(app, "POST", f"/v1{path}", **sent)
         assert (first.status, first.json["error"]["code"]) == (400, "invalid_request")
         second = await call(app, "POST", f"/api{path}", **sent)
@@ -364,8 +376,24 @@ json_values = st.recursive(
     max_leaves=8,
 )
 field_names = st.sampled_from(
-    ["template_id", "template", "style_profile_id", "inputs", "user_input", "generation_mode", "request_id", "id"]
-    + ["contentId", "title", "content", "metadata", "status", "type", "section", "instructions"]
+    [
+        "template_id",
+        "template",
+        "style_profile_id",
+        "inputs",
+        "user_input",
+        "generation_mode",
+        "request_id",
+        "id",
+        "contentId",
+        "title",
+        "content",
+        "metadata",
+        "status",
+        "type",
+        "section",
+        "instructions",
+    ]
 )
 
 
@@ -459,8 +487,8 @@ def test_save_creates_updates_and_keeps_versions() -> None:
         assert before == after
         assert (after["title"], after["content"], after["status"]) == ("One", "fourth", "draft")
         assert after["updatedAt"] > after["createdAt"]
-        earlier = store.rows("SELECT version, body FROM versions ORDER BY version")
-        assert [tuple(row) for row in earlier] == [(1, "first"), (2, "second"), (3, "third")]
+        earlier = contents.versions(store, content_id)
+        assert [(row["version"], row["body"]) for row in earlier] == [(1, "first"), (2, "second"), (3, "third")]
         for unknown in ("cnt_none", "../x"):
             lost = await call(app, "POST", "/v1/content/save", {"id": unknown, "content": "x"})
             assert lost.status == 404
@@ -470,9 +498,17 @@ def test_save_creates_updates_and_keeps_versions() -> None:
 
 def test_put_delete_and_post_content() -> None:
     """The undocumented calls: PUT changes all but the type and drops stale HTML, DELETE removes, POST creates."""
+    store = Store()
 
     async def scenario(app: Any) -> None:
-        made = {"title": "T", "content": "a", "contentHtml": "<p>a</p>", "type": "post", "metadata": {"k": 1}, "id": "x"}
+        made = {
+            "title": "T",
+            "content": "a",
+            "contentHtml": "<p>a</p>",
+            "type": "post",
+            "metadata": {"k": 1},
+            "id": "x",
+        }
         reply = await call(app, "POST", "/api/content", made)
         content_id = reply.json["contentId"]
         path = f"/api/content/{content_id}"
@@ -488,10 +524,11 @@ def test_put_delete_and_post_content() -> None:
         stats = (await call(app, "GET", "/v1/content")).json["stats"]
         assert stats == {"total": 1, "published": 1, "drafts": 0}
         assert (await call(app, "DELETE", path)).json == {"success": True, "message": "Content deleted"}
+        assert contents.versions(store, content_id)[-1]["body"] == "b"
         assert (await call(app, "GET", path)).json == {"detail": "Content not found"}
         assert (await call(app, "DELETE", path)).status == 404
 
-    run(scenario)
+    run(scenario, store=store)
 
 
 def test_content_is_listed_newest_first() -> None:
@@ -546,7 +583,12 @@ def test_one_section_is_written_anew() -> None:
 
     async def scenario(app: Any) -> None:
         saved = (await call(app, "POST", "/v1/content/save", {"title": "T", "content": text})).json["contentId"]
-        ask = {"content_id": saved, "section": "why", "instructions": "shorter\nfriendlier", "generation_mode": "premium"}
+        ask = {
+            "content_id": saved,
+            "section": "why",
+            "instructions": "shorter\nfriendlier",
+            "generation_mode": "premium",
+        }
         reply = await call(app, "POST", "/v1/content/regenerate-section", {**ask, "request_id": "s-1"})
         assert (reply.status, reply.json["request_id"], reply.json["status"]) == (202, "s-1", "pending")
         done = (await settled(app, "s-1"))["content"]
@@ -587,7 +629,11 @@ def test_catalogue_in_the_documented_shapes() -> None:
         styles = (await call(app, "GET", "/v1/style-profiles")).json["style_profiles"]
         assert len(styles) == 71
         general = next(style for style in styles if style["id"] == "general_blog")
-        assert (general["category"], general["tone"], general["formality"]) == ("marketing", "conversational", "moderate")
+        assert (general["category"], general["tone"], general["formality"]) == (
+            "marketing",
+            "conversational",
+            "moderate",
+        )
         assert (await call(app, "GET", "/v1/style-profiles/phd_academic")).json["formality"] == "high"
         verticals = (await call(app, "GET", "/v1/verticals")).json["verticals"]
         assert "saas_tech" in {entry["id"] for entry in verticals}

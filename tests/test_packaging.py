@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.running import Completed
 
@@ -181,6 +182,16 @@ def test_excuses_are_specific(kind: str) -> None:
 
 
 # --- the workshop ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / ".pre-commit-config.yaml", *(ROOT / ".github").rglob("*.yml")],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_settings_of_the_workshop_are_yaml(path: Path) -> None:
+    """A form or workflow with a stray colon is silently dropped by its reader; here it is not."""
+    assert isinstance(yaml.safe_load(path.read_text("utf-8")), dict)
 
 
 def test_actions_are_pinned() -> None:

@@ -16,7 +16,8 @@ from contentops.schema_files import load_schema
 
 
 def _finding(**fields: Any) -> Diagnostic:
-    return Diagnostic(**{"code": "some-code", "message": "something is wrong"} | fields)
+    stated: dict[str, Any] = {"code": "some-code", "message": "something is wrong"}
+    return Diagnostic(**stated | fields)
 
 
 def test_a_finding_shows_its_place_and_the_way_out() -> None:
@@ -160,7 +161,9 @@ def test_a_window_always_fits(line: str, column: int, width: int) -> None:
 def test_json_holds_everything_and_fits_the_schema() -> None:
     """Every field of every finding is there, and the counts."""
     place = Location("a.yaml", 2, 3)
-    found = diagnostics_json([_finding(location=place, excerpt="  x", width=1, hint="h"), _finding(severity=Severity.NOTE)])
+    found = diagnostics_json(
+        [_finding(location=place, excerpt="  x", width=1, hint="h"), _finding(severity=Severity.NOTE)]
+    )
     jsonschema.validate(found, load_schema("diagnostics"))
     assert (found["errors"], found["warnings"], found["notes"]) == (1, 0, 1)
     assert found["diagnostics"][0] == {

@@ -41,7 +41,9 @@ def test_a_small_plan() -> None:
             steps=(Step.SUBMIT,),
             credits=4,
             source="out/was.md",
-            reasons=(Reason(kind="changed", field="inputs.topic", before="x", after="y", cause="var `v` in a.yaml:1:2"),),
+            reasons=(
+                Reason(kind="changed", field="inputs.topic", before="x", after="y", cause="var `v` in a.yaml:1:2"),
+            ),
         ),
         make_change(
             "b",
@@ -120,7 +122,10 @@ def _hostile_plan(words: str) -> Plan:
     )
 
 
-@given(st.text() | st.lists(st.sampled_from(["`", "|", "\\", "<b>", "@me", "#1", "\n", "```", "[a](b)", "x ", "$"])).map("".join))
+@given(
+    st.text()
+    | st.lists(st.sampled_from(["`", "|", "\\", "<b>", "@me", "#1", "\n", "```", "[a](b)", "x ", "$"])).map("".join)
+)
 @example(HOSTILE)
 @example("`|`\\|")
 def test_nothing_hostile_breaks_out(words: str) -> None:
@@ -182,7 +187,9 @@ def test_prose_keeps_its_literals() -> None:
     assert prose("a `` b") == "a  b"
 
 
-@pytest.mark.parametrize("name", ["--> <b>", "a--b", "", "-" * 500, "ü/x"], ids=["end", "dashes", "empty", "long", "other"])
+@pytest.mark.parametrize(
+    "name", ["--> <b>", "a--b", "", "-" * 500, "ü/x"], ids=["end", "dashes", "empty", "long", "other"]
+)
 def test_the_marker_is_one_comment(name: str) -> None:
     """A project's name can not end the comment that marks the page."""
     found = marker(make_plan(project=name, environment=name))

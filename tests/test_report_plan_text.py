@@ -13,7 +13,9 @@ CAUSE = "var `year` in contentops.yaml:12:9"
 
 
 def _regenerate(number: int, cause: str = CAUSE) -> Change:
-    reason = Reason(kind="changed", field="inputs.topic", before=f"{number}, 2025", after=f"{number}, 2026", cause=cause)
+    reason = Reason(
+        kind="changed", field="inputs.topic", before=f"{number}, 2025", after=f"{number}, 2026", cause=cause
+    )
     return make_change(f"city-{number:02}", Action.REGENERATE, steps=GENERATE, credits=4, reasons=(reason,))
 
 
@@ -49,7 +51,12 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
             entry=make_entry(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
         ),
         make_change(
-            "moved", Action.MOVE, steps=(Step.MOVE,), source="out/old.md", target="out/new.md", renamed_from=ItemId("old")
+            "moved",
+            Action.MOVE,
+            steps=(Step.MOVE,),
+            source="out/old.md",
+            target="out/new.md",
+            renamed_from=ItemId("old"),
         ),
         make_change(
             "tags",
@@ -150,7 +157,9 @@ def test_many_notes_and_causes_are_counted() -> None:
     """Notes of one kind and causes beyond ten are folded."""
     notes = [Note(kind="orphan", message=f"note {number}") for number in range(15)]
     changes = [
-        make_change(f"{cause}-{side}", Action.SAVE, steps=(Step.SAVE,), reasons=(Reason(kind="k", cause=f"cause {cause}"),))
+        make_change(
+            f"{cause}-{side}", Action.SAVE, steps=(Step.SAVE,), reasons=(Reason(kind="k", cause=f"cause {cause}"),)
+        )
         for cause in range(12)
         for side in "ab"
     ]
@@ -177,6 +186,11 @@ def test_refusals_name_their_way_out() -> None:
         "apply would refuse: another server (first run: `contentops state mv --server a b`)"
     )
     assert _text(make_plan(change, refusals=(budget, stale))).endswith("apply would refuse: too old")
+
+
+def test_without_advice_no_command_is_named() -> None:
+    """Inside an apply, `contentops apply` is no advice."""
+    assert plan_text(make_plan(make_change()), color=False, verbose=False, advice=False).endswith("4 credits.")
 
 
 def test_color_is_only_paint() -> None:

@@ -75,7 +75,9 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
             id="unauthorized",
         ),
         pytest.param(
-            make_run(make_outcome(result=Result.FAILED)), "Next: `contentops apply` tries again what is left", id="failed"
+            make_run(make_outcome(result=Result.FAILED)),
+            "Next: `contentops apply` tries again what is left",
+            id="failed",
         ),
         pytest.param(
             make_run(make_outcome(result=Result.BLOCKED)),

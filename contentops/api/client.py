@@ -16,7 +16,6 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from contentops import __version__
 from contentops.api.dialects import Unsendable, dialect_named, spell
@@ -88,8 +87,10 @@ class Client:
         self._dialect = dialect_named(settings.dialect)
         self._base = _base(settings, self._dialect)
         self._server = settings.server
-        self._headers = _headers(settings, self._dialect, key, user)
-        self._say: Callable[[str], str] = functools.partial(speak, secret=key)
+        # The embedded server in process asks for no key; whatever stands in for one is no secret.
+        secret = "" if settings.base_url == "local" else key
+        self._headers = _headers(settings, self._dialect, secret, user)
+        self._say: Callable[[str], str] = functools.partial(speak, secret=secret)
         self._wall = wall
         self._patience = patience or Patience()
         self._shared = transport
@@ -318,6 +319,8 @@ def _transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
 
 
 def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
+    from urllib.request import getproxies, proxy_bypass
+
     import httpx
 
     proxies = getproxies()

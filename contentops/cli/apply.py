@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.cli.options import Session
+    from contentops.executor.stop import Stop
     from contentops.model import Plan, Project, Run
-    from contentops.pipeline import Choice, Stop
+    from contentops.pipeline import Approval
+    from contentops.planner.situation import Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +76,12 @@ def command(
     return _apply(project, choice_of(**chosen), approval, manner)
 
 
-def _apply(project: Project, choice: Choice, approval: Any, manner: Manner) -> int:
+def _apply(project: Project, choice: Choice, approval: Approval, manner: Manner) -> int:
     from contentops import pipeline
     from contentops.cli.display import watching
+    from contentops.executor.stop import Stop
 
-    stop = pipeline.Stop()
+    stop = Stop()
     with contextlib.ExitStack() as cleanup:
         display = cleanup.enter_context(watching(sys.stderr, events=manner.events))
         confirmation = Confirmation(manner, lambda: _begin(cleanup, display.start, stop))
@@ -111,9 +114,11 @@ class Confirmation:
 
     def __call__(self, plan: Plan) -> bool:
         """Whether to go on; raises Refused where there is nobody to ask."""
-        self.show(plan)
+        asks = not self._manner.yes and terminal.can_ask()
+        # Whoever is asked must see the plan, wherever stdout goes.
+        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
         if not self._manner.yes:
-            if not terminal.can_ask():
+            if not asks:
                 message = "apply needs a person's yes, and there is no terminal to ask on"
                 raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
             self.declined = not _ask()
@@ -121,14 +126,15 @@ class Confirmation:
             self._begin()
         return not self.declined
 
-    def show(self, plan: Plan) -> None:
-        """Prints the plan: to stdout, or to stderr where stdout carries JSON."""
+    def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
+        """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
         from contentops.report.plan_text import plan_text
 
         self.shown = True
         show_findings(plan)
-        stream, out = (sys.stderr, terminal.tell) if self._manner.as_json else (sys.stdout, terminal.say)
-        out(plan_text(plan, color=terminal.wants_color(stream), verbose=self._manner.verbose) + "\n")
+        stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
+        text = plan_text(plan, color=terminal.wants_color(stream), verbose=self._manner.verbose, advice=False)
+        out(f"{text}\n" if gap else text)
 
 
 def _ask() -> bool:
@@ -150,5 +156,5 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Man
 
         terminal.say(run_text(run, color=terminal.wants_color(sys.stdout)))
     elif not confirmation.shown:
-        confirmation.show(plan)
+        confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

@@ -92,6 +92,10 @@ class Moving:
             for line in lines:
                 self._console.print(Text(line), soft_wrap=True)
 
+    def redraw(self) -> None:
+        """Draws the picture now instead of at its next time."""
+        self._live.refresh()
+
     def _quietly(self, event: Event) -> tuple[str, ...]:
         self._progress.take(event)
         return ()
@@ -143,7 +147,7 @@ class Recorded:
             try:
                 self._file.write(json_text(event_json(event), indent=None) + "\n")
                 self._file.flush()
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:
                 self._end_file()
                 terminal.tell(f"warning[events]: `{self._path}` can not be written any more: {error}")
         self._display.show(event)

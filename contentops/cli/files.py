@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ def write_whole(path: Path, text: str) -> None:
             os.fsync(stream.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         message = f"`{path}` can not be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another file or make its folder writable") from error

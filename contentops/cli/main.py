@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops import __version__
-from contentops.cli.options import Session
+from contentops.cli.options import Group, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, str] = {
 """Every command and its help line, in the order of use."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands live in modules of the same name, imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from contentops.errors import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Project
-    from contentops.pipeline import Choice
+    from contentops.planner.situation import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +30,17 @@ class Session:
     def path(self, name: str) -> Path:
         """A path from the command line: relative to `-C`, as if we had been started there."""
         return Path(self.directory) / name
+
+
+class Group(click.Group):
+    """A group that, called without a command, explains itself and fails as a wrong command line does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Takes the options before the command; without anything at all, prints the help and exits with 64."""
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
 
 
 _env = click.option("--env", "environment", metavar="NAME", default="", help="The environment to use.")
@@ -96,7 +109,7 @@ def choice_of(
 ) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
-    from contentops.pipeline import Choice
+    from contentops.planner.situation import Choice
 
     return Choice(
         select=select,

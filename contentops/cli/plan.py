@@ -41,10 +41,10 @@ def command(
 
     Needs no network and no key, and changes nothing.
     """
-    from contentops import pipeline
-
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    from contentops import pipeline
+
     project = open_project(session, environment, variables)
     plan = pipeline.plan(project, choice_of(**chosen))
     inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
@@ -76,7 +76,7 @@ def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> N
     if form == "markdown":
         from contentops.report.plan_markdown import plan_markdown
 
-        terminal.say(plan_markdown(plan))
+        terminal.say(plan_markdown(plan).rstrip("\n"))
     else:
         from contentops.report.plan_text import plan_text
 

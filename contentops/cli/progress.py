@@ -1,7 +1,7 @@
 """What a run is doing right now, told from its events; pure, so that every display says the same.
 
 Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
-(item-started); `stage`, `progress` from 0 to 1 (progress); `what`, `seconds`, `running` (waiting); `result`,
+(item-started); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds` (waiting); `result`,
 `credits`, `output`, `error` (item-done); `message` (note).
 """
 
@@ -122,10 +122,10 @@ def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
-    what = _text(event, "what") or "the server"
+    what = _text(event, "on") or "the server"
     seconds = event.data.get("seconds")
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    progress.waits = f"waiting for {what}" + (f" ({seconds:.0f} s)" if known else "")
+    progress.waits = f"waiting for {what}" + (f" ({seconds:.0f} s)" if known and seconds is not None else "")
     return ()
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import json_option
-from contentops.errors import ContentopsError, UsageError
+from contentops.cli.options import Group, json_option
+from contentops.errors import ContentopsError
 from contentops.report import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ _store = click.option(
     "--stage-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True, help="How long each stage takes."
 )
 @click.pass_context
-def command(
-    context: click.Context, host: str, port: int, store: str, engine: str, stage_seconds: float
-) -> None:
+def command(context: click.Context, host: str, port: int, store: str, engine: str, stage_seconds: float) -> None:
     """Run the embedded server: the WriterzRoom contract over HTTP, with its own store.
 
     Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`.
@@ -54,7 +52,7 @@ def command(
         run(host, port, session.path(store), engine=named(engine), stage_seconds=stage_seconds, log=terminal.tell)
 
 
-@command.group("keys")
+@command.group("keys", cls=Group)
 def keys() -> None:
     """Keys that requests must carry once there is one, or where the server listens beyond this machine."""
 
@@ -80,13 +78,9 @@ def create(session: Session, plan: str, store: str, *, as_json: bool) -> None:
 @contextlib.contextmanager
 def _as_ours() -> Iterator[None]:
     """The server's own failures, which know nothing of the command line, as failures it can print."""
-    from contentops.local.engines import EngineError
-    from contentops.local.keys import KeyRefusedError
-    from contentops.local.store import StoreError
+    from contentops.local import LocalError
 
     try:
         yield
-    except (EngineError, KeyRefusedError) as error:
-        raise UsageError(str(error)) from error
-    except (StoreError, ImportError, OSError) as error:
+    except (LocalError, ImportError) as error:
         raise ContentopsError(str(error), code="serve") from error

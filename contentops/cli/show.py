@@ -32,7 +32,16 @@ def command(session: Session, item: str, environment: str, variables: tuple[str,
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, **found})
     else:
-        terminal.say("\n".join(outline(found, color=terminal.wants_color(sys.stdout))))
+        origins = {name: _origin(origin) for name, origin in found.get("origins", {}).items()}
+        shown = {**found, "origins": origins} if origins else found
+        terminal.say("\n".join(outline(shown, color=terminal.wants_color(sys.stdout))))
+
+
+def _origin(origin: Mapping[str, Json]) -> str:
+    """Where a value came from, on one line: its layer, its place, and the variables it uses."""
+    variables = ", ".join(f"`{name}`" for name in origin["variables"])
+    parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
+    return ", ".join(part for part in parts if part)
 
 
 def outline(values: Mapping[str, Json], *, color: bool, indent: str = "") -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import open_project, project_options
+from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.show import outline
 from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, State
 
 
-@click.group("state", short_help="Look at, and put right, what contentops knows it made.")
+@click.group("state", cls=Group, short_help="Look at, and put right, what contentops knows it made.")
 def command() -> None:
     """Look at, and put right, what contentops knows it made.
 
@@ -44,10 +44,11 @@ def list_records(session: Session, environment: str, variables: tuple[str, ...],
         document = {"lineage": state.lineage, "records": records, "open": entries}
         terminal.say_json({"format_version": FORMAT_VERSION, **document})
     else:
-        terminal.say(_listing(state))
+        terminal.say(listing(state))
 
 
-def _listing(state: State) -> str:
+def listing(state: State) -> str:
+    """Tables of the records and of what is open, and how many there are."""
     blocks = []
     if state.records:
         rows = [(one.id, one.output, one.generated_at, str(one.credits), one.server) for one in state.records.values()]
@@ -137,10 +138,10 @@ def resolve(
     as_json: bool,
 ) -> None:
     """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
-    from contentops import pipeline
-
     if sum((bool(job), bool(content), forget)) != 1:
         raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
+    from contentops import pipeline
+
     project = open_project(session, environment, variables)
     _report(pipeline.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)
 

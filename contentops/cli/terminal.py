@@ -44,7 +44,7 @@ def can_ask(environ: Mapping[str, str] | None = None) -> bool:
 def say(text: str) -> None:
     """Prints a result to stdout; an empty one prints nothing."""
     if text:
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
 

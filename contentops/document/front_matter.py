@@ -323,16 +323,10 @@ def _line_end(block: str, at: int) -> int:
 def _as_wanted(before: _Parts, edited: str, wanted: Mapping[str, Any]) -> bool:
     """Whether an edit did what it was for, and nothing else to any key."""
     after = _parts(edited)
-    if after.problem:
-        return False
-    old = {entry.key: (entry.value, entry.raw) for entry in before.block.entries}
-    new = {entry.key: (entry.value, entry.raw) for entry in after.block.entries}
+    kept = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if value is not None}
-    if new.keys() != (old.keys() - wanted.keys()) | asked.keys():
-        return False
-    return all(
-        canonical(value) == canonical(asked[key] if key in asked else old[key][0]) for key, (value, _) in new.items()
-    )
+    found = {entry.key: entry.value for entry in after.block.entries}
+    return not after.problem and canonical(found) == canonical(kept | asked)
 
 
 def _uneditable(problem: str) -> OutputError:

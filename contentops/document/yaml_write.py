@@ -19,6 +19,8 @@ _PLAIN: Final = re.compile(f"[{_LETTERS}](?:[{_INNER}]*[{_INNER.replace(' ', '')
 _RESERVED: Final = frozenset(
     {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf", "infinity"}
 )
+# Some readers of YAML 1.1 take an exponent without digits before it for a number.
+_EXPONENT: Final = re.compile(r"[eE][0-9]+")
 _ESCAPED: Final = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]')
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LONGEST_KEY: Final = 1000
@@ -94,7 +96,7 @@ def _key(key: Any) -> str:
 
 
 def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED and not _EXPONENT.fullmatch(text):
         return text
     return f'"{_ESCAPED.sub(_escape, text)}"'
 

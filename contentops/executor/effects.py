@@ -71,5 +71,5 @@ Effect = Send | Watch | Sleep | Admit | AtEnd
 Program = Generator[Effect, Any, None]
 
 
-class Stopped(Exception):  # noqa: N818 - a way out, not an error
+class Stopped(Exception):
     """Thrown into a program that waits when the run ends early."""

@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status
-from contentops.api.replies import Content, Failure, JobStatus
+from contentops.api.replies import Content, JobStatus
 from contentops.digest import NOTHING, Digest
 from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.document.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
 from contentops.errors import FileChanged
 from contentops.executor.generate import keep_text, poll
 from contentops.executor.item import Ended, ItemRun, Text
-from contentops.model import Record, Result, Step
+from contentops.model import Action, Record, Result
 from contentops.planner.compare import is_protected
 from contentops.state.lines import Drop, Forget
 
@@ -85,13 +85,10 @@ def fetch(run: ItemRun) -> Generator[Effect, object, None]:
     if run.entry is not None:
         yield from _fetch_paid(run)
         return
-    record = run.record
-    if Step.SAVE in run.change.steps and (record is None or record.digest != run.spec.digest):
-        _fetch_stored(run, run.spec.digest, frozenset())
-    elif record is not None and record.digest != run.spec.digest and not is_protected(run.spec, record):
-        _fetch_stored(run, run.spec.digest, frozenset())
-    else:
+    if run.change.action is Action.RESTORE:
         yield from _fetch_recorded(run)
+    else:
+        _fetch_stored(run, run.spec.digest, frozenset())
 
 
 def _fetch_paid(run: ItemRun) -> Generator[Effect, object, None]:
@@ -127,7 +124,7 @@ def _fetch_stored(run: ItemRun, digest: Digest, wanted: frozenset[Digest]) -> bo
 def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
     """The `saved` text, else the `generated` one, of an item whose file is gone."""
     ctx, record = run.ctx, run.record
-    assert record is not None  # noqa: S101 - only recorded items are restored
+    assert record is not None
     run.restored = True
     saved = record.saved.body if record.saved else NOTHING
     for wanted in dict.fromkeys(digest for digest in (saved, record.generated) if digest):
@@ -158,7 +155,7 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
 def write(run: ItemRun) -> None:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text = run.text
-    assert text is not None  # noqa: S101 - a plan never writes what it does not bring first
+    assert text is not None
     target = run.change.target
     seen = run.ctx.outputs.observe(target)
     title = _title(run, seen, text)

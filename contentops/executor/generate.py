@@ -12,8 +12,8 @@ from contentops.executor.context import ASK_FIRST, FETCHES, REFUSALS, RETRY_FOR,
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Watch
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.model import JobState, OpenEntry, RequestId, Result
-
-from contentops.state.lines import Drop, request_id
+from contentops.state.lines import Drop
+from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -90,7 +90,7 @@ def _send(run: ItemRun) -> Generator[Effect, object, None]:
             return
         if not isinstance(answer, Failure):
             answer = Failure(FailureKind.AMBIGUOUS, "the server's answer is no job")
-        if answer.kind is FailureKind.AMBIGUOUS or answer.status == 409:  # noqa: PLR2004 - conflict: our id is known there
+        if answer.kind is FailureKind.AMBIGUOUS or answer.status == 409:
             if answer.retry_after:
                 yield Sleep(ctx.now() + min(answer.retry_after, RETRY_FOR))
             yield from resolve(run, answer.message)
@@ -133,7 +133,12 @@ def _refused(run: ItemRun, failure: Failure) -> None:
     ctx = run.ctx
     run.leave()
     if failure.kind is FailureKind.QUOTA:
-        ctx.stop("credits", f"no credits left: {failure.message}", "add credits, then run `contentops apply` again", at_once=False)
+        ctx.stop(
+            "credits",
+            f"no credits left: {failure.message}",
+            "add credits, then run `contentops apply` again",
+            at_once=False,
+        )
         raise Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop("unauthorized", failure.message, ctx.key_hint(), at_once=True)
@@ -254,7 +259,9 @@ def _find_content(run: ItemRun) -> Generator[Effect, object, bool]:
             keep_text(run, content.title, content.body, content.id)
             return True
     if near:
-        run.candidates = "; stored at that time and owned by no item: " + ", ".join(f"`{found.id}`" for found in near[:5])
+        run.candidates = "; stored at that time and owned by no item: " + ", ".join(
+            f"`{found.id}`" for found in near[:5]
+        )
     return False
 
 
@@ -278,7 +285,7 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
     run.leave()
     if body is None or not clean_body(body):
         _tombstone(run, entry, "the job completed without a text")
-    assert body is not None  # noqa: S101 - `_tombstone` never returns
+    assert body is not None
     keep_text(run, title, body, content_id)
 
 
@@ -310,7 +317,11 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
         if ctx.now() > limit:
             said = "the job is not done" if isinstance(answer, JobStatus) else answer.message  # type: ignore[union-attr]
             run.leave()
-            raise Ended(Result.LATE, f"after {ctx.project.api.job_timeout:.0f} s: {said}", "run `contentops apply` again; it polls the same job")
+            raise Ended(
+                Result.LATE,
+                f"after {ctx.project.api.job_timeout:.0f} s: {said}",
+                "run `contentops apply` again; it polls the same job",
+            )
 
 
 def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
@@ -324,7 +335,11 @@ def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
     if failure.kind is FailureKind.NOT_FOUND and ctx.server == "local":
         run.leave()
         ctx.store.note("lost", Drop(entry.request_id))
-        raise Ended(Result.FAILED, "the embedded server does not know the job any more", "run `contentops apply` again; it is free")
+        raise Ended(
+            Result.FAILED,
+            "the embedded server does not know the job any more",
+            "run `contentops apply` again; it is free",
+        )
     if failure.kind in (FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE):
         run.leave()
         raise Ended(Result.LATE, failure.message, "the job stays open; run `contentops apply` again")
@@ -337,7 +352,12 @@ def _tombstone(run: ItemRun, entry: OpenEntry, error: str) -> None:
     ctx = run.ctx
     ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body="", title=""))
     if not ctx.gate.proven:
-        ctx.stop("first-contact", f"the first job on this server failed: {error}", "mend the item, then run `contentops apply` again", at_once=False)
+        ctx.stop(
+            "first-contact",
+            f"the first job on this server failed: {error}",
+            "mend the item, then run `contentops apply` again",
+            at_once=False,
+        )
     raise Ended(Result.FAILED, error, "the next apply tries it once more")
 
 

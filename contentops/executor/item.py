@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contentops.model import Change, OpenEntry, Record, Spec
 
 
-class Ended(Exception):  # noqa: N818 - an end, not always a bad one
+class Ended(Exception):
     """The item goes no further in this run."""
 
     def __init__(self, result: Result, error: str = "", hint: str = "") -> None:
@@ -70,13 +70,13 @@ class ItemRun:
     @property
     def spec(self) -> Spec:
         """The declared item; only orphans have none, and none of their steps asks."""
-        assert self.change.spec is not None  # noqa: S101 - see above
+        assert self.change.spec is not None
         return self.change.spec
 
     @property
     def the_entry(self) -> OpenEntry:
         """The open entry, once there is one."""
-        assert self.entry is not None  # noqa: S101 - submit and plan provide it before anything asks
+        assert self.entry is not None
         return self.entry
 
     @property

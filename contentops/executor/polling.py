@@ -49,7 +49,7 @@ class Durations:
         if not values:
             return None
         logs = [math.log(value) for value in values]
-        spread = statistics.stdev(logs) if len(logs) >= 5 else SIGMA  # noqa: PLR2004 - fewer tell no spread
+        spread = statistics.stdev(logs) if len(logs) >= 5 else SIGMA
         return statistics.fmean(logs), min(max(spread, 0.05), 1.5)
 
     def median(self, kind: str) -> float:
@@ -72,7 +72,7 @@ def next_poll(durations: Durations, kind: str, *, started: float, now: float, po
     gap = first_gap(per_minute)
     learned = durations.of(kind)
     if learned is None:
-        return max(now, started + gap) if polls == 0 else now + gap * 2**min(polls, 10)
+        return max(now, started + gap) if polls == 0 else now + gap * 2 ** min(polls, 10)
     mean, spread = learned
     elapsed = now - started if polls else 0.0
     return max(now, started + _conditional_median(mean, spread, elapsed), (now + gap / 2) if polls else now)

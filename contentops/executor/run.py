@@ -1,4 +1,4 @@
-"""Carry out a plan: renames first, then every item's steps at once, checkpoints in between, and the count at the end."""
+"""Carry out a plan: renames first, then every item's steps at once, checkpoints between, the count at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.api.replies import Failure, Reply
     from contentops.executor.effects import Effect
     from contentops.executor.stop import Stop
-    from contentops.model import Change, Event, ItemId, OpenEntry, Plan, Project, State
+    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State
     from contentops.output.files import Outputs
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -167,7 +167,7 @@ def _owned(state: State, server: str) -> set[str]:
 
 
 def _traits(cache: Cache, state: State, server: str) -> Traits:
-    import json  # noqa: PLC0415 - beside its only use
+    import json
 
     try:
         known = json.loads(cache.get(f"traits:{server}") or "{}")
@@ -183,7 +183,7 @@ def _traits(cache: Cache, state: State, server: str) -> Traits:
 
 
 def _keep_traits(cache: Cache, server: str, traits: Traits) -> None:
-    import json  # noqa: PLC0415 - beside its only use
+    import json
 
     cache.put(f"traits:{server}", json.dumps(traits.as_json()))
 
@@ -276,11 +276,7 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
             ctx.event("step-started", change.id, step)
             yield from _step(run, step)
             run.done.append(step)
-        if change.blocked:
-            raise Ended(Result.BLOCKED, change.hint or change.blocked)
-        if run.drained and not any(step is not Step.DRAIN for step in change.steps):
-            raise run.drained[0]
-        outcome = _outcome(run, Result.DONE)
+        outcome = _end(run)
     except Ended as end:
         outcome = _outcome(run, end.result, end.error, end.hint)
     except Stopped:
@@ -295,30 +291,38 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
     )
 
 
+def _end(run: ItemRun) -> Outcome:
+    """The outcome of an item whose steps are all carried out."""
+    change = run.change
+    if change.blocked:
+        return _outcome(run, Result.BLOCKED, change.hint or change.blocked)
+    if run.drained and set(change.steps) == {Step.DRAIN}:
+        end = run.drained[0]
+        return _outcome(run, end.result, end.error, end.hint)
+    return _outcome(run, Result.DONE)
+
+
 def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
-    match step:
-        case Step.DRAIN:
-            yield from generate.drain(run)
-        case Step.LOOKUP:
-            yield from generate.look_up(run)
-        case Step.SUBMIT:
-            yield from generate.submit(run)
-        case Step.POLL:
-            yield from generate.poll(run)
-        case Step.FETCH:
-            yield from files.fetch(run)
-        case Step.WRITE:
-            files.write(run)
-        case Step.UPDATE:
-            files.update_front(run)
-        case Step.SAVE:
-            yield from saving.save(run)
-        case Step.REMOVE:
-            files.remove(run)
-        case Step.RECORD:
-            files.record_only(run)
-        case Step.MOVE:
-            raise AssertionError("moves are carried out before the items' programs")
+    if step in _TALKING:
+        yield from _TALKING[step](run)
+    else:
+        _ON_DISK[step](run)
+
+
+_TALKING: dict[Step, Callable[[ItemRun], Generator[Effect, object, None]]] = {
+    Step.DRAIN: generate.drain,
+    Step.LOOKUP: generate.look_up,
+    Step.SUBMIT: generate.submit,
+    Step.POLL: generate.poll,
+    Step.FETCH: files.fetch,
+    Step.SAVE: saving.save,
+}
+_ON_DISK: dict[Step, Callable[[ItemRun], None]] = {
+    Step.WRITE: files.write,
+    Step.UPDATE: files.update_front,
+    Step.REMOVE: files.remove,
+    Step.RECORD: files.record_only,
+}
 
 
 def _stopped(run: ItemRun) -> Outcome:
@@ -340,8 +344,7 @@ def _outcome(run: ItemRun, result: Result, error: str = "", hint: str = "") -> O
         result=result,
         steps=tuple(run.done),
         credits=run.credits,
-        output=run.path if run.path else change.target,
+        output=run.path or change.target,
         error=error,
         hint=hint,
     )
-

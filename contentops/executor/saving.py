@@ -33,7 +33,7 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
         raise Ended(Result.BLOCKED, f"`{run.path}` {seen.problem or 'is gone'}", "run `contentops plan`")
     title, body = seen.title, _body(run)
     record = run.record
-    assert record is not None  # noqa: S101 - the steps before have made one
+    assert record is not None
     text = run.text
     if text is not None and text.content_id and (title, body_digest(body)) == (text.title, body_digest(text.body)):
         _saved(run, text.content_id, title, body, given=True)
@@ -42,11 +42,13 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
     if known and (yield from _may_overwrite(run, known)):
         yield from _overwrite(run, known, title, body)
     else:
-        yield from _create(run, title, body, careful=not run.fresh or ctx.traits.stores_jobs)
+        # Only a text that this very run has paid for can not have been saved before.
+        fresh = run.fresh and run.intended is not None
+        yield from _create(run, title, body, careful=not fresh or ctx.traits.stores_jobs)
 
 
 def _body(run: ItemRun) -> str:
-    from contentops.document.front_matter import split  # noqa: PLC0415 - beside its only use
+    from contentops.document.front_matter import split
 
     return split(run.ctx.outputs.read(run.path)).body
 
@@ -71,7 +73,7 @@ def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, b
             f"content `{content_id}` was edited in WriterzRoom since it was last saved",
             f"take that text into `{run.path}` or delete the content there, then run `contentops apply` again",
         )
-    assert isinstance(answer, Failure)  # noqa: S101 - a content call answers with nothing else
+    assert isinstance(answer, Failure)
     if answer.kind is FailureKind.NOT_FOUND:
         return False
     raise _failed(run, answer)
@@ -161,12 +163,10 @@ def _metadata(run: ItemRun) -> dict[str, object]:
     return dict(found)
 
 
-def _saved(
-    run: ItemRun, content_id: str, title: str, body: str, *, given: bool = False, supersedes: str = ""
-) -> None:
+def _saved(run: ItemRun, content_id: str, title: str, body: str, *, given: bool = False, supersedes: str = "") -> None:
     """Record what the server has now. `given`: it gave this very text itself."""
     ctx, record = run.ctx, run.record
-    assert record is not None  # noqa: S101 - the steps before have made one
+    assert record is not None
     body_now: Digest = body_digest(body)
     title_now = title_digest(clean_title(title))
     old = supersedes or (record.content_id if record.content_id != content_id else "")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Status
-from contentops.api.replies import Failure, FailureKind, JobStatus
+from contentops.api.replies import Failure, FailureKind
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
-from contentops.executor.polling import first_gap, next_poll, p_done
+from contentops.executor.polling import next_poll, p_done
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -150,7 +150,7 @@ class Scheduler:
             if not self._ready:
                 self._admit()
 
-    def _resume(self, program: Program, answer: Any, now: float) -> None:  # noqa: ANN401 - whatever the effect answers
+    def _resume(self, program: Program, answer: Any, now: float) -> None:
         try:
             effect = program.throw(Stopped()) if answer is Stopped else program.send(answer)
         except StopIteration:
@@ -243,5 +243,5 @@ class Scheduler:
         await asyncio.gather(*self._flying, return_exceptions=True)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever it brings
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable

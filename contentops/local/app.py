@@ -175,8 +175,7 @@ def _authenticated(service: Service, request: Request, where: Surface) -> Call:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
+    assert isinstance(error, HTTPException)  # registered for nothing else
     refusal = Refusal(error.status_code, error.detail)
     refusal.headers.update(error.headers or {})
     return refusal.response(surface(request.url.path))
@@ -325,7 +324,7 @@ async def get_style(service: Service, call: Call) -> Response:
     return JSONResponse(replies.style(_entry(call, "Style profile", service.styles), call.where))
 
 
-async def list_verticals(service: Service, call: Call) -> Response:  # noqa: ARG001 - endpoints share one form
+async def list_verticals(service: Service, _call: Call) -> Response:
     """GET verticals: the same shape on both surfaces."""
     return JSONResponse({"verticals": [replies.vertical(found) for found in service.verticals.values()]})
 
@@ -366,12 +365,12 @@ async def dashboard_stats(service: Service, call: Call) -> Response:
     return JSONResponse(replies.dashboard(service.store, call.owner))
 
 
-async def credits_usage(service: Service, call: Call) -> Response:  # noqa: ARG001 - endpoints share one form
+async def credits_usage(service: Service, _call: Call) -> Response:
     """GET credits/usage."""
     return JSONResponse(ledger.usage(service.store))
 
 
-async def credits_history(service: Service, call: Call) -> Response:  # noqa: ARG001 - endpoints share one form
+async def credits_history(service: Service, _call: Call) -> Response:
     """GET credits/history: every charge, newest first."""
     return JSONResponse({"transactions": ledger.history(service.store)})
 

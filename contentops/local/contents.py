@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
 
     from contentops.local.store import Store
-
-_COLUMNS = "id, owner, title, body, html, status, type, metadata, version, created_at, updated_at"
-_ENTRY = "id, title, status, type, created_at, updated_at"
-_VISIBLE = "? = '' OR owner IN ('', ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +52,20 @@ class UnknownContentError(LookupError):
 
 def find(store: Store, content_id: str) -> Content | None:
     """The content of that id, or None."""
-    row = store.row(f"SELECT {_COLUMNS} FROM contents WHERE id = ?", (content_id,))
+    row = store.row("SELECT * FROM contents WHERE id = ?", (content_id,))
     return None if row is None else _content(row)
 
 
 def _content(row: sqlite3.Row) -> Content:
-    values = {name: row[name] for name in row.keys() if name != "metadata"}  # noqa: SIM118 - a Row iterates values
-    return Content(metadata=json.loads(row["metadata"]), **values)
+    values = {field.name: row[field.name] for field in fields(Content)}
+    return Content(**{**values, "metadata": json.loads(row["metadata"])})
 
 
 def entries(store: Store, owner: str, limit: int = -1) -> list[sqlite3.Row]:
     """The contents `owner` may see, without bodies, newest first; an empty owner sees all, `limit` -1 means every."""
     return store.rows(
-        f"SELECT {_ENTRY} FROM contents WHERE {_VISIBLE} ORDER BY created_at DESC, number DESC LIMIT ?",
+        "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?)"
+        " ORDER BY created_at DESC, number DESC LIMIT ?",
         (owner, owner, limit),
     )
 
@@ -76,7 +73,8 @@ def entries(store: Store, owner: str, limit: int = -1) -> list[sqlite3.Row]:
 def latest(store: Store, owner: str, limit: int) -> list[sqlite3.Row]:
     """The contents changed last, without bodies."""
     return store.rows(
-        f"SELECT {_ENTRY} FROM contents WHERE {_VISIBLE} ORDER BY updated_at DESC, number DESC LIMIT ?",
+        "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?)"
+        " ORDER BY updated_at DESC, number DESC LIMIT ?",
         (owner, owner, limit),
     )
 
@@ -85,7 +83,7 @@ def counts(store: Store, owner: str) -> dict[str, int]:
     """How many contents there are: `total`, `published` and `drafts`."""
     row = store.row(
         "SELECT count(*) AS total, sum(status = 'published') AS published, sum(status = 'draft') AS drafts"
-        f" FROM contents WHERE {_VISIBLE}",
+        " FROM contents WHERE ? = '' OR owner IN ('', ?)",
         (owner, owner),
     )
     return {name: row[name] or 0 for name in ("total", "published", "drafts")} if row else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from contentops.local import contents, ledger
@@ -42,24 +42,18 @@ class Job:
         return self.finished_at is None
 
 
-class Conflict(Exception):  # noqa: N818 - a reply, not a fault of the program
+class Conflict(Exception):
     """The id or key was used before, for another request; the message says which."""
 
 
-_COLUMNS = (
-    "id, owner, key_id, request, fingerprint, status, stage, progress, runner, error, title, body, content_id, "
-    "created_at, finished_at"
-)
-
-
 def _job(row: sqlite3.Row) -> Job:
-    values = {name: row[name] for name in row.keys() if name != "request"}  # noqa: SIM118 - a Row iterates values
+    values = {field.name: row[field.name] for field in fields(Job) if field.name != "submission"}
     return Job(submission=decoded(row["request"]), **values)
 
 
 def find(store: Store, job_id: str) -> Job | None:
     """The job of that id, or None."""
-    row = store.row(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+    row = store.row("SELECT * FROM jobs WHERE id = ?", (job_id,))
     return None if row is None else _job(row)
 
 
@@ -93,14 +87,12 @@ def submit(
             (job_id, submission.kind, owner, key_id, submission.encoded(), submission.fingerprint, key, at),
         )
         made = find(store, job_id)
-        assert made is not None  # noqa: S101 - inserted in this transaction
+        assert made is not None  # inserted in this transaction
         return made, True
 
 
 def _by_key(store: Store, key: str | None, owner: str, key_id: str) -> Job | None:
-    row = store.row(
-        f"SELECT {_COLUMNS} FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?", (key, owner, key_id)
-    )
+    row = store.row("SELECT * FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?", (key, owner, key_id))
     return None if row is None else _job(row)
 
 

@@ -44,7 +44,7 @@ class Problem:
     type: str = "value_error"
 
 
-class Refusal(Exception):  # noqa: N818 - a reply, not a fault of the program
+class Refusal(Exception):
     """A request that is answered with an error status."""
 
     def __init__(self, status: int, message: str, *, problems: tuple[Problem, ...] = ()) -> None:

@@ -115,7 +115,7 @@ class Runner:
             jobs.fail(self._store, job.id, str(error), self._clock.now())
         except sqlite3.Error:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # What went wrong inside an engine may name secrets: the log gets it, the reply does not.
             _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
             jobs.fail(self._store, job.id, f"internal error in engine `{self._engine.name}`", self._clock.now())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from contentops.local.engines import Engine
 
+_LAST_PORT = 65_535
 _GRACE = 3
 """Seconds open requests get at shutdown."""
 
@@ -60,11 +61,6 @@ async def serve(
     stop: asyncio.Event,
 ) -> None:
     """As `run`, on the running loop, until `stop` is set."""
-    try:
-        import uvicorn  # noqa: F401, PLC0415 - only this command needs it
-    except ImportError as error:
-        message = "serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`"
-        raise ImportError(message) from error
     alone = _is_loopback(host)
     with _listening(host, port) as sock, Store(store_path) as store:
         keys = KeyRing(store, required=not alone)
@@ -89,7 +85,11 @@ def _announce(log: Callable[[str], None], address: str, keys: KeyRing) -> None:
 
 
 def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
-    import uvicorn  # noqa: PLC0415 - only this command needs it
+    try:
+        import uvicorn
+    except ImportError as error:
+        message = "serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`"
+        raise ImportError(message) from error
 
     class Server(uvicorn.Server):
         """Tells when it listens, and leaves signals to `run`."""
@@ -109,10 +109,14 @@ def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if not 0 <= port <= _LAST_PORT:
+        # The system would take such a number modulo 65536.
+        message = f"port {port} is not between 0 and {_LAST_PORT}; choose another with `--port` or `--host`"
+        raise ServeError(message)
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         sock = socket.create_server(address[:2], family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         message = f"port {port} on `{host}` can not be opened: {error}; choose another with `--port` or `--host`"
         raise ServeError(message) from error
     with sock:

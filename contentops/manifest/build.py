@@ -53,12 +53,10 @@ class Stop(Exception):  # noqa: N818 - control flow: reading this file ends here
 class _Frame:
     """A list or map being filled."""
 
-    __slots__ = ("height", "index", "is_map", "jinja", "key", "key_at", "merged", "merged_at", "more", "node")
+    __slots__ = ("height", "is_map", "jinja", "key", "key_at", "merged", "merged_at", "more", "node")
 
-    def __init__(self, node: Any, index: int, *, is_map: bool) -> None:
+    def __init__(self, node: Any, *, is_map: bool) -> None:
         self.node = node
-        self.index = index
-        """Where it starts in the text."""
         self.is_map = is_map
         self.key: str | None = None
         """The key whose value comes next."""
@@ -69,8 +67,8 @@ class _Frame:
         self.merged: Any = None
         """What its `<<` takes over."""
         self.merged_at: int | None = None
-        self.jinja = False
-        """Whether it is really an unquoted `{{ expression }}`."""
+        self.jinja: int | None = None
+        """Where it starts in the text, if it is really an unquoted `{{ expression }}`."""
 
 
 class _Anchor:
@@ -95,7 +93,7 @@ class Builder:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.findings: list[Diagnostic] = []
-        self.top = _Frame(Seq(), -1, is_map=False)
+        self.top = _Frame(Seq(), is_map=False)
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchor] = {}
         self.open: list[_Anchor | None] = []
@@ -196,8 +194,10 @@ class Builder:
             top.key = text
             if text and text != "<<":
                 self.keys[text] = text
-            first = top.node.keys_at.get(text) if text in top.node else None
-        if top.jinja:
+            first = None
+            if text in top.node:  # not `keys_at`, which may be asked for only when the map is complete
+                first = unpack(top.node.places[2 * list(top.node).index(text)])
+        if top.jinja is not None:
             return
         if plain and not text:
             self.report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
@@ -282,20 +282,19 @@ class Builder:
         anchor = None
         if event.anchor:
             anchor = self.anchors[event.anchor] = _Anchor(node, 0)
-        index = event.start_mark.index
         if top.is_map and top.key is None:
-            self.begin_key(top, index, at)
+            self.begin_key(top, event.start_mark.index, at)
         else:
             self.put(node, at)
         self.open.append(anchor)
         self.stack.append(top)
-        self.top = _Frame(node, index, is_map=tags is _MAP_TAGS)
+        self.top = _Frame(node, is_map=tags is _MAP_TAGS)
 
     def begin_key(self, top: _Frame, index: int, at: int) -> None:
         """A list or a map where a key should be: most often `{{ expression }}` without quotes."""
         text = self.source.text
-        if index == top.index + 1 and text.startswith("{{", top.index):
-            top.jinja = True
+        if index and not top.node and text.startswith("{{", index - 1):
+            top.jinja = index - 1
             top.key = "{{"
             return
         hint = "keys are plain words or quoted texts"
@@ -310,8 +309,8 @@ class Builder:
         anchor = self.open.pop()
         if done.merged_at is not None:
             self.merge(done, done.merged_at)
-        if done.jinja:
-            text = self.quote_jinja(done, top, event.end_mark)
+        if done.jinja is not None:
+            text = self.quote_jinja(done, top, done.jinja, event.end_mark.index)
             if anchor is not None:
                 anchor.value = text
         size = done.more + len(done.node)
@@ -322,13 +321,15 @@ class Builder:
             anchor.nodes = size + 1
             anchor.height = done.height + 1
 
-    def quote_jinja(self, done: _Frame, top: _Frame, end: Any) -> str:
+    def quote_jinja(self, done: _Frame, top: _Frame, start: int, end: int) -> str:
         """Report an unquoted `{{ expression }}` and put its text, which is returned, where it stands."""
-        text = self.source.text[done.index : end.index]
+        text = self.source.text[start:end]
+        line, column = self.source.mark(start)
+        at = (line - 1) << SHIFT | column - 1
         short = len(text) <= 80 and '"' not in text
         hint = f'quote Jinja: `"{text}"`' if short else "put the text in quotes"
         message = "unquoted `{{` is read as a map by YAML"
-        self.report("unquoted-jinja", message, done.node.start, width=len(text), hint=hint)
+        self.report("unquoted-jinja", message, at, width=len(text), hint=hint)
         node = top.node
         last = next(reversed(node), "") if top.is_map else len(node) - 1
         if node and node[last] is done.node:

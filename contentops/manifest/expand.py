@@ -180,7 +180,7 @@ def expand(
     ]
 
 
-def _declare(  # noqa: PLR0913, PLR0917 - one entry and everything under it
+def _declare(
     document: Document,
     index: int,
     entry: dict[str, Json],
@@ -229,28 +229,34 @@ def _rows(written: Written, label: str, rows: Sequence[Row] | None, problems: Pr
     if isinstance(written.value, list):
         if _refuse_templates(written, label, problems):
             return ()
-        rows = [_inline(written.below(index)) for index in range(len(written.value))]
-    if rows is None:
-        return ()
-    if not rows:
+        return _some([_inline(written.below(index)) for index in range(len(written.value))], written, label, problems)
+    return () if rows is None else _some([_each(row) for row in rows], written, label, problems)
+
+
+def _some(found: list[Each], written: Written, label: str, problems: Problems) -> tuple[Each, ...]:
+    """The combinations, with a word about none or too many."""
+    if not found:
         core = "makes no items: its `for_each` is empty"
         problems.about(label, written, "empty-for-each", core, severity=Severity.WARNING)
-    if len(rows) > MAX_INSTANCES:
-        core = f"would become {len(rows)} items, more than {MAX_INSTANCES}"
+    if len(found) > MAX_INSTANCES:
+        core = f"would become {len(found)} items, more than {MAX_INSTANCES}"
         problems.about(label, written, "too-many-items", core, hint="split the data over several declarations")
         return ()
-    return tuple(_each(row) for row in rows)
+    return tuple(found)
 
 
-def _inline(written: Written) -> Row:
-    location = written.location or Location(PROJECT_FILE)
-    return Row(written.value, location, "")
+def _inline(written: Written) -> Each:
+    location = written.location
+    return Each(_values(written.value), str(location), location)
 
 
 def _each(row: Row) -> Each:
+    return Each(_values(row.value), f"{row.location.file}:{row.location.line}", row.location)
+
+
+def _values(value: Json) -> Mapping[str, Json]:
     """A map is `each` itself; anything else is `each.value`."""
-    values = row.value if isinstance(row.value, dict) else {"value": row.value}
-    return Each(values, f"{row.location.file}:{row.location.line}", row.location)
+    return value if isinstance(value, dict) else {"value": value}
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
@@ -279,7 +285,9 @@ def _matrix(written: Written, label: str, problems: Problems) -> tuple[Each, ...
         problems.about(label, written, "too-many-items", core, key=True, hint="shorten an axis")
         return ()
     places = {axis: [written.below(axis).below(index).location for index in range(len(axes[axis]))] for axis in axes}
-    return tuple(_cell(axes, places, choice) for choice in itertools.product(*(range(len(axes[axis])) for axis in axes)))
+    return tuple(
+        _cell(axes, places, choice) for choice in itertools.product(*(range(len(axes[axis])) for axis in axes))
+    )
 
 
 def _cell(axes: Mapping[str, Any], places: Mapping[str, Any], choice: tuple[int, ...]) -> Each:

@@ -6,11 +6,12 @@ so that an item can drop a default.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from contentops.errors import Location
-from contentops.manifest.places import Document, locate
+from contentops.manifest.places import Document, Map, locate, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,15 +33,28 @@ class Written:
     layer: str
     document: Document | None = None
     pointer: Pointer = ()
+    packed: int = -1
+    """Its place as maps keep it, or -1 where only the pointer leads there."""
 
     @property
     def location(self) -> Location | None:
         """Where it was written."""
-        return None if self.document is None else locate(self.document, self.pointer)
+        if self.document is None:
+            return None
+        if self.packed >= 0:
+            return Location(self.document.source.path, *unpack(self.packed))
+        return locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:
         """What stands inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
+
+    def entries(self) -> Iterator[tuple[str, Written]]:
+        """What stands inside a map, key by key."""
+        places = self.value.places[1::2] if isinstance(self.value, Map) else ()
+        packed = places if len(places) == len(self.value) else itertools.repeat(-1)
+        for (key, value), place in zip(self.value.items(), packed, strict=False):
+            yield key, Written(value, self.layer, self.document, (*self.pointer, key), place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +72,14 @@ def tree(written: Written) -> Tree:
     """A written value with its maps opened up, so that they can merge."""
     if not isinstance(written.value, dict):
         return written
-    return Branch(written, {key: tree(written.below(key)) for key in written.value})
+    return Branch(written, {key: tree(below) for key, below in written.entries()})
 
 
 def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict[str, Tree]:
     """The keys of a map of item fields; only those in MERGED are opened up. Empty if it is no map."""
     if not isinstance(written.value, dict):
         return {}
-    kept = [key for key in written.value if key not in leave_out]
-    return {key: tree(written.below(key)) if key in MERGED else written.below(key) for key in kept}
+    return {key: tree(below) if key in MERGED else below for key, below in written.entries() if key not in leave_out}
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:
@@ -98,4 +111,3 @@ def leaves(node: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
 def top(node: Tree) -> Written:
     """The written value a tree stands for: itself, or the highest of its maps."""
     return node.top if isinstance(node, Branch) else node
-

@@ -139,7 +139,7 @@ def _format(text: str, values: Any) -> str:
     _room(len(text) * 500 + sum(len(part) for part in parts if isinstance(part, str)) * max(text.count("%"), 1))
     for part in parts:
         text_of(part)
-    return text % values
+    return str(text % values)
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {"+": _add, "*": _multiply, "**": _power, "%": _modulo}
@@ -236,7 +236,7 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """`wordwrap` without a text of one's own between lines."""
 
     @functools.wraps(function)
-    def checked(environment: Environment, text: str, width: int = 79, break_long_words: bool = True) -> Any:  # noqa: FBT001, FBT002
+    def checked(environment: Environment, text: str, width: int = 79, break_long_words: bool = True) -> Any:
         return function(environment, text, width, break_long_words)
 
     return checked

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from contentops.model import Catalogue, Json, Template, TemplateInput
 
 
-def check_offered(
-    values: Mapping[str, Any], failed: Collection[str], catalogue: Catalogue, report: Report
-) -> None:
+def check_offered(values: Mapping[str, Any], failed: Collection[str], catalogue: Catalogue, report: Report) -> None:
     """Report what the catalogue does not offer. `failed` are the fields that could not be rendered."""
     _check_slug("style", values.get("style"), catalogue.styles, report)
     if catalogue.verticals is not None:
@@ -30,7 +28,9 @@ def check_offered(
 def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
     if value is not None and value not in known:
         hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
-        report((name,), f"unknown-{name}", f"names the {name} `{value[:80]}`, which the catalogue does not have", hint=hint)
+        report(
+            (name,), f"unknown-{name}", f"names the {name} `{value[:80]}`, which the catalogue does not have", hint=hint
+        )
 
 
 def _check_inputs(inputs: Mapping[str, Json], template: Template, report: Report) -> None:
@@ -55,7 +55,11 @@ def _check_inputs(inputs: Mapping[str, Json], template: Template, report: Report
 
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> None:
     close = nearest(name, by_name)
-    hint = f"did you mean `{by_name[close].name}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
+    hint = (
+        f"did you mean `{by_name[close].name}`?"
+        if close
+        else suggest("", tuple(entry.name for entry in template.inputs))
+    )
     core = f"sets `{name[:80]}`, which template `{template.slug}` does not take"
     report(("inputs", name), "unknown-input", core, key=True, hint=hint or "it takes no inputs")
 

@@ -26,7 +26,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Cf characters that make a path read as another one: zero width, direction marks and overrides, the BOM.
 _INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _FOREIGN = re.compile(r'[<>:"|?*]')
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
+)
 _LOCK = re.compile(r"contentops[^/]*\.lock")
 
 
@@ -95,5 +97,7 @@ def folders(path: str) -> Iterator[str]:
 
 def is_own(path: str) -> bool:
     """Whether contentops itself keeps something at `path`: the project file, a lock, the catalogue snapshot."""
+    if not path[-4:].lower().endswith(("lock", "yaml", "json")):
+        return False
     key = collision_key(path)
     return key in {PROJECT_FILE, "catalog.lock.json"} or _LOCK.fullmatch(key.rpartition("/")[2]) is not None

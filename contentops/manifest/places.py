@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Diagnostic, Location, Severity
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Mark = tuple[int, int]
 """1-based line and column (in characters, not bytes)."""
 
+_SECRET_LENGTH = 4
+"""Shorter texts are no keys, and would black out half the line."""
 _BREAK = re.compile(r"\r\n|\r|\n")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
@@ -144,6 +146,15 @@ def _shown(text: str) -> str:
 def place(source: Source, code: str, message: str, at: Mark, *, width: int = 1, hint: str = "") -> Diagnostic:
     """An error at a known place of a file; `width` is kept within the line."""
     return _diagnostic(source, code, message, at, width, hint, Severity.ERROR)
+
+
+def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
+    """A finding whose source line shows no secret; each is replaced by as many stars, so that columns stay."""
+    excerpt = finding.excerpt
+    for secret in secrets:
+        if len(secret) >= _SECRET_LENGTH:
+            excerpt = excerpt.replace(secret, "*" * len(secret))
+    return finding if excerpt == finding.excerpt else replace(finding, excerpt=excerpt)
 
 
 def _diagnostic(

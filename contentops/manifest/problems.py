@@ -39,7 +39,7 @@ class Problems:
         """Add a finding that stands for itself."""
         self._count(found, (found.code, found.location, found.message))
 
-    def about(  # noqa: PLR0913 - what a finding is made of
+    def about(
         self,
         subject: str,
         written: Written,
@@ -70,7 +70,7 @@ class Problems:
             )
         self._count(found, (code, place, key, offset, core))
 
-    def in_document(  # noqa: PLR0913 - what a finding is made of
+    def in_document(
         self,
         document: Document,
         code: str,

@@ -24,7 +24,7 @@ from contentops.manifest.templates import (
 from contentops.model import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.manifest.expand import Declared, Each
     from contentops.manifest.problems import Problems
@@ -70,6 +70,10 @@ def fingerprint(value: Json) -> str:
     return digest_json(value)[_DIGITS]
 
 
+Trace = tuple[dict[str, Origin], dict[str, str]]
+"""Where the value of each variable was written, and the start of its digest."""
+
+
 class Scope:
     """The variables some items share, and what is the same for all of those items.
 
@@ -83,6 +87,10 @@ class Scope:
         self.constants: dict[str, Json] = {}
         self.prints: dict[str, str] = {}
         self.broken: set[str] = set()
+        self.shared: dict[int, Origin] = {}
+        """Origins of defaults by the identity of what was written, which outlives this scope."""
+        self.traces: dict[tuple[str, ...], Trace] = {}
+        """What items note about their variables, by those variables, where it is the same for every item."""
         self._reach: dict[str, frozenset[str]] = {}
         self._origins: dict[str, Origin] = {}
 
@@ -106,6 +114,8 @@ class Scope:
 
     def direct(self, node: Tree) -> Iterator[str]:
         """The names the templates inside a value use themselves."""
+        if isinstance(node, Written) and isinstance(node.value, str) and "{" not in node.value:
+            return
         for _, leaf in leaves(node, ()):
             if leaf.layer != "command line":
                 for source in templates_in(leaf.value):
@@ -113,7 +123,9 @@ class Scope:
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""
-        return not any(_root(step) in {"each", "item"} for step in self.reach(name))
+        return _root(name) not in {"each", "item"} and not any(
+            _root(step) in {"each", "item"} for step in self.reach(name)
+        )
 
     def origin(self, name: str) -> Origin:
         """Where a variable was written."""
@@ -138,10 +150,24 @@ class Uses:
         self._fields: dict[str, frozenset[str]] = {}
         self.origins: dict[str, Origin] = {}
         for name, node in declared.fields.items():
-            for path, leaf in leaves(node, (name,)):
-                names = tuple(sorted(self._expand(scope.direct(leaf), frozenset({name}))))
-                self.origins[".".join(path)] = Origin(layer=leaf.layer, location=leaf.location, variables=names)
+            if isinstance(node, Written):
+                self.origins[name] = self._origin(name, node)
+            else:
+                for path, leaf in leaves(node, (name,)):
+                    self.origins[".".join(path)] = self._origin(name, leaf)
         self.names = tuple(sorted({name for origin in self.origins.values() for name in origin.variables}))
+
+    def _origin(self, name: str, leaf: Written) -> Origin:
+        """Where a value comes from. What a default says is the same for every item, unless it asks for `item`."""
+        known = self._scope.shared.get(id(leaf))
+        if known is not None:
+            return known
+        direct = tuple(self._scope.direct(leaf))
+        names = tuple(sorted(self._expand(direct, frozenset({name})))) if direct else ()
+        origin = Origin(layer=leaf.layer, location=leaf.location, variables=names)
+        if leaf.layer != "item" and not any(_root(step) == "item" for step in direct):
+            self._scope.shared[id(leaf)] = origin
+        return origin
 
     def of(self, name: str) -> frozenset[str]:
         """The variables behind one field."""
@@ -156,7 +182,7 @@ class Uses:
             found = self._fields[name] = self._expand(self._scope.direct(node), on_the_way | {name})
         return found
 
-    def _expand(self, direct: Iterator[str], on_the_way: frozenset[str]) -> frozenset[str]:
+    def _expand(self, direct: Iterable[str], on_the_way: frozenset[str]) -> frozenset[str]:
         found: set[str] = set()
         for name in direct:
             for step in self._scope.reach(name):
@@ -354,8 +380,11 @@ class _Item:
             return self._declared.fields[name[5:]]
         return self._scope.variables[name]
 
-    def trace(self, uses: Uses) -> tuple[dict[str, Origin], dict[str, str]]:
+    def trace(self, uses: Uses) -> Trace:
         """Every variable the item used: where its value was written, and the start of its value's digest."""
+        known = self._scope.traces.get(uses.names)
+        if known is not None:
+            return known
         origins: dict[str, Origin] = {}
         used: dict[str, str] = {}
         data: dict[Any, Origin] = {}
@@ -368,6 +397,8 @@ class _Item:
                 location = self._each.place(part)
                 origins[name] = data.setdefault(location, Origin(layer="data", location=location))
                 used[name] = fingerprint(self._each.values[part] if part else self._each.values)
+        if all(map(self._scope.is_constant, uses.names)):
+            self._scope.traces[uses.names] = origins, used
         return origins, used
 
     def _print(self, name: str) -> str:

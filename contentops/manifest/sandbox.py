@@ -116,7 +116,7 @@ class _Environment(ImmutableSandboxedEnvironment):
                 str(value)
         return limits.apply(operator, left, right)
 
-    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         if isinstance(obj, Undefined):
             return obj(*args)
         limits.check_call(obj, args)
@@ -158,7 +158,7 @@ _BOUNDED = "each entry"
 def _bounded(value: Any) -> Any:
     """What a loop runs over, paid for beforehand."""
     if isinstance(value, str):
-        raise TemplateError("template-value", "a text can not be looped over", hint="split it first: `.split(\",\")`")
+        raise TemplateError("template-value", "a text can not be looped over", hint='split it first: `.split(",")`')
     entries = value if hasattr(value, "__len__") else list(islice(value, limits.WORK + 1))
     limits.spent(len(entries) + 1)
     return entries
@@ -240,7 +240,9 @@ class Compiled:
         if error.obj is missing:
             return TemplateError("undefined-variable", f"`{name}` is not defined", offset=offset, name=name)
         owner = next((owner for owner in ("each", "item") if lookup(owner) is error.obj), "")
-        known = error.obj.names if isinstance(error.obj, Lazy) else tuple(error.obj) if isinstance(error.obj, dict) else ()
+        known = (
+            error.obj.names if isinstance(error.obj, Lazy) else tuple(error.obj) if isinstance(error.obj, dict) else ()
+        )
         message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
         return TemplateError("undefined-variable", message, hint=suggest(name, known), offset=offset)
 

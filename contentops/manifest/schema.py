@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Location, nearest
 from contentops.manifest.fits import compile_schema, is_type, resolve
-from contentops.manifest.places import Document, Map, finding
+from contentops.manifest.places import Document, Map, finding, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +22,8 @@ MAX_FINDINGS = 1_000
 """After so many problems the rest of a file is not looked at."""
 
 _SHOWN = 60
-_SECRET_LENGTH = 4
 _PREPARED = 16
-_SECRETS = frozenset({"key", "api_key", "apikey", "token", "api_token", "secret", "password", "user_id", "bearer"})
+SECRET_KEYS = frozenset({"key", "api_key", "apikey", "token", "api_token", "secret", "password", "user_id", "bearer"})
 _KINDS = {
     "string": "a text",
     "integer": "a whole number",
@@ -76,13 +75,13 @@ def check_schema(document: Document, schema: Mapping[str, Any]) -> list[Diagnost
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
     for problem in _problems(root, schema, validator):
-        secrets += (text for text in _secrets(problem) if len(text) >= _SECRET_LENGTH)
+        secrets += _secrets(problem)
         for found in _explain(document, problem):
             findings.setdefault((found.location, found.code, found.message), found)
         if len(findings) >= MAX_FINDINGS:
             break
-    masked = [_masked(found, secrets) for found in findings.values()]
-    return sorted(masked, key=lambda found: (found.location or Location(""), found.code, found.message))
+    shown = [masked(found, secrets) for found in findings.values()]
+    return sorted(shown, key=lambda found: (found.location or Location(""), found.code, found.message))
 
 
 def _prepare(schema: Mapping[str, Any]) -> tuple[Callable[[Any], bool], Callable[[], Any]]:
@@ -328,7 +327,7 @@ def _out_of_bounds(document: Document, problem: _Problem) -> Diagnostic:
 
 def _is_secret(key: str, known: Sequence[str]) -> bool:
     """Whether an unknown key was meant to hold an API key."""
-    return key.lower() in _SECRETS and "key_env" in known
+    return key.lower() in SECRET_KEYS and "key_env" in known
 
 
 def _secrets(problem: _Problem) -> Iterator[str]:
@@ -338,11 +337,3 @@ def _secrets(problem: _Problem) -> Iterator[str]:
     elif problem.keyword == "additionalProperties":
         known = list(problem.schema.get("properties", {}))
         yield from (str(value) for key, value in problem.value.items() if _is_secret(key, known))
-
-
-def _masked(found: Diagnostic, secrets: Sequence[str]) -> Diagnostic:
-    """A finding whose source line shows no secret; each is as long as it was, so that columns stay."""
-    excerpt = found.excerpt
-    for secret in secrets:
-        excerpt = excerpt.replace(secret, "*" * len(secret))
-    return dataclasses.replace(found, excerpt=excerpt)

@@ -122,7 +122,7 @@ class Template:
 
     def _compile(self) -> Compiled | TemplateError:
         if self._compiled is None:
-            from contentops.manifest.sandbox import compile_template  # noqa: PLC0415 - many projects never need Jinja
+            from contentops.manifest.sandbox import compile_template
 
             try:
                 self._compiled = compile_template(self.source)

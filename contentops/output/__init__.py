@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from contentops.output.files import Outputs, parking_name
+from contentops.output.files import Outputs
 
-__all__ = ["Outputs", "parking_name"]
+__all__ = ["Outputs"]

@@ -22,14 +22,14 @@ from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 from contentops.output.faults import shown, told
 from contentops.output.folders import HAS_HANDLES, Folder, Tree, is_link
-from contentops.output.paths import TEMPORARY, parking_name, split_path, temporary_name
+from contentops.output.paths import TEMPORARY, split_path, temporary_name
 from contentops.output.spelling import Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["MAX_FILE", "Outputs", "Stamp", "System", "parking_name"]
+__all__ = ["MAX_FILE", "Outputs", "Stamp", "System"]
 
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
@@ -115,6 +115,7 @@ class Outputs:
             body=digest_text(document.body),
             front=document.front,
             owner=document.owner,
+            provenance=document.provenance,
         )
 
     def stamp(self, path: str) -> Stamp | None:
@@ -175,7 +176,7 @@ class Outputs:
     def move(self, source: str, target: str, *, expect: Digest) -> None:
         """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.
 
-        A change of case alone goes through `parking_name` in two moves.
+        A change of case alone takes two moves, through a temporary name such as the planner gives.
         """
         ours, theirs = split_path(source), split_path(target)
         with told(source, "moved"), self._making, contextlib.ExitStack() as stack:

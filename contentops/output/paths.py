@@ -6,7 +6,6 @@ the root, or names a hidden file or folder such as `.git`, is refused before the
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from typing import Final
@@ -18,22 +17,13 @@ TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
 """Names of half-written files; leftovers may be removed."""
 
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.moving")
+PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
+"""Names under which a plan lets a file rest while others take its place; the only hidden ones that are allowed."""
 
 
 def temporary_name() -> str:
     """A new name for a file that is being written."""
     return f".contentops-{os.urandom(8).hex()}.tmp"
-
-
-def parking_name(path: str, key: str) -> str:
-    """Where a file waits while others take its place (a cycle of moves, a change of case): beside `path`.
-
-    The same `path` and `key` (such as an item id) give the same name, so that a move that was interrupted is found.
-    """
-    folder, slash, _ = path.rpartition("/")
-    mark = hashlib.sha256(f"{path}\n{key}".encode()).hexdigest()[:16]
-    return f"{folder}{slash}.contentops-{mark}.moving"
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -59,6 +49,6 @@ def _problem(path: str) -> str:
     if ".." in segments or "." in segments or "" in segments:
         return "it holds `..`, `.` or an empty name"
     hidden = [name for name in segments if name.startswith(".")]
-    if hidden and not (hidden == segments[-1:] and _PARKED.fullmatch(hidden[0])):
+    if hidden and not (hidden == segments[-1:] and PARKED.fullmatch(hidden[0])):
         return "it names a hidden file or folder"
     return ""

@@ -111,7 +111,10 @@ def gone(
                 hint="`--prune` removes its record and its file, `moved` gives it a new id",
             )
         elif file.exists and (file.problem or is_edited(file, record)):
-            blocked, hint = "edited", f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+            blocked, hint = (
+                "edited",
+                f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again",
+            )
         else:
             steps, action = (*steps, Step.REMOVE), Action.REMOVE
     if blocked:
@@ -155,7 +158,7 @@ def _foreign(s: Situation, item: Item) -> Body | None:
     return _block("owned-elsewhere", hint)
 
 
-def _problem(s: Situation, item: Item) -> Body | None:
+def _problem(_: Situation, item: Item) -> Body | None:
     if not item.file.problem:
         return None
     return _block("unreadable-file", f"`{item.file.path}` {item.file.problem}; mend or move it away")
@@ -186,7 +189,9 @@ def _held(s: Situation, item: Item) -> Body | None:
 def _replace(s: Situation, item: Item) -> Body | None:
     if item.spec.id not in s.choice.replace or item.own is None or is_protected(item.spec, item.own):
         return None
-    if any(entry.digest == item.spec.digest and entry.attempt > item.own.attempt for entry in pending(list(item.entries))):
+    if any(
+        entry.digest == item.spec.digest and entry.attempt > item.own.attempt for entry in pending(list(item.entries))
+    ):
         return None  # the replacement is under way already: it is finished, not paid for again
     attempt = 1 + max([item.own.attempt, *(entry.attempt for entry in item.entries)])
     reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_edit_reason(item))
@@ -205,7 +210,9 @@ def _open(s: Situation, item: Item) -> Body | None:
     if item.file.exists and not _is_this_text(item, entry) and (held := _edit_choice(s, item, why, entry)) is not None:
         return held
     bring = Step.FETCH if entry.state is JobState.PAID else Step.POLL
-    reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if bring is Step.FETCH else 'running'}")
+    reason = Reason(
+        kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if bring is Step.FETCH else 'running'}"
+    )
     return Body(
         action=Action.FINISH, steps=(bring, Step.WRITE), reasons=(*why, reason), entry=entry, attempt=entry.attempt
     )
@@ -254,7 +261,7 @@ def _recorded_same(s: Situation, item: Item) -> Body | None:
 def _missing(s: Situation, item: Item) -> Body:
     """The file is gone and its text is still wanted."""
     record = item.own
-    assert record is not None  # noqa: S101 - the callers' rows say so
+    assert record is not None
     if item.spec.output == record.output or not s.observe(item.spec.output).exists:
         stored = s.stored(record.digest) if record.server == s.server else None
         wanted = {record.saved.body if record.saved else NOTHING, record.generated} - {NOTHING}
@@ -268,7 +275,7 @@ def _missing(s: Situation, item: Item) -> Body:
     return _block("foreign-file", _foreign_hint(item.spec.output))
 
 
-def _failed(s: Situation, item: Item) -> Body | None:
+def _failed(_: Situation, item: Item) -> Body | None:
     failed = tombstones(list(item.entries), item.spec.digest)
     if len(failed) < TRIES:
         return None
@@ -288,7 +295,9 @@ def _renamed(s: Situation, item: Item) -> Body | None:
     if item.file.exists:
         return Body(action=Action.RENAME, steps=(Step.RECORD,), reasons=(reason,))
     found = _missing(s, item)
-    return Body(action=found.action, steps=found.steps, reasons=(reason, *found.reasons), blocked=found.blocked, hint=found.hint)
+    return Body(
+        action=found.action, steps=found.steps, reasons=(reason, *found.reasons), blocked=found.blocked, hint=found.hint
+    )
 
 
 def _stored(s: Situation, item: Item) -> Body | None:
@@ -310,24 +319,24 @@ def _new(s: Situation, item: Item) -> Body | None:
     if item.file.exists:
         if (held := _edit_choice(s, item, why, None)) is not None:
             return held
-        return _generate(s, item, Action.OVERWRITE, why)
-    return _generate(s, item, Action.CREATE, why)
+        return _generate(item, Action.OVERWRITE, why)
+    return _generate(item, Action.CREATE, why)
 
 
 def _changed(s: Situation, item: Item) -> Body | None:
     why = _why(s, item)
     record = item.own
-    assert record is not None  # noqa: S101 - `_new` took the others
+    assert record is not None
     if item.file.exists and not is_edited(item.file, record):
-        return _generate(s, item, Action.REGENERATE, why)
+        return _generate(item, Action.REGENERATE, why)
     if not item.file.exists and record.generated and _saved(s, record) == record.generated:
-        return _generate(s, item, Action.REGENERATE, why)
+        return _generate(item, Action.REGENERATE, why)
     if (held := _edit_choice(s, item, why, None)) is not None:
         return held
-    return _generate(s, item, Action.OVERWRITE, why)
+    return _generate(item, Action.OVERWRITE, why)
 
 
-def _generate(s: Situation, item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
+def _generate(item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
     failed = tombstones(list(item.entries), item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
@@ -389,9 +398,7 @@ def _why(s: Situation, item: Item) -> tuple[Reason, ...]:
     return made + explain(item.spec, record)
 
 
-def _block(
-    kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), entry: OpenEntry | None = None
-) -> Body:
+def _block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), entry: OpenEntry | None = None) -> Body:
     return Body(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, entry=entry)
 
 
@@ -436,7 +443,7 @@ def which_front_matter(
         if before == after and (key in wanted) == (key in record.metadata):
             continue
         found = item.file.front.get(key)
-        if found == before or found == after:
+        if found in (before, after):
             changes[key] = after
             reasons.append(Reason(kind="front-matter", field=f"metadata.{key}", before=before, after=after))
         else:
@@ -456,7 +463,9 @@ def which_front_matter(
 
 
 def _kept(id_: ItemId, key: str) -> Note:
-    return Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
+    return Note(
+        kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is"
+    )
 
 
 # --- 4: which save -----------------------------------------------------------------------------------------
@@ -505,9 +514,7 @@ def _id_reason(s: Situation, item: Item) -> tuple[Reason, ...]:
 def _record_lags(s: Situation, item: Item) -> bool:
     """Whether the record alone has something to learn: a new id, protection set or lifted."""
     record = item.record
-    return record is not None and (
-        item.spec.id in s.rekeyed or is_protected(item.spec, record) != record.protected
-    )
+    return record is not None and (item.spec.id in s.rekeyed or is_protected(item.spec, record) != record.protected)
 
 
 def _union(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from contentops.digest import digest_json
 from contentops.errors import UsageError, nearest
-from contentops.model import Action, Change, ItemId, JobState, Note, Observed, Plan, Record, Reason, Spec, Step
+from contentops.model import Action, Change, ItemId, JobState, Note, Observed, Plan, Reason, Record, Spec, Step
 from contentops.planner.compare import Item, compare, find_file, gone
 from contentops.planner.guards import refusals
 from contentops.planner.select import candidate, check_selectors, is_selected
@@ -49,8 +49,7 @@ def make_plan(s: Situation) -> Plan:
     chosen = [
         change
         for change, spec in found
-        if (spec or change)
-        and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
+        if (spec or change) and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
     ]
     changes = free_targets(s, [change for change in chosen if change is not None])
     changes.sort(key=lambda change: change.id)
@@ -58,7 +57,10 @@ def make_plan(s: Situation) -> Plan:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
     notes += _other_servers(s)
     declared = sum(change.spec is not None for change in changes)
-    selected = sum(spec is not None and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries))) for change, spec in found)
+    selected = sum(
+        spec is not None and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
+        for change, spec in found
+    )
     plan = Plan(
         project=s.project.name,
         environment=s.project.environment,

@@ -35,7 +35,7 @@ class Candidate:
 def candidate(change: Change | None, spec: Spec | None, *, failed: bool) -> Candidate:
     """The selectable view of an item and of what remains for it."""
     id_ = spec.id if spec is not None else change.id if change is not None else None
-    assert id_ is not None  # noqa: S101 - one of the two is always there
+    assert id_ is not None
     return Candidate(
         id=id_,
         tags=spec.tags if spec else (),
@@ -77,7 +77,9 @@ def check_selectors(selectors: Iterable[str]) -> None:
             raise UsageError(
                 f"`{selector}`: no such selector",
                 code="unknown-selector",
-                hint=f"did you mean `{close}:`?" if close else "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS),
+                hint=f"did you mean `{close}:`?"
+                if close
+                else "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS),
             )
         known = {"state": STATES, "result": ("failed",)}.get(method)
         if known and value not in known:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from contentops.manifest.paths import path_key
+from contentops.manifest.paths import collision_key
 from contentops.model import Catalogue, Desired, JobState, Observed, OnEdit, Project, State
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Situation:
 
 def temporary_name(target: str, item: ItemId) -> str:
     """Where an item's file rests while a cycle of moves is resolved; derived, so that a crash does not lose it."""
-    mark = hashlib.sha256(item.encode()).hexdigest()[:12]
+    mark = hashlib.sha256(f"{target}\n{item}".encode()).hexdigest()[:16]
     return str(PurePosixPath(target).parent / f".contentops-{mark}.moving")
 
 
@@ -88,7 +88,7 @@ def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId
     A pair whose record already carries `moved_from` has been applied and is left alone, so that a swap that stays
     in the manifest is not swapped back.
     """
-    import dataclasses  # noqa: PLC0415 - only plans with moved pairs pay for it
+    import dataclasses
 
     pairs = {pair.old: pair.new for pair in desired.moved}
     todo = {
@@ -162,7 +162,7 @@ def pending(entries: list[OpenEntry]) -> list[OpenEntry]:
 
 def key_of(path: str) -> str:
     """The form under which two paths count as one."""
-    return path_key(path)
+    return collision_key(path)
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:

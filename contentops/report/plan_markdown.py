@@ -129,8 +129,8 @@ def _head(plan: Plan) -> Iterator[str]:
 
 def _important(plan: Plan) -> Iterator[str]:
     for refusal in plan.refusals:
-        way = f" ({prose(way_on(refusal))})" if refusal.flag else ""
-        yield f"\n:warning: **apply would refuse:** {prose(refusal.message)}{way}"
+        way = way_on(refusal)
+        yield f"\n:warning: **apply would refuse:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
     if plan.changes and plan.refusals and (line := next_apply(plan)):
         yield f"\nNext, if all of it is meant: {code(line)}"
     causes = shared_causes(plan)[:10]

@@ -36,17 +36,17 @@ _ID_ROOM = 40
 _VALUE = 60
 
 
-def plan_text(plan: Plan, *, color: bool, verbose: bool) -> str:
+def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True) -> str:
     """The plan with its reasons, costs and notes; `verbose` lists every change and every value in full length.
 
-    The last lines are the counts with the price, what `apply` would refuse, and the next command.
+    The last lines are the counts with the price, what `apply` would refuse, and, with `advice`, the next command.
     """
     sections = [
         _header(plan, color=color),
         "\n".join(_changes(plan, color=color, verbose=verbose)),
         "\n".join(_causes(plan, color=color, verbose=verbose)),
         "\n".join(_notes(plan.notes, color=color, verbose=verbose)),
-        "\n".join(_ending(plan, color=color)),
+        "\n".join(_ending(plan, color=color, advice=advice)),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -193,15 +193,16 @@ def note_line(note: Note) -> str:
     return f"`{visible(note.id)}`: {message}"
 
 
-def _ending(plan: Plan, *, color: bool) -> Iterator[str]:
+def _ending(plan: Plan, *, color: bool, advice: bool) -> Iterator[str]:
     if plan.empty:
         yield paint(empty_sentence(plan), "strong", color=color)
     else:
         yield paint(f"Plan: {plan_sentence(plan)}", "strong", color=color)
     for refusal in plan.refusals:
-        way = f" ({way_on(refusal)})" if refusal.flag else ""
-        yield f"{paint('apply would refuse', 'warning', color=color)}: {visible(refusal.message)}{way}"
-    if plan.empty:
+        way = way_on(refusal)
+        text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
+        yield f"{paint('apply would refuse', 'warning', color=color)}: {text}"
+    if plan.empty or not advice:
         return
     if not any(change.steps for change in plan.changes):
         yield "Nothing can be done until what is held back is decided; see the hints above."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from contentops.model import Result
 from contentops.report import FORMAT_VERSION
 from contentops.report.exit import exit_code_of, exit_code_without_run
-from contentops.report.plan_json import summary_json
+from contentops.report.plan_json import plain, summary_json
 
 if TYPE_CHECKING:
     from contentops.model import Event, Json, Outcome, Plan, Run
@@ -34,7 +34,7 @@ def event_json(event: Event) -> dict[str, Json]:
         "at": event.at,
         "item": event.item,
         "step": event.step,
-        "data": dict(event.data),
+        "data": plain(event.data),
     }
 
 

@@ -157,7 +157,7 @@ def fold(
     otherwise the lock wins, and a paid result that the record had taken in is open again. Entries stay open until a
     record carries them or a later fact drops them.
     """
-    folding = _Folding(lock)
+    folding = _Folding(lock, body_on_disk)
     last = {noted.fact.id: index for index, noted in enumerate(facts) if isinstance(noted.fact, Record | Forget)}
     for index, noted in enumerate(facts):
         match noted.fact:
@@ -167,7 +167,7 @@ def fold(
                 folding.close(request_id)
             case Record() | Forget() as fact:
                 folding.change(fact, noted, is_last=last[fact.id] == index)
-    return folding.done(lineage, body_on_disk)
+    return folding.done(lineage)
 
 
 @dataclass(slots=True)
@@ -175,13 +175,19 @@ class _Folding:
     """The work in progress of one `fold`."""
 
     lock: Lock
+    body_on_disk: Callable[[str], Digest]
+    settled: dict[ItemId, Record] = field(init=False)
     entries: dict[RequestId, OpenEntry] = field(init=False)
     ours: dict[ItemId, Noted] = field(default_factory=dict)
     aside: list[Noted] = field(default_factory=list)
     reopened: dict[RequestId, OpenEntry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.entries = {id_: furthest(_sorted(lines)) for id_, lines in self.lock.entries.items()}
+        self.settled = {
+            id_: settle([line.value for line in lines], self.body_on_disk) for id_, lines in self.lock.records.items()
+        }
+        carried = {record.request_id for record in self.settled.values()} if self.lock.entries else ()
+        self.entries = {id_: furthest(_sorted(lines)) for id_, lines in self.lock.entries.items() if id_ not in carried}
 
     def open(self, entry: OpenEntry, base: Base) -> None:
         """An entry of the journal: newer than the one it started from, else whichever knows more."""
@@ -215,9 +221,10 @@ class _Folding:
             known = self.entries.get(noted.took)
             self.entries[noted.took] = furthest((known, again)) if known else again
 
-    def done(self, lineage: str, body_on_disk: Callable[[str], Digest]) -> Folded:
-        records = dict(self._records(body_on_disk))
-        carried = {record.request_id for record in records.values()}
+    def done(self, lineage: str) -> Folded:
+        """The outcome, once every fact is taken in."""
+        records = dict(self._records())
+        carried = {record.request_id for record in records.values()} if self.entries else ()
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
         return Folded(
             state=State(lineage=lineage, records=records, entries=entries),
@@ -225,17 +232,17 @@ class _Folding:
             reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
         )
 
-    def _records(self, body_on_disk: Callable[[str], Digest]) -> Iterator[tuple[ItemId, Record]]:
-        for id_, lines in self.lock.records.items():
+    def _records(self) -> Iterator[tuple[ItemId, Record]]:
+        for id_, record in self.settled.items():
             if id_ not in self.ours:
-                yield id_, settle([line.value for line in lines], body_on_disk)
+                yield id_, record
         for id_, noted in self.ours.items():
             # Lines the fact did not know of came by a merge since: they compete with it as they would in the file.
             rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
             if isinstance(noted.fact, Record):
                 rivals.append(noted.fact)
             if rivals:
-                yield id_, settle(rivals, body_on_disk)
+                yield id_, settle(rivals, self.body_on_disk)
 
 
 def reopen(record: Record) -> OpenEntry:
@@ -254,6 +261,7 @@ def reopen(record: Record) -> OpenEntry:
         submitted_at=record.generated_at,
         title=record.title,
         body=record.generated,
+        generated_at=record.generated_at,
         content_id=record.content_id,
     )
 

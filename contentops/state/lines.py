@@ -85,6 +85,7 @@ _RECORD: Mapping[str, type] = {
     "saved_at": str,
     "protected": bool,
     "used": dict,
+    "moved_from": str,
     "rev": int,
 }
 _RECORD_NEEDS = frozenset({"id", "digest", "request", "server", "dialect", "output"})
@@ -103,9 +104,13 @@ _ENTRY: Mapping[str, type] = {
     "submitted_at": str,
     "title": str,
     "body": str,
+    "generated_at": str,
     "content_id": str,
     "error": str,
 }
+_RECORD_PLAIN: Mapping[str, type] = {key: kind for key, kind in _RECORD.items() if key != "saved"}
+_ENTRY_PLAIN: Mapping[str, type] = {key: kind for key, kind in _ENTRY.items() if key != "open"}
+"""The keys that are named as the fields are and hold what the fields hold."""
 _ENTRY_NEEDS = frozenset({"open", "item", "digest", "attempt", "state", "server", "dialect", "credits"})
 
 _HEADER: Mapping[str, type] = {"contentops_lock": int, "digest": int, "lineage": str}
@@ -113,6 +118,9 @@ _HEADER_NEEDS = frozenset(_HEADER)
 _SAVED: Mapping[str, type] = {"title": str, "body": str, "server_title": str, "server_body": str}
 
 _NONE: frozenset[str] = frozenset()
+
+_COPIED = frozenset({dict, list})
+"""Kinds that a record may hold as another mapping or sequence."""
 
 _STATES = {state.value: state for state in JobState}
 _KINDS = {str: "text", int: "a whole number", float: "a fraction", bool: "true or false", dict: "a map", list: "a list"}
@@ -189,61 +197,27 @@ def header_line(header: Header) -> str:
 
 def record_line(record: Record) -> str:
     """A record as text. Raises ValueError or TypeError if it holds what is not JSON."""
-    found: dict[str, Any] = {
-        "id": record.id,
-        "digest": record.digest,
-        "request": dict(record.request),
-        "server": record.server,
-        "dialect": record.dialect,
-        "output": record.output,
-    }
-    optional = {
-        "title": record.title,
-        "metadata": dict(record.metadata),
-        "generated": record.generated,
-        "content_id": record.content_id,
-        "superseded": list(record.superseded),
-        "job_id": record.job_id,
-        "request_id": record.request_id,
-        "attempt": record.attempt,
-        "plan_id": record.plan_id,
-        "credits": record.credits,
-        "generated_at": record.generated_at,
-        "saved_at": record.saved_at,
-        "protected": record.protected,
-        "used": dict(record.used),
-        "rev": record.rev,
-    }
-    found.update({key: value for key, value in optional.items() if value})
+    found = _given(record, _RECORD_PLAIN, _RECORD_NEEDS)
     if record.saved is not None:
-        saved = {key: getattr(record.saved, key) for key in _SAVED}
-        found["saved"] = {key: value for key, value in saved.items() if value}
+        found["saved"] = _given(record.saved, _SAVED, _NONE)
     return canonical(found)
 
 
 def entry_line(entry: OpenEntry) -> str:
-    """An open entry as text."""
-    found: dict[str, Any] = {
-        "open": entry.request_id,
-        "item": entry.item,
-        "digest": entry.digest,
-        "attempt": entry.attempt,
-        "state": entry.state.value,
-        "server": entry.server,
-        "dialect": entry.dialect,
-        "credits": entry.credits,
-    }
-    optional = {
-        "job_id": entry.job_id,
-        "plan_id": entry.plan_id,
-        "submitted_at": entry.submitted_at,
-        "title": entry.title,
-        "body": entry.body,
-        "content_id": entry.content_id,
-        "error": entry.error,
-    }
-    found.update({key: value for key, value in optional.items() if value})
+    """An open entry as text. Raises ValueError or TypeError if it holds what is not JSON."""
+    found = _given(entry, _ENTRY_PLAIN, _ENTRY_NEEDS)
+    found["open"] = entry.request_id
     return canonical(found)
+
+
+def _given(value: Record | OpenEntry | Saved, fields: Mapping[str, type], needs: frozenset[str]) -> dict[str, Any]:
+    """The keys of a line: those it needs, and the optional ones that are not empty."""
+    found: dict[str, Any] = {}
+    for key, kind in fields.items():
+        one = getattr(value, key)
+        if one or key in needs:
+            found[key] = kind(one) if kind in _COPIED else one
+    return found
 
 
 def _header(found: Mapping[str, Json]) -> Header:

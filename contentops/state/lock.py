@@ -37,14 +37,12 @@ T = TypeVar("T", bound=Record | OpenEntry)
 class DamagedState(StateError):
     """A state file that can not be read; carries a finding per damaged line."""
 
-    code = "damaged-state"
-
     def __init__(self, findings: Iterable[Diagnostic]) -> None:
         self.findings = tuple(findings)
         first = self.findings[0]
         more = len(self.findings) - 1
         tail = "" if not more else f" (and {more} more line{'' if more == 1 else 's'})"
-        super().__init__(first.message + tail, hint=first.hint, location=first.location)
+        super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Every damaged line."""

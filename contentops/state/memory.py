@@ -167,8 +167,8 @@ class Memory:
         before = [line.value for line in self.lock.records.get(record.id, ())]
         record = replace(record, rev=_next_rev(record, known, before))
         text = record_line(record)
-        fresh = all(other.request_id != record.request_id for other in before)
-        took = record.request_id if fresh else NO_REQUEST
+        carried = bool(before) and all(other.request_id == record.request_id for other in before)
+        took = NO_REQUEST if carried else record.request_id
         self._involved.add(took)
         noted = self._wait(step, record, text, took)
         if record.id not in self._foreign:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 EPOCH = 1_772_000_000.0
 """Wall time, in seconds since 1970, when a timeline is at 0."""
 
-_GRACE = 2.0
+_GRACE = 0.5
 """Real seconds to wait for a wake-up from outside before the loop is called stuck."""
 
 

@@ -31,9 +31,7 @@ def _refuse(event: str, arguments: tuple[object, ...]) -> None:
         address = arguments[1]
         # A Unix socket's address is a path (text or bytes); None means "where it is connected to already".
         host = address[0] if isinstance(address, tuple) and address else None
-    elif event == "socket.getaddrinfo":
-        host = arguments[0]
-    elif event in {"socket.gethostbyname", "socket.gethostbyaddr"}:
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}:
         host = arguments[0]
     else:
         return

@@ -86,7 +86,7 @@ async def unreported(stage: str) -> None:
 def named(name: str) -> Engine:
     """The engine of that name; raises EngineError that names the known ones."""
     if name == "outline":
-        from contentops.local.engines.outline import Outline  # noqa: PLC0415 - the engine imports this module
+        from contentops.local.engines.outline import Outline  # it imports this module
 
         return Outline()
     message = f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}"

@@ -5,7 +5,6 @@ The same job always gives the same bytes; the order of keys in its inputs does n
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ LABEL = "> Draft outline, made offline by the embedded server. It is the plan of
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _TITLE = 200
+_WORDS = 10_000_000
 _TITLES = ("title", "topic", "headline", "headline_focus", "subject", "name")
 _OFF = (False, None, 0, "", "no", "false", "off", "0")
 _CHECKLIST = (
@@ -122,7 +122,7 @@ def _setting(job: Job, said: Mapping[str, Any]) -> str:
     if job.brand_voice:
         found.append(f"It follows the brand voice {inline(job.brand_voice)}.")
     words = said.get("word_count_target")
-    if isinstance(words, int | float) and not isinstance(words, bool) and math.isfinite(words) and 0 < words < 1e7:
+    if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         parts = max(1, len(job.template.get("sections", ())))
         found.append(f"Aim for about {round(words)} words, some {max(1, round(words / parts))} in each section.")
     return " ".join(found)

@@ -1,0 +1,176 @@
+"""The project's folder as manifests need it: which files are manifests, and their bytes.
+
+Only regular files inside the root are read. Names that start with a dot are skipped, symbolic links that lead out
+of the root are refused, and linked folders are not entered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from functools import cache
+from typing import TYPE_CHECKING
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.manifest.paths import PROJECT_FILE
+from contentops.manifest.read import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_WILD = re.compile(r"[*?\[]")
+
+
+class FileError(Exception):
+    """A file can not be used; carries the finding."""
+
+    def __init__(self, finding: Diagnostic) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+class ProjectFiles:
+    """Reads below one root. Paths are relative to it, with forward slashes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._real = os.path.realpath(root)
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file, None where there is none.
+
+        Raises FileError for what is not a regular file, lies outside the root, is too large or can not be read.
+        """
+        full = os.path.join(self._root, path)
+        try:
+            if not self._inside(full):
+                raise _error("outside-project", path, f"`{path}` is a link that leads out of the project", "copy it in")
+            handle = os.open(full, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        with open(handle, "rb") as file:  # noqa: PTH123 - an open descriptor, so that what is checked is what is read
+            try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise _error("unreadable-file", path, f"`{path}` is not a file", "")
+                return file.read(MAX_BYTES + 1)
+            except OSError as error:
+                raise _unreadable(path, error) from None
+
+    def _inside(self, full: str) -> bool:
+        real = os.path.realpath(full)
+        return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+    def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
+        """The files a glob names, sorted, and what is wrong with links and names on the way."""
+        findings: list[Diagnostic] = []
+        return sorted(self._match(pattern.removeprefix("./"), findings)), findings
+
+    def _match(self, pattern: str, findings: list[Diagnostic]) -> Iterator[str]:
+        parts = pattern.split("/")
+        fixed = 0
+        while fixed < len(parts) - 1 and not _WILD.search(parts[fixed]):
+            fixed += 1
+        matches = glob_regex(pattern)
+        deep = "**" in parts
+        for path in self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep=deep):
+            if path != PROJECT_FILE and matches.fullmatch(path):
+                yield path
+
+    def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
+        """Files below a folder, down to `depth` more folders, or any if `deep`."""
+        full = os.path.join(self._root, folder)
+        if folder and not self._inside(full):
+            message = f"`{folder}` is a link that leads out of the project"
+            findings.append(_error("outside-project", folder, message, "copy its files in").finding)
+            return
+        try:
+            entries = sorted(os.scandir(full), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            findings.append(_unreadable(folder or ".", error).finding)
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith(".") or not _printable(path, findings):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if deep or depth > 0:
+                    yield from self._walk(path, depth - 1, findings, deep=deep)
+            elif entry.is_symlink() and entry.is_dir():
+                message = f"`{path}` is a link to a folder, which is not searched for manifests"
+                findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
+            else:
+                yield path
+
+
+def _printable(path: str, findings: list[Diagnostic]) -> bool:
+    if path.isprintable() and not any("\ud800" <= char <= "\udfff" for char in path):
+        return True
+    shown = path.encode("unicode_escape", "surrogatepass").decode()
+    message = f"`{shown}` has a name that can not be printed, and is skipped"
+    findings.append(Diagnostic(code="unreadable-file", message=message, severity=Severity.WARNING, hint="rename it"))
+    return False
+
+
+def glob_problem(pattern: str) -> str:
+    """What is wrong with a glob, as the end of a sentence that starts with it; empty if nothing."""
+    parts = pattern.split("/")
+    if not pattern.strip():
+        return "is empty"
+    if "\\" in pattern:
+        return "holds a backslash; write `/` between folders"
+    if pattern.startswith("/") or ":" in parts[0]:
+        return "is absolute; write it relative to the project root"
+    if ".." in parts:
+        return "leaves the project with `..`"
+    try:
+        glob_regex(pattern)
+    except re.error:
+        return "holds a range that goes backwards"
+    return ""
+
+
+@cache
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression: `*` and `?` stay within a name, `**` stands for any folders, also none."""
+    parts = pattern.split("/")
+    regex = ""
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if part == "**":
+            regex += ".*" if last else "(?:[^/]+/)*"
+        else:
+            regex += _segment(part) + ("" if last else "/")
+    return re.compile(regex, re.DOTALL)
+
+
+def _segment(part: str) -> str:
+    regex, index = "", 0
+    while index < len(part):
+        char = part[index]
+        end = part.find("]", index + 2) if char == "[" else -1
+        if end > 0:
+            body = part[index + 1 : end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+            regex += f"(?!/)[{'^' + body[1:] if body.startswith('!') else body}]"
+            index = end
+        elif char in "*?":
+            regex += "[^/]*" if char == "*" else "[^/]"
+        else:
+            regex += re.escape(char)
+        index += 1
+    return regex
+
+
+def _error(code: str, path: str, message: str, hint: str) -> FileError:
+    return FileError(Diagnostic(code=code, message=message, location=Location(path), hint=hint))
+
+
+def _unreadable(path: str, error: OSError) -> FileError:
+    return _error(
+        "unreadable-file", path, f"`{path}` can not be read: {error.strerror or error}", "check its permissions"
+    )

@@ -1,0 +1,87 @@
+"""The process dies at the n-th thing it does to the world; whatever it would have done after that does not happen.
+
+Counted are: every durable write of state, every rename, link and write of an output, and both sides of every request
+(before it arrives, and after the server has carried it out).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from contentops.output.files import System
+from contentops.state.durable import Disk
+from tests.fakes.api import Killed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.fakes.api import FakeApi
+
+
+class Death:
+    """Comes at step `at`; `steps` counts how many there were."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.steps = 0
+        self.last = ""
+
+    def step(self, what: str) -> None:
+        """One thing done; raises `Killed` when it is time, and ever after."""
+        self.steps += 1
+        if self.steps >= self.at:
+            self.last = self.last or what
+            raise Killed(what)
+
+    def edges(self, api: FakeApi) -> dict[str, Any]:
+        """The mortal edges of a world."""
+        return {
+            "transport": _Transport(self, api),
+            "disk": _Disk(self),
+            "system": System(
+                write=self._around("write", os.write),
+                link=self._around("link", os.link),
+                replace=self._around("replace", os.replace),
+                rename=self._around("rename", os.rename),
+            ),
+        }
+
+    def _around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def mortal(*args: Any, **kwargs: Any) -> Any:
+            self.step(f"before {name}")
+            done = call(*args, **kwargs)
+            self.step(f"after {name}")
+            return done
+
+        return mortal
+
+
+class _Disk(Disk):
+    def __init__(self, death: Death) -> None:
+        self._death = death
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        self._death.step(f"before append {path.name}")
+        super().append(path, data, at)
+        self._death.step(f"after append {path.name}")
+
+    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
+        self._death.step(f"before replace {path.name}")
+        super().replace(path, data, temporary, mode)
+        self._death.step(f"after replace {path.name}")
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    def __init__(self, death: Death, api: FakeApi) -> None:
+        self._death, self._api = death, api
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        what = f"{request.method} {request.url.path.rsplit('/', 1)[-1]}"
+        self._death.step(f"before {what}")
+        answer = await self._api.handle_async_request(request)
+        self._death.step(f"after {what}")
+        return answer

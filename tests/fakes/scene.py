@@ -1,0 +1,137 @@
+"""A project, a fake server and a virtual clock in one: what a test of plan and apply needs.
+
+scene = Scene(tmp_path, FakeApi(duration=90))
+scene.write("content/blog.yaml", ITEMS)
+run = scene.apply()
+assert scene.plan().empty
+"""
+
+from __future__ import annotations
+
+import random
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contentops import pipeline
+from contentops.executor.stop import Stop
+from contentops.pipeline import Approval, Choice, World
+from tests.fakes.api import FakeApi
+from tests.fakes.death import Death
+from tests.fakes.clock import Timeline
+from tests.fakes.clock import run as run_virtually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.model import Event, Plan, Project, Run
+
+PROJECT = """\
+version: 1
+project: acme-blog
+api: {{base_url: "{base_url}", requests_per_minute: {rpm}}}
+defaults: {{template: blog_article_generator, style: general_blog}}
+{extra}
+"""
+
+
+def blog(*ids: str, year: int = 2026) -> str:
+    """A manifest with one item per id."""
+    items = "".join(
+        f"  - id: {id_}\n    inputs: {{topic: 'All about {id_} in {year}', target_audience: readers}}\n" for id_ in ids
+    )
+    return f"items:\n{items}"
+
+
+class Scene:
+    """One project folder, one server, one clock; a second scene on the same server is another clone or machine."""
+
+    def __init__(
+        self,
+        root: Path,
+        api: FakeApi | None = None,
+        *,
+        rpm: int = 0,
+        extra: str = "",
+        timeline: Timeline | None = None,
+        base_url: str = "https://api.example.test/v1",
+    ) -> None:
+        self.root = root
+        self.api = api or FakeApi(duration=90)
+        self.timeline = timeline or Timeline()
+        self.events: list[Event] = []
+        self.seed = 7
+        self.death: Death | None = None
+        root.mkdir(parents=True, exist_ok=True)
+        self.write("contentops.yaml", PROJECT.format(base_url=base_url, rpm=rpm, extra=extra))
+
+    def write(self, path: str, text: str) -> Path:
+        """A file of the project."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(textwrap.dedent(text), encoding="utf-8")
+        return target
+
+    def read(self, path: str) -> str:
+        """A file of the project, as text."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """A person edits a file."""
+        text = self.read(path)
+        assert old in text, f"{old!r} is not in {path}"
+        self.write(path, text.replace(old, new))
+
+    @property
+    def project(self) -> Project:
+        """The project as it stands on disk."""
+        return pipeline.open_project(str(self.root), "", ())
+
+    def plan(self, **choice: Any) -> Plan:
+        """What an apply would do."""
+        return pipeline.plan(self.project, Choice(**choice))
+
+    def apply(
+        self,
+        *,
+        approval: Approval | None = None,
+        stop: Stop | None = None,
+        deadline: float | None = None,
+        emit: Callable[[Event], None] | None = None,
+        **choice: Any,
+    ) -> Run | None:
+        """Plan and carry out, on virtual time."""
+        _, run = pipeline.apply(
+            self.project,
+            Choice(**choice),
+            approval or Approval(),
+            confirm=lambda _: True,
+            emit=emit or self.events.append,
+            stop=stop or Stop(),
+            deadline=deadline,
+            world=self.world(),
+        )
+        return run
+
+    def world(self) -> World:
+        """The outside of this scene."""
+        return World(
+            environ={"WRITERZROOM_API_KEY": "test-key-123456"},
+            wall=self.timeline.wall,
+            random=random.Random(self.seed),
+            run=lambda story: run_virtually(story, self.timeline),
+            **(self.death.edges(self.api) if self.death else {"transport": self.api}),
+        )
+
+    def tree(self, *folders: str) -> dict[str, str]:
+        """The written files, by path."""
+        found: dict[str, str] = {}
+        for folder in folders or ("out",):
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.is_file():
+                    found[str(path.relative_to(self.root))] = path.read_text(encoding="utf-8")
+        return found
+
+    def actions(self, **choice: Any) -> dict[str, str]:
+        """The planned action by item."""
+        return {change.id: str(change.action) for change in self.plan(**choice).changes}

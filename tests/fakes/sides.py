@@ -1,0 +1,145 @@
+"""The four sides of a comparison, built by hand: what a planner test needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from contentops.digest import NOTHING, Digest, digest_text
+from contentops.document.clean import body_digest, title_digest
+from contentops.model import (
+    ApiSettings,
+    Desired,
+    ItemId,
+    JobState,
+    Moved,
+    Observed,
+    OpenEntry,
+    Origin,
+    Project,
+    Record,
+    Request,
+    RequestId,
+    Saved,
+    Spec,
+    State,
+)
+from contentops.planner.plan import make_plan
+from contentops.planner.situation import Choice, Situation, Stored, apply_moved, honours_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from contentops.model import Change, Plan
+
+SERVER = "https://api.example.test:443"
+PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))
+TEXT = "Generated text.\n"
+
+
+def a_spec(id_: str = "a", *, topic: str = "x", output: str = "", **fields: Any) -> Spec:
+    """A declared item."""
+    request = Request(
+        template="blog_article_generator",
+        style="general_blog",
+        inputs={"topic": topic},
+        **{key: fields.pop(key) for key in ("mode", "revision") if key in fields},
+    )
+    return Spec(id=ItemId(id_), request=request, digest=request.digest, output=output or f"out/{id_}.md", **fields)
+
+
+def a_record(spec: Spec, *, body: str = TEXT, title: str = "T", saved: str | None = TEXT, **fields: Any) -> Record:
+    """The record of a spec that was generated, and saved unless `saved` is None."""
+    given: dict[str, Any] = {
+        "id": spec.id,
+        "digest": spec.digest,
+        "request": spec.request.as_json(),
+        "server": SERVER,
+        "dialect": "v1",
+        "output": spec.output,
+        "title": title,
+        "metadata": {key: value for key, value in spec.metadata.items() if key != "title"},
+        "generated": body_digest(body) if body else NOTHING,
+        "saved": Saved(title=title_digest(title), body=body_digest(saved)) if saved is not None else None,
+        "content_id": "cnt_1" if saved is not None else "",
+        "job_id": "job_1",
+        "request_id": RequestId("job_1"),
+        "attempt": 1,
+        "used": spec.used,
+        "rev": 1,
+    }
+    return Record(**{**given, **fields})
+
+
+def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> OpenEntry:
+    """An open entry for a spec."""
+    given: dict[str, Any] = {
+        "request_id": RequestId(f"req-{spec.id}-{fields.get('attempt', 1)}-{spec.digest[-6:]}"),
+        "item": spec.id,
+        "digest": spec.digest,
+        "attempt": 1,
+        "state": state,
+        "server": SERVER,
+        "dialect": "v1",
+        "credits": 4,
+        "job_id": "" if state in (JobState.SUBMITTING, JobState.UNKNOWN) else "job_9",
+    }
+    return OpenEntry(**{**given, **fields})
+
+
+def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
+    """A file on disk."""
+    return Observed(
+        path=path, file=digest_text(f"{title}{body}{fields}"), title=title, body=body_digest(body), **fields
+    )
+
+
+def stated(spec: Spec, *names: str) -> Spec:
+    """The spec, with fields that the item itself states."""
+    return replace(spec, origins={**spec.origins, **{name: Origin(layer="item") for name in names}})
+
+
+def a_situation(
+    specs: Iterable[Spec] = (),
+    records: Iterable[Record] = (),
+    files: Iterable[Observed] = (),
+    *,
+    entries: Iterable[OpenEntry] = (),
+    stored: Mapping[Digest, Stored] | None = None,
+    project: Project = PROJECT,
+    moved: Mapping[str, str] | None = None,
+    foreign: Mapping[str, str] | None = None,
+    **choice: Any,
+) -> Situation:
+    """All sides at once."""
+    pairs = tuple(Moved(old=ItemId(old), new=ItemId(new)) for old, new in (moved or {}).items())
+    desired = Desired(specs=tuple(sorted(specs, key=lambda spec: spec.id)), moved=pairs)
+    state = State(
+        lineage="lineage",
+        records={record.id: record for record in records},
+        entries={entry.request_id: entry for entry in entries},
+    )
+    state, rekeyed = apply_moved(desired, state)
+    return Situation(
+        project=project,
+        desired=desired,
+        state=state,
+        observed={file.path: file for file in files},
+        stored=(stored or {}).get,
+        foreign=foreign or {},
+        choice=Choice(**choice),
+        rekeyed=rekeyed,
+        honours_ids=honours_ids(state, project.api.server),
+    )
+
+
+def plan_of(*args: Any, **kwargs: Any) -> Plan:
+    """The plan of such a situation."""
+    return make_plan(a_situation(*args, **kwargs))
+
+
+def only_change(*args: Any, **kwargs: Any) -> Change:
+    """The one change of such a plan."""
+    plan = plan_of(*args, **kwargs)
+    assert len(plan.changes) == 1, plan.changes
+    return plan.changes[0]

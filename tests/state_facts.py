@@ -1,0 +1,150 @@
+"""Records, entries and strategies that the tests of the state share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from contentops.digest import NOTHING, digest_text
+from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved
+from contentops.state import lock
+from contentops.state.lines import Drop, Forget
+
+if TYPE_CHECKING:
+    from contentops.digest import Digest
+
+SERVER = "https://api.example.com:443"
+LINEAGE = lock.lineage_of("acme")
+
+
+def text(name: str) -> Digest:
+    """The digest of a body called `name`."""
+    return digest_text(f"{name}\n")
+
+
+def record(name: str = "a", take: int = 1, **changes: Any) -> Record:
+    """A record of item `name` after its `take`-th generation."""
+    return replace(_record(name, take), **changes)
+
+
+@cache
+def _record(name: str, take: int) -> Record:
+    request = Request(template="blog", style="plain", inputs={"topic": name, "take": take})
+    request_id = lock.request_id(LINEAGE, "", ItemId(name), request.digest, 1)
+    return Record(
+        id=ItemId(name),
+        digest=request.digest,
+        request=request.as_json(),
+        server=SERVER,
+        dialect="v1",
+        output=f"out/{name}.md",
+        title=f"About {name}",
+        metadata={"tags": ["x"]},
+        generated=text(f"{name} {take}"),
+        content_id=f"cnt-{name}",
+        job_id=f"job-{name}-{take}",
+        request_id=request_id,
+        attempt=1,
+        credits=4,
+        generated_at=f"2026-01-0{take}T00:00:00Z",
+        rev=take,
+    )
+
+
+def entry(name: str = "a", take: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:
+    """The open entry that `record(name, take)` closes."""
+    made = record(name, take)
+    opened = OpenEntry(
+        request_id=made.request_id,
+        item=made.id,
+        digest=made.digest,
+        attempt=1,
+        state=state,
+        server=SERVER,
+        dialect="v1",
+        credits=4,
+        job_id="" if state in {JobState.SUBMITTING, JobState.UNKNOWN} else made.job_id,
+        submitted_at="2026-01-01T00:00:00Z",
+        title=made.title if state is JobState.PAID else "",
+        body=made.generated if state is JobState.PAID else NOTHING,
+    )
+    return replace(opened, **changes)
+
+
+words = st.text(st.characters(codec="utf-8"), max_size=12)
+digests = st.sampled_from([text("x"), text("y"), text("z")])
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=5,
+)
+maps = st.dictionaries(words, json_values, max_size=3)
+saves = st.none() | st.builds(
+    Saved,
+    title=digests | st.just(NOTHING),
+    body=digests | st.just(NOTHING),
+    server_title=digests | st.just(NOTHING),
+    server_body=digests | st.just(NOTHING),
+)
+records = st.builds(
+    Record,
+    id=words.filter(bool).map(ItemId),
+    digest=digests,
+    request=maps,
+    server=words,
+    dialect=words,
+    output=words,
+    title=words,
+    metadata=maps,
+    generated=digests | st.just(NOTHING),
+    saved=saves,
+    content_id=words,
+    superseded=st.lists(words, max_size=2).map(tuple),
+    job_id=words,
+    request_id=words.map(RequestId),
+    attempt=st.integers(0, 9),
+    plan_id=words,
+    credits=st.integers(0, 9),
+    generated_at=words,
+    saved_at=words,
+    protected=st.booleans(),
+    used=st.dictionaries(words, words, max_size=2),
+    moved_from=words,
+    rev=st.integers(0, 99),
+)
+entries = st.builds(
+    OpenEntry,
+    request_id=words.filter(bool).map(RequestId),
+    item=words.map(ItemId),
+    digest=digests,
+    attempt=st.integers(0, 9),
+    state=st.sampled_from(JobState),
+    server=words,
+    dialect=words,
+    credits=st.integers(0, 9),
+    job_id=words,
+    plan_id=words,
+    submitted_at=words,
+    title=words,
+    body=digests | st.just(NOTHING),
+    generated_at=words,
+    content_id=words,
+    error=words,
+)
+
+names = st.sampled_from("abc")
+takes = st.integers(1, 3)
+facts = st.one_of(
+    st.builds(lambda name, take, title: record(name, take, title=title), names, takes, st.sampled_from("TU")),
+    st.builds(entry, names, takes, st.sampled_from(JobState)),
+    st.builds(Forget, names.map(ItemId)),
+    st.builds(lambda name, take: Drop(record(name, take).request_id), names, takes),
+)
+"""Facts about three items, as notes meet them in any order."""

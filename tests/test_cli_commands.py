@@ -1,0 +1,275 @@
+"""The commands on a small project of their own, end to end against the embedded server."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from contentops.schema_files import load_schema
+from tests.terminals import on_a_terminal
+from tests.test_report_plan_json import strict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
+PLAN_HEAD = "Project `demo`, server `local`\n\n  + city-berlin      create      free  out/city-berlin.md\n"
+
+
+@pytest.fixture
+def demo(invoke: Run, tmp_path: Path) -> Path:
+    """A new project of four items."""
+    assert invoke("init", "demo").code == 0
+    return tmp_path / "demo"
+
+
+@pytest.fixture
+def applied(demo: Path, invoke: Run) -> Path:
+    """The same, applied."""
+    ended = invoke("apply", "--yes", cwd=demo)
+    assert ended.code == 0, ended.stderr
+    return demo
+
+
+# --- reading -----------------------------------------------------------------------------------------------
+
+
+def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:
+    """Text for people, the diagnostics format for programs."""
+    assert invoke("validate", cwd=demo).stdout == "Valid: 4 items in 1 manifest.\n"
+    found = invoke("-C", str(demo), "validate", "--json").json
+    jsonschema.validate(found, strict(load_schema("diagnostics")) | {"required": []})
+    assert (found["items"], found["manifests"], found["errors"]) == (4, 1, 0)
+
+
+def test_validate_shows_every_problem_with_its_place(invoke: Run, demo: Path) -> None:
+    """An unknown input is an error with its line; nothing goes to stdout; `--json` puts it there instead."""
+    manifest = demo / "content" / "articles.yaml"
+    manifest.write_text(manifest.read_text().replace("target_audience: first", "audiance: first"))
+    ended = invoke("validate", cwd=demo)
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "error[unknown-input]" in ended.stderr
+    assert "  --> content/articles.yaml:9:7\n" in ended.stderr
+    found = invoke("validate", "--json", cwd=demo)
+    assert (found.code, found.stderr) == (1, "")
+    assert "unknown-input" in [each["code"] for each in found.json["diagnostics"]]
+
+
+def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
+    """Text, JSON and Markdown of one plan; text to the terminal and JSON to a file in one run."""
+    ended = invoke("plan", "--out", "plan.json", cwd=demo)
+    assert ended.code == 0
+    assert ended.stdout.startswith(PLAN_HEAD)
+    assert ended.stdout.endswith("Plan: 4 to create, 0 unchanged. 0 credits.\nNext: `contentops apply`\n")
+    written = json.loads((demo / "plan.json").read_text())
+    for arguments in (["--json"], ["--format", "json"]):
+        assert invoke("plan", *arguments, cwd=demo).json == written
+    jsonschema.validate(written, strict(load_schema("plan")))
+    assert [change["id"] for change in written["changes"]] == IDS
+    assert invoke("plan", "--format", "markdown", cwd=demo).stdout.startswith("<!-- contentops:plan:demo: -->\n")
+
+
+def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
+    """Variables, selection and flags stand in the document, for a later apply of the file."""
+    ended = invoke(
+        "plan",
+        "--json",
+        "--var",
+        "company=X",
+        "--select",
+        "wel*",
+        "--replace",
+        "welcome",
+        "--on-edit",
+        "keep",
+        cwd=demo,
+    )
+    assert ended.json["inputs"] == {
+        "variables": ["company=X"],
+        "select": ["wel*"],
+        "exclude": [],
+        "replace": ["welcome"],
+        "on_edit": "keep",
+        "prune": False,
+        "resubmit_unknown": False,
+    }
+    assert [change["id"] for change in ended.json["changes"]] == ["welcome"]
+
+
+def test_plan_says_by_its_code_whether_there_is_something(invoke: Run, demo: Path) -> None:
+    """2 with `--detailed-exitcode` and changes, else 0."""
+    assert invoke("plan", cwd=demo).code == 0
+    assert invoke("plan", "--detailed-exitcode", cwd=demo).code == 2
+    assert invoke("plan", "--detailed-exitcode", "--exclude", "*", cwd=demo).code == 0
+
+
+def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path) -> None:
+    """The plan is not shown as if all had gone well."""
+    ended = invoke("plan", "--out", "no/such/folder.json", cwd=demo)
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "error[output]: `no/such/folder.json` can not be written" in ended.stderr
+
+
+def test_warnings_go_beside_the_plan(invoke: Run, demo: Path) -> None:
+    """A plan with warnings is a plan; they are printed to stderr, and stand in the JSON."""
+    settings = demo / "contentops.yaml"
+    settings.write_text(settings.read_text() + "  spare: 1\n")
+    ended = invoke("plan", cwd=demo)
+    assert (ended.code, ended.stdout.startswith(PLAN_HEAD)) == (0, True)
+    assert "warning[unused-variable]" in ended.stderr
+    codes = [each["code"] for each in invoke("plan", "--json", cwd=demo).json["diagnostics"]]
+    assert codes == ["unused-variable"]
+
+
+def test_outside_a_project_every_command_says_how_to_begin(invoke: Run) -> None:
+    """No command that needs a project ends in a traceback."""
+    for arguments in (["plan"], ["apply"], ["status"], ["show", "x"], ["diff", "x"], ["state", "list"], ["doctor"]):
+        ended = invoke(*arguments)
+        assert ended.code == 1, arguments
+        assert "contentops init" in ended.stderr
+
+
+def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None:
+    """The request as it is sent, and the origin of each field on a line."""
+    text = invoke("show", "welcome", cwd=demo).stdout
+    assert "    topic: What Example Ltd does, and for whom\n" in text
+    assert "  inputs.topic: item, content/articles.yaml:8:14, uses `company`\n" in text
+    assert invoke("show", "welcome", "--json", cwd=demo).json["request"]["style"] == "general_blog"
+    ended = invoke("show", "welcom", cwd=demo)
+    assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)
+
+
+def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
+    """Every item is new."""
+    text = invoke("status", cwd=demo).stdout
+    assert text.startswith("ITEM             STATE  OUTPUT                  GENERATED  NOTE\n")
+    assert text.endswith("\n4 items: 4 new.\n")
+    assert [item["state"] for item in invoke("status", "--json", cwd=demo).json["items"]] == ["new"] * 4
+    assert invoke("status", "--select", "nothing", cwd=demo).stdout == "No items.\n"
+
+
+def test_doctor_checks(invoke: Run, demo: Path) -> None:
+    """All well is 0; a broken manifest is a failed check with its hint, and 1."""
+    ended = invoke("doctor", cwd=demo)
+    assert ended.code == 0
+    assert "ok      manifests: 4 items in 1 manifests\n" in ended.stdout
+    (demo / "content" / "articles.yaml").write_text("items: {")
+    ended = invoke("doctor", cwd=demo)
+    assert ended.code == 1
+    assert "failed  manifests: " in ended.stdout
+    assert "        hint: `contentops validate` lists every problem\n" in ended.stdout
+    assert [check["ok"] for check in invoke("doctor", "--json", cwd=demo).json["checks"]].count(False) == 1
+
+
+# --- applying ----------------------------------------------------------------------------------------------
+
+
+def test_apply_without_yes_and_without_a_terminal_is_refused(invoke: Run, demo: Path) -> None:
+    """The plan is shown, the flag named, exit code 4, nothing written."""
+    ended = invoke("apply", cwd=demo, stdin="yes\n")
+    assert ended.code == 4
+    assert ended.stdout.startswith(PLAN_HEAD)
+    assert ended.stderr == (
+        "error[not-confirmed]: apply needs a person's yes, and there is no terminal to ask on\n"
+        "hint: `--yes` applies the plan without asking\n"
+    )
+    assert not (demo / "out").exists()
+
+
+def test_a_no_changes_nothing(demo: Path) -> None:
+    """Declined on a terminal: exit code 4, nothing written."""
+    seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"no\n", cwd=demo)
+    assert "error[not-confirmed]" in seen
+    assert seen.endswith("\n4\n")
+    assert not (demo / "out").exists()
+
+
+def test_a_yes_on_a_terminal_applies(demo: Path) -> None:
+    """The moving display leaves the terminal as it was, and the report comes last."""
+    seen = on_a_terminal("import sys; from contentops.__main__ import main; print(main(['apply']))", b"yes\n", cwd=demo)
+    assert "\x1b[?25l" in seen
+    assert seen.rindex("\x1b[?25h") < seen.rindex("Apply: 4 done.")
+    assert seen.endswith("\n0\n")
+
+
+def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> None:
+    """Plan on stdout, progress on stderr, then the report; a second apply has nothing to do."""
+    ended = invoke("apply", "--yes", "--events", "events.ndjson", cwd=demo)
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.startswith(PLAN_HEAD)
+    assert "Plan: 4 to create, 0 unchanged. 0 credits.\n\nApply: 4 done. 0 credits spent, " in ended.stdout
+    assert "[4/4] " in ended.stderr
+    assert sorted(path.stem for path in (demo / "out").iterdir()) == IDS
+    events = [json.loads(line) for line in (demo / "events.ndjson").read_text().splitlines()]
+    for event in events:
+        jsonschema.validate(event, strict(load_schema("event")))
+    assert (events[0]["kind"], events[-1]["kind"]) == ("run-started", "run-done")
+    again = invoke("apply", cwd=demo)
+    assert (again.code, again.stdout) == (0, "Project `demo`, server `local`\n\nNo changes. 4 items are as declared.\n")
+
+
+def test_apply_as_json(invoke: Run, demo: Path) -> None:
+    """Stdout is one document, with and without something to do."""
+    first = invoke("apply", "--yes", "--json", cwd=demo)
+    assert first.code == 0, first.stderr
+    assert first.json["run"]["counts"]["done"] == 4
+    assert "4 to create" in first.stderr
+    second = invoke("apply", "--json", cwd=demo)
+    for found in (first.json, second.json):
+        jsonschema.validate(found, strict(load_schema("report")))
+    assert (second.json["run"], second.json["plan"]["summary"]["unchanged"]) == (None, 4)
+
+
+def test_an_edit_is_seen_everywhere(invoke: Run, applied: Path) -> None:
+    """`diff` shows it, `status` names it, and a change of the spec is blocked by it."""
+    path = applied / "out" / "welcome.md"
+    path.write_text(path.read_text() + "\nA person's words.\n")
+    assert invoke("diff", "getting-started", cwd=applied).stdout == "No difference.\n"
+    text = invoke("diff", "welcome", cwd=applied).stdout
+    assert text.startswith("--- welcome (generated)\n+++ welcome (file)\n@@ ")
+    assert text.endswith("+A person's words.\n")
+    assert invoke("diff", "welcome", "--json", cwd=applied).json["same"] is False
+    assert "welcome          edited " in invoke("status", cwd=applied).stdout
+    held = invoke("apply", "--yes", "--var", "company=Other", "--select", "welcome", cwd=applied)
+    assert held.code == 3
+    assert "! welcome  blocked" in held.stdout
+
+
+def test_state_commands(invoke: Run, applied: Path) -> None:
+    """List, show, move, forget: text for people, JSON for programs, a near name for a wrong one."""
+    assert invoke("state", "list", cwd=applied).stdout.endswith("\n\n4 records, 0 open.\n")
+    assert [one["id"] for one in invoke("state", "list", "--json", cwd=applied).json["records"]] == IDS
+    assert "  output: out/welcome.md\n" in invoke("state", "show", "welcome", cwd=applied).stdout
+    assert invoke("state", "show", "welcome", "--json", cwd=applied).json["record"]["id"] == "welcome"
+    wrong = invoke("state", "show", "welcom", cwd=applied)
+    assert (wrong.code, "did you mean `welcome`?" in wrong.stderr) == (64, True)
+    assert "lists what there is" in invoke("state", "show", "0", cwd=applied).stderr
+    moved = invoke("state", "mv", "welcome", "hello", cwd=applied)
+    assert (moved.code, moved.stdout) == (0, "record `welcome` is now `hello`\n")
+    forgotten = invoke("state", "rm", "hello", "--json", cwd=applied)
+    assert forgotten.json["done"] == "the record of `hello` is forgotten; its file stays"
+    assert (applied / "out" / "welcome.md").exists()
+    assert invoke("state", "resolve", "hello", "--forget", cwd=applied).code == 64
+    assert invoke("state", "mv", "--server", "https://a:443", "https://b:443", cwd=applied).code == 64
+
+
+def test_serve_keys(invoke: Run, tmp_path: Path) -> None:
+    """A key is printed once; a plan without access is a clear error."""
+    ended = invoke("serve", "keys", "create", "--store", "keys.db")
+    assert (ended.code, ended.stdout.count("\n")) == (0, 1)
+    assert ended.stdout.strip() not in (tmp_path / "keys.db").read_bytes().decode("latin-1")
+    assert invoke("serve", "keys", "create", "--store", "keys.db", "--json").json["plan"] == "professional"
+    refused = invoke("serve", "keys", "create", "--store", "keys.db", "--plan", "starter")
+    assert refused.code == 1
+    assert refused.stderr.startswith("error[serve]: ")
+
+
+def test_serve_refuses_what_it_can_not_run(invoke: Run) -> None:
+    """An unknown engine is named, and nothing listens."""
+    ended = invoke("serve", "--engine", "magic", "--port", "0")
+    assert (ended.code, ended.stderr.startswith("error[serve]: unknown engine `magic`")) == (1, True)

@@ -1,0 +1,109 @@
+"""`contentops init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contentops.cli.scaffold import scaffold
+from contentops.errors import OutputError, Refused
+from contentops.schema_files import load_schema
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+FILES = [
+    "contentops.yaml",
+    "content/articles.yaml",
+    "data/cities.csv",
+    "schemas/project.schema.json",
+    "schemas/manifest.schema.json",
+    ".gitignore",
+    ".gitattributes",
+]
+
+
+def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:
+    """Every file is named, and the next command."""
+    ended = invoke("init", "blog")
+    assert ended.code == 0
+    assert ended.stdout == (
+        "".join(f"  + {name}\n" for name in FILES)
+        + "\nA project of 4 items is ready in `blog`; it needs no account and costs nothing.\n"
+        "Next: `contentops -C blog plan`, then `contentops -C blog apply`\n"
+    )
+    root = tmp_path / "blog"
+    assert all((root / name).is_file() for name in FILES)
+    assert 'project: "blog"\n' in (root / "contentops.yaml").read_text()
+    assert (root / ".gitattributes").read_text() == "contentops*.lock text eol=lf merge=union\n"
+
+
+def test_init_here_names_no_folder(invoke: Run) -> None:
+    """In the current folder the next command is the short one."""
+    assert invoke("init", "--name", "x").stdout.endswith("Next: `contentops plan`, then `contentops apply`\n")
+
+
+def test_init_as_json(invoke: Run, tmp_path: Path) -> None:
+    """`--json` lists the files, and `-C` says where."""
+    ended = invoke("-C", "sub", "init", "--json", "--name", "x")
+    assert ended.json["files"] == FILES
+    assert (tmp_path / "sub" / "contentops.yaml").is_file()
+
+
+def test_init_keeps_what_is_there(invoke: Run, tmp_path: Path) -> None:
+    """A file in the way is named, and nothing at all is written."""
+    (tmp_path / "contentops.yaml").write_text("mine")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cities.csv").symlink_to("nowhere")
+    ended = invoke("init")
+    assert ended.code == 4
+    assert ended.stderr == (
+        "error[exists]: `contentops.yaml`, `data/cities.csv` exist already\n"
+        "hint: nothing was written; choose another folder\n"
+    )
+    assert (tmp_path / "contentops.yaml").read_text() == "mine"
+    assert not (tmp_path / "content").exists()
+
+
+def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
+    """Existing lines stay, missing ones follow, and nothing is written twice."""
+    (tmp_path / ".gitignore").write_text("*.log\n.env")
+    (tmp_path / ".gitattributes").write_text("contentops*.lock text eol=lf merge=union\n")
+    written = scaffold(tmp_path, name="x")
+    assert ".gitignore" in written
+    assert ".gitattributes" not in written
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.env\n.contentops/\n"
+
+
+@pytest.mark.parametrize("name", ["", "-x", 'a"b', "a\nb", "x" * 101], ids=["empty", "dash", "quote", "line", "long"])
+def test_init_refuses_names_that_break_the_file(name: str, tmp_path: Path) -> None:
+    """A name that is no word is refused before anything is written."""
+    with pytest.raises(Refused, match="can not be a project's name"):
+        scaffold(tmp_path, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path) -> None:
+    """Characters that a name can not have become dashes; a folder without any gives a plain word."""
+    assert invoke("init", "My Blog!").code == 0
+    assert 'project: "My-Blog"\n' in (tmp_path / "My Blog!" / "contentops.yaml").read_text()
+    assert invoke("init", "漢字").code == 0
+    assert 'project: "content"\n' in (tmp_path / "漢字" / "contentops.yaml").read_text()
+
+
+def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
+    """A file where a folder is needed is told as what it is."""
+    (tmp_path / "content").write_text("a file")
+    with pytest.raises(OutputError, match="the project can not be written"):
+        scaffold(tmp_path, name="x")
+
+
+def test_the_schemas_in_a_project_are_ours(tmp_path: Path) -> None:
+    """Editors see the very schemas the program checks with."""
+    import json
+
+    scaffold(tmp_path, name="x")
+    found = json.loads((tmp_path / "schemas" / "manifest.schema.json").read_text())
+    assert found == load_schema("manifest")
+    first = (tmp_path / "content" / "articles.yaml").read_text().split("\n")[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert (Path(tmp_path) / "content" / named).resolve() == tmp_path / "schemas" / "manifest.schema.json"

@@ -1,0 +1,262 @@
+"""The command line as a whole: help, version, mistakes, errors as text and JSON, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import jsonschema
+import pytest
+
+from contentops import __version__
+from contentops.cli.main import COMMANDS, cli
+from contentops.schema_files import SCHEMA_NAMES, load_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_exists_under_its_help_line(name: str) -> None:
+    """The lines of `--help` are those of the commands, and every option of theirs is explained."""
+    command = importlib.import_module(f"contentops.cli.{name}").command
+    assert command.name == name
+    assert command.short_help == COMMANDS[name]
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    assert all(option.help for option in options)
+
+
+def test_help_lists_every_command_in_order(invoke: Run) -> None:
+    """`--help` imports no command, yet names all of them."""
+    text = invoke("--help").stdout
+    places = [text.rindex(f"\n  {name} ") for name in COMMANDS]
+    assert places == sorted(places)
+    assert invoke("-h").stdout == text
+
+
+def test_there_is_no_other_command() -> None:
+    """A name that is not listed is no module to be imported."""
+    assert cli.get_command(click.Context(cli), "terminal") is None
+
+
+def test_help_does_not_import_commands() -> None:
+    """Help and version load neither a command nor a heavy library."""
+    script = (
+        "import sys; from contentops.__main__ import main; main(['--help'])\n"
+        "loaded = [m for m in sys.modules if m.split('.')[0] in ('rich', 'jinja2', 'yaml', 'httpx', 'jsonschema', 'asyncio')"
+        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.main', 'contentops.cli.options')]\n"
+        "print(loaded, file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == "[]"
+
+
+def test_version_is_one_line(invoke: Run) -> None:
+    """`--version` names the program and its version."""
+    ended = invoke("--version")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, f"contentops {__version__}\n", "")
+
+
+def test_a_bare_group_shows_its_help(invoke: Run) -> None:
+    """Without a command there is nothing to do but to explain."""
+    for arguments in ([], ["state"], ["serve", "keys"]):
+        ended = invoke(*arguments)
+        assert (ended.code, ended.stdout) == (64, "")
+        assert "Commands:" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        pytest.param(
+            ["aply"],
+            "error[usage]: there is no command `aply`; did you mean `apply`?\n"
+            "hint: `contentops --help` shows the usage\n",
+            id="nearest command",
+        ),
+        pytest.param(
+            ["xyzzy"],
+            "error[usage]: there is no command `xyzzy`; `contentops --help` lists the commands\n"
+            "hint: `contentops --help` shows the usage\n",
+            id="no such command",
+        ),
+        pytest.param(
+            ["plan", "--json", "--format", "text"],
+            '{\n  "format_version": "1.0",\n  "errors": 1,',
+            id="contradiction as JSON",
+        ),
+        pytest.param(
+            ["apply", "--deadline", "soon"],
+            "error[usage]: invalid value for '--deadline': `soon` is no duration; write `90s`, `10m` or `2h`\n"
+            "hint: `contentops apply --help` shows the usage\n",
+            id="bad value",
+        ),
+        pytest.param(
+            ["state", "resolve", "x"],
+            "error[usage]: state one of `--job ID`, `--content ID` and `--forget`\n"
+            "hint: `contentops state resolve --help` shows the usage\n",
+            id="nothing stated",
+        ),
+        pytest.param(
+            ["state", "resolve", "x", "--job", "1", "--forget"],
+            "error[usage]: state one of `--job ID`, `--content ID` and `--forget`\n",
+            id="too much stated",
+        ),
+        pytest.param(
+            ["schema", "plann"],
+            "error[unknown-schema]: there is no schema `plann`\nhint: did you mean `plan`?\n",
+            id="schema",
+        ),
+        pytest.param(
+            ["schema", "0"], "error[unknown-schema]: there is no schema `0`\nhint: there are: ", id="no schema"
+        ),
+    ],
+)
+def test_mistakes_exit_with_64(arguments: list[str], error: str, invoke: Run) -> None:
+    """A wrong command line is explained, with the way to the help."""
+    ended = invoke(*arguments)
+    assert ended.code == 64
+    assert (ended.stdout + ended.stderr).startswith(error)
+
+
+def test_errors_are_json_where_json_was_asked_for(invoke: Run) -> None:
+    """With `--json` a failure goes to stdout in its own format, and stderr stays silent."""
+    ended = invoke("schema", "--json", "nope")
+    assert ended.code == 64
+    assert ended.stderr == ""
+    jsonschema.validate(ended.json, load_schema("diagnostics"))
+    assert ended.json["diagnostics"][0]["code"] == "unknown-schema"
+
+
+def test_what_follows_two_dashes_is_no_option(invoke: Run) -> None:
+    """`-- --json` is a name, not a wish."""
+    ended = invoke("schema", "--", "--json")
+    assert ended.stderr.startswith("error[unknown-schema]: there is no schema `--json`")
+
+
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_every_schema_is_printed(name: str, invoke: Run) -> None:
+    """`schema NAME` prints the very file, as JSON Schema draft-07."""
+    ended = invoke("schema", name)
+    assert ended.json == load_schema(name)
+    jsonschema.Draft7Validator.check_schema(ended.json)
+
+
+def test_schema_lists_the_names(invoke: Run) -> None:
+    """Without a name the names are listed, one a line, or as JSON."""
+    assert invoke("schema").stdout.split() == sorted(SCHEMA_NAMES)
+    assert invoke("schema", "--json").json["schemas"] == sorted(SCHEMA_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"),
+    [
+        pytest.param("bash", "complete -o nosort -F _contentops_completion contentops", id="bash"),
+        pytest.param("zsh", "#compdef contentops", id="zsh"),
+        pytest.param("fish", "complete --no-files --command contentops", id="fish"),
+    ],
+)
+def test_completion_scripts(shell: str, mark: str, invoke: Run) -> None:
+    """Each shell gets click's own script; no variable is left in the environment."""
+    ended = invoke("completion", shell)
+    assert ended.code == 0
+    assert mark in ended.stdout
+    assert "_CONTENTOPS_COMPLETE" not in os.environ
+
+
+def test_completion_answers(run: Run) -> None:
+    """What the script asks for, the program answers with its commands."""
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": "contentops pl", "COMP_CWORD": "1"}
+    assert run(env=env).stdout == "plain,plan\n"
+
+
+def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
+    """A reader that leaves early gets no traceback."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "contentops", "schema", "manifest"],
+        stdout=_closed_pipe(),
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def _closed_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def test_odd_terminals_get_escapes(run: Run) -> None:
+    """A stream that knows ASCII alone gets escapes instead of an exception."""
+    ended = run("schema", "漢字", env={"PYTHONIOENCODING": "ascii"})
+    assert ended.code == 64
+    assert ended.stderr.startswith("error[unknown-schema]: there is no schema `\\u6f22\\u5b57`")
+
+
+def test_a_bug_of_ours_says_so(run: Run, tmp_path: Path) -> None:
+    """An exception nobody foresaw is one clear line, then the traceback, and exit code 1."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "broken = types.ModuleType('contentops.schema_files')\n"
+        "broken.SCHEMA_NAMES = ('plan',)\n"
+        "def load_schema(name): raise RuntimeError('oh')\n"
+        "broken.load_schema = load_schema\n"
+        "sys.modules['contentops.schema_files'] = broken\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    ended = run("schema", "plan", env={"PYTHONPATH": path})
+    assert ended.code == 1
+    first, *rest = ended.stderr.splitlines()
+    assert first.startswith("error[bug]: this is a bug in contentops")
+    assert rest[-1] == "RuntimeError: oh"
+
+
+def test_color_follows_the_environment(run: Run) -> None:
+    """`NO_COLOR` beats `FORCE_COLOR`, which beats a stream that is no terminal."""
+    assert "\x1b[" not in run("schema", "x").stderr
+    assert "\x1b[" in run("schema", "x", env={"FORCE_COLOR": "1"}).stderr
+    assert "\x1b[" not in run("schema", "x", env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stderr
+
+
+def test_every_command_has_help(invoke: Run) -> None:
+    """`COMMAND --help` works everywhere, inner commands included."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        inner = list(command.commands) if isinstance(command, click.Group) else []
+        for arguments in ([name], *([name, each] for each in inner)):
+            ended = invoke(*arguments, "--help")
+            assert ended.code == 0
+            assert ended.stdout.startswith("Usage: contentops")
+
+
+def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path) -> None:
+    """Ctrl-C before anything began ends quietly with the code shells expect."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, types\n"
+        "broken = types.ModuleType('contentops.schema_files')\n"
+        "broken.SCHEMA_NAMES = ('plan',)\n"
+        "def load_schema(name): raise KeyboardInterrupt\n"
+        "broken.load_schema = load_schema\n"
+        "sys.modules['contentops.schema_files'] = broken\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    ended = run("schema", "plan", env={"PYTHONPATH": path})
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
+
+
+def test_json_output_is_json(invoke: Run) -> None:
+    """What is printed for programs parses as one document."""
+    assert json.loads(invoke("schema", "event").stdout)["title"] == "contentops event"

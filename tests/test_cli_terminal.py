@@ -1,0 +1,443 @@
+"""Streams, colours, questions, signals, displays."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from contentops.cli import terminal
+from contentops.cli.apply import Confirmation, Manner
+from contentops.cli.diff import difference
+from contentops.cli.display import Moving, Plain, Recorded, watching
+from contentops.cli.files import write_whole
+from contentops.cli.options import Session, duration
+from contentops.cli.progress import Progress
+from contentops.cli.show import outline
+from contentops.cli.state import listing
+from contentops.cli.tables import table
+from contentops.errors import OutputError, Refused
+from contentops.model import State
+from tests.plans import make_change, make_entry, make_event, make_plan, make_record
+from tests.terminals import on_a_terminal
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+# --- what a terminal can do --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "color", "moving"),
+    [
+        pytest.param(Terminal(), {}, True, True, id="terminal"),
+        pytest.param(io.StringIO(), {}, False, False, id="file"),
+        pytest.param(io.StringIO(), {"FORCE_COLOR": "1"}, True, False, id="forced"),
+        pytest.param(Terminal(), {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False, True, id="no color"),
+        pytest.param(Terminal(), {"NO_COLOR": ""}, True, True, id="empty is unset"),
+        pytest.param(Terminal(), {"TERM": "dumb"}, False, False, id="dumb"),
+        pytest.param(Terminal(), {"CI": "true"}, True, False, id="ci"),
+        pytest.param(Terminal(), {"CI": "false"}, True, True, id="no ci"),
+        pytest.param(Terminal(), {"GITHUB_ACTIONS": "true"}, True, False, id="github"),
+    ],
+)
+def test_colour_and_motion(stream: io.StringIO, environ: dict[str, str], color: bool, moving: bool) -> None:
+    """Colour may be forced, motion may not; CI gets neither questions nor motion."""
+    assert terminal.wants_color(stream, environ) is color
+    assert terminal.can_animate(stream, environ) is moving
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 d ", 172_800)],
+    ids=["bare", "s", "m", "h", "d"],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """A number with a unit, or seconds."""
+    assert duration(_CONTEXT, _OPTION, text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1w", "ten", "1e5", "9" * 400, "٣"], ids=str)
+def test_what_is_no_duration(text: str) -> None:
+    """Anything else is refused with the form."""
+    with pytest.raises(click.BadParameter, match="is no duration"):
+        duration(_CONTEXT, _OPTION, text)
+
+
+_OPTION = click.Option(["--deadline"])
+_CONTEXT = click.Context(click.Command("apply"))
+
+
+def test_paths_of_the_command_line_are_below_c() -> None:
+    """`-C DIR` acts as if the program was started there; an absolute path stays."""
+    assert str(Session(directory="sub").path("x/y")) == "sub/x/y"
+    assert str(Session(directory="sub").path("/tmp/y")) == "/tmp/y"
+
+
+# --- texts -------------------------------------------------------------------------------------------------
+
+
+def test_tables_stand_straight_whatever_they_hold() -> None:
+    """Wide characters count double, hostile ones are shown, and no line ends in spaces."""
+    assert table(("A", "B"), [("漢字", "x"), ("a\x1b", ""), ("abcdef", "y")]) == (
+        "A       B\n漢字    x\na\\x1b\nabcdef  y"
+    )
+
+
+def test_open_jobs_are_listed_after_the_records() -> None:
+    """What is still on its way is a table of its own."""
+    record, entry = make_record(), make_entry(job_id="job-1", submitted_at="2026-03-01T10:00:00Z")
+    state = State(lineage="l", records={record.id: record}, entries={entry.request_id: entry})
+    assert listing(state) == (
+        "ITEM   OUTPUT        GENERATED  CREDITS  SERVER\n"
+        "guide  out/guide.md             0        local\n\n"
+        "OPEN   STATE    JOB    SUBMITTED\n"
+        "guide  running  job-1  2026-03-01T10:00:00Z\n\n"
+        "1 record, 1 open."
+    )
+    assert listing(State(lineage="l")) == "0 records, 0 open."
+
+
+def test_an_outline_keeps_line_breaks() -> None:
+    """Nested values are indented; texts of several lines keep them; the rest is JSON."""
+    values = {"request": {"topic": "a\nb\x1b", "points": ["x", 1], "empty": {}}, "digest": "d", "none": None, "no": ""}
+    assert "\n".join(outline(values, color=False)) == (
+        'request:\n  topic: |\n    a\n    b\\x1b\n  points: ["x", 1]\n  empty: {}\ndigest: d\nnone: null\nno:'
+    )
+
+
+def test_a_difference_is_harmless() -> None:
+    """A unified diff with what the terminal would obey shown; nothing for equal texts."""
+    lines = list(difference("a\nb\n", "a\nc\x1b[2J\n", "guide", color=False))
+    assert lines == ["--- guide (generated)", "+++ guide (file)", "@@ -1,2 +1,2 @@", " a", "-b", "+c\\x1b[2J"]
+    assert list(difference("a", "a", "guide", color=False)) == []
+    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide", color=True))
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """An existing file is replaced; where that fails nothing is left behind."""
+    path = tmp_path / "plan.json"
+    write_whole(path, "one\n")
+    write_whole(path, "two\n")
+    assert path.read_text() == "two\n"
+    (tmp_path / "folder").mkdir()
+    for wrong in (tmp_path / "folder", tmp_path / "none" / "plan.json", path / "below"):
+        with pytest.raises(OutputError, match="can not be written"):
+            write_whole(wrong, "x")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "plan.json"]
+
+
+# --- questions ---------------------------------------------------------------------------------------------
+
+
+def _manner(*, yes: bool = False, as_json: bool = False) -> Manner:
+    return Manner(yes=yes, verbose=False, as_json=as_json, events="", deadline=None)
+
+
+def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The plan is shown, the needed flag is named, and standard input is never read."""
+    begun: list[str] = []
+    with pytest.raises(Refused) as refused:
+        Confirmation(_manner(), lambda: begun.append("x"))(make_plan(make_change()))
+    assert refused.value.exit_code == 4
+    assert refused.value.hint == "`--yes` applies the plan without asking"
+    assert "1 to create" in capsys.readouterr().out
+    assert begun == []
+
+
+def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--yes` still shows the plan; with `--json` it goes to stderr, so that stdout stays JSON."""
+    begun: list[str] = []
+    confirmation = Confirmation(_manner(yes=True, as_json=True), lambda: begun.append("x"))
+    assert confirmation(make_plan(make_change())) is True
+    assert (confirmation.shown, confirmation.declined, begun) == (True, False, ["x"])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1 to create" in err
+
+
+_ASK = """
+from contentops.cli.apply import Confirmation, Manner
+from contentops.model import Plan
+manner = Manner(yes=False, verbose=False, as_json=False, events="", deadline=None)
+confirmation = Confirmation(manner, lambda: print("begun"))
+print("answer", confirmation(Plan(project="p", environment="", server="local", lineage="l")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        pytest.param(b"yes\n", True, id="yes"),
+        pytest.param(b"Y\n", True, id="y"),
+        pytest.param(b"no\n", False, id="no"),
+        pytest.param(b"\n", False, id="return"),
+        pytest.param(b"\x04", False, id="end of input"),
+    ],
+)
+def test_a_person_is_asked(typed: bytes, answer: bool) -> None:
+    """Only a yes goes on."""
+    seen = on_a_terminal(_ASK, typed)
+    assert "Apply these changes? (yes/no)" in seen
+    assert f"answer {answer}" in seen
+    assert ("begun" in seen) is answer
+
+
+def test_a_person_sees_the_plan_wherever_stdout_goes() -> None:
+    """With stdout redirected the plan goes to the terminal the question is asked on."""
+    seen = on_a_terminal(f"import sys; sys.stdout = open('/dev/null', 'w')\n{_ASK}", b"no\n")
+    assert seen.index("No changes.") < seen.index("Apply these changes? (yes/no)")
+
+
+def test_ci_is_not_asked_evenon_a_terminal() -> None:
+    """CI systems that fake a terminal get the refusal, not a prompt nobody answers."""
+    seen = on_a_terminal(_ASK, b"yes\n", {"CI": "true"})
+    assert "there is no terminal to ask on" in seen
+    assert "Apply these changes?" not in seen
+
+
+# --- signals -----------------------------------------------------------------------------------------------
+
+_STOP = """
+import signal, sys
+from contentops.cli.interrupt import stopping
+before = signal.getsignal(signal.SIGINT)
+asked = []
+with stopping(lambda: asked.append(1)):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print("asked", len(asked), flush=True)
+    sys.stdin.readline()
+print("restored", signal.getsignal(signal.SIGINT) is before, flush=True)
+"""
+
+
+def _stopped(numbers: list[signal.Signals]) -> tuple[int, str, str]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", _STOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    with child:
+        out = child.stdout.readline()
+        err = ""
+        for number in numbers:
+            child.send_signal(number)
+            # The handler writes before it does anything else: its words are the proof that it ran.
+            err += child.stderr.readline() + child.stderr.readline()
+        rest, more = child.communicate("\n\n", timeout=30)
+        return child.returncode, out + rest, err + more
+
+
+def test_the_first_signal_stops_gently() -> None:
+    """It asks once, says so, and the old handlers come back."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        code, out, err = _stopped([number])
+        assert (code, out) == (0, "ready\nasked 1\nrestored True\n")
+        assert err == ("\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n")
+
+
+def test_the_second_signal_exits_at_once() -> None:
+    """Whatever the first one began, the second ends it with 130."""
+    code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
+    assert (code, out) == (130, "ready\n")
+    assert err.endswith("\nexit at once; run `contentops apply` to go on\n")
+
+
+# --- progress ----------------------------------------------------------------------------------------------
+
+
+def test_a_log_has_one_line_per_change_of_state() -> None:
+    """Starting, submitting and ending are told; stages in between are not."""
+    progress = Progress()
+    events = [
+        make_event("run-started", items=2, submits=2, credits=8),
+        make_event("item-started", "a", action="create"),
+        make_event("step-started", "a", "submit"),
+        make_event("step-done", "a", "submit"),
+        make_event("step-done", "a", "poll"),
+        make_event("progress", "a", "poll", stage="writer\x1b", progress=0.6),
+        make_event("something-new", "a"),
+        make_event("item-done", "a", result="done", credits=4, output="out/a.md"),
+        make_event("item-done", "b", result="failed", error="server's\nwords"),
+        make_event("note", "b", message="look"),
+        make_event("note", message="all"),
+        make_event("run-done"),
+    ]
+    assert [line for event in events for line in progress.take(event)] == [
+        "apply: 2 items, 2 submits, 8 credits",
+        "a: submitted",
+        "[1/2] a: done, 4 credits -> out/a.md",
+        "[2/2] b: failed: server's\\nwords",
+        "note: b: look",
+        "note: all",
+    ]
+
+
+def test_a_log_is_never_silent_for_long() -> None:
+    """After 30 s without a line any event gives a sign of life, which says what is waited for."""
+    progress = Progress()
+    progress.take(make_event("run-started", items=3, second=0))
+    progress.take(make_event("step-started", "a", "poll", second=1))
+    assert progress.take(make_event("waiting", second=29, on="the rate limit", seconds=12.4)) == ()
+    assert progress.take(make_event("waiting", second=30, on="the rate limit", seconds=12.4)) == (
+        "0 of 3 ended, 1 in work, 0 credits; waiting for the rate limit (12 s)",
+    )
+    assert progress.take(make_event("progress", "a", second=59)) == ()
+    assert progress.take(make_event("waiting", second=61)) == (
+        "0 of 3 ended, 1 in work, 0 credits; waiting for the server",
+    )
+
+
+def test_an_item_in_work_says_where_it_is() -> None:
+    """Step, stage and share, each as far as it is known and sane."""
+    progress = Progress()
+    progress.take(make_event("item-started", "a"))
+    assert progress.active["a"].words() == "waiting"
+    progress.take(make_event("step-started", "a", "poll"))
+    progress.take(make_event("progress", "a", "poll", stage="writer", progress=0.61))
+    assert progress.active["a"].words() == "poll: writer 61%"
+    for wrong in (None, True, 7, "x", float("nan")):
+        progress.take(make_event("progress", "a", "poll", stage=3, progress=wrong))
+        assert progress.active["a"].words() == "poll"
+    progress.take(make_event("item-done", "a", result="late", credits="many"))
+    assert progress.totals() == "1 of 1 ended, 1 late, 0 credits"
+
+
+def test_events_without_a_readable_time_are_shown_all_the_same() -> None:
+    """A time that can not be read never silences or repeats a line."""
+    from dataclasses import replace
+
+    progress = Progress()
+    assert progress.take(replace(make_event("waiting"), at="soon")) == ()
+    assert progress.take(replace(make_event("note", message="x"), at="")) == ("note: x",)
+
+
+# --- displays ----------------------------------------------------------------------------------------------
+
+_RUN = [
+    make_event("run-started", items=14, submits=14, credits=56),
+    *[make_event("step-started", f"item-{number:02}", "poll") for number in range(14)],
+    make_event("progress", "item-00", "poll", stage="[red]writer", progress=0.5),
+    make_event("item-done", "item-01", result="done", credits=4, output="[bold]x"),
+]
+
+
+def test_plain_lines_reach_the_stream_at_once() -> None:
+    """A log sees each line as it happens; a stream that was closed does not stop the run."""
+    stream = io.StringIO()
+    display = Plain(stream)
+    display.start()
+    for event in _RUN:
+        display.show(event)
+    assert stream.getvalue().splitlines() == [
+        "apply: 14 items, 14 submits, 56 credits",
+        "[1/14] item-01: done, 4 credits -> [bold]x",
+    ]
+    stream.close()
+    display.show(make_event("note", message="x"))
+    display.close()
+
+
+def test_moving_lines_show_what_is_in_work() -> None:
+    """A terminal sees the items in work and the totals; markup in untrusted text stays text."""
+    stream = Terminal()
+    display = Moving(stream, color=False)
+    display.start()
+    for event in _RUN:
+        display.show(event)
+    display.redraw()
+    display.close()
+    seen = stream.getvalue()
+    assert "poll: [red]writer 50%" in seen
+    assert "  and 1 more" in seen
+    assert "1 of 14 ended, 13 in work, 4 credits" in seen
+    assert "[1/14] item-01: done, 4 credits -> [bold]x" in seen
+    assert seen.rstrip().endswith("\x1b[2K") or "\x1b[?25h" in seen
+
+
+def test_a_terminal_that_is_gone_does_not_stop_the_run() -> None:
+    """Writing to a closed terminal is given up silently."""
+    stream = Terminal()
+    display = Moving(stream, color=True)
+    stream.close()
+    display.show(_RUN[-1])
+    display.close()
+
+
+def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:
+    """The file has every event at once, also those the display does not show."""
+    path = tmp_path / "events.ndjson"
+    with watching(io.StringIO(), events=str(path)) as display:
+        display.start()
+        display.show(make_event("waiting", "a", on="x\u2028"))
+        line = path.read_text()
+        assert json.loads(line)["data"] == {"on": "x\u2028"}
+        assert line.count("\n") == 1
+        display.show(make_event("note", message="y"))
+    assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == ["waiting", "note"]
+
+
+def test_an_events_file_that_can_not_be_opened_is_told_before_anything_begins(tmp_path: Path) -> None:
+    """A folder is no file for events."""
+    with pytest.raises(OutputError, match="can not be written"), watching(io.StringIO(), events=str(tmp_path)):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said once, and the display goes on."""
+    stream = io.StringIO()
+    display = Recorded(Plain(stream), "/dev/full")
+    display.show(make_event("note", message="one"))
+    display.show(make_event("note", message="two"))
+    display.close()
+    assert stream.getvalue() == "note: one\nnote: two\n"
+    assert capsys.readouterr().err.count("warning[events]: `/dev/full` can not be written any more") == 1
+
+
+def test_a_terminal_gets_the_moving_display() -> None:
+    """Which display it is follows from the stream alone."""
+    with watching(Terminal()) as display:
+        assert isinstance(display, Moving)
+    with watching(io.StringIO()) as display:
+        assert isinstance(display, Plain)
+
+
+def test_showing_from_one_thread_while_another_redraws() -> None:
+    """Items come and go while the picture is drawn, without an exception."""
+    display = Moving(Terminal(), color=False)
+    failed: list[Exception] = []
+
+    def draw() -> None:
+        try:
+            for _ in range(200):
+                display.redraw()
+        except Exception as error:  # noqa: BLE001 - told to the thread that asserts
+            failed.append(error)
+
+    thread = threading.Thread(target=draw)
+    display.start()
+    thread.start()
+    started = time.monotonic()
+    for number in range(400):
+        display.show(make_event("step-started", f"i{number}", "poll"))
+        display.show(make_event("item-done", f"i{number - 5}", result="done"))
+    thread.join()
+    display.close()
+    assert failed == []
+    assert time.monotonic() - started < 60

@@ -1,0 +1,775 @@
+"""Outputs on disk: whole or not at all, only what the plan saw, never outside the root."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
+from contentops.document.front_matter import compose, update
+from contentops.errors import FileChanged, OutputError
+from contentops.model import ItemId, Observed
+from contentops.output import Outputs
+from contentops.output.files import MAX_FILE, System
+from contentops.output.folders import HAS_HANDLES, Folder, Tree
+from contentops.planner.situation import temporary_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WAYS = [
+    pytest.param(True, id="handles", marks=pytest.mark.skipif(not HAS_HANDLES, reason="no folder handles here")),
+    pytest.param(False, id="paths"),
+]
+needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
+needs_modes = pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+
+
+@pytest.fixture(params=WAYS)
+def handles(request: pytest.FixtureRequest) -> bool:
+    """Whether folders are entered by handle or by path."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, handles: bool) -> Outputs:
+    """Outputs below an empty root."""
+    return Outputs(tmp_path, handles=handles)
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """Everything below `root`: files with their bytes, folders with None."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def breaking(number: int) -> Callable[..., Any]:
+    """A system call that fails."""
+
+    def call(*_args: object, **_kwargs: object) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+class Killed(BaseException):
+    """Stands for the end of the process at some instant."""
+
+
+def killed(*_args: object, **_kwargs: object) -> Any:
+    """A system call during which the process dies."""
+    raise Killed
+
+
+# --- observe, read, stamp ---------------------------------------------------------------------------------------
+
+
+def test_observe_what_was_written(outputs: Outputs) -> None:
+    """A written file is seen with its digest, title, body, front matter and owner."""
+    text = compose("T", {"tags": ["a"]}, {"item": "my-item"}, "body")
+    digest = outputs.write("out/deep/a.md", text, expect=NOTHING)
+    assert outputs.observe("out/deep/a.md") == Observed(
+        path="out/deep/a.md",
+        file=digest,
+        title="T",
+        body=digest_text("body\n"),
+        front={"tags": ["a"]},
+        owner="my-item",
+    )
+    assert digest == digest_text(text)
+    assert outputs.read("out/deep/a.md") == text
+
+
+def test_observe_nothing(outputs: Outputs) -> None:
+    """A file, or a folder on its way, that is not there is no problem."""
+    for path in ("a.md", "out/a.md"):
+        assert outputs.observe(path) == Observed(path=path)
+        assert not outputs.observe(path).exists
+        assert outputs.stamp(path) is None
+        with pytest.raises(FileChanged, match="is not there"):
+            outputs.read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem", "has_digest"),
+    [
+        pytest.param(b"a\xff", "is not UTF-8 at byte 1", True, id="not UTF-8"),
+        pytest.param("---\na: b\n---\n".encode("utf-16"), "is not UTF-8 at byte 0", True, id="UTF-16"),
+        pytest.param(b"---\na: b: c\n---\n", "front matter can not be read on line 2", True, id="broken front matter"),
+        pytest.param(b"x" * (MAX_FILE + 1), "is larger than 16 MiB", False, id="too large"),
+    ],
+)
+def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, problem: str, has_digest: bool) -> None:
+    """A file that can not be understood is a finding, with its digest where it could be read."""
+    (tmp_path / "a.md").write_bytes(data)
+    found = outputs.observe("a.md")
+    assert problem in found.problem
+    assert found.file == (digest_bytes(data) if has_digest else NOTHING)
+    assert found.exists
+    assert (found.title, found.body, found.front, found.owner) == ("", NOTHING, {}, "")
+
+
+def test_observe_keeps_bytes(outputs: Outputs, tmp_path: Path) -> None:
+    """Byte order mark and CRLF make another file, but no other body."""
+    data = b"\xef\xbb\xbf---\r\ntitle: T\r\n---\r\n\r\nx\r\n"
+    (tmp_path / "a.md").write_bytes(data)
+    found = outputs.observe("a.md")
+    assert (found.file, found.body, found.title) == (digest_bytes(data), digest_text("x\n"), "T")
+    assert outputs.read("a.md").encode() == data
+
+
+def test_read_not_utf8(outputs: Outputs, tmp_path: Path) -> None:
+    """Text that is none can not be read."""
+    (tmp_path / "a.md").write_bytes(b"\xff")
+    with pytest.raises(OutputError, match="not UTF-8"):
+        outputs.read("a.md")
+
+
+@pytest.mark.parametrize("path", ["../a.md", "/a.md", ".git/config", "a\x1b.md"])
+def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
+    """No method touches a path that could leave the root."""
+    assert "is not allowed" in outputs.observe(path).problem
+    assert outputs.stamp(path) is None
+    calls: list[Callable[[], object]] = [
+        lambda: outputs.read(path),
+        lambda: outputs.write(path, "x", expect=NOTHING),
+        lambda: outputs.remove(path, expect=NOTHING),
+        lambda: outputs.move(path, "a.md", expect=NOTHING),
+        lambda: outputs.move("a.md", path, expect=NOTHING),
+    ]
+    for call in calls:
+        with pytest.raises(OutputError, match="is not allowed"):
+            call()
+    assert outputs.sweep([path], before=1e12) == 0
+
+
+def test_stamp_changes_with_the_file(outputs: Outputs, tmp_path: Path) -> None:
+    """An equal stamp means the same file; a rewrite of the same size changes it."""
+    outputs.write("a.md", "one", expect=NOTHING)
+    before = outputs.stamp("a.md")
+    assert before == outputs.stamp("a.md")
+    (tmp_path / "b.md").write_text("two")
+    (tmp_path / "b.md").replace(tmp_path / "a.md")
+    assert outputs.stamp("a.md") != before
+
+
+# --- write --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("---\nnot: front matter", id="open fence"),
+        pytest.param("a\x00b\x1b[31m\r\n\ufeff", id="controls"),
+        pytest.param("\ufeffa\r\nb\rc", id="line endings"),
+        pytest.param("wörd " * 400_000, id="2 MB"),
+    ],
+)
+def test_write_bytes(outputs: Outputs, tmp_path: Path, text: str) -> None:
+    """Text goes to disk as it is, and nothing else is left in the folder."""
+    assert outputs.write("out/a.md", text, expect=NOTHING) == digest_text(text)
+    assert tree(tmp_path) == {"out": None, "out/a.md": text.encode()}
+
+
+@needs_modes
+def test_write_keeps_mode(outputs: Outputs, tmp_path: Path) -> None:
+    """A file keeps its mode when it is written anew; a new one gets the usual one."""
+    file = tmp_path / "a.md"
+    digest = outputs.write("a.md", "one", expect=NOTHING)
+    (tmp_path / "usual").touch()
+    assert file.stat().st_mode == (tmp_path / "usual").stat().st_mode
+    file.chmod(0o6640)
+    outputs.write("a.md", "two", expect=digest)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
+    """What is there already is done, whatever was expected, and not written again."""
+    digest = outputs.write("a.md", "one", expect=NOTHING)
+    before = (tmp_path / "a.md").stat()
+    for expect in (NOTHING, digest, Digest("sha256:other")):
+        assert outputs.write("a.md", "one", expect=expect) == digest
+    after = (tmp_path / "a.md").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("there", "expect", "words"),
+    [
+        pytest.param("edited", digest_text("seen"), "not the file the plan saw", id="edited"),
+        pytest.param("new", NOTHING, "not the file the plan saw", id="appeared"),
+        pytest.param(None, digest_text("seen"), "no longer there", id="vanished"),
+    ],
+)
+def test_write_refuses_another_file(
+    outputs: Outputs, tmp_path: Path, there: str | None, expect: Digest, words: str
+) -> None:
+    """A file that is not what the plan saw is left as it is."""
+    for path in ("a.md", "out/a.md"):
+        if there is not None:
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_text(there)
+        before = tree(tmp_path)
+        with pytest.raises(FileChanged, match=words) as caught:
+            outputs.write(path, "ours", expect=expect)
+        assert "contentops plan" in caught.value.hint
+        assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("there", ["seen", None], ids=["over a file", "new file"])
+def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, there: str | None) -> None:
+    """An edit made after the text was brought to disk, before the rename, is kept."""
+    file = tmp_path / "a.md"
+    if there is not None:
+        file.write_text(there)
+
+    def edit(handle: int) -> None:
+        os.fsync(handle)
+        file.write_text("a person's words")
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(sync=edit))
+    with pytest.raises(FileChanged, match="not the file the plan saw"):
+        outputs.write("a.md", "ours", expect=digest_text(there) if there else NOTHING)
+    assert tree(tmp_path) == {"a.md": b"a person's words"}
+
+
+def test_write_finds_its_own_text_made_while_writing(tmp_path: Path, handles: bool) -> None:
+    """If the very text appears in the meantime, the step is done."""
+
+    def appear(handle: int) -> None:
+        os.fsync(handle)
+        (tmp_path / "a.md").write_text("ours")
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(sync=appear))
+    assert outputs.write("a.md", "ours", expect=NOTHING) == digest_text("ours")
+    assert tree(tmp_path) == {"a.md": b"ours"}
+
+
+@pytest.mark.parametrize("call", ["write", "sync", "link", "replace"])
+@pytest.mark.parametrize("there", ["seen", None], ids=["over a file", "new file"])
+def test_kill_leaves_old_or_new(tmp_path: Path, handles: bool, call: str, there: str | None) -> None:
+    """A kill in any call leaves the old file whole, and running again ends as if there had been none."""
+    if there is not None:
+        (tmp_path / "a.md").write_text(there)
+    expect = digest_text(there) if there else NOTHING
+    outputs = Outputs(tmp_path, handles=handles, system=System(**{call: killed}))
+    try:
+        outputs.write("a.md", "ours", expect=expect)
+    except Killed:
+        assert tree(tmp_path) == ({"a.md": there.encode()} if there else {})
+    assert Outputs(tmp_path, handles=handles).write("a.md", "ours", expect=expect) == digest_text("ours")
+    assert tree(tmp_path) == {"a.md": b"ours"}
+
+
+@pytest.mark.parametrize("there", ["seen", ""], ids=["over a file", "new file"])
+def test_real_kill_and_sweep(tmp_path: Path, handles: bool, there: str) -> None:
+    """A process that dies right before the rename leaves the old file and one leftover that a sweep removes."""
+    if there:
+        (tmp_path / "a.md").write_text(there)
+    expect = digest_text(there) if there else NOTHING
+    script = (
+        "import os, sys\n"
+        "from contentops.output.files import Outputs, System\n"
+        "def die(*a, **k): os._exit(9)\n"
+        "root, handles, expect = sys.argv[1:]\n"
+        "outputs = Outputs(root, handles=handles == 'True', system=System(link=die, replace=die))\n"
+        "outputs.write('a.md', 'ours', expect=expect)\n"
+    )
+    child = subprocess.run([sys.executable, "-c", script, tmp_path, str(handles), expect], check=False)
+    assert child.returncode == 9
+    left = tree(tmp_path)
+    assert left.pop("a.md", None) == (there.encode() or None)
+    assert list(left.values()) == [b"ours"]
+    outputs = Outputs(tmp_path, handles=handles)
+    outputs.write("a.md", "ours", expect=expect)
+    assert outputs.sweep([""], before=tmp_path.stat().st_mtime + 60) == 1
+    assert tree(tmp_path) == {"a.md": b"ours"}
+
+
+@pytest.mark.parametrize("call", ["write", "sync", "replace", "link"])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        pytest.param(errno.ENOSPC, "no space is left", id="disk full"),
+        pytest.param(errno.EACCES, "permission is denied", id="denied"),
+        pytest.param(errno.EIO, "input/output error", id="bad disk"),
+    ],
+)
+def test_faults_leave_nothing_behind(tmp_path: Path, handles: bool, call: str, number: int, words: str) -> None:
+    """When the system refuses, the old file is whole, nothing half-written is left, and the reason is told."""
+    (tmp_path / "old.md").write_text("seen")
+    outputs = Outputs(tmp_path, handles=handles, system=System(**{call: breaking(number)}))
+    path, expect = ("a.md", NOTHING) if call == "link" else ("old.md", digest_text("seen"))
+    with pytest.raises(OutputError, match=words) as caught:
+        outputs.write(path, "ours", expect=expect)
+    assert f"`{path}` can not be written" in caught.value.message
+    assert tree(tmp_path) == {"old.md": b"seen"}
+
+
+def test_short_writes_are_continued(tmp_path: Path, handles: bool) -> None:
+    """A system that takes a few bytes at a time gets them all."""
+    outputs = Outputs(tmp_path, handles=handles, system=System(write=lambda handle, data: os.write(handle, data[:3])))
+    outputs.write("a.md", "0123456789", expect=NOTHING)
+    assert tree(tmp_path) == {"a.md": b"0123456789"}
+
+
+def test_write_without_hard_links(tmp_path: Path, handles: bool) -> None:
+    """Where the file system has no hard links, a new file is renamed into place, and still overwrites nothing."""
+    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
+    outputs.write("a.md", "ours", expect=NOTHING)
+    assert tree(tmp_path) == {"a.md": b"ours"}
+
+    def appear(handle: int) -> None:
+        os.fsync(handle)
+        (tmp_path / "b.md").write_text("theirs")
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EOPNOTSUPP), sync=appear))
+    with pytest.raises(FileChanged):
+        outputs.write("b.md", "ours", expect=NOTHING)
+    assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
+
+
+@needs_modes
+def test_read_only_files_are_kept(outputs: Outputs, tmp_path: Path) -> None:
+    """A file that its owner may not write is neither written nor removed; moving it changes no word."""
+    (tmp_path / "a.md").write_text("seen")
+    (tmp_path / "a.md").chmod(0o444)
+    with pytest.raises(OutputError, match="marked read-only"):
+        outputs.write("a.md", "ours", expect=digest_text("seen"))
+    with pytest.raises(OutputError, match="marked read-only"):
+        outputs.remove("a.md", expect=digest_text("seen"))
+    outputs.move("a.md", "b.md", expect=digest_text("seen"))
+    assert tree(tmp_path) == {"b.md": b"seen"}
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
+def test_read_only_folder(outputs: Outputs, tmp_path: Path) -> None:
+    """A folder that may not be written is told as such."""
+    (tmp_path / "out").mkdir(mode=0o555)
+    with pytest.raises(OutputError, match="permission is denied"):
+        outputs.write("out/a.md", "ours", expect=NOTHING)
+
+
+def test_write_refuses_what_can_not_be_text(outputs: Outputs, tmp_path: Path) -> None:
+    """Lone surrogates, and more than a file may hold, are refused before anything is made."""
+    with pytest.raises(OutputError, match="not valid Unicode at character 1"):
+        outputs.write("out/a.md", "a\ud800", expect=NOTHING)
+    with pytest.raises(OutputError, match="larger than 16 MiB"):
+        outputs.write("out/a.md", "x" * (MAX_FILE + 1), expect=NOTHING)
+    assert tree(tmp_path) == {}
+
+
+def test_name_too_long(outputs: Outputs) -> None:
+    """A name the file system can not hold is told as such, and seen as a problem."""
+    path = f"out/{'x' * 300}.md"
+    with pytest.raises(OutputError, match="the name is too long"):
+        outputs.write(path, "ours", expect=NOTHING)
+    assert "the name is too long" in outputs.observe(path).problem
+
+
+def test_missing_root(tmp_path: Path, handles: bool) -> None:
+    """Without its root nothing is made."""
+    outputs = Outputs(tmp_path / "gone", handles=handles)
+    assert not outputs.observe("a.md").exists
+    with pytest.raises(OutputError, match="can not be written"):
+        outputs.write("a.md", "ours", expect=NOTHING)
+    assert tree(tmp_path) == {}
+
+
+def test_root_may_be_a_link(tmp_path: Path, handles: bool) -> None:
+    """The root itself is what a person named; only what lies below is checked."""
+    (tmp_path / "real").mkdir()
+    try:
+        (tmp_path / "root").symlink_to("real")
+    except OSError:
+        pytest.skip("no symbolic links here")
+    Outputs(tmp_path / "root", handles=handles).write("a.md", "ours", expect=NOTHING)
+    assert (tmp_path / "real" / "a.md").read_text() == "ours"
+
+
+# --- what may stand in the way ------------------------------------------------------------------------------------
+
+
+def pipe(path: Path) -> None:
+    """A named pipe, which would make a reader wait forever."""
+    os.mkfifo(path)
+
+
+def link_out(path: Path) -> None:
+    """A link to a file outside the root."""
+    (path.parent.parent / "outside.md").write_text("outside")
+    path.symlink_to(path.parent.parent / "outside.md")
+
+
+def link_in(path: Path) -> None:
+    """A link to a file inside the root."""
+    (path.parent / "inside.md").write_text("inside")
+    path.symlink_to("inside.md")
+
+
+def link_nowhere(path: Path) -> None:
+    """A link to nothing."""
+    path.symlink_to("nowhere.md")
+
+
+@needs_links
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        pytest.param(lambda path: path.mkdir(), "is a folder", id="folder"),
+        pytest.param(pipe, "is not a regular file", id="pipe"),
+        pytest.param(link_out, "is a symbolic link", id="link out"),
+        pytest.param(link_in, "is a symbolic link", id="link in"),
+        pytest.param(link_nowhere, "is a symbolic link", id="dangling link"),
+    ],
+)
+def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[Path], None], problem: str) -> None:
+    """Whatever else stands at a path is a finding, and stays."""
+    root = tmp_path / "root"
+    root.mkdir()
+    make(root / "a.md")
+    (root / "b.md").write_text("b")
+    names = sorted(tree(root))
+    outputs = Outputs(root, handles=handles)
+    found = outputs.observe("a.md")
+    assert problem in found.problem
+    assert found.exists
+    assert not found.file
+    calls: list[Callable[[], object]] = [
+        lambda: outputs.read("a.md"),
+        lambda: outputs.write("a.md", "x", expect=NOTHING),
+        lambda: outputs.write("a.md", "x", expect=digest_text("outside")),
+        lambda: outputs.remove("a.md", expect=digest_text("outside")),
+        lambda: outputs.move("a.md", "c.md", expect=digest_text("outside")),
+        lambda: outputs.move("b.md", "a.md", expect=digest_text("b")),
+    ]
+    for call in calls:
+        with pytest.raises(OutputError, match=problem):
+            call()
+    assert sorted(tree(root)) == names
+    if (tmp_path / "outside.md").exists():
+        assert (tmp_path / "outside.md").read_text() == "outside"
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets")
+def test_socket_is_no_file(outputs: Outputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket in place of a file is a finding."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("a.md")
+        assert "is not a regular file" in outputs.observe("a.md").problem
+
+
+@needs_links
+@pytest.mark.parametrize("target", ["../outside", "inside"], ids=["out", "in"])
+def test_linked_folders_are_never_entered(tmp_path: Path, handles: bool, target: str) -> None:
+    """A symbolic link in place of a folder is refused, wherever it leads."""
+    root = tmp_path / "root"
+    (root / "inside").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    for folder in (tmp_path / "outside", root / "inside"):
+        (folder / "a.md").write_text("theirs")
+    (root / "out").symlink_to(target)
+    (root / "b.md").write_text("b")
+    outputs = Outputs(root, handles=handles)
+    before = tree(tmp_path)
+    assert "`out` is a symbolic link" in outputs.observe("out/a.md").problem
+    calls: list[Callable[[], object]] = [
+        lambda: outputs.write("out/new.md", "x", expect=NOTHING),
+        lambda: outputs.write("out/deep/new.md", "x", expect=NOTHING),
+        lambda: outputs.write("out/a.md", "x", expect=digest_text("theirs")),
+        lambda: outputs.remove("out/a.md", expect=digest_text("theirs")),
+        lambda: outputs.move("out/a.md", "c.md", expect=digest_text("theirs")),
+        lambda: outputs.move("b.md", "out/b.md", expect=digest_text("b")),
+    ]
+    for call in calls:
+        with pytest.raises(OutputError, match="symbolic link"):
+            call()
+    assert outputs.sweep(["out"], before=1e12) == 0
+    assert tree(tmp_path) == before
+
+
+def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
+    """Nothing can lie under a file."""
+    (tmp_path / "out").write_text("theirs")
+    assert "`out` is a file" in outputs.observe("out/a.md").problem
+    with pytest.raises(OutputError, match="`out` is a file"):
+        outputs.write("out/deep/a.md", "x", expect=NOTHING)
+    assert tree(tmp_path) == {"out": b"theirs"}
+
+
+# --- names that a file system takes for the same --------------------------------------------------------------------
+
+
+def folds_case(root: Path) -> bool:
+    """Whether this file system takes `A` for `a`."""
+    (root / "probe").touch()
+    found = (root / "PROBE").exists()
+    (root / "probe").unlink()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("there", "ours"),
+    [
+        pytest.param("a.md", "A.md", id="case"),
+        pytest.param("caf\u00e9.md", "CAF\u00c9.md", id="case of an accent"),
+        pytest.param("cafe\u0301.md", "Caf\u00e9.md", id="case and Unicode form"),
+    ],
+)
+def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, there: str, ours: str) -> None:
+    """Where a file answers to another spelling too, it is seen as the other file it is, and kept."""
+    (tmp_path / there).write_text("theirs")
+    if not folds_case(tmp_path):
+        # What such a file system shows: every spelling answers, one is listed.
+        for form in {ours, ours.swapcase()} - {there}:
+            os.link(tmp_path / there, tmp_path / form)
+    outputs = Outputs(tmp_path, handles=handles, system=System(names=lambda _folder: [there, "other.md"]))
+    assert f"`{ours}` is the file `" in outputs.observe(ours).problem
+    with pytest.raises(OutputError, match="does not tell the two names apart"):
+        outputs.write(ours, "ours", expect=digest_text("theirs"))
+    with pytest.raises(OutputError, match="does not tell the two names apart"):
+        outputs.move(there, ours, expect=digest_text("theirs"))
+    assert outputs.observe(there).file == digest_text("theirs")
+    assert (tmp_path / there).read_text() == "theirs"
+
+
+def test_names_that_differ_are_two_files(tmp_path: Path, handles: bool) -> None:
+    """Where the file system tells names apart, so do we; the listing is asked only where it may not."""
+    if folds_case(tmp_path):
+        pytest.skip("this file system folds case")
+
+    def never(_folder: Folder) -> list[str]:
+        pytest.fail("no need to list the folder")
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(names=never))
+    outputs.write("a.md", "one", expect=NOTHING)
+    outputs.write("A.md", "two", expect=NOTHING)
+    outputs.write("caf\u00e9.md", "three", expect=NOTHING)
+    assert [outputs.read(path) for path in ("a.md", "A.md", "caf\u00e9.md")] == ["one", "two", "three"]
+
+
+def test_listings_are_kept_until_the_folder_changes(tmp_path: Path, handles: bool) -> None:
+    """A folder of many files is listed once, not once a file, and again after a change."""
+    asked: list[str] = []
+
+    def names(folder: Folder) -> list[str]:
+        asked.append(folder.path)
+        return folder.names()
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(names=names))
+    for number in range(70):
+        folder = tmp_path / f"d{number}"
+        folder.mkdir()
+        (folder / "a.md").write_text("x")
+        if not (folder / "A.MD").exists():
+            os.link(folder / "a.md", folder / "A.MD")
+        for _ in range(3):
+            assert not outputs.observe(f"d{number}/a.md").problem
+    assert len(asked) == 70
+    (tmp_path / "d69" / "new.md").touch()
+    os.utime(tmp_path / "d69", ns=(1, 1))
+    outputs.observe("d69/a.md")
+    assert len(asked) == 71
+
+
+# --- move, remove, sweep ------------------------------------------------------------------------------------------
+
+
+def test_move(outputs: Outputs, tmp_path: Path) -> None:
+    """A move makes folders, removes those it empties, and is done when run again."""
+    digest = outputs.write("old/deep/a.md", "ours", expect=NOTHING)
+    for _ in range(2):
+        outputs.move("old/deep/a.md", "new/b.md", expect=digest)
+        assert tree(tmp_path) == {"new": None, "new/b.md": b"ours"}
+    outputs.move("new/b.md", "new/b.md", expect=digest)
+    outputs.move("new/b.md", "b.md", expect=digest)
+    assert tree(tmp_path) == {"b.md": b"ours"}
+
+
+def test_move_keeps_folders_that_hold_something(outputs: Outputs, tmp_path: Path) -> None:
+    """Only empty folders are removed."""
+    digest = outputs.write("old/deep/a.md", "ours", expect=NOTHING)
+    (tmp_path / "old" / ".gitkeep").touch()
+    outputs.move("old/deep/a.md", "a.md", expect=digest)
+    assert tree(tmp_path) == {"a.md": b"ours", "old": None, "old/.gitkeep": b""}
+
+
+@pytest.mark.parametrize("there", ["theirs", "ours"], ids=["another file", "an equal file"])
+def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, there: str) -> None:
+    """A file at the target stays, whatever it holds."""
+    digest = outputs.write("a.md", "ours", expect=NOTHING)
+    (tmp_path / "b.md").write_text(there)
+    with pytest.raises(FileChanged, match=r"`b\.md` is there already"):
+        outputs.move("a.md", "b.md", expect=digest)
+    assert tree(tmp_path) == {"a.md": b"ours", "b.md": there.encode()}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        pytest.param({"a.md": "edited"}, "`a.md` is not the file the plan saw", id="edited"),
+        pytest.param({}, "`a.md` is no longer there", id="gone"),
+        pytest.param({"out/b.md": "theirs"}, "`a.md` is no longer there", id="gone, and another at the target"),
+    ],
+)
+def test_move_refuses_another_file(outputs: Outputs, tmp_path: Path, files: dict[str, str], words: str) -> None:
+    """A file that is not the expected one is not moved."""
+    for path, text in files.items():
+        outputs.write(path, text, expect=NOTHING)
+    before = tree(tmp_path)
+    with pytest.raises(FileChanged, match=words):
+        outputs.move("a.md", "out/b.md", expect=digest_text("ours"))
+    assert tree(tmp_path) == before
+
+
+def test_move_killed_half_way_is_finished(outputs: Outputs, tmp_path: Path) -> None:
+    """A kill between the two halves of a move leaves both names; running again takes the old one away."""
+    digest = outputs.write("old/a.md", "ours", expect=NOTHING)
+    os.link(tmp_path / "old" / "a.md", tmp_path / "b.md")
+    outputs.move("old/a.md", "b.md", expect=digest)
+    assert tree(tmp_path) == {"b.md": b"ours"}
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["saved anew", "deleted"])
+def test_move_keeps_what_is_saved_meanwhile(tmp_path: Path, handles: bool, saved: bool) -> None:
+    """What an editor puts under the old name while we move stays there; a file deleted meanwhile is moved."""
+
+    def link(source: Any, target: Any, **handles: Any) -> None:
+        os.link(source, target, **handles)
+        (tmp_path / "a.md").unlink()
+        if saved:
+            (tmp_path / "a.md").write_text("a person's words")
+
+    outputs = Outputs(tmp_path, handles=handles, system=System(link=link))
+    (tmp_path / "a.md").write_text("ours")
+    if saved:
+        with pytest.raises(FileChanged, match=r"`a\.md` is not the file the plan saw"):
+            outputs.move("a.md", "b.md", expect=digest_text("ours"))
+        assert tree(tmp_path) == {"a.md": b"a person's words"}
+    else:
+        outputs.move("a.md", "b.md", expect=digest_text("ours"))
+        assert tree(tmp_path) == {"b.md": b"ours"}
+
+
+def test_move_onto_a_file_made_meanwhile(tmp_path: Path, handles: bool) -> None:
+    """A file that appears at the target at the last instant stays, with hard links and without."""
+
+    def make_first(call: Callable[..., None], number: int | None) -> Callable[..., None]:
+        def made(source: Any, target: Any, **places: Any) -> None:
+            (tmp_path / "b.md").write_text("theirs")
+            if number is not None:
+                raise OSError(number, "no links")
+            call(source, target, **places)
+
+        return made
+
+    for number in (None, errno.EPERM):
+        (tmp_path / "b.md").unlink(missing_ok=True)
+        (tmp_path / "a.md").write_text("ours")
+        outputs = Outputs(tmp_path, handles=handles, system=System(link=make_first(os.link, number)))
+        with pytest.raises(FileChanged, match=r"`b\.md` is there already"):
+            outputs.move("a.md", "b.md", expect=digest_text("ours"))
+        assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
+
+
+def test_move_without_hard_links(tmp_path: Path, handles: bool) -> None:
+    """Where the file system has no hard links, a file is moved by its name."""
+    outputs = Outputs(tmp_path, handles=handles, system=System(link=breaking(errno.EPERM)))
+    (tmp_path / "a.md").write_text("ours")
+    outputs.move("a.md", "out/b.md", expect=digest_text("ours"))
+    assert tree(tmp_path) == {"out": None, "out/b.md": b"ours"}
+
+
+def test_swap_through_parking(outputs: Outputs, tmp_path: Path) -> None:
+    """Two files change places through a parked name, and a change of case goes the same way."""
+    one, two = outputs.write("a.md", "one", expect=NOTHING), outputs.write("b.md", "two", expect=NOTHING)
+    parked = temporary_name("b.md", ItemId("item"))
+    outputs.move("a.md", parked, expect=one)
+    outputs.move("b.md", "a.md", expect=two)
+    outputs.move(parked, "b.md", expect=one)
+    outputs.move("a.md", parked, expect=two)
+    outputs.move(parked, "A.md", expect=two)
+    assert sorted(tree(tmp_path)) == ["A.md", "b.md"]
+    assert (outputs.read("A.md"), outputs.read("b.md")) == ("two", "one")
+
+
+def test_remove(outputs: Outputs, tmp_path: Path) -> None:
+    """A removed file takes its empty folders along, never the root; removing again is done."""
+    digest = outputs.write("out/deep/a.md", "ours", expect=NOTHING)
+    with pytest.raises(FileChanged, match="not the file the plan saw"):
+        outputs.remove("out/deep/a.md", expect=digest_text("other"))
+    for _ in range(2):
+        outputs.remove("out/deep/a.md", expect=digest)
+        assert tree(tmp_path) == {}
+        assert tmp_path.is_dir()
+
+
+def test_sweep(outputs: Outputs, tmp_path: Path) -> None:
+    """Only old half-written files of ours in the named folders are removed."""
+    (tmp_path / "out").mkdir()
+    old, young = ".contentops-0123456789abcdef.tmp", ".contentops-fedcba9876543210.tmp"
+    parked = temporary_name("out/a.md", ItemId("item"))
+    others = [parked, "out/.contentops-x.tmp", "out/a.tmp", "elsewhere.md"]
+    for path in [*others, f"out/{old}", f"out/{young}", old]:
+        (tmp_path / path).write_text("x")
+    os.utime(tmp_path / "out" / old, (100, 100))
+    os.utime(tmp_path / old, (100, 100))
+    (tmp_path / "out" / ".contentops-0000000000000000.tmp").mkdir()
+    assert outputs.sweep(["out", "gone"], before=200.0) == 1
+    assert outputs.sweep([""], before=200.0) == 1
+    assert outputs.sweep(["out", ""], before=200.0) == 0
+    assert all((tmp_path / path).exists() for path in [*others, f"out/{young}"])
+
+
+def test_many_threads(outputs: Outputs, tmp_path: Path) -> None:
+    """Threads that write, move and remove side by side disturb neither each other's files nor folders."""
+    start = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        start.wait()
+        for turn in range(10):
+            path = f"out/{turn}/{number}.md"
+            digest = outputs.write(path, f"{number} {turn}", expect=NOTHING)
+            outputs.move(path, f"new/{turn}/{number}.md", expect=digest)
+            if turn % 2:
+                outputs.remove(f"new/{turn}/{number}.md", expect=digest)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    files = {path: data for path, data in tree(tmp_path).items() if data is not None}
+    assert files == {f"new/{turn}/{n}.md": f"{n} {turn}".encode() for turn in range(0, 10, 2) for n in range(8)}
+    assert not (tmp_path / "out").exists()
+
+
+def test_update_keeps_a_persons_file(outputs: Outputs, tmp_path: Path) -> None:
+    """Reading, updating and writing a file edited by hand changes the named key and no other byte."""
+    data = b"\xef\xbb\xbf---\r\n# mine\r\ntitle: T\r\nn: 1\r\n---\r\nmy words  \r\n"
+    (tmp_path / "a.md").write_bytes(data)
+    seen = outputs.observe("a.md")
+    outputs.write("a.md", update(outputs.read("a.md"), {"n": 2}), expect=seen.file)
+    assert (tmp_path / "a.md").read_bytes() == data.replace(b"n: 1", b"n: 2")
+    assert outputs.observe("a.md").body == seen.body
+
+
+def test_folder_made_by_another_process_at_once(tmp_path: Path, handles: bool) -> None:
+    """A folder is entered again and again without leaking handles, and creating it twice is no error."""
+    folders = Tree(str(tmp_path), handles=handles)
+    for _ in range(2000):
+        with folders.folder(["out", "deep"], create=True) as folder:
+            assert folder.stat("a.md") is None
+    with pytest.raises(FileNotFoundError), folders.folder(["gone"]):
+        pass

@@ -1,0 +1,582 @@
+"""Every row of the table, the other three questions, and what must hold for all situations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.digest import NOTHING
+from contentops.document.clean import body_digest
+from contentops.errors import UsageError
+from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin, Step
+from contentops.planner.situation import Stored
+from tests.fakes.sides import (
+    PROJECT,
+    SERVER,
+    a_file,
+    a_record,
+    a_spec,
+    a_situation,
+    an_entry,
+    only_change,
+    plan_of,
+    stated,
+)
+from contentops.planner.plan import make_plan
+
+GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
+
+
+# --- which body --------------------------------------------------------------------------------------------
+
+
+def test_new_item_without_a_file_is_created() -> None:
+    """New and absent: submit, poll, write, save, at the tier's price."""
+    change = only_change([a_spec()])
+    assert (change.action, change.steps, change.credits, change.attempt) == (Action.CREATE, GENERATE, 4, 1)
+
+
+@pytest.mark.parametrize(("mode", "price"), [("quick", 1), ("standard", 4), ("premium", 5)])
+def test_price_is_the_modes(mode: str, price: int) -> None:
+    """Credits are the mode's flat price."""
+    assert only_change([a_spec(mode=mode)]).credits == price
+
+
+def test_local_server_costs_nothing() -> None:
+    """The embedded server is free."""
+    project = replace(PROJECT, api=ApiSettings(base_url="local"))
+    assert only_change([a_spec()], project=project).credits == 0
+
+
+def test_same_spec_and_file_is_no_change() -> None:
+    """Nothing differs: nothing is planned, and the item counts as unchanged."""
+    spec = a_spec()
+    plan = plan_of([spec], [a_record(spec)], [a_file(spec.output)])
+    assert plan.empty
+    assert plan.unchanged == 1
+
+
+def test_someone_elses_file_blocks_a_new_item() -> None:
+    """A file no record owns is not overwritten."""
+    change = only_change([a_spec()], files=[a_file("out/a.md")])
+    assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "foreign-file", ())
+    assert change.credits == 0
+
+
+def test_someone_elses_file_is_overwritten_by_choice() -> None:
+    """`--on-edit overwrite` is a choice stated on the command line."""
+    change = only_change([a_spec()], files=[a_file("out/a.md")], on_edit=OnEdit.OVERWRITE)
+    assert (change.action, change.steps) == (Action.OVERWRITE, GENERATE)
+    assert change.expected == a_file("out/a.md").file
+
+
+def test_own_file_without_a_record_is_kept() -> None:
+    """A file whose provenance names this item and this request was ours: recorded, not paid for again."""
+    spec = a_spec()
+    file = a_file(spec.output, owner="a", provenance={"item": "a", "digest": spec.digest})
+    change = only_change([spec], files=[file])
+    assert (change.action, change.steps, change.credits) == (Action.KEEP, (Step.RECORD, Step.SAVE), 0)
+
+
+def test_changed_spec_regenerates_an_unedited_file() -> None:
+    """Changed and as generated: regenerated, with the field's values as reason."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    change = only_change([new], [a_record(old)], [a_file(new.output)])
+    assert (change.action, change.steps) == (Action.REGENERATE, GENERATE)
+    assert [(reason.field, reason.before, reason.after) for reason in change.reasons] == [("inputs.topic", "x", "y")]
+
+
+def test_changed_spec_regenerates_a_missing_saved_file() -> None:
+    """Changed, file gone, but its text is saved: nothing is lost by writing the new one."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    assert only_change([new], [a_record(old)]).action is Action.REGENERATE
+
+
+def test_changed_spec_and_missing_unsaved_file_blocks() -> None:
+    """Changed, file gone and its text saved nowhere: a person decides."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    assert only_change([new], [a_record(old, saved=None)]).blocked == "missing"
+
+
+@pytest.mark.parametrize(
+    ("choice", "action", "steps"),
+    [
+        (OnEdit.BLOCK, Action.BLOCKED, ()),
+        (OnEdit.KEEP, Action.KEEP, (Step.RECORD, Step.SAVE)),
+        (OnEdit.OVERWRITE, Action.OVERWRITE, GENERATE),
+        (OnEdit.MERGE, Action.BLOCKED, ()),
+    ],
+)
+@pytest.mark.parametrize("where", ["manifest", "command line"])
+def test_edited_file_follows_on_edit(choice: OnEdit, action: Action, steps: tuple[Step, ...], where: str) -> None:
+    """Changed and edited by hand: what `on_edit` says, in the manifest or on the command line."""
+    old = a_spec(topic="x")
+    new = a_spec(topic="y", **({"on_edit": choice} if where == "manifest" else {}))
+    flags = {"on_edit": choice} if where == "command line" else {}
+    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], **flags)
+    assert (change.action, change.steps) == (action, steps)
+
+
+def test_merge_is_answered_with_a_clear_not_yet() -> None:
+    """`on_edit: merge` names what to use instead."""
+    old, new = a_spec(topic="x"), a_spec(topic="y", on_edit=OnEdit.MERGE)
+    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")])
+    assert change.blocked == "merge-unavailable"
+    assert "not available yet" in change.hint
+
+
+def test_replace_generates_again_with_the_next_attempt() -> None:
+    """`--replace` ignores stored results and counts the attempt up."""
+    spec = a_spec()
+    stored = {spec.digest: Stored(item="a", body=body_digest("Old.\n"))}
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], stored=stored, replace=("a",))
+    assert (change.action, change.steps, change.attempt) == (Action.REGENERATE, GENERATE, 2)
+
+
+def test_replace_under_way_is_finished_not_paid_again() -> None:
+    """A killed `--replace` run again finishes the job it started."""
+    spec = a_spec()
+    entry = an_entry(spec, attempt=2)
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], entries=[entry], replace=("a",))
+    assert (change.action, change.entry, change.submits) == (Action.FINISH, entry, 0)
+
+
+def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
+    """`--replace` names the nearest item."""
+    with pytest.raises(UsageError) as caught:
+        plan_of([a_spec("hello")], replace=("helo",))
+    assert "`hello`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("state", "step"), [(JobState.RUNNING, Step.POLL), (JobState.PAID, Step.FETCH)], ids=["running", "paid"]
+)
+def test_open_job_of_this_digest_is_finished(state: JobState, step: Step) -> None:
+    """A paid result exists: it is brought and written, never submitted again."""
+    spec = a_spec()
+    change = only_change([spec], entries=[an_entry(spec, state)])
+    assert (change.action, change.steps, change.credits) == (Action.FINISH, (step, Step.WRITE, Step.SAVE), 0)
+
+
+def test_open_job_and_an_edited_file_block_and_drain() -> None:
+    """A person's words stand in the way: the paid text is polled into the cache, nothing is written."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    entry = an_entry(new)
+    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], entries=[entry])
+    assert (change.action, change.steps, change.drains) == (Action.BLOCKED, (Step.DRAIN,), (entry,))
+
+
+def test_file_that_holds_the_paid_text_already_is_finished() -> None:
+    """A write whose record was lost is recognised by its body."""
+    spec = a_spec()
+    entry = an_entry(spec, JobState.PAID, body=body_digest("New.\n"))
+    assert only_change([spec], files=[a_file(spec.output, body="New.\n")], entries=[entry]).action is Action.FINISH
+
+
+def test_open_job_of_another_digest_is_drained_beside_the_change() -> None:
+    """What was paid for an earlier spec is brought into the cache, and the item goes on."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    change = only_change([new], entries=[an_entry(old)])
+    assert (change.action, change.steps) == (Action.CREATE, (Step.DRAIN, *GENERATE))
+
+
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.UNKNOWN])
+def test_lost_answer_is_looked_up(state: JobState) -> None:
+    """An unknown outcome is looked up; it is submitted again only if the server proves it never arrived."""
+    spec = a_spec()
+    change = only_change([spec], entries=[an_entry(spec, state)])
+    assert (change.action, change.steps[0], change.attempt) == (Action.RESOLVE, Step.LOOKUP, 1)
+
+
+def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
+    """Where our id means nothing, a lost submit is never sent again unasked."""
+    spec, other = a_spec("a"), a_spec("b")
+    record = a_record(other, job_id="their-id")
+    change = only_change(
+        [spec, other], [record], [a_file(other.output)], entries=[an_entry(spec, JobState.UNKNOWN)]
+    )
+    assert (change.action, change.submits, change.credits) == (Action.RESOLVE, 0, 0)
+
+
+def test_resubmit_unknown_pays_again_with_the_next_attempt() -> None:
+    """`--resubmit-unknown` is a person's choice."""
+    spec = a_spec()
+    change = only_change([spec], entries=[an_entry(spec, JobState.UNKNOWN)], resubmit_unknown=True)
+    assert (change.attempt, change.submits, change.credits) == (2, 1, 4)
+
+
+def test_unknown_outcome_of_another_digest_is_only_a_note() -> None:
+    """Unknown holds an item only for the same digest."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    plan = plan_of([new], entries=[an_entry(old, JobState.UNKNOWN)])
+    assert plan.changes[0].action is Action.CREATE
+    assert [note.kind for note in plan.notes] == ["unknown-outcome"]
+
+
+def test_one_failure_is_tried_once_more_and_two_block() -> None:
+    """A digest that failed twice waits for a person."""
+    spec = a_spec()
+    once = an_entry(spec, JobState.FAILED, error="Missing required input field: audience")
+    change = only_change([spec], entries=[once])
+    assert (change.action, change.attempt) == (Action.CREATE, 2)
+    twice = [once, an_entry(spec, JobState.FAILED, attempt=2, error="no")]
+    change = only_change([spec], entries=twice)
+    assert (change.action, change.blocked) == (Action.BLOCKED, "failed-twice")
+    assert "--replace a" in change.hint
+
+
+def test_stored_text_serves_its_own_item_without_paying() -> None:
+    """A finished text in the cache is written again: reverting a manifest is free."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    stored = {new.digest: Stored(item="a", body=body_digest("Earlier.\n"))}
+    change = only_change([new], [a_record(old)], [a_file(new.output)], stored=stored)
+    assert (change.action, change.steps, change.credits) == (
+        Action.FINISH,
+        (Step.FETCH, Step.WRITE, Step.SAVE),
+        0,
+    )
+
+
+def test_stored_text_never_serves_two_living_items() -> None:
+    """A twin item is generated anew."""
+    first, twin = a_spec("a", topic="same"), a_spec("b", topic="same")
+    stored = {first.digest: Stored(item="a", body=body_digest(TEXT := "Generated text.\n"))}
+    change = only_change([first, twin], [a_record(first, body=TEXT)], [a_file(first.output)], stored=stored)
+    assert (change.id, change.action) == ("b", Action.CREATE)
+
+
+def test_gone_item_with_the_same_request_is_renamed() -> None:
+    """A new id for the same request moves the file instead of paying."""
+    old, new = a_spec("a"), a_spec("b")
+    change = only_change([new], [a_record(old)], [a_file(old.output)])
+    assert (change.action, change.steps, change.renamed_from) == (Action.RENAME, (Step.MOVE, Step.RECORD), "a")
+    assert (change.source, change.target) == ("out/a.md", "out/b.md")
+
+
+def test_renames_pair_in_id_order() -> None:
+    """Several gone and new items with one request pair by id."""
+    plan = plan_of(
+        [a_spec("c"), a_spec("d")],
+        [a_record(a_spec("a")), a_record(a_spec("b"))],
+        [a_file("out/a.md"), a_file("out/b.md")],
+    )
+    assert {change.id: change.renamed_from for change in plan.changes} == {"c": "a", "d": "b"}
+
+
+def test_missing_file_is_restored_from_cache_or_server() -> None:
+    """Same spec, file gone: its text is brought back without paying."""
+    spec = a_spec()
+    change = only_change([spec], [a_record(spec)])
+    assert (change.action, change.steps, change.credits) == (Action.RESTORE, (Step.FETCH, Step.WRITE), 0)
+
+
+def test_missing_file_whose_text_is_nowhere_blocks() -> None:
+    """Without cache, content or job the hint is `--replace`."""
+    spec = a_spec()
+    change = only_change([spec], [a_record(spec, saved=None, job_id="")])
+    assert (change.blocked, "--replace a" in change.hint) == ("text-lost", True)
+
+
+def test_orphan_is_a_note_and_prune_removes_it() -> None:
+    """Nothing is deleted silently."""
+    spec = a_spec()
+    plan = plan_of([], [a_record(spec)], [a_file(spec.output)])
+    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["orphan"])
+    change = only_change([], [a_record(spec)], [a_file(spec.output)], prune=True)
+    assert (change.action, change.steps, change.target) == (Action.REMOVE, (Step.REMOVE,), spec.output)
+
+
+def test_prune_never_removes_an_edited_orphan() -> None:
+    """A person's words are not removed."""
+    spec = a_spec()
+    change = only_change([], [a_record(spec)], [a_file(spec.output, body="By hand.\n")], prune=True)
+    assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
+
+
+def test_prune_leaves_a_file_that_a_declared_item_owns() -> None:
+    """An orphan whose path another item took over loses only its record."""
+    orphan, living = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
+    plan = plan_of([living], [a_record(orphan), a_record(living)], [a_file("out/x.md")], prune=True)
+    assert {change.id: (change.action, change.target) for change in plan.changes} == {"a": (Action.REMOVE, "")}
+
+
+def test_gone_item_with_an_open_job_is_drained() -> None:
+    """What was paid for is brought into the cache even if nobody declares it any more."""
+    spec = a_spec()
+    change = only_change([], entries=[an_entry(spec)])
+    assert (change.action, change.steps) == (Action.DRAIN, (Step.DRAIN,))
+
+
+def test_protected_item_is_never_regenerated() -> None:
+    """A spec change of a protected item becomes a note."""
+    old, new = a_spec(topic="x"), stated(a_spec(topic="y", protected=True), "protected")
+    plan = plan_of([new], [a_record(old, protected=True)], [a_file(new.output)], replace=("a",))
+    assert plan.changes == ()
+    assert [note.kind for note in plan.notes] == ["protected"]
+
+
+def test_protection_outlives_its_manifest_line_until_false_is_applied() -> None:
+    """Deleting the line does not lift protection; stating `false` does."""
+    old, new = a_spec(topic="x"), a_spec(topic="y")
+    record = a_record(old, protected=True)
+    assert plan_of([new], [record], [a_file(new.output)]).changes == ()
+    assert plan_of([], [record], [a_file(new.output)], prune=True).changes == ()
+    lifted = only_change([stated(new, "protected")], [record], [a_file(new.output)])
+    assert lifted.action is Action.REGENERATE
+
+
+def test_setting_protection_is_recorded() -> None:
+    """Protection is kept in the lock, so setting it is a change of the record alone."""
+    spec = stated(a_spec(protected=True), "protected")
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)])
+    assert change.steps == (Step.RECORD,)
+
+
+def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
+    """Drafts are replaced by the real thing, with that as the reason."""
+    spec = a_spec()
+    change = only_change([spec], [a_record(spec, server="local")], [a_file(spec.output)])
+    assert change.action is Action.REGENERATE
+    assert change.reasons[0].detail == "made by the embedded server"
+
+
+def test_unreadable_file_blocks() -> None:
+    """A file that can not be understood is left alone."""
+    spec = a_spec()
+    broken = Observed(path=spec.output, problem="is not UTF-8")
+    assert only_change([spec], [a_record(spec)], [broken]).blocked == "unreadable-file"
+
+
+def test_path_of_another_environment_is_refused() -> None:
+    """Two environments never write one file."""
+    change = only_change([a_spec()], foreign={"out/a.md": "contentops.staging.lock"})
+    assert (change.blocked, "contentops.staging.lock" in change.hint) == ("owned-elsewhere", True)
+
+
+# --- path, front matter, save ------------------------------------------------------------------------------
+
+
+def test_changed_output_moves_the_file_edited_or_not() -> None:
+    """The output path costs nothing."""
+    old, new = a_spec(), a_spec(output="out/new.md")
+    for body in ("Generated text.\n", "By hand.\n"):
+        change = only_change([new], [a_record(old, saved=body)], [a_file(old.output, body=body)])
+        assert (change.action, change.steps, change.credits) == (Action.MOVE, (Step.MOVE,), 0)
+
+
+def test_move_onto_a_foreign_file_blocks() -> None:
+    """A move never overwrites."""
+    old, new = a_spec(), a_spec(output="out/new.md")
+    change = only_change([new], [a_record(old)], [a_file(old.output), a_file("out/new.md", body="Other.\n")])
+    assert (change.action, change.blocked) == (Action.BLOCKED, "foreign-file")
+
+
+def test_swapped_outputs_both_move() -> None:
+    """A cycle is no obstacle."""
+    a, b = a_spec("a"), a_spec("b", topic="y")
+    plan = plan_of(
+        [replace(a, output="out/b.md"), replace(b, output="out/a.md")],
+        [a_record(a), a_record(b)],
+        [a_file("out/a.md"), a_file("out/b.md")],
+    )
+    assert [change.action for change in plan.changes] == [Action.MOVE, Action.MOVE]
+
+
+def test_move_cut_short_is_recognised() -> None:
+    """The file stands at its new path already: the move is only recorded."""
+    old, new = a_spec(), a_spec(output="out/new.md")
+    change = only_change([new], [a_record(old)], [a_file("out/new.md")])
+    assert (change.action, change.source, change.target) == (Action.MOVE, "out/new.md", "out/new.md")
+
+
+def test_metadata_rewrites_only_its_keys() -> None:
+    """Metadata is free and touches the front matter alone."""
+    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"], "date": "2026-03-01"})
+    change = only_change([new], [a_record(old)], [a_file(old.output, front={"tags": ["a"], "own": 1})])
+    assert (change.action, change.steps) == (Action.UPDATE, (Step.UPDATE,))
+    assert change.front == {"tags": ["b"], "date": "2026-03-01"}
+
+
+def test_metadata_a_person_changed_stays() -> None:
+    """A value that is not the one last written is kept, and noted."""
+    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"]})
+    plan = plan_of([new], [a_record(old)], [a_file(old.output, front={"tags": ["mine"]})])
+    assert plan.changes == ()
+    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
+
+
+def test_stated_title_is_written_and_saved() -> None:
+    """`metadata.title` renames the piece, in the file and on the server."""
+    old, new = a_spec(), a_spec(metadata={"title": "Better"})
+    change = only_change([new], [a_record(old)], [a_file(old.output)])
+    assert (change.steps, change.title) == ((Step.UPDATE, Step.SAVE), "Better")
+
+
+def test_edit_by_hand_is_saved_and_then_is_no_change() -> None:
+    """An edit is told to the server once."""
+    spec = a_spec()
+    edited = a_file(spec.output, body="By hand.\n")
+    assert only_change([spec], [a_record(spec)], [edited]).steps == (Step.SAVE,)
+    assert plan_of([spec], [a_record(spec, saved="By hand.\n")], [edited]).empty
+
+
+def test_save_off_saves_nothing() -> None:
+    """`save: false` on the item, or `api.save: off`."""
+    spec = a_spec(save=False)
+    edited = a_file(spec.output, body="By hand.\n")
+    assert plan_of([spec], [a_record(spec)], [edited]).empty
+    off = replace(PROJECT, api=replace(PROJECT.api, save="off"))
+    assert plan_of([a_spec()], [a_record(spec)], [edited], project=off).empty
+
+
+# --- moved -------------------------------------------------------------------------------------------------
+
+
+def test_moved_gives_the_record_a_new_id() -> None:
+    """A `moved` pair is a rename even if the request changed."""
+    old, new = a_spec("a"), a_spec("b", topic="y")
+    change = only_change([new], [a_record(old)], [a_file(old.output)], moved={"a": "b"})
+    assert (change.action, change.steps) == (Action.REGENERATE, (Step.MOVE, *GENERATE))
+
+
+def test_swap_is_applied_once() -> None:
+    """Two ids that change places do not change back while the pair stays in the manifest."""
+    a, b = a_spec("a", topic="x"), a_spec("b", topic="y")
+    swapped = [a_spec("a", topic="y", output=a.output), a_spec("b", topic="x", output=b.output)]
+    pairs = {"a": "b", "b": "a"}
+    files = [a_file(a.output), a_file(b.output)]
+    s = a_situation(swapped, [a_record(a), a_record(b)], files, moved=pairs)
+    assert {id_: record.digest for id_, record in s.state.records.items()} == {"a": b.digest, "b": a.digest}
+    again = a_situation(swapped, s.state.records.values(), files, moved=pairs)
+    assert again.state == s.state
+    assert not again.rekeyed
+
+
+# --- reasons, guards, selection ----------------------------------------------------------------------------
+
+
+def test_cause_names_the_variable_that_changed() -> None:
+    """A shared variable is the cause of every field it reaches."""
+    origins = {"inputs.topic": Origin(layer="item", variables=("year",))}
+    old = a_spec(topic="AI in 2026", origins=origins, used={"year": "aa"})
+    new = a_spec(topic="AI in 2027", origins=origins, used={"year": "bb"})
+    change = only_change([new], [a_record(old)], [a_file(old.output)])
+    assert change.reasons[0].cause == "var `year`"
+
+
+def test_cause_is_empty_where_the_item_itself_changed() -> None:
+    """A reworded topic has no shared cause."""
+    old, new = a_spec(topic="x"), a_spec(topic="y", origins={"inputs.topic": Origin(layer="item")})
+    assert only_change([new], [a_record(old)], [a_file(old.output)]).reasons[0].cause == ""
+
+
+def test_budget_guards_name_numbers_and_flag() -> None:
+    """Over budget, `plan` says which guard would refuse and how to override it."""
+    project = replace(PROJECT, budget=Budget(credits_per_apply=7, items_per_apply=1))
+    plan = plan_of([a_spec("a"), a_spec("b", topic="y")], project=project)
+    assert [refusal.guard for refusal in plan.refusals] == ["budget-credits", "budget-items"]
+    assert plan.refusals[0].flag == "--approve-credits 8"
+
+
+def test_ratio_guard_sleeps_below_its_size() -> None:
+    """Small projects are not guarded by share."""
+    specs = [a_spec(f"i{n}", topic=f"old {n}") for n in range(10)]
+    changed = [a_spec(f"i{n}", topic=f"{'new' if n < 4 else 'old'} {n}") for n in range(10)]
+    files = [a_file(spec.output) for spec in specs]
+    plan = plan_of(changed, [a_record(spec) for spec in specs], files)
+    assert [refusal.guard for refusal in plan.refusals] == ["changed-ratio"]
+    small = replace(PROJECT, guards=Guards(from_items=11))
+    assert plan_of(changed, [a_record(spec) for spec in specs], files, project=small).refusals == ()
+
+
+def test_emptied_manifests_are_refused() -> None:
+    """A folder that lost its manifests is an accident until a person says otherwise."""
+    plan = plan_of([], [a_record(a_spec())], [a_file("out/a.md")], prune=True)
+    assert "empty" in [refusal.guard for refusal in plan.refusals]
+
+
+def test_changed_server_is_refused() -> None:
+    """Records of one server are not used against another."""
+    spec = a_spec()
+    plan = plan_of([spec], [a_record(spec, server="https://old.example.test:443")], [a_file(spec.output)])
+    assert [refusal.guard for refusal in plan.refusals] == ["server-changed"]
+    assert plan.refusals[0].flag == f"contentops state mv --server https://old.example.test:443 {SERVER}"
+
+
+@pytest.mark.parametrize(
+    ("choice", "ids"),
+    [
+        ({"select": ("a*",)}, ["a1", "a2"]),
+        ({"select": ("tag:news",)}, ["b1"]),
+        ({"exclude": ("a1",)}, ["a2", "b1"]),
+        ({"select": ("template:blog*",), "exclude": ("path:out/b*",)}, ["a1", "a2"]),
+        ({"select": ("state:new",)}, ["a1", "a2", "b1"]),
+        ({"select": ("state:edited",)}, []),
+    ],
+    ids=str,
+)
+def test_selection(choice: dict[str, tuple[str, ...]], ids: list[str]) -> None:
+    """Select is a union, exclude takes away."""
+    specs = [a_spec("a1"), a_spec("a2", topic="y"), a_spec("b1", topic="z", tags=("news",))]
+    assert [change.id for change in plan_of(specs, **choice).changes] == ids
+
+
+@pytest.mark.parametrize(("bad", "hint"), [("tga:x", "tag:"), ("state:nwe", "state:new")])
+def test_bad_selectors_name_the_nearest(bad: str, hint: str) -> None:
+    """A selector that can not mean anything is a usage error."""
+    with pytest.raises(UsageError) as caught:
+        plan_of([a_spec()], select=(bad,))
+    assert hint in caught.value.hint
+
+
+# --- for all situations ------------------------------------------------------------------------------------
+
+topics = st.sampled_from(["x", "y"])
+bodies = st.sampled_from(["Generated text.\n", "By hand.\n"])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> object:
+    """Any mix of declared, recorded, present, edited, open and gone items."""
+    specs, records, files, entries = [], [], [], []
+    for id_ in draw(st.lists(st.sampled_from("abcd"), unique=True)):
+        wanted = a_spec(id_, topic=draw(topics), on_edit=draw(st.sampled_from(OnEdit)))
+        made = a_spec(id_, topic=draw(topics), output=draw(st.sampled_from([wanted.output, f"old/{id_}.md"])))
+        if draw(st.booleans()):
+            specs.append(wanted)
+        if draw(st.booleans()):
+            records.append(a_record(made, saved=draw(st.sampled_from([None, "Generated text.\n"]))))
+        if draw(st.booleans()):
+            files.append(a_file(draw(st.sampled_from([made.output, wanted.output])), body=draw(bodies)))
+        if draw(st.booleans()):
+            entries.append(an_entry(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(JobState))))
+    flags = {"prune": draw(st.booleans()), "resubmit_unknown": draw(st.booleans())}
+    return a_situation(specs, records, files, entries=entries, **flags)
+
+
+@given(situations())
+def test_every_situation_has_one_plan(s: object) -> None:
+    """Planning never fails, is deterministic, sorted, and pays only for submits."""
+    plan = make_plan(s)  # type: ignore[arg-type]
+    assert plan == make_plan(s)  # type: ignore[arg-type]
+    assert [change.id for change in plan.changes] == sorted(change.id for change in plan.changes)
+    for change in plan.changes:
+        assert change.steps or change.blocked
+        assert (change.credits > 0) == (Step.SUBMIT in change.steps)
+        assert not change.blocked or set(change.steps) <= {Step.DRAIN}
+
+
+@given(situations())
+def test_edited_files_are_overwritten_only_by_choice(s: object) -> None:
+    """No step writes over a body that is not the last generated one, unless `on_edit` says overwrite."""
+    for change in make_plan(s).changes:  # type: ignore[arg-type]
+        if Step.WRITE not in change.steps or change.spec is None or not change.source:
+            continue
+        file = s.observe(change.source)  # type: ignore[attr-defined]
+        generated = change.record.generated if change.record else NOTHING
+        if file.body != generated and change.spec.on_edit is not OnEdit.OVERWRITE:
+            assert change.entry is not None
+            assert change.entry.body == file.body

@@ -1,0 +1,735 @@
+"""YAML with positions: what scalars mean, where things were written, and what hostile files get."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import hypothesis
+import pytest
+import yaml
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.manifest import build, read
+from contentops.manifest.places import masked
+from contentops.manifest.read import Document, Map, Seq, Source, finding, locate, read_yaml
+
+PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
+
+
+def value_of(text: str, *, pure: bool = False) -> Any:
+    """The root of a text that has no findings."""
+    document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
+    assert findings == []
+    return document.root
+
+
+def findings_of(text: str | bytes, *, pure: bool = False) -> list[Diagnostic]:
+    """The findings of a text."""
+    data = text.encode() if isinstance(text, str) else text
+    return read_yaml("a.yaml", data, pure=pure)[1]
+
+
+def only(text: str | bytes, *, pure: bool = False) -> Diagnostic:
+    """The one finding of a text."""
+    (found,) = findings_of(text, pure=pure)
+    return found
+
+
+def place_of(found: Diagnostic) -> tuple[int, int, int]:
+    """Line, column and width of a finding."""
+    assert found.location is not None
+    assert found.location.file == "a.yaml"
+    return found.location.line, found.location.column, found.width
+
+
+def underlined(found: Diagnostic) -> str:
+    """The part of the source line that the caret line underlines."""
+    _, column, width = place_of(found)
+    return found.excerpt[column - 1 : column - 1 + width]
+
+
+# --- scalars -----------------------------------------------------------------------------------------------
+
+SCALARS: list[tuple[str, Any]] = [
+    ("", None),
+    ("~", None),
+    ("null", None),
+    ("Null", None),
+    ("nUll", "nUll"),
+    ("true", True),
+    ("FALSE", False),
+    ("yes", "yes"),
+    ("no", "no"),
+    ("on", "on"),
+    ("off", "off"),
+    ("y", "y"),
+    ("0", 0),
+    ("-0", 0),
+    ("12", 12),
+    ("+12", 12),
+    ("-12", -12),
+    ("012", "012"),
+    ("-012", "-012"),
+    ("00", "00"),
+    ("012.5", "012.5"),
+    ("0o17", 15),
+    ("0x1F", 31),
+    ("-0x1F", "-0x1F"),
+    ("0b1", "0b1"),
+    ("1_000", "1_000"),
+    ("1:30", "1:30"),
+    ("12:30:45", "12:30:45"),
+    ("2026-03-01", "2026-03-01"),
+    ("2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z"),
+    ("1.10", 1.1),
+    ("1.2.3", "1.2.3"),
+    (".5", 0.5),
+    ("1.", 1.0),
+    ("1e3", 1000.0),
+    ("1E-3", 0.001),
+    ("-1.5e+2", -150.0),
+    ("e3", "e3"),
+    (".", "."),
+    ("-", "-"),
+    ("+", "+"),
+    ("=", "="),
+    ("١٢", "١٢"),
+    ("a#b", "a#b"),
+    ("http://x.y/z", "http://x.y/z"),
+    ("'12'", "12"),
+    ('"true"', "true"),
+    ('"a\\tb\\u00e9"', "a\tb\u00e9"),
+    ("!!str 12", "12"),
+    ("! 12", "12"),
+    ("!!int 12", 12),
+    ("!!float 12", 12),
+    ("!!bool true", True),
+    ("!!null ~", None),
+    ("!!seq [1]", [1]),
+    ("!!map {a: 1}", {"a": 1}),
+]
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "value"), [s for s in SCALARS if s[0] != "-"], ids=[s[0] or "empty" for s in SCALARS if s[0] != "-"]
+)
+def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: bool) -> None:
+    """Plain scalars follow YAML 1.2, `012` stays text, and quotes and core tags decide by themselves."""
+    found = value_of(f"a: {text}\n", pure=pure)["a"]
+    assert found == value
+    assert type(found) is type(value) or isinstance(found, (Map, Seq))
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (".inf", "JSON"),
+        ("-.INF", "JSON"),
+        (".nan", "JSON"),
+        ("1e999", "too large"),
+        ("1" * 301, "301 digits"),
+        ("1" * 5000, "5000 digits"),
+        ("0x" + "f" * 400, "402 digits"),
+    ],
+    ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"],
+)
+def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool) -> None:
+    """A number that JSON can not hold is an error at its place, and the rest of the file is still there."""
+    document, (found,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode(), pure=pure)
+    assert found.code == "bad-number"
+    assert word in found.message
+    assert place_of(found)[:2] == (1, 4)
+    assert underlined(found) == text
+    assert document.root["b"] == 2
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !foo 1",
+        "a: !!python/object:os.system x",
+        "a: !!timestamp 2026-01-01",
+        "a: !<tag:x,1:y> 1",
+        "a: !foo [1]",
+        "a: !!set {b}",
+        "!foo a: 1",
+    ],
+)
+def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
+    """A tag outside YAML's core is an error, whatever it stands on."""
+    found = only(text, pure=pure)
+    assert found.code == "bad-tag"
+    assert underlined(found).startswith("!")
+
+
+@PARSERS
+@pytest.mark.parametrize("text", ["!!int x", "!!bool 1", "!!float true", "!!null x", "!!int 1.5"])
+def test_value_must_fit_its_tag(text: str, *, pure: bool) -> None:
+    """A core tag on a value of another type is an error."""
+    assert only(f"a: {text}", pure=pure).code == "bad-tag"
+
+
+@PARSERS
+def test_keys_keep_their_text(*, pure: bool) -> None:
+    """Plain keys that look like numbers, bools or null are the text as written."""
+    root = value_of("1: a\ntrue: b\n~: c\n012: d\n1.0: e\n'q': f\n", pure=pure)
+    assert list(root) == ["1", "true", "~", "012", "1.0", "q"]
+
+
+# --- places ------------------------------------------------------------------------------------------------
+
+SAMPLE = """\
+# comment
+items:
+  - id: first # trailing
+    inputs: {topic: "Straße", points: [a, 'b c']}
+  - id: &x second
+    text: |
+      one
+        two {{ bad }}
+    folded: >-
+      three
+      four {{ worse }}
+    alias: *x
+"""
+
+
+@PARSERS
+def test_every_key_and_value_knows_its_place(*, pure: bool) -> None:
+    """Maps and lists hold the line and column of themselves, their keys and their values."""
+    root = value_of(SAMPLE, pure=pure)
+    assert (root.at, root.keys_at, root.values_at) == ((2, 1), {"items": (2, 1)}, {"items": (3, 3)})
+    items = root["items"]
+    assert (items.at, items.values_at) == ((3, 3), [(3, 5), (5, 5)])
+    inputs = items[0]["inputs"]
+    assert inputs.at == (4, 13)
+    assert inputs.keys_at == {"topic": (4, 14), "points": (4, 31)}
+    assert inputs.values_at == {"topic": (4, 21), "points": (4, 39)}
+    assert inputs["points"].values_at == [(4, 40), (4, 43)]
+    assert items[1]["text"] == "one\n  two {{ bad }}\n"
+    assert items[1]["folded"] == "three four {{ worse }}"
+
+
+@PARSERS
+def test_locate_follows_pointers_as_far_as_they_go(*, pure: bool) -> None:
+    """`locate` finds values and keys; a step that does not exist stops at the last one that does."""
+    document, _ = read_yaml("a.yaml", SAMPLE.encode(), pure=pure)
+    assert str(locate(document, ())) == "a.yaml:2:1"
+    assert str(locate(document, ("items", 0, "inputs", "topic"))) == "a.yaml:4:21"
+    assert str(locate(document, ("items", 0, "inputs", "topic"), key=True)) == "a.yaml:4:14"
+    assert str(locate(document, ("items", 1, "absent", "more"))) == "a.yaml:5:5"
+    assert str(locate(document, ("items", 9))) == "a.yaml:3:3"
+    assert str(locate(document, ("items", "x"))) == "a.yaml:3:3"
+    assert str(locate(document, ("items", 1), key=True)) == "a.yaml:5:5"
+    assert locate(Document(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
+    assert locate(Document(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
+
+
+def test_values_made_elsewhere_have_the_place_of_what_holds_them() -> None:
+    """A member that was added without a place is located at its map or list."""
+    root = Map({"a": Seq([1])}, start=0)
+    assert str(locate(Document(Source("b.yaml", ""), root), ("a", 0))) == "b.yaml:1:1"
+    assert str(locate(Document(Source("b.yaml", ""), root), ("a",), key=True)) == "b.yaml:1:1"
+
+
+WIDTHS = """\
+plain: hello world  # comment
+number: 1.50
+single: 'it''s'
+double: "a\\tb" # c
+anchored: &name value
+nothing:
+flow: [12, true]
+map: {a: 1}
+long: word
+  goes on
+quoted key: 1
+"k q": 2
+block: |
+  x
+emoji: 😀😀
+tagged: !!str 12
+alias: *name
+"""
+
+
+@pytest.mark.parametrize(
+    ("pointer", "key", "expected"),
+    [
+        (("plain",), False, "hello world"),
+        (("plain",), True, "plain"),
+        (("number",), False, "1.50"),
+        (("single",), False, "'it''s'"),
+        (("double",), False, '"a\\tb"'),
+        (("anchored",), False, "&name value"),
+        (("nothing",), False, ""),
+        (("flow", 0), False, "12"),
+        (("flow", 1), False, "true"),
+        (("flow",), False, "["),
+        (("map",), False, "{"),
+        (("long",), False, "word"),
+        (("quoted key",), True, "quoted key"),
+        (("k q",), True, '"k q"'),
+        (("block",), False, "|"),
+        (("emoji",), False, "😀😀"),
+        (("tagged",), False, "!!str 12"),
+        (("alias",), False, "*name"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_finding_underlines_what_was_written(pointer: tuple[str | int, ...], key: bool, expected: str) -> None:  # noqa: FBT001
+    """The caret line covers the key or the scalar as written, quotes and properties included."""
+    document, findings = read_yaml("a.yaml", WIDTHS.encode())
+    assert findings == []
+    assert underlined(finding(document, "x", "y", pointer, key=key)) == expected
+
+
+def test_finding_carries_what_it_is_given() -> None:
+    """Code, message, severity and hint arrive, and the excerpt is the source line without its newline."""
+    document, _ = read_yaml("a.yaml", b"a: 1\r\nb: 2\r\n")
+    found = finding(document, "some-code", "a message", ("b",), hint="do this", severity=Severity.WARNING)
+    assert found == Diagnostic(
+        code="some-code",
+        message="a message",
+        severity=Severity.WARNING,
+        location=Location("a.yaml", 2, 4),
+        excerpt="b: 2",
+        width=1,
+        hint="do this",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "needle", "place"),
+    [
+        ("a: one {{ two }} three", "{{", (1, 8)),
+        ('a: "one {{ two }} three"', "{{", (1, 9)),
+        ('a: "tab\\tthen {{ two }}"', "{{", (1, 15)),
+        ("a: 'it''s {{ two }}'", "{{", (1, 11)),
+        ("a: |\n  one\n    {{ two }}\n", "{{", (3, 5)),
+        ("a: >-\n  one\n  {{ two }}\n", "{{", (3, 3)),
+        ("a: {{x}}".replace("{{x}}", "'{{x}} {{x}}'"), " {{", (1, 11)),
+        ("a: one\n  {{ two }}", "{{", (2, 3)),
+        ('a: "x \\"q"', '"q', (1, 4)),
+    ],
+    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "not-found"],
+)
+def test_offset_points_into_a_text(text: str, needle: str, place: tuple[int, int]) -> None:
+    """An offset into the value is shown where that character was written, in every style of scalar."""
+    document, findings = read_yaml("a.yaml", text.encode())
+    assert findings == []
+    offset = document.root["a"].index(needle) + (needle != needle.lstrip())
+    assert place_of(finding(document, "x", "y", ("a",), offset=offset))[:2] == place
+
+
+def test_offset_that_is_nowhere_points_at_the_text() -> None:
+    """A word that was written with escapes can not be found; the finding then stands at the scalar."""
+    document, _ = read_yaml("a.yaml", b'a: "x \\u0041\\u0042"\n')
+    assert place_of(finding(document, "x", "y", ("a",), offset=2))[:2] == (1, 4)
+
+
+def test_source_knows_its_lines_and_marks() -> None:
+    """Lines end at LF, CRLF and CR; an index becomes its line and column."""
+    source = Source("a", "one\r\ntwo\rthree\n")
+    assert [source.line(number) for number in range(6)] == ["", "one", "two", "three", "", ""]
+    assert source.last == 4
+    assert [source.mark(index) for index in (0, 2, 5, 9, 15)] == [(1, 1), (1, 3), (2, 1), (3, 1), (4, 1)]
+
+
+def test_excerpts_and_messages_hold_no_terminal_escapes() -> None:
+    """Control characters of the file are shown as replacement characters, column for column."""
+    found = only("a: \x1b[31m\n")
+    assert found.excerpt == "a: \ufffd[31m"
+    assert place_of(found) == (1, 4, 1)
+    twice = findings_of('"\\e": 1\n"\\e": 2\n')
+    assert all("\x1b" not in found.message for found in twice)
+
+
+def test_masked_hides_secrets_but_not_short_words() -> None:
+    """A secret becomes stars of the same length; a text too short to be one stays."""
+    found = Diagnostic(code="x", message="y", excerpt="key: sk-123, a: ab")
+    assert masked(found, ["sk-123", "ab"]).excerpt == "key: ******, a: ab"
+    assert masked(found, ["other"]) is found
+
+
+# --- anchors and merges ------------------------------------------------------------------------------------
+
+
+@PARSERS
+def test_anchors_and_merge_keys_are_read(*, pure: bool) -> None:
+    """An alias is the same value again; `<<` fills in what a map does not say, the first source first."""
+    text = """\
+base: &base {a: 1, b: 2}
+other: &other {b: 3, c: 4}
+one: {<<: *base, b: 9}
+two:
+  b: 8
+  <<: [*other, *base]
+same: *base
+k: &k word
+w: *k
+quoted: {"<<": 5}
+"""
+    root = value_of(text, pure=pure)
+    assert root["one"] == {"a": 1, "b": 9}
+    assert root["two"] == {"b": 8, "c": 4, "a": 1}
+    assert root["same"] is root["base"]
+    assert root["w"] == "word"
+    assert root["quoted"] == {"<<": 5}
+    assert root["one"].keys_at == {"b": (3, 18), "a": (1, 14)}
+    assert root["two"].values_at["c"] == (2, 25)
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        ("a: &x 1\nb: *y\n", "unknown-alias", (2, 4)),
+        ("a: &abc 1\nb: *abd\n", "unknown-alias", (2, 4)),
+        ("a: &x [*x]\n", "recursive-alias", (1, 8)),
+        ("a: &x 1\n*x : 2\n", "bad-key", (2, 1)),
+        ("<<: 3\n", "bad-merge", (1, 1)),
+        ("a: &x {b: 1}\nc: {<<: [*x, 3]}\n", "bad-merge", (2, 5)),
+        ("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n", "duplicate-key", (4, 3)),
+    ],
+    ids=["unknown", "nearly", "recursive", "as-key", "merge-scalar", "merge-list", "merge-twice"],
+)
+def test_wrong_alias_is_an_error(text: str, code: str, place: tuple[int, int], *, pure: bool) -> None:
+    """Aliases and merges that can not be followed are refused at their place."""
+    found = only(text, pure=pure)
+    assert found.code == code
+    assert place_of(found)[:2] == place
+
+
+def test_unknown_alias_names_the_nearest_anchor() -> None:
+    """A mistyped alias is answered with the anchor that was meant."""
+    assert only("a: &abc 1\nb: *abd\n").hint == "did you mean `*abc`?"
+    assert '"*bold"' in only("a: *bold\n").hint
+
+
+def bomb(levels: int) -> str:
+    """Nine aliases of nine aliases of nine ..."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@PARSERS
+def test_alias_bomb_is_refused(*, pure: bool) -> None:
+    """Aliases may not stand for more than a million values, although the file is tiny."""
+    document, (found,) = read_yaml("a.yaml", bomb(9).encode(), pure=pure)
+    assert (document.root, found.code) == (None, "too-many-aliases")
+    assert findings_of(bomb(4), pure=pure) == []
+
+
+def test_merge_bomb_is_refused() -> None:
+    """Merging the same map again and again counts like aliases do."""
+    inner = "{" + ", ".join(f"k{n}: 1" for n in range(20_000)) + "}"
+    nested = "{<<: " * 60 + inner + "}" * 60
+    assert only(f"a: {nested}\n").code == "too-many-aliases"
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 150 + "]" * 150,
+        "- " * 150,
+        "a: " + "{a: " * 150 + "}" * 150,
+        f"a: &a {'[' * 60}{']' * 60}\nb: {'[' * 60}*a{']' * 60}",
+    ],
+    ids=["lists", "dashes", "maps", "through-an-alias"],
+)
+def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
+    """Nesting is bounded, also where an alias hides it."""
+    assert only(text, pure=pure).code == "too-deep"
+
+
+def test_the_deepest_allowed_nesting_is_read() -> None:
+    """Exactly the allowed depth is fine."""
+    assert findings_of("[" * build.MAX_DEPTH + "]" * build.MAX_DEPTH) == []
+    assert findings_of("a: &a " + "[" * 50 + "]" * 50 + "\nb: " + "[" * 49 + "*a" + "]" * 49) == []
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "place", "first"),
+    [
+        ("a: 1\nb: 2\na: 3\n", (3, 1), "line 1, column 1"),
+        ("x:\n  - {a: 1, a: 2}\n", (2, 12), "line 2, column 6"),
+        ("1: a\n'1': b\n", (2, 1), "line 1, column 1"),
+        ("a: {b: 1}\na: {b: 1}\n", (2, 1), "line 1, column 1"),
+    ],
+    ids=["block", "flow", "number-and-text", "maps"],
+)
+def test_duplicate_key_names_both_places(text: str, place: tuple[int, int], first: str, *, pure: bool) -> None:
+    """A key that stands twice is an error at the second, which names the first; the first value stays."""
+    found = only(text, pure=pure)
+    assert found.code == "duplicate-key"
+    assert place_of(found)[:2] == place
+    assert first in found.message
+
+
+@PARSERS
+def test_every_duplicate_is_reported(*, pure: bool) -> None:
+    """One duplicate does not hide the next."""
+    assert [
+        found.location.line for found in findings_of("a: 1\na: 2\nb: 1\nb: 2\na: 3\n", pure=pure) if found.location
+    ] == [2, 4, 5]
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("? [a]\n: b\n", "bad-key"),
+        ("{a: 1}: b\n", "bad-key"),
+        ("?\n: b\n", "empty-key"),
+        ("a: 1\n---\nb: 2\n", "several-documents"),
+        ("a: 1\n---\n", "several-documents"),
+        ("{{ name }}: 1\n", "bad-key"),
+    ],
+    ids=["list-key", "map-key", "empty-key", "two-documents", "empty-second", "jinja-key"],
+)
+def test_structure_that_is_no_manifest_is_refused(text: str, code: str, *, pure: bool) -> None:
+    """Keys are scalars and a file is one document."""
+    assert only(text, pure=pure).code == code
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "\ufeff", "~\n", "--- # x\n...\n"])
+def test_empty_file_is_an_empty_document(text: str) -> None:
+    """A file without a value has no root and no findings."""
+    document, findings = read_yaml("a.yaml", text.encode())
+    assert (document.root, findings) == (None, [])
+
+
+def test_byte_order_mark_does_not_shift_columns() -> None:
+    """A UTF-8 byte order mark is not part of the text."""
+    assert value_of("\ufeffa: 1\n").keys_at == {"a": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "line", "column"),
+    [
+        ("a: ä".encode("utf-16"), "not-utf8", 1, 1),
+        (b"\xfe\xff\x00a", "not-utf8", 1, 1),
+        ("a: 1\nb: äx".encode("latin-1"), "not-utf8", 2, 4),
+        (b"\xef\xbb\xbfa: \xff", "not-utf8", 1, 4),
+        (b"a: \xed\xa0\x80", "not-utf8", 1, 4),
+        (b"a: 1\nb: x\x00y", "control-character", 2, 5),
+        (b"a: \x1b[0m", "control-character", 1, 4),
+        (b"a: \x7f", "control-character", 1, 4),
+        ("a: x\u2028b: y".encode(), "control-character", 1, 5),
+        ("a: x\x85b: y".encode(), "control-character", 1, 5),
+        ("a: \ufffe".encode(), "control-character", 1, 4),
+        (b'a: "\\0"', "control-character", 1, 4),
+        (b'a: "x\\e[0m"', "control-character", 1, 4),
+        (b'"\\e": 1', "control-character", 1, 1),
+    ],
+    ids=[
+        "utf-16",
+        "utf-16-be",
+        "latin-1",
+        "latin-1-after-mark",
+        "surrogate-bytes",
+        "nul",
+        "escape",
+        "delete",
+        "line-separator",
+        "next-line",
+        "non-character",
+        "escaped-nul",
+        "escaped-escape",
+        "escaped-key",
+    ],
+)
+def test_unreadable_characters_are_refused_with_their_place(data: bytes, code: str, line: int, column: int) -> None:
+    """Files that are not clean UTF-8 text are errors that say where."""
+    found = only(data)
+    assert found.code == code
+    assert place_of(found)[:2] == (line, column)
+
+
+@PARSERS
+def test_lone_surrogate_is_refused(*, pure: bool) -> None:
+    """An escaped half of a character can not be encoded later, so it does not come in."""
+    assert only('a: "\\ud800"\n', pure=pure).code in {"control-character", "yaml-syntax"}
+
+
+def test_huge_file_is_refused_before_parsing() -> None:
+    """A file beyond the limit is not even decoded."""
+    found = only(b"\xff" * (read.MAX_BYTES + 1))
+    assert found.code == "file-too-large"
+    assert "64 MiB" in found.message
+
+
+def test_endless_problems_end() -> None:
+    """After a thousand problems the rest of a file is not read."""
+    findings = findings_of("a: 1\n" * 5000)
+    assert len(findings) == build.MAX_FINDINGS + 1
+    assert findings[-1].code == "too-many-findings"
+
+
+# --- syntax errors -----------------------------------------------------------------------------------------
+
+TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
+    ("jinja-word", "a: {{ x }}\n", (1, 4), "unquoted", '`"{{ x }}"`'),
+    ("jinja-then-text", "a: {{ x }} foo # c\n", (1, 4), "unquoted Jinja", '`"{{ x }} foo"`'),
+    ("jinja-filter", 'a: {{ x | join(", ") }}\n', (1, 4), "unquoted Jinja", "`'{{ x | join(\", \") }}'`"),
+    ("jinja-index", "a: {{ x.y[0] }}\nb: 1\n", (1, 4), "unquoted Jinja", '`"{{ x.y[0] }}"`'),
+    ("jinja-block", "a: {% if x %}y{% endif %}\n", (1, 4), "unquoted Jinja", '`"{% if x %}'),
+    ("jinja-colon", "- t: About {{ x }}: b\n", (1, 6), "unquoted Jinja", '`"About {{ x }}: b"`'),
+    ("jinja-in-list", "- {{ x }} y\n", (1, 3), "unquoted Jinja", '`"{{ x }} y"`'),
+    ("second-colon", "title: Part 1: intro\n", (1, 14), "second `: `", '`"Part 1: intro"`'),
+    ("at", "a: @brand\n", (1, 4), "can not start with `@`", '`"@brand"`'),
+    ("percent", "a: %x\n", (1, 4), "can not start with `%`", '`"%x"`'),
+    ("backtick", "a: `x`\n", (1, 4), "can not start with a backtick", "quotes"),
+    ("asterisk", "a: *\n", (1, 4), "can not start with `*`", '`"*"`'),
+    ("tab", "a:\n\tb: 1\n", (2, 1), "tab", "spaces"),
+    ("tab-in-block", "a: >\n\tfoo\n", (2, 1), "tab", "spaces"),
+    ("indentation", "a: 1\n  b: 2\n", (2, 3), "indentation", "line it up"),
+    ("dedent", "a:\n    b: 1\n  c: 2\n", (3, 3), "indentation", "line it up"),
+    ("no-space", "key:value\nb: 1\n", (1, 1), "space is missing", "key: value"),
+    ("no-colon", "a: 1\nword\n", (2, 1), "neither", "several lines"),
+    ("no-colon-space", "a: 1\nb:2\n", (2, 1), "neither", "space after the colon"),
+    ("inner-quote", "a: 'it's'\n", (1, 8), "closing quote", "double the quote"),
+    ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
+    ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
+    ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),
+    ("escape", 'a: "\\q"\n', (1, 5), "escape", "single quotes"),
+    ("list-in-line", "a: - b\n", (1, 4), "list can not start", "next line"),
+    ("mixed", "a:\n  - b\n  c: d\n", (3, 3), "no entry of the list that starts at line 2", "`- `"),
+    ("after-end", "a: 1\n...\nb\n", (3, 1), "end of the document", "one file"),
+    ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message", "hint"), [trap[1:] for trap in TRAPS], ids=[trap[0] for trap in TRAPS]
+)
+def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int], message: str, hint: str) -> None:
+    """The usual traps are one finding each: the place to change, what is wrong, what to write instead."""
+    found = only(text)
+    assert place_of(found)[:2] == place
+    assert message in found.message
+    assert hint in found.hint
+
+
+@pytest.mark.parametrize("text", [trap[1] for trap in TRAPS], ids=[trap[0] for trap in TRAPS])
+def test_python_parser_finds_the_same_trap(text: str) -> None:
+    """Without the C extension every trap is still one finding in the same line."""
+    found, expected = only(text, pure=True), only(text)
+    assert found.code == expected.code
+    assert abs(place_of(found)[0] - place_of(expected)[0]) <= 1
+
+
+def test_unquoted_jinja_is_reported_everywhere() -> None:
+    """Each unquoted expression that YAML could read is reported, and its text is used for what follows."""
+    document, findings = read_yaml("a.yaml", b'a: {{ x }}\nb: [{{ y }}, {c: {{ z }}}]\nd: &d {{ "q" }}\ne: *d\n')
+    assert [found.code for found in findings] == ["unquoted-jinja"] * 4
+    assert document.root == {"a": "{{ x }}", "b": ["{{ y }}", {"c": "{{ z }}"}], "d": '{{ "q" }}', "e": '{{ "q" }}'}
+    assert findings[3].hint == "put the text in quotes"
+
+
+def test_file_that_is_one_expression_keeps_its_text() -> None:
+    """An expression at the root is reported like any other."""
+    document, (found,) = read_yaml("a.yaml", b"{{ x }}")
+    assert (document.root, found.code) == ("{{ x }}", "unquoted-jinja")
+
+
+def test_jinja_under_a_repeated_key_is_two_findings() -> None:
+    """A repeated key does not let an expression slip through, nor change the first value."""
+    document, findings = read_yaml("a.yaml", b"a: 1\na: {{ x }}\n")
+    assert sorted(found.code for found in findings) == ["duplicate-key", "unquoted-jinja"]
+    assert document.root == {"a": 1}
+
+
+# --- properties --------------------------------------------------------------------------------------------
+
+texts = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\u2028\u2029\ufffe\uffff"), max_size=20
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(values, st.booleans())
+def test_json_reads_as_itself(value: Any, pure: bool) -> None:  # noqa: FBT001
+    """JSON is YAML: what is written as JSON comes back as it was, with a place for everything."""
+    hypothesis.assume(value is not None)
+    written = json.dumps({"a": value}, ensure_ascii=False, indent=1)
+    root = value_of(written, pure=pure)
+    assert root == {"a": value}
+    assert_places(root)
+
+
+def assert_places(node: Any) -> None:
+    """Every member of every map and list has its place."""
+    if isinstance(node, dict):
+        assert isinstance(node, Map)
+        assert list(node.keys_at) == list(node.values_at) == list(node)
+        for entry in node.values():
+            assert_places(entry)
+    elif isinstance(node, list):
+        assert isinstance(node, Seq)
+        assert len(node.values_at) == len(node)
+        for entry in node:
+            assert_places(entry)
+
+
+@hypothesis.given(values)
+def test_what_pyyaml_writes_reads_back(value: Any) -> None:
+    """Block style with all its quoting comes back, but for what only YAML 1.1 left unquoted."""
+    written = yaml.safe_dump({"a": value}, allow_unicode=True, sort_keys=False)
+    document, findings = read_yaml("a.yaml", written.encode())
+    if not findings and not any(sign in written for sign in "&*"):
+        assert same(document.root, {"a": value})
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality, with `1e+16` and the like read as numbers where YAML 1.1 saw text."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right or (
+        isinstance(left, (int, float))
+        and isinstance(right, str)
+        and math.isclose(left, float(right.replace("o", "")) if "x" not in right and "o" not in right else left)
+    )
+
+
+@hypothesis.given(st.text(st.sampled_from("ab:{}[]-&*!#|>'\"%@`,? \n\t~<1.\u00e9\ud7ff"), max_size=40), st.booleans())
+def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:  # noqa: FBT001
+    """Whatever stands in a file, reading it raises nothing, and every finding points into the file."""
+    document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
+    source = Source("a.yaml", text)
+    for found in findings:
+        line, column, width = place_of(found)
+        assert 1 <= line <= source.last
+        assert 1 <= column <= len(source.line(line)) + 1
+        assert width >= 1
+        assert found.message == found.message.strip()
+        assert not found.message.endswith(".")
+    if document.root is not None and not findings:
+        json.dumps(document.root, allow_nan=False).encode()
+
+
+@hypothesis.given(st.binary(max_size=40))
+def test_any_bytes_give_a_value_or_findings(data: bytes) -> None:
+    """Bytes that are no text are a finding, not an exception."""
+    document, findings = read_yaml("a.yaml", data)
+    assert document.source.path == "a.yaml"
+    assert all(found.severity is Severity.ERROR for found in findings)

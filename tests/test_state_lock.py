@@ -1,0 +1,300 @@
+"""The lock as text: what merges make of it is read, what would lose a fact is refused, and its bytes are stable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.digest import NOTHING, Digest, digest_json
+from contentops.errors import StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State
+from contentops.state import lock
+from contentops.state.lines import Header, entry_line, header_line, record_line
+from tests import state_facts as facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+HEADER = header_line(Header(lineage=facts.LINEAGE))
+NAME = "contentops.lock"
+
+
+def joined(*lines: str) -> str:
+    """Lines as a file."""
+    return "".join(f"{line}\n" for line in lines)
+
+
+def on_disk(**bodies: Digest) -> Callable[[str], Digest]:
+    """A disk on which item `a`'s output has the body `bodies["a"]`."""
+    return lambda path: bodies.get(path.removeprefix("out/").removesuffix(".md"), NOTHING)
+
+
+def ids(read: lock.Lock) -> dict[str, list[Record]]:
+    """The records of each id, in the order of their lines."""
+    return {id_: [line.value for line in lines] for id_, lines in read.records.items()}
+
+
+def test_rendering_is_golden() -> None:
+    """Header first, records by code point, then entries by item, attempt and request id; LF and a final newline."""
+    later = facts.entry("b", 2, attempt=2)
+    state = State(
+        lineage=facts.LINEAGE,
+        records={ItemId(name): facts.record(name) for name in ("é", "b", "a", "Z")},
+        entries={entry.request_id: entry for entry in (later, facts.entry("b", 1), facts.entry("a", 3))},
+    )
+
+    assert lock.render(state).decode() == joined(
+        HEADER,
+        *(record_line(facts.record(name)) for name in ("Z", "a", "b", "é")),
+        entry_line(facts.entry("a", 3)),
+        entry_line(facts.entry("b", 1)),
+        entry_line(later),
+    )
+
+
+@given(st.lists(facts.records, max_size=4), st.lists(facts.entries, max_size=3), st.randoms())
+def test_rendered_states_round_trip(records: list[Record], entries: list[OpenEntry], random: Random) -> None:
+    """Reading what was rendered, with its lines in any order, gives the state back, and it renders to the same bytes."""
+    state = State(
+        lineage=facts.LINEAGE,
+        records={record.id: record for record in records},
+        entries={entry.request_id: entry for entry in entries},
+    )
+    data = lock.render(state)
+    lines = data.decode().split("\n")
+    random.shuffle(lines)
+
+    read = lock.read("\n".join(lines), NAME)
+
+    again = State(
+        lineage=read.header.lineage if read.header else "",
+        records={id_: lines[0].value for id_, lines in read.records.items()},
+        entries={id_: lines[0].value for id_, lines in read.entries.items()},
+    )
+    assert again == state
+    assert lock.render(again) == data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\ufeff" + joined(HEADER, record_line(facts.record())), id="bom"),
+        pytest.param(joined(HEADER, record_line(facts.record())).replace("\n", "\r\n"), id="crlf"),
+        pytest.param(joined(HEADER, record_line(facts.record())).rstrip("\n"), id="no-final-newline"),
+        pytest.param(joined("", HEADER, "  ", record_line(facts.record()), ""), id="blank-lines"),
+        pytest.param(joined(record_line(facts.record()), HEADER), id="header-last"),
+        pytest.param(joined(HEADER, HEADER, record_line(facts.record())), id="two-equal-headers"),
+        pytest.param(joined(HEADER, record_line(facts.record()), record_line(facts.record())), id="two-equal-lines"),
+    ],
+)
+def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
+    """Line ends, blank lines, order and repetition carry no meaning."""
+    assert ids(lock.read(text, NAME)) == {"a": [facts.record()]}
+
+
+def test_a_line_keeps_its_own_digest() -> None:
+    """The base of an entry is the line without its line end, also where a checkout changed that."""
+    line = record_line(facts.record())
+    read = lock.read(f"{HEADER}\r\n{line}\r\n", NAME)
+
+    assert read.records[ItemId("a")][0].text == line
+
+
+def test_damage_is_reported_all_at_once() -> None:
+    """Every damaged line is named, with the way back from git."""
+    text = joined(HEADER, '{"id":"a"}', record_line(facts.record("b")), record_line(facts.record("c"))[:40])
+
+    with pytest.raises(StateError) as caught:
+        lock.read(text, NAME)
+
+    found = caught.value.diagnostics()
+    assert [finding.location and finding.location.line for finding in found] == [2, 4]
+    assert "line 2 of `contentops.lock` lacks `dialect`, `digest`," in found[0].message
+    assert found[0].hint == "restore it with `git checkout -- contentops.lock`"
+    assert str(caught.value).endswith("(and 1 more line)")
+
+
+def test_conflict_markers_get_a_way_out() -> None:
+    """A lock that was merged without the attribute names the attribute and how to merge again."""
+    text = joined(HEADER, "<<<<<<< HEAD", record_line(facts.record()), "=======", ">>>>>>> other")
+
+    with pytest.raises(StateError, match=r"line 2 of `contentops\.lock` is a conflict marker of git") as caught:
+        lock.read(text, NAME)
+
+    assert caught.value.code == "conflict-markers"
+    assert "merge=union" in caught.value.hint
+    assert len(caught.value.diagnostics()) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("\n\n", id="blank"),
+        pytest.param(joined(record_line(facts.record())), id="headless"),
+    ],
+)
+def test_a_lock_without_header_is_refused(text: str) -> None:
+    """An emptied lock would make every item new: it is damage, not a fresh start."""
+    with pytest.raises(StateError, match="has no header line") as caught:
+        lock.read(text, NAME)
+
+    assert "paid for again" in caught.value.hint
+
+
+def test_two_lineages_are_refused() -> None:
+    """The locks of two projects do not mix, and both are named."""
+    other = lock.lineage_of("other")
+
+    with pytest.raises(StateError, match="mixes the state of different projects") as caught:
+        lock.read(joined(HEADER, header_line(Header(lineage=other))), NAME)
+
+    assert facts.LINEAGE in str(caught.value)
+    assert other in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [Header(lineage=facts.LINEAGE, version=2), Header(lineage=facts.LINEAGE, digest=2)],
+    ids=["format", "digest"],
+)
+def test_a_newer_lock_is_refused(header: Header) -> None:
+    """A lock of a newer version says so, even where its lines can not be read any more."""
+    with pytest.raises(StateError, match="written by a newer contentops") as caught:
+        lock.read(joined("nonsense", header_line(header)), NAME)
+
+    assert caught.value.code == "newer-state"
+
+
+def test_an_older_digest_is_recomputed_from_the_requests() -> None:
+    """A new digest version changes recorded digests for free, and a merge of both versions recomputes all."""
+    old = replace(facts.record(), digest=facts.text("old way"))
+    newer = header_line(Header(lineage=facts.LINEAGE, digest=2))
+
+    read = lock.read(joined(HEADER, newer, record_line(old)), NAME, digest_version=2)
+
+    line = read.records[ItemId("a")][0]
+    assert line.value.digest == digest_json(dict(old.request))
+    assert line.text == record_line(old)
+
+
+def test_entries_of_one_request_are_kept_apart() -> None:
+    """A union merge may leave two lines for one request; both are read."""
+    running, paid = facts.entry(), facts.entry(state=JobState.PAID)
+
+    read = lock.read(joined(HEADER, entry_line(running), entry_line(paid)), NAME)
+
+    assert [line.value for line in read.entries[running.request_id]] == [running, paid]
+    assert read.duplicates == ()
+
+
+def test_duplicates_are_named() -> None:
+    """The ids that two lines claim are listed, sorted."""
+    lines = [record_line(facts.record(name, take)) for name in "ba" for take in (1, 2)]
+
+    assert lock.read(joined(HEADER, *lines, record_line(facts.record("c"))), NAME).duplicates == ("a", "b")
+
+
+OLD = facts.record(take=1, rev=7)
+NEW = facts.record(take=2, rev=3)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "disk", "second"),
+    [
+        pytest.param(OLD, NEW, on_disk(a=facts.text("a 2")), True, id="body-on-disk"),
+        pytest.param(OLD, NEW, on_disk(), False, id="higher-rev"),
+        pytest.param(replace(OLD, rev=3), NEW, on_disk(), True, id="later-generation"),
+        pytest.param(replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"),
+        pytest.param(
+            replace(OLD, saved=Saved(body=facts.text("by hand")), rev=1),
+            NEW,
+            on_disk(a=facts.text("by hand")),
+            False,
+            id="saved-edit-on-disk",
+        ),
+        pytest.param(replace(NEW, title="A"), replace(NEW, title="B"), on_disk(), True, id="only-the-text-differs"),
+    ],
+)
+def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str], Digest], second: bool) -> None:
+    """Body on disk, then rev, then time, then text decides; never the order of the lines."""
+    assert lock.settle([one, two], disk) == lock.settle([two, one], disk) == (two if second else one)
+
+
+def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
+    """Two branches that both created content on one server leave two content ids there; none is forgotten."""
+    ours = facts.record(take=2, rev=2, content_id="cnt-2", superseded=("cnt-0",))
+    theirs = facts.record(take=1, rev=1, content_id="cnt-1", superseded=("cnt-0", "cnt-2"))
+    elsewhere = facts.record(take=1, rev=1, content_id="cnt-9", server="local")
+
+    chosen = lock.settle([theirs, ours, elsewhere], on_disk())
+
+    assert chosen == replace(ours, superseded=("cnt-0", "cnt-1"))
+
+
+def test_the_furthest_entry_wins() -> None:
+    """Of two lines for one request the one that knows more counts, and of equals the last."""
+    states = [JobState.PAID, JobState.SUBMITTING, JobState.FAILED, JobState.RUNNING, JobState.UNKNOWN]
+
+    assert lock.furthest([facts.entry(state=state) for state in states]).state is JobState.PAID
+    assert lock.furthest([facts.entry(error="x"), facts.entry(error="y")]).error == "y"
+    with pytest.raises(ValueError, match="no entries"):
+        lock.furthest([])
+
+
+NAMELESS = {"job_id": "", "content_id": ""}
+
+
+@pytest.mark.parametrize(
+    ("orphan", "dropped"),
+    [
+        pytest.param({"job_id": "job-b-1", "content_id": ""}, True, id="same-job"),
+        pytest.param({"job_id": "", "content_id": "cnt-b"}, True, id="same-content"),
+        pytest.param({"job_id": "job-b-1", "server": "local"}, False, id="other-server"),
+        pytest.param({}, False, id="its-own"),
+        pytest.param(NAMELESS, False, id="nameless"),
+    ],
+)
+def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str, str], dropped: bool) -> None:
+    """A rename that a merge half undid heals; an orphan with a life of its own stays."""
+    living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
+    records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}
+
+    healed = lock.heal(records, [ItemId("b")])
+
+    assert (ItemId("a") not in healed) is dropped
+    assert healed[ItemId("b")] == records[ItemId("b")]
+
+
+def test_two_living_records_of_one_job_both_stay() -> None:
+    """Healing never touches a declared item."""
+    records = {ItemId("a"): facts.record("a", job_id="j"), ItemId("b"): facts.record("b", job_id="j")}
+
+    assert lock.heal(records, [ItemId("a"), ItemId("b")]) == records
+
+
+def test_names_are_the_same_everywhere() -> None:
+    """Lineage and request id are pinned: they must come out alike on every machine and in every release."""
+    lineage = lock.lineage_of("acme-blog")
+    request = lock.request_id(lineage, "", ItemId("a"), facts.text("x"), 1)
+
+    assert lineage == "5eeaabdc-2070-5017-bb4f-0d363df63dff"
+    assert request == "ec7003b7-90ae-596d-b363-dfe5eb21cb12"
+    assert (
+        len(
+            {
+                request,
+                lock.request_id(lineage, "", ItemId("a"), facts.text("x"), 2),
+                lock.request_id(lineage, "staging", ItemId("a"), facts.text("x"), 1),
+                lock.request_id(lineage, "", ItemId("b"), facts.text("x"), 1),
+                lock.request_id(lineage, "", ItemId("a"), facts.text("y"), 1),
+                lock.request_id(lock.lineage_of("b"), "", ItemId("a"), facts.text("x"), 1),
+            }
+        )
+        == 6
+    )
