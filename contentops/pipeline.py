@@ -7,7 +7,6 @@ disk, network) and where the embedded server is put in place of a remote one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import time
@@ -15,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contentops.digest import NOTHING
-from contentops.errors import ApiError, OutputError, Refused, StateError, UsageError, nearest
+from contentops.errors import ApiError, Refused, StateError
 from contentops.executor.stop import Stop
 from contentops.manifest.load import load
-from contentops.model import Action, ItemId, JobState, Step
+from contentops.model import Step
 from contentops.output.files import Outputs, System
 from contentops.planner.plan import make_plan
 from contentops.planner.situation import (
@@ -35,13 +33,14 @@ from contentops.planner.situation import (
 from contentops.project import find_root, load_project, parse_variable
 from contentops.state.cache import Cache
 from contentops.state.durable import Disk
-from contentops.state.lines import Drop, Forget
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from contentops.model import Catalogue, Change, Desired, Event, Json, OpenEntry, Plan, Project, Record, Run, State
+    from contentops.model import Catalogue, Desired, Event, Plan, Project, Run, State
+
+__all__ = ["Approval", "Choice", "Stop", "World"]
 
 NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.SAVE})
 """Steps that may need the server."""
@@ -72,28 +71,6 @@ class World:
     """What writes outputs."""
     run: Callable[[Any], Any] | None = None
     """Runs a coroutine to its end; None: `asyncio.run`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemStatus:
-    """How one item stands, in one word and a note."""
-
-    id: ItemId
-    state: str
-    output: str
-    credits: int = 0
-    generated_at: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One finding of `doctor`. `ok` is None where it is only worth knowing."""
-
-    name: str
-    ok: bool | None
-    message: str
-    hint: str = ""
 
 
 # --- reading -----------------------------------------------------------------------------------------------
@@ -144,19 +121,19 @@ def catalogue_of(project: Project) -> Catalogue | None:
 
 def validate(project: Project) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
-    with _cache(project, write=False) as cache:
+    with open_cache(project, write=False) as cache:
         return load(project, catalogue_of(project), cache)
 
 
 def read_state(project: Project) -> State:
     """Lock and journal as they stand; nothing is written."""
-    with _store(project, write=False) as store:
+    with open_store(project, write=False) as store:
         return store.state
 
 
 def plan(project: Project, choice: Choice) -> Plan:
     """What `apply` would do. Needs no network and no key; writes nothing but a parse cache."""
-    with _cache(project, write=True) as cache, _store(project, write=False) as store:
+    with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
         desired = load(project, catalogue_of(project), cache)
         store.heal(specs_by_id(desired))
         return make_plan(situation(project, desired, store.state, cache, choice))
@@ -211,16 +188,21 @@ def apply(
     confirm: Callable[[Plan], bool],
     emit: Callable[[Event], None],
     stop: Stop,
+    show: Callable[[Plan], None] | None = None,
     deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
-    """Plan, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
+    """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
     """
     world = world or World()
-    with _exclusive(project, world), _cache(project, write=True) as cache, _store(project, world, write=True) as store:
+    with (
+        exclusively(project, world),
+        open_cache(project, write=True) as cache,
+        open_store(project, world, write=True) as store,
+    ):
         desired = load(project, catalogue_of(project), cache)
         store.heal(specs_by_id(desired))
         found = situation(project, desired, store.state, cache, choice)
@@ -228,6 +210,8 @@ def apply(
         if planned.empty:
             store.checkpoint()
             return planned, None
+        if show is not None:
+            show(planned)
         _refuse(planned, approval)
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
@@ -305,14 +289,17 @@ async def connected(project: Project, key: str, world: World) -> Any:
     from contentops.api.client import Client
 
     if project.api.base_url == "local":
-        from contentops.local import embedded
+        from contentops.local import LocalError, embedded
 
-        async with embedded.running(Path(project.root) / FOLDER / "local.db") as app:
-            client = Client(project.api, key="local", app=app)
-            try:
-                yield client
-            finally:
-                await client.aclose()
+        try:
+            async with embedded.running(Path(project.root) / FOLDER / "local.db") as app:
+                client = Client(project.api, key="", app=app)
+                try:
+                    yield client
+                finally:
+                    await client.aclose()
+        except LocalError as error:
+            raise StateError(f"the embedded server can not be used: {error}", code="embedded-server") from error
         return
     client = Client(
         project.api,
@@ -338,258 +325,10 @@ def _write_report(project: Project, plan: Plan, run: Run) -> None:
     (folder / name).write_text(json_text(run_json(run, plan)) + "\n", encoding="utf-8")
 
 
-# --- looking -----------------------------------------------------------------------------------------------
-
-
-def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
-    """How every selected item stands."""
-    from contentops.planner.select import candidate, is_selected, states_of
-
-    with _cache(project, write=False) as cache, _store(project, write=False) as store:
-        desired = load(project, catalogue_of(project), cache)
-        store.heal(specs_by_id(desired))
-        found = situation(project, desired, store.state, cache, Choice())
-    changes = {change.id: change for change in make_plan(found).changes}
-    specs = specs_by_id(desired)
-    states = []
-    for id_ in sorted({*specs, *found.state.records, *changes}):
-        change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
-        view = candidate(change, spec, failed=False) if change or spec else None
-        if view is not None and not is_selected(choice, view):
-            continue
-        output = record.output if record else spec.output if spec else change.target if change else ""
-        observed = found.observe(record.output) if record else None
-        word = _word(change, record, states_of(change, spec), edited=_edited(record, observed))
-        states.append(
-            ItemStatus(
-                id=id_,
-                state=word,
-                output=output,
-                credits=record.credits if record else 0,
-                generated_at=record.generated_at if record else "",
-                note=(change.hint if change else ""),
-            )
-        )
-    return tuple(states)
-
-
-def _edited(record: Record | None, observed: Any) -> bool:
-    return bool(record and observed and observed.exists and observed.body != record.generated)
-
-
-def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
-    for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
-        if word in states:
-            return word
-    if edited:
-        return "edited"
-    if change is not None and change.action not in (Action.NONE, Action.DRAIN):
-        return "moved" if Step.MOVE in change.steps else "unsaved" if change.steps == (Step.SAVE,) else "changed"
-    return "as generated" if record is None or record.generated else "adopted"
-
-
-def show(project: Project, item: str) -> dict[str, Json]:
-    """One item: the exact request, its digest and output, where each value came from, and its record."""
-    desired = validate(project)
-    specs, state = specs_by_id(desired), read_state(project)
-    spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
-    if spec is None and record is None:
-        raise _no_item(item, [*specs, *state.records])
-    found: dict[str, Json] = {"id": item}
-    if spec is not None:
-        found |= {
-            "request": spec.request.as_json(),
-            "digest": spec.digest,
-            "credits": spec.request.credits,
-            "output": spec.output,
-            "metadata": dict(spec.metadata),
-            "tags": list(spec.tags),
-            "origins": {
-                name: {
-                    "layer": origin.layer,
-                    "place": str(origin.location) if origin.location else "",
-                    "variables": list(origin.variables),
-                }
-                for name, origin in sorted(spec.origins.items())
-            },
-            "variables": {
-                name: str(origin.location) if origin.location else origin.layer
-                for name, origin in sorted(spec.variables.items())
-            },
-        }
-    if record is not None:
-        from contentops.report.plan_json import plain
-
-        found["record"] = plain(record)
-    return found
-
-
-def diff(project: Project, item: str) -> tuple[str, str, str]:
-    """The text last generated for an item, the text in its file, and what stands in the way of the first."""
-    from contentops.document.clean import body_digest
-    from contentops.document.front_matter import split
-
-    state = read_state(project)
-    record = state.records.get(ItemId(item))
-    if record is None:
-        raise _no_item(item, state.records)
-    try:
-        file = split(Outputs(project.root).read(record.output)).body
-    except OutputError as error:
-        raise OutputError(
-            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
-        ) from error
-    with _cache(project, write=False) as cache:
-        text = cache.get_text(record.server, record.digest)
-    if text is not None and body_digest(text.body) == record.generated:
-        return text.body, file, ""
-    if body_digest(file) == record.generated:
-        return file, file, ""
-    raise StateError(
-        f"the text generated for `{item}` is not in the cache, so there is nothing to compare `{record.output}` with",
-        code="no-generated-text",
-        hint="git has what was committed; the file was edited by hand since it was generated",
-    )
-
-
-def _no_item(item: str, known: Any) -> UsageError:
-    close = nearest(item, known)
-    hint = f"did you mean `{close}`?" if close else "`contentops status` lists the items"
-    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
-
-
-# --- mending state -----------------------------------------------------------------------------------------
-
-
-def move_record(project: Project, old: str, new: str) -> None:
-    """Give the record and open jobs of `old` the id `new`."""
-    with _editing(project) as store:
-        state = store.state
-        record = state.records.get(ItemId(old))
-        entries = [entry for entry in state.entries.values() if entry.item == old]
-        if record is None and not entries:
-            raise _no_item(old, state.records)
-        if ItemId(new) in state.records:
-            raise UsageError(
-                f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
-            )
-        facts: list[Any] = [dataclasses.replace(entry, item=ItemId(new)) for entry in entries]
-        if record is not None:
-            facts += [dataclasses.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
-        store.note("state mv", *facts)
-
-
-def forget_record(project: Project, item: str) -> None:
-    """Forget the record of an item; its file and its content on the server stay."""
-    with _editing(project) as store:
-        if store.record(ItemId(item)) is None:
-            raise _no_item(item, store.state.records)
-        store.note("state rm", Forget(ItemId(item)))
-
-
-def move_server(project: Project, old: str, new: str) -> None:
-    """Say that the server `old` is now reached as `new`: its jobs and contents are the same."""
-    with _editing(project) as store:
-        state = store.state
-        records = [dataclasses.replace(one, server=new) for one in state.records.values() if one.server == old]
-        entries = [dataclasses.replace(one, server=new) for one in state.entries.values() if one.server == old]
-        if not records and not entries:
-            known = {one.server for one in state.records.values()}
-            close = nearest(old, known)
-            hint = f"did you mean `{close}`?" if close else "known: " + (", ".join(sorted(known)) or "none")
-            raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
-        store.note("state mv --server", *records, *entries)
-
-
-def resolve(project: Project, item: str, *, job: str = "", content: str = "", forget: bool = False) -> str:
-    """Take a person's word for what became of a submit whose answer was lost; returns what was done."""
-    with _editing(project) as store:
-        open_ = [entry for entry in store.state.entries.values() if entry.item == item]
-        lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
-        if forget:
-            lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
-        if not lost:
-            known = [entry.item for entry in store.state.entries.values() if entry.state is JobState.UNKNOWN]
-            hint = "unknown at the moment: " + (", ".join(f"`{one}`" for one in sorted(set(known))) or "none")
-            raise UsageError(f"`{item}` has no submit whose outcome is unknown", code="nothing-to-resolve", hint=hint)
-        if forget:
-            store.note("state resolve", *(Drop(entry.request_id) for entry in lost))
-            return f"forgot {len(lost)} open submit{'' if len(lost) == 1 else 's'} of `{item}`; the next apply may submit it again"
-        latest = max(lost, key=lambda entry: entry.attempt)
-        store.note("state resolve", _resolved(latest, job=job, content=content))
-        what = f"job `{job}`" if job else f"content `{content}`"
-        return f"the submit of `{item}` became {what}; the next apply finishes it"
-
-
-def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
-    if job:
-        return dataclasses.replace(entry, state=JobState.RUNNING, job_id=job, error="")
-    return dataclasses.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
-
-
-# --- doctor ------------------------------------------------------------------------------------------------
-
-
-def doctor(project: Project, world: World | None = None) -> tuple[Check, ...]:
-    """Whether everything is in place: manifests, state, cache, key and server."""
-    world = world or World()
-    return tuple(_checks(project, world))
-
-
-def _checks(project: Project, world: World) -> Iterator[Check]:
-    yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
-    from contentops.errors import ContentopsError
-
-    try:
-        desired = validate(project)
-        yield Check(
-            name="manifests", ok=True, message=f"{len(desired.specs)} items in {len(desired.manifests)} manifests"
-        )
-    except ContentopsError as error:
-        yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
-    try:
-        state = read_state(project)
-        yield Check(name="state", ok=True, message=f"{len(state.records)} records, {len(state.entries)} open")
-    except ContentopsError as error:
-        yield Check(name="state", ok=False, message=error.message, hint=error.hint)
-    with _cache(project, write=False) as cache:
-        cache.get("doctor")
-        yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
-    if project.api.base_url == "local":
-        yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
-        return
-    key = world.environ.get(project.api.key_env, "").strip()
-    if not key:
-        hint = f"set `{project.api.key_env}`; plan works without it"
-        yield Check(name="key", ok=False, message=f"`{project.api.key_env}` is not set", hint=hint)
-        return
-    yield Check(name="key", ok=True, message=f"`{project.api.key_env}` is set")
-    yield _server_check(project, key, world)
-
-
-def _server_check(project: Project, key: str, world: World) -> Check:
-    import asyncio
-
-    from contentops.api.calls import ListTemplates
-    from contentops.api.replies import Failure
-
-    async def ask() -> Any:
-        async with connected(project, key, world) as client:
-            return await client.send(ListTemplates())
-
-    answer = asyncio.run(ask())
-    where = f"`{project.api.base_url}` ({project.api.dialect})"
-    if isinstance(answer, Failure):
-        return Check(
-            name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key"
-        )
-    return Check(name="server", ok=True, message=f"{where} answers with {len(answer.entries)} templates")
-
-
 # --- opening -----------------------------------------------------------------------------------------------
 
 
-def _store(project: Project, world: World | None = None, *, write: bool) -> StateStore:
+def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:
     outputs = Outputs(project.root)
     return StateStore.open(
         project.root,
@@ -601,12 +340,12 @@ def _store(project: Project, world: World | None = None, *, write: bool) -> Stat
     )
 
 
-def _cache(project: Project, *, write: bool) -> Cache:
+def open_cache(project: Project, *, write: bool) -> Cache:
     return Cache(Path(project.root) / FOLDER / "cache", write=write)
 
 
 @contextlib.contextmanager
-def _exclusive(project: Project, world: World) -> Iterator[None]:
+def exclusively(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     import getpass
     import socket
@@ -626,11 +365,3 @@ def _exclusive(project: Project, world: World) -> Iterator[None]:
         )
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
         yield
-
-
-@contextlib.contextmanager
-def _editing(project: Project) -> Iterator[StateStore]:
-    """The store, exclusively, checkpointed at the end."""
-    with _exclusive(project, World()), _store(project, write=True) as store:
-        yield store
-        store.checkpoint()

@@ -6,7 +6,9 @@ and those of the environment; everything else is merged here.
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
@@ -18,8 +20,7 @@ from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
 PROJECT_FILE = "contentops.yaml"
 LOCAL = "local"
@@ -35,25 +36,27 @@ _ODD = re.compile(r"[\s{}<>\"'\\^`|]")
 def find_root(start: Path) -> Path:
     """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, or where `start` is no folder.
     """
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if _is_file(folder / PROJECT_FILE):
-            return folder
+    start = Path(os.path.realpath(start))
     hint = "start a project with `contentops init`, or name its folder with `-C DIR`"
-    if _is_file(start / "contentops.yml"):
+    if not _holds(start.is_dir):
+        message = f"there is no folder `{start}`"
+        raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
+    for folder in (start, *start.parents):
+        if _holds((folder / PROJECT_FILE).is_file):
+            return folder
+    if _holds((start / "contentops.yml").is_file):
         hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
-    elif not start.is_dir():
-        hint = f"there is no folder `{start}`"
     message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
     raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
 
 
-def _is_file(path: Path) -> bool:
+def _holds(test: Callable[[], bool]) -> bool:
+    """Whether a file test holds; a path the system refuses to look at is not there."""
     try:
-        return path.is_file()
-    except OSError:  # a folder above that may not be searched is none of ours
+        return test()
+    except OSError:
         return False
 
 
@@ -287,7 +290,7 @@ def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterat
 
 def _url_problem(url: str) -> tuple[str, str, str] | None:
     """Code, message and hint, or None for an address that can be used."""
-    from urllib.parse import urlsplit  # noqa: PLC0415 - start-up: a project without `api` needs none
+    from urllib.parse import urlsplit  # start-up: a project without `api` needs none
 
     if url == LOCAL:
         return None
@@ -312,7 +315,7 @@ def _url_problem(url: str) -> tuple[str, str, str] | None:
 
 def _is_loopback(host: str) -> bool:
     """Whether a host is this machine by its name or number, without asking the network."""
-    import ipaddress  # noqa: PLC0415
+    import ipaddress
 
     if host == "localhost":
         return True

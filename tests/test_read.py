@@ -281,9 +281,9 @@ alias: *name
         (("tagged",), False, "!!str 12"),
         (("alias",), False, "*name"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
-def test_finding_underlines_what_was_written(pointer: tuple[str | int, ...], key: bool, expected: str) -> None:  # noqa: FBT001
+def test_finding_underlines_what_was_written(pointer: tuple[str | int, ...], key: bool, expected: str) -> None:
     """The caret line covers the key or the scalar as written, quotes and properties included."""
     document, findings = read_yaml("a.yaml", WIDTHS.encode())
     assert findings == []
@@ -666,7 +666,7 @@ values = st.recursive(
 
 
 @hypothesis.given(values, st.booleans())
-def test_json_reads_as_itself(value: Any, pure: bool) -> None:  # noqa: FBT001
+def test_json_reads_as_itself(value: Any, pure: bool) -> None:
     """JSON is YAML: what is written as JSON comes back as it was, with a place for everything."""
     hypothesis.assume(value is not None)
     written = json.dumps({"a": value}, ensure_ascii=False, indent=1)
@@ -712,7 +712,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 @hypothesis.given(st.text(st.sampled_from("ab:{}[]-&*!#|>'\"%@`,? \n\t~<1.\u00e9\ud7ff"), max_size=40), st.booleans())
-def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:  # noqa: FBT001
+def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:
     """Whatever stands in a file, reading it raises nothing, and every finding points into the file."""
     document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
     source = Source("a.yaml", text)

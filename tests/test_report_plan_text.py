@@ -188,6 +188,13 @@ def test_refusals_name_their_way_out() -> None:
     assert _text(make_plan(change, refusals=(budget, stale))).endswith("apply would refuse: too old")
 
 
+def test_an_open_job_is_told_once() -> None:
+    """A reason that names the open job stands for it."""
+    reason = Reason(kind="open-job", detail="job `j` is running")
+    change = make_change("a", Action.FINISH, steps=(Step.POLL,), entry=make_entry(job_id="j"), reasons=(reason,))
+    assert _text(make_plan(change)).count("`j`") == 1
+
+
 def test_without_advice_no_command_is_named() -> None:
     """Inside an apply, `contentops apply` is no advice."""
     assert plan_text(make_plan(make_change()), color=False, verbose=False, advice=False).endswith("4 credits.")

@@ -91,6 +91,12 @@ def test_the_next_command_fits_the_end(run: Run, line: str) -> None:
     assert _text(run).split("\n")[-1] == line
 
 
+def test_a_hint_that_names_the_next_command_is_enough() -> None:
+    """The way on is not told twice."""
+    run = make_run(stopped="interrupted", hint="run `contentops apply` again")
+    assert "Next:" not in _text(run)
+
+
 def test_many_failures_are_counted() -> None:
     """Beyond fifty of a kind the rest is a number."""
     text = _text(make_run(*[make_outcome(f"i{number}", Result.FAILED) for number in range(60)]))

@@ -89,6 +89,7 @@ def _apply(project: Project, choice: Choice, approval: Approval, manner: Manner)
             project,
             choice,
             approval,
+            show=confirmation.preview,
             confirm=confirmation,
             emit=display.show,
             stop=stop,
@@ -114,17 +115,23 @@ class Confirmation:
 
     def __call__(self, plan: Plan) -> bool:
         """Whether to go on; raises Refused where there is nobody to ask."""
-        asks = not self._manner.yes and terminal.can_ask()
-        # Whoever is asked must see the plan, wherever stdout goes.
-        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
+        self.preview(plan)
         if not self._manner.yes:
-            if not asks:
+            if not terminal.can_ask():
                 message = "apply needs a person's yes, and there is no terminal to ask on"
                 raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
             self.declined = not _ask()
         if not self.declined:
             self._begin()
         return not self.declined
+
+    def preview(self, plan: Plan) -> None:
+        """Shows the plan, once, before anything is asked or refused."""
+        if self.shown:
+            return
+        asks = not self._manner.yes and terminal.can_ask()
+        # Whoever is asked must see the plan, wherever stdout goes.
+        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""

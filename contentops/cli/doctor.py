@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.cli.options import Session
-    from contentops.pipeline import Check
+    from contentops.inspection import Check
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
 
@@ -31,9 +31,9 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    from contentops import pipeline
+    from contentops import inspection
 
-    checks = pipeline.doctor(open_project(session, environment, variables))
+    checks = inspection.doctor(open_project(session, environment, variables))
     if as_json:
         found = [{"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks]
         terminal.say_json({"format_version": FORMAT_VERSION, "checks": found})

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show ITEM: exactly what is sent, its digest and output, where each value came from, and its record."""
-    from contentops import pipeline
+    from contentops import inspection
 
-    found = pipeline.show(open_project(session, environment, variables), item)
+    found = inspection.show(open_project(session, environment, variables), item)
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, **found})
     else:

@@ -14,7 +14,7 @@ from contentops.document.front_matter import PROVENANCE_KEY, TITLE_KEY, compose,
 from contentops.errors import FileChanged
 from contentops.executor.generate import keep_text, poll
 from contentops.executor.item import Ended, ItemRun, Text
-from contentops.model import Action, Record, Result
+from contentops.model import Action, Record, RequestId, Result
 from contentops.planner.compare import is_protected
 from contentops.state.lines import Drop, Forget
 
@@ -50,7 +50,14 @@ def base_record(run: ItemRun) -> Record:
         return dataclasses.replace(here, dialect=ctx.dialect)
     # Another server's ids mean nothing here.
     return dataclasses.replace(
-        here, server=ctx.server, dialect=ctx.dialect, content_id="", superseded=(), saved=None, job_id="", request_id=""
+        here,
+        server=ctx.server,
+        dialect=ctx.dialect,
+        content_id="",
+        superseded=(),
+        saved=None,
+        job_id="",
+        request_id=RequestId(""),
     )
 
 
@@ -202,7 +209,7 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         generated=digest,
         saved=record.saved if same else None,
         job_id=entry.job_id if entry else stored.job_id if stored else "",
-        request_id=entry.request_id if entry else stored.request_id if stored else "",
+        request_id=entry.request_id if entry else RequestId(stored.request_id if stored else ""),
         attempt=entry.attempt if entry else run.change.attempt,
         credits=entry.credits if entry else stored.credits if stored else 0,
         plan_id=run.ctx.plan.id,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status, Submit
 from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus
+from contentops.digest import NOTHING
 from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.executor.context import ASK_FIRST, FETCHES, REFUSALS, RETRY_FOR, seconds_of
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Watch
@@ -315,7 +316,7 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
         elif isinstance(answer, Failure):
             _poll_failed(run, entry, answer)
         if ctx.now() > limit:
-            said = "the job is not done" if isinstance(answer, JobStatus) else answer.message  # type: ignore[union-attr]
+            said = "the job is not done" if isinstance(answer, JobStatus) else getattr(answer, "message", "no answer")
             run.leave()
             raise Ended(
                 Result.LATE,
@@ -350,7 +351,7 @@ def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
 def _tombstone(run: ItemRun, entry: OpenEntry, error: str) -> None:
     """Record a failed job; always raises Ended."""
     ctx = run.ctx
-    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body="", title=""))
+    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
     if not ctx.gate.proven:
         ctx.stop(
             "first-contact",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from contentops.model import Result, Step
 from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.executor.context import Context
-    from contentops.model import Change, OpenEntry, Record, Spec
+    from contentops.model import Change, OpenEntry, Record, Result, Spec, Step
 
 
 class Ended(Exception):

@@ -93,7 +93,11 @@ async def execute(
         gate=gate,
         per_minute=limit,
     )
-    stop.bind(lambda: loop.call_soon_threadsafe(scheduler.wake))
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(scheduler.wake)
+
+    stop.bind(wake)
     started = ctx.iso()
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     outcomes: dict[ItemId, Outcome] = {}
@@ -287,7 +291,13 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
         run.leave()
     outcomes[change.id] = outcome
     ctx.event(
-        "item-done", change.id, result=outcome.result, action=change.action, output=outcome.output, error=outcome.error
+        "item-done",
+        change.id,
+        result=outcome.result,
+        action=change.action,
+        output=outcome.output,
+        error=outcome.error,
+        credits=outcome.credits,
     )
 
 

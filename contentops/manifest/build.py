@@ -42,7 +42,7 @@ _MERGE = "\0<<"
 """The key of a map that takes over the keys of another; no written key can hold NUL."""
 
 
-class Stop(Exception):  # noqa: N818 - control flow: reading this file ends here
+class Stop(Exception):  # control flow: reading this file ends here
     """Reading can not go on."""
 
     def __init__(self, finding: Diagnostic) -> None:
@@ -109,8 +109,8 @@ class Builder:
 
     def run(self, parser: Any) -> None:
         """Read events until the stream ends; raises Stop where that makes no sense any more."""
-        from yaml import events  # noqa: PLC0415
-        from yaml.error import YAMLError  # noqa: PLC0415
+        from yaml import events
+        from yaml.error import YAMLError
 
         handlers: dict[type, Callable[[Any], None]] = {
             events.ScalarEvent: self.scalar,

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import Location, Severity
-from contentops.manifest.data import Row
-from contentops.manifest.layers import Branch, Tree, Written, fields, overlay, top, tree
-from contentops.manifest.paths import PROJECT_FILE
+from contentops.manifest.layers import Tree, Written, fields, overlay, top, tree
 from contentops.manifest.places import Document, Source, locate
 from contentops.manifest.templates import templates_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from contentops.manifest.data import Row
     from contentops.manifest.problems import Problems
     from contentops.model import Json, Project
 

@@ -43,7 +43,7 @@ class ProjectFiles:
 
         Raises FileError for what is not a regular file, lies outside the root, is too large or can not be read.
         """
-        full = os.path.join(self._root, path)
+        full = str(self._root / path)
         try:
             if not self._inside(full):
                 raise _error("outside-project", path, f"`{path}` is a link that leads out of the project", "copy it in")
@@ -82,7 +82,7 @@ class ProjectFiles:
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
         """Files below a folder, down to `depth` more folders, or any if `deep`."""
-        full = os.path.join(self._root, folder)
+        full = str(self._root / folder)
         if folder and not self._inside(full):
             message = f"`{folder}` is a link that leads out of the project"
             findings.append(_error("outside-project", folder, message, "copy its files in").finding)

@@ -133,7 +133,7 @@ def _format(text: str, values: Any) -> str:
     """`%` on texts, without unbounded widths."""
     for width, digits in _FORMAT.findall(text):
         for number in (width, digits):
-            if number == "*" or len(number) > 3:  # noqa: PLR2004 - three digits: at most 999
+            if number == "*" or len(number) > 3:
                 raise TemplateError("template-limit", f"formats with a width that is not within {MAX_WIDTH}")
     parts = values if isinstance(values, tuple) else tuple(values.values()) if isinstance(values, dict) else (values,)
     _room(len(text) * 500 + sum(len(part) for part in parts if isinstance(part, str)) * max(text.count("%"), 1))
@@ -182,9 +182,11 @@ def _replaceable(text: str, old: object, new: object) -> None:
 
 # --- filters ---------------------------------------------------------------------------------------------
 
-_KEPT = """abs batch capitalize center count d default dictsort filesizeformat first groupby indent items last
-    length list lower map max min reject rejectattr reverse round select selectattr slice sort striptags sum
-    title trim truncate unique upper urlencode wordcount wordwrap""".split()
+_KEPT = str.split(
+    """abs batch capitalize center count d default dictsort filesizeformat first groupby indent items last length
+        list lower map max min reject rejectattr reverse round select selectattr slice sort striptags sum title trim
+        truncate unique upper urlencode wordcount wordwrap"""
+)
 
 
 def filters() -> dict[str, Callable[..., Any]]:

@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Protocol
 from contentops import __version__
 from contentops.digest import NOTHING, digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifest.check import check_item
 from contentops.manifest.data import read_rows
-from contentops.manifest.expand import Declared, Layers, command_line, expand, layers, wanted
+from contentops.manifest.expand import command_line, expand, layers, wanted
 from contentops.manifest.files import FileError, ProjectFiles, glob_problem
-from contentops.manifest.layers import Written
+from contentops.manifest.items import make_items, warn_unused
 from contentops.manifest.paths import PROJECT_FILE
 from contentops.manifest.places import Document, Source, finding, locate
 from contentops.manifest.problems import Problems, in_order
 from contentops.manifest.read import decode, read_yaml
-from contentops.manifest.render import Rendered, Renderer, Scope, Uses
 from contentops.manifest.schema import check_schema
 from contentops.manifest.stored import FORMAT, FileResult
 from contentops.manifest.stored import decode as decode_result
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifest.data import Row
-    from contentops.manifest.layers import Tree
+    from contentops.manifest.layers import Pointer
 
 
 class ParseCache(Protocol):
@@ -111,8 +109,8 @@ class _Loader:
         self.templates = Templates()
         self.data: dict[str, _Data] = {}
         self.sources: dict[str, Source] = {}
-        self.project_source, digest = self._project_file()
-        self.context = _context(project, catalogue, digest)
+        self.project_source = Source(PROJECT_FILE, project.text)
+        self.context = _context(project, catalogue)
         self.builtin = {"project": project.name, "environment": project.environment}
         self.cli = command_line(project)
 
@@ -142,19 +140,13 @@ class _Loader:
 
     # --- files ---------------------------------------------------------------------------------------------
 
-    def _project_file(self) -> tuple[Source, Digest]:
-        try:
-            content = self.files.read(PROJECT_FILE) or b""
-        except FileError:
-            content = b""
-        return decode(PROJECT_FILE, content)[0], digest_bytes(content)
-
     def _find(self) -> tuple[list[str], list[Diagnostic]]:
         settings = Document(self.project_source, self.project.settings)
+        pointer = _globs_pointer(self.project)
         found: set[str] = set()
         findings: list[Diagnostic] = []
         for index, pattern in enumerate(self.project.manifests):
-            at = ("manifests", index)
+            at = (*pointer, index)
             problem = glob_problem(pattern)
             if problem:
                 findings.append(finding(settings, "bad-glob", f"the glob `{pattern}` {problem}", at))
@@ -223,20 +215,20 @@ class _Loader:
         rows, asked = self._rows(document, problems)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
-        specs, claims, used, complete = self._items(declared, problems)
+        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalogue=self.catalogue)
         if not problems.errors and not findings and not shape:
-            _warn_unused(below, declared, used, problems)
+            warn_unused(below, declared, made.used, problems)
         places = {found.location for found in (*findings, *shape)}
         own = [found for found in problems.done() if found.location not in places]
         return FileResult(
             path=path,
-            specs=tuple(specs),
-            claims=tuple(claims),
+            specs=tuple(made.specs),
+            claims=tuple(made.claims),
             moved=tuple(_moved(document)),
             findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset().union(*used),
+            used=frozenset().union(*made.used),
             data=tuple(sorted(asked.items())),
-            complete=complete and readable and len(declared) == _declarations(document),
+            complete=made.complete and readable and len(declared) == _declarations(document),
             items=len(declared),
         )
 
@@ -276,67 +268,6 @@ class _Loader:
                 return data
         return "is not there: looked for " + " and ".join(f"`{place}`" for place in inside)
 
-    def _items(
-        self, declared: Sequence[Declared], problems: Problems
-    ) -> tuple[list[Spec], list[tuple[str, Location]], list[tuple[str, ...]], bool]:
-        """The specs of a file, the ids of items with errors, what each item uses, and whether every id is known."""
-        renderer = Renderer(problems)
-        shared: dict[int, Scope] = {}
-        specs: list[Spec] = []
-        claims: list[tuple[str, Location]] = []
-        used: list[tuple[str, ...]] = []
-        ids: dict[str, Rendered] = {}
-        complete = True
-        for entry in declared:
-            scope = shared.get(id(entry.variables))
-            if scope is None:
-                scope = shared[id(entry.variables)] = Scope(entry.variables, self.builtin, self.templates)
-            uses = Uses(entry, scope)
-            used.append(uses.names)
-            if not _may_multiply(entry, uses, problems):
-                complete = False
-                continue
-            for each in (None,) if entry.each is None else entry.each:
-                rendered = renderer.render(entry, each, scope, uses)
-                spec = check_item(rendered, self.catalogue, problems)
-                name = spec.id if spec else rendered.values.get("id")
-                if not isinstance(name, str):
-                    complete = False
-                elif name in ids:
-                    _report_duplicate(rendered, ids[name], name, problems)
-                else:
-                    ids[name] = rendered
-                    if spec:
-                        specs.append(spec)
-                    else:
-                        claims.append((name, entry.location))
-        return specs, claims, used, complete
-
-
-def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
-    """Whether an item with `for_each` or `matrix` tells its rows apart by `each`."""
-    if declared.each is None or "id" not in declared.fields:
-        return True
-    if any(name.partition(".")[0] == "each" for name in uses.of("id")):
-        return True
-    written = declared.fields["id"]
-    assert isinstance(written, Written)
-    hint = "name a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
-    core = "makes several items, so its id must use `each`"
-    problems.about(declared.label, written, "id-without-each", core, hint=hint)
-    return False
-
-
-def _report_duplicate(rendered: Rendered, first: Rendered, name: str, problems: Problems) -> None:
-    written = rendered.declared.fields["id"]
-    assert isinstance(written, Written)
-    here = f" ({rendered.each.label})" if rendered.each else ""
-    there = first.each.label if first.each and first.each.location else f"{first.declared.location}"
-    if first.each and not first.each.location:
-        there += f" ({first.each.label})"
-    core = f"item `{name}`{here} is declared twice: first at {there}"
-    problems.about("", written, "duplicate-id", core, hint="ids are unique in the whole project: rename one")
-
 
 def _data_path_problem(written: str) -> str:
     if not written.strip():
@@ -345,7 +276,7 @@ def _data_path_problem(written: str) -> str:
         return "holds Jinja, which a path of data can not"
     if "\\" in written:
         return "holds a backslash; write / between folders"
-    if written.startswith(("/", "~")) or ":" in written.split("/")[0]:
+    if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
         return "is absolute"
     if not written.isprintable():
         return "holds characters that can not be seen"
@@ -365,18 +296,13 @@ def _moved(document: Document) -> Iterator[Moved]:
             yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))
 
 
-def _warn_unused(
-    below: Layers, declared: Sequence[Declared], used: Sequence[tuple[str, ...]], problems: Problems
-) -> None:
-    """Warn about variables of the manifest that no item uses, and of an item that the item itself does not."""
-    everywhere = frozenset().union(*used)
-    idle = [(written, "any item") for written in below.local if declared and written.pointer[-1] not in everywhere]
-    for entry, names in zip(declared, used, strict=True):
-        idle += [(written, entry.label) for written in entry.own_variables if written.pointer[-1] not in names]
-    for written, whom in idle:
-        core = f"variable `{written.pointer[-1]}` is not used by {whom}"
-        hint = "remove it, or use it"
-        problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)
+def _globs_pointer(project: Project) -> Pointer:
+    """Where the project file says which files are manifests."""
+    environments = project.settings.get("environments")
+    own = environments.get(project.environment) if isinstance(environments, dict) else None
+    if isinstance(own, dict) and "manifests" in own:
+        return ("environments", project.environment, "manifests")
+    return ("manifests",)
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
@@ -414,7 +340,7 @@ def _by_id(spec: Spec) -> str:
     return spec.id
 
 
-def _context(project: Project, catalogue: Catalogue | None, project_file: Digest) -> str:
+def _context(project: Project, catalogue: Catalogue | None) -> str:
     """The digest of everything but a manifest's own bytes that shapes what it comes to."""
     offered: Mapping[str, object] | None = None
     if catalogue is not None:
@@ -425,7 +351,7 @@ def _context(project: Project, catalogue: Catalogue | None, project_file: Digest
         }
     return digest_json(
         {
-            "file": project_file,
+            "file": project.text,
             "name": project.name,
             "environment": project.environment,
             "output": [project.output, project.environment_output],

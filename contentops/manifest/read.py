@@ -91,10 +91,10 @@ def _unreadable(source: Source) -> list[Diagnostic]:
 
 def _parser(text: str, *, pure: bool) -> Any:
     """A PyYAML event parser over `text`, the C one where there is one."""
-    import yaml  # noqa: PLC0415 - start-up: commands that find everything in the cache parse nothing
+    import yaml  # start-up: commands that find everything in the cache parse nothing
 
     if yaml.__with_libyaml__ and not pure:
-        from yaml import cyaml  # noqa: PLC0415
+        from yaml import cyaml
 
         return cyaml.CSafeLoader(text)
     return yaml.SafeLoader(text)

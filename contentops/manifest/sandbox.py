@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
 _RESULT = "__result__"
 _TEXT_METHODS = frozenset(
-    """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric
-    isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition
-    rsplit rstrip split splitlines startswith strip swapcase title upper""".split()
+    str.split(
+        """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
+        isnumeric isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace
+        rfind rindex rpartition rsplit rstrip split splitlines startswith strip swapcase title upper"""
+    )
 )
 _LOOP = frozenset(
-    "index index0 revindex revindex0 first last length previtem nextitem depth depth0 cycle changed".split()
+    str.split("""index index0 revindex revindex0 first last length previtem nextitem depth depth0 cycle changed""")
 )
 _METHODS: tuple[tuple[type, frozenset[str]], ...] = (
     (dict, frozenset({"items", "keys", "values", "get"})),
@@ -244,7 +246,8 @@ class Compiled:
             error.obj.names if isinstance(error.obj, Lazy) else tuple(error.obj) if isinstance(error.obj, dict) else ()
         )
         message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
-        return TemplateError("undefined-variable", message, hint=suggest(name, known), offset=offset)
+        hint = "the item does not set it; `default(...)` says what to use then" if name in known else suggest(name, known)
+        return TemplateError("undefined-variable", message, hint=hint, offset=offset)
 
 
 def compile_template(source: str) -> Compiled:

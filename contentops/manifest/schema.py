@@ -54,6 +54,8 @@ class _Problem:
     argument: Any
     value: Any
     schema: Mapping[str, Any]
+    root: Mapping[str, Any]
+    """The schema as a whole, for its definitions."""
     in_name: bool
     """Whether it is about the name of a member, which is then `value`."""
     branches: tuple[Mapping[str, Any], ...] = ()
@@ -95,7 +97,7 @@ def _prepare(schema: Mapping[str, Any]) -> tuple[Callable[[Any], bool], Callable
 
     def validator() -> Any:
         if not made:
-            import jsonschema  # noqa: PLC0415 - start-up: only files with problems need it
+            import jsonschema  # start-up: only files with problems need it
 
             made.append(jsonschema.Draft7Validator(schema))
         return made[0]
@@ -106,21 +108,23 @@ def _prepare(schema: Mapping[str, Any]) -> tuple[Callable[[Any], bool], Callable
 def _problems(root: Any, schema: Mapping[str, Any], validator: Callable[[], Any]) -> Iterator[_Problem]:
     """Every violated keyword. Entries of a long list that fit are not looked at again."""
     checker = validator()
-    rest = dict(root) if isinstance(root, dict) else root
+    parts = dict(schema.get("properties", {}))
     for name, part in schema.get("properties", {}).items():
-        entries = rest.get(name) if isinstance(rest, dict) else None
+        entries = root.get(name) if isinstance(root, dict) else None
         if not isinstance(entries, list) or "items" not in part:
             continue
-        rest[name] = []
-        fits = compile_schema(part["items"], schema)
-        inner = checker.evolve(schema={**resolve(part["items"], schema), "definitions": schema.get("definitions", {})})
+        parts[name] = {key: value for key, value in part.items() if key != "items"}
+        entry_schema = resolve(part["items"], schema)
+        fits = compile_schema(entry_schema, schema)
+        inner = checker.evolve(schema={**entry_schema, "definitions": schema.get("definitions", {})})
         for index, entry in enumerate(entries):
             if not fits(entry):
-                yield from (_problem(error, (name, index)) for error in inner.iter_errors(entry))
-    yield from (_problem(error, ()) for error in checker.iter_errors(rest))
+                yield from (_problem(error, (name, index), schema) for error in inner.iter_errors(entry))
+    outer = checker.evolve(schema={**schema, "properties": parts})
+    yield from (_problem(error, (), schema) for error in outer.iter_errors(root))
 
 
-def _problem(error: Any, prefix: _Pointer) -> _Problem:
+def _problem(error: Any, prefix: _Pointer, root: Mapping[str, Any]) -> _Problem:
     branches = tuple(error.validator_value) if error.validator in {"anyOf", "oneOf"} else ()
     return _Problem(
         pointer=(*prefix, *error.absolute_path),
@@ -128,6 +132,7 @@ def _problem(error: Any, prefix: _Pointer) -> _Problem:
         argument=error.validator_value,
         value=error.instance,
         schema=error.schema,
+        root=root,
         in_name="propertyNames" in error.absolute_schema_path,
         branches=branches,
     )
@@ -223,7 +228,7 @@ def _missing_keys(document: Document, problem: _Problem) -> Iterator[Diagnostic]
     subject = "an item" if problem.pointer[:1] == ("items",) else _subject(problem.pointer)
     for key in problem.argument:
         if key not in problem.value:
-            about = problem.schema.get("properties", {}).get(key, {})
+            about = resolve(problem.schema.get("properties", {}).get(key, {}), problem.root)
             example = next((text for text in about.get("examples", []) if isinstance(text, str)), "...")
             message = f"{whose}{subject} has no `{key}`"
             yield finding(document, "missing-key", message, problem.pointer, hint=f"add `{key}: {example}`")

@@ -44,8 +44,10 @@ _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)
 _OPENING = re.compile(r"\{[{%#]")
 # Names Jinja reads as something else than a variable.
 _WORDS = frozenset(
-    """and as block call caller do elif else extends false filter for from if import in include is kwargs
-    loop macro none not or recursive self set super true varargs with without context False None True""".split()
+    str.split(
+        """and as block call caller do elif else extends false filter for from if import in include is kwargs
+        loop macro none not or recursive self set super true varargs with without context False None True"""
+    )
 )
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
@@ -156,7 +158,7 @@ def suggest(name: str, known: tuple[str, ...]) -> str:
     if close:
         return f"did you mean `{close}`?"
     shown = ", ".join(f"`{entry}`" for entry in known[:12])
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""  # noqa: PLR2004 - one line of a terminal
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
     return f"there are {shown}{more}" if shown else ""
 
 

@@ -127,7 +127,7 @@ def _details(change: Change, *, verbose: bool) -> Iterator[str]:
         yield f"blocked: {visible(change.blocked.replace('-', ' '))}"
     for reason in change.reasons:
         yield from _reason(reason, verbose=verbose)
-    if change.entry is not None:
+    if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
         yield f"open: {_entry(change.entry)}"
     for entry in change.drains:
         yield f"drain: {_entry(entry)}"

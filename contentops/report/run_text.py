@@ -71,7 +71,7 @@ def _ending(run: Run, *, color: bool) -> Iterator[str]:
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
     yield paint(text, "strong", color=color)
-    if exit_code_of(run) is not ExitCode.DONE:
+    if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run)}"
 
 

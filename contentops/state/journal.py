@@ -178,7 +178,7 @@ class _Folding:
     body_on_disk: Callable[[str], Digest]
     settled: dict[ItemId, Record] = field(init=False)
     entries: dict[RequestId, OpenEntry] = field(init=False)
-    ours: dict[ItemId, Noted] = field(default_factory=dict)
+    ours: dict[ItemId, tuple[Record | Forget, Noted]] = field(default_factory=dict)
     aside: list[Noted] = field(default_factory=list)
     reopened: dict[RequestId, OpenEntry] = field(default_factory=dict)
 
@@ -192,7 +192,7 @@ class _Folding:
     def open(self, entry: OpenEntry, base: Base) -> None:
         """An entry of the journal: newer than the one it started from, else whichever knows more."""
         known = self.entries.get(entry.request_id)
-        if known is not None and not _holds(self.lock.entries.get(entry.request_id), base):
+        if known is not None and not holds(self.lock.entries.get(entry.request_id), base):
             entry = furthest((known, entry))
         self.entries[entry.request_id] = entry
         self.reopened.pop(entry.request_id, None)
@@ -204,8 +204,8 @@ class _Folding:
 
     def change(self, fact: Record | Forget, noted: Noted, *, is_last: bool) -> None:
         """A record or its forgetting: ours if the lock stayed as it was, else set aside."""
-        if _holds(self.lock.records.get(fact.id), noted.base):
-            self.ours[fact.id] = noted
+        if holds(self.lock.records.get(fact.id), noted.base):
+            self.ours[fact.id] = fact, noted
             if isinstance(fact, Record):
                 self.close(fact.request_id)
             return
@@ -223,26 +223,24 @@ class _Folding:
 
     def done(self, lineage: str) -> Folded:
         """The outcome, once every fact is taken in."""
-        records = dict(self._records())
-        carried = {record.request_id for record in records.values()} if self.entries else ()
+        records = self.settled
+        for id_, (fact, noted) in self.ours.items():
+            chosen = weigh(self.lock.records.get(id_), noted.base, fact, self.body_on_disk)
+            if chosen is None:
+                records.pop(id_, None)
+            else:
+                records[id_] = chosen
+        carried = {record.request_id for record in records.values()} if self.entries or self.ours else ()
+        for fact, noted in self.ours.values():
+            if isinstance(fact, Record) and noted.took and noted.took not in carried:
+                self.aside.append(noted)
+                self.entries[noted.took] = self.reopened[noted.took] = reopen(fact)
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
         return Folded(
             state=State(lineage=lineage, records=records, entries=entries),
             set_aside=tuple(self.aside),
             reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
         )
-
-    def _records(self) -> Iterator[tuple[ItemId, Record]]:
-        for id_, record in self.settled.items():
-            if id_ not in self.ours:
-                yield id_, record
-        for id_, noted in self.ours.items():
-            # Lines the fact did not know of came by a merge since: they compete with it as they would in the file.
-            rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
-            if isinstance(noted.fact, Record):
-                rivals.append(noted.fact)
-            if rivals:
-                yield id_, settle(rivals, self.body_on_disk)
 
 
 def reopen(record: Record) -> OpenEntry:
@@ -271,11 +269,27 @@ def _sorted(lines: tuple[Written[OpenEntry], ...]) -> Iterator[OpenEntry]:
     return (line.value for line in sorted(lines, key=lambda line: line.text))
 
 
-def _holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
+def holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
     """Whether the lock still has the line the fact started from, or still has none."""
     if lines is None:
         return not base
     return any(line.digest in base for line in lines)
+
+
+def weigh(
+    lines: tuple[Written[Record], ...] | None,
+    base: Base,
+    fact: Record | Forget,
+    body_on_disk: Callable[[str], Digest],
+) -> Record | None:
+    """The record of an item once `fact` is folded in, given that its base holds.
+
+    Lines the fact did not know of came by a merge since: they compete with it as they would in the file.
+    """
+    rivals = [line.value for line in lines or () if line.digest not in base]
+    if isinstance(fact, Record):
+        rivals.append(fact)
+    return settle(rivals, body_on_disk) if rivals else None
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:

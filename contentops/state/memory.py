@@ -25,10 +25,14 @@ NO_REQUEST = RequestId("")
 
 @dataclass(slots=True)
 class Waiting:
-    """A fact that is not in the journal yet, its line, and whether the next one belongs to it."""
+    """A fact that is not in the journal yet, its line, and whether the next one belongs to it.
+
+    `base` is None where the lock as it is when the line is made says it: a checkpoint may come in between.
+    """
 
     noted: Noted
     text: str
+    base: Base | None = None
     more: bool = False
 
 
@@ -56,7 +60,7 @@ class Memory:
         self.waiting: list[Waiting] = []
         self._body_on_disk = body_on_disk
         self._announce = announce
-        self._foreign: dict[ItemId, Base] = {}
+        self._pinned: dict[ItemId, Base] = {}
         self._texts: dict[ItemId, tuple[Record, str]] = {}
         self._snapshot: State | None = None
         self._involved = {noted.took for noted in facts}
@@ -105,20 +109,19 @@ class Memory:
     def meet(self, theirs: locks.Lock, facts: Sequence[Noted]) -> None:
         """Fold what this run did since the last checkpoint into a lock that somebody else put there meanwhile.
 
-        Items whose lines changed under the run keep the base they had for the rest of it: what the run still notes of
-        them started from a record that is no longer theirs, so the lock wins, and what was paid for stays open.
+        Items that are no longer what the run took them for keep the base they had: what the run still notes of them
+        started from there, so the lock wins where that line is gone, and what was paid for stays open.
         """
         before, records, entries = self.lock, self.records, self.entries
-        for item in before.records.keys() | theirs.records.keys():
-            base = self._base_of(item)
-            if {line.digest for line in theirs.records.get(item, ())} != set(base):
-                self._foreign.setdefault(item, base)
         self.lock = theirs
         self._fold(facts)
         known = {id_: entry for id_, entry in entries.items() if id_ in self._involved}
-        for item in self._foreign.keys() & records.keys():
-            record = records[item]
-            if record.request_id in self._involved:
+        for item in records.keys() | self.records.keys():
+            record = records.get(item)
+            if self.records.get(item) == record:
+                continue
+            self._pinned.setdefault(item, tuple(line.digest for line in before.records.get(item, ())))
+            if record is not None and record.request_id in self._involved:
                 known[record.request_id] = journals.reopen(record)
         carried = {record.request_id for record in self.records.values()}
         for id_ in sorted(known.keys() - carried - self.entries.keys() - {NO_REQUEST}):
@@ -143,8 +146,8 @@ class Memory:
                 if self.entries.pop(request_id, None) is not None:
                     self._wait(step, fact, journals.drop_line(fact))
             case Forget(item):
-                if item in self._foreign:
-                    self.set_aside.append(self._wait(step, fact, journals.forget_line(fact)))
+                if item in self._pinned:
+                    self._weigh(fact, self._wait(step, fact, journals.forget_line(fact)))
                 elif self.records.pop(item, None) is not None:
                     self._wait(step, fact, journals.forget_line(fact))
 
@@ -164,20 +167,36 @@ class Memory:
         known = self.records.get(record.id)
         if known is not None and record_line(replace(record, rev=known.rev)) == self._text_of(known):
             return
-        before = [line.value for line in self.lock.records.get(record.id, ())]
+        base = self._base(record)
+        before = [line.value for line in self.lock.records.get(record.id, ()) if line.digest in base]
         record = replace(record, rev=_next_rev(record, known, before))
         text = record_line(record)
         carried = bool(before) and all(other.request_id == record.request_id for other in before)
         took = NO_REQUEST if carried else record.request_id
         self._involved.add(took)
         noted = self._wait(step, record, text, took)
-        if record.id not in self._foreign:
-            self.records[record.id] = record
-            self._texts[record.id] = (record, text)
+        if record.id in self._pinned:
+            self._weigh(record, noted)
             return
-        self.set_aside.append(noted)
-        if took and all(other.request_id != took for other in self.records.values()):
-            self._reopen(journals.reopen(record))
+        self.records[record.id] = record
+        self._texts[record.id] = (record, text)
+
+    def _weigh(self, fact: Record | Forget, noted: Noted) -> None:
+        """A fact of an item whose lines changed under this run: the same rules as in a fold decide."""
+        base, lines = self._pinned[fact.id], self.lock.records.get(fact.id)
+        if not journals.holds(lines, base):
+            self.set_aside.append(noted)
+        else:
+            chosen = journals.weigh(lines, base, fact, self._body_on_disk)
+            if chosen is None:
+                self.records.pop(fact.id, None)
+            else:
+                self.records[fact.id] = chosen
+            if chosen is None or (isinstance(fact, Record) and replace(chosen, superseded=fact.superseded) == fact):
+                del self._pinned[fact.id]
+        lost = noted.took and all(other.request_id != noted.took for other in self.records.values())
+        if isinstance(fact, Record) and lost:
+            self._reopen(journals.reopen(fact))
 
     def _reopen(self, entry: OpenEntry) -> None:
         self.entries[entry.request_id] = entry
@@ -185,26 +204,24 @@ class Memory:
 
     def _wait(self, step: str, fact: Fact, text: str, took: RequestId = NO_REQUEST) -> Noted:
         noted = Noted(fact=fact, step=step, took=took)
-        self.waiting.append(Waiting(noted, text))
+        pinned = self._pinned.get(fact.id) if isinstance(fact, Record | Forget) else None
+        self.waiting.append(Waiting(noted, text, pinned))
         return noted
 
     def _journal_line(self, waiting: Waiting) -> str:
-        # The base is taken here and not when the fact was noted: a checkpoint may have come between.
         noted = waiting.noted
-        base = self._base(noted.fact)
+        base = self._base(noted.fact) if waiting.base is None else waiting.base
         return journals.journal_line(waiting.text, step=noted.step, base=base, took=noted.took, more=waiting.more)
 
     def _base(self, fact: Fact) -> Base:
         match fact:
             case Record() | Forget():
-                return self._foreign[fact.id] if fact.id in self._foreign else self._base_of(fact.id)
+                lines = self.lock.records.get(fact.id, ())
+                return self._pinned.get(fact.id, tuple(line.digest for line in lines))
             case OpenEntry():
                 return tuple(line.digest for line in self.lock.entries.get(fact.request_id, ()))
             case Drop():
                 return ()
-
-    def _base_of(self, item: ItemId) -> Base:
-        return tuple(line.digest for line in self.lock.records.get(item, ()))
 
     def _text_of(self, record: Record) -> str:
         cached = self._texts.get(record.id)

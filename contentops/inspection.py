@@ -1,0 +1,226 @@
+"""Looking without touching: how items stand, what is sent and why, what a person changed, whether all is in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from contentops.errors import ContentopsError, OutputError, StateError, UsageError, nearest
+from contentops.model import Action, ItemId, Step
+from contentops.output.files import Outputs
+from contentops.pipeline import (
+    World,
+    connected,
+    open_cache,
+    open_store,
+    read_state,
+    situation,
+    validate,
+)
+from contentops.planner.plan import make_plan
+from contentops.planner.situation import Choice, specs_by_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import Change, Json, Project, Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemStatus:
+    """How one item stands, in one word and a note."""
+
+    id: ItemId
+    state: str
+    output: str
+    credits: int = 0
+    generated_at: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding of `doctor`. `ok` is None where it is only worth knowing."""
+
+    name: str
+    ok: bool | None
+    message: str
+    hint: str = ""
+
+
+# --- looking -----------------------------------------------------------------------------------------------
+
+
+def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
+    """How every selected item stands."""
+    from contentops.planner.select import Candidate, candidate, is_selected, states_of
+
+    with open_cache(project, write=False) as cache, open_store(project, write=False) as store:
+        desired = validate(project)
+        store.heal(specs_by_id(desired))
+        found = situation(project, desired, store.state, cache, Choice())
+    changes = {change.id: change for change in make_plan(found).changes}
+    specs = specs_by_id(desired)
+    states = []
+    for id_ in sorted({*specs, *found.state.records, *changes}):
+        change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
+        output = record.output if record else spec.output if spec else change.target if change else ""
+        orphan = Candidate(id=id_, path=output, states=frozenset({"orphan"}))
+        if not is_selected(choice, candidate(change, spec, failed=False) if change or spec else orphan):
+            continue
+        observed = found.observe(record.output) if record else None
+        word = _word(change, record, states_of(change, spec), edited=_edited(record, observed))
+        states.append(
+            ItemStatus(
+                id=id_,
+                state=word,
+                output=output,
+                credits=record.credits if record else 0,
+                generated_at=record.generated_at if record else "",
+                note=(change.hint if change else ""),
+            )
+        )
+    return tuple(states)
+
+
+def _edited(record: Record | None, observed: Any) -> bool:
+    return bool(record and observed and observed.exists and observed.body != record.generated)
+
+
+def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
+    for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
+        if word in states:
+            return word
+    if edited:
+        return "edited"
+    if change is not None and change.action not in (Action.NONE, Action.DRAIN):
+        return "moved" if Step.MOVE in change.steps else "unsaved" if change.steps == (Step.SAVE,) else "changed"
+    return "as generated" if record is None or record.generated else "adopted"
+
+
+def show(project: Project, item: str) -> dict[str, Json]:
+    """One item: the exact request, its digest and output, where each value came from, and its record."""
+    desired = validate(project)
+    specs, state = specs_by_id(desired), read_state(project)
+    spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
+    if spec is None and record is None:
+        raise no_item(item, [*specs, *state.records])
+    found: dict[str, Json] = {"id": item}
+    if spec is not None:
+        found |= {
+            "request": spec.request.as_json(),
+            "digest": spec.digest,
+            "credits": spec.request.credits,
+            "output": spec.output,
+            "metadata": dict(spec.metadata),
+            "tags": list(spec.tags),
+            "origins": {
+                name: {
+                    "layer": origin.layer,
+                    "place": str(origin.location) if origin.location else "",
+                    "variables": list(origin.variables),
+                }
+                for name, origin in sorted(spec.origins.items())
+            },
+            "variables": {
+                name: str(origin.location) if origin.location else origin.layer
+                for name, origin in sorted(spec.variables.items())
+            },
+        }
+    if record is not None:
+        from contentops.report.plan_json import plain
+
+        found["record"] = plain(record)
+    return found
+
+
+def diff(project: Project, item: str) -> tuple[str, str, str]:
+    """The text last generated for an item, the text in its file, and what stands in the way of the first."""
+    from contentops.document.clean import body_digest
+    from contentops.document.front_matter import split
+
+    state = read_state(project)
+    record = state.records.get(ItemId(item))
+    if record is None:
+        raise no_item(item, state.records)
+    try:
+        file = split(Outputs(project.root).read(record.output)).body
+    except OutputError as error:
+        raise OutputError(
+            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
+        ) from error
+    with open_cache(project, write=False) as cache:
+        text = cache.get_text(record.server, record.digest)
+    if text is not None and body_digest(text.body) == record.generated:
+        return text.body, file, ""
+    if body_digest(file) == record.generated:
+        return file, file, ""
+    raise StateError(
+        f"the text generated for `{item}` is not in the cache, so there is nothing to compare `{record.output}` with",
+        code="no-generated-text",
+        hint="git has what was committed; the file was edited by hand since it was generated",
+    )
+
+
+def no_item(item: str, known: Any) -> UsageError:
+    """The error for an id that names nothing, with the nearest one that does."""
+    close = nearest(item, known)
+    hint = f"did you mean `{close}`?" if close else "`contentops status` lists the items"
+    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
+
+
+# --- doctor ------------------------------------------------------------------------------------------------
+
+
+def doctor(project: Project, world: World | None = None) -> tuple[Check, ...]:
+    """Whether everything is in place: manifests, state, cache, key and server."""
+    world = world or World()
+    return tuple(_checks(project, world))
+
+
+def _checks(project: Project, world: World) -> Iterator[Check]:
+    yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
+    try:
+        desired = validate(project)
+        yield Check(
+            name="manifests", ok=True, message=f"{len(desired.specs)} items in {len(desired.manifests)} manifests"
+        )
+    except ContentopsError as error:
+        yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
+    try:
+        state = read_state(project)
+        yield Check(name="state", ok=True, message=f"{len(state.records)} records, {len(state.entries)} open")
+    except ContentopsError as error:
+        yield Check(name="state", ok=False, message=error.message, hint=error.hint)
+    with open_cache(project, write=False) as cache:
+        cache.get("doctor")
+        yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
+    if project.api.base_url == "local":
+        yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
+        return
+    key = world.environ.get(project.api.key_env, "").strip()
+    if not key:
+        hint = f"set `{project.api.key_env}`; plan works without it"
+        yield Check(name="key", ok=False, message=f"`{project.api.key_env}` is not set", hint=hint)
+        return
+    yield Check(name="key", ok=True, message=f"`{project.api.key_env}` is set")
+    yield _server_check(project, key, world)
+
+
+def _server_check(project: Project, key: str, world: World) -> Check:
+    import asyncio
+
+    from contentops.api.calls import ListTemplates
+    from contentops.api.replies import Failure
+
+    async def ask() -> Any:
+        async with connected(project, key, world) as client:
+            return await client.send(ListTemplates())
+
+    answer = asyncio.run(ask())
+    where = f"`{project.api.base_url}` ({project.api.dialect})"
+    if isinstance(answer, Failure):
+        return Check(
+            name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key"
+        )
+    return Check(name="server", ok=True, message=f"{where} answers with {len(answer.entries)} templates")

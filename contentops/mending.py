@@ -1,0 +1,95 @@
+"""Putting right, by a person's word, what contentops knows it made; never generates, spends or touches an output."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from contentops.digest import NOTHING
+from contentops.errors import UsageError, nearest
+from contentops.inspection import no_item
+from contentops.model import ItemId, JobState
+from contentops.pipeline import World, exclusively, open_store
+from contentops.state.lines import Drop, Forget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import OpenEntry, Project
+    from contentops.state.store import StateStore
+
+
+def move_record(project: Project, old: str, new: str) -> None:
+    """Give the record and open jobs of `old` the id `new`."""
+    with _editing(project) as store:
+        state = store.state
+        record = state.records.get(ItemId(old))
+        entries = [entry for entry in state.entries.values() if entry.item == old]
+        if record is None and not entries:
+            raise no_item(old, state.records)
+        if ItemId(new) in state.records:
+            raise UsageError(
+                f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
+            )
+        facts: list[Any] = [dataclasses.replace(entry, item=ItemId(new)) for entry in entries]
+        if record is not None:
+            facts += [dataclasses.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
+        store.note("state mv", *facts)
+
+
+def forget_record(project: Project, item: str) -> None:
+    """Forget the record of an item; its file and its content on the server stay."""
+    with _editing(project) as store:
+        if store.record(ItemId(item)) is None:
+            raise no_item(item, store.state.records)
+        store.note("state rm", Forget(ItemId(item)))
+
+
+def move_server(project: Project, old: str, new: str) -> None:
+    """Say that the server `old` is now reached as `new`: its jobs and contents are the same."""
+    with _editing(project) as store:
+        state = store.state
+        records = [dataclasses.replace(one, server=new) for one in state.records.values() if one.server == old]
+        entries = [dataclasses.replace(one, server=new) for one in state.entries.values() if one.server == old]
+        if not records and not entries:
+            known = {one.server for one in state.records.values()}
+            close = nearest(old, known)
+            hint = f"did you mean `{close}`?" if close else "known: " + (", ".join(sorted(known)) or "none")
+            raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
+        store.note("state mv --server", *records, *entries)
+
+
+def resolve(project: Project, item: str, *, job: str = "", content: str = "", forget: bool = False) -> str:
+    """Take a person's word for what became of a submit whose answer was lost; returns what was done."""
+    with _editing(project) as store:
+        open_ = [entry for entry in store.state.entries.values() if entry.item == item]
+        lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
+        if forget:
+            lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
+        if not lost:
+            known = [entry.item for entry in store.state.entries.values() if entry.state is JobState.UNKNOWN]
+            hint = "unknown at the moment: " + (", ".join(f"`{one}`" for one in sorted(set(known))) or "none")
+            raise UsageError(f"`{item}` has no submit whose outcome is unknown", code="nothing-to-resolve", hint=hint)
+        if forget:
+            store.note("state resolve", *(Drop(entry.request_id) for entry in lost))
+            count = f"{len(lost)} open submit{'' if len(lost) == 1 else 's'}"
+            return f"forgot {count} of `{item}`; the next apply may submit it again"
+        latest = max(lost, key=lambda entry: entry.attempt)
+        store.note("state resolve", _resolved(latest, job=job, content=content))
+        what = f"job `{job}`" if job else f"content `{content}`"
+        return f"the submit of `{item}` became {what}; the next apply finishes it"
+
+
+def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
+    if job:
+        return dataclasses.replace(entry, state=JobState.RUNNING, job_id=job, error="")
+    return dataclasses.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
+
+
+@contextlib.contextmanager
+def _editing(project: Project) -> Iterator[StateStore]:
+    """The store, exclusively, checkpointed at the end."""
+    with exclusively(project, World()), open_store(project, write=True) as store:
+        yield store
+        store.checkpoint()

@@ -1,0 +1,79 @@
+"""Loads the manifests of a test's project, and shows findings as one line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from contentops.errors import InputError
+from contentops.manifest.load import load
+from contentops.model import Catalogue, Template, TemplateInput
+from contentops.project import load_project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from contentops.errors import Diagnostic
+    from contentops.manifest.load import ParseCache
+    from contentops.model import Desired
+
+CATALOGUE = Catalogue(
+    templates={
+        "blog": Template(
+            slug="blog",
+            inputs=(
+                TemplateInput(name="topic", required=True, kind="text"),
+                TemplateInput(name="target_audience", kind="textarea", aliases=("audience",)),
+                TemplateInput(name="words", kind="number"),
+                TemplateInput(name="tone", kind="select", options=("dry", "warm")),
+                TemplateInput(name="size", kind="select"),
+                TemplateInput(name="channels", kind="multiselect", options=("web", "mail", 3)),
+                TemplateInput(name="statistics", kind="checkbox"),
+                TemplateInput(name="points", kind="list"),
+                TemplateInput(name="anything", kind="any"),
+            ),
+        ),
+        "bare": Template(slug="bare"),
+    },
+    styles=frozenset({"general", "formal"}),
+    verticals=frozenset({"legal", "health"}),
+)
+
+PROJECT = """
+version: 1
+project: acme
+defaults: {template: blog, style: general}
+"""
+
+
+def desired(
+    root: Path,
+    *,
+    environment: str = "",
+    variables: Mapping[str, Any] | None = None,
+    catalogue: Catalogue | None = CATALOGUE,
+    cache: ParseCache | None = None,
+) -> Desired:
+    """What the manifests below `root` declare."""
+    return load(load_project(root, environment=environment, variables=variables), catalogue, cache)
+
+
+def findings(root: Path, **options: Any) -> tuple[Diagnostic, ...]:
+    """Every finding, whether it stops a command or not."""
+    try:
+        return desired(root, **options).findings
+    except InputError as error:
+        return error.findings
+
+
+def lines(found: Iterable[Diagnostic]) -> list[str]:
+    """Each finding on one line: severity, code, place, what is underlined, message, hint."""
+    return [_line(finding) for finding in found]
+
+
+def _line(finding: Diagnostic) -> str:
+    at = finding.location
+    start = at.column - 1 if at else 0
+    marked = finding.excerpt[start : start + finding.width]
+    hint = f" (hint: {finding.hint})" if finding.hint else ""
+    return f"{finding.severity}[{finding.code}] {at or '-'} <{marked}> {finding.message}{hint}"

@@ -1,0 +1,318 @@
+"""Rows for `for_each`: CSV, JSON, JSON Lines and YAML, with the line of each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, Location
+from contentops.manifest import data, read
+from contentops.manifest.data import Row, read_rows
+
+
+def rows_of(path: str, text: str | bytes) -> list[Row]:
+    """The rows of a file that has no findings."""
+    rows, findings = read_rows(path, text.encode() if isinstance(text, str) else text)
+    assert findings == []
+    return rows
+
+
+def findings_of(path: str, text: str | bytes) -> list[Diagnostic]:
+    """The findings of a file."""
+    return read_rows(path, text.encode() if isinstance(text, str) else text)[1]
+
+
+def line_of(found: Diagnostic | Row) -> int:
+    """The line of a row or a finding."""
+    assert found.location is not None
+    return found.location.line
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------
+
+
+def test_csv_cells_are_text_and_rows_know_their_line() -> None:
+    """Cells keep their text, quoted line breaks count, and each row starts where its line starts."""
+    rows = rows_of("d/a.csv", 'id,name\n001,"a\nb"\n\nno,"say ""hi"", ok"\n\n\n')
+    assert [row.value for row in rows] == [{"id": "001", "name": "a\nb"}, {"id": "no", "name": 'say "hi", ok'}]
+    assert [row.location for row in rows] == [Location("d/a.csv", 2, 1), Location("d/a.csv", 5, 1)]
+    assert [row.excerpt for row in rows] == ['001,"a', 'no,"say ""hi"", ok"']
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "with-mark"])
+def test_csv_means_the_same_with_every_line_ending(newline: str, mark: str) -> None:
+    """Line endings and a byte order mark change neither values nor lines: they must not cost money."""
+    rows = rows_of("a.csv", mark + 'id,name\n1,"a\nb"\n2,c'.replace("\n", newline))
+    assert [row.value for row in rows] == [{"id": "1", "name": "a\nb"}, {"id": "2", "name": "c"}]
+    assert [line_of(row) for row in rows] == [2, 4]
+
+
+def test_csv_of_a_header_alone_has_no_rows() -> None:
+    """A header without rows is fine; whoever uses it may say so."""
+    assert rows_of("a.CSV", "id,name\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line", "word"),
+    [
+        ("", "no-header", 1, "no header"),
+        ("\n\n", "no-header", 1, "no header"),
+        ("id,id\n", "bad-header", 1, "1 and 2 have one name: `id`"),
+        ("id,\n", "bad-header", 1, "column 2"),
+        ("id, name\n", "bad-header", 1, "spaces"),
+        ("id;name\n1;2\n", "bad-header", 1, "one single column"),
+        ("id\tname\n", "bad-header", 1, "one single column"),
+        ("id,name\n1\n", "ragged-row", 2, "1 cell, the header 2"),
+        ('id,name\n1,"a\nb"\n1,2,3\n', "ragged-row", 4, "3 cells"),
+        ('id\n1\n"x\ny', "csv-syntax", 3, "never closed"),
+        ('id\n"a"b\n', "csv-syntax", 2, "after its closing quote"),
+        ("id\na\x00b\n", "control-character", 2, "U+0000"),
+        ("id\n\x1b[31m\n", "control-character", 2, "U+001B"),
+        ("id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "longer than"),
+    ],
+    ids=[
+        "empty",
+        "blank",
+        "twice",
+        "unnamed",
+        "spaces",
+        "semicolons",
+        "tabs",
+        "short-row",
+        "long-row",
+        "open-quote",
+        "text-after-quote",
+        "nul",
+        "escape",
+        "huge-cell",
+    ],
+)
+def test_wrong_csv_is_an_error_at_its_line(text: str, code: str, line: int, word: str) -> None:
+    """Whatever RFC 4180 does not allow is one finding that names the line and what to do."""
+    (found,) = findings_of("a.csv", text)
+    assert (found.code, line_of(found)) == (code, line)
+    assert word in found.message
+    assert found.hint
+
+
+def test_every_problem_of_a_csv_file_is_reported() -> None:
+    """Ragged rows and header problems come all at once, and good rows are still there."""
+    rows, findings = read_rows("a.csv", b"a,b\n1\n2,3\n4,5,6\n")
+    assert [row.value for row in rows] == [{"a": "2", "b": "3"}]
+    assert [line_of(found) for found in findings] == [2, 4]
+    assert len(findings_of("a.csv", "a,a,,\n")) == 3
+
+
+def test_endless_problems_end() -> None:
+    """After a hundred problems the rest of a file is not read."""
+    assert len(findings_of("a.csv", "a,b\n" + "1\n" * 500)) == data.MAX_FINDINGS
+
+
+def test_text_that_is_not_utf8_is_refused() -> None:
+    """A file saved in another encoding is an error, in every format."""
+    for path in ("a.csv", "a.json", "a.jsonl", "a.yaml"):
+        (found,) = findings_of(path, b"a\n\xe9")
+        assert (found.code, line_of(found)) == ("not-utf8", 2)
+
+
+def test_huge_data_file_is_refused() -> None:
+    """The size limit of manifests holds for data files."""
+    assert findings_of("a.csv", b"x" * (read.MAX_BYTES + 1))[0].code == "file-too-large"
+
+
+def test_separator_that_is_legal_text_stays() -> None:
+    """U+2028 in a cell is text, not a line break."""
+    rows = rows_of("a.csv", "a\nx\u2028y\nz\n")
+    assert [(row.value["a"], line_of(row)) for row in rows] == [("x\u2028y", 2), ("z", 3)]
+
+
+cells = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=10)
+
+
+@hypothesis.given(st.lists(st.tuples(cells, cells), max_size=6))
+def test_csv_reads_what_csv_writes(written: list[tuple[str, str]]) -> None:
+    """Rows written by the standard library come back, each at the line it starts on."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("a", "b"))
+    lines = []
+    for row in written:
+        lines.append(out.getvalue().count("\n") + 1)
+        writer.writerow(row)
+    rows = rows_of("a.csv", out.getvalue())
+    assert [(row.value["a"], row.value["b"]) for row in rows] == written
+    assert [line_of(row) for row in rows] == lines
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+
+def test_json_keeps_types_and_places() -> None:
+    """Entries of a list are rows; each knows where it starts."""
+    rows = rows_of("a.json", '[{"a": 1, "b": [true, null, 1.5]},\n  "x", 2,\n\n  false]\n')
+    assert [row.value for row in rows] == [{"a": 1, "b": [True, None, 1.5]}, "x", 2, False]
+    assert [row.location for row in rows] == [Location("a.json", *at) for at in ((1, 2), (2, 3), (2, 8), (4, 3))]
+    assert rows_of("a.json", " [ ] ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "at", "word"),
+    [
+        ("", "bad-data", (1, 1), "empty"),
+        ('{"a": 1}', "bad-data", (1, 1), "list of rows"),
+        ('[{"a": 1},\n {"a": NaN}]', "bad-number", (2, 8), "NaN"),
+        ("[-Infinity]", "bad-number", (1, 2), "-Infinity"),
+        ('["NaN", NaN]', "bad-number", (1, 9), "NaN"),
+        ("[1e999]", "bad-number", (1, 2), "too large"),
+        ("[1, " + "9" * 5000 + "]", "bad-number", (1, 5), "5000 digits"),
+        ('[{"a": {"b": 1,\n "b": 2}}]', "duplicate-key", (2, 2), "`b`"),
+        ('[{"x": {"a": 1}, "a": [{"a": 1}], "a": 2}]', "duplicate-key", (1, 35), "`a`"),
+        ('[{"\\u0061": 1, "a": 2}]', "duplicate-key", (1, 16), "`a`"),
+        ("[1,\n]", "json-syntax", (2, 1), "not valid JSON"),
+        ("[1 2]", "json-syntax", (1, 4), "','"),
+        ("[1", "json-syntax", (1, 3), "','"),
+        ("[1] x", "json-syntax", (1, 5), "after the end"),
+        ("[{'a': 1}]", "json-syntax", (1, 3), "not valid JSON"),
+        ("[1, // no\n 2]", "json-syntax", (1, 5), "not valid JSON"),
+        ('["a\nb"]', "json-syntax", (1, 4), "control character"),
+        ('[\n"\\u001b"]', "control-character", (2, 1), "U+001B"),
+        ('["\\ud800"]', "control-character", (1, 2), "U+D800"),
+        ('[{"\\u0000": 1}]', "control-character", (1, 2), "U+0000"),
+        ("[[1]]", "bad-row", (1, 2), "not a list"),
+        ("[null]", "bad-row", (1, 2), "not null"),
+        ("[" + "[" * 5000, "too-deep", (1, 2), "100 deep"),
+        ('[{"a":' + "[" * 120 + "]" * 120 + "}]", "too-deep", (1, 2), "100 deep"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int, int], word: str) -> None:
+    """Broken JSON, and JSON that can not be carried on, is a finding with line and column."""
+    (found,) = findings_of("a.json", text)
+    assert found.code == code
+    assert found.location == Location("a.json", *at)
+    assert word in found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[1,]", "remove the comma before it"),
+        ("[{'a': 1}]", "JSON has double quotes"),
+        ("[1, # x\n2]", "JSON has no comments"),
+        ('[1, {"a" 2}]', ""),
+    ],
+    ids=["comma", "quotes", "comment", "other"],
+)
+def test_usual_json_mistakes_have_a_hint(text: str, hint: str) -> None:
+    """What people write by habit from other languages is answered with the fix."""
+    assert findings_of("a.json", text)[0].hint == hint
+
+
+def test_surrogate_pairs_are_characters() -> None:
+    """Escaped emoji, as most JSON writers make them, are read."""
+    assert rows_of("a.json", '["\\ud83d\\ude00"]')[0].value == "😀"
+
+
+# --- JSON Lines --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["a.jsonl", "a.ndjson"])
+def test_json_lines_are_rows(path: str) -> None:
+    """Each line is a row, blank lines are skipped, line endings do not matter."""
+    rows = rows_of(path, '{"a": 1}\r\n\r\n  "x"\n\n3')
+    assert [row.value for row in rows] == [{"a": 1}, "x", 3]
+    assert [row.location for row in rows] == [Location(path, *at) for at in ((1, 1), (3, 3), (5, 1))]
+    assert [row.excerpt for row in rows] == ['{"a": 1}', '  "x"', "3"]
+
+
+def test_broken_lines_do_not_hide_each_other() -> None:
+    """Every broken line is reported with its own line and column, and the others are read."""
+    rows, findings = read_rows("a.jsonl", b'{"a": 1}\n{"a":\n1 2\nnull\n{"a": 1, "a": 2}\n7\n')
+    assert [row.value for row in rows] == [{"a": 1}, 7]
+    assert [(str(found.location), found.code) for found in findings] == [
+        ("a.jsonl:2:6", "json-syntax"),
+        ("a.jsonl:3:3", "json-syntax"),
+        ("a.jsonl:4:1", "bad-row"),
+        ("a.jsonl:5:10", "duplicate-key"),
+    ]
+    assert findings[2].excerpt == "null"
+
+
+# --- YAML and the rest -------------------------------------------------------------------------------------
+
+
+def test_yaml_list_is_rows() -> None:
+    """Entries of a YAML list are rows with their places; YAML's types are kept."""
+    rows = rows_of("a.yml", "- a: 1\n  b: no\n- x\n")
+    assert [row.value for row in rows] == [{"a": 1, "b": "no"}, "x"]
+    assert [str(row.location) for row in rows] == ["a.yml:1:3", "a.yml:3:3"]
+    assert rows[1].excerpt == "- x"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("a: 1\n", "bad-data", 1),
+        ("", "bad-data", 1),
+        ("- 1\n- \n", "bad-row", 2),
+        ("- 1\n- [2]\n", "bad-row", 2),
+        ("- @x\n", "yaml-syntax", 1),
+        ("- {a: 1, a: 2}\n", "duplicate-key", 1),
+    ],
+    ids=["map", "empty", "null", "list", "syntax", "duplicate"],
+)
+def test_wrong_yaml_rows_are_errors(text: str, code: str, line: int) -> None:
+    """A YAML data file is a list of maps and single values."""
+    (found,) = findings_of("a.yaml", text)
+    assert (found.code, line_of(found)) == (code, line)
+
+
+@pytest.mark.parametrize("path", ["cities.xlsx", "cities", "csv", "a.csv/b"])
+def test_unknown_ending_is_refused(path: str) -> None:
+    """What a file holds is known by its ending alone; others are an error that lists the known ones."""
+    (found,) = findings_of(path, "a\n1\n")
+    assert found.code == "unknown-data"
+    assert ".csv" in found.hint
+
+
+json_rows = st.lists(
+    st.recursive(
+        st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | cells,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(cells, inner, max_size=3),
+        max_leaves=6,
+    ).filter(lambda value: not isinstance(value, list)),
+    max_size=4,
+)
+
+
+@hypothesis.given(json_rows, st.booleans(), st.sampled_from([None, 1]))
+def test_json_rows_come_back(values: list[Any], ascii_only: bool, indent: int | None) -> None:
+    """Any list of rows written as JSON, and as JSON Lines, is read as it was."""
+    values = json.loads(json.dumps(values))
+    hypothesis.assume(not any("\x7f" <= sign <= "\x9f" for sign in json.dumps(values, ensure_ascii=False)))
+    written = json.dumps(values, ensure_ascii=ascii_only, indent=indent)
+    lines = "\n".join(json.dumps(value, ensure_ascii=ascii_only) for value in values)
+    hypothesis.assume("\\uffff" not in json.dumps(values) and "\\ufffe" not in json.dumps(values))
+    assert [row.value for row in rows_of("a.json", written)] == values
+    assert [row.value for row in rows_of("a.jsonl", lines)] == values
+
+
+@hypothesis.given(
+    st.sampled_from(["a.csv", "a.json", "a.jsonl", "a.yaml"]),
+    st.text(st.sampled_from("[]{}\",:'\\u0dN1e \n\r\tabé\ufeff\u2028"), max_size=40) | st.binary(max_size=30),
+)
+def test_any_data_gives_rows_or_findings(path: str, text: str | bytes) -> None:
+    """Whatever stands in a data file, reading it raises nothing, and what it gives can be encoded."""
+    rows, findings = read_rows(path, text if isinstance(text, bytes) else text.encode())
+    for row in rows:
+        assert not isinstance(row.value, list)
+        json.dumps(row.value, allow_nan=False, ensure_ascii=False).encode()
+        assert row.location.line >= 1
+    assert all(found.location and found.location.line >= 1 for found in findings)

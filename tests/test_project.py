@@ -1,0 +1,483 @@
+"""`contentops.yaml`: finding the root, merging an environment, refusing what is unsafe."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
+from contentops.manifest.places import Map
+from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.project import find_root, load_project, parse_duration, parse_variable
+
+
+def write(root: Path, text: str) -> Path:
+    """A project folder whose `contentops.yaml` holds `text`."""
+    (root / "contentops.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+    return root
+
+
+def load(root: Path, text: str, environment: str = "", **variables: Any) -> Project:
+    """The project a text describes."""
+    return load_project(write(root, text), environment=environment, variables=variables)
+
+
+def findings_of(root: Path, text: str) -> tuple[Diagnostic, ...]:
+    """The findings of a text that is no project."""
+    with pytest.raises(InputError) as caught:
+        load(root, text)
+    return caught.value.diagnostics()
+
+
+def only(root: Path, text: str) -> Diagnostic:
+    """The one finding of a text."""
+    (found,) = findings_of(root, text)
+    return found
+
+
+# --- the root ----------------------------------------------------------------------------------------------
+
+
+def test_root_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None:
+    """From any folder of a project its root is found; an inner project hides an outer one."""
+    outer = write(tmp_path, "project: outer\n").resolve()
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    assert find_root(deep) == outer
+    inner = write(tmp_path / "a", "project: inner\n").resolve()
+    assert find_root(deep) == inner
+    assert find_root(tmp_path) == outer
+
+
+def test_no_root_says_how_to_start(tmp_path: Path) -> None:
+    """Without a `contentops.yaml` anywhere above, the error tells the next step."""
+    with pytest.raises(InputError) as caught:
+        find_root(tmp_path)
+    (found,) = caught.value.diagnostics()
+    assert found.code == "no-project"
+    assert "contentops init" in found.hint
+
+
+def test_other_ending_is_named(tmp_path: Path) -> None:
+    """`contentops.yml` is not read, and the error says so."""
+    (tmp_path / "contentops.yml").write_text("project: x\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        find_root(tmp_path)
+    assert "rename" in caught.value.diagnostics()[0].hint
+
+
+@pytest.mark.parametrize("name", ["absent", "contentops.yaml", "contentops.yaml/x"])
+def test_only_a_folder_is_a_start(tmp_path: Path, name: str) -> None:
+    """A mistyped folder is an error even inside a project: it is not what was meant."""
+    write(tmp_path, "project: x\n")
+    with pytest.raises(InputError) as caught:
+        find_root(tmp_path / name)
+    assert "there is no folder" in caught.value.diagnostics()[0].message
+
+
+def test_folder_named_like_the_file_is_no_project(tmp_path: Path) -> None:
+    """Only a file marks a root."""
+    write(tmp_path, "project: x\n")
+    (tmp_path / "sub" / "contentops.yaml").mkdir(parents=True)
+    assert find_root(tmp_path / "sub") == tmp_path.resolve()
+
+
+def test_path_the_system_refuses_is_no_root(tmp_path: Path) -> None:
+    """A path too long for the system has no project in it."""
+    with pytest.raises(InputError):
+        find_root(tmp_path / ("x" * 300))
+
+
+# --- settings ----------------------------------------------------------------------------------------------
+
+
+def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
+    """A name is enough; everything else is as the documentation says."""
+    project = load(tmp_path, "project: acme\n")
+    assert project == Project(
+        name="acme", root=str(tmp_path.resolve()), settings={"project": "acme"}, text="project: acme\n"
+    )
+    assert project.api == ApiSettings(
+        base_url="https://api.writerzroom.com/v1",
+        dialect="v1",
+        key_env="WRITERZROOM_API_KEY",
+        user_env="WRITERZROOM_USER_ID",
+        requests_per_minute=10,
+        max_in_flight=50,
+        job_timeout=900.0,
+        save="auto",
+        send_mode=True,
+    )
+    assert project.budget == Budget(credits_per_apply=None, items_per_apply=None)
+    assert project.guards == Guards(max_changed_ratio=0.3, from_items=10)
+
+
+FULL = """\
+    $schema: schemas/project.schema.json
+    version: 1
+    project: acme-blog
+    manifests: [content/**/*.yaml, more/*.yaml]
+    output: "out/{{ item.id }}.md"
+    api: {base_url: "https://api.writerzroom.com/v1/", requests_per_minute: 20, job_timeout: 1h30m, save: off, dialect: auto}
+    budget: {credits_per_apply: 200, items_per_apply: 100.0}
+    guards: {max_changed_ratio: 0.5, from_items: 3.0}
+    defaults: {style: general_blog, inputs: {a: 1}}
+    vars: {company: Acme, year: 2026}
+    preset: hugo
+    provenance: false
+    environments:
+      staging:
+        api: {base_url: local}
+        output: "staging/{{ item.id }}.md"
+        vars: {company: "Acme (staging)"}
+        defaults: {mode: quick}
+        manifests: [staging.yaml]
+        budget: {credits_per_apply: }
+        guards: {from_items: 0}
+        preset:
+        provenance: true
+      prod:
+    """
+
+
+def test_project_without_an_environment_uses_its_own_settings(tmp_path: Path) -> None:
+    """Every setting arrives, with its type; the environments do not interfere."""
+    project = load(tmp_path, FULL, year=2030)
+    assert (project.name, project.environment) == ("acme-blog", "")
+    assert project.manifests == ("content/**/*.yaml", "more/*.yaml")
+    assert (project.output, project.environment_output) == ("out/{{ item.id }}.md", None)
+    assert project.api.base_url == "https://api.writerzroom.com/v1"
+    assert (project.api.requests_per_minute, project.api.job_timeout) == (20, 5400.0)
+    assert (project.api.save, project.api.dialect, project.api.max_in_flight) == ("off", "auto", 50)
+    assert project.budget == Budget(credits_per_apply=200, items_per_apply=100)
+    assert isinstance(project.budget.items_per_apply, int)
+    assert project.guards == Guards(max_changed_ratio=0.5, from_items=3)
+    assert project.defaults == {"style": "general_blog", "inputs": {"a": 1}}
+    assert (project.vars, project.environment_vars) == ({"company": "Acme", "year": 2026}, {})
+    assert project.cli_vars == {"year": 2030}
+    assert (project.preset, project.provenance) == ("hugo", False)
+
+
+def test_environment_merges_maps_and_replaces_lists(tmp_path: Path) -> None:
+    """Maps of an environment merge over those of the project, lists replace, layers of content stay apart."""
+    project = load(tmp_path, FULL, "staging")
+    assert project.environment == "staging"
+    assert project.manifests == ("staging.yaml",)
+    assert (project.output, project.environment_output) == ("out/{{ item.id }}.md", "staging/{{ item.id }}.md")
+    assert project.api.base_url == "local"
+    assert (project.api.save, project.api.job_timeout) == ("off", 5400.0)
+    assert project.budget == Budget(credits_per_apply=None, items_per_apply=100)
+    assert project.guards == Guards(max_changed_ratio=0.5, from_items=0)
+    assert (project.preset, project.provenance) == ("", True)
+    assert project.defaults == {"style": "general_blog", "inputs": {"a": 1}}
+    assert project.environment_defaults == {"mode": "quick"}
+    assert project.environment_vars == {"company": "Acme (staging)"}
+
+
+def test_embedded_server_has_no_request_limit(tmp_path: Path) -> None:
+    """`local` is never throttled, even where the project limits requests."""
+    assert load(tmp_path, FULL, "staging").api.requests_per_minute == 0
+    assert load(tmp_path, "project: x\napi: {base_url: local}\n").api.requests_per_minute == 0
+
+
+def test_empty_environment_changes_nothing_but_its_name(tmp_path: Path) -> None:
+    """An environment without settings is the project under another name."""
+    own, prod = load(tmp_path, FULL), load(tmp_path, FULL, "prod")
+    assert prod.environment == "prod"
+    assert (prod.api, prod.manifests, prod.environment_defaults) == (own.api, own.manifests, {})
+
+
+def test_settings_keep_their_places(tmp_path: Path) -> None:
+    """Variables and defaults know where they were written, for origins and findings."""
+    project = load(tmp_path, FULL, "staging")
+    assert isinstance(project.vars, Map)
+    assert project.vars.keys_at["year"] == (10, 23)
+    assert isinstance(project.environment_vars, Map)
+    assert project.environment_vars.values_at["company"] == (17, 21)
+    assert isinstance(project.settings, Map)
+    assert project.text == textwrap.dedent(FULL)
+
+
+def test_nulls_count_as_absent(tmp_path: Path) -> None:
+    """A key without a value is as if it were not there."""
+    text = "project: x\napi:\nbudget:\nguards:\ndefaults:\nvars:\nenvironments:\npreset:\n"
+    project = load(tmp_path, text)
+    assert (project.api, project.budget, project.vars, project.preset) == (ApiSettings(), Budget(), {}, "")
+
+
+@pytest.mark.parametrize(
+    ("environment", "hint"),
+    [("stagin", "did you mean `staging`? declared: `staging`, `prod`"), ("zzz", "declared: `staging`, `prod`")],
+    ids=["near", "far"],
+)
+def test_unknown_environment_names_all(tmp_path: Path, environment: str, hint: str) -> None:
+    """A mistyped `--env` is a usage error with the nearest name and all of them."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, FULL, environment)
+    assert (caught.value.code, caught.value.hint) == ("unknown-environment", hint)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("environment", ["../x", "\x1b[31m", "x" * 500], ids=["path", "escape", "long"])
+def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) -> None:
+    """An environment must be declared, so its name is never a path; messages show no escapes."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, "project: x\n", environment)
+    assert caught.value.hint == "it declares none"
+    assert "\x1b" not in caught.value.message
+    assert len(caught.value.message) < 150
+
+
+# --- findings ----------------------------------------------------------------------------------------------
+
+
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
+    """Schema and meaning, the project and every environment: all in one go, in the order of the file."""
+    text = """\
+        projct: x
+        api: {base_url: "ftp://x", dialect: v9}
+        api: {}
+        environments:
+          a: {api: {base_url: "http://example.com"}}
+          b: {manifests: ["../x"]}
+        """
+    assert [found.code for found in findings_of(tmp_path, text)] == [
+        "missing-key",
+        "unknown-key",
+        "bad-url",
+        "wrong-value",
+        "duplicate-key",
+        "insecure-url",
+        "bad-path",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "missing-key"),
+        ("# nothing\n", "missing-key"),
+        ("- a\n", "wrong-type"),
+        ("project: {{ x }} y\n", "yaml-syntax"),
+        ("project: x\nversion: 2\n", "wrong-value"),
+        ("project: x\napi: 3\n", "wrong-type"),
+        ("project: x\napi: {base_url: 3}\n", "wrong-type"),
+        ("project: x\napi: {job_timeout: 0s}\n", "wrong-value"),
+        ("project: x\napi: {job_timeout: 99999h}\n", "wrong-value"),
+        ("project: x\napi: {job_timeout: 5m5}\n", "wrong-value"),
+        ("project: x\nmanifests: [3]\n", "wrong-type"),
+        ("project: x\nmanifests: content\n", "wrong-type"),
+        ("project: x\nenvironments: [a]\n", "wrong-type"),
+        ("project: x\nenvironments: {a: [1]}\n", "wrong-type"),
+        ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
+        ("project: x\nvars: {item: 1}\n", "bad-name"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None:
+    """Each mistake is said once, whatever else reads the same value."""
+    found = only(tmp_path, text)
+    assert found.code == code
+    assert found.location is not None
+    assert found.location.file == "contentops.yaml"
+
+
+@pytest.mark.parametrize("pattern", ["../x.yaml", "/etc/*.yaml", "a/../../b", "C:/x", "c:x", "~/x", "'a\\b'"], ids=str)
+def test_pattern_that_leaves_the_project_is_refused(tmp_path: Path, pattern: str) -> None:
+    """Manifests are inside the project, and patterns mean the same on every system."""
+    assert only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").code == "bad-path"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "local",
+        "https://api.writerzroom.com/v1",
+        "https://example.com:8443",
+        "https://example.com/",
+        "http://localhost:8000/v1",
+        "http://127.0.0.1",
+        "http://127.8.9.1:1/",
+        "http://[::1]:8000",
+        "HTTPS://Example.com",
+    ],
+)
+def test_usable_address_is_taken(tmp_path: Path, url: str) -> None:
+    """Https anywhere, http to this machine only; a trailing slash is dropped."""
+    assert load(tmp_path, f"project: x\napi: {{base_url: '{url}'}}\n").api.base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://example.com", "insecure-url"),
+        ("http://localhost.example.com", "insecure-url"),
+        ("http://127.0.0.1.example.com", "insecure-url"),
+        ("http://10.0.0.1", "insecure-url"),
+        ("http://[fe80::1]", "insecure-url"),
+        ("http://2130706433", "insecure-url"),
+        ("https://user:pass1234@example.com", "bad-url"),
+        ("https://token-1234@example.com", "bad-url"),
+        ("http://127.0.0.1@example.com", "bad-url"),
+        ("https://example.com?key=1234", "bad-url"),
+        ("https://example.com#x", "bad-url"),
+        ("https://example.com?", "bad-url"),
+        ("https://", "bad-url"),
+        ("https:///v1", "bad-url"),
+        ("example.com", "bad-url"),
+        ("ftp://example.com", "bad-url"),
+        ("file:///etc/passwd", "bad-url"),
+        ("https://example.com:99999", "bad-url"),
+        ("https://example.com:x", "bad-url"),
+        ("https://[::1", "bad-url"),
+        ("https://exa mple.com", "bad-url"),
+        ("https://{{ host }}/v1", "bad-url"),
+        ("https://example.com/a b", "bad-url"),
+        ("https://example.com\\\\@evil.com", "bad-url"),
+        ("Local", "bad-url"),
+    ],
+)
+def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> None:
+    """An address that leaks the key, hides credentials or is none at all is an error."""
+    found = only(tmp_path, f"project: x\napi:\n  base_url: '{url}'\n")
+    assert found.code == code
+    assert found.location is not None
+    assert found.location.line == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("api: {base_url: 'https://me:hunter22@x.y', dialect: v9}", "hunter22"),
+        ("api: {base_url: 'https://x.y?k=hunter22', dialect: v9}", "hunter22"),
+        ("api: {key: hunter22, base_url: 'http://x.y'}", "hunter22"),
+        ("api: {key_env: hunter-22, base_url: 'http://x.y'}", "hunter-22"),
+        ("environments: {a: {api: {token: hunter22, base_url: 'http://x.y'}}}", "hunter22"),
+    ],
+    ids=["password", "query", "key", "key-env", "environment"],
+)
+def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, secret: str) -> None:
+    """A credential is not repeated, neither by the finding about it nor by others in its line."""
+    found = findings_of(tmp_path, f"project: x\n{text}\n")
+    assert len(found) == 2
+    assert all(secret not in f"{entry.message}{entry.hint}{entry.excerpt}" for entry in found)
+
+
+def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
+    """A file that can not be opened is reported like any other problem of the file."""
+    (tmp_path / "contentops.yaml").mkdir()
+    with pytest.raises(InputError) as caught:
+        load_project(tmp_path)
+    assert caught.value.diagnostics()[0].code == "unreadable"
+
+
+def test_relative_root_becomes_absolute(tmp_path: Path) -> None:
+    """The root a project carries does not depend on the current folder."""
+    write(tmp_path, "project: x\n")
+    relative = Path(os.path.relpath(tmp_path))
+    assert load_project(relative).root == str(tmp_path.resolve())
+
+
+# --- variables ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a=x", "x"),
+        ("a=", ""),
+        ("a= ", " "),
+        ("a=1", 1),
+        ("a=1.5", 1.5),
+        ("a=true", True),
+        ("a=null", None),
+        ("a=yes", "yes"),
+        ("a=012", "012"),
+        ("a=2026-03-01", "2026-03-01"),
+        ("a=b=c", "b=c"),
+        ("a=[1]", "[1]"),
+        ("a=@x: y", "@x: y"),
+        ('a="1"', "1"),
+        ("a='it''s'", "it's"),
+        ("a=two\nlines", "two\nlines"),
+    ],
+)
+def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
+    """Values follow YAML's rules for scalars; quotes make a text of anything."""
+    name, found = parse_variable(text)
+    assert (name, found) == ("a", value)
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "",
+        "=1",
+        "1a=1",
+        "a-b=1",
+        "item=1",
+        "each=1",
+        "project=1",
+        "environment=1",
+        "not=1",
+        "True=1",
+        "a.b=1",
+        "é=1",
+        "a=.inf",
+        "a=1e999",
+        "a='x",
+        "a='x' y",
+        "a='x'\nb: 1",
+        'a="\\q"',
+        "a=\x00",
+        "a=\ud800",
+        "\x1b=1",
+    ],
+)
+def test_unusable_variable_is_a_usage_error(text: str) -> None:
+    """What has no name, no value, or one nobody can use, is refused in words."""
+    with pytest.raises(UsageError) as caught:
+        parse_variable(text)
+    assert caught.value.code == "bad-variable"
+    assert "\x1b" not in caught.value.message
+
+
+def test_unusable_variable_name_is_refused_by_the_project_too(tmp_path: Path) -> None:
+    """Variables given by code are held to the same names."""
+    with pytest.raises(UsageError):
+        load_project(write(tmp_path, "project: x\n"), variables={"item": 1})
+
+
+@hypothesis.given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_any_variable_is_read_or_refused(text: str) -> None:
+    """Whatever stands behind `--var`, it is a value or a usage error."""
+    try:
+        name, value = parse_variable(f"a={text}")
+    except UsageError:
+        return
+    assert name == "a"
+    assert value is None or isinstance(value, (str, int, float))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m", 900), ("90s", 90), ("2h", 7200), ("1h30m", 5400), ("0.5h", 1800), (600, 600), (0.5, 0.5)],
+)
+def test_duration_is_seconds(text: str | float, seconds: float) -> None:
+    """Hours, minutes and seconds add up; a number is seconds."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "15", "m", "15 m", "1d", "-5m", "5m5", "１５m"])
+def test_other_durations_are_refused(text: str) -> None:
+    """A text that is no time is a ValueError."""
+    with pytest.raises(ValueError, match="no time"):
+        parse_duration(text)

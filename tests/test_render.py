@@ -1,0 +1,553 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.manifest import limits
+from contentops.manifest.sandbox import compile_template
+from contentops.manifest.templates import (
+    MISSING,
+    Lazy,
+    Template,
+    TemplateError,
+    Templates,
+    as_json,
+    is_template,
+    text_of,
+)
+from tests.desired import PROJECT, desired, findings, lines
+
+if TYPE_CHECKING:
+    from tests.running import Build
+
+ITEM = Lazy(("id", "tags"), lambda name: {"id": "guide"}.get(name, MISSING))
+NAMES: dict[str, Any] = {
+    "company": "Acme",
+    "year": 2026,
+    "share": 1.5,
+    "open": True,
+    "nothing": None,
+    "people": ["Ada", "Bo"],
+    "place": {"city": "Oslo", "items": "two", "size": {"km": 4}},
+    "each": {"city": "Bergen", "words": " 900 ", "note": "", "Long Name": "x"},
+    "item": ITEM,
+    "rows": [{"n": 1, "kind": "a"}, {"n": 2, "kind": "b"}, {"n": 3, "kind": "a"}],
+}
+
+
+def look_up(name: str) -> Any:
+    return NAMES.get(name, MISSING)
+
+
+def render(source: str) -> Any:
+    return Template(source).render(look_up)
+
+
+def failure(source: str) -> TemplateError:
+    with pytest.raises(TemplateError) as caught:
+        render(source)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("plain", "plain"),
+        ("AI at {{ company }}", "AI at Acme"),
+        ("{{company}}-{{ year }}!", "Acme-2026!"),
+        ("{{ share }} and {{ open }}", "1.5 and true"),
+        ("{{ year }}", 2026),
+        ("{{ open }}", True),
+        ("{{ share }}", 1.5),
+        ("{{ nothing }}", None),
+        ("{{ people }}", ["Ada", "Bo"]),
+        ("{{ place }}", {"city": "Oslo", "items": "two", "size": {"km": 4}}),
+        ("{{ place.size.km }}", 4),
+        ("{{ place.items }}", "two"),
+        ("{% for key in place.size.keys() %}{{ key }}{% endfor %}", "km"),
+        ("{{ place['city'] }}", "Oslo"),
+        ("{{ each['Long Name'] }}", "x"),
+        ("{{ each.words | int }}", 900),
+        ("{{ each.note | int(7) }}", 7),
+        ("{{ each.words | float }}", 900.0),
+        ("{{ each.note | float(0.5) }}", 0.5),
+        ("{{ share | int }}", 1),
+        ("{{ company }}\n", "Acme\n"),
+        ("{{- company -}}", "Acme"),
+        ("{# why #}{{ year }}", 2026),
+        ("{{ '}}' }}", "}}"),
+        ("{{ year }}{{ year }}", "20262026"),
+        ("{% if open %}yes{% else %}no{% endif %}", "yes"),
+        ("{% for name in people %}{{ loop.index }}{{ name }}{{ '' if loop.last else ', ' }}{% endfor %}", "1Ada, 2Bo"),
+        ("{% for row in rows | groupby('kind') %}{{ row.grouper }}{{ row.list | length }}{% endfor %}", "a2b1"),
+        ("{% set name = company ~ year %}{{ name }}", "Acme2026"),
+        ("{% raw %}{{ company }}{% endraw %}", "{{ company }}"),
+        ("{{ people | join(', ') }}", "Ada, Bo"),
+        ("{{ rows | map(attribute='n') | list }}", [1, 2, 3]),
+        ("{{ rows | join('-', attribute='n') }}", "1-2-3"),
+        ("{{ people | map('upper') | list }}", ["ADA", "BO"]),
+        ("{{ place.size | tojson }}", '{"km":4}'),
+        ("{{ 'a<b' | e }}", "a&lt;b"),
+        ("{{ company.upper() | replace('C', 'k') }}", "AkME"),
+        ("{{ company | replace('A', 'a', 1) }}", "acme"),
+        ("{{ company.replace('A', 'a') }}", "acme"),
+        ("{{ '-'.join(people) }}", "Ada-Bo"),
+        ("{{ '%.2f' | format(share) }}", "1.50"),
+        ("{{ '%(a)s!' | format(a=company) }}", "Acme!"),
+        ("{{ '%s-%s' % (company, year) }}", "Acme-2026"),
+        ("{{ 7 % 4 + 2 * 3 ** 2 }}", 21),
+        ("{{ people + ['Cy'] }}", ["Ada", "Bo", "Cy"]),
+        ("{{ people * 2 }}", ["Ada", "Bo", "Ada", "Bo"]),
+        ("{{ company | center(8) }}", "  Acme  "),
+        ("{{ 'a\nb' | indent(2) }}", "a\n  b"),
+        ("{{ 'one two' | wordwrap(3) }}", "one\ntwo"),
+        ("{{ [1, 2, 3] | batch(2, 0) | list }}", [[1, 2], [3, 0]]),
+        ("{{ year | string }}", "2026"),
+        ("{{ missing_one | default('none') }}", "none"),
+        ("{{ missing_one is defined }}", False),
+        ("{{ range(3) | list }}", [0, 1, 2]),
+        ("{{ company[0] ~ people[1] }}", "ABo"),
+        ("{{ item.id }}", "guide"),
+        ("{{ item['id'] ~ '!' }}", "guide!"),
+        ("{{ (1, 2) }}", [1, 2]),
+        ("{{ 'x' if false else company }}", "Acme"),
+    ],
+)
+def test_what_a_template_gives(source: str, expected: object) -> None:
+    """A whole expression keeps its JSON type; anything around it makes a text."""
+    given_back = render(source)
+    assert given_back == expected
+    assert type(given_back) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words", "hint"),
+    [
+        ("Hi {{ compny }}", "undefined-variable", "`compny` is not defined", ""),
+        ("{{ each.ctiy }}", "undefined-variable", "`each` has no `ctiy`", "did you mean `city`?"),
+        ("{{ item.tags }}", "undefined-variable", "`item` has no `tags`", "does not set it"),
+        ("{{ place.size.mm }}", "undefined-variable", "a map has no `mm`", "there are `km`"),
+        ("{{ company.nope }}", "undefined-variable", "a text has no `nope`", ""),
+        ("{{ people[9] }}", "undefined-variable", "a list has no `9`", ""),
+        ("{{ missing_one.a.b }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ missing_one() }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ missing_one + 1 }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ 1 + missing_one }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ missing_one ~ 'x' }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ [missing_one] }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ missing_one | tojson }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ missing_one | int }}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{% if missing_one %}{% endif %}", "undefined-variable", "`missing_one` is not defined", ""),
+        ("{{ rows | sort(attribute='q') }}", "undefined-variable", "a map has no `q`", "there are `n`, `kind`"),
+        ("{{ company", "template-syntax", "unexpected end of template", ""),
+        ("{{ company company }}", "template-syntax", "expected token", ""),
+        ("{% if company %}", "template-syntax", "unexpected end of template", ""),
+        ("{% for %}", "template-syntax", "expected an expression", ""),
+        ("{{ company | uper }}", "template-syntax", "there is no filter `uper`", "did you mean `upper`?"),
+        ("{% if company %}{{ company | uper }}{% endif %}", "template-syntax", "no filter `uper`", "`upper`"),
+        ("{{ company is mising }}", "template-syntax", "there is no test `mising`", "did you mean"),
+        ("{{ company | random }}", "template-syntax", "there is no filter `random`", "there are"),
+        ("{{ company | int }}", "template-value", "`Acme` is not a whole number", "`int(0)`"),
+        ("{{ each.note | int }}", "template-value", "an empty text is not a whole number", "`int(0)`"),
+        ("{{ people | int }}", "template-value", "a list is not a whole number", "`int(0)`"),
+        ("{{ company | float }}", "template-value", "`Acme` is not a number", "`float(0)`"),
+        ("a {{ nothing }}", "template-value", "a null can not stand inside a text", "default"),
+        ("a {{ people }}", "template-value", "a list can not stand inside a text", "join"),
+        ("a {{ place }}", "template-value", "a map can not stand inside a text", "join"),
+        ("{{ [none] | join }}", "template-value", "a null can not stand", ""),
+        ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),
+        ("{{ company.upper }}", "template-value", "no JSON value", "only texts"),
+        ("{{ {1: 2} }}", "template-value", "a key that is no text", ""),
+        ("{{ item }}", "template-value", "gives a map", "only texts"),
+        ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
+        ("{{ '1e999' | float }}", "template-value", "not finite", ""),
+        ("{{ '\\x00' }}", "template-value", "U+0000", ""),
+        ("{{ '\\ud800' }}", "template-value", "U+D800", ""),
+        ("{{ place | tojson(indent=2) }}", "template-value", "takes no indent", ""),
+        ("{% for letter in company %}{% endfor %}", "template-value", "can not be looped over", "split"),
+        ("{{ 1 / 0 }}", "template-error", "division by zero", ""),
+        ("{{ 'a' + 1 }}", "template-error", "can only concatenate", ""),
+        ("{{ year() }}", "template-error", "not callable", ""),
+        ("{{ 1 | join }}", "template-error", "not iterable", ""),
+    ],
+)
+def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
+    """Each mistake has a code, a sentence about what is wrong, and a hint where there is one."""
+    error = failure(source)
+    assert (error.code, words in error.message, hint in error.hint) == (code, True, True), (error.message, error.hint)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% include 'x' %}",
+        "{% import 'x' as x %}",
+        "{% from 'x' import y %}",
+        "{% extends 'x' %}",
+        "{% block a %}{% endblock %}",
+        "{% macro a() %}{% endmacro %}",
+        "{% call company() %}{% endcall %}",
+        "{% filter upper %}a{% endfilter %}",
+        "{% set a %}b{% endset %}",
+        "{% set item.x = 1 %}",
+        "{% with %}{% endwith %}",
+        "{% for a in people recursive %}{% endfor %}",
+        "{{ self }}",
+    ],
+)
+def test_what_manifests_may_not_use(source: str) -> None:
+    """Jinja that reaches other templates, or could pile up text unseen, is refused by its name."""
+    assert failure(source).code == "template-unsupported"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}long text here{% endfor %}{% endfor %}",
+        "{{ range(10 ** 9) | list }}",
+        "{{ range(100000) | list | length + range(100000) | list | length + range(100000) | list | length }}",
+        "{{ 'x' * 10 ** 9 }}",
+        "{{ 10 ** 9 * 'x' }}",
+        "{{ [1] * 10 ** 9 }}",
+        "{{ 9 ** (9 ** 9) }}",
+        "{{ (2 ** 4000) * (2 ** 4000) }}",
+        "{{ 'x' | center(10 ** 9) }}",
+        "{{ 'x' | center(width=10 ** 9) }}",
+        "{{ 'x' | indent(10 ** 9, true) }}",
+        "{{ ('a\n' * 200000) | indent(900) }}",
+        "{{ 'x' | indent('y' * 100000, true) }}",
+        "{{ [1] | batch(10 ** 9, 0) | list }}",
+        "{{ [1] | slice(10 ** 9) | list }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' | format(999999999, 1) }}",
+        "{{ '%.999999999f' | format(1.0) }}",
+        "{{ ('%s' * 1000) | format(*['x' * 1000000] * 1000) }}",
+        "{{ ('a' * 1000) | replace('a', 'b' * 100000) }}",
+        "{{ ('a' * 1000).replace('a', 'b' * 100000) }}",
+        "{{ ('a' * 1000000).join(['b'] * 1000) }}",
+        "{{ (['a' * 1000] * 100000) | join }}",
+        "{{ ['b', 'c'] | join('a' * 1048576) }}",
+        "{% set a = 'x' * 1000 %}" + "{% set a = a ~ a %}" * 40 + "{{ a }}",
+        "{% set a = 'x' * 1000 %}" + "{% set a = a + a %}" * 40 + "{{ a }}",
+        "{% set a = 'x' * 500000 %}{{ a }}{{ a }}{{ a }}",
+        "{% set a = 'x' * 1000000 %}{% for b in range(20000) %}{{ (a | upper)[0] }}{% endfor %}",
+        "{% set a = 'x' * 1000000 %}{% for b in range(20000) %}{{ a.upper()[0] }}{% endfor %}",
+        "{% set l = [1] * 1000 %}{% for a in l %}{% for b in l %}{% endfor %}{% endfor %}",
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+        "{{ " + "[" * 150 + "1" + "]" * 150 + " }}",
+        "{% if 1 %}" * 150 + "{% endif %}" * 150,
+        "{{ 'x' * 1000 }}" + " " * (1024 * 1024),
+    ],
+)
+def test_bombs_are_refused_quickly(source: str) -> None:
+    """What would take long or fill memory is stopped by the budget, not by patience."""
+    started = time.process_time()
+    error = failure(source)
+    assert error.code in {"template-limit", "template-value"}
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ().__class__.__bases__ }}",
+        "{{ company.__class__ }}",
+        "{{ company['__class__'] }}",
+        "{{ company.format }}",
+        "{{ company.format_map }}",
+        "{{ company.encode() }}",
+        "{{ company.ljust(9) }}",
+        "{{ people.append(1) }}",
+        "{{ place.update }}",
+        "{{ (people | map('upper')).gi_frame }}",
+        "{{ range.__self__ }}",
+        "{{ loop }}",
+        "{{ lipsum() }}",
+        "{{ cycler }}",
+        "{{ namespace() }}",
+        "{{ dict(a=1) }}",
+        "{{ joiner }}",
+        "{{ rows | map(attribute='__class__') | list }}",
+        "{{ company | attr('__class__') }}",
+        "{{ now() }}",
+        "{{ company | pprint }}",
+        "{{ {} | xmlattr }}",
+        "{{ caller }}",
+    ],
+)
+def test_nothing_else_can_be_reached(source: str) -> None:
+    """Python's inside, clocks, random numbers and Jinja's own extras are not there."""
+    assert failure(source).code in {"undefined-variable", "template-syntax", "template-value"}
+
+
+def test_places_of_positions_are_not_reachable() -> None:
+    """A map read from YAML shows templates its keys only, not where they were written."""
+    from contentops.manifest.read import read_yaml
+
+    document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
+    for name in ("start", "at", "places"):
+        with pytest.raises(TemplateError):
+            Template(f"{{{{ row.{name} }}}}").render(document.root.get)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("{{ company }} {{ year }}", ("company", "year")),
+        ("{{ each.city }} {{ each['words'] }} {{ item.id }}", ("each.city", "each.words", "item.id")),
+        ("{{ each.city.name | upper }}", ("each.city",)),
+        ("{{ each | tojson }}", ("each",)),
+        ("{{ each[company] }}", ("company", "each")),
+        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}", ("people", "x")),
+        ("{{ range(3) }}", ()),
+        ("{{ broken", ()),
+        ("{% raw %}{{ company }}{% endraw %}", ()),
+    ],
+)
+def test_names_a_template_uses(source: str, names: tuple[str, ...]) -> None:
+    """The names are known without rendering; of a row and of the item only the part that is read."""
+    assert Template(source).names == names
+
+
+@pytest.mark.parametrize(
+    ("source", "at"),
+    [
+        ("{{ compny }}", "compny"),
+        ("first\nsecond {{ company }} and {{ compny }}\nthird", "compny"),
+        ("company: {{ each.ctiy }}", "ctiy"),
+        ("a\n{{ company | int }}", "company"),
+        ("a\nb {% include 'x' %}", "include"),
+        ("a\n\n{{ company company }}", "company company"),
+        ("{% if company %}\n{{ compny }}{% endif %}", "compny"),
+        ("{{", "{{"),
+    ],
+)
+def test_errors_point_into_the_template(source: str, at: str) -> None:
+    """An error knows the character it is at, as near as Jinja lets it be known."""
+    assert source[failure(source).offset :].startswith(at)
+
+
+TEXTS = st.text(alphabet="ab {}%#\n-|'\"é", max_size=12)
+PIECES = st.lists(
+    st.one_of(
+        TEXTS,
+        st.sampled_from(
+            [
+                "{{ company }}",
+                "{{year}}",
+                "{{ place.city }}",
+                "{{ each.note }}",
+                "{{ gone }}",
+                "{{ place.gone }}",
+                "{{ open }}",
+                "{{ people }}",
+                "{{ true }}",
+                "{{ nothing }}",
+                "{{ not }}",
+            ]
+        ),
+    ),
+    max_size=5,
+)
+
+
+@given(PIECES.map("".join))
+def test_plain_lookups_give_what_jinja_gives(source: str) -> None:
+    """The way around Jinja for plain look-ups never changes what a template gives."""
+    if not is_template(source):
+        return
+    assert outcome(lambda: Template(source).render(look_up)) == outcome(
+        lambda: compile_template(source).render(look_up)
+    )
+
+
+def outcome(make: Any) -> object:
+    try:
+        value = make()
+    except TemplateError as error:
+        return error.code, error.message, error.offset
+    return type(value), value
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    )
+)
+def test_json_values_pass_unchanged(value: object) -> None:
+    """Any JSON value a variable holds comes out of a whole expression as it is."""
+    assert Template("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
+
+
+def test_depth_of_values_is_bounded() -> None:
+    """A value nested without end is refused rather than walked."""
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(TemplateError, match="nested"):
+        as_json(value)
+
+
+def test_a_budget_is_for_one_template() -> None:
+    """What one template spends is not missing for the next, and one inside another has its own."""
+    heavy = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
+    inner = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
+    for _ in range(5):
+        assert heavy.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "x"
+    assert limits.WORK > 100_000
+
+
+def test_compiled_templates_are_kept_up_to_a_number() -> None:
+    """The same text is one template; the oldest go when there are many."""
+    kept = Templates(limit=2)
+    first = kept.get("{{ a }}")
+    assert kept.get("{{ a }}") is first
+    kept.get("{{ b }}")
+    kept.get("{{ c }}")
+    assert kept.get("{{ a }}") is not first
+
+
+def test_a_float_reads_as_its_digits() -> None:
+    """Numbers inside a text are written as Python writes them, bools as YAML does."""
+    assert [text_of(value) for value in (1.0, 10, False)] == ["1.0", "10", "false"]
+
+
+def test_variables_use_each_other(project: Build) -> None:
+    """Variables are rendered when first asked for, in any order, and keep their types."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT
+            + "vars: {a: '{{ b }} {{ c }}', b: '{{ c }}', c: 3, list: ['{{ c }}', {x: '{{ b }}'}]}\n",
+            "content/a.yaml": """
+            items:
+              - id: one
+                inputs: {topic: "{{ a }}", anything: "{{ list }}", points: ["{{ list[1].x }}", {deep: "{{ b }}"}]}
+            """,
+        }
+    )
+    [spec] = desired(root).specs
+    assert spec.request.inputs == {"topic": "3 3", "anything": [3, {"x": 3}], "points": [3, {"deep": 3}]}
+    assert spec.used.keys() == {"a", "b", "c", "list"}
+    assert spec.origins["inputs.topic"].variables == ("a", "b", "c")
+
+
+def test_item_fields_are_known_to_templates(project: Build) -> None:
+    """`item`, `project` and `environment` are there, whatever the order of the keys."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT + "vars: {where: '{{ item.vertical }}'}\nenvironments: {staging: {}}\n",
+            "content/a.yaml": """
+            items:
+              - output: "{{ environment }}/{{ project }}/{{ item.id }}-{{ item.metadata.date }}.md"
+                metadata: {date: "{{ item.mode }}", list: "{{ item.tags }}"}
+                inputs: {topic: "{{ where }} {{ item.style }} {{ item.template }}"}
+                tags: ["{{ item.id }}"]
+                id: one
+                vertical: legal
+            """,
+        }
+    )
+    [spec] = desired(root, environment="staging").specs
+    assert spec.output == "staging/acme/one-standard.md"
+    assert spec.metadata == {"date": "standard", "list": ["one"]}
+    assert spec.request.inputs == {"topic": "legal general blog"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "inputs", "expected"),
+    [
+        ("{a: '{{ b }}', b: '{{ a }}'}", "{topic: '{{ b }}'}", "`a` -> `b` -> `a`"),
+        ("{a: '{{ a }}'}", "{topic: '{{ a }}'}", "`a` -> `a`"),
+        ("{a: '{{ item.inputs.topic }}'}", "{topic: '{{ a }}'}", "`a` -> `item.inputs` -> `a`"),
+    ],
+)
+def test_circles_are_named(project: Build, variables: str, inputs: str, expected: str) -> None:
+    """Values that need each other are an error that names the whole circle, once."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT + f"vars: {variables}\n",
+            "content/a.yaml": f"items: [{{id: one, inputs: {inputs}}}, {{id: two, inputs: {inputs}}}]\n",
+        }
+    )
+    [line] = [line for line in lines(findings(root)) if "variable-cycle" in line]
+    assert expected in line
+    assert len(findings(root)) == 1
+
+
+def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
+    """An input, a field or a front matter key whose expression gives null is absent."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            items:
+              - id: "c-{{ each.value }}"
+                for_each: ["", "legal"]
+                vertical: "{{ each.value or none }}"
+                inputs: {topic: x, anything: "{{ none }}", points: ["{{ none }}"]}
+                metadata: {kept: 1, gone: "{{ none }}"}
+                output: "{{ item.vertical | default('any') }}/x.md"
+            """.replace('"c-{{ each.value }}"', "\"c-{{ each.value or 'none' }}\""),
+        }
+    )
+    legal, none = desired(root).specs
+    assert (legal.request.vertical, none.request.vertical) == ("legal", None)
+    assert none.request.inputs == {"topic": "x", "points": [None]}
+    assert none.metadata == {"kept": 1}
+    assert none.output == "any/x.md"
+
+
+def test_command_line_variables_are_data(project: Build) -> None:
+    """A `--var` value is never a template, however it looks, and is above every layer."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT + "vars: {a: project}\n",
+            "content/a.yaml": "items: [{id: one, vars: {a: item}, inputs: {topic: '{{ a }}'}}]\n",
+        }
+    )
+    [spec] = desired(root, variables={"a": "{{ item.id }}"}).specs
+    assert spec.request.inputs == {"topic": "{{ item.id }}"}
+    assert (spec.variables["a"].layer, spec.variables["a"].location) == ("command line", None)
+
+
+def test_data_is_never_a_template(project: Build) -> None:
+    """Jinja in a CSV cell reaches the text as it is written."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "items: [{id: 'c-{{ each.id }}', for_each: rows.csv, inputs: {topic: '{{ each.t }}'}}]\n",
+            "rows.csv": "id,t\n1,{{ item.id }}\n",
+        }
+    )
+    [spec] = desired(root).specs
+    assert spec.request.inputs == {"topic": "{{ item.id }}"}
+
+
+def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
+    """Rows and items that fail alike are counted in the finding of the first."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT + "  \nvars: {v: '{{ wrong }}'}\n",
+            "content/a.yaml": """
+            items:
+              - id: "c-{{ each.id }}"
+                for_each: rows.csv
+                inputs: {topic: "{{ each.tpic }}"}
+              - {id: one, inputs: {topic: "{{ v }}"}}
+              - {id: two, inputs: {topic: "{{ v }}"}}
+            """,
+            "content/b.yaml": "items: [{id: three, inputs: {topic: '{{ v }}'}}]\n",
+            "rows.csv": "id,topic\n1,x\n2,y\n3,z\n",
+        }
+    )
+    assert lines(findings(root)) == [
+        "error[undefined-variable] content/a.yaml:5:31 <tpic> item `c-{{ each.id }}` (rows.csv:2) has a problem in "
+        "`inputs.topic`: `each` has no `tpic`; 2 more items have the same problem (hint: did you mean `topic`?)",
+        "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
+        "1 more file has the same problem (hint: there are `environment`, `item`, `project`, `v`)",
+    ]

@@ -1,0 +1,639 @@
+"""What a file's JSON Schema allows, and how we say that something does not fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import jsonschema
+import pytest
+from hypothesis import strategies as st
+
+from contentops.manifest import schema as schema_module
+from contentops.manifest.fits import UnknownKeywordError, compile_schema
+from contentops.manifest.places import Document, Source
+from contentops.manifest.read import read_yaml
+from contentops.manifest.schema import check_schema
+from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
+
+if TYPE_CHECKING:
+    from contentops.errors import Diagnostic
+
+MANIFEST = load_schema("manifest")
+PROJECT = load_schema("project")
+
+
+def findings_of(text: str, schema: dict[str, Any] = MANIFEST) -> list[Diagnostic]:
+    """The findings of a YAML text that has no syntax problems."""
+    document, findings = read_yaml("a.yaml", textwrap.dedent(text).encode())
+    assert findings == []
+    return check_schema(document, schema)
+
+
+def only(text: str, schema: dict[str, Any] = MANIFEST) -> Diagnostic:
+    """The one finding of a text."""
+    (found,) = findings_of(text, schema)
+    return found
+
+
+def underlined(found: Diagnostic) -> str:
+    """The part of the source line that the caret line underlines."""
+    assert found.location is not None
+    start = found.location.column - 1
+    return found.excerpt[start : start + found.width]
+
+
+# --- the shipped schemas -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["project", "manifest"])
+def test_shipped_schema_is_a_valid_draft_07_schema(name: str) -> None:
+    """The schemas are draft-07, and the fast test understands every keyword in them."""
+    found = load_schema(name)
+    assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
+    jsonschema.Draft7Validator.check_schema(found)
+    compile_schema(found)
+
+
+@pytest.mark.parametrize("name", ["project", "manifest"])
+def test_every_property_is_described_for_editors(name: str) -> None:
+    """An editor shows what each key is for."""
+    found = load_schema(name)
+    for part in (found, *found["definitions"].values()):
+        for key, about in part.get("properties", {}).items():
+            resolved = found["definitions"][about["$ref"].rpartition("/")[2]] if "$ref" in about else about
+            assert resolved.get("description"), key
+
+
+@pytest.mark.parametrize("name", ["project", "manifest"])
+def test_examples_and_defaults_fit_their_own_schema(name: str) -> None:
+    """What the schema shows as an example is allowed by it."""
+
+    def check(part: Any, root: dict[str, Any]) -> None:
+        if isinstance(part, dict):
+            for value in [*part.get("examples", []), *([part["default"]] if "default" in part else [])]:
+                inlined = {key: entry for key, entry in part.items() if key not in {"examples", "default"}}
+                assert compile_schema(inlined, root)(value), value
+            for entry in part.values():
+                check(entry, root)
+        elif isinstance(part, list):
+            for entry in part:
+                check(entry, root)
+
+    root = load_schema(name)
+    check({key: value for key, value in root.items() if key in {"properties", "definitions"}}, root)
+
+
+def test_both_schemas_agree_on_defaults_and_vars() -> None:
+    """Defaults and variables mean the same in `contentops.yaml` and in a manifest."""
+    shared = set(MANIFEST["definitions"]) & set(PROJECT["definitions"])
+    assert {"defaults", "vars", "mode", "checks"} <= shared
+    for name in shared:
+        assert MANIFEST["definitions"][name] == PROJECT["definitions"][name]
+
+
+def test_defaults_take_the_item_keys_that_make_sense_for_many() -> None:
+    """Everything an item takes can be a default, but for what makes it that item."""
+    item = set(MANIFEST["definitions"]["item"]["properties"])
+    assert item - set(MANIFEST["definitions"]["defaults"]["properties"]) == {"id", "for_each", "matrix", "vars"}
+
+
+def test_schema_files_are_found_by_name() -> None:
+    """Schemas are looked up by name; an unknown name is a KeyError, the same name the same object."""
+    assert {"project", "manifest", "lock", "plan", "report", "event"} <= set(SCHEMA_NAMES)
+    assert load_schema("project") is PROJECT
+    assert schema_path("project").is_file()
+    with pytest.raises(KeyError):
+        load_schema("../project")
+
+
+# --- valid files -------------------------------------------------------------------------------------------
+
+FULL = """\
+$schema: ../schemas/manifest.schema.json
+version: 1
+defaults: {template: t, style: null, mode: "{{ m }}", inputs: {a: 1}, protected: "{% if x %}true{% endif %}", tags: []}
+vars: {persona: x, _a1: [1]}
+moved: [{from: a, to: b}]
+items:
+  - id: one
+    template: t
+    style: s
+    vertical: v
+    brand_voice: null
+    mode: premium
+    inputs: {topic: x, n: 1, list: [1, {a: b}]}
+    output: a.md
+    metadata: {date: 2026-03-01}
+    vars: {a: 1}
+    for_each: data/a.csv
+    tags: [a]
+    revision: 2
+    on_edit: merge
+    protected: true
+    save: "{{ save }}"
+    checks: {anything: [1, 2], goes: {here: true}}
+  - {id: "two-{{ each.a }}", for_each: [1, {a: 2}], revision: again}
+  - {id: "three-{{ each.a }}", matrix: {a: [1], b: []}}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [FULL, "items: []\n", "items:\n", "defaults:\nvars:\nmoved:\n", "", "{}"],
+    ids=["full", "no-items", "null-items", "nulls", "empty", "empty-map"],
+)
+def test_valid_manifest_has_no_findings(text: str) -> None:
+    """Everything the design allows in a manifest passes."""
+    assert findings_of(text) == []
+
+
+def test_valid_file_does_not_import_jsonschema() -> None:
+    """Start-up stays short: jsonschema is imported only to explain what is wrong."""
+    code = (
+        "import sys; from contentops.manifest.read import read_yaml; from contentops.manifest.schema import check_schema;"
+        "from contentops.schema_files import load_schema;"
+        "d, _ = read_yaml('a', b'items: [{id: x}]'); check_schema(d, load_schema('manifest'));"
+        "sys.exit('jsonschema' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- findings ----------------------------------------------------------------------------------------------
+
+CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
+    # name, text, schema, code, underlined, part of the message, part of the hint
+    (
+        "unknown-near",
+        "items: [{id: x, templte: t}]",
+        MANIFEST,
+        "unknown-key",
+        "templte",
+        "item `x`: unknown key `templte`",
+        "`template`",
+    ),
+    (
+        "unknown-far",
+        "items: [{id: x, audience: t}]",
+        MANIFEST,
+        "unknown-key",
+        "audience",
+        "`audience`",
+        "goes under `inputs`",
+    ),
+    ("unknown-root", "itms: []", MANIFEST, "unknown-key", "itms", "unknown key `itms`", "`items`"),
+    (
+        "unknown-nested",
+        "api: {urls: x}\nproject: p",
+        PROJECT,
+        "unknown-key",
+        "urls",
+        "in `api`",
+        "known keys: `base_url`",
+    ),
+    (
+        "not-in-defaults",
+        "defaults: {id: x}",
+        MANIFEST,
+        "unknown-key",
+        "id",
+        "unknown key `id` in `defaults`",
+        "known keys",
+    ),
+    (
+        "missing-id",
+        "items: [{template: t}]",
+        MANIFEST,
+        "missing-key",
+        "{",
+        "an item has no `id`",
+        "id: ai-adoption-guide",
+    ),
+    (
+        "missing-project",
+        "version: 1",
+        PROJECT,
+        "missing-key",
+        "v",
+        "the file has no `project`",
+        "project: acme-blog",
+    ),
+    ("missing-to", "moved: [{from: a}]", MANIFEST, "missing-key", "{", "an entry of `moved` has no `to`", "to:"),
+    ("root-list", "- a", MANIFEST, "wrong-type", "-", "the file must be a map, not a list", ""),
+    ("root-text", "abc", MANIFEST, "wrong-type", "abc", "the file must be a map, not the text `abc`", ""),
+    (
+        "item-number",
+        "items: [3]",
+        MANIFEST,
+        "wrong-type",
+        "3",
+        "an entry of `items` must be a map, not the number `3`",
+        "",
+    ),
+    ("items-map", "items: {a: 1}", MANIFEST, "wrong-type", "{", "`items` must be a list, not a map", ""),
+    (
+        "text-number",
+        "items: [{id: 7}]",
+        MANIFEST,
+        "wrong-type",
+        "7",
+        "`id` must be a text, not the number `7`",
+        '`"7"`',
+    ),
+    (
+        "text-bool",
+        "items: [{id: x, style: true}]",
+        MANIFEST,
+        "wrong-type",
+        "true",
+        "must be a text, not `true`",
+        '`"true"`',
+    ),
+    (
+        "bool-yes",
+        "items: [{id: x, protected: yes}]",
+        MANIFEST,
+        "wrong-type",
+        "yes",
+        "must be `true` or `false`",
+        "write `true`",
+    ),
+    ("bool-off", "items: [{id: x, save: off}]", MANIFEST, "wrong-type", "off", "not the text `off`", "write `false`"),
+    ("bool-number", "provenance: 1\nproject: p", PROJECT, "wrong-type", "1", "not the number `1`", ""),
+    ("list-text", "items: [{id: x, tags: a}]", MANIFEST, "wrong-type", "a", "`tags` must be a list", "write `[a]`"),
+    ("list-map", "items: [{id: x, tags: {a: 1}}]", MANIFEST, "wrong-type", "{", "`tags` must be a list, not a map", ""),
+    (
+        "tag-number",
+        "items: [{id: x, tags: [1]}]",
+        MANIFEST,
+        "wrong-type",
+        "1",
+        "an entry of `tags` must be a text",
+        '`"1"`',
+    ),
+    ("tag-null", "items: [{id: x, tags: [~]}]", MANIFEST, "wrong-type", "~", "it is empty", "give it a value"),
+    ("id-null", "items: [{id: }]", MANIFEST, "wrong-type", "}", "`id` must be a text; it is empty", "give it a value"),
+    ("id-empty", "items: [{id: ''}]", MANIFEST, "wrong-value", "''", "`id` is an empty text", "give it a value"),
+    (
+        "number-quoted",
+        "api: {max_in_flight: '5'}\nproject: p",
+        PROJECT,
+        "wrong-type",
+        "'5'",
+        "a whole number, not the text `5`",
+        "remove the quotes",
+    ),
+    (
+        "number-fraction",
+        "budget: {credits_per_apply: 1.5}\nproject: p",
+        PROJECT,
+        "wrong-type",
+        "1.5",
+        "a whole number",
+        "",
+    ),
+    ("number-low", "api: {max_in_flight: 0}\nproject: p", PROJECT, "wrong-value", "0", "must be at least 1, not 0", ""),
+    (
+        "number-high",
+        "guards: {max_changed_ratio: 2}\nproject: p",
+        PROJECT,
+        "wrong-value",
+        "2",
+        "must be at most 1, not 2",
+        "",
+    ),
+    (
+        "enum-near",
+        "items: [{id: x, mode: premum}]",
+        MANIFEST,
+        "wrong-value",
+        "premum",
+        "`quick`, `standard` or `premium`",
+        "`premium`",
+    ),
+    ("enum-case", "items: [{id: x, on_edit: Merge}]", MANIFEST, "wrong-value", "Merge", "`block`", "`merge`"),
+    ("enum-far", "items: [{id: x, mode: zzz}]", MANIFEST, "wrong-value", "zzz", "not the text `zzz`", ""),
+    (
+        "enum-bool",
+        "api: {save: false}\nproject: p",
+        PROJECT,
+        "wrong-value",
+        "false",
+        "`auto` or `off`, not `false`",
+        "write `off`",
+    ),
+    (
+        "enum-true",
+        "api: {save: true}\nproject: p",
+        PROJECT,
+        "wrong-value",
+        "true",
+        "`auto` or `off`, not `true`",
+        "write `auto`",
+    ),
+    ("const", "version: 2", MANIFEST, "wrong-value", "2", "`version` must be `1`, not the number `2`", ""),
+    ("const-text", "version: '1'", MANIFEST, "wrong-value", "'1'", "`version` must be `1`", "remove the quotes"),
+    ("const-bool", "version: true", MANIFEST, "wrong-value", "true", "not `true`", ""),
+    (
+        "revision-list",
+        "items: [{id: x, revision: [1]}]",
+        MANIFEST,
+        "wrong-type",
+        "[",
+        "a whole number or a text, not a list",
+        "",
+    ),
+    (
+        "revision-empty",
+        "items: [{id: x, revision: ''}]",
+        MANIFEST,
+        "wrong-value",
+        "''",
+        "`revision` is an empty text",
+        "",
+    ),
+    (
+        "both",
+        "items: [{id: x, for_each: a, matrix: {b: []}}]",
+        MANIFEST,
+        "contradiction",
+        "{",
+        "`for_each` or `matrix`, not both",
+        "",
+    ),
+    ("matrix-empty", "items: [{id: x, matrix: {}}]", MANIFEST, "wrong-value", "{", "`matrix` is an empty map", ""),
+    (
+        "matrix-axis",
+        "items: [{id: x, matrix: {a-b: []}}]",
+        MANIFEST,
+        "bad-name",
+        "a-b",
+        "`a-b` can not be a name in `matrix`",
+        "letters",
+    ),
+    ("matrix-scalar", "items: [{id: x, matrix: {a: 1}}]", MANIFEST, "wrong-type", "1", "`a` must be a list", ""),
+    ("var-dash", "vars: {a-b: 1}", MANIFEST, "bad-name", "a-b", "`a-b` can not be a name in `vars`", "letters"),
+    ("var-reserved", "vars: {each: 1}", MANIFEST, "bad-name", "each", "`each` can not be a name in `vars`", "taken"),
+    (
+        "var-keyword",
+        "items: [{id: x, vars: {not: 1}}]",
+        MANIFEST,
+        "bad-name",
+        "not",
+        "item `x`: `not` can not",
+        "taken",
+    ),
+    (
+        "environment-name",
+        "environments: {Prod: {}}\nproject: p",
+        PROJECT,
+        "bad-name",
+        "Prod",
+        "`Prod` can not be a name in `environments`",
+        "small letters",
+    ),
+    (
+        "environment-key",
+        "environments: {prod: {project: x}}\nproject: p",
+        PROJECT,
+        "unknown-key",
+        "project",
+        "unknown key `project` in `prod`",
+        "",
+    ),
+    (
+        "timeout",
+        "api: {job_timeout: soon}\nproject: p",
+        PROJECT,
+        "wrong-value",
+        "soon",
+        "`job_timeout` can not be the text `soon`",
+        "`15m`",
+    ),
+    (
+        "timeout-zero",
+        "api: {job_timeout: 0}\nproject: p",
+        PROJECT,
+        "wrong-value",
+        "0",
+        "`job_timeout` can not be the number `0`",
+        "`15m`",
+    ),
+    ("long-id", f"moved: [{{from: {'x' * 201}, to: b}}]", MANIFEST, "wrong-value", "x" * 201, "longer than 200", ""),
+    ("no-patterns", "manifests: []\nproject: p", PROJECT, "wrong-value", "[", "`manifests` is an empty list", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "code", "part", "message", "hint"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_problem_is_said_in_our_words_at_its_place(
+    text: str, schema: dict[str, Any], code: str, part: str, message: str, hint: str
+) -> None:
+    """Each kind of problem is one finding that underlines the culprit and says what to write."""
+    found = only(text, schema)
+    assert found.code == code
+    assert underlined(found) == part
+    assert message in found.message
+    assert hint in found.hint
+    assert bool(found.hint) >= bool(hint)
+
+
+def test_every_problem_is_reported_in_the_order_of_the_file() -> None:
+    """Nothing hides anything else."""
+    text = """\
+        itms: 1
+        vars: {item: 1}
+        items:
+          - {template: t, foo: 1}
+          - 3
+          - {id: ok}
+          - {id: x, tags: [1, 2], mode: no}
+        """
+    found = findings_of(text)
+    assert [(entry.location.line, entry.code) for entry in found if entry.location] == [
+        (1, "unknown-key"),
+        (2, "bad-name"),
+        (4, "missing-key"),
+        (4, "unknown-key"),
+        (5, "wrong-type"),
+        (7, "wrong-type"),
+        (7, "wrong-type"),
+        (7, "wrong-value"),
+    ]
+
+
+def test_two_missing_keys_are_two_findings() -> None:
+    """Each missing key is named once."""
+    assert sorted(found.message for found in findings_of("moved: [{}]")) == [
+        "an entry of `moved` has no `from`",
+        "an entry of `moved` has no `to`",
+    ]
+
+
+def test_messages_are_capped() -> None:
+    """A long value is cut in the message."""
+    found = only(f"items: [{{id: x, mode: {'y' * 5000}}}]")
+    assert len(found.message) < 250
+
+
+def test_line_breaks_do_not_break_messages() -> None:
+    """A text of several lines stays in one line of the message."""
+    assert "\n" not in only('items: [{id: "x\\ny", mode: "a\\nb"}]').message
+
+
+@pytest.mark.parametrize("key", ["key", "api_key", "token", "Secret"])
+def test_literal_key_is_refused_and_not_shown(key: str) -> None:
+    """An API key in the file is answered with `key_env`, and shown neither here nor by a neighbour in its line."""
+    found = findings_of(f"project: p\napi: {{{key}: sk-123456, dialect: v9}}\n", PROJECT)
+    assert {entry.code for entry in found} == {"unknown-key", "wrong-value"}
+    assert "set `key_env`" in found[0].hint
+    assert all("sk-123456" not in f"{entry.excerpt}{entry.message}{entry.hint}" for entry in found)
+    assert underlined(found[0]) == key
+
+
+def test_key_pasted_into_key_env_is_not_shown() -> None:
+    """A key where a variable name belongs is an error that does not repeat it."""
+    found = only("project: p\napi: {key_env: sk-live-123}\n", PROJECT)
+    assert (found.code, found.excerpt) == ("wrong-value", "api: {key_env: ***********}")
+    assert "sk-live" not in found.message
+
+
+def test_flood_of_problems_is_capped() -> None:
+    """A file with endless problems does not give endless findings."""
+    text = "items: [" + "3, " * 3000 + "]"
+    assert schema_module.MAX_FINDINGS <= len(findings_of(text)) <= schema_module.MAX_FINDINGS + 1
+
+
+def test_document_without_a_root_has_no_findings() -> None:
+    """What could not be read has been reported already."""
+    assert check_schema(Document(Source("a.yaml", "")), PROJECT) == []
+
+
+def test_many_schemas_do_not_pile_up() -> None:
+    """Prepared schemas are bounded, and one that was dropped is prepared again."""
+    document = Document(Source("a.yaml", "1"), 1)
+    for number in range(40):
+        found = check_schema(document, {"const": number})
+        assert bool(found) == (number != 1)
+    assert len(schema_module._compiled) <= 16
+
+
+# --- the fast test against jsonschema ----------------------------------------------------------------------
+
+keys = st.sampled_from(
+    [
+        "id",
+        "items",
+        "template",
+        "mode",
+        "tags",
+        "vars",
+        "moved",
+        "api",
+        "project",
+        "x",
+        "from",
+        "to",
+        "matrix",
+        "for_each",
+        "each",
+        "a-b",
+        "base_url",
+        "save",
+    ]
+)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.floats(-1, 2)
+    | st.sampled_from(["", "x", "quick", "{{ y }}", "local", "15m", "auto", "A_B"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(json_values, st.sampled_from([MANIFEST, PROJECT]))
+@hypothesis.example({"items": [{"id": "x"}]}, MANIFEST)
+@hypothesis.example({"project": "x"}, PROJECT)
+def test_fast_test_agrees_with_jsonschema(value: Any, schema: dict[str, Any]) -> None:
+    """Both say the same about any value, for the shipped schemas."""
+    assert compile_schema(schema)(value) == jsonschema.Draft7Validator(schema).is_valid(value)
+
+
+small_schemas = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(
+            [
+                "string",
+                "integer",
+                "number",
+                "boolean",
+                "array",
+                "object",
+                "null",
+                ["string", "integer"],
+                ["null", "array"],
+            ]
+        ),
+        "enum": st.lists(st.none() | st.booleans() | st.integers(-2, 3) | st.sampled_from(["", "x"]), min_size=1),
+        "const": st.booleans() | st.integers(0, 1) | st.floats(0, 1),
+        "minimum": st.integers(-1, 2),
+        "maximum": st.integers(-1, 2),
+        "exclusiveMinimum": st.integers(-1, 2),
+        "minLength": st.integers(0, 2),
+        "maxLength": st.integers(0, 2),
+        "minItems": st.integers(0, 2),
+        "minProperties": st.integers(0, 2),
+        "pattern": st.sampled_from(["^x", "a", ""]),
+        "required": st.lists(keys, max_size=2, unique=True),
+        "title": st.just("t"),
+    },
+)
+schemas = st.recursive(
+    small_schemas,
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "items": inner,
+            "properties": st.dictionaries(keys, inner, max_size=3),
+            "additionalProperties": st.booleans() | inner,
+            "propertyNames": inner,
+            "anyOf": st.lists(inner, min_size=1, max_size=3),
+            "not": inner,
+            "type": st.sampled_from(["object", "array"]),
+        },
+    ),
+    max_leaves=6,
+)
+
+
+@hypothesis.given(schemas, json_values)
+def test_fast_test_agrees_with_jsonschema_on_any_schema(schema: dict[str, Any], value: Any) -> None:
+    """Each keyword means what draft-07 says."""
+    assert compile_schema(schema)(value) == jsonschema.Draft7Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize("keyword", ["patternProperties", "uniqueItems", "if"])
+def test_unknown_keyword_is_not_ignored(keyword: str) -> None:
+    """A schema that says more than the fast test understands is refused when it is compiled."""
+    with pytest.raises(UnknownKeywordError):
+        compile_schema({"properties": {"a": {keyword: {}}}})
+
+
+@hypothesis.given(json_values, st.sampled_from([MANIFEST, PROJECT]))
+def test_what_does_not_fit_has_findings(value: Any, schema: dict[str, Any]) -> None:
+    """A value has findings exactly if it does not fit, whatever it is, and each is a proper sentence."""
+    found = check_schema(Document(Source("a.yaml", ""), value), schema) if value is not None else []
+    if value is not None:
+        assert bool(found) == (not compile_schema(schema)(value))
+    for entry in found:
+        assert entry.location is not None
+        assert entry.message == entry.message.strip()
+        assert entry.code
+        assert "None" not in entry.message.replace("`None`", "")
