@@ -151,7 +151,11 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
         ) from error
     with open_cache(project, write=False) as cache:
         text = cache.get_text(record.server, record.digest)
-    if text is not None and body_digest(text.body) == record.generated:
+        if text is None or body_digest(text.body) != record.generated:
+            # `keep` has given the record another digest; the text is still among those of its item.
+            texts = (cache.get_text(record.server, digest) for digest in cache.texts_for(record.server))
+            text = next((one for one in texts if one and body_digest(one.body) == record.generated), None)
+    if text is not None:
         return text.body, file, ""
     if body_digest(file) == record.generated:
         return file, file, ""
@@ -183,7 +187,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     try:
         desired = validate(project)
         yield Check(
-            name="manifests", ok=True, message=f"{len(desired.specs)} items in {len(desired.manifests)} manifests"
+            name="manifests", ok=True, message=f"{_count(len(desired.specs), 'item')} in {_count(len(desired.manifests), 'manifest')}"
         )
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
@@ -224,3 +228,7 @@ def _server_check(project: Project, key: str, world: World) -> Check:
             name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key"
         )
     return Check(name="server", ok=True, message=f"{where} answers with {len(answer.entries)} templates")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -7,6 +7,7 @@ disk, network) and where the embedded server is put in place of a remote one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import time
@@ -38,7 +39,7 @@ from contentops.state.store import StateStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from contentops.model import Catalogue, Desired, Event, Plan, Project, Run, State
+    from contentops.model import Catalogue, Desired, Event, Plan, Project, Refusal, Run, State
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
 
@@ -210,9 +211,10 @@ def apply(
         if planned.empty:
             store.checkpoint()
             return planned, None
+        planned = dataclasses.replace(planned, refusals=_standing(planned, approval))
         if show is not None:
             show(planned)
-        _refuse(planned, approval)
+        _refuse(planned)
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         key = _key(project, planned, world)
@@ -221,8 +223,9 @@ def apply(
     return planned, run
 
 
-def _refuse(plan: Plan, approval: Approval) -> None:
-    standing = [
+def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+    """The guards that no flag has overridden."""
+    return tuple(
         refusal
         for refusal in plan.refusals
         if not (
@@ -230,12 +233,16 @@ def _refuse(plan: Plan, approval: Approval) -> None:
             or (refusal.guard == "changed-ratio" and approval.changes)
             or (refusal.guard == "empty" and approval.empty)
         )
-    ]
-    if not standing:
+    )
+
+
+def _refuse(plan: Plan) -> None:
+    if not plan.refusals:
         return
-    message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in standing)
-    flags = [refusal.flag for refusal in standing if refusal.flag]
-    raise Refused(message, code=standing[0].guard, hint="if that is meant: " + " ".join(f"`{flag}`" for flag in flags))
+    message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
+    flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
+    hint = "if that is meant: " + ", ".join(f"`{flag}`" for flag in flags)
+    raise Refused(message, code=plan.refusals[0].guard, hint=hint)
 
 
 def _key(project: Project, plan: Plan, world: World) -> str:
@@ -245,7 +252,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if not key and any(NETWORK & set(change.steps) for change in plan.changes):
         raise ApiError(
             f"no API key: the environment variable `{project.api.key_env}` is not set",
-            code="missing-key",
+            code="no-key",
             hint=f"set `{project.api.key_env}`, or use `api: {{base_url: local}}` to try it without an account",
         )
     return key

@@ -75,7 +75,7 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
         ('id\n"a"b\n', "csv-syntax", 2, "after its closing quote"),
         ("id\na\x00b\n", "control-character", 2, "U+0000"),
         ("id\n\x1b[31m\n", "control-character", 2, "U+001B"),
-        ("id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "longer than"),
+        ("id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "field limit"),
     ],
     ids=[
         "empty",

@@ -374,6 +374,8 @@ two:
 same: *base
 k: &k word
 w: *k
+&name key: 1
+n: *name
 quoted: {"<<": 5}
 """
     root = value_of(text, pure=pure)
@@ -381,6 +383,7 @@ quoted: {"<<": 5}
     assert root["two"] == {"b": 8, "c": 4, "a": 1}
     assert root["same"] is root["base"]
     assert root["w"] == "word"
+    assert (root["key"], root["n"]) == (1, "key")
     assert root["quoted"] == {"<<": 5}
     assert root["one"].keys_at == {"b": (3, 18), "a": (1, 14)}
     assert root["two"].values_at["c"] == (2, 25)
@@ -560,6 +563,15 @@ def test_unreadable_characters_are_refused_with_their_place(data: bytes, code: s
 
 
 @PARSERS
+@pytest.mark.parametrize("text", ['a: "\\Uffffffff"', 'a: "\\U00110000"', "a: !%ff x", "a: !<%C0> x"])
+def test_escape_of_no_character_is_refused(text: str, *, pure: bool) -> None:
+    """An escape beyond Unicode is a syntax error in its line, not an exception of the parser."""
+    found = only(text, pure=pure)
+    assert found.code == "yaml-syntax"
+    assert place_of(found)[0] == 1
+
+
+@PARSERS
 def test_lone_surrogate_is_refused(*, pure: bool) -> None:
     """An escaped half of a character can not be encoded later, so it does not come in."""
     assert only('a: "\\ud800"\n', pure=pure).code in {"control-character", "yaml-syntax"}
@@ -570,6 +582,14 @@ def test_huge_file_is_refused_before_parsing() -> None:
     found = only(b"\xff" * (read.MAX_BYTES + 1))
     assert found.code == "file-too-large"
     assert "64 MiB" in found.message
+
+
+def test_endless_values_end() -> None:
+    """A file with too many values is given up, not read to its end."""
+    builder = build.Builder(Source("a.yaml", "[1, 2, 3]"))
+    with pytest.raises(build.Stop) as caught:
+        builder.run(yaml.SafeLoader("[1, 2, 3]"), limit=5)
+    assert caught.value.finding.code == "too-many-values"
 
 
 def test_endless_problems_end() -> None:
@@ -638,6 +658,13 @@ def test_unquoted_jinja_is_reported_everywhere() -> None:
     assert [found.code for found in findings] == ["unquoted-jinja"] * 4
     assert document.root == {"a": "{{ x }}", "b": ["{{ y }}", {"c": "{{ z }}"}], "d": '{{ "q" }}', "e": '{{ "q" }}'}
     assert findings[3].hint == "put the text in quotes"
+
+
+def test_strange_braces_are_one_finding() -> None:
+    """A map in braces in the place of a key is taken as a broken expression, to its end."""
+    document, (found,) = read_yaml("a.yaml", b"a: {{x}: 1, b: 2, b: 3}\n")
+    assert found.code == "unquoted-jinja"
+    assert document.root == {"a": "{{x}: 1, b: 2, b: 3}"}
 
 
 def test_file_that_is_one_expression_keeps_its_text() -> None:

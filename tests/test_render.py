@@ -40,14 +40,17 @@ NAMES: dict[str, Any] = {
 
 
 def look_up(name: str) -> Any:
+    """What the templates of these tests know."""
     return NAMES.get(name, MISSING)
 
 
 def render(source: str) -> Any:
+    """What a template gives with NAMES."""
     return Template(source).render(look_up)
 
 
 def failure(source: str) -> TemplateError:
+    """The error a template ends in."""
     with pytest.raises(TemplateError) as caught:
         render(source)
     return caught.value
@@ -111,6 +114,11 @@ def failure(source: str) -> TemplateError:
         ("{{ missing_one is defined }}", False),
         ("{{ range(3) | list }}", [0, 1, 2]),
         ("{{ company[0] ~ people[1] }}", "ABo"),
+        ("{{ company[1:] ~ people[:1][0] }}", "cmeAda"),
+        ("{{ 1 < year <= 2026 and 'c' in company }}", True),
+        ("{{ year is divisibleby(2) and year is not odd and company is in(['Acme']) }}", True),
+        ("{{ nothing is none }}", True),
+        ("{{ 1 if 'Ada' in people else 2 }}", 1),
         ("{{ item.id }}", "guide"),
         ("{{ item['id'] ~ '!' }}", "guide!"),
         ("{{ (1, 2) }}", [1, 2]),
@@ -158,9 +166,11 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("a {{ nothing }}", "template-value", "a null can not stand inside a text", "default"),
         ("a {{ people }}", "template-value", "a list can not stand inside a text", "join"),
         ("a {{ place }}", "template-value", "a map can not stand inside a text", "join"),
+        ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
         ("{{ [none] | join }}", "template-value", "a null can not stand", ""),
         ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),
         ("{{ company.upper }}", "template-value", "no JSON value", "only texts"),
+        ("{{ ' '.join(people | map('upper')) }}", "template-value", "can not join", "add `| list`"),
         ("{{ {1: 2} }}", "template-value", "a key that is no text", ""),
         ("{{ item }}", "template-value", "gives a map", "only texts"),
         ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
@@ -238,6 +248,16 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{% set a = 'x' * 1000000 %}{% for b in range(20000) %}{{ (a | upper)[0] }}{% endfor %}",
         "{% set a = 'x' * 1000000 %}{% for b in range(20000) %}{{ a.upper()[0] }}{% endfor %}",
         "{% set l = [1] * 1000 %}{% for a in l %}{% for b in l %}{% endfor %}{% endfor %}",
+        "{% set l = [1] * 1000000 %}{% for a in range(9999) %}{{ 2 in l }}{% endfor %}",
+        "{% set l = [1] * 1000000 %}{% for a in range(9999) %}{% set m = l[1:] %}{% endfor %}",
+        "{% set l = [1] * 1000000 %}{% for a in range(9999) %}{{ 2 is in(l) }}{% endfor %}",
+        "{% set l = [1] * 1000000 %}{% for a in range(9999) %}{{ l is eq([1] * 1000000) }}{% endfor %}",
+        "{{ [[[1] * 1000] * 1000] * 1000 }}",
+        "{{ [[[1] * 1000] * 1000] * 1000 == [[[1] * 1000] * 1000] * 1000 }}",
+        "{% set a = [1, 1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a == a }}",
+        "{% set a = [1, 1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a | upper }}",
+        "{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': a} %}" * 40 + "{{ a | tojson }}",
+        "{% set a = 'x' * 1000000 %}" + "{{ [" + "a, " * 1000 + "] | map('upper') | list | length }}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "[" * 150 + "1" + "]" * 150 + " }}",
         "{% if 1 %}" * 150 + "{% endif %}" * 150,
@@ -367,6 +387,7 @@ def test_plain_lookups_give_what_jinja_gives(source: str) -> None:
 
 
 def outcome(make: Any) -> object:
+    """A value with its type, or an error with its place, so that two ways can be compared."""
     try:
         value = make()
     except TemplateError as error:
@@ -546,8 +567,55 @@ def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
         }
     )
     assert lines(findings(root)) == [
-        "error[undefined-variable] content/a.yaml:5:31 <tpic> item `c-{{ each.id }}` (rows.csv:2) has a problem in "
-        "`inputs.topic`: `each` has no `tpic`; 2 more items have the same problem (hint: did you mean `topic`?)",
-        "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
-        "1 more file has the same problem (hint: there are `environment`, `item`, `project`, `v`)",
+        (
+            "error[undefined-variable] content/a.yaml:5:30 <tpic> item `c-{{ each.id }}` (rows.csv:2) has a problem in "
+            "`inputs.topic`: `each` has no `tpic`; 2 more items have the same problem (hint: did you mean `topic`?)"
+        ),
+        (
+            "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
+            "1 more file has the same problem (hint: there are `environment`, `item`, `project`, `v`)"
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (
+            "id: one, vars: {v: '{{ nope }}'}, inputs: {topic: '{% if false %}{{ v }}{% endif %}x'}",
+            ["variable `v`: `nope` is not defined"],
+        ),
+        (
+            "id: one, vars: {v: '{{ nope }}'}, inputs: {topic: '{% for a in [] %}{{ v }}{% endfor %}x'}",
+            ["variable `v`: `nope` is not defined"],
+        ),
+        (
+            "id: one, inputs: {topic: x, points: ['{{ no1 }}', {deep: '{{ no2 }}'}, fine]}",
+            ["item `one` has a problem in `inputs.points`: `no1` is not defined", "`no2` is not defined"],
+        ),
+        (
+            "id: 'a{{ each.value }}', for_each: [1], vars: {v: '{{ each.nope }}'}, inputs: {topic: '{{ v }}'}",
+            ["item `a{{ each.value }}` (content/a.yaml:1:46) uses the variable `v`: `each` has no `nope`"],
+        ),
+        ("id: '{{ item.id }}', inputs: {topic: x}", ["`item.id` -> `item.id`"]),
+        ("id: '{{ item.mode ~ item.output }}', inputs: {topic: x}", ["`item` has no `output`"]),
+    ],
+    ids=["branch", "loop", "list", "each-variable", "own-id", "no-such-field"],
+)
+def test_problems_of_items(project: Build, item: str, expected: list[str]) -> None:
+    """Each broken template is reported once, whoever asks for it, with the name of what it stands in."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [{{{item}}}]\n"})
+    found = findings(root)
+    assert len(found) == len(expected)
+    assert all(words in entry.message for words, entry in zip(expected, found, strict=True))
+
+
+def test_what_is_absent_can_have_a_default(project: Build) -> None:
+    """A field the item does not set, and a column the data does not have, are not defined."""
+    text = (
+        "items: [{id: 'a{{ each.k }}', for_each: [{k: 1}], "
+        "inputs: {topic: \"{{ each.gone | default('x') }}{{ item.brand_voice | default('y') }}\"}}]\n"
+    )
+    [spec] = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text})).specs
+    assert spec.request.inputs == {"topic": "xy"}
+    assert set(spec.variables) == {"each.k"}

@@ -316,6 +316,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
     ),
     ("enum-case", "items: [{id: x, on_edit: Merge}]", MANIFEST, "wrong-value", "Merge", "`block`", "`merge`"),
     ("enum-far", "items: [{id: x, mode: zzz}]", MANIFEST, "wrong-value", "zzz", "not the text `zzz`", ""),
+    ("enum-null", "api: {dialect: }\nproject: p", PROJECT, "wrong-value", "}", "not nothing", ""),
     (
         "enum-bool",
         "api: {save: false}\nproject: p",

@@ -65,7 +65,8 @@ def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
     folded = fold(locked(OLD, facts.record("b")), NEW_IN)
 
     assert folded.state.records == {"a": NEW, "b": facts.record("b")}
-    assert folded.set_aside == folded.reopened == ()
+    assert folded.set_aside == ()
+    assert folded.reopened == ()
 
 
 def test_a_new_item_is_folded_in_where_there_is_still_none() -> None:
@@ -397,6 +398,18 @@ def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
 
     read = journal.parse("".join(f"{line}\n" for line in flushed + memory.journal_lines()).encode(), NAME)
     assert journal.fold(pulled, read.facts, lineage=facts.LINEAGE).state == memory.state
+
+
+@pytest.mark.parametrize("theirs", [[OLD, facts.record(take=3, rev=9)], [facts.record(take=3, rev=9)], [OLD], []])
+def test_forgetting_an_item_that_a_pull_changed_meanwhile(theirs: list[Record]) -> None:
+    """Only our own line is forgotten, and only where it is still there; the next reader agrees."""
+    memory = memory_of(locked(OLD))
+    memory.meet(locked(*theirs), ())
+    memory.note("state rm", [Forget(A)])
+
+    read = journal.parse("".join(f"{line}\n" for line in memory.journal_lines()).encode(), NAME)
+    assert journal.fold(locked(*theirs), read.facts, lineage=facts.LINEAGE).state == memory.state
+    assert (A in memory.records) is any(record.rev == 9 for record in theirs)
 
 
 def requests(state: State) -> set[RequestId]:

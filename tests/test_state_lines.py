@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -37,18 +38,13 @@ def test_a_record_leaves_out_what_is_empty() -> None:
     """A record with nothing but its duties is short, sorted and without spaces."""
     record = facts.record()
     bare = Record(
-        id=record.id, digest=text_digest("x"), request={"b": 1, "a": "ä"}, server="local", dialect="v1", output="o.md"
+        id=record.id, digest=digest_text("x"), request={"b": 1, "a": "ä"}, server="local", dialect="v1", output="o.md"
     )
 
     assert record_line(bare) == (
-        '{"dialect":"v1","digest":"' + text_digest("x") + '","id":"a","output":"o.md","request":{"a":"ä","b":1},'
+        '{"dialect":"v1","digest":"' + digest_text("x") + '","id":"a","output":"o.md","request":{"a":"ä","b":1},'
         '"server":"local"}'
     )
-
-
-def text_digest(name: str) -> str:
-    """A digest for a literal line."""
-    return digest_text(name)
 
 
 def test_an_empty_save_is_not_a_missing_one() -> None:
@@ -101,12 +97,10 @@ def test_every_field_has_its_key() -> None:
         assert definitions[kind]["properties"].keys() == {
             "open" if name == "request_id" and kind == "entry" else name for name in names
         }
-    full = replace(facts.record(), **{field.name: "x" for field in fields(Record) if field.type == "str"})
-    assert {field.name for field in fields(Record) if field.type == "str"} <= json.loads(record_line(full)).keys()
-    full_entry = replace(facts.entry(), **{field.name: "x" for field in fields(OpenEntry) if field.type == "str"})
-    assert {field.name for field in fields(OpenEntry) if field.type == "str"} <= json.loads(
-        entry_line(full_entry)
-    ).keys()
+    full: dict[str, Any] = {field.name: "x" for field in fields(Record) if field.type == "str"}
+    assert full.keys() <= json.loads(record_line(replace(facts.record(), **full))).keys()
+    full = {field.name: "x" for field in fields(OpenEntry) if field.type == "str"}
+    assert full.keys() <= json.loads(entry_line(replace(facts.entry(), **full))).keys()
 
 
 def test_unknown_keys_are_ignored() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -260,7 +260,7 @@ NAMELESS = {"job_id": "", "content_id": ""}
         pytest.param(NAMELESS, False, id="nameless"),
     ],
 )
-def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str, str], dropped: bool) -> None:
+def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str, Any], dropped: bool) -> None:
     """A rename that a merge half undid heals; an orphan with a life of its own stays."""
     living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
     records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}

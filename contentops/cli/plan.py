@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from contentops.cli.options import choice_of, choice_options, open_project, proj
 from contentops.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.cli.options import Session
     from contentops.model import Json, Plan
 
@@ -80,7 +83,19 @@ def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> N
     else:
         from contentops.report.plan_text import plan_text
 
-        terminal.say(plan_text(plan, color=terminal.wants_color(sys.stdout), verbose=verbose))
+        color = terminal.wants_color(sys.stdout)
+        terminal.say(plan_text(plan, color=color, verbose=verbose, flags=flags_of(inputs)))
+
+
+def flags_of(inputs: Mapping[str, Json]) -> list[str]:
+    """What a person typed to make this plan, to be typed again for its apply."""
+    flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
+    for name in ("select", "exclude", "replace"):
+        flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
+    if inputs.get("on_edit"):
+        flags.append(f"--on-edit {inputs['on_edit']}")
+    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
+    return flags
 
 
 def show_findings(plan: Plan) -> None:

@@ -1,21 +1,24 @@
-"""`contentops serve` and `contentops serve keys create`; beside the pipeline the only user of `contentops.local`."""
+"""`contentops serve` and `contentops serve keys ...`; beside the pipeline the only user of `contentops.local`."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, UsageError
 from contentops.report import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.cli.options import Session
+    from contentops.local.keys import Key, KeyRing
+    from contentops.local.ledger import Account
 
 DEFAULT_STORE = ".contentops/serve.db"
 
@@ -32,24 +35,94 @@ _store = click.option(
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one.")
 @_store
-@click.option("--engine", default="outline", show_default=True, help="Who writes the texts.")
+@click.option("--engine", default="outline", show_default=True, help="Who writes the texts: `outline` or `openai`.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    default="",
+    help="The model of the engine `openai`, instead of `OPENAI_MODEL`. `OPENAI_BASE_URL` says where it is.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    help="Tokens a model may write in one call. Default: by mode and length.",
+)
 @click.option(
     "--stage-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True, help="How long each stage takes."
 )
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(min=0),
+    help="Requests of a key, or of everyone without keys, in any minute; 0 for no limit."
+    " Default: 10 where keys are asked for, else none.",
+)
+@click.option("--free-polls", is_flag=True, help="Asking for the status of a job does not count as a request.")
+@click.option(
+    "--max-active",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
+)
 @click.pass_context
-def command(context: click.Context, host: str, port: int, store: str, engine: str, stage_seconds: float) -> None:
+def command(
+    context: click.Context,
+    host: str,
+    port: int,
+    store: str,
+    engine: str,
+    model: str,
+    max_tokens: int | None,
+    stage_seconds: float,
+    requests_per_minute: int | None,
+    max_active: int,
+    *,
+    free_polls: bool,
+) -> None:
     """Run the embedded server: the WriterzRoom contract over HTTP, with its own store.
 
-    Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`.
+    Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
+    OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.
     """
     if context.invoked_subcommand is not None:
         return
     from contentops.local.engines import named
+    from contentops.local.limits import Limits
     from contentops.local.serve import run
 
     session: Session = context.obj
+    limits = Limits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
     with _as_ours():
-        run(host, port, session.path(store), engine=named(engine), stage_seconds=stage_seconds, log=terminal.tell)
+        run(
+            host,
+            port,
+            session.path(store),
+            engine=named(engine, environ=os.environ, model=model, max_tokens=max_tokens or 0),
+            stage_seconds=stage_seconds,
+            limits=limits,
+            log=terminal.tell,
+        )
+
+
+_UNLIMITED = -1
+
+
+def _number_of_credits(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """The number the text stands for; `unlimited` is a number of its own, since None leaves things as they are."""
+    if value is None or value == "unlimited":
+        return None if value is None else _UNLIMITED
+    if value.isascii() and value.isdecimal() and len(value) <= 12:
+        return int(value)
+    raise click.BadParameter(f"`{value}` is no number of credits; write one from 0, or `unlimited`")
+
+
+_credits = click.option(
+    "--credits",
+    "allowance",
+    metavar="N",
+    callback=_number_of_credits,
+    help="What it may spend in all, or `unlimited`.",
+)
+_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
 
 
 @command.group("keys", cls=Group)
@@ -59,20 +132,117 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--plan", default="professional", show_default=True, help="The plan the key belongs to.")
+@_credits
+@_modes
 @_store
 @json_option
 @click.pass_obj
-def create(session: Session, plan: str, store: str, *, as_json: bool) -> None:
+def create(
+    session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str, *, as_json: bool
+) -> None:
     """Make a key and print it: the only time it is seen."""
+    with _ring(session, store) as ring:
+        text = ring.create_key(plan, allowance=None if allowance == _UNLIMITED else allowance, modes=modes)
+        made = ring.check(text)
+        assert made is not None  # made above
+    if as_json:
+        shown = {"id": made.id, "credits": made.credits, "modes": list(made.modes)}
+        terminal.say_json({"format_version": FORMAT_VERSION, "key": text, "plan": plan, **shown})
+    else:
+        terminal.say(text)
+
+
+@keys.command("list")
+@_store
+@json_option
+@click.pass_obj
+def show(session: Session, store: str, *, as_json: bool) -> None:
+    """Show every key ever made, without its secret, and what it has left."""
+    from contentops.cli.tables import table
+    from contentops.local import ledger
+    from contentops.local.clock import iso
     from contentops.local.keys import KeyRing
     from contentops.local.store import Store
 
     with _as_ours(), Store(session.path(store)) as opened:
-        key = KeyRing(opened).create_key(plan)
+        found = [(key, ledger.account(opened, key)) for key in KeyRing(opened).issued()]
     if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "key": key, "plan": plan})
-    else:
-        terminal.say(key)
+        terminal.say_json({"format_version": FORMAT_VERSION, "keys": [_as_json(key, stands) for key, stands in found]})
+        return
+    rows = [
+        [
+            key.id,
+            key.plan,
+            "unlimited" if stands.balance is None else f"{stands.balance} of {stands.allowance}",
+            str(stands.used),
+            " ".join(key.modes) or "all",
+            iso(key.created_at)[:10],
+            "works" if key.revoked_at is None else "revoked",
+        ]
+        for key, stands in found
+    ]
+    terminal.say(table(["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"], rows) if rows else "no keys yet")
+
+
+def _as_json(key: Key, stands: Account) -> dict[str, Any]:
+    from contentops.local.clock import iso
+
+    return {
+        "id": key.id,
+        "plan": key.plan,
+        "modes": list(key.modes),
+        "credits": stands.allowance,
+        "used": stands.used,
+        "reserved": stands.reserved,
+        "balance": stands.balance,
+        "created_at": iso(key.created_at),
+        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
+    }
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="KEY")
+@_store
+@click.pass_obj
+def revoke(session: Session, key_id: str, store: str) -> None:
+    """Stop the key with the id KEY from working, for good."""
+    with _ring(session, store) as ring:
+        if not ring.revoke(key_id):
+            message = f"no working key has the id `{key_id}`"
+            raise UsageError(message, hint="`contentops serve keys list` shows them")
+    terminal.say(f"key `{key_id}` is revoked")
+
+
+@keys.command("change")
+@click.argument("key_id", metavar="KEY")
+@click.option("--plan", help="Its new plan; `starter` closes it until it is changed again.")
+@_credits
+@_modes
+@_store
+@click.pass_obj
+def change(
+    session: Session, key_id: str, plan: str | None, allowance: int | None, modes: tuple[str, ...], store: str
+) -> None:
+    """Give the key with the id KEY another plan, more or fewer credits in all, or other modes."""
+    from dataclasses import replace
+
+    with _ring(session, store) as ring:
+        key = next((key for key in ring.issued() if key.id == key_id), None)
+        if key is None:
+            message = f"no key has the id `{key_id}`"
+            raise UsageError(message, hint="`contentops serve keys list` shows them")
+        credits_now = key.credits if allowance is None else None if allowance == _UNLIMITED else allowance
+        ring.change(replace(key, plan=plan or key.plan, credits=credits_now, modes=modes or key.modes))
+    terminal.say(f"key `{key_id}` is changed")
+
+
+@contextlib.contextmanager
+def _ring(session: Session, store: str) -> Iterator[KeyRing]:
+    from contentops.local.keys import KeyRing
+    from contentops.local.store import Store
+
+    with _as_ours(), Store(session.path(store)) as opened:
+        yield KeyRing(opened)
 
 
 @contextlib.contextmanager

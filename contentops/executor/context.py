@@ -31,8 +31,6 @@ FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 20.0
 REFUSALS = 5
 """Refused submits in a row that stop a run."""
-ASK_FIRST = 5
-"""Submits that ask for their id first on a machine without a journal, until this many in a row are unknown."""
 FETCHES = 10
 """Stored texts looked at in one run to find a lost one."""
 
@@ -73,12 +71,10 @@ class Context:
     random: random.Random
     halt: Callable[[], None]
     """Ends every program that waits."""
-    ask_first: bool = False
     stopped: str = ""
     message: str = ""
     hint: str = ""
     refused: int = 0
-    not_found_first: int = 0
     fetched: int = 0
     spent: int = 0
     deadline: float | None = None
@@ -162,8 +158,10 @@ class Context:
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
     def list_content(self) -> Generator[Effect, object, tuple[ContentEntry, ...] | Failure]:
-        """Everything the account has stored, asked afresh."""
+        """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
         answer = yield from self.ask(ListContent())
+        if isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
+            self.stop("unauthorized", answer.message, self.key_hint(), at_once=False)
         if isinstance(answer, ContentList):
             return answer.entries
         return answer if isinstance(answer, Failure) else ()

@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status
-from contentops.api.replies import Content, JobStatus
+from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.digest import NOTHING, Digest
 from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.document.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
 from contentops.errors import FileChanged
-from contentops.executor.generate import keep_text, poll
 from contentops.executor.item import Ended, ItemRun, Text
+from contentops.executor.jobs import fetch_paid
 from contentops.model import Action, Record, RequestId, Result
 from contentops.planner.compare import is_protected
 from contentops.state.lines import Drop, Forget
@@ -21,6 +21,7 @@ from contentops.state.lines import Drop, Forget
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from contentops.api.calls import Call
     from contentops.executor.effects import Effect
     from contentops.model import Json, Observed
 
@@ -90,29 +91,11 @@ def front_after(run: ItemRun, record: Record | None, *, existed: bool) -> dict[s
 def fetch(run: ItemRun) -> Generator[Effect, object, None]:
     """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
     if run.entry is not None:
-        yield from _fetch_paid(run)
-        return
-    if run.change.action is Action.RESTORE:
+        yield from fetch_paid(run)
+    elif run.change.action is Action.RESTORE:
         yield from _fetch_recorded(run)
     else:
         _fetch_stored(run, run.spec.digest, frozenset())
-
-
-def _fetch_paid(run: ItemRun) -> Generator[Effect, object, None]:
-    stored = run.ctx.cache.get_text(run.ctx.server, run.the_entry.digest)
-    if stored is None and run.the_entry.content_id:
-        content = yield from run.ctx.ask(GetContent(run.the_entry.content_id))
-        if isinstance(content, Content):
-            keep_text(run, content.title, content.body, content.id)
-            return
-    if stored is None and run.the_entry.job_id:
-        yield from poll(run)
-        return
-    if stored is None:
-        raise Ended(Result.UNKNOWN, "its paid text can not be found", f"`contentops state resolve {run.spec.id}`")
-    run.text = Text(
-        title=stored.title, body=stored.body, content_id=stored.content_id, generated_at=stored.generated_at
-    )
 
 
 def _fetch_stored(run: ItemRun, digest: Digest, wanted: frozenset[Digest]) -> bool:
@@ -133,22 +116,26 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
     ctx, record = run.ctx, run.record
     assert record is not None
     run.restored = True
+    silent = ""
     saved = record.saved.body if record.saved else NOTHING
     for wanted in dict.fromkeys(digest for digest in (saved, record.generated) if digest):
         if _fetch_stored(run, record.digest, frozenset({wanted})):
             return
-        if record.content_id:
-            content = yield from ctx.ask(GetContent(record.content_id))
-            if isinstance(content, Content) and body_digest(content.body) == wanted:
-                run.text = Text(title=clean_title(content.title), body=clean_body(content.body), content_id=content.id)
-                return
+        calls: list[Call] = [GetContent(record.content_id)] if record.content_id else []
         if record.job_id and wanted == record.generated:
-            status = yield from ctx.ask(Status(record.job_id))
-            if isinstance(status, JobStatus) and status.body is not None and body_digest(status.body) == wanted:
-                run.text = Text(title=clean_title(status.title), body=clean_body(status.body))
+            calls.append(Status(record.job_id))
+        for call in calls:
+            answer = yield from ctx.ask(call)
+            if isinstance(answer, Content | JobStatus) and answer.body and body_digest(answer.body) == wanted:
+                content_id = answer.id if isinstance(answer, Content) else ""
+                run.text = Text(title=clean_title(answer.title), body=clean_body(answer.body), content_id=content_id)
                 return
-        if ctx.stopped:
-            raise Ended(Result.PENDING)
+            if isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
+                silent = answer.message
+    if ctx.stopped:
+        raise Ended(Result.PENDING)
+    if silent:
+        raise Ended(Result.FAILED, f"its text can not be fetched: {silent}", "run `contentops apply` again")
     raise Ended(
         Result.BLOCKED,
         "neither cache nor server has its text any more",

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from contentops.errors import FileChanged, OutputError
-from contentops.executor import files, generate, saving
+from contentops.executor import files, generate, jobs, saving
 from contentops.executor.context import Context, Traits
 from contentops.executor.effects import Stopped
 from contentops.executor.item import Ended, ItemRun
@@ -63,7 +63,12 @@ async def execute(
     loop = asyncio.get_running_loop()
     settings = project.api
     durations = Durations.load(edges.cache.durations())
-    gate = Gate(max_in_flight=settings.max_in_flight, proven=_proven(state, plan, settings.dialect))
+    traits = _traits(edges.cache, state, plan.server)
+    gate = Gate(
+        max_in_flight=settings.max_in_flight,
+        proven=_proven(state, plan, settings.dialect),
+        ask_first=edges.store.journal_was_empty and traits.honours_ids is not False,
+    )
     limit = 0 if plan.server == "local" else settings.requests_per_minute
     ctx = Context(
         project=project,
@@ -73,13 +78,12 @@ async def execute(
         outputs=edges.outputs,
         durations=durations,
         gate=gate,
-        traits=_traits(edges.cache, state, plan.server),
+        traits=traits,
         emit=edges.emit,
         now=loop.time,
         wall=edges.wall,
         random=edges.random,
         halt=lambda: scheduler.stop(),  # noqa: PLW0108 - the scheduler is made below
-        ask_first=edges.store.journal_was_empty,
         owned=_owned(state, plan.server),
     )
     if deadline is not None:
@@ -320,10 +324,10 @@ def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
 
 
 _TALKING: dict[Step, Callable[[ItemRun], Generator[Effect, object, None]]] = {
-    Step.DRAIN: generate.drain,
+    Step.DRAIN: jobs.drain,
     Step.LOOKUP: generate.look_up,
     Step.SUBMIT: generate.submit,
-    Step.POLL: generate.poll,
+    Step.POLL: jobs.poll,
     Step.FETCH: files.fetch,
     Step.SAVE: saving.save,
 }

@@ -18,6 +18,7 @@ from contentops.model import Result, Saved
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from contentops.api.replies import ContentEntry
     from contentops.digest import Digest
     from contentops.executor.effects import Effect
 
@@ -42,9 +43,7 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
     if known and (yield from _may_overwrite(run, known)):
         yield from _overwrite(run, known, title, body)
     else:
-        # Only a text that this very run has paid for can not have been saved before.
-        fresh = run.fresh and run.intended is not None
-        yield from _create(run, title, body, careful=not fresh or ctx.traits.stores_jobs)
+        yield from _create(run, title, body, careful=not _first(run) or ctx.traits.stores_jobs)
 
 
 def _body(run: ItemRun) -> str:
@@ -80,6 +79,7 @@ def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, b
 
 
 def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, None]:
+    """Store over a content we own; where the server only creates, put, and where it can not, store as new."""
     ctx = run.ctx
     metadata = _metadata(run)
     if ctx.traits.creates_only:
@@ -92,66 +92,114 @@ def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generato
         )
         if not missing:
             raise _failed(run, answer)
-        yield from _create(run, title, body, careful=False, supersedes=content_id)
+        yield from _create(run, title, body, careful=not _first(run), supersedes=content_id)
         return
-    answer = yield from ctx.ask(Save(title, body, content_id, metadata), Priority.SAVE)
-    if not isinstance(answer, SavedReply):
-        raise _failed(run, answer)
-    if answer.content_id != content_id:
-        ctx.traits.creates_only = True
-        _saved(run, answer.content_id, title, body, supersedes=content_id)
-    else:
-        _saved(run, content_id, title, body)
+    patience = _Patience(run)
+    while True:
+        reply = yield Send(Save(title, body, content_id, metadata), Priority.SAVE)
+        if isinstance(reply, SavedReply):
+            _overwritten(run, content_id, reply.content_id, title, body)
+            return
+        lost = yield from patience.bear(reply)
+        if lost and (found := (yield from _arrived(run, content_id, title, body))):
+            _overwritten(run, content_id, found, title, body)
+            return
+
+
+def _overwritten(run: ItemRun, content_id: str, answered: str, title: str, body: str) -> None:
+    if answered != content_id:
+        run.ctx.traits.creates_only = True
+    _saved(run, answered, title, body, supersedes=content_id if answered != content_id else "")
+
+
+def _arrived(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, str]:
+    """Where a save with an id and a lost answer went: over that content, or, on a server that only creates, beside."""
+    answer = yield from run.ctx.ask(GetContent(content_id), Priority.SAVE)
+    if isinstance(answer, Content) and body_digest(answer.body) == body_digest(body):
+        # With another title it has not arrived, and sending it again does no harm.
+        return content_id if clean_title(answer.title) == clean_title(title) else ""
+    found = yield from _find_saved(run, body)
+    return found.id if found is not None else ""
+
+
+def _first(run: ItemRun) -> bool:
+    """Whether no earlier save of this text can have been lost: only where this very run has paid for it."""
+    return run.fresh and run.intended is not None
+
+
+class _Patience:
+    """How long a save is tried again."""
+
+    def __init__(self, run: ItemRun) -> None:
+        self._run, self._began, self._tries = run, run.ctx.now(), 0
+
+    def bear(self, answer: object) -> Generator[Effect, object, bool]:
+        """Wait until the save may be tried again; whether it may have arrived. Raises Ended if there is no point."""
+        run, ctx = self._run, self._run.ctx
+        if not isinstance(answer, Failure):
+            raise _failed(run, answer)
+        if answer.kind is FailureKind.THROTTLED:
+            if not ctx.may_wait(answer, self._began):
+                raise Ended(Result.PENDING)
+            return False
+        passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE)
+        if not passing or ctx.now() - self._began > RETRY_FOR:
+            raise _failed(run, answer)
+        self._tries += 1
+        yield Sleep(ctx.now() + max(ctx.backoff(self._tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+        return answer.kind is not FailureKind.NOT_SENT
 
 
 def _create(
     run: ItemRun, title: str, body: str, *, careful: bool, supersedes: str = ""
 ) -> Generator[Effect, object, None]:
     """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
-    ctx = run.ctx
-    began, tries = ctx.now(), 0
+    patience = _Patience(run)
     while True:
-        if careful and (found := (yield from _find_saved(run, body))):
-            _saved(run, found, title, body, supersedes=supersedes)
+        if careful and (found := (yield from _find_saved(run, body))) is not None:
+            if clean_title(found.title) == clean_title(title):
+                _saved(run, found.id, title, body, supersedes=supersedes)
+            else:
+                yield from _overwrite(run, found.id, title, body)
             return
         answer = yield Send(Save(title, body, "", _metadata(run)), Priority.SAVE)
         if isinstance(answer, SavedReply):
             _saved(run, answer.content_id, title, body, supersedes=supersedes)
             return
-        if not isinstance(answer, Failure):
-            raise Ended(Result.FAILED, "the server's answer to the save is not one")
-        if answer.kind is FailureKind.THROTTLED:
-            if not ctx.may_wait(answer, began):
-                raise Ended(Result.PENDING)
-            continue
-        passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE)
-        if not passing or ctx.now() - began > RETRY_FOR:
-            raise _failed(run, answer)
-        careful = careful or answer.kind is not FailureKind.NOT_SENT
-        tries += 1
-        yield Sleep(ctx.now() + max(ctx.backoff(tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+        careful = (yield from patience.bear(answer)) or careful
 
 
-def _find_saved(run: ItemRun, body: str) -> Generator[Effect, object, str]:
-    """The id of a stored content that no item owns and whose body is ours, or empty."""
-    ctx, record = run.ctx, run.record
-    since = seconds_of(record.generated_at) if record is not None and record.generated_at else None
+def _find_saved(run: ItemRun, body: str) -> Generator[Effect, object, Content | None]:
+    """A stored content that no other item owns and whose body is ours, or None; it is ours from now on."""
+    ctx = run.ctx
     entries = yield from ctx.list_content()
     if isinstance(entries, Failure):
         raise _failed(run, entries)
-    owned = ctx.owned - {record.content_id if record else ""}
-    looked = 0
-    for entry in entries:
-        made = seconds_of(entry.created_at)
-        if entry.id in owned or (since is not None and made is not None and made < since - SLACK):
-            continue
-        if looked >= FETCHES:
-            break
-        looked += 1
+    for entry in [entry for entry in entries if _may_be_ours(run, entry)][:FETCHES]:
         content = yield from ctx.ask(GetContent(entry.id), Priority.SAVE)
-        if isinstance(content, Content) and body_digest(content.body) == body_digest(body):
-            return content.id
-    return ""
+        # Another item with the same words may have taken it while we asked.
+        if isinstance(content, Content) and body_digest(content.body) == body_digest(body) and _free(run, content.id):
+            ctx.owned.add(content.id)
+            return content
+    return None
+
+
+def _free(run: ItemRun, content_id: str) -> bool:
+    own = run.record.content_id if run.record else ""
+    return content_id == own or content_id not in run.ctx.owned
+
+
+def _may_be_ours(run: ItemRun, entry: ContentEntry) -> bool:
+    """Whether a stored content is worth a fetch: no other item's, and made since the submit or titled as ours."""
+    record, open_ = run.record, run.entry
+    made = seconds_of(entry.created_at)
+    if not _free(run, entry.id):
+        return False
+    if made is None or (record is not None and entry.title and clean_title(entry.title) == record.title):
+        return True
+    sent = seconds_of(open_.submitted_at) if open_ is not None else None
+    since = sent if sent is not None else seconds_of(record.generated_at) if record is not None else None
+    return since is None or made >= since - SLACK
 
 
 def _metadata(run: ItemRun) -> dict[str, object]:

@@ -26,24 +26,49 @@ if TYPE_CHECKING:
     from contentops.executor.limiter import Limiter
     from contentops.executor.polling import Durations
 
+ASK_FIRST = 5
+"""Submits that ask for their id first on a machine without a journal, until this many in a row are unknown."""
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
+TICK = 0.001
+"""Seconds added to every wait, since a timer may fire a rounding error too early."""
 LONGEST_WAIT = 5.0
 """Seconds after which the loop looks around even if nothing is due, so that checkpoints and displays keep going."""
 
 
 @dataclass(slots=True)
 class Gate:
-    """Who may submit: a cap on unfinished jobs, and one at a time until the server has completed one."""
+    """Who may submit: a cap on unfinished jobs, and one at a time until the server has completed one.
+
+    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking.
+    """
 
     max_in_flight: int
     proven: bool
+    ask_first: bool = False
     closed: bool = False
     in_flight: int = 0
+    asking: int = 0
+    strangers: int = 0
+    """Ids in a row that the server did not know."""
 
     def open(self) -> bool:
         """Whether one more submit may go out now."""
+        if self.ask_first and self.asking >= ASK_FIRST - self.strangers:
+            return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
+
+    def enter(self) -> None:
+        """One more submit goes out."""
+        self.in_flight += 1
+        self.asking += self.ask_first
+
+    def answered(self, *, known: bool) -> None:
+        """The answer to a question for an id; enough unknown ones in a row end the asking."""
+        self.asking -= 1
+        self.strangers = 0 if known else self.strangers + 1
+        if self.strangers >= ASK_FIRST:
+            self.ask_first = False
 
 
 @dataclass(order=True, slots=True)
@@ -125,7 +150,8 @@ class Scheduler:
                 if not self._busy():
                     if not self._parked:
                         break
-                    self._ready.append((self._parked.popleft(), None))
+                    self._ready.extend((program, None) for program in self._parked)
+                    self._parked.clear()
                     continue
                 await self._wait(loop)
             self._flush()
@@ -179,7 +205,7 @@ class Scheduler:
         while self._admissions and (self.gate.closed or self._stopping):
             self._ready.append((self._admissions.popleft(), False))
         while self._admissions and self.gate.open():
-            self.gate.in_flight += 1
+            self.gate.enter()
             self._ready.append((self._admissions.popleft(), True))
 
     def _enqueue(self, program: Program, send: Send, rank: float) -> None:
@@ -214,7 +240,7 @@ class Scheduler:
         self._wake.clear()
         waker = loop.create_task(_awaited(self._wake.wait()))
         try:
-            await asyncio.wait({*self._flying, waker}, timeout=max(due - now, 0.0), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*self._flying, waker}, timeout=max(due - now, 0.0) + TICK, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waker.cancel()
         for task in [task for task in self._flying if task.done()]:

@@ -19,6 +19,8 @@ from starlette.routing import Route
 
 from contentops.local import asking, catalogue, contents, jobs, ledger, replies, sections
 from contentops.local.clock import Clock, iso
+from contentops.local.gate import Call, Gate, refuse_mode
+from contentops.local.limits import Limits, refuse_active
 from contentops.local.reading import idempotency_key, is_identifier, read_object
 from contentops.local.refusal import Problem, Refusal, Surface, surface
 from contentops.local.runner import Runner
@@ -43,26 +45,11 @@ class Service:
 
     store: Store
     runner: Runner
-    keys: KeyRing | None
+    gate: Gate
     clock: Clock
     templates: dict[str, dict[str, Any]]
     styles: dict[str, dict[str, Any]]
     verticals: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One authenticated request. `owner` is its `X-User-ID` or empty, `key_id` its key's id or empty."""
-
-    request: Request
-    where: Surface
-    owner: str
-    key_id: str = ""
-
-    @property
-    def id(self) -> str:
-        """The id or slug in the path."""
-        return str(self.request.path_params["id"])
 
 
 if TYPE_CHECKING:
@@ -76,6 +63,7 @@ def create_app(
     keys: KeyRing | None = None,
     clock: Clock | None = None,
     stage_seconds: float = 0.0,
+    limits: Limits | None = None,
 ) -> Starlette:
     """The embedded server over an open store, which it closes with `await app.state.close()`.
 
@@ -92,7 +80,8 @@ def create_app(
         styles=known["styles"],
         stage_seconds=stage_seconds,
     )
-    service = Service(store, runner, keys, clock, known["templates"], known["styles"], known["verticals"])
+    gate = Gate(keys, limits or Limits(), clock.now)
+    service = Service(store, runner, gate, clock, known["templates"], known["styles"], known["verticals"])
 
     async def close() -> None:
         await runner.close()
@@ -144,7 +133,8 @@ def _endpoint(service: Service, by_method: dict[str, Endpoint]) -> Callable[[Req
         method = "GET" if request.method == "HEAD" else request.method
         try:
             service.runner.wake()
-            return await by_method[method](service, _authenticated(service, request, where))
+            called = by_method[method]
+            return await called(service, service.gate.admit(request, where, poll=called is job_status))
         except Refusal as refusal:
             return refusal.response(where)
         except sqlite3.Error as error:
@@ -158,20 +148,6 @@ def _open(service: Service) -> Callable[[Request], Awaitable[Response]]:
         return await health(service)
 
     return respond
-
-
-def _authenticated(service: Service, request: Request, where: Surface) -> Call:
-    """The request with its key checked. Raises Refusal with 401, or 400 for an unusable user id."""
-    owner = request.headers.get("x-user-id", "")
-    if owner and not (len(owner) <= 200 and owner.isprintable()):
-        raise Refusal.of([Problem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters")], where)
-    if service.keys is None or not service.keys.required:
-        return Call(request, where, owner)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    key = service.keys.check(token.strip()) if scheme.lower() == "bearer" else None
-    if key is None:
-        raise Refusal(401, "Invalid or missing API key")
-    return Call(request, where, owner, key.id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -201,14 +177,30 @@ async def regenerate_section(service: Service, call: Call) -> Response:
     content = _content(service, call, submission.content_id)
     if sections.find(content.body, submission.section) is None:
         raise Refusal(404, f"Section '{submission.section}' not found")
+    return _take(service, call, _in_context(service, call, submission, content), request_id)
+
+
+def _in_context(service: Service, call: Call, submission: Submission, content: contents.Content) -> Submission:
+    """A section to write anew with what its content was written from, as far as that is known."""
     made = content.metadata
+    source = jobs.find(service.store, str(made.get("request_id") or ""))
+    if source is not None and _visible(source.owner, call):
+        was = source.submission
+        submission = replace(submission, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
     template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
-    return _take(service, call, replace(submission, template=template, style=style), request_id)
+    return replace(submission, template=template, style=style)
 
 
 def _take(service: Service, call: Call, submission: Submission, request_id: str | None) -> Response:
     key = idempotency_key(call.request, call.where)
     fresh = f"req_{uuid.uuid4().hex}" if call.where is Surface.V1 else str(uuid.uuid4())
+    refuse_mode(call, submission.mode)
+
+    def admit() -> None:
+        refuse_active(jobs.active(service.store, call.key_id), service.gate.limits.max_active)
+        if call.key is not None:
+            _refuse_price(ledger.account(service.store, call.key).balance, submission.credits)
+
     try:
         job, new = jobs.submit(
             service.store,
@@ -218,12 +210,18 @@ def _take(service: Service, call: Call, submission: Submission, request_id: str 
             owner=call.owner,
             key_id=call.key_id,
             at=service.clock.now(),
+            admit=admit,
         )
     except jobs.Conflict as conflict:
         raise Refusal(409, str(conflict)) from conflict
     if new:
         service.runner.start(job.id)
     return JSONResponse(replies.accepted(job, call.where), status_code=202)
+
+
+def _refuse_price(balance: int | None, price: int) -> None:
+    if balance is not None and balance < price:
+        raise Refusal(402, f"Insufficient credits: {price} required, {balance} available")
 
 
 async def job_status(service: Service, call: Call) -> Response:
@@ -362,17 +360,17 @@ def _paged(call: Call, entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 async def dashboard_stats(service: Service, call: Call) -> Response:
     """GET dashboard/stats."""
-    return JSONResponse(replies.dashboard(service.store, call.owner))
+    return JSONResponse(replies.dashboard(service.store, call.owner, call.key))
 
 
-async def credits_usage(service: Service, _call: Call) -> Response:
-    """GET credits/usage."""
-    return JSONResponse(ledger.usage(service.store))
+async def credits_usage(service: Service, call: Call) -> Response:
+    """GET credits/usage: of the key, with what its allowance leaves; without keys, of everyone."""
+    return JSONResponse(ledger.usage(service.store, call.key))
 
 
-async def credits_history(service: Service, _call: Call) -> Response:
-    """GET credits/history: every charge, newest first."""
-    return JSONResponse({"transactions": ledger.history(service.store)})
+async def credits_history(service: Service, call: Call) -> Response:
+    """GET credits/history: every charge of the key, or of everyone without keys, newest first."""
+    return JSONResponse({"transactions": ledger.history(service.store, call.key)})
 
 
 async def health(service: Service) -> Response:

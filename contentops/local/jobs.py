@@ -63,11 +63,20 @@ def unfinished(store: Store) -> list[str]:
 
 
 def submit(
-    store: Store, submission: Submission, *, job_id: str, key: str | None, owner: str, key_id: str, at: float
+    store: Store,
+    submission: Submission,
+    *,
+    job_id: str,
+    key: str | None,
+    owner: str,
+    key_id: str,
+    at: float,
+    admit: Callable[[], None] | None = None,
 ) -> tuple[Job, bool]:
     """Take a job, or find the one this submit repeats; the second value says whether it is new.
 
-    `key` is the idempotency key. Raises Conflict if id or key belong to another request or another account.
+    `key` is the idempotency key. `admit` is asked about a new job while the store is held still: what it raises keeps
+    the job out. Raises Conflict if id or key belong to another request or another account.
     """
     with store.write():
         known = find(store, job_id)
@@ -81,10 +90,13 @@ def submit(
                 message = f"`{job_id if known else key}` was already used for a different request"
                 raise Conflict(message)
             return found, False
+        if admit is not None:
+            admit()
+        asked = submission.kind, owner, key_id, submission.encoded(), submission.fingerprint
         store.run(
-            "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
-            (job_id, submission.kind, owner, key_id, submission.encoded(), submission.fingerprint, key, at),
+            "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at,"
+            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
+            (job_id, *asked, key, at, submission.credits),
         )
         made = find(store, job_id)
         assert made is not None  # inserted in this transaction
@@ -150,6 +162,12 @@ def complete(store: Store, job: Job, make: Callable[[], contents.Text], at: floa
             (text.title or "", text.body or "", content_id, at, job.id),
         )
         return True
+
+
+def active(store: Store, key_id: str) -> int:
+    """How many generations of an account are under way."""
+    row = store.row("SELECT count(*) AS n FROM jobs WHERE finished_at IS NULL AND key_id = ?", (key_id,))
+    return row["n"] if row else 0
 
 
 def counts(store: Store, owner: str) -> Mapping[str, Any]:

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 from contentops.local import LocalError
 from contentops.local.clock import Clock
+from contentops.local.submission import CREDITS
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
     from contentops.local.store import Store
 
 PLANS = {"starter": False, "professional": True, "enterprise": True}
 """The plans, and whether they include access to the API."""
 
 _PREFIX = "wz_local_"
+_SELECT = "SELECT id, plan, created_at, revoked_at, credits, modes FROM keys"
 
 
 class KeyRefusedError(LocalError):
@@ -25,12 +30,17 @@ class KeyRefusedError(LocalError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key without its secret. Times in seconds; `revoked_at` None while it works."""
+    """A key without its secret. Times in seconds; `revoked_at` None while it works.
+
+    `credits` is its allowance, None for no limit. `modes` are those it may ask for, empty for all.
+    """
 
     id: str
     plan: str
     created_at: float
     revoked_at: float | None
+    credits: int | None = None
+    modes: tuple[str, ...] = ()
 
 
 class KeyRing:
@@ -41,11 +51,9 @@ class KeyRing:
         self._required = required
         self._clock = clock or Clock()
 
-    def create_key(self, plan: str) -> str:
+    def create_key(self, plan: str, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
         """A new key: the only time its text is seen. Raises KeyRefusedError for a plan that has no API access."""
-        if plan not in PLANS:
-            message = f"unknown plan `{plan}`; known: {', '.join(f'`{known}`' for known in PLANS)}"
-            raise KeyRefusedError(message)
+        _check(plan, modes)
         if not PLANS[plan]:
             message = f"the plan `{plan}` does not include API access; use `professional` or `enterprise`"
             raise KeyRefusedError(message)
@@ -53,15 +61,14 @@ class KeyRing:
         digest = _digest(key)
         with self._store.write():
             self._store.run(
-                "INSERT INTO keys (id, digest, plan, created_at) VALUES (?, ?, ?, ?)",
-                (f"key_{digest[:12]}", digest, plan, self._clock.now()),
+                "INSERT INTO keys (id, digest, plan, created_at, credits, modes) VALUES (?, ?, ?, ?, ?, ?)",
+                (f"key_{digest[:12]}", digest, plan, self._clock.now(), allowance, _written(modes)),
             )
         return key
 
     def issued(self) -> list[Key]:
         """Every key ever made, oldest first."""
-        rows = self._store.rows("SELECT id, plan, created_at, revoked_at FROM keys ORDER BY created_at, rowid")
-        return [Key(**dict(row)) for row in rows]
+        return [_key(row) for row in self._store.rows(f"{_SELECT} ORDER BY created_at, rowid")]
 
     def revoke(self, key_id: str) -> bool:
         """Stop a key from working; False if no working key has that id."""
@@ -71,12 +78,25 @@ class KeyRing:
             )
         return done == 1
 
+    def change(self, key: Key) -> None:
+        """Give the key of that id the plan, credits and modes of `key`; a plan without API access closes it.
+
+        Raises KeyRefusedError for an unknown plan, mode or key.
+        """
+        _check(key.plan, key.modes)
+        with self._store.write():
+            done = self._store.run(
+                "UPDATE keys SET plan = ?, credits = ?, modes = ? WHERE id = ?",
+                (key.plan, key.credits, _written(key.modes), key.id),
+            )
+        if not done:
+            message = f"no key has the id `{key.id}`; `contentops serve keys list` shows them"
+            raise KeyRefusedError(message)
+
     def check(self, key: str) -> Key | None:
         """The working key with that text, or None. Compares fingerprints, so timing tells nothing of the text."""
-        row = self._store.row(
-            "SELECT id, plan, created_at, revoked_at FROM keys WHERE digest = ? AND revoked_at IS NULL", (_digest(key),)
-        )
-        return None if row is None else Key(**dict(row))
+        row = self._store.row(f"{_SELECT} WHERE digest = ? AND revoked_at IS NULL", (_digest(key),))
+        return None if row is None else _key(row)
 
     @property
     def required(self) -> bool:
@@ -86,3 +106,18 @@ class KeyRing:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key(row: sqlite3.Row) -> Key:
+    return Key(**{**dict(row), "modes": tuple(row["modes"].split())})
+
+
+def _written(modes: Sequence[str]) -> str:
+    return " ".join(mode for mode in CREDITS if mode in modes)
+
+
+def _check(plan: str, modes: Sequence[str]) -> None:
+    for what, known, said in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
+        if unknown := [word for word in said if word not in known]:
+            message = f"unknown {what} `{unknown[0]}`; known: {', '.join(f'`{word}`' for word in known)}"
+            raise KeyRefusedError(message)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Surface(enum.Enum):
@@ -24,6 +27,7 @@ def surface(path: str) -> Surface:
 _CODES = {
     400: "invalid_request",
     401: "unauthorized",
+    402: "insufficient_credits",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
@@ -31,6 +35,7 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
+    429: "rate_limit_exceeded",
     503: "unavailable",
 }
 
@@ -47,12 +52,19 @@ class Problem:
 class Refusal(Exception):
     """A request that is answered with an error status."""
 
-    def __init__(self, status: int, message: str, *, problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        problems: tuple[Problem, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.problems = problems
-        self.headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        self.headers = {**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **(headers or {})}
 
     @classmethod
     def of(cls, problems: list[Problem], where: Surface) -> Refusal:
@@ -69,6 +81,9 @@ class Refusal(Exception):
         """The reply's JSON in the shape of `where`."""
         if where is Surface.V1:
             return {"error": {"code": _CODES.get(self.status, "error"), "message": self.message}}
+        if self.status == 429:
+            # The service's limiter answers with a text of its own under this name.
+            return {"error": self.message}
         if self.problems:
             return {
                 "detail": [

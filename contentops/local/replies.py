@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.local.jobs import Job
+    from contentops.local.keys import Key
     from contentops.local.store import Store
 
 PREVIEW = 200
@@ -183,7 +184,7 @@ def vertical(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": found["slug"], "name": found["name"], "description": found["description"]}
 
 
-def dashboard(store: Store, owner: str) -> dict[str, Any]:
+def dashboard(store: Store, owner: str, key: Key | None) -> dict[str, Any]:
     """Counts and the latest changes, with the number of generations and the credits they took."""
     stats = contents.counts(store, owner)
     recent = contents.latest(store, owner, RECENT)
@@ -213,5 +214,5 @@ def dashboard(store: Store, owner: str) -> dict[str, Any]:
             for row, kind in zip(recent, kinds, strict=True)
         ],
         "generations": dict(jobs.counts(store, owner)),
-        "credits": ledger.usage(store),
+        "credits": ledger.usage(store, key),
     }

@@ -154,11 +154,13 @@ class Runner:
         found, content = self._place(job)
         section = Section(
             heading=found.heading,
+            level=found.level,
             text=sections.body(content.body, found),
             document=content.body,
             instructions=job.submission.instructions,
         )
-        new = _text_of(await self._engine.rewrite(task, section, report))
+        # Whatever the engine wrote stays inside the section, so that the sections after it can still be found.
+        new = sections.nested(_text_of(await self._engine.rewrite(task, section, report)), found.level)
 
         def make() -> contents.Text:
             # The content may have been saved while the engine wrote: only this section of its newest text changes.

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_UNDERLINE = re.compile(r"^ {0,3}(?:(=)=*|-+)[ \t]*$")
+_NO_PARAGRAPH = re.compile(r"^ {0,3}(?:[#>|]|[-+*][ \t]|\d{1,9}[.)][ \t]|(?:[-*_][ \t]*){3,}$)|^(?: {4}|\t)")
+_DEEPEST = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a section is: its heading's text, and the lines of its text as a half-open range."""
+    """Where a section is: its heading's text and level, and the lines of its text as a half-open range."""
 
     heading: str
+    level: int
     start: int
     end: int
 
@@ -30,7 +34,7 @@ def find(text: str, heading: str) -> Found | None:
         if _name(name) != wanted:
             continue
         ends = (other for other, depth, _ in headings[position + 1 :] if depth <= level)
-        return Found(name, line + 1, next(ends, len(lines)))
+        return Found(name, level, line + 1, next(ends, len(lines)))
     return None
 
 
@@ -48,8 +52,55 @@ def replace(text: str, found: Found, new: str) -> str:
     return "\n".join([*lines[: found.start], *middle, *after])
 
 
+def nested(text: str, level: int) -> str:
+    """`text` made fit to stand under a heading of `level`: its own headings are deeper, its fences are closed.
+
+    Headings keep their order of depth as far as there is room; where there is none they become bold lines.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    _unframed(lines)
+    _underlined(lines)
+    headings = _headings(lines)
+    down = level + 1 - min((depth for _, depth, _ in headings), default=level + 1)
+    for number, depth, name in headings:
+        wanted = depth + max(0, down)
+        lines[number] = f"{'#' * wanted} {name}".rstrip() if wanted <= _DEEPEST else f"**{name}**" if name else ""
+    if fence := _read(lines)[1]:
+        lines.append(fence)
+    return "\n".join(lines)
+
+
+def _unframed(lines: list[str]) -> None:
+    """A first line that would start front matter, or hide what follows in it, is dropped."""
+    while lines and lines[0].rstrip() in {"---", ""}:
+        del lines[0]
+    if not lines:
+        lines.append("")
+
+
+def _underlined(lines: list[str]) -> None:
+    """Headings marked by a line of `=` or `-` under them, written with `#` instead."""
+    outside = _read(lines)[0]
+    for number in outside:
+        mark = _UNDERLINE.match(lines[number])
+        above = lines[number - 1] if number else ""
+        if mark is None or number - 1 not in outside or not above.strip() or _NO_PARAGRAPH.match(above):
+            continue
+        lines[number - 1] = f"{'#' if mark[1] == '=' else '##'} {above.strip()}"
+        lines[number] = ""
+
+
 def _headings(lines: list[str]) -> list[tuple[int, int, str]]:
-    found: list[tuple[int, int, str]] = []
+    found = []
+    for number, line in _read(lines)[0].items():
+        if heading := _HEADING.match(line):
+            found.append((number, len(heading[1]), heading[2] or ""))
+    return found
+
+
+def _read(lines: list[str]) -> tuple[dict[int, str], str]:
+    """The lines that are neither code nor front matter, by number; and the fence that is open at the end, or empty."""
+    found: dict[int, str] = {}
     fence = ""
     for number in range(_after_front_matter(lines), len(lines)):
         line = lines[number].removesuffix("\r")
@@ -59,9 +110,9 @@ def _headings(lines: list[str]) -> list[tuple[int, int, str]]:
             fence = "" if closes else fence
         elif mark is not None:
             fence = mark[1]
-        elif heading := _HEADING.match(line):
-            found.append((number, len(heading[1]), heading[2] or ""))
-    return found
+        else:
+            found[number] = line
+    return found, fence
 
 
 def _after_front_matter(lines: list[str]) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from contentops.local.engines import Engine
+    from contentops.local.limits import Limits
 
 _LAST_PORT = 65_535
 _GRACE = 3
@@ -34,7 +35,14 @@ class ServeError(LocalError):
 
 
 def run(
-    host: str, port: int, store_path: Path, *, engine: Engine, stage_seconds: float = 0.0, log: Callable[[str], None]
+    host: str,
+    port: int,
+    store_path: Path,
+    *,
+    engine: Engine,
+    stage_seconds: float = 0.0,
+    limits: Limits | None = None,
+    log: Callable[[str], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM, then return. Port 0 takes a free one; `log` is told the address once it listens.
 
@@ -45,7 +53,16 @@ def run(
     async def until_signalled() -> None:
         stop = asyncio.Event()
         with _signals(stop):
-            await serve(host, port, store_path, engine=engine, stage_seconds=stage_seconds, log=log, stop=stop)
+            await serve(
+                host,
+                port,
+                store_path,
+                engine=engine,
+                stage_seconds=stage_seconds,
+                limits=limits,
+                log=log,
+                stop=stop,
+            )
 
     asyncio.run(until_signalled())
 
@@ -57,6 +74,7 @@ async def serve(
     *,
     engine: Engine,
     stage_seconds: float = 0.0,
+    limits: Limits | None = None,
     log: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
@@ -64,7 +82,7 @@ async def serve(
     alone = _is_loopback(host)
     with _listening(host, port) as sock, Store(store_path) as store:
         keys = KeyRing(store, required=not alone)
-        app = create_app(store, engine=engine, keys=keys, stage_seconds=stage_seconds)
+        app = create_app(store, engine=engine, keys=keys, stage_seconds=stage_seconds, limits=limits)
         address = _address(host, sock.getsockname()[1])
         server = _server(_guarded(app) if alone else app, lambda: _announce(log, address, keys))
         serving = asyncio.create_task(server.serve(sockets=[sock]))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never written to."""
 
-VERSION = 1
-"""Of the tables; a higher one in the file means a newer release made it."""
+VERSION = 2
+"""Of the tables; a higher one in the file means a newer release made it, a lower one is brought up to date."""
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
@@ -34,7 +34,7 @@ CREATE TABLE jobs (
     status TEXT NOT NULL, stage TEXT NOT NULL DEFAULT '', progress INTEGER NOT NULL DEFAULT 0,
     runner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
     title TEXT NOT NULL DEFAULT '', body TEXT NOT NULL DEFAULT '', content_id TEXT NOT NULL DEFAULT '',
-    created_at REAL NOT NULL, finished_at REAL,
+    created_at REAL NOT NULL, finished_at REAL, credits INTEGER NOT NULL DEFAULT 0,
     UNIQUE (key_id, owner, idempotency_key)
 );
 CREATE INDEX jobs_unfinished ON jobs (created_at) WHERE finished_at IS NULL;
@@ -54,8 +54,17 @@ CREATE TABLE charges (
     mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL
 );
 CREATE TABLE keys (
-    id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL,
+    credits INTEGER, modes TEXT NOT NULL DEFAULT ''
 );
+CREATE INDEX charges_by_key ON charges (key_id);
+"""
+
+_FROM_1_TO_2 = """
+ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN credits INTEGER;
+ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
+CREATE INDEX charges_by_key ON charges (key_id);
 """
 
 
@@ -97,19 +106,21 @@ class Store:
     def _set_up(self) -> None:
         self._db.row_factory = sqlite3.Row
         # Looked at before anything is changed: another program's file stays as it is.
-        self._is_set_up()
+        self._version()
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.write():
-            if self._is_set_up():
+            version = self._version()
+            if version == VERSION:
                 return
             # executescript would end the transaction that keeps a second process out.
-            for statement in _TABLES.split(";"):
+            for statement in (_FROM_1_TO_2 if version else _TABLES).split(";"):
                 self.run(statement)
             self.run(f"PRAGMA application_id = {APPLICATION}")
             self.run(f"PRAGMA user_version = {VERSION}")
 
-    def _is_set_up(self) -> bool:
+    def _version(self) -> int:
+        """The version of the tables there are, 0 for an empty file."""
         ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
         if ours and version > VERSION:
             message = f"the store `{self.path}` was made by a newer release (format {version}); upgrade contentops"
@@ -117,7 +128,7 @@ class Store:
         if not ours and self.row("SELECT 1 FROM sqlite_master LIMIT 1"):
             message = f"`{self.path}` is the database of another program; choose another path"
             raise StoreError(message)
-        return ours
+        return version if ours else 0
 
     def _pragma(self, name: str) -> int:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])

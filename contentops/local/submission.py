@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,8 +40,14 @@ class Submission:
 
     @property
     def fingerprint(self) -> str:
-        """Tells a repeated submit from a different one under the same id."""
-        return hashlib.sha256(self.encoded().encode()).hexdigest()
+        """Tells a repeated submit from a different one under the same id.
+
+        Of a section only what was asked counts: what is known of its content may change before a repetition.
+        """
+        asked = self
+        if self.kind == "section":
+            asked = replace(self, template="", style="", inputs={}, vertical=None, brand_voice=None)
+        return hashlib.sha256(asked.encoded().encode()).hexdigest()
 
 
 def decoded(text: str) -> Submission:

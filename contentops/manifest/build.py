@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from contentops.errors import nearest
 from contentops.manifest.places import SHIFT, Map, Seq, Source, place, unpack
 from contentops.manifest.scalars import UNWANTED, plain_scalar
-from contentops.manifest.syntax import UNQUOTED, explain
+from contentops.manifest.syntax import CODE, UNQUOTED, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ class Builder:
         """The value of the document that was read."""
         return self.top.node[0] if self.top.node else None
 
-    def run(self, parser: Any) -> None:
+    def run(self, parser: Any, limit: int = MAX_EVENTS) -> None:
         """Read events until the stream ends; raises Stop where that makes no sense any more."""
         from yaml import events
         from yaml.error import YAMLError
@@ -124,7 +124,7 @@ class Builder:
         end = events.StreamEndEvent
         get = parser.get_event
         try:
-            for _ in range(MAX_EVENTS):
+            for _ in range(limit):
                 event = get()
                 handler = handlers.get(type(event))
                 if handler is not None:
@@ -136,7 +136,10 @@ class Builder:
             if finding.message == UNQUOTED and self.findings and self.findings[-1].code == "unquoted-jinja":
                 self.findings.pop()
             raise Stop(finding) from None
-        raise self.stop(0, "too-many-values", f"the file holds more than {MAX_EVENTS:,} keys and values")
+        except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
+            message = "an escape in double quotes names no character"
+            raise self.stop(_packed(parser.get_mark()), CODE, message) from None
+        raise self.stop(0, "too-many-values", f"the file holds more than {limit:,} keys and values")
 
     def report(self, code: str, message: str, at: int, *, width: int = 1, hint: str = "") -> None:
         """Note a problem that reading can step over."""

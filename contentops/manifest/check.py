@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from contentops.digest import canonical
 from contentops.errors import nearest
 from contentops.manifest.layers import Branch, Tree, Written, top
-from contentops.manifest.offered import check_offered
+from contentops.manifest.offered import UNRENDERED, check_offered
 from contentops.manifest.paths import check_output
 from contentops.manifest.templates import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.manifest.expand import Declared
     from contentops.manifest.problems import Problems
@@ -46,10 +46,19 @@ def check_item(rendered: Rendered, catalogue: Catalogue | None, problems: Proble
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
     if catalogue is not None:
-        check_offered(values, rendered.failed, catalogue, report)
+        check_offered(values, _inputs(rendered, values), catalogue, report)
     if rendered.failed or problems.errors > before:
         return None
     return _spec(rendered, values)
+
+
+def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs by name, also where some could not be rendered."""
+    node = rendered.declared.fields.get("inputs")
+    if "inputs" in rendered.failed and isinstance(node, Branch):
+        return dict.fromkeys(node.entries, UNRENDERED)
+    found: Mapping[str, Any] = values.get("inputs", {})
+    return found
 
 
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
@@ -153,13 +162,13 @@ def _is_id(name: str, value: Json, report: Report) -> bool:
 def _id_problem(value: str) -> str:
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
+    if not unicodedata.is_normalized("NFC", value):
+        return "has accents as characters of their own (it is not NFC)"
     if not _ID.fullmatch(value):
         strange = next((char for char in value if not _ID.fullmatch("a" + char)), "")
         return f"holds {_character(strange)}" if strange else f"starts with {_character(value[0])}"
     if any(segment in {"", ".", ".."} for segment in value.split("/")):
         return "has an empty, `.` or `..` part between slashes"
-    if not unicodedata.is_normalized("NFC", value):
-        return "has accents as characters of their own (it is not NFC)"
     return ""
 
 

@@ -212,10 +212,6 @@ def _combinations(
 ) -> tuple[Each, ...] | None:
     entry = written.value
     if "for_each" in entry and "matrix" in entry:
-        hint = "keep one; a matrix can hold the list as one of its axes"
-        problems.about(
-            label, written.below("matrix"), "for-each-and-matrix", "has `for_each` and `matrix`", key=True, hint=hint
-        )
         return ()
     if "for_each" in entry:
         return _rows(written.below("for_each"), label, rows, problems)
@@ -271,14 +267,17 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
 def _matrix(written: Written, label: str, problems: Problems) -> tuple[Each, ...]:
     """The cross product of the axes: the last one changes fastest."""
     axes = written.value
-    if not all(isinstance(values, list) for values in axes.values()) or _refuse_templates(written, label, problems):
+    if (
+        not axes
+        or not all(isinstance(values, list) for values in axes.values())
+        or _refuse_templates(written, label, problems)
+    ):
         return ()
-    count = math.prod(len(values) for values in axes.values()) if axes else 0
-    if not count:
-        empty = next((f"its axis `{axis}` is empty" for axis, values in axes.items() if not values), "it has no axis")
-        core = f"makes no items from its `matrix`: {empty}"
+    count = math.prod(len(values) for values in axes.values())
+    empty = next((axis for axis, values in axes.items() if not values), None)
+    if empty is not None:
+        core = f"makes no items: the axis `{empty}` of its `matrix` is empty"
         problems.about(label, written, "empty-for-each", core, key=True, severity=Severity.WARNING)
-        return ()
     if count > MAX_INSTANCES:
         core = f"would become {count} items, more than {MAX_INSTANCES}"
         problems.about(label, written, "too-many-items", core, key=True, hint="shorten an axis")

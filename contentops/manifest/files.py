@@ -52,13 +52,15 @@ class ProjectFiles:
             return None
         except OSError as error:
             raise _unreadable(path, error) from None
-        with open(handle, "rb") as file:  # noqa: PTH123 - an open descriptor, so that what is checked is what is read
-            try:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise _error("unreadable-file", path, f"`{path}` is not a file", "")
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise _error("unreadable-file", path, f"`{path}` is not a file", "")
+            with os.fdopen(handle, "rb", closefd=False) as file:
                 return file.read(MAX_BYTES + 1)
-            except OSError as error:
-                raise _unreadable(path, error) from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        finally:
+            os.close(handle)
 
     def _inside(self, full: str) -> bool:
         real = os.path.realpath(full)

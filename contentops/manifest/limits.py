@@ -23,12 +23,12 @@ from contentops.digest import canonical
 from contentops.manifest.templates import MAX_TEXT, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from jinja2 import Environment
 
 WORK = 200_000
-"""What one template may spend: about a unit per loop pass, filter, call, and 16 characters or entries it is about."""
+"""What one template may spend: about a unit per loop pass, filter, call, and 16 characters or 4 entries it is about."""
 
 MAX_WIDTH = 1_000
 """Widest padding, indentation, and largest batch."""
@@ -36,6 +36,7 @@ MAX_WIDTH = 1_000
 MAX_BITS = 4_096
 """Widest whole number on the way to a result."""
 
+_ENTRY = 4
 _FORMAT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
 
 
@@ -68,9 +69,28 @@ def end(left: int) -> None:
 
 
 def charge_for(value: object) -> None:
-    """Charge for handling a value once, by its size."""
-    sized = isinstance(value, str | list | dict | tuple | range)
-    spent(1 + (len(value) >> 4 if sized else 0))  # type: ignore[arg-type]
+    """Charge for handling a value once, by its size; a list that stands in another many times counts each time."""
+    spent(1 + (_size(value, (_budget.left + 1) << 4) >> 4))
+
+
+def _size(value: object, limit: int) -> int:
+    """The characters of a value, an entry of a list or map counted as several; at most a little over `limit`."""
+    if isinstance(value, str):
+        return len(value)
+    size = 0
+    todo: list[Iterable[object]] = [value.values() if isinstance(value, dict) else value] if _holds(value) else []  # type: ignore[list-item]
+    while todo and size <= limit:
+        for entry in todo.pop():
+            size += _ENTRY + (len(entry) if isinstance(entry, str) else 0)
+            if _holds(entry):
+                todo.append(entry.values() if isinstance(entry, dict) else entry)  # type: ignore[arg-type]
+            if size > limit:
+                break
+    return size
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, list | tuple | dict)
 
 
 def _room(size: int) -> None:
@@ -172,12 +192,13 @@ def check_call(called: Any, args: tuple[Any, ...]) -> None:
     if isinstance(owner, str) and name == "replace" and len(args) > 1:
         _replaceable(owner, args[0], args[1])
     if isinstance(owner, str) and name == "join" and args:
+        if not isinstance(args[0], list | tuple | dict | str):
+            raise TemplateError("template-value", f"can not join {kind_of(args[0])}", hint="add `| list`")
         _room(len(owner) * len(args[0]) + sum(len(text) for text in args[0] if isinstance(text, str)))
 
 
-def _replaceable(text: str, old: object, new: object) -> None:
-    if isinstance(old, str) and isinstance(new, str):
-        _room(len(text) + text.count(old) * len(new))
+def _replaceable(text: str, old: Any, new: Any) -> None:
+    _room(len(text) + text.count(old) * len(new))
 
 
 # --- filters ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
 from contentops.manifest.templates import kind_of, suggest
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from contentops.model import Catalogue, Json, Template, TemplateInput
 
 
-def check_offered(values: Mapping[str, Any], failed: Collection[str], catalogue: Catalogue, report: Report) -> None:
-    """Report what the catalogue does not offer. `failed` are the fields that could not be rendered."""
+UNRENDERED: Final = object()
+"""Stands for the value of an input that could not be rendered; its name can be checked all the same."""
+
+
+def check_offered(values: Mapping[str, Any], inputs: Mapping[str, Any], catalogue: Catalogue, report: Report) -> None:
+    """Report what the catalogue does not offer. `inputs` may hold UNRENDERED."""
     _check_slug("style", values.get("style"), catalogue.styles, report)
     if catalogue.verticals is not None:
         _check_slug("vertical", values.get("vertical"), catalogue.verticals, report)
     _check_slug("template", values.get("template"), catalogue.templates, report)
     template = catalogue.templates.get(values.get("template", ""))
-    if template is not None and "inputs" not in failed:
-        _check_inputs(values.get("inputs", {}), template, report)
+    if template is not None:
+        _check_inputs(inputs, template, report)
 
 
 def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
@@ -33,7 +37,7 @@ def _check_slug(name: str, value: str | None, known: Collection[str], report: Re
         )
 
 
-def _check_inputs(inputs: Mapping[str, Json], template: Template, report: Report) -> None:
+def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
     by_name = {name: entry for entry in template.inputs for name in (entry.name, *entry.aliases)}
     given: dict[str, str] = {}
     for name, value in inputs.items():
@@ -46,7 +50,8 @@ def _check_inputs(inputs: Mapping[str, Json], template: Template, report: Report
             report(("inputs", name), "duplicate-input", core, key=True, hint=f"keep `{entry.name}`")
             continue
         given[entry.name] = name
-        _check_value(name, value, entry, template, report)
+        if value is not UNRENDERED:
+            _check_value(name, value, entry, template, report)
     for entry in template.inputs:
         if entry.required and entry.name not in given:
             core = f"does not set `{entry.name}`, which template `{template.slug}` needs"

@@ -119,6 +119,8 @@ class _Item:
     def _ask(self, name: str) -> Any:
         """What a template gets for `item.<name>`."""
         if name not in self._declared.fields:
+            if name == "id":  # reported with the item, not with everything that is named after it
+                raise _FailedError
             return MISSING
         value = self.field(name)
         return MISSING if value is None else value
@@ -225,10 +227,12 @@ class _Item:
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         subject, core = self._words(name, error.message)
-        hint = error.hint
-        if error.code == "undefined-variable" and not hint:
+        hint, offset = error.hint, error.offset
+        if error.name and not hint:
             hint = self._suggest(error.name)
-        self._problems.about(subject, written, error.code, core, hint=hint, offset=error.offset)
+        if written.document is None:
+            written, offset = self._declared.written, 0
+        self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _words(self, name: str, message: str) -> tuple[str, str]:
         if name.startswith("item."):

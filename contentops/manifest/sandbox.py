@@ -108,7 +108,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         )
         self.globals = {"range": limits.bounded_range}
         self.filters = limits.filters()
-        self.filters[_BOUNDED] = _bounded
+        self.filters |= {_BOUNDED: _bounded, _WEIGHED: _weighed}
         self.concat_texts = limits.concat
         self.policies["compiler.ascii_str"] = False
 
@@ -126,7 +126,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Undefined):
-            return getattr(obj, attribute)
+            str(obj)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         if isinstance(obj, Lazy):
@@ -157,6 +157,15 @@ _BOUNDED = "each entry"
 """The filter put around what `{% for %}` loops over; no template can write a name with a space."""
 
 
+_WEIGHED = "each operand"
+"""The filter put around what is compared, tested or cut."""
+
+
+def _weighed(value: Any) -> Any:
+    limits.charge_for(value)
+    return value
+
+
 def _bounded(value: Any) -> Any:
     """What a loop runs over, paid for beforehand."""
     if isinstance(value, str):
@@ -179,8 +188,6 @@ class _Context(Context):
         self._lookup = lookup
 
     def resolve_or_missing(self, key: str) -> Any:
-        if key in self.vars:
-            return self.vars[key]
         value = self._lookup(key)
         return self.environment.globals.get(key, missing) if value is MISSING else value
 
@@ -246,7 +253,9 @@ class Compiled:
             error.obj.names if isinstance(error.obj, Lazy) else tuple(error.obj) if isinstance(error.obj, dict) else ()
         )
         message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
-        hint = "the item does not set it; `default(...)` says what to use then" if name in known else suggest(name, known)
+        hint = (
+            "the item does not set it; `default(...)` says what to use then" if name in known else suggest(name, known)
+        )
         return TemplateError("undefined-variable", message, hint=hint, offset=offset)
 
 
@@ -303,16 +312,30 @@ def _names(node: nodes.Node) -> Iterator[str]:
 
 
 def _prepare(tree: nodes.Template, environment: _Environment) -> tuple[nodes.Template, bool]:
-    """The tree with its loops bounded; one whole expression becomes an assignment, which keeps its type."""
+    """The tree with what it handles paid for; one whole expression becomes an assignment, which keeps its type."""
     for loop in tree.find_all(nodes.For):
-        loop.iter = nodes.Filter(loop.iter, _BOUNDED, [], [], None, None, lineno=loop.lineno)
-        loop.iter.set_environment(environment)
+        loop.iter = _through(_BOUNDED, loop.iter)
+    for comparison in list(tree.find_all(nodes.Compare)):
+        comparison.expr = _through(_WEIGHED, comparison.expr)
+        for operand in comparison.ops:
+            operand.expr = _through(_WEIGHED, operand.expr)
+    for test in list(tree.find_all(nodes.Test)):
+        test.node = _through(_WEIGHED, test.node)
+        test.args = [_through(_WEIGHED, argument) for argument in test.args]
+    for part in list(tree.find_all(nodes.Getitem)):
+        if isinstance(part.arg, nodes.Slice):
+            part.node = _through(_WEIGHED, part.node)
+    tree.set_environment(environment)
     whole = _whole(tree)
     if whole is not None:
         target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
         tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
         tree.set_environment(environment)
     return tree, whole is not None
+
+
+def _through(name: str, value: nodes.Node) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
 
 
 def _whole(tree: nodes.Template) -> nodes.Expr | None:

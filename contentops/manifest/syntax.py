@@ -83,7 +83,7 @@ def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
     for pattern, answer in _ANSWERS:
         if re.search(pattern, problem):
             return answer(source, at, begun)
-    return f"not valid YAML: {_cut(problem)}", at, ""
+    return f"not valid YAML: {problem.partition(', but')[0][:_SHOWN]}", at, ""
 
 
 def _bad_start(source: Source, at: Mark, _begun: Mark) -> _Answer:

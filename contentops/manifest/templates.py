@@ -7,6 +7,7 @@ without Jinja, wherever that gives exactly what Jinja would give; everything els
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from contentops.manifest.sandbox import Compiled
     from contentops.model import Json
@@ -29,6 +30,10 @@ MAX_NUMBER_BITS: Final = 64
 
 MAX_DEPTH: Final = 100
 """Deepest nesting of lists and maps a template may give."""
+
+
+MAX_VALUES: Final = 100_000
+"""Most entries of lists and maps a template may give."""
 
 
 class _Missing:
@@ -290,8 +295,12 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
-def as_json(value: Any, depth: int = 0) -> Json:
+def as_json(value: Any) -> Json:
     """A value a template gave, as plain JSON types. Raises TemplateError where it is none, or is too large."""
+    return _as_json(value, 0, itertools.count())
+
+
+def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
@@ -302,15 +311,18 @@ def as_json(value: Any, depth: int = 0) -> Json:
     if depth > MAX_DEPTH:
         raise TemplateError("template-value", f"gives lists or maps nested more than {MAX_DEPTH} deep")
     if isinstance(value, list | tuple):
-        return [as_json(entry, depth + 1) for entry in value]
+        return [_as_json(entry, depth + 1, counted) for entry in _counted(value, counted)]
     if isinstance(value, dict):
-        return _map_as_json(value, depth)
+        if not all(isinstance(key, str) for key in value):
+            raise TemplateError("template-value", "gives a map with a key that is no text")
+        return {str(key): _as_json(value[key], depth + 1, counted) for key in _counted(value, counted)}
     str(value)  # a missing value deep inside a list says here, in Jinja's way, what it misses
     hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"
     raise TemplateError("template-value", f"gives {kind_of(value)}", hint=hint)
 
 
-def _map_as_json(value: Mapping[Any, Any], depth: int) -> Json:
-    if not all(isinstance(key, str) for key in value):
-        raise TemplateError("template-value", "gives a map with a key that is no text")
-    return {str(key): as_json(entry, depth + 1) for key, entry in value.items()}
+def _counted(entries: Iterable[Any], counted: Iterator[int]) -> Iterator[Any]:
+    for entry in entries:
+        if next(counted) >= MAX_VALUES:
+            raise TemplateError("template-limit", f"gives more than {MAX_VALUES} values")
+        yield entry

@@ -72,7 +72,7 @@ def _check_outputs(specs: Iterable[Spec], results: Sequence[FileResult], pen: _P
     for spec in specs:
         key = collision_key(spec.output)
         other = taken.setdefault(key, spec)
-        if other is not spec:
+        if other.id != spec.id:
             yield _clash(spec, _already(spec, other), pen, other)
         for folder in folders(key):
             above.setdefault(folder, spec)

@@ -15,6 +15,7 @@ _STOPPED = {
     "interrupted": ExitCode.INTERRUPTED,
     "deadline": ExitCode.PAUSED,
     "credits": ExitCode.PAUSED,
+    "throttled": ExitCode.PAUSED,
     "unauthorized": ExitCode.INCOMPLETE,
     "first-contact": ExitCode.INCOMPLETE,
     "refused-submits": ExitCode.INCOMPLETE,

@@ -36,17 +36,18 @@ _ID_ROOM = 40
 _VALUE = 60
 
 
-def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True) -> str:
+def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
     """The plan with its reasons, costs and notes; `verbose` lists every change and every value in full length.
 
-    The last lines are the counts with the price, what `apply` would refuse, and, with `advice`, the next command.
+    The last lines are the counts with the price, what `apply` would refuse, and, with `advice`, the next command,
+    which repeats `flags`: those the plan was made with.
     """
     sections = [
         _header(plan, color=color),
         "\n".join(_changes(plan, color=color, verbose=verbose)),
         "\n".join(_causes(plan, color=color, verbose=verbose)),
         "\n".join(_notes(plan.notes, color=color, verbose=verbose)),
-        "\n".join(_ending(plan, color=color, advice=advice)),
+        "\n".join(_ending(plan, color=color, advice=advice, flags=flags)),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -193,7 +194,7 @@ def note_line(note: Note) -> str:
     return f"`{visible(note.id)}`: {message}"
 
 
-def _ending(plan: Plan, *, color: bool, advice: bool) -> Iterator[str]:
+def _ending(plan: Plan, *, color: bool, advice: bool, flags: Sequence[str]) -> Iterator[str]:
     if plan.empty:
         yield paint(empty_sentence(plan), "strong", color=color)
     else:
@@ -207,6 +208,6 @@ def _ending(plan: Plan, *, color: bool, advice: bool) -> Iterator[str]:
     if not any(change.steps for change in plan.changes):
         yield "Nothing can be done until what is held back is decided; see the hints above."
     elif not plan.refusals:
-        yield f"Next: `{next_apply(plan)}`"
-    elif line := next_apply(plan):
+        yield f"Next: `{next_apply(plan, flags)}`"
+    elif line := next_apply(plan, flags):
         yield f"Next, if all of it is meant: `{line}`"

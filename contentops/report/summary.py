@@ -60,6 +60,8 @@ def plan_sentence(plan: Plan) -> str:
 def empty_sentence(plan: Plan) -> str:
     """What an empty plan says."""
     if not plan.unchanged:
+        if any(note.kind == "nothing-selected" for note in plan.notes):
+            return "No changes. The selection matches no item."
         return "No changes. No items are declared."
     verb = "is" if plan.unchanged == 1 else "are"
     return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
@@ -100,12 +102,15 @@ def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
     return " ".join([*parts, *flags])
 
 
-def next_apply(plan: Plan) -> str:
-    """The apply that would do this plan, with the flags its guards ask for; empty where no flag helps."""
-    flags = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals)
-    if not all(flag.startswith("--") for flag in flags):
+def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
+    """The apply that would do this plan, with the `flags` it was made with and those its guards ask for.
+
+    Empty where no flag gets past a guard.
+    """
+    needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals)
+    if not all(flag.startswith("--") for flag in needed):
         return ""
-    return command("apply", plan.environment, flags)
+    return command("apply", plan.environment, [*(visible(flag) for flag in flags), *needed])
 
 
 def way_on(refusal: Refusal) -> str:

@@ -37,13 +37,15 @@ class Disk:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _refused("read", path, error) from error
-        with os.fdopen(handle, "rb") as file:
+            raise refused("read", path, error) from error
+        try:
             _check_regular(handle, path)
-            try:
+            with os.fdopen(handle, "rb", closefd=False) as file:
                 return file.read()
-            except OSError as error:
-                raise _refused("read", path, error) from error
+        except OSError as error:
+            raise refused("read", path, error) from error
+        finally:
+            os.close(handle)
 
     def size(self, path: Path) -> int:
         """Its length in bytes; 0 if there is none."""
@@ -60,7 +62,7 @@ class Disk:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)
         except OSError as error:
-            raise _refused("write", path, error) from error
+            raise refused("write", path, error) from error
         try:
             _check_regular(handle, path)
             try:
@@ -71,7 +73,7 @@ class Disk:
             except OSError as error:
                 with contextlib.suppress(OSError):
                     os.ftruncate(handle, at)
-                raise _refused("write", path, error) from error
+                raise refused("write", path, error) from error
         finally:
             os.close(handle)
         if at == 0:
@@ -94,7 +96,7 @@ class Disk:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise _refused("write", path, error) from error
+            raise refused("write", path, error) from error
         sync_folder(path.parent)
 
 
@@ -137,7 +139,8 @@ def _check_regular(handle: int, path: Path) -> None:
         raise StateError(message, code="not-a-file", hint=f"move {path} away and run again")
 
 
-def _refused(verb: str, path: Path, error: OSError) -> StateError:
+def refused(verb: str, path: Path, error: OSError) -> StateError:
+    """The system's refusal as a failure a person can act on; `verb` is read or write."""
     if error.errno == errno.ELOOP:
         return StateError(
             f"`{path.name}` is a symbolic link, which a state file must not be",

@@ -67,6 +67,8 @@ class StateStore:
         facts = journal.facts
         if journal.marks and data is not None:
             facts = journal.since(journals.text_digest(_text(data, self.lock_path.name)))
+        self._wrote = False
+        """Whether this run made a checkpoint."""
         self._count = len(journal.facts)
         self._done = self._count - len(facts)
         """How many facts the journal holds, and how many of them the lock holds as well."""
@@ -168,11 +170,13 @@ class StateStore:
         self._must_write()
         with self._files:
             self.flush()
-            if not self._image:
+            if not self._image and not self._wrote:
                 return False
             data = self._disk.read(self.lock_path)
             if _fingerprint(data) != self._seen:
                 self._meet(data)
+            if not self._image:
+                return False
             with self._guard:
                 target, lock = self._memory.written()
             if target != data:
@@ -180,7 +184,7 @@ class StateStore:
                 self._append(f"{journals.mark_line(digest_bytes(target))}\n".encode())
                 temporary = place.make(self._root) / f"{self.lock_path.name}.tmp"
                 self._disk.replace(self.lock_path, target, temporary, _LOCK_MODE)
-            self.exists = True
+            self.exists = self._wrote = True
             with self._guard:
                 self._memory.lock, self._seen, self._done = lock, _fingerprint(target), self._count
             self._disk.append(self.journal_path, b"", 0)

@@ -14,18 +14,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 
 from tests.fakes.clock import EPOCH
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FaultName = Literal["refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", "kill", "kill-after"]
 """What can go wrong with a request, besides any HTTP status (which is answered without doing anything).
@@ -35,6 +33,9 @@ refuse: no connection, never arrives; drop: reset before it is carried out; rese
 out; truncated: carried out, half the answer; slow: carried out, the answer comes after an hour; kill / kill-after:
 raises `Killed` in the client before / after it is carried out.
 """
+
+Fault = FaultName | int | Callable[[], httpx.Response]
+"""A fault by name, by HTTP status, or as the answer itself; the last two are answered without doing anything."""
 
 _AFTER = frozenset({"reset", "504", "500-after", "truncated", "slow", "kill-after"})
 
@@ -174,7 +175,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         self.generations: list[Generation] = []
         self.jobs: dict[str, Generation] = {}
         self.contents: dict[str, Stored] = {}
-        self._faults: list[tuple[Callable[[str, int], bool], FaultName | int]] = []
+        self._faults: list[tuple[Callable[[str, int], bool], Fault]] = []
         self._counts: dict[str, int] = {}
         self._window: list[float] = []
         self._latest = 0.0
@@ -200,8 +201,11 @@ class FakeApi(httpx.AsyncBaseTransport):
         """How many requests of this name arrived (refused connections do not)."""
         return sum(each.name == name for each in self.requests)
 
-    def fault(self, when: Callable[[str, int], bool], what: FaultName | int) -> None:
-        """Let requests for which `when(name, n)` holds go wrong; an int is answered as that HTTP status."""
+    def fault(self, when: Callable[[str, int], bool], what: Fault) -> None:
+        """Let requests for which `when(name, n)` holds go wrong; an int is answered as that HTTP status.
+
+        A function makes the whole answer.
+        """
         self._faults.append((when, what))
 
     def heal(self) -> None:
@@ -238,7 +242,8 @@ class FakeApi(httpx.AsyncBaseTransport):
             status, payload, headers = self._answer(seen, argument)
         else:
             status, payload, headers = 0, {}, {}
-        response = await self._spoil(request, what, httpx.Response(status or 200, json=payload, headers=headers))
+        good = httpx.Response(status or 200, json=payload, headers=headers)
+        response = what() if callable(what) else await self._spoil(request, what, good)
         await asyncio.sleep(self.habits.latency / 2)
         seen.status = response.status_code
         return response

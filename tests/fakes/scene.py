@@ -8,23 +8,27 @@ assert scene.plan().empty
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contentops import pipeline
 from contentops.executor.stop import Stop
+from contentops.model import ItemId
 from contentops.pipeline import Approval, Choice, World
 from tests.fakes.api import FakeApi
-from tests.fakes.death import Death
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from contentops.model import Event, Plan, Project, Run
+    from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
+    from tests.fakes.death import Death
 
 PROJECT = """\
 version: 1
@@ -33,6 +37,20 @@ api: {{base_url: "{base_url}", requests_per_minute: {rpm}}}
 defaults: {{template: blog_article_generator, style: general_blog}}
 {extra}
 """
+
+
+@contextlib.contextmanager
+def quick_folder() -> Iterator[Path]:
+    """A folder in memory where the system has one: an fsync there costs nothing."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder).resolve()
+
+
+def results(run: Run | None) -> dict[str, str]:
+    """How each item ended."""
+    assert run is not None
+    return {outcome.id: str(outcome.result) for outcome in run.outcomes}
 
 
 def blog(*ids: str, year: int = 2026) -> str:
@@ -131,6 +149,28 @@ class Scene:
                 if path.is_file():
                     found[str(path.relative_to(self.root))] = path.read_text(encoding="utf-8")
         return found
+
+    def bytes(self) -> dict[str, tuple[bytes, int]]:
+        """Every file a person or git sees (not `.contentops`), with its time of change."""
+        return {
+            str(path.relative_to(self.root)): (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and ".contentops" not in path.relative_to(self.root).parts
+        }
+
+    @property
+    def state(self) -> State:
+        """Records and open entries as they stand."""
+        return pipeline.read_state(self.project)
+
+    def entry(self, item: str) -> OpenEntry:
+        """The one open entry of an item."""
+        (found,) = [entry for entry in self.state.entries.values() if entry.item == item]
+        return found
+
+    def record(self, item: str) -> Record:
+        """The record of an item."""
+        return self.state.records[ItemId(item)]
 
     def actions(self, **choice: Any) -> dict[str, str]:
         """The planned action by item."""

@@ -18,7 +18,7 @@ Report = Callable[[str], Awaitable[None]]
 STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter", "seo", "publisher")
 QUICK_STAGES = ("planner", "writer", "formatter")
 
-ENGINES = ("outline",)
+ENGINES = ("outline", "openai")
 """The engines `named` knows."""
 
 
@@ -46,9 +46,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One section to write anew: its heading line and text, the document around it, and what to change."""
+    """One section to write anew: its heading and text, the document around it, and what to change."""
 
     heading: str
+    level: int = 2
     text: str
     document: str
     instructions: str = ""
@@ -83,11 +84,19 @@ async def unreported(stage: str) -> None:
     """A report nobody listens to."""
 
 
-def named(name: str) -> Engine:
-    """The engine of that name; raises EngineError that names the known ones."""
+def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "", max_tokens: int = 0) -> Engine:
+    """The engine of that name; `environ`, `model` and `max_tokens` are for those that call a model.
+
+    Raises EngineError for an unknown name, naming the known ones, and for settings that can not work.
+    """
+    # Each imports this module.
     if name == "outline":
-        from contentops.local.engines.outline import Outline  # it imports this module
+        from contentops.local.engines.outline import Outline
 
         return Outline()
+    if name == "openai":
+        from contentops.local.engines.openai import from_environment
+
+        return from_environment(environ or {}, model=model, max_tokens=max_tokens)
     message = f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}"
     raise EngineError(message)

@@ -40,7 +40,7 @@ class Outline:
         """An outline with one heading per section of the template."""
         for stage in job.stages:
             await report(stage)
-        said = _said(job)
+        said = said_in(job)
         title = _title(job, said)
         blocks = [LABEL, _setting(job, said)]
         used = set(_slots(_patterns(job)))
@@ -66,7 +66,7 @@ class Outline:
         return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _said(job: Job) -> dict[str, Any]:
+def said_in(job: Job) -> dict[str, Any]:
     """Every input by its own name, defaults filled in; first the template's, then others in the order of names."""
     inputs = dict(job.inputs)
     found: dict[str, Any] = {}
@@ -93,6 +93,11 @@ def _filled(text: str, said: Mapping[str, Any]) -> str | None:
 
 def _patterns(job: Job) -> list[str]:
     return ["{title}", *job.template.get("titles", ())]
+
+
+def title_of(job: Job) -> str:
+    """A title made of the inputs by the template's own pattern; never empty."""
+    return _title(job, said_in(job))
 
 
 def _title(job: Job, said: Mapping[str, Any]) -> str:

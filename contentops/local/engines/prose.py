@@ -22,7 +22,7 @@ DEPTH = 3
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 _SPACE = re.compile(r"\s+")
-_SPECIAL = re.compile(r"[\\`*<\[\]{}]|~~|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
+_SPECIAL = re.compile(r"[\\`*<\[\]{}]|~~|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _BLOCK = re.compile(r"^(?:[-+=#>:|~]|\d{1,9}(?=[.)](?:\s|$)))")
 
 

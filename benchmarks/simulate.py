@@ -1,0 +1,80 @@
+"""A batch under ten requests a minute, on virtual time: how close it comes to the theoretical minimum.
+
+    python benchmarks/simulate.py [--seeds 40] [--items 50 200 1000] [--cap 0] [--sigma 0.35]
+
+Every run is the real pipeline (plan, scheduler, limiter, client, journal) against a fake server at the transport. Jobs
+take log-normal times (median 150 s). The floor is 3N requests (submit, poll, save) through the sliding window of ten a
+minute, plus one job. One item has been made before, so that the server is known and a duration is learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+
+MEDIAN = 150.0
+PER_MINUTE = 10
+
+
+def floor(items: int, per_minute: int = PER_MINUTE) -> float:
+    """Seconds that 3N requests take at least, with one job between the last submit and its save."""
+    requests = 3 * items
+    return math.floor((requests - 1) / per_minute) * 60.0 + MEDIAN
+
+
+def simulate(items: int, seed: int, *, cap: int, sigma: float) -> tuple[float, float]:
+    """One batch: its makespan in seconds and its requests per item."""
+    draw = random.Random(seed)
+    durations = [draw.lognormvariate(math.log(MEDIAN), sigma) for _ in range(4 * items + 10)]
+    folder = Path(tempfile.mkdtemp())
+    try:
+        api = FakeApi(
+            duration=lambda n: durations[n], per_minute=PER_MINUTE, auto_save=False, max_active=cap, names_content=False
+        )
+        scene = Scene(folder, api, rpm=PER_MINUTE)
+        scene.seed = seed
+        scene.write("content/first.yaml", blog("first"))
+        scene.apply()
+        scene.timeline.now += 120.0
+        scene.write("content/batch.yaml", blog(*(f"item-{n}" for n in range(items))))
+        begin, before = scene.timeline.now, len(api.requests)
+        run = scene.apply()
+        assert run is not None
+        assert all(outcome.result == "done" for outcome in run.outcomes), run
+        return scene.timeline.now - begin, (len(api.requests) - before) / items
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--items", type=int, nargs="+", default=[50, 200, 1000])
+    parser.add_argument("--cap", type=int, default=0)
+    parser.add_argument("--sigma", type=float, default=0.35)
+    options = parser.parse_args()
+    print(f"{'N':>6} {'floor min':>10} {'median min':>11} {'ratio':>6} {'worst':>6} {'requests/item':>14}")
+    for items in options.items:
+        runs = [simulate(items, seed, cap=options.cap, sigma=options.sigma) for seed in range(options.seeds)]
+        spans, requests = [span for span, _ in runs], [count for _, count in runs]
+        low, mid = floor(items), statistics.median(spans)
+        print(
+            f"{items:>6} {low / 60:>10.1f} {mid / 60:>11.1f} {mid / low:>6.3f} {max(spans) / low:>6.3f} "
+            f"{statistics.fmean(requests):>14.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

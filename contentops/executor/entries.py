@@ -1,0 +1,109 @@
+"""What is recorded of one submit: intended, accepted, unknown, failed, paid; durable before the next request."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from contentops.digest import NOTHING
+from contentops.document.clean import body_digest, clean_body, clean_title
+from contentops.executor.context import REFUSALS
+from contentops.executor.item import Ended, ItemRun, Text
+from contentops.model import JobState, OpenEntry, RequestId, Result
+from contentops.state.lock import request_id
+
+if TYPE_CHECKING:
+    from contentops.executor.context import Context
+
+
+def new_entry(run: ItemRun) -> OpenEntry:
+    """The entry of the submit this change pays for; not recorded yet."""
+    ctx, spec = run.ctx, run.spec
+    rid = request_id(ctx.plan.lineage, ctx.plan.environment, spec.id, spec.digest, run.change.attempt)
+    return OpenEntry(
+        request_id=RequestId(rid),
+        item=spec.id,
+        digest=spec.digest,
+        attempt=run.change.attempt,
+        state=JobState.SUBMITTING,
+        server=ctx.server,
+        dialect=ctx.dialect,
+        credits=run.change.credits,
+        plan_id=ctx.plan.id,
+    )
+
+
+def intend(run: ItemRun) -> None:
+    """Record that a submit is about to leave."""
+    entry = dataclasses.replace(run.the_entry, state=JobState.SUBMITTING, submitted_at=run.ctx.iso(), error="")
+    run.entry, run.intended = entry, run.ctx.now()
+    run.ctx.store.note("submit", entry)
+
+
+def accepted(run: ItemRun, job_id: str) -> None:
+    """Record the job before anything asks for it; a submit of this very run counts as spent."""
+    entry = dataclasses.replace(run.the_entry, state=JobState.RUNNING, job_id=job_id, error="")
+    if not entry.submitted_at:
+        entry = dataclasses.replace(entry, submitted_at=run.ctx.iso())
+    run.entry = entry
+    run.ctx.refused = 0
+    if run.intended is not None:
+        run.credits += entry.credits
+    run.ctx.store.note("accepted", entry)
+    run.ctx.event("step-done", run.change.id, "submit", job=job_id)
+
+
+def unknown(run: ItemRun, why: str) -> None:
+    """Record that nobody can say what became of the submit."""
+    entry = dataclasses.replace(run.the_entry, state=JobState.UNKNOWN, error=why)
+    if entry != run.entry:
+        run.entry = entry
+        run.ctx.store.note("unknown", entry)
+
+
+def failed(run: ItemRun, entry: OpenEntry, error: str) -> Ended:
+    """Record a failed job; the end of its item, to be raised."""
+    ctx = run.ctx
+    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
+    if not ctx.gate.proven:
+        ctx.stop(
+            "first-contact",
+            f"the first job on this server failed: {error}",
+            "mend the item, then run `contentops apply` again",
+            at_once=False,
+        )
+    return Ended(Result.FAILED, error, "the next apply tries it once more")
+
+
+def count_refusal(ctx: Context, message: str) -> None:
+    """Count a submit that brought no job; five in a row say something about all of them."""
+    ctx.refused += 1
+    if ctx.refused >= REFUSALS:
+        ctx.stop(
+            "refused-submits",
+            f"{REFUSALS} submits in a row brought no job; the last: {message}",
+            "check `api.base_url`, the key and the manifests",
+            at_once=False,
+        )
+
+
+def keep_text(run: ItemRun, title: str, body: str, content_id: str) -> None:
+    """Keep a paid text before anything else happens to it."""
+    ctx, entry = run.ctx, run.the_entry
+    text = Text(title=clean_title(title), body=clean_body(body), content_id=content_id, generated_at=ctx.iso())
+    if content_id:
+        ctx.owned.add(content_id)
+        ctx.traits.stores_jobs = True
+    run.keep(text, entry)
+    paid = dataclasses.replace(
+        entry,
+        state=JobState.PAID,
+        title=text.title,
+        body=body_digest(text.body),
+        content_id=content_id,
+        generated_at=text.generated_at,
+        error="",
+    )
+    run.entry, run.text = paid, text
+    ctx.store.note("paid", paid)
+    ctx.event("step-done", entry.item, "poll")

@@ -1,0 +1,109 @@
+"""Find out what became of a submit whose answer was lost, by our id or by the content it left; pays for nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING
+
+from contentops.api.calls import GetContent, Status
+from contentops.api.replies import Content, Failure, FailureKind, JobStatus
+from contentops.executor.context import FETCHES, seconds_of
+from contentops.executor.effects import Sleep
+from contentops.executor.entries import accepted, keep_text
+from contentops.model import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from contentops.api.replies import ContentEntry
+    from contentops.executor.context import Context
+    from contentops.executor.effects import Effect
+    from contentops.executor.item import ItemRun
+
+SETTLED = 5.0
+"""Seconds after the intent from which a 404 for our id can prove that the submit never arrived."""
+
+
+class Found(enum.Enum):
+    """What a look brought."""
+
+    JOB = enum.auto()
+    """The job runs or has ended: `run.entry` names it. Or its stored text was found: `run.text` holds it."""
+    NOTHING = enum.auto()
+    """The server proves that it never saw the submit."""
+    UNCLEAR = enum.auto()
+    """Nobody can say."""
+
+
+def look(run: ItemRun) -> Generator[Effect, object, Found]:
+    """Ask for our id, and where that proves nothing, for a stored content that carries it."""
+    ctx = run.ctx
+    if ctx.traits.honours_ids is not False:
+        found = yield from _by_id(run)
+        if found is Found.NOTHING and _proves(ctx) and (wait := _unsettled(run)):
+            yield Sleep(ctx.now() + wait)
+            found = yield from _by_id(run)
+        if found is Found.JOB or (found is Found.NOTHING and _proves(ctx)):
+            return found
+    return (yield from _by_content(run))
+
+
+def _by_id(run: ItemRun) -> Generator[Effect, object, Found]:
+    answer = yield from run.ctx.ask(Status(run.the_entry.request_id))
+    if isinstance(answer, JobStatus):
+        accepted(run, run.the_entry.request_id)
+        return Found.JOB
+    absent = isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND
+    return Found.NOTHING if absent else Found.UNCLEAR
+
+
+def _proves(ctx: Context) -> bool:
+    """Whether a 404 for our id means that nothing arrived."""
+    return ctx.traits.honours_ids is True and not ctx.traits.hides_jobs
+
+
+def _unsettled(run: ItemRun) -> float:
+    """Seconds until the server's silence counts."""
+    ctx = run.ctx
+    if ctx.server == "local":
+        return 0.0
+    if run.intended is not None:
+        return max(0.0, run.intended + SETTLED - ctx.now())
+    sent = seconds_of(run.the_entry.submitted_at)
+    if sent is None:
+        return 0.0
+    # A clock that was set back makes the intent look like the future; that must not make us wait for it.
+    return min(max(0.0, sent + SETTLED - ctx.wall()), SETTLED)
+
+
+def _by_content(run: ItemRun) -> Generator[Effect, object, Found]:
+    """Search the stored contents of the time in question for one that carries our id."""
+    ctx, entry = run.ctx, run.the_entry
+    sent = seconds_of(entry.submitted_at)
+    if sent is None or ctx.fetched >= FETCHES:
+        return Found.UNCLEAR
+    entries = yield from ctx.list_content()
+    if isinstance(entries, Failure):
+        return Found.UNCLEAR
+    near = [found for found in entries if found.id not in ctx.owned and _made_by(ctx, found, sent)]
+    for found in near:
+        if ctx.fetched >= FETCHES:
+            break
+        ctx.fetched += 1
+        content = yield from ctx.ask(GetContent(found.id))
+        if isinstance(content, Content) and content.metadata.get("request_id") == entry.request_id and content.body:
+            if run.intended is not None:
+                run.credits += entry.credits
+            ctx.refused = 0
+            run.entry = dataclasses.replace(entry, state=JobState.RUNNING, job_id=entry.request_id)
+            keep_text(run, content.title, content.body, content.id)
+            return Found.JOB
+    left = [f"`{found.id}`" for found in near if found.id not in ctx.owned]
+    run.candidates = "; stored at that time and owned by no item: " + ", ".join(left[:5]) if left else ""
+    return Found.UNCLEAR
+
+
+def _made_by(ctx: Context, found: ContentEntry, sent: float) -> bool:
+    made = seconds_of(found.created_at)
+    return made is not None and sent - SETTLED <= made <= sent + ctx.project.api.job_timeout

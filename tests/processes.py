@@ -1,0 +1,269 @@
+"""Real processes for tests: the embedded server on a port, and applies that can be watched, signalled and killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from tests.running import Completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+KEY = "wrk_live_9f3A+b/7Q=planted~Secret"
+"""A key that looks different once it is URL-encoded, JSON-escaped or in base64."""
+
+PATIENCE = 60.0
+"""Seconds until a process that should end counts as hanging."""
+
+PROJECT = """\
+version: 1
+project: acme-blog
+api: {{base_url: "{base_url}", requests_per_minute: 0}}
+defaults: {{template: blog_article_generator, style: general_blog}}
+{extra}
+"""
+
+
+def blog(*ids: str, topic: str = "All about {}") -> str:
+    """A manifest with one item per id."""
+    items = [f"  - {{id: {one}, inputs: {{topic: '{topic.format(one)}', target_audience: readers}}}}\n" for one in ids]
+    return f"items:\n{''.join(items)}"
+
+
+def tree(root: Path, folder: str = "out") -> dict[str, str]:
+    """The outputs by path, without the time they were made at."""
+    return {
+        path.relative_to(root).as_posix(): re.sub(r"generated_at: .*", "", path.read_text(encoding="utf-8"))
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+class Served:
+    """`contentops serve` in a process of its own, with its store in a file; use it as a context manager."""
+
+    def __init__(self, store: Path, *, stage_seconds: float = 0.0) -> None:
+        self.store = store
+        self.port = 0
+        self._stage_seconds = stage_seconds
+        self._child: subprocess.Popen[str] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where projects reach it; the same after a restart."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        """Listens on the port of the last time, at first on a free one; returns once it does."""
+        child = subprocess.Popen(
+            [sys.executable, "-m", "contentops", "serve", "--store", str(self.store), "--port", str(self.port)]
+            + ["--stage-seconds", str(self._stage_seconds)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._child = child
+        assert child.stderr is not None
+        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)/", child.stderr.readline())
+        assert found is not None, child.stderr.read()
+        self.port = int(found[1])
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.send_signal(number)
+        child.wait(timeout=PATIENCE)
+        assert child.stderr is not None
+        child.stderr.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end(signal.SIGKILL)
+
+    def charges(self, topic: str = "") -> list[str]:
+        """The topic of every paid generation, sorted; of those that hold `topic`, where it is given."""
+        rows = self._rows("SELECT request FROM charges JOIN jobs ON jobs.id = charges.job_id")
+        topics = sorted(str(json.loads(request)["inputs"]["topic"]) for (request,) in rows)
+        return [one for one in topics if topic in one]
+
+    def jobs(self, topic: str = "") -> list[str]:
+        """The topic of every submit that was taken, sorted; of those that hold `topic`, where it is given."""
+        topics = sorted(str(json.loads(request)["inputs"]["topic"]) for (request,) in self._rows("SELECT request FROM jobs"))
+        return [one for one in topics if topic in one]
+
+    def contents(self, title: str = "") -> list[str]:
+        """The title of every stored content, sorted; of those that hold `title`, where it is given."""
+        titles = sorted(str(found) for (found,) in self._rows("SELECT title FROM contents"))
+        return [one for one in titles if title in one]
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.store, timeout=PATIENCE)) as database:
+            return database.execute(statement).fetchall()
+
+
+Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers, body."""
+
+
+class Scripted:
+    """A loopback HTTP server that answers as `script` says: method, path, body in; an `Answer`, or None for silence.
+
+    Use it as a context manager. `seen` holds every request: method, path, headers, body.
+    """
+
+    def __init__(self, script: Callable[[str, str, bytes], Answer | None]) -> None:
+        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+        self._arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                with contextlib.suppress(ConnectionError):
+                    super().handle_one_request()
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                outer.seen.append((self.command, self.path, dict(self.headers), body))
+                outer._arrived.put(self.command)
+                found = script(self.command, self.path, body)
+                if found is None:
+                    outer._closing.wait(PATIENCE)
+                    self.close_connection = True
+                    return
+                status, headers, content = found
+                self.send_response_only(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - as http.server has it
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    @property
+    def base_url(self) -> str:
+        """Where projects reach it."""
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def wait(self, method: str) -> None:
+        """Waits for a request of that method that was not waited for yet."""
+        while self._arrived.get(timeout=PATIENCE) != method:
+            pass
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Applying:
+    """A running `contentops apply`, whose events arrive as they happen."""
+
+    def __init__(self, child: subprocess.Popen[bytes], events: IO[str]) -> None:
+        self._child = child
+        self._events = events
+        self.seen: list[dict[str, Any]] = []
+
+    def next(self, count: int = 1) -> bool:
+        """Waits for `count` more events; False if it ended before."""
+        for _ in range(count):
+            line = self._events.readline()
+            if not line.endswith("\n"):
+                return False
+            self.seen.append(json.loads(line))
+        return True
+
+    def until(self, kind: str, step: str = "") -> None:
+        """Waits for an event of that kind, about that step if one is named."""
+        while self.next():
+            if (self.seen[-1]["kind"], step and self.seen[-1]["step"]) == (kind, step):
+                return
+        raise AssertionError(f"ended before `{kind} {step}`: {self.end()}")
+
+    def runs_for(self, seconds: float) -> bool:
+        """Lets it run so long; whether it still does."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(timeout=seconds)
+        return self._child.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._child.send_signal(number)
+
+    def says(self, words: str) -> None:
+        """Waits until a line on stderr holds `words`."""
+        assert self._child.stderr is not None
+        for line in self._child.stderr:
+            if words in line.decode():
+                return
+        raise AssertionError(f"ended before it said `{words}`")
+
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        return self._child.pid
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        self._child.kill()
+        self._child.wait(timeout=PATIENCE)
+
+    def end(self) -> Completed:
+        """Waits until it has ended by itself."""
+        out, err = self._child.communicate(timeout=PATIENCE)
+        return Completed(self._child.returncode, out.decode(), err.decode())
+
+
+@contextlib.contextmanager
+def applying(root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] | None = None) -> Iterator[Applying]:
+    """Starts an apply that asks nothing; killed at the end if it still runs."""
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as events:  # noqa: PTH123 - a descriptor, not a path
+        child = subprocess.Popen(
+            [sys.executable, "-m", "contentops", "apply", "--yes", "--events", f"/dev/fd/{writing}", *arguments],
+            cwd=root,
+            env={**os.environ, "WRITERZROOM_API_KEY": key, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(writing,),
+            bufsize=0,  # what `says` leaves must be there for `end`
+        )
+        os.close(writing)
+        with child:
+            try:
+                yield Applying(child, events)
+            finally:
+                child.kill()

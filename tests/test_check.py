@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.manifest.paths import check_output, collision_key, folders, is_own
+from contentops.model import OnEdit
+from tests.desired import CATALOGUE, PROJECT, desired, findings, lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build
+
+
+def single(project: Build, keys: str, *, name: str = "one") -> Path:
+    """A project with one item."""
+    return project({"contentops.yaml": PROJECT, "content/a.yaml": f"items:\n  - {{id: {name}, {keys}}}\n"})
+
+
+# --- paths -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.md",
+        "out/a.md",
+        "a/b/c",
+        "ünï/日本.md",
+        "a b/c d.md",
+        "com10.md",
+        "console/x",
+        "a..b/c",
+        "x" * 255,
+        "a/-/b",
+        "é",
+    ],
+)
+def test_paths_that_are_fine(path: str) -> None:
+    """Names of any language, with or without an ending."""
+    assert check_output(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("", "is empty"),
+        ("/a", "is absolute"),
+        ("~/a", "starts with `~`"),
+        ("a\\b", "backslash"),
+        ("a//b", "an empty folder or file name"),
+        ("a/", "an empty folder or file name"),
+        ("a/../b", "leaves its folder"),
+        ("..", "leaves its folder"),
+        ("./a", "leads nowhere"),
+        (".git/x", "starts with a dot"),
+        ("a/.hidden", "starts with a dot"),
+        ("a /b", "starts or ends with a space"),
+        (" a", "starts or ends with a space"),
+        ("a\u00a0", "starts or ends with a space"),
+        ("a./b", "ends with a dot"),
+        ("c:/x", "holds `:`"),
+        ("what?.md", "holds `?`"),
+        ("a<b", "holds `<`"),
+        ("a|b", "holds `|`"),
+        ("CON", "keeps for a device"),
+        ("a/nul.md", "keeps for a device"),
+        ("Com1.tar.gz", "keeps for a device"),
+        ("lpt¹", "keeps for a device"),
+        ("aux .md", "keeps for a device"),
+        ("a\nb", "U+000A"),
+        ("a\x00", "U+0000"),
+        ("a\u202eb", "U+202E"),
+        ("a\u200bb", "U+200B"),
+        ("a\ud800b", "U+D800"),
+        ("a\u2028b", "U+2028"),
+        ("é" * 128, "longer than 255 bytes"),
+        ("/".join(["a" * 100] * 11), "longer than 1000 bytes"),
+    ],
+)
+def test_paths_that_are_refused(path: str, words: str) -> None:
+    """What leaves the project, hides, or can not be checked out somewhere, with the reason."""
+    assert words in (check_output(path) or "")
+
+
+@given(st.text(max_size=40))
+def test_accepted_paths_stay_inside(path: str) -> None:
+    """No accepted path has a part that climbs, hides, or is empty, and each can be encoded."""
+    if check_output(path) is None:
+        parts = path.encode().decode().split("/")
+        assert all(part and not part.startswith(".") and part == part.strip() and "\\" not in part for part in parts)
+
+
+@given(st.text(max_size=20))
+def test_collision_keys_ignore_case_and_composition(path: str) -> None:
+    """Names that some file system takes for one have one key."""
+    for other in (path.upper().lower(), unicodedata.normalize("NFD", path)):
+        if other.casefold() == path.casefold() or unicodedata.normalize("NFC", other) == unicodedata.normalize(
+            "NFC", path
+        ):
+            assert collision_key(other) == collision_key(path)
+    assert collision_key(collision_key(path)) == collision_key(path)
+
+
+def test_folders_above_a_path() -> None:
+    """The nearest first, without the path itself and without the root."""
+    assert list(folders("a/b/c")) == ["a/b", "a"]
+    assert list(folders("a")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("contentops.yaml", True),
+        ("ContentOps.YAML", True),
+        ("contentops.lock", True),
+        ("contentops.staging.lock", True),
+        ("sub/contentops.lock", True),
+        ("catalog.lock.json", True),
+        ("sub/contentops.yaml", False),
+        ("contentops.md", False),
+        ("blog.lock", False),
+    ],
+)
+def test_own_files(path: str, own: bool) -> None:
+    """The project file, locks and the catalogue snapshot are never outputs."""
+    assert is_own(path) is own
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:5)"),
+        (
+            "x.md",
+            "X.MD",
+            "item `two` writes `X.MD`, which is `x.md` of item `one` where names differ in case or accents only",
+        ),
+        ("é.md", "e\u0301.md", "where names differ in case or accents only"),
+        ("x", "x/y.md", "item `one` writes `x`, but that is the folder of `x/y.md`, the output of item `two`"),
+        ("a/X/b/c", "A/x", "item `two` writes `A/x`, but that is the folder of `a/X/b/c`, the output of item `one`"),
+    ],
+)
+def test_outputs_that_collide(project: Build, first: str, second: str, expected: str) -> None:
+    """Two items never write one file, nor a file where the other needs a folder."""
+    text = (
+        f'items:\n  - {{id: one, output: "{first}", inputs: {{topic: x}}}}\n'
+        f'  - {{id: two, output: "{second}", inputs: {{topic: x}}}}\n'
+    )
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    [found] = findings(root)
+    assert found.code == "output-collision"
+    assert expected in found.message
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("content/A.yaml", "but `content/a.yaml` is a file the project is made of"),
+        ("content/a.yaml/x.md", "but `content/a.yaml` is a file the project is made of"),
+        ("content", "but that is the folder of `content/a.yaml`, which the project is made of"),
+        ("Rows.csv", "but `rows.csv` is a file the project is made of"),
+        ("contentops.yaml", "a name contentops keeps for its own files"),
+        ("contentops.lock", "a name contentops keeps for its own files"),
+        ("contentops.lock/x.md", "a name contentops keeps for its own files"),
+    ],
+)
+def test_outputs_never_land_on_the_project(project: Build, output: str, expected: str) -> None:
+    """Manifests, data files, the project file and locks are not overwritten."""
+    text = (
+        f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
+        "  - {id: 'r{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}\n"
+    )
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "rows.csv": "k\n1\n"})
+    assert expected in "".join(found.message for found in findings(root))
+
+
+# --- fields ------------------------------------------------------------------------------------------------
+
+TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, empty: '', t: true}\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("template: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `template`, which takes a text (hint: put it in quotes)"),
+        ("style: '{{ empty }}'", "error[wrong-value] <'{{ empty }}'> has an empty `style` (hint: fill it in or leave the key out)"),
+        ("vertical: '{{ list }}'", "error[wrong-type] <'{{ list }}'> has a list as `vertical`, which takes a text"),
+        ("brand_voice: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `brand_voice`, which takes a text (hint: put it in quotes)"),
+        ("mode: '{{ \"fast\" }}'", "error[wrong-value] <'{{ \"fast\" }}'> has `fast` as `mode` (hint: one of `quick`, `standard`, `premium`)"),
+        ("mode: '{{ \"premuim\" }}'", "error[wrong-value] <'{{ \"premuim\" }}'> has `premuim` as `mode` (hint: did you mean `premium`?)"),
+        ("mode: '{{ five }}'", "error[wrong-value] <'{{ five }}'> has `5` as `mode`"),
+        ("on_edit: '{{ \"merg\" }}'", "error[wrong-value] <'{{ \"merg\" }}'> has `merg` as `on_edit` (hint: did you mean `merge`?)"),
+        ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
+        ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),
+        ("revision: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `revision`, which takes a whole number or a text"),
+        ("revision: '{{ empty }}'", "error[wrong-type] <'{{ empty }}'> has a text as `revision`"),
+        ("tags: ['{{ five }}']", "error[wrong-type] <[> has a whole number in `tags`, which takes a list of texts (hint: put it in quotes)"),
+        ("tags: ['{{ empty }}']", "error[wrong-type] <[> has an empty text in `tags`"),
+        ("tags: ['{{ none }}']", "error[wrong-type] <[> has a null in `tags`"),
+        ("output: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `output`, which takes a text"),
+        ("output: '../{{ item.id }}'", "error[bad-output] <'../{{ item.id }}'> has the output `../one`, which leaves its folder with `..`"),
+        ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which holds the character U+200B"),
+        ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
+        ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
+        ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
+    ],
+)  # fmt: skip
+def test_types_after_rendering(project: Build, keys: str, expected: str) -> None:
+    """What a template gave is checked like what was written, at the place of the template."""
+    text = (
+        TEMPLATED.replace("none: null, ", "")
+        + f"items:\n  - {{id: one, inputs: {{topic: x}}, {keys.replace('none }}', 'none }}')}}}\n"
+    )
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    [found] = [line for line in lines(findings(root)) if line.startswith("error")]
+    severity, _, rest = found.partition(" ")
+    place, _, rest = rest.partition(" ")
+    assert place.startswith("content/a.yaml:3:")
+    assert f"{severity} {rest}".replace("item `one` ", "").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("'{{ \"\" }}'", "has an empty `id`"),
+        ("'a b{{ five }}'", "which holds a space"),
+        ("'-a{{ five }}'", "which starts with `-`"),
+        ("'a{{ five }}/'", "has an empty, `.` or `..` part"),
+        ("'a{{ five }}/../b'", "has an empty, `.` or `..` part"),
+        ("'a{{ five }}//b'", "has an empty, `.` or `..` part"),
+        ("'a{{ five }}/./b'", "has an empty, `.` or `..` part"),
+        ("'a{{ five }}:b'", "which holds `:`"),
+        ('"a{{ five }}\\u200bb"', "holds the character U+200B"),
+        ('"{{ five }}e\\u0301"', "it is not NFC"),
+        ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
+        ("'{{ t }}'", "has a bool as `id`"),
+    ],
+)  # fmt: skip
+def test_ids_that_are_refused(project: Build, name: str, words: str) -> None:
+    """An id is a name for files, commands and locks: no spaces, no climbing, nothing that can not be seen."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": f"vars: {{five: 5, t: true}}\nitems: [{{id: {name}, output: x, inputs: {{topic: x}}}}]\n",
+        }
+    )
+    [found] = [entry for entry in findings(root) if entry.severity == "error"]
+    assert words in found.message
+
+
+@pytest.mark.parametrize("name", ["a", "A1_b.c/d@e+f-g", "日本語", "ünïcode", "42", "'{{ 42 }}'"])
+def test_ids_that_are_fine(project: Build, name: str) -> None:
+    """Letters of any language; a number is as good as its digits."""
+    name = "'42'" if name == "42" else name
+    [spec] = desired(single(project, "inputs: {topic: x}, output: x.md", name=name)).specs
+    assert spec.id == name.strip("'{} ")
+
+
+def test_every_field_reaches_the_spec(project: Build) -> None:
+    """A full item keeps every value, with the types the templates gave."""
+    root = single(
+        project,
+        "template: blog, style: formal, vertical: legal, brand_voice: bv, mode: premium, revision: '{{ 2 }}', "
+        "tags: [a], on_edit: merge, protected: '{{ true }}', save: false, checks: {length: {min: 1}}, "
+        "metadata: {title: T, n: 1}, inputs: {topic: x}, output: x.md",
+    )
+    [spec] = desired(root).specs
+    assert spec.request.as_json() == {
+        "template": "blog",
+        "style": "formal",
+        "mode": "premium",
+        "inputs": {"topic": "x"},
+        "vertical": "legal",
+        "brand_voice": "bv",
+        "revision": 2,
+    }
+    assert spec.digest == spec.request.digest
+    assert (spec.tags, spec.on_edit, spec.protected, spec.save) == (("a",), OnEdit.MERGE, True, False)
+    assert (spec.checks, spec.metadata, spec.output) == ({"length": {"min": 1}}, {"title": "T", "n": 1}, "x.md")
+
+
+def test_required_fields(project: Build) -> None:
+    """Without template or style an item can not be sent; the item is named, and where to say it."""
+    root = project(
+        {"contentops.yaml": "version: 1\nproject: a\n", "content/a.yaml": "items:\n  - id: one\n  - inputs: {}\n"}
+    )
+    found = [line.partition("] ")[2] for line in lines(findings(root))]
+    assert found[:2] == [
+        "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults`)",
+        "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`)",
+    ]
+    assert any("`id`" in line for line in found[2:])
+
+
+def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
+    """The later one is the error; it names the place of the first."""
+    one = "items:\n  - {id: x, inputs: {topic: a}}\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": one + one.partition("\n")[2], "content/b.yaml": one})
+    assert [line.partition(" (hint")[0] for line in lines(findings(root))] == [
+        "error[duplicate-id] content/a.yaml:3:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
+        "error[duplicate-id] content/b.yaml:2:5 <{id: x, inputs: {topic: a}}> item `x` is declared twice: first at content/a.yaml:2:5",
+    ]
+
+
+# --- catalogue ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which the catalogue does not have (hint: did you mean `blog`?)"),
+        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which the catalogue does not have (hint: there are `bare`, `blog`)"),
+        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which the catalogue does not have (hint: did you mean `general`?)"),
+        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which the catalogue does not have (hint: did you mean `legal`?)"),
+        ("inputs: {words: 1}", "error[missing-input] <inputs> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
+        ("mode: quick", "error[missing-input] <{> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
+        ("inputs: {topic: ' '}", "error[missing-input] <' '> has an empty `topic`, which template `blog` needs (hint: fill it in)"),
+        ("inputs: {topic: x, audiance: y}", "error[unknown-input] <audiance> sets `audiance`, which template `blog` does not take (hint: did you mean `target_audience`?)"),
+        ("inputs: {topic: x, zzz: y}", "error[unknown-input] <zzz> sets `zzz`, which template `blog` does not take (hint: there are `topic`, `target_audience`, `words`, `tone`, `size`, `channels`, `statistics`, `points`, `anything`)"),
+        ("template: bare, inputs: {topic: x}", "error[unknown-input] <topic> sets `topic`, which template `bare` does not take (hint: it takes no inputs)"),
+        ("inputs: {topic: x, audience: a, target_audience: b}", "error[duplicate-input] <target_audience> sets `audience` and `target_audience`, which are one input of template `blog` (hint: keep `target_audience`)"),
+        ("inputs: {topic: [a]}", 'error[wrong-input] <[> gives the input `topic` a list where a text belongs (hint: write one text, or join it: `{{ list | join(", ") }}`)'),
+        ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where a text belongs (hint: put it in quotes)"),
+        ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where a text belongs"),
+        ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number belongs (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+        ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number belongs"),
+        ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where a bool belongs (hint: write true or false without quotes)"),
+        ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),
+        ("inputs: {topic: x, tone: 1}", "error[wrong-input] <1> gives the input `tone` a whole number, which is not one of its options (hint: there are `dry`, `warm`)"),
+        ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where a text belongs"),
+        ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list belongs (hint: write it as `[...]`)"),
+        ("inputs: {topic: x, channels: [web, tv]}", "error[wrong-input] <[> gives the input `channels` `tv`, which is not one of its options (hint: there are `web`, `mail`, `3`)"),
+        ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list belongs"),
+    ],
+)  # fmt: skip
+def test_against_the_catalogue(project: Build, keys: str, expected: str) -> None:
+    """Unknown names, missing and ill-typed inputs are found before a request is paid for."""
+    [found] = lines(findings(single(project, keys)))
+    severity, _, rest = found.partition(" ")
+    assert f"{severity} {rest.partition(' ')[2]}".replace("item `one` ", "").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        "{topic: 5}",
+        "{topic: 1.5, words: 2.5}",
+        "{topic: x, audience: y}",
+        "{topic: x, channels: [web, 3], statistics: false, points: [], tone: warm, size: 3}",
+        "{topic: x, anything: {a: [1, null]}}",
+        "{topic: x, words: null, zzz: null}",
+    ],
+)
+def test_inputs_that_fit(project: Build, inputs: str) -> None:
+    """Texts take numbers, an alias stands for its input, null is absent."""
+    assert len(desired(single(project, f"inputs: {inputs}")).specs) == 1
+
+
+def test_one_and_true_are_different_options(project: Build) -> None:
+    """A bool is no number, also where Python thinks so."""
+    assert "not one of its options" in lines(findings(single(project, "inputs: {topic: x, channels: [true]}")))[0]
+
+
+def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) -> None:
+    """The place is that of the value, not of the item; the items are counted."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT.replace("style: general", "style: general, inputs: {audiance: x, topic: y}"),
+            "content/a.yaml": "items:\n  - {id: one}\n  - {id: two}\n",
+        }
+    )
+    [line] = lines(findings(root))
+    assert line == (
+        "error[unknown-input] contentops.yaml:4:53 <audiance> item `one` sets `audiance`, which template `blog` does "
+        "not take; 1 more item has the same problem (hint: did you mean `target_audience`?)"
+    )
+
+
+def test_without_a_catalogue_one_note_says_so(project: Build) -> None:
+    """Names can not be checked then, and nobody should think that they were."""
+    found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalogue=None).findings
+    assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalogue")]
+
+
+def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:
+    """A catalogue may not list verticals."""
+    from dataclasses import replace
+
+    root = single(project, "vertical: anything, inputs: {topic: x}")
+    assert desired(root, catalogue=replace(CATALOGUE, verticals=None)).specs[0].request.vertical == "anything"
+
+
+def test_inputs_that_failed_to_render_are_checked_by_name(project: Build) -> None:
+    """One mistake is one finding, and does not hide another."""
+    found = findings(single(project, "inputs: {topic: '{{ nope }}', audiance: x}"))
+    assert [entry.code for entry in found] == ["undefined-variable", "unknown-input"]
+
+
+def test_a_row_is_named_in_the_message(project: Build) -> None:
+    """Where the item comes from a data file, its line is part of the message."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "items: [{id: 'x{{ each.k }}', for_each: r.csv, inputs: {topic: t, tone: '{{ each.t }}'}}]\n",
+            "r.csv": "k,t\n1,dry\n2,cold\n",
+        }
+    )
+    [line] = lines(findings(root))
+    assert "item `x{{ each.k }}` (r.csv:3) gives the input `tone` `cold`" in line
+
+
+def test_specs_are_sorted_by_id(project: Build) -> None:
+    """The order of files and items has no meaning."""
+    names: list[Any] = ["b", "a", "C", "ä"]
+    items = "".join(
+        f"  - {{id: {name}, inputs: {{topic: x}}, output: '{index}.md'}}\n" for index, name in enumerate(names)
+    )
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items:\n" + items})
+    assert [spec.id for spec in desired(root).specs] == sorted(names)

@@ -1,0 +1,148 @@
+"""The fingerprint that decides whether money is spent: pinned, and blind to everything that is not meaning."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.digest import DIGEST_VERSION, canonical, digest_bytes, digest_json, digest_text
+from contentops.model import Request
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAIN = Request(template="blog_article_generator", style="general_blog", inputs={"topic": "AI adoption"})
+GOLDEN = {
+    "plain": (PLAIN, "sha256:95e09d0ecc9e9d8cd1894c2f3a7a093d8f89881016c9767b8b7040b44ce0a4cf"),
+    "quick": (replace(PLAIN, mode="quick"), "sha256:d0878bd337ece8ed9f27ee6cd7d6deeb175abc5d708c8d0a82ed4f8fff662eb2"),
+    "vertical": (
+        replace(PLAIN, vertical="saas_tech"),
+        "sha256:afbf1e6589b7b382eb73611aa1355b340e2314727cf95f10ffe60249ca71041d",
+    ),
+    "brand voice": (
+        replace(PLAIN, brand_voice="bv_acme"),
+        "sha256:49c8fe4fa555bb773f69745707ac90c5ccc6d36363537a18dca162c967ff2a17",
+    ),
+    "revision": (replace(PLAIN, revision=2), "sha256:b7415944aef8cf271a6a6870e1bc1d67f2088d665cd8207fd5d9597cc4b5aed1"),
+    "revision as text": (
+        replace(PLAIN, revision="2"),
+        "sha256:79cf311440aff1cdb9dfdc1faf2afe116a2576f0f03867698e07eb354b2e467d",
+    ),
+    "all kinds of input": (
+        replace(
+            PLAIN,
+            inputs={
+                "topic": 'Größe, 東京, 🚀 \u2028 "quoted" \\ / \x01',
+                "word_count_target": 1200,
+                "ratio": 0.5,
+                "none": None,
+                "yes": True,
+                "points": ["ROI", ["nested", {"b": 1, "a": 2}], []],
+                "empty": {},
+            },
+        ),
+        "sha256:16523d0cab5ab31f3ef728c27079321aa8fd9e18d33ac2422e0eae9117d7b806",
+    ),
+}
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20
+)
+
+
+def _shuffled(value: Any, dice: random.Random) -> Any:
+    """The same JSON value with every mapping in another order."""
+    if isinstance(value, dict):
+        items = list(value.items())
+        dice.shuffle(items)
+        return {key: _shuffled(inner, dice) for key, inner in items}
+    if isinstance(value, list):
+        return [_shuffled(inner, dice) for inner in value]
+    return value
+
+
+@pytest.mark.parametrize(("request_", "golden"), GOLDEN.values(), ids=GOLDEN)
+def test_golden_digests(request_: Request, golden: str) -> None:
+    """A changed digest would pay for every text again: raise DIGEST_VERSION before these are touched."""
+    assert DIGEST_VERSION == 1
+    assert request_.digest == golden
+
+
+def test_every_field_has_a_meaning() -> None:
+    """No two of these requests share a digest."""
+    assert len({request.digest for request, _ in GOLDEN.values()}) == len(GOLDEN)
+
+
+def test_the_canonical_text() -> None:
+    """Sorted keys, no spaces, characters as themselves; the mode is always there, absent optionals are not."""
+    assert canonical(PLAIN.as_json()) == (
+        '{"inputs":{"topic":"AI adoption"},"mode":"standard","style":"general_blog","template":"blog_article_generator"}'
+    )
+    assert canonical({"ö": "東", "a": 1.0}) == '{"a":1.0,"ö":"東"}'
+
+
+@given(value=st.dictionaries(st.text(), JSON, max_size=5), seed=st.integers())
+def test_key_order_means_nothing(value: dict[str, Any], seed: int) -> None:
+    """The same mapping in any order, at any depth, has the same digest."""
+    assert digest_json(_shuffled(value, random.Random(seed))) == digest_json(value)
+
+
+@given(value=JSON)
+def test_a_digest_survives_the_lock(value: Any) -> None:
+    """What was written as JSON and read again has the digest it had."""
+    assert digest_json(json.loads(canonical(value))) == digest_json(value)
+
+
+@given(one=JSON, other=JSON)
+def test_different_values_differ(one: Any, other: Any) -> None:
+    """Equal digests mean equal canonical texts."""
+    assert (digest_json(one) == digest_json(other)) is (canonical(one) == canonical(other))
+
+
+def test_lists_and_numbers_keep_their_meaning() -> None:
+    """The order of a list, text against number, and true against 1 are meaning."""
+    assert len({digest_json(value) for value in (["a", "b"], ["b", "a"], 1, "1", True, 1.0, None, [])}) == 8
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [float("-inf")]}], ids=["nan", "inf", "deep"])
+def test_no_number_is_no_json(value: object) -> None:
+    """NaN and infinities are refused rather than written as no JSON."""
+    with pytest.raises(ValueError, match="JSON"):
+        digest_json(value)
+
+
+def test_the_form_of_a_digest() -> None:
+    """The algorithm is part of the text, and text is UTF-8."""
+    assert digest_bytes(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert digest_text("ö") == digest_bytes(b"\xc3\xb6")
+
+
+NEUTRAL = {
+    "metadata": ("inputs:", "metadata: {tags: [x], date: 2026-03-01}\n    inputs:"),
+    "comment": ("items:", "# a comment\nitems:"),
+    "key order": ("topic: T, target_audience: A", "target_audience: A, topic: T"),
+    "quotes": ("topic: T,", 'topic: "T",'),
+    "tags": ("inputs:", "tags: [a, b]\n    inputs:"),
+    "checks of edits": ("inputs:", "on_edit: keep\n    inputs:"),
+    "the default mode": ("inputs:", "mode: standard\n    inputs:"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), NEUTRAL.values(), ids=NEUTRAL)
+def test_what_is_no_meaning_costs_nothing(tmp_path: Path, old: str, new: str) -> None:
+    """Comments, key order, quotes, metadata, tags and stated defaults never cause a submit."""
+    scene = Scene(tmp_path, FakeApi(duration=5))
+    scene.write("content/a.yaml", "items:\n  - id: a\n    inputs: {topic: T, target_audience: A}\n")
+    scene.apply()
+    scene.edit("content/a.yaml", old, new)
+    assert scene.plan().submits == 0
+    scene.apply()
+    assert len(scene.api.generations) == 1

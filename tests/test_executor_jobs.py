@@ -1,0 +1,372 @@
+"""Jobs: what every answer to a poll means, how seldom one asks, what is late, lost or drained."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.model import JobState, Step
+from contentops.report.exit import exit_code_of
+from tests.fakes.api import FakeApi, on
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def _scene(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Scene:
+    scene = Scene(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra)
+    scene.write("content/blog.yaml", blog(*(items or ("one",))))
+    return scene
+
+
+def _answer(status: int, json: Any = None, **kwargs: Any) -> Any:
+    return lambda: httpx.Response(status, json=json, **kwargs)
+
+
+# --- outcomes of a poll ------------------------------------------------------------------------------------
+
+PASSING: dict[str, Any] = {
+    "404": 404,
+    "408": _answer(408, {"detail": "timeout"}),
+    "429": _answer(429, {"error": "slow down"}, headers={"Retry-After": "20"}),
+    "500": 500,
+    "502": _answer(502, html="<h1>Bad gateway</h1>"),
+    "503": _answer(503, {"detail": "busy"}, headers={"retry-after": "30"}),
+    "504": "504",
+    "refused": "refuse",
+    "reset": "reset",
+    "cut short": "truncated",
+    "no answer": "slow",
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
+    """Whatever a poll meets, the job is polled on and its text is written; it is paid for once."""
+    scene = _scene(root)
+    # The first status asks for our id, before anything is submitted.
+    scene.api.fault(on("status", 2, 3), fault)
+    run = scene.apply()
+    assert results(run) == {"one": "done"}
+    assert scene.api.credits == 4
+    assert scene.plan().empty
+
+
+LASTING: dict[str, Any] = {
+    "400": 400,
+    "402": 402,
+    "403": 403,
+    "409": 409,
+    "422": 422,
+    "a page": "html",
+    "redirect": _answer(302, None, headers={"location": "/login"}),
+}
+
+
+@pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
+def test_a_poll_that_is_turned_down_leaves_the_job_open(root: Path, fault: Any) -> None:
+    """The job is not failed and not paid for again: it stays open, exit is 3, and the next apply polls it."""
+    scene = _scene(root)
+    scene.api.fault(lambda name, n: name == "status" and n > 1, fault)
+    run = scene.apply()
+    assert run is not None
+    assert results(run)["one"] in {"late", "pending"}
+    assert exit_code_of(run) in {3, 5}
+    assert scene.entry("one").state is JobState.RUNNING
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
+
+
+def test_a_job_that_is_not_visible_at_once(root: Path) -> None:
+    """404 soon after the acceptance means "not visible" and is waited for."""
+    scene = _scene(root, early_404=50.0)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
+
+
+def test_a_job_the_server_lost_is_late(root: Path) -> None:
+    """A job the server does not know any more is waited for until `job_timeout`, then late, never paid for again."""
+    scene = _scene(root, duration=300)
+    scene.api.fault(on("status", 6), _restarting(scene))
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "late"}
+    assert exit_code_of(run) == 3
+    assert 900 <= scene.timeline.now <= 2000
+    before = scene.api.count("status")
+    assert results(scene.apply()) == {"one": "late"}
+    assert scene.api.count("status") == before + 1
+    assert len(scene.api.generations) == 1
+
+
+def _restarting(scene: Scene) -> Any:
+    def answer() -> httpx.Response:
+        scene.api.restart()
+        return httpx.Response(503, json={"detail": "restarting"})
+
+    return answer
+
+
+def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Path) -> None:
+    """After `job_timeout` the item is late (exit 3), the others are done, and the next apply finishes it for free."""
+    scene = _scene(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"a": "done", "b": "late"}
+    assert exit_code_of(run) == 3
+    assert scene.entry("b").state is JobState.RUNNING
+    assert scene.actions() == {"b": "finish"}
+    assert results(scene.apply()) == {"b": "late"}
+    scene.timeline.now += 5000
+    assert results(scene.apply()) == {"b": "done"}
+    assert scene.api.credits == 8
+
+
+@pytest.mark.parametrize("timeout", ["30s", "2m"], ids=["30 s", "2 min"])
+def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
+    """`api.job_timeout` says when a job is late."""
+    scene = _scene(root, duration=5000)
+    scene.edit("contentops.yaml", "requests_per_minute: 0", f"requests_per_minute: 0, job_timeout: {timeout}")
+    assert results(scene.apply()) == {"one": "late"}
+    assert scene.timeline.now < 400
+
+
+# --- what a completed job may lack ---------------------------------------------------------------------------
+
+EMPTY: dict[str, Any] = {
+    "no content": {"status": "completed"},
+    "empty body": {"status": "completed", "content": {"title": "T", "body": ""}},
+    "white space": {"status": "completed", "content": {"title": "T", "body": " \n\t\n"}},
+    "null": {"status": "completed", "content": None},
+}
+
+
+@pytest.mark.parametrize("reply", EMPTY.values(), ids=EMPTY)
+def test_a_job_that_completes_without_a_text_has_failed(root: Path, reply: dict[str, Any]) -> None:
+    """An empty text is never written; it counts as a failed attempt."""
+    scene = _scene(root)
+    scene.api.fault(lambda name, n: name == "status" and n > 1, _answer(200, reply))
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "failed"}
+    assert "without a text" in run.outcomes[0].error
+    assert not scene.tree()
+    assert scene.entry("one").state is JobState.FAILED
+
+
+@pytest.mark.parametrize("body", [None, ""], ids=["no body", "empty body"])
+def test_a_text_that_is_only_stored_is_fetched(root: Path, body: str | None) -> None:
+    """A completed status that only names a content id is as good as its text."""
+    scene = _scene(root, duration=1)
+    scene.api.fault(lambda name, n: name == "status" and n > 1 and bool(scene.api.contents), _named(scene, body))
+    assert results(scene.apply()) == {"one": "done"}
+    assert "All about one" in scene.read("out/one.md")
+    assert scene.api.count("save") == 0
+
+
+def _named(scene: Scene, body: str | None) -> Any:
+    def answer() -> httpx.Response:
+        content: dict[str, Any] = {"id": next(iter(scene.api.contents)), "title": "T"}
+        if body is not None:
+            content["body"] = body
+        return httpx.Response(200, json={"status": "completed", "content": content})
+
+    return answer
+
+
+@pytest.mark.parametrize("fault", [503, 404, 403, "reset"], ids=["503", "404", "403", "reset"])
+def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) -> None:
+    """A completed job whose stored text does not come has not failed: it is polled again, not paid for again."""
+    scene = _scene(root, duration=1)
+    scene.api.fault(lambda name, n: name == "status" and n > 1 and bool(scene.api.contents), _named(scene, None))
+    scene.api.fault(on("get content"), fault)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "late"}
+    assert exit_code_of(run) == 3
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
+
+
+# --- requests are scarce -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rpm", [10, 60, 120], ids=["10", "60", "120"])
+def test_no_more_than_the_limit_in_any_minute(root: Path, rpm: int) -> None:
+    """The whole run, polls and saves included, keeps to `requests_per_minute`."""
+    scene = _scene(root, *[f"i{turn:02}" for turn in range(12)], rpm=rpm, duration=100, auto_save=False)
+    assert set(results(scene.apply()).values()) == {"done"}
+    times = [seen.time for seen in scene.api.requests]
+    assert max(sum(first <= each <= first + 60 for each in times) for first in times) <= rpm
+    if rpm > 60:
+        assert max(sum(first <= each <= first + 1 for each in times) for first in times) <= 2
+
+
+def test_a_batch_costs_close_to_three_requests_an_item(root: Path) -> None:
+    """One submit, little more than one poll, one save."""
+    scene = _scene(
+        root,
+        *[f"i{turn:02}" for turn in range(40)],
+        rpm=10,
+        duration=lambda number: 80 + 13 * (number % 5),
+        auto_save=False,
+    )
+    run = scene.apply()
+    assert run is not None
+    assert set(results(run).values()) == {"done"}
+    assert run.requests == len(scene.api.requests)
+    assert run.requests <= 3.4 * 40
+
+
+def test_unlearned_polls_come_at_doubling_gaps(root: Path) -> None:
+    """First contact: after 120 s / requests per minute, then at doubling gaps."""
+    scene = _scene(root, rpm=10, duration=200)
+    scene.apply()
+    submitted = next(seen.time for seen in scene.api.requests if seen.name == "submit")
+    polls = [seen.time - submitted for seen in scene.api.requests if seen.name == "status"][1:]
+    assert polls[:4] == pytest.approx([12, 36, 84, 180], abs=2)
+
+
+def test_what_was_learned_is_carried_over(root: Path) -> None:
+    """The next apply polls a job of the same kind about when it is done: one poll, or two."""
+    scene = _scene(root, rpm=60, duration=100)
+    scene.apply()
+    scene.write("content/blog.yaml", blog("one", "two", "three"))
+    before = scene.api.count("status")
+    scene.apply()
+    asked = scene.api.count("status") - before - 2  # both ask for their id first
+    assert asked <= 4
+
+
+def test_a_duration_lies_between_two_polls(root: Path) -> None:
+    """What is learned is the middle between the last poll that found it running and the one that found it done."""
+    scene = _scene(root, rpm=10, duration=100)
+    scene.apply()
+    from contentops import pipeline
+
+    with pipeline.open_cache(scene.project, write=False) as cache:
+        ((learned,),) = cache.durations().values()
+    # Polls after about 12, 36, 84 and 180 s: it ended between the last two.
+    assert learned == pytest.approx((84 * 180) ** 0.5, rel=0.05)
+
+
+def test_the_cap_on_unfinished_jobs(root: Path) -> None:
+    """Never more than `max_in_flight` unfinished jobs on the server."""
+    scene = _scene(root, *[f"i{turn}" for turn in range(9)], duration=100)
+    scene.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 3")
+    assert set(results(scene.apply()).values()) == {"done"}
+    jobs = scene.api.generations
+    assert max(sum(other.started <= job.started < other.ends for other in jobs) for job in jobs) <= 3
+
+
+# --- drains ---------------------------------------------------------------------------------------------------
+
+
+def _left_running(root: Path, **habits: Any) -> Scene:
+    """An item whose first job still runs when its spec changes."""
+    scene = _scene(root, **habits)
+    scene.apply(deadline=20)
+    assert scene.entry("one").state is JobState.RUNNING
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    return scene
+
+
+def test_a_job_nobody_waits_for_is_drained(root: Path) -> None:
+    """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
+    scene = _left_running(root)
+    change = scene.plan().changes[0]
+    assert change.steps[0] is Step.DRAIN
+    assert results(scene.apply()) == {"one": "done"}
+    assert "2027" in scene.read("out/one.md")
+    assert scene.plan().empty
+    scene.edit("content/blog.yaml", "in 2027", "in 2026")
+    assert scene.plan().submits == 0
+    scene.apply()
+    assert "2026" in scene.read("out/one.md")
+    assert scene.api.credits == 8
+
+
+def test_the_job_of_a_gone_item_is_drained(root: Path) -> None:
+    """A removed item's job is polled into the cache; nothing is written; bringing the item back is free."""
+    scene = _scene(root, "one", "two")
+    scene.apply()
+    scene.write("content/blog.yaml", blog("one", "two", "three"))
+    scene.apply(deadline=20)
+    scene.write("content/blog.yaml", blog("one", "two"))
+    assert scene.actions() == {"three": "drain"}
+    assert results(scene.apply()) == {"three": "done"}
+    assert set(scene.tree()) == {"out/one.md", "out/two.md"}
+    assert scene.plan().empty
+    scene.write("content/blog.yaml", blog("one", "two", "three"))
+    assert scene.plan().submits == 0
+    scene.apply()
+    assert scene.api.credits == 12
+
+
+def test_a_drained_job_that_failed_or_is_late_holds_nobody(root: Path) -> None:
+    """A failing drain is the drain's matter: the item's own steps run."""
+    scene = _left_running(root, fails=lambda inputs: "boom" if "2026" in inputs["topic"] else "")
+    scene.write("content/other.yaml", blog("other"))
+    scene.apply()
+    scene.apply()
+    assert "2027" in scene.read("out/one.md")
+
+
+def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
+    """A job whose file was edited by hand meanwhile is polled into the cache; the edit stays."""
+    scene = _scene(root)
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.apply(deadline=20)
+    scene.edit("out/one.md", "Closing", "My own words")
+    run = scene.apply()
+    assert results(run) == {"one": "blocked"}
+    assert "My own words" in scene.read("out/one.md")
+    assert results(scene.apply(on_edit="overwrite")) == {"one": "done"}
+    assert "2027" in scene.read("out/one.md")
+    assert scene.api.credits == 8
+
+
+def test_a_paid_text_that_nobody_has_any_more_is_let_go(root: Path) -> None:
+    """A drained text that neither cache nor server has ends the entry once, instead of failing for ever."""
+    scene = _scene(root, auto_save=False, names_content=False)
+    scene.api.fault(on("save"), 500)
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.write("out/one.md", "My own words\n")
+    shutil.rmtree(scene.root / ".contentops")
+    scene.api.restart()
+    scene.timeline.now += 5000
+    for _ in range(2):
+        scene.apply()
+    assert not [entry for entry in scene.state.entries.values() if entry.state is JobState.PAID]
+
+
+def test_a_submit_whose_answer_was_lost_is_drained_too(root: Path) -> None:
+    """The lost submit of an earlier spec is looked up; where it never arrived nothing stays open."""
+    scene = _scene(root, "zero")
+    scene.apply()
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("submit", 2), "kill")
+    with pytest.raises(BaseException):  # noqa: B017 - the process dies
+        scene.apply()
+    assert scene.entry("one").state is JobState.SUBMITTING
+    scene.edit("content/blog.yaml", "All about one in 2026", "All about one in 2027")
+    assert results(scene.apply()) == {"one": "done"}
+    assert not scene.state.entries
+    assert scene.api.credits == 8
+    assert scene.plan().empty

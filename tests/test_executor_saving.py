@@ -1,0 +1,388 @@
+"""Saves: what the server has is what the file says, stored once, and nobody's edit there is overwritten."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.report.exit import exit_code_of
+from tests.fakes.api import FakeApi, on
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def _done(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Scene:
+    """A scene whose items are generated and saved."""
+    scene = Scene(root, FakeApi(**({"duration": 30, "auto_save": False} | habits)), rpm=rpm)
+    scene.write("content/blog.yaml", blog(*(items or ("one",))))
+    assert set(results(scene.apply()).values()) == {"done"}
+    return scene
+
+
+def _by_hand(scene: Scene, words: str = "By hand") -> None:
+    scene.edit("out/one.md", "## Closing", f"## {words}")
+
+
+def test_a_new_text_is_saved_once(root: Path) -> None:
+    """One creating save, with what makes it findable again; the id is recorded."""
+    scene = _done(root)
+    assert scene.api.count("save") == 1
+    (stored,) = scene.api.contents.values()
+    assert stored.metadata["contentops_item"] == "one"
+    assert stored.metadata["request_id"] == scene.record("one").request_id
+    assert scene.record("one").content_id == stored.id
+    assert stored.body.strip() in scene.read("out/one.md")
+
+
+def test_what_the_server_stored_itself_is_not_saved_again(root: Path) -> None:
+    """A completed status that names a content id and gave this very body is the save: no request at all."""
+    scene = _done(root, auto_save=True)
+    assert scene.api.count("save") == scene.api.count("list content") == 0
+    assert len(scene.api.contents) == 1
+    assert scene.record("one").content_id == next(iter(scene.api.contents))
+
+
+def test_what_the_server_stored_without_saying_so_is_found(root: Path) -> None:
+    """Finished jobs that the server stores without naming them are never stored twice, once that is known."""
+    scene = _done(root, auto_save=True)
+    scene.api.habits.names_content = False
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    assert len(scene.api.contents) == 2
+    assert scene.api.count("save") == 0
+
+
+def test_a_found_content_gets_our_title(root: Path) -> None:
+    """A content the server stored by itself has the text but not the manifest's title: that is brought up to date."""
+    scene = _done(root, auto_save=True)
+    scene.api.habits.names_content = False
+    scene.write("content/two.yaml", blog("two").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+    scene.apply()
+    assert len(scene.api.contents) == 2
+    assert scene.api.contents[scene.record("two").content_id].title == "Mine"
+    assert scene.plan().empty
+
+
+def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
+    """The server stored the text when the job ended; a day later it is found, not stored again."""
+    scene = _done(root, auto_save=True)
+    scene.api.habits.names_content = False
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply(deadline=10)
+    scene.timeline.now += 86400
+    assert results(scene.apply()) == {"two": "done"}
+    assert len(scene.api.contents) == 2
+
+
+# --- over what was edited or deleted there --------------------------------------------------------------------
+
+
+def test_an_edit_by_hand_is_saved_over_its_content(root: Path) -> None:
+    """The file's words go over the content we saved before; nothing new is stored."""
+    scene = _done(root)
+    _by_hand(scene)
+    assert scene.actions() == {"one": "save"}
+    assert results(scene.apply()) == {"one": "done"}
+    (stored,) = scene.api.contents.values()
+    assert "By hand" in stored.body
+    assert scene.plan().empty
+
+
+def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:
+    """Content edited there since the last save blocks the save; file and content stay as they are."""
+    scene = _done(root)
+    content = scene.record("one").content_id
+    scene.api.edit(content, "Edited in the web app.\n")
+    _by_hand(scene)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked"}
+    assert content in run.outcomes[0].error
+    assert exit_code_of(run) == 3
+    assert scene.api.contents[content].body == "Edited in the web app.\n"
+    assert "By hand" in scene.read("out/one.md")
+
+
+def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path) -> None:
+    """A regenerated text is written; only its save is blocked, and it is not paid for again."""
+    scene = _done(root)
+    scene.api.edit(scene.record("one").content_id, "Edited in the web app.\n")
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert "2027" in scene.read("out/one.md")
+    assert scene.plan().submits == 0
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.credits == 8
+
+
+def test_the_same_edit_on_both_sides_is_no_conflict(root: Path) -> None:
+    """Where the content there already says what the file says, it is saved."""
+    scene = _done(root)
+    _by_hand(scene)
+    body = scene.read("out/one.md").split("---\n", 2)[2]
+    scene.api.edit(scene.record("one").content_id, body)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.plan().empty
+
+
+def test_a_content_deleted_there_is_saved_as_new(root: Path) -> None:
+    """Only a 404 means deleted; the text is stored under a new id, the old one listed."""
+    scene = _done(root)
+    old = scene.record("one").content_id
+    del scene.api.contents[old]
+    # The fake numbers contents by count: keep the new one's id from being the old one's.
+    scene.api._create("other", "other", {}, at=0.0)
+    scene.api._create("other", "other", {}, at=0.0)
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.record("one").content_id != old
+    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+
+
+@pytest.mark.parametrize("status", [403, 500, 503], ids=str)
+def test_no_answer_about_a_content_means_not_deleted(root: Path, status: int) -> None:
+    """Any other failure of the look fails the save, stores nothing, and the next apply saves."""
+    scene = _done(root)
+    _by_hand(scene)
+    scene.api.fault(on("get content"), status)
+    assert results(scene.apply()) == {"one": "failed"}
+    assert len(scene.api.contents) == 1
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.contents) == 1
+
+
+# --- servers that only create -----------------------------------------------------------------------------------
+
+
+def test_a_server_that_only_creates_is_put_to(root: Path) -> None:
+    """A save that answers with another id teaches that; the old id is listed as superseded; then PUT is used."""
+    scene = _done(root, create_only=True)
+    first = scene.record("one").content_id
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    second = scene.record("one").content_id
+    assert second != first
+    assert scene.record("one").superseded == (first,)
+    _by_hand_again(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.record("one").content_id == second
+    assert "Again" in scene.api.contents[second].body
+    assert len(scene.api.contents) == 2
+    assert scene.api.count("put content") == 1
+
+
+def _by_hand_again(scene: Scene) -> None:
+    scene.edit("out/one.md", "By hand", "Again")
+
+
+def test_a_server_without_put_gets_a_new_content_each_time(root: Path) -> None:
+    """Where PUT is missing too, the text is saved as new and every old id is listed."""
+    scene = _done(root, create_only=True, put=False)
+    _by_hand(scene)
+    scene.apply()
+    _by_hand_again(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    record = scene.record("one")
+    assert len(scene.api.contents) == 3
+    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+    assert "Again" in scene.api.contents[record.content_id].body
+    assert scene.plan().empty
+
+
+# --- lost answers -------------------------------------------------------------------------------------------------
+
+LOST = ["reset", "504", "500-after", "truncated", "slow", "drop", "html", "refuse", 500, 503, 408]
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
+def test_a_creating_save_with_a_lost_answer_stores_once(root: Path, fault: Any) -> None:
+    """Whether the save arrived or not: in the end there is one content, and it is ours."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.api.fault(on("save", 1), fault)
+    for _ in range(2):
+        scene.apply()
+    assert len(scene.api.contents) == 1
+    assert scene.record("one").content_id in scene.api.contents
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
+@pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
+def test_an_overwriting_save_with_a_lost_answer_stores_once(root: Path, fault: Any, create_only: bool) -> None:
+    """A save with an id retries; on a server that only creates, the content it made is found."""
+    scene = _done(root, create_only=create_only)
+    _by_hand(scene)
+    scene.api.fault(on("save", 2), fault)
+    for _ in range(2):
+        scene.apply()
+    assert len(scene.api.contents) == 1 + create_only
+    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
+@pytest.mark.parametrize("fault", ["kill", "kill-after"])
+def test_a_save_that_was_cut_off_stores_once(root: Path, fault: Any, put: bool) -> None:
+    """Killed around a save on a server known to only create: no content is left that nobody lists."""
+    scene = _done(root, create_only=True, put=put)
+    _by_hand(scene)
+    scene.apply()
+    _by_hand_again(scene)
+    scene.api.fault(on("save", 3), fault)
+    scene.api.fault(on("put content", 1), fault if put else 405)
+    with pytest.raises(BaseException):  # noqa: B017 - the process dies
+        scene.apply()
+    scene.api.fault(on("put content"), 405)
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    record = scene.record("one")
+    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+
+
+def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:
+    """Two items with the same text never share a content, not even when both look for theirs at once."""
+    same = {"status": "completed", "content": {"title": "Same", "body": "Same words.\n"}}
+    scene = Scene(root, FakeApi(duration=1, auto_save=False))
+    scene.write("content/blog.yaml", blog("zero", "one", "two"))
+    scene.api.fault(
+        lambda name, n: name == "status" and n > 1 and len(scene.api.generations) > 0,
+        lambda: httpx.Response(200, json=same),
+    )
+    scene.api.fault(on("save", 1, 2, 3), "reset")
+    for _ in range(2):
+        scene.apply()
+    ids = [record.content_id for record in scene.state.records.values()]
+    assert len(set(ids)) == len(ids)
+
+
+# --- other outcomes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 413, 422], ids=str)
+def test_a_refused_save_fails_the_item_and_keeps_its_file(root: Path, status: int) -> None:
+    """The text is written and paid for once; the next apply only saves."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.api.fault(on("save", 1), status)
+    run = scene.apply()
+    assert run is not None
+    assert sorted(results(run).values()) == ["done", "failed"]
+    assert exit_code_of(run) == 3
+    assert set(scene.tree()) == {"out/one.md", "out/two.md"}
+    assert set(scene.actions().values()) == {"save"}
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.api.credits == 8
+
+
+@pytest.mark.parametrize(("status", "stopped", "code"), [(401, "unauthorized", 3), (402, "credits", 5)], ids=str)
+def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: int) -> None:
+    """A wrong key or a used-up account on a save ends the run like anywhere else."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.api.fault(on("save"), status)
+    run = scene.apply()
+    assert run is not None
+    assert run.stopped == stopped
+    assert exit_code_of(run) == code
+    assert "out/one.md" in scene.tree()
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+
+
+def test_a_429_on_a_save_is_waited_for(root: Path) -> None:
+    """The save goes out after the time the server asked for."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    told = lambda: httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "50"})  # noqa: E731
+    scene.api.fault(on("save", 1), told)
+    assert results(scene.apply()) == {"one": "done"}
+    first, second = [seen.time for seen in scene.api.requests if seen.name == "save"]
+    assert second - first >= 50
+    assert len(scene.api.contents) == 1
+
+
+@pytest.mark.parametrize("where", ["project", "item"])
+def test_save_off(root: Path, where: str) -> None:
+    """`save: off` for the project, or false for an item, tells the server nothing."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    if where == "project":
+        scene.edit("contentops.yaml", "requests_per_minute: 0", 'requests_per_minute: 0, save: "off"')
+    else:
+        scene.edit("content/blog.yaml", "  - id: one\n", "  - id: one\n    save: false\n")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.count("save") == 0
+    assert scene.plan().empty
+
+
+def test_a_file_that_went_away_before_its_save(root: Path) -> None:
+    """What is saved is the file: one that vanished meanwhile blocks the save and stores nothing."""
+    scene = _done(root)
+    _by_hand(scene)
+
+    def vanish(event: Any) -> None:
+        if event.kind == "step-started" and event.step == "save":
+            (scene.root / "out/one.md").unlink(missing_ok=True)
+
+    run = scene.apply(emit=vanish)
+    assert results(run) == {"one": "blocked"}
+    assert scene.api.count("save") == 1
+
+
+def test_a_missing_file_is_restored_from_the_server(root: Path) -> None:
+    """Without cache, the saved text comes back from the content store, for free and as it was."""
+    scene = _done(root)
+    _by_hand(scene)
+    scene.apply()
+    before = scene.read("out/one.md")
+    (scene.root / "out/one.md").unlink()
+    shutil.rmtree(scene.root / ".contentops")
+    assert scene.actions() == {"one": "restore"}
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.read("out/one.md") == before
+    assert scene.api.credits == 4
+    assert scene.plan().empty
+
+
+def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
+    """Without cache and store, the job still has the generated text."""
+    scene = _done(root)
+    before = scene.read("out/one.md")
+    (scene.root / "out/one.md").unlink()
+    shutil.rmtree(scene.root / ".contentops")
+    scene.api.contents.clear()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.read("out/one.md") == before
+    assert scene.api.credits == 4
+
+
+@pytest.mark.parametrize(("fault", "word"), [(404, "blocked"), (503, "failed")], ids=["gone", "down"])
+def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> None:
+    """Gone everywhere blocks with a hint; a server that is down only fails this time; neither pays."""
+    scene = _done(root)
+    (scene.root / "out/one.md").unlink()
+    shutil.rmtree(scene.root / ".contentops")
+    scene.api.fault(on("get content"), fault)
+    scene.api.fault(on("status"), fault)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": word}
+    assert ("--replace one" in run.outcomes[0].hint) is (word == "blocked")
+    assert scene.api.credits == 4
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}

@@ -1,0 +1,538 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.errors import Location
+from contentops.manifest.layers import Branch, Written, fields, leaves, overlay, tree
+from tests.desired import PROJECT, desired, findings, lines
+
+if TYPE_CHECKING:
+    from contentops.manifest.layers import Tree
+    from tests.running import Build
+
+LAYERED = """
+version: 1
+project: acme
+output: "project/{{ item.id }}.md"
+defaults:
+  template: blog
+  style: general
+  mode: quick
+  vertical: legal
+  inputs: {topic: project, tone: dry, anything: {a: 1, b: {c: 1, d: 1}}}
+  metadata: {from: project, list: [1, 2]}
+  tags: [project]
+vars: {who: project, only: project}
+environments:
+  staging:
+    output: "staging/{{ item.id }}.md"
+    defaults: {mode: premium, inputs: {tone: warm, anything: {b: {d: 3}}}}
+    vars: {who: staging}
+  plain: {}
+"""
+MANIFEST = """
+defaults:
+  style: formal
+  mode: standard
+  inputs: {topic: manifest, words: 5, anything: {b: {c: 2}}}
+  metadata: {list: [3]}
+  output: "manifest/{{ item.id }}.md"
+vars: {who: manifest}
+items:
+  - id: one
+    inputs: {topic: "{{ who }} {{ only }}"}
+  - id: two
+    mode: premium
+    vertical: null
+    tags: null
+    output: two.md
+    vars: {who: item}
+    inputs: {topic: "{{ who }} {{ only }}", tone: null, words: null, anything: {b: null, e: 5}}
+    metadata: {from: null, list: []}
+"""
+
+
+def layered(project: Build, environment: str, **options: Any) -> Any:
+    """The two items of LAYERED."""
+    root = project({"contentops.yaml": LAYERED, "content/a.yaml": MANIFEST})
+    return desired(root, environment=environment, **options).specs
+
+
+@pytest.mark.parametrize("environment", ["", "plain"])
+def test_layers_without_an_environment(project: Build, environment: str) -> None:
+    """An item is above its manifest's defaults, and those above the project's; maps merge, lists replace."""
+    one, two = layered(project, environment)
+    assert one.request.as_json() == {
+        "template": "blog",
+        "style": "formal",
+        "mode": "standard",
+        "vertical": "legal",
+        "inputs": {
+            "topic": "manifest project",
+            "tone": "dry",
+            "words": 5,
+            "anything": {"a": 1, "b": {"c": 2, "d": 1}},
+        },
+    }
+    assert (one.output, one.metadata, one.tags) == ("manifest/one.md", {"from": "project", "list": [3]}, ("project",))
+    assert two.request.as_json() == {
+        "template": "blog",
+        "style": "formal",
+        "mode": "premium",
+        "inputs": {"topic": "item project", "anything": {"a": 1, "e": 5}},
+    }
+    assert (two.output, two.metadata, two.tags) == ("two.md", {"list": []}, ())
+
+
+def test_an_environment_is_above_a_manifest(project: Build) -> None:
+    """The environment's defaults, output and variables beat those of a manifest, and lose to an item's own."""
+    one, two = layered(project, "staging")
+    assert one.request.mode == "premium"
+    assert one.request.inputs == {
+        "topic": "staging project",
+        "tone": "warm",
+        "words": 5,
+        "anything": {"a": 1, "b": {"c": 2, "d": 3}},
+    }
+    assert one.output == "staging/one.md"
+    assert (two.output, two.request.inputs["topic"]) == ("two.md", "item project")
+
+
+def test_command_line_variables_are_above_all(project: Build) -> None:
+    """A `--var` beats even the variables of an item."""
+    one, two = layered(project, "staging", variables={"who": "line"})
+    assert one.request.inputs["topic"] == two.request.inputs["topic"] == "line project"
+
+
+def test_origins_say_which_layer_and_line(project: Build) -> None:
+    """Each field knows the layer that won and where that stands, each variable where its value was written."""
+    one, two = layered(project, "staging")
+    origin = {name: (found.layer, str(found.location)) for name, found in one.origins.items()}
+    assert origin["template"] == ("project", "contentops.yaml:6:13")
+    assert origin["style"] == ("manifest", "content/a.yaml:3:10")
+    assert origin["mode"] == ("environment", "contentops.yaml:17:22")
+    assert origin["output"] == ("environment", "contentops.yaml:16:13")
+    assert origin["inputs.topic"] == ("item", "content/a.yaml:11:21")
+    assert origin["inputs.anything.b.c"] == ("manifest", "content/a.yaml:5:57")
+    assert origin["inputs.anything.b.d"] == ("environment", "contentops.yaml:17:70")
+    assert one.variables["who"].location == Location("contentops.yaml", 18, 17)
+    assert (two.variables["who"].layer, two.variables["only"].layer) == ("item", "project")
+    assert two.location == Location("content/a.yaml", 12, 5)
+
+
+def test_built_in_values_have_no_place(project: Build) -> None:
+    """Mode and output have a value where nobody states one, and say so."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: one, inputs: {topic: x}}]\n"})
+    [spec] = desired(root).specs
+    assert (spec.request.mode, spec.output) == ("standard", "out/one.md")
+    assert {spec.origins[name].layer for name in ("mode", "output")} == {"built-in"}
+    assert spec.origins["mode"].location is None
+
+
+def test_a_projects_default_output_is_below_a_manifests_and_above_its_output(project: Build) -> None:
+    """`defaults.output` is more particular than `output`."""
+    text = PROJECT.replace("style: general", "style: general, output: 'd/{{ item.id }}.md'") + "output: 'p/x.md'\n"
+    root = project({"contentops.yaml": text, "content/a.yaml": "items: [{id: one, inputs: {topic: x}}]\n"})
+    [spec] = desired(root).specs
+    assert spec.output == "d/one.md"
+
+
+def test_rows_of_a_file(project: Build) -> None:
+    """Each row becomes an item whose variables point at the row."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            items:
+              - id: "city-{{ each.slug }}"
+                for_each: data/cities.csv
+                inputs: {topic: "In {{ each.city }}", words: "{{ each.words | int }}"}
+            """,
+            "data/cities.csv": 'slug,city,words\noslo,"Os\nlo",12\nbergen,Bergen,9\n',
+        }
+    )
+    bergen, oslo = desired(root).specs
+    assert oslo.request.inputs == {"topic": "In Os\nlo", "words": 12}
+    assert bergen.variables["each.city"].layer == "data"
+    assert bergen.variables["each.city"].location == Location("data/cities.csv", 4, 1)
+    assert oslo.variables["each.slug"].location == Location("data/cities.csv", 2, 1)
+    assert bergen.used["each.words"] != oslo.used["each.words"]
+    assert desired(root).inputs == ("content/a.yaml", "data/cities.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.json", '[{"k": "a"}, {"k": "b"}]'),
+        ("r.jsonl", '{"k": "a"}\n{"k": "b"}\n'),
+        ("r.yaml", "- {k: a}\n- {k: b}\n"),
+        ("r.csv", "k\na\nb\n"),
+    ],
+)
+def test_every_kind_of_data_file(project: Build, name: str, content: str) -> None:
+    """CSV, JSON, JSON Lines and YAML give the same items for the same rows."""
+    text = f"items: [{{id: 'x-{{{{ each.k }}}}', for_each: {name}, inputs: {{topic: x}}}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, f"content/{name}": content})
+    assert [spec.id for spec in desired(root).specs] == ["x-a", "x-b"]
+
+
+def test_an_inline_list(project: Build) -> None:
+    """Plain values are `each.value`, maps are `each`, and both keep their types."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            items:
+              - id: "n-{{ each.value }}"
+                for_each: [1, two]
+                inputs: {topic: x, anything: "{{ each.value }}"}
+              - id: "m-{{ each.k }}"
+                for_each: [{k: a, v: [1]}]
+                inputs: {topic: x, anything: "{{ each.v }}"}
+            """,
+        }
+    )
+    m, one, two = desired(root).specs
+    assert [spec.request.inputs["anything"] for spec in (m, one, two)] == [[1], 1, "two"]
+    assert one.variables["each.value"].location == Location("content/a.yaml", 4, 16)
+    assert m.variables["each.k"].location == Location("content/a.yaml", 7, 16)
+
+
+def test_a_matrix_is_a_cross_product(project: Build) -> None:
+    """Every combination becomes an item; each axis points at its own value."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            items:
+              - id: "{{ each.city.slug }}-{{ each.tone }}"
+                matrix:
+                  city: [{slug: oslo}, {slug: rome}]
+                  tone: [dry, warm]
+                inputs: {topic: x, tone: "{{ each.tone }}"}
+            """,
+        }
+    )
+    specs = desired(root).specs
+    assert [spec.id for spec in specs] == ["oslo-dry", "oslo-warm", "rome-dry", "rome-warm"]
+    assert specs[1].variables["each.tone"].location == Location("content/a.yaml", 6, 19)
+    assert specs[3].variables["each.city"].location == Location("content/a.yaml", 5, 28)
+
+
+def test_a_whole_row_can_be_used(project: Build) -> None:
+    """`each` as a whole is one variable with the digest of the row."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "items: [{id: '{{ each.a }}', for_each: [{a: x}], inputs: {topic: t, anything: '{{ each }}'}}]",
+        }
+    )
+    [spec] = desired(root).specs
+    assert spec.request.inputs["anything"] == {"a": "x"}
+    assert set(spec.used) == {"each", "each.a"}
+
+
+def test_an_id_may_use_each_through_a_variable(project: Build) -> None:
+    """What counts is that rows are told apart, not in which template."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "items: [{id: '{{ k }}', vars: {k: 'k{{ each.value }}'}, for_each: [1], inputs: {topic: x}}]",
+        }
+    )
+    assert [spec.id for spec in desired(root).specs] == ["k1"]
+
+
+ITEMS = [
+    (
+        "fixed-id",
+        "{id: x, for_each: [1, 2], inputs: {topic: x}}",
+        "error[id-without-each] content/a.yaml:1:14 <x> item `x` makes several items, so its id must use `each`",
+    ),
+    (
+        "fixed-id-matrix",
+        "{id: '{{ item.mode }}', matrix: {a: [1]}, inputs: {topic: x}}",
+        "error[id-without-each] content/a.yaml:1:14 <'{{ item.mode }}'> item `{{ item.mode }}` makes several items",
+    ),
+    (
+        "same-id-inline",
+        "{id: 'x{{ each.value }}', for_each: [1, 2, 1], inputs: {topic: x}}",
+        "error[duplicate-id] content/a.yaml:1:14 <'x{{ each.value }}'> item `x1` (content/a.yaml:1:52) is declared twice: first at content/a.yaml:1:46",
+    ),
+    (
+        "same-id-csv",
+        "{id: 'x{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}",
+        "error[duplicate-id] content/a.yaml:1:14 <'x{{ each.k }}'> item `xa` (content/rows.csv:4) is declared twice: first at content/rows.csv:2",
+    ),
+    (
+        "same-id-matrix",
+        "{id: 'x{{ each.a }}', matrix: {a: [1], b: [1, two]}, inputs: {topic: x}}",
+        "error[duplicate-id] content/a.yaml:1:14 <'x{{ each.a }}'> item `x1` (a `1`, b `two`) is declared twice: first at content/a.yaml:1:9 (a `1`, b `1`)",
+    ),
+    (
+        "empty-list",
+        "{id: '{{ each.value }}', for_each: [], inputs: {topic: x}}",
+        "warning[empty-for-each] content/a.yaml:1:44 <[> item `{{ each.value }}` makes no items: its `for_each` is empty",
+    ),
+    (
+        "empty-file",
+        "{id: '{{ each.k }}', for_each: empty.csv, inputs: {topic: x}}",
+        "warning[empty-for-each] content/a.yaml:1:40 <empty.csv> item `{{ each.k }}` makes no items",
+    ),
+    (
+        "jinja-in-data",
+        "{id: '{{ each.value }}', for_each: ['{{ x }}'], inputs: {topic: x}}",
+        "error[template-in-data] content/a.yaml:1:44 <[> item `{{ each.value }}` holds Jinja in its data (`{{ x }}`)",
+    ),
+    (
+        "jinja-in-matrix",
+        "{id: '{{ each.a }}', matrix: {a: ['{{ x }}']}, inputs: {topic: x}}",
+        "error[template-in-data] content/a.yaml:1:38 <{> item `{{ each.a }}` holds Jinja in its data",
+    ),
+    (
+        "both",
+        "{id: '{{ each.a }}', for_each: [1], matrix: {a: [1]}, inputs: {topic: x}}",
+        "error[contradiction]",
+    ),
+    (
+        "each-without-for-each",
+        "{id: x, inputs: {topic: '{{ each.k }}'}}",
+        "<each.k> item `x` has a problem in `inputs.topic`: `each` is not defined (hint: `each` is only known with `for_each` or `matrix`)",
+    ),
+    (
+        "missing-file",
+        "{id: '{{ each.k }}', for_each: nope.csv, inputs: {topic: x}}",
+        "error[no-data-file] content/a.yaml:1:40 <nope.csv> `for_each` names `nope.csv`, which is not there: looked for `nope.csv` and `content/nope.csv`",
+    ),
+    (
+        "path-out",
+        "{id: '{{ each.k }}', for_each: ../../x.csv, inputs: {topic: x}}",
+        "which leaves the project with `..`",
+    ),
+    ("path-absolute", "{id: '{{ each.k }}', for_each: /x.csv, inputs: {topic: x}}", "which is absolute"),
+    ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
+    ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "holds a backslash"),
+    ("path-jinja", "{id: '{{ each.k }}', for_each: '{{ x }}.csv', inputs: {topic: x}}", "holds Jinja"),
+    (
+        "path-hidden",
+        "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}",
+        "characters that can not be seen",
+    ),
+    ("path-folder", "{id: '{{ each.k }}', for_each: content, inputs: {topic: x}}", "`content` is not a file"),
+    ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
+    ("unknown-kind", "{id: '{{ each.k }}', for_each: a.yaml.txt, inputs: {topic: x}}", "unknown-data"),
+]
+
+
+@pytest.mark.parametrize(("item", "expected"), [case[1:] for case in ITEMS], ids=[case[0] for case in ITEMS])
+def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None:
+    """Rows that can not be told apart or read are found at their declaration, and name their row."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": f"items: [{item}]\n",
+            "content/rows.csv": "k\na\nb\na\n",
+            "content/empty.csv": "k\n",
+            "content/bad.json": "[x]",
+            "content/a.yaml.txt": "",
+        }
+    )
+    [line] = lines(findings(root))
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ("{}", "error[wrong-value]"),
+        ("{a: 1}", "error[wrong-type]"),
+        ("{a: [1], b: []}", "the axis `b` of its `matrix` is empty"),
+    ],
+)
+def test_an_empty_matrix(project: Build, matrix: str, expected: str) -> None:
+    """A matrix without combinations makes no items, which is not silent."""
+    text = f"items: [{{id: '{{{{ each.a }}}}', matrix: {matrix}, inputs: {{topic: x}}}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    [line] = lines(findings(root))
+    assert expected in line
+
+
+def test_too_many_combinations_are_not_made(project: Build) -> None:
+    """A matrix that would explode is refused before it is multiplied out."""
+    axis = list(range(100))
+    text = f"items: [{{id: '{{{{ each.a }}}}', matrix: {{a: {axis}, b: {axis}, c: {axis}}}, inputs: {{topic: x}}}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    [line] = lines(findings(root))
+    assert "error[too-many-items]" in line
+    assert "would become 1000000 items, more than 200000" in line
+
+
+def test_too_many_rows_are_not_made(project: Build) -> None:
+    """A data file that would flood the project is refused with its numbers."""
+    text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "rows.csv": b"k\n" + b"a\n" * 200_001})
+    [line] = lines(findings(root))
+    assert "would become 200001 items, more than 200000" in line
+
+
+def test_data_is_looked_for_at_the_root_first(project: Build) -> None:
+    """A path is meant from the project root; only where nothing is there, from the manifest's folder."""
+    text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "content/rows.csv": "k\nnear\n"})
+    assert [spec.id for spec in desired(root).specs] == ["near"]
+    project({"rows.csv": "k\nroot\n"})
+    assert [spec.id for spec in desired(root).specs] == ["root"]
+
+
+def test_data_may_lie_beside_the_manifests_folder(project: Build) -> None:
+    """`..` is fine as long as it stays inside the project."""
+    text = "items: [{id: '{{ each.k }}', for_each: ../data/rows.csv, inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "data/rows.csv": "k\na\n"})
+    assert desired(root).inputs == ("content/a.yaml", "data/rows.csv")
+
+
+def test_a_yaml_data_file_is_no_manifest(project: Build) -> None:
+    """Rows that lie where manifests are searched for are read as rows only."""
+    text = "items: [{id: '{{ each.value }}', for_each: rows.yaml, inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "content/rows.yaml": "[a, b]\n"})
+    found = desired(root)
+    assert (found.manifests, len(found.specs)) == (("content/a.yaml",), 2)
+
+
+def test_names_of_variables(project: Build) -> None:
+    """Names that templates can not write, or use for something else, are refused where they are declared."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "vars: {each: 1}\nitems: [{id: one, vars: {a-b: 1, item: 2}, inputs: {topic: x}}]\n",
+        }
+    )
+    found = findings(root)
+    assert [(entry.code, str(entry.location)) for entry in found] == [
+        ("bad-name", "content/a.yaml:1:8"),
+        ("bad-name", "content/a.yaml:2:26"),
+        ("bad-name", "content/a.yaml:2:34"),
+    ]
+
+
+def test_unused_variables_are_warned_about(project: Build) -> None:
+    """A variable nobody uses is a warning where it is declared; one that only serves another used one is not."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT
+            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}}}\n",
+            "content/a.yaml": """
+            vars: {base: x, top: "{{ base }}", local: y, twice: z}
+            items:
+              - {id: one, vars: {mine: 1, twice: 2}, inputs: {topic: "{{ top }} {{ used }}"}}
+              - {id: two, inputs: {topic: "{{ twice }}"}}
+            """,
+        }
+    )
+    assert [line.partition(" (hint")[0] for line in lines(findings(root, environment="e", variables={"cli": 1}))] == [
+        "warning[unused-variable] - <> `--var cli` is not used by any item",
+        "warning[unused-variable] content/a.yaml:2:36 <local> variable `local` is not used by any item",
+        "warning[unused-variable] content/a.yaml:4:22 <mine> variable `mine` is not used by item `one`",
+        "warning[unused-variable] content/a.yaml:4:31 <twice> variable `twice` is not used by item `one`",
+        "warning[unused-variable] contentops.yaml:5:17 <idle> variable `idle` is not used by any item",
+        "warning[unused-variable] contentops.yaml:5:26 <over> variable `over` is not used by any item",
+        "warning[unused-variable] contentops.yaml:6:36 <alone> variable `alone` is not used by any item",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moved", "expected"),
+    [
+        ("[{from: a, to: one}]", []),
+        ("[{from: one, to: two}, {from: two, to: one}]", []),
+        ("[{from: zero, to: one}, {from: one, to: two}]", []),
+        ("[{from: one, to: two}]", ["`moved` leads away from `one`, which is still declared"]),
+        ("[{from: a, to: b}]", ["`moved` leads to `b`, which is not declared"]),
+        ("[{from: a, to: a}]", ["`moved` leads from `a` to itself", "`moved` leads to `a`, which is not declared"]),
+        (
+            "[{from: a, to: one}, {from: a, to: two}]",
+            ["`moved` names `a` as `from` twice: first at content/a.yaml:1:9"],
+        ),
+        (
+            "[{from: a, to: one}, {from: b, to: one}]",
+            ["`moved` names `one` as `to` twice: first at content/a.yaml:1:9"],
+        ),
+    ],
+)
+def test_moved(project: Build, moved: str, expected: list[str]) -> None:
+    """Pairs hold all at once; those that contradict the declared ids or each other are errors."""
+    text = f"moved: {moved}\nitems: [{{id: one, inputs: {{topic: x}}}}, {{id: two, inputs: {{topic: x}}}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    assert sorted(entry.message for entry in findings(root)) == expected
+    if not expected:
+        assert all(entry.location is not None for entry in desired(root).moved)
+
+
+def test_moved_to_an_item_that_could_not_be_read(project: Build) -> None:
+    """While an id is unknown for another reason, nobody is told that it is not declared."""
+    text = "moved: [{from: a, to: b}]\nitems: [{id: '{{ nope }}', inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    assert [entry.code for entry in findings(root)] == ["undefined-variable"]
+
+
+# --- layers as such ----------------------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.integers(0, 3) | st.none() | st.just([1]),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+MAPS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+def opened(value: dict[str, Any]) -> dict[str, Tree]:
+    """A plain layer as trees."""
+    return {key: tree(Written(entry, "item")) for key, entry in value.items()}
+
+
+def closed(node: Tree) -> Any:
+    """A tree as plain values."""
+    return {key: closed(below) for key, below in node.entries.items()} if isinstance(node, Branch) else node.value
+
+
+def merged(upper: dict[str, Any], lower: dict[str, Any]) -> dict[str, Any]:
+    """The rule in its plainest form."""
+    found = dict(lower)
+    for key, value in upper.items():
+        if isinstance(value, dict):
+            below = found.get(key)
+            found[key] = merged(value, below if isinstance(below, dict) else {})
+        elif value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
+
+
+@given(MAPS, MAPS, MAPS)
+def test_overlay_follows_its_rule(high: dict[str, Any], middle: dict[str, Any], low: dict[str, Any]) -> None:
+    """Maps merge, everything else replaces, null removes; a layer is never changed."""
+    base = overlay(opened(low), {})
+    expected = merged(high, merged(middle, merged(low, {})))
+    both = overlay(opened(high), overlay(opened(middle), base))
+    assert {key: closed(node) for key, node in both.items()} == expected
+    assert {key: closed(node) for key, node in base.items()} == merged(low, {})
+
+
+def test_leaves_of_a_tree() -> None:
+    """Values are listed with their paths; an empty map is one too."""
+    node = tree(Written({"a": {"b": 1, "c": {}}, "d": [2]}, "item"))
+    assert [(path, leaf.value) for path, leaf in leaves(node, ("x",))] == [
+        (("x", "a", "b"), 1),
+        (("x", "a", "c"), {}),
+        (("x", "d"), [2]),
+    ]
+
+
+def test_fields_of_what_is_no_map() -> None:
+    """A value the schema refuses has no fields."""
+    assert fields(Written([1], "item")) == {}

@@ -1,0 +1,371 @@
+"""Real git between clones: lock and outputs alone carry the state, and merges of them need no mending."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.processes import KEY, PROJECT, Served, applying, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Completed, Run
+
+ENV = {"WRITERZROOM_API_KEY": KEY}
+NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all clones of the module; each test has topics of its own."""
+    with Served(tmp_path_factory.mktemp("served") / "store.db") as served:
+        yield served
+
+
+class Clone:
+    """A working copy on a machine of its own."""
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self.root = root
+        self._run = run
+
+    def git(self, *arguments: str, check: bool = True) -> str:
+        """Runs git here and returns what it printed."""
+        ended = subprocess.run(
+            ["git", *NOBODY, *arguments], cwd=self.root, capture_output=True, text=True, check=False, env=dict(os.environ)
+        )
+        assert ended.returncode == 0 or not check, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def commit(self, message: str) -> None:
+        """Commits everything that is not ignored."""
+        self.git("add", "--all")
+        self.git("commit", "--message", message)
+
+    def clone(self, name: str) -> Clone:
+        """A second machine with the committed files alone."""
+        self.git("clone", "--quiet", ".", f"../{name}")
+        return Clone(self.root.parent / name, self._run)
+
+    def pull(self, other: Clone, *arguments: str, check: bool = True) -> str:
+        """Merges what the other clone has committed."""
+        return self.git("pull", "--no-rebase", "--no-edit", *arguments, str(other.root), "main", check=check)
+
+    def write(self, path: str, text: str) -> None:
+        """A file of the project."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """A person edits a file."""
+        text = (self.root / path).read_text(encoding="utf-8")
+        assert old in text
+        self.write(path, text.replace(old, new))
+
+    def without_one(self) -> None:
+        """A person takes the first item out of the manifest."""
+        text = (self.root / "content/blog.yaml").read_text(encoding="utf-8")
+        self.write("content/blog.yaml", text.replace(text[text.index("  - id: one") : text.index("  - id: two")], ""))
+
+    def rename_one(self) -> None:
+        """A person gives the first item another id."""
+        text = (self.root / "content/blog.yaml").read_text(encoding="utf-8")
+        moved = "moved: [{from: one, to: uno}]\n"
+        self.write("content/blog.yaml", moved + text.replace("id: one\n", "id: uno\n"))
+
+    def apply(self, *arguments: str) -> Completed:
+        """Applies; has to end well."""
+        ended = self._run("apply", "--yes", *arguments, cwd=self.root, env=ENV)
+        assert ended.code == 0, ended.stdout + ended.stderr
+        return ended
+
+    def plan(self) -> Any:
+        """The plan as JSON."""
+        ended = self._run("plan", "--json", cwd=self.root)
+        assert ended.code == 0, ended.stdout + ended.stderr
+        return ended.json
+
+    def actions(self) -> dict[str, str]:
+        """The planned action by item."""
+        return {change["id"]: change["action"] for change in self.plan()["changes"]}
+
+    def records(self) -> list[str]:
+        """The ids of the lock's lines, in its order."""
+        lines = (self.root / "contentops.lock").read_text(encoding="utf-8").splitlines()
+        return [line.split('"id":"', 1)[1].split('"', 1)[0] for line in lines if '"id":"' in line]
+
+
+def manifest(topic: str, *items: str, head: str = "", **topics: str) -> str:
+    """A manifest whose items stand far enough apart for git to merge changes of neighbours."""
+    blocks = [
+        f"  - id: {item}\n    # What it is about, and for whom.\n    style: general_blog\n    inputs:\n"
+        f"      topic: {topics.get(item, f'{item} ({topic})')}\n      target_audience: readers\n"
+        f"    metadata:\n      author: The team\n    tags: [{item}]\n    # The next item.\n"
+        for item in items
+    ]
+    return f"{head}items:\n" + "\n".join(blocks)
+
+
+@pytest.fixture
+def first(project: Build, run: Run, server: Served, request: pytest.FixtureRequest) -> Clone:
+    """A repository whose three items are applied and committed."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+            "content/blog.yaml": manifest(request.node.name, "one", "two", "three"),
+        },
+        at="first",
+    )
+    made = Clone(root, run)
+    made.git("init", "--quiet", "--initial-branch", "main")
+    made.apply()
+    made.commit("Three articles")
+    return made
+
+
+def test_what_is_committed_and_what_is_not(first: Clone) -> None:
+    """Lock, outputs and the merge rule go into git; `.contentops` ignores itself."""
+    committed = first.git("ls-files").split()
+    assert "contentops.lock" in committed
+    assert "out/one.md" in committed
+    assert not [path for path in committed if path.startswith(".contentops")]
+    assert first.git("status", "--porcelain") == ""
+    assert first.git("check-attr", "merge", "text", "eol", "--", "contentops.lock").splitlines() == [
+        "contentops.lock: merge: union",
+        "contentops.lock: text: set",
+        "contentops.lock: eol: lf",
+    ]
+
+
+def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
+    """Edited, missing, changed, new, moved and gone items: the same plan, byte for byte, with and without a cache."""
+    second = first.clone("second")
+    assert first.plan()["changes"] == []
+    for clone in (first, second):
+        clone.edit("out/one.md", "## Introduction", "## A person's heading")
+        (clone.root / "out" / "two.md").unlink()
+        clone.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+        clone.edit("content/blog.yaml", "  - id: three\n", "  - id: three\n    output: out/elsewhere.md\n")
+        clone.write("content/more.yaml", manifest("more", "four"))
+    assert first.plan() == second.plan()
+    assert second.actions() == {"four": "create", "one": "blocked", "three": "move", "two": "restore"}
+
+
+def test_a_clone_restores_without_paying(first: Clone, server: Served) -> None:
+    """A lost file comes back from the server on a machine that never saw it."""
+    second = first.clone("second")
+    before = tree(second.root)
+    (second.root / "out" / "two.md").unlink()
+    paid = server.charges()
+    second.apply()
+    assert tree(second.root) == before
+    assert server.charges() == paid
+    assert second.plan()["changes"] == []
+
+
+# --- going back and forth ----------------------------------------------------------------------------------
+
+
+def test_an_older_commit_is_as_clean_as_it_was(first: Clone) -> None:
+    """Checked out, each commit agrees with itself, on the machine with a cache and a journal of later things."""
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.apply()
+    first.commit("One anew")
+    for commit in ("HEAD~1", "main"):
+        first.git("checkout", "--quiet", commit)
+        assert first.plan()["changes"] == [], commit
+
+
+def test_a_pull_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
+    """An apply dies here, another machine finishes the same item and is pulled: paid once, nothing left to do."""
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.commit("Ask for another")
+    second = first.clone("second")
+    with applying(first.root) as apply:
+        apply.until("step-done", "submit")
+        apply.kill()
+    second.apply()
+    second.commit("One anew")
+    first.pull(second)
+    assert [action for action in first.actions().values() if action != "none"] == []
+    first.apply()
+    assert first.git("status", "--porcelain") == ""
+    assert len(server.charges(f"one, anew ({request.node.name})")) == 1
+
+
+def test_a_revert_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
+    """The job of a take that was reverted is drained, not written; wanted again later, it is not paid again."""
+    name = request.node.name
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.apply()
+    first.commit("One anew")
+    first.edit("content/blog.yaml", "topic: one, anew ", "topic: one, a third time ")
+    with applying(first.root) as apply:
+        apply.until("step-done", "submit")
+        apply.kill()
+    first.git("checkout", "--", "content")
+    first.git("revert", "--no-edit", "HEAD")
+    before = tree(first.root)
+    assert first.plan()["summary"]["credits"] == 0
+    first.apply()
+    assert tree(first.root) == before
+    assert first.plan()["changes"] == []
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, a third time ")
+    assert first.actions() == {"one": "finish"}
+    first.apply()
+    assert "a third time" in (first.root / "out" / "one.md").read_text()
+    assert len(server.charges(f"one, a third time ({name})")) == 1
+    assert len(server.charges(f"one, anew ({name})")) == 1
+
+
+# --- merges ------------------------------------------------------------------------------------------------
+
+
+def test_two_clones_that_applied_different_items(first: Clone, server: Served) -> None:
+    """Git merges lock and outputs by itself, and the merged tree has nothing left to do."""
+    second = first.clone("second")
+    first.write("content/more.yaml", manifest("different", "alpha"))
+    first.apply()
+    first.commit("Alpha")
+    second.write("content/other.yaml", manifest("different", "beta"))
+    second.edit("content/blog.yaml", "topic: three ", "topic: three, anew ")
+    second.apply()
+    second.commit("Beta, and three anew")
+    paid = server.charges()
+    first.pull(second)
+    assert sorted(first.records()) == ["alpha", "beta", "one", "three", "two"]
+    assert first.plan()["changes"] == []
+    assert first.plan() == first.clone("third").plan()
+    first.apply()
+    assert first.git("status", "--porcelain") == ""
+    assert server.charges() == paid
+
+
+def test_two_first_applies_meet(project: Build, run: Run, server: Served) -> None:
+    """Neither clone had a lock before: the two headers are one, and nothing is generated again."""
+    files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra="")}
+    first = Clone(project(files, at="first"), run)
+    first.git("init", "--quiet", "--initial-branch", "main")
+    first.commit("Settings")
+    second = first.clone("second")
+    for clone, item in ((first, "alpha"), (second, "beta")):
+        clone.write(f"content/{item}.yaml", manifest("meet", item))
+        clone.apply()
+        clone.commit(item)
+    first.pull(second)
+    assert (first.root / "contentops.lock").read_text().count('"contentops_lock"') == 1
+    assert first.plan()["changes"] == []
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_the_same_item_changed_in_both(first: Clone, server: Served, side: str) -> None:
+    """Whichever side a person keeps of the text, its record is the one that counts; the next change heals the lock."""
+    second = first.clone("second")
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, ours ")
+    second.edit("content/blog.yaml", "topic: one ", "topic: one, theirs ")
+    for clone in (first, second):
+        clone.apply()
+        clone.commit("One, another way")
+    assert "CONFLICT" in first.pull(second, check=False)
+    first.git("checkout", f"--{side}", "--", "content/blog.yaml", "out/one.md")
+    first.commit("Merge")
+    assert first.records().count("one") == 2
+    paid = server.charges()
+    assert first.plan()["changes"] == []
+    assert first.plan() == first.clone("third").plan()
+    first.edit("content/blog.yaml", "author: The team", "author: Somebody else")
+    first.apply()
+    assert first.records() == ["one", "three", "two"]
+    assert first.plan()["changes"] == []
+    assert server.charges() == paid
+
+
+def test_renamed_here_and_edited_there(first: Clone, server: Served) -> None:
+    """A rename of the id meets an edit of the text in the same file: both survive, and nothing is paid."""
+    second = first.clone("second")
+    first.rename_one()
+    first.apply()
+    first.commit("Uno")
+    second.edit("out/one.md", "## Introduction", "## A person's heading")
+    second.apply()
+    second.commit("A better heading")
+    paid = server.charges()
+    first.pull(second)
+    assert first.plan()["summary"]["credits"] == 0
+    first.apply()
+    assert first.plan()["changes"] == []
+    assert "## A person's heading" in (first.root / "out" / "uno.md").read_text()
+    assert not (first.root / "out" / "one.md").exists()
+    assert server.charges() == paid
+
+
+def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> None:
+    """A rename meets another take of the same item: nothing is overwritten or paid again, a person decides."""
+    second = first.clone("second")
+    first.rename_one()
+    first.apply()
+    first.commit("Uno")
+    second.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    second.apply()
+    second.commit("One anew")
+    paid = server.charges()
+    assert "CONFLICT" in first.pull(second, check=False)
+    first.git("checkout", "--theirs", "--", "out/uno.md")
+    first.commit("Merge")
+    assert first.plan()["summary"]["credits"] == 0
+    assert first.actions() == {"uno": "blocked"}
+    first.apply("--on-edit", "keep", "--prune")
+    assert first.plan()["changes"] == []
+    assert "one, anew" in (first.root / "out" / "uno.md").read_text()
+    assert server.charges() == paid
+
+
+@pytest.mark.parametrize(
+    ("added", "merged"),
+    [("zeta", ["three", "two", "zeta"]), ("beta", ["beta", "one", "three", "two"])],
+    ids=["apart", "on neighbouring lines of the lock"],
+)
+def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged: list[str]) -> None:
+    """A pruned item stays gone; where a union brings its line back, it is a note that `--prune` answers for good."""
+    second = first.clone("second")
+    first.without_one()
+    first.apply("--prune")
+    first.commit("Without one")
+    second.write("content/other.yaml", manifest("deleted", added))
+    second.apply()
+    second.commit("Another")
+    first.pull(second)
+    assert first.records() == merged
+    assert first.plan()["changes"] == []
+    assert not (first.root / "out" / "one.md").exists()
+    first.apply("--prune")
+    assert first.records() == sorted({"two", "three", added})
+    assert first.plan()["changes"] == []
+
+
+def test_deleted_here_and_generated_anew_there(first: Clone, server: Served) -> None:
+    """What one side deleted and the other paid for is an orphan, told and kept, until somebody prunes it."""
+    second = first.clone("second")
+    first.without_one()
+    first.apply("--prune")
+    first.commit("Without one")
+    second.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    second.apply()
+    second.commit("One anew")
+    assert "CONFLICT" in first.pull(second, check=False)
+    first.git("checkout", "--ours", "--", "content/blog.yaml")
+    first.git("add", "out/one.md")
+    first.commit("Merge")
+    plan = first.plan()
+    assert plan["changes"] == []
+    assert "one" in str(plan["notes"])
+    assert (first.root / "out" / "one.md").exists()
+    first.apply("--prune")
+    assert first.records() == ["three", "two"]
+    assert not (first.root / "out" / "one.md").exists()

@@ -1,0 +1,310 @@
+"""Hostile and broken projects through the whole command line: a clear error, exit code 1, nothing outside touched."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Completed, Run
+
+SETTINGS = """\
+version: 1
+project: acme-blog
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+INPUTS = "inputs: {topic: T, target_audience: readers}"
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _item(id_: str = "one", **fields: str) -> str:
+    own = "".join(f"    {key}: {value}\n" for key, value in fields.items())
+    return f"items:\n  - id: {id_}\n    {INPUTS}\n{own}"
+
+
+def _survey(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        path: (os.lstat(path).st_size, os.lstat(path).st_mtime_ns)
+        for found, _, names in os.walk(folder)
+        for path in (os.path.join(found, name) for name in names)  # noqa: PTH118 - walked with bytes-safe os
+    }
+
+
+def _refused(build: Build, run: Run, files: dict[str, str | bytes]) -> Completed:
+    """Applies a project below an outer folder; it has to fail cleanly and to leave everything as it was."""
+    root = build({"contentops.yaml": SETTINGS, **files}, at="outer/project")
+    (root.parent / "outside.txt").write_text("not ours\n")
+    before = _survey(root.parent)
+    ended = run("apply", "--yes", cwd=root, timeout=30)
+    assert ended.code == 1, ended.stdout + ended.stderr
+    assert "error[" in ended.stderr
+    assert "error[bug]" not in ended.stderr
+    assert not CONTROLS.search(ended.stdout + ended.stderr)
+    assert len(ended.stderr) < 100_000
+    after = {path: seen for path, seen in _survey(root.parent).items() if "/.contentops/" not in path}
+    assert after == before
+    return ended
+
+
+# --- YAML --------------------------------------------------------------------------------------------------
+
+_LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'lol'}]\n" for n in range(10))
+
+YAML: dict[str, tuple[str | bytes, str]] = {
+    "alias bomb": (f"{_LAUGHS}items: *a9\n", "alias"),
+    "self-containing": ("items: &a [*a]\n", "content/blog.yaml:1:"),
+    "deep nesting": (f"items: {'[' * 20_000}\n", "content/blog.yaml"),
+    "deep mapping": ("items: " + "{a: " * 20_000, "content/blog.yaml"),
+    "python object": ('items: !!python/object/apply:os.system ["touch ../outside.txt"]\n', "content/blog.yaml:1:8"),
+    "own tag": ("items: !include /etc/passwd\n", "content/blog.yaml:1:8"),
+    "NUL": (b"items:\n  - id: a\0b\n", "content/blog.yaml"),
+    "escape character": (b"items:\n  - id: a\x1b[2Jb\n", "content/blog.yaml"),
+    "escaped escape in an id": (_item('"a\\e[2Jb"'), "content/blog.yaml:2:"),
+    "bidi override in an id": (_item('"a\u202eb"'), "content/blog.yaml:2:"),
+    "not UTF-8": (b"items:\n  - id: \xff\xfe\n", "UTF-8"),
+    "UTF-16": ("items: []\n".encode("utf-16"), "content/blog.yaml"),
+    "surrogate": (_item('"a\\ud800"'), "content/blog.yaml:2:"),
+    "two documents": ("items: []\n---\nitems: []\n", "content/blog.yaml"),
+    "tab": ("items:\n\t- id: one\n", "tab"),
+    "duplicate key": (f"items:\n  - id: one\n    id: two\n    {INPUTS}\n", "content/blog.yaml:3:"),
+    "a list": ("- one\n- two\n", "content/blog.yaml:1:1"),
+    "a number for a text": (_item("[1, 2]"), "content/blog.yaml:2:9"),
+    "infinity": (_item(metadata="{n: .inf}"), "content/blog.yaml:4:"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), YAML.values(), ids=YAML)
+def test_hostile_yaml(project: Build, run: Run, text: str | bytes, says: str) -> None:
+    """No bomb, tag or odd character gets further than its message."""
+    assert says in _refused(project, run, {"content/blog.yaml": text}).stderr
+
+
+def test_a_huge_manifest(project: Build, run: Run) -> None:
+    """It is refused by its size, before it is parsed."""
+    ended = _refused(project, run, {"content/blog.yaml": b"# " + b"x" * 70_000_000 + b"\nitems: []\n"})
+    assert "content/blog.yaml" in ended.stderr
+
+
+def test_an_id_twice_in_two_files(project: Build, run: Run) -> None:
+    """Both places are named."""
+    ended = _refused(project, run, {"content/a.yaml": _item(), "content/b.yaml": _item()})
+    assert "content/a.yaml:2" in ended.stderr
+    assert "content/b.yaml:2" in ended.stderr
+
+
+def test_every_problem_of_every_file_at_once(project: Build, run: Run) -> None:
+    """One run tells them all."""
+    files: dict[str, str | bytes] = {f"content/{n}.yaml": _item(f"item-{n}", speling="x") for n in range(3)}
+    ended = _refused(project, run, {**files, "content/broken.yaml": "items: {"})
+    for name in ("0", "1", "2", "broken"):
+        assert f"content/{name}.yaml:" in ended.stderr
+
+
+# --- where outputs may go ----------------------------------------------------------------------------------
+
+PATHS = [
+    "../outside.txt",
+    "out/../../outside.txt",
+    "/tmp/outside.txt",
+    "~/outside.txt",
+    "C:/outside.txt",
+    "out\\\\..\\\\outside.txt",
+    "file:///outside.txt",
+    ".git/hooks/post-checkout",
+    ".github/workflows/evil.yml",
+    ".GIT/config",
+    ".contentops/journal.jsonl",
+    ".gitattributes",
+    "out/.hidden.md",
+    "content/blog.yaml",
+    "CONTENT/Blog.yaml",
+    "content/blog.yaml/x.md",
+    "data/rows.csv",
+    "contentops.yaml",
+    "contentops.lock",
+    "contentops.staging.lock",
+    "out/",
+    "out//a.md",
+    "",
+    "out/a\\e[2J.md",
+    "out/a\\nb.md",
+    "out/a\\u202eb.md",
+    "out/CON.md",
+    "out/a. /b.md",
+    f"out/{'x' * 300}.md",
+    "out/{{ '../' * 3 }}x.md",
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=[path[:40] or "empty" for path in PATHS])
+def test_where_no_output_may_go(project: Build, run: Run, path: str) -> None:
+    """Outside, into tools' own folders, over the project's own files: refused with the place of the path."""
+    files: dict[str, str | bytes] = {
+        "content/blog.yaml": "items:\n"
+        "  - id: 'row-{{ each.slug }}'\n    for_each: data/rows.csv\n"
+        f"    {INPUTS}\n  - id: one\n    {INPUTS}\n    output: \"{path}\"\n",
+        "data/rows.csv": "slug\na\n",
+    }
+    assert "content/blog.yaml:7:" in _refused(project, run, files).stderr
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("out/same.md", "out/same.md"),
+        ("out/Same.md", "out/same.md"),
+        ("out/stra\u00dfe.md", "out/STRASSE.md"),
+        ("out/caf\u00e9.md", "out/cafe\u0301.md"),
+        ("out/a", "out/a/b.md"),
+    ],
+    ids=["same", "case", "sharp s", "composed", "below"],
+)
+def test_two_outputs_that_some_system_takes_for_one(project: Build, run: Run, one: str, other: str) -> None:
+    """Both items are named."""
+    text = f"items:\n  - id: first\n    output: {one}\n    {INPUTS}\n  - id: second\n    output: {other}\n    {INPUTS}\n"
+    ended = _refused(project, run, {"content/blog.yaml": text})
+    assert "`first`" in ended.stderr
+    assert "`second`" in ended.stderr
+
+
+def test_a_link_does_not_lead_out(project: Build, run: Run) -> None:
+    """An output folder that is a link out of the project takes nothing; the other items are written."""
+    root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item(output="linked/one.md")}, at="outer/project")
+    outside = root.parent / "elsewhere"
+    outside.mkdir()
+    (root / "linked").symlink_to(outside)
+    ended = run("apply", "--yes", cwd=root)
+    assert ended.code in {1, 3}, ended.stdout
+    assert "link" in ended.stdout + ended.stderr
+    assert list(outside.iterdir()) == []
+
+
+# --- templates ---------------------------------------------------------------------------------------------
+
+TEMPLATES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.popen('touch ../outside.txt') }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ (''|attr('__class__')) }}",
+    "{{ '%s'.__class__ }}",
+    "{{ '{0.__class__}'.format('') }}",
+    "{% for i in range(1000000000) %}x{% endfor %}",
+    "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+    "{{ 'a' * 10000000000 }}",
+    "{{ 9 ** 9 ** 9 }}",
+    "{{ '%9999999999d' % 1 }}",
+    "{{ 'x'.ljust(9999999999) }}",
+    "{{ [1] * 9999999999 }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}",
+    "{{ lipsum() }}",
+    "{{ range(9) | random }}",
+    "{{ nothing }}",
+    "{{ 1 / 0 }}",
+    "{{ x | shell }}",
+    "{{ unclosed",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% set x = [] %}{% for i in range(9) %}{{ x.append(x) }}{% endfor %}{{ x }}",
+    "{{ '" + "a" * 3000 + "' | replace('', 'b' * 3000) }}",
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=[template[:40] for template in TEMPLATES])
+def test_hostile_templates(project: Build, run: Run, template: str) -> None:
+    """No attribute of Python, no file, no endless work."""
+    text = f'items:\n  - id: one\n    inputs:\n      target_audience: readers\n      topic: "{template}"\n'
+    assert "content/blog.yaml:5:" in _refused(project, run, {"content/blog.yaml": text}).stderr
+
+
+# --- data files --------------------------------------------------------------------------------------------
+
+ROWS = "items:\n  - id: 'row-{{ each.slug }}'\n    for_each: FILE\n    inputs: {topic: '{{ each.city }}', target_audience: x}\n"
+
+DATA: dict[str, tuple[str, str | bytes]] = {
+    "outside": ("../outside.txt", ""),
+    "absolute": ("/etc/passwd", ""),
+    "missing": ("data/nothing.csv", ""),
+    "folder": ("data", ""),
+    "empty": ("data/rows.csv", b""),
+    "column twice": ("data/rows.csv", "slug,city,city\na,A,B\n"),
+    "more cells": ("data/rows.csv", "slug,city\na,A,B\n"),
+    "fewer cells": ("data/rows.csv", "slug,city\na\n"),
+    "open quote": ("data/rows.csv", 'slug,city\na,"A\nb,B\n'),
+    "NUL": ("data/rows.csv", b"slug,city\na,\0\n"),
+    "escape character": ("data/rows.csv", b"slug,city\na\x1b[2J,A\n"),
+    "not UTF-8": ("data/rows.csv", b"slug,city\na,\xff\n"),
+    "UTF-16": ("data/rows.csv", "slug,city\na,A\n".encode("utf-16")),
+    "semicolons": ("data/rows.csv", "slug;city\na;A\n"),
+    "same id": ("data/rows.csv", "slug,city\na,A\na,B\n"),
+    "no such column": ("data/rows.csv", "slug,town\na,A\n"),
+    "JSON not a list": ("data/rows.json", '{"slug": "a"}'),
+    "JSON cut": ("data/rows.json", '[{"slug": "a"'),
+    "JSON deep": ("data/rows.json", "[" * 50_000),
+    "JSON NaN": ("data/rows.json", '[{"slug": "a", "city": NaN}]'),
+    "JSON key twice": ("data/rows.json", '[{"slug": "a", "slug": "b", "city": "A"}]'),
+    "JSON Lines cut": ("data/rows.jsonl", '{"slug": "a", "city": "A"}\n{"slug"\n'),
+    "traversal in a cell": ("data/rows.csv", "slug,city\n../../x,A\n"),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), DATA.values(), ids=DATA)
+def test_hostile_data(project: Build, run: Run, name: str, content: str | bytes) -> None:
+    """Whatever a data file holds, its name and the reason are told."""
+    files: dict[str, str | bytes] = {"content/blog.yaml": ROWS.replace("FILE", name), "data/keep.csv": "slug\n"}
+    if content or name == "data/rows.csv":
+        files[name] = content
+    ended = _refused(project, run, files)
+    assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
+
+
+def test_cells_are_text(project: Build, run: Run) -> None:
+    """A formula, a leading zero, a date and a `no` arrive as they were written; a byte order mark is no column name."""
+    root = project(
+        {
+            "contentops.yaml": SETTINGS,
+            "content/blog.yaml": ROWS.replace("FILE", "data/rows.csv"),
+            "data/rows.csv": b"\xef\xbb\xbfslug,city\r\na,=1+1\r\nb,007\r\nc,2026-03-01\r\nd,no\r\n",
+        }
+    )
+    topics = [run("show", f"row-{slug}", "--json", cwd=root).json["request"]["inputs"]["topic"] for slug in "abcd"]
+    assert topics == ["=1+1", "007", "2026-03-01", "no"]
+
+
+# --- the lock ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("find", "put"),
+    [
+        ("out/one.md", "../outside.txt"),
+        ("out/one.md", "/tmp/outside.txt"),
+        ("out/one.md", ".git/config"),
+        ('"one"', '"o\\u001b[2Jne"'),
+        ('"contentops_lock":1', '"contentops_lock":99'),
+        ("sha256:", "md5:"),
+        ('"rev":1', '"rev":1e400'),
+        ("\n", "\n<<<<<<< HEAD\n"),
+        ("\n", "\n{\n"),
+    ],
+    ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"],
+)
+def test_a_lock_that_somebody_tampered_with(project: Build, run: Run, find: str, put: str) -> None:
+    """A lock is no more trusted than a manifest: no file outside is moved, read into the plan or removed."""
+    root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()}, at="outer/project")
+    assert run("apply", "--yes", cwd=root).code == 0
+    outside = root.parent / "outside.txt"
+    outside.write_text("not ours\n")
+    lock = root / "contentops.lock"
+    lock.write_text(lock.read_text().replace(find, put))
+    (root / "content" / "blog.yaml").write_text("items: []\n")
+    ended = run("apply", "--yes", "--prune", "--approve-empty", "--approve-changes", cwd=root)
+    assert ended.code in {1, 3}, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not CONTROLS.search(ended.stdout + ended.stderr)
+    assert outside.read_text() == "not ours\n"

@@ -1,0 +1,536 @@
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.manifest.files import FileError, ProjectFiles, glob_problem, glob_regex
+from contentops.manifest.layers import Written
+from contentops.manifest.load import load
+from contentops.manifest.problems import Problems, in_order
+from contentops.manifest.stored import FileResult, StoredOrigins, decode, encode
+from contentops.model import Project, TemplateInput
+from contentops.project import load_project
+from contentops.report.diagnostics import diagnostics_text
+from tests.desired import CATALOGUE, PROJECT, desired, findings, lines
+
+if TYPE_CHECKING:
+    from tests.running import Build
+
+CASES = Path(__file__).parent / "manifests"
+UPDATE = bool(os.environ.get("UPDATE_CASES"))
+ONE = "items: [{id: one, inputs: {topic: x}}]\n"
+
+
+def compare(path: Path, given_back: str) -> None:
+    """The case's expected text is what came out; rewritten first where that is asked for."""
+    if UPDATE:
+        path.write_text(given_back, encoding="utf-8")
+    assert given_back == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("manifest", sorted((CASES / "valid").glob("*.yaml")), ids=lambda path: path.stem)
+def test_valid_manifests(project: Build, manifest: Path) -> None:
+    """Each valid manifest becomes exactly the items written beside it."""
+    files = {f"data/{path.name}": path.read_bytes() for path in (CASES / "valid" / "data").iterdir()}
+    root = project({"contentops.yaml": PROJECT, f"content/{manifest.name}": manifest.read_bytes(), **files})
+    found = desired(root)
+    assert found.findings == ()
+    items = {
+        spec.id: {**spec.request.as_json(), "output": spec.output, "metadata": spec.metadata, "tags": list(spec.tags)}
+        for spec in found.specs
+    }
+    compare(manifest.with_suffix(".json"), json.dumps(items, indent=2, ensure_ascii=False) + "\n")
+
+
+@pytest.mark.parametrize("case", sorted((CASES / "invalid").iterdir()), ids=lambda path: path.name)
+def test_invalid_manifests(case: Path) -> None:
+    """Each invalid project gives exactly its findings: all of them, in order, each at its place."""
+    compare(case / "expected.txt", diagnostics_text(findings(case), color=False) + "\n")
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def test_no_manifest_is_a_warning(project: Build) -> None:
+    """A project whose globs match nothing is empty, and says so at the glob."""
+    root = project({"contentops.yaml": PROJECT + "manifests: ['a/*.yaml', 'b/**/*.yaml']\n", "b/x.yaml": ONE})
+    found = desired(root)
+    assert found.manifests == ("b/x.yaml",)
+    assert lines(found.findings) == [
+        (
+            "warning[no-manifests] contentops.yaml:5:13 <'a/*.yaml'> the glob `a/*.yaml` matches no manifest "
+            "(hint: write one there, or correct `manifests`)"
+        )
+    ]
+
+
+def test_globs_of_an_environment_are_named_there(project: Build) -> None:
+    """An environment may have manifests of its own; findings point at them."""
+    root = project(
+        {"contentops.yaml": PROJECT + "environments: {e: {manifests: [nope/*.yaml]}}\n", "content/a.yaml": ONE}
+    )
+    [found] = desired(root, environment="e").findings
+    assert str(found.location) == "contentops.yaml:5:32"
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "matches"),
+    [
+        ("content/**/*.yaml", "content/a.yaml", True),
+        ("content/**/*.yaml", "content/a/b/c.yaml", True),
+        ("content/**/*.yaml", "contents/a.yaml", False),
+        ("content/*.yaml", "content/a/b.yaml", False),
+        ("content/**", "content/a/b", True),
+        ("**/a.yaml", "a.yaml", True),
+        ("**/x/**/a.yaml", "q/x/a.yaml", True),
+        ("a?c.yaml", "abc.yaml", True),
+        ("a?c.yaml", "a/c.yaml", False),
+        ("[ab].yaml", "a.yaml", True),
+        ("[!ab].yaml", "a.yaml", False),
+        ("[!ab].yaml", "/.yaml", False),
+        ("[a-c]x", "bx", True),
+        ("[^a]x", "^x", True),
+        ("[[]x", "[x", True),
+        ("a[b", "a[b", True),
+        ("a+b.yaml", "a+b.yaml", True),
+        ("a.yaml", "aXyaml", False),
+        ("[]]x", "]x", True),
+    ],
+)
+def test_globs(glob: str, path: str, matches: bool) -> None:
+    """`*` stays within a name, `**` stands for any folders, also none."""
+    assert glob_problem(glob) == ""
+    assert bool(glob_regex(glob).fullmatch(path)) is matches
+
+
+@pytest.mark.parametrize(
+    ("glob", "words"),
+    [
+        (" ", "is empty"),
+        ("/etc/*.yaml", "is absolute"),
+        ("c:/x/*.yaml", "is absolute"),
+        ("../*.yaml", "leaves the project"),
+        ("a\\*.yaml", "backslash"),
+        ("[z-a].yaml", "goes backwards"),
+    ],
+)
+def test_globs_that_are_refused(project: Build, glob: str, words: str) -> None:
+    """A glob that can not mean files of the project is an error at its place."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": ONE})
+    bad = replace(load_project(root), manifests=(glob, "content/*.yaml"))
+    with pytest.raises(InputError) as caught:
+        load(bad, CATALOGUE)
+    assert words in caught.value.findings[0].message
+
+
+def test_which_files_are_manifests(project: Build) -> None:
+    """Sorted, once each; hidden names, the project file and other endings are left out."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT + "manifests: ['**/*.yaml', ./b.yaml, 'sub/*']\n",
+            "b.yaml": ONE,
+            "sub/a.yaml": "",
+            "sub/deep/c.yaml": "",
+            ".hidden/d.yaml": "x: 1",
+            "sub/.e.yaml": "x: 1",
+            ".contentops/f.yaml": "x: 1",
+            "g.yml": "x: 1",
+        }
+    )
+    assert desired(root).manifests == ("b.yaml", "sub/a.yaml", "sub/deep/c.yaml")
+
+
+def test_an_empty_manifest_is_fine(project: Build) -> None:
+    """Files that declare nothing are read and counted, and nothing more."""
+    root = project(
+        {"contentops.yaml": PROJECT, "content/a.yaml": "", "content/b.yaml": "# later\n", "content/c.yaml": "items:\n"}
+    )
+    found = desired(root, catalogue=None)
+    assert (found.specs, found.findings, len(found.manifests)) == ((), (), 3)
+
+
+def test_links_out_of_the_project_are_refused(project: Build) -> None:
+    """Neither a manifest nor data is read from outside, whatever the link is called."""
+    root = project(
+        {"contentops.yaml": PROJECT, "content/b.yaml": "items: [{id: '{{ each.k }}', for_each: r.csv}]\n"}, at="p"
+    )
+    project({"a.yaml": ONE, "r.csv": "k\n1\n", "folder/x.yaml": ONE}, at="outside")
+    (root / "content/a.yaml").symlink_to(root.parent / "outside/a.yaml")
+    (root / "r.csv").symlink_to(root.parent / "outside/r.csv")
+    (root / "content/linked").symlink_to(root.parent / "outside/folder")
+    found = [(entry.severity, entry.code, entry.message) for entry in findings(root)]
+    assert found == [
+        ("warning", "link-not-followed", "`content/linked` is a link to a folder, which is not searched for manifests"),
+        ("error", "outside-project", "`content/a.yaml` is a link that leads out of the project"),
+        ("error", "outside-project", "`r.csv` is a link that leads out of the project"),
+    ]
+
+
+def test_a_linked_root_of_a_glob_is_refused(project: Build) -> None:
+    """Also where the fixed part of a glob is the link."""
+    root = project({"contentops.yaml": PROJECT}, at="p")
+    project({"x.yaml": ONE}, at="outside")
+    (root / "content").symlink_to(root.parent / "outside")
+    assert [entry.code for entry in findings(root)] == ["outside-project", "no-manifests"]
+
+
+def test_links_inside_the_project_are_read(project: Build) -> None:
+    """A link from one file of the project to another is as good as the file."""
+    root = project({"contentops.yaml": PROJECT, "shared/a.yaml": ONE})
+    (root / "content").mkdir()
+    (root / "content/a.yaml").symlink_to(root / "shared/a.yaml")
+    assert [spec.id for spec in desired(root).specs] == ["one"]
+
+
+def test_files_that_can_not_be_read(project: Build) -> None:
+    """A pipe, a dangling link and a name that can not be printed hide nothing and stop nothing else."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: x, inputs: {}}]\n"})
+    os.mkfifo(root / "content/pipe.yaml")
+    (root / "content/gone.yaml").symlink_to(root / "nowhere")
+    (root / "content" / os.fsdecode(b"bad\xff.yaml")).write_text(ONE)
+    (root / "content/bell\a.yaml").write_text(ONE)
+    assert sorted((entry.code, entry.message) for entry in findings(root)) == [
+        ("missing-input", "item `x` does not set `topic`, which template `blog` needs"),
+        ("unreadable-file", "`content/bad\\udcff.yaml` has a name that can not be printed, and is skipped"),
+        ("unreadable-file", "`content/bell\\x07.yaml` has a name that can not be printed, and is skipped"),
+        ("unreadable-file", "`content/gone.yaml` went away while the manifests were read"),
+        ("unreadable-file", "`content/pipe.yaml` is not a file"),
+    ]
+
+
+def test_reading_one_file(project: Build) -> None:
+    """Bytes, None for what is not there, a finding for what is there but no file."""
+    files = ProjectFiles(project({"a/b.txt": "x"}))
+    assert files.read("a/b.txt") == b"x"
+    assert files.read("a/c.txt") is None
+    assert files.read("a/b.txt/c") is None
+    with pytest.raises(FileError):
+        files.read("a")
+    with pytest.raises(FileError, match="can not be read"):
+        files.read("x" * 5000)
+    assert ProjectFiles(Path("/")).read("nowhere/at/all") is None
+
+
+def test_folders_that_can_not_be_listed(project: Build) -> None:
+    """A folder that is too deep for the system is a finding, not a crash."""
+    files = ProjectFiles(project())
+    assert [found.code for found in files.match("x" * 5000 + "/*.yaml")[1]] == ["unreadable-file"]
+
+
+def test_a_finding_about_a_value_in_no_file() -> None:
+    """It has no place, and is said all the same."""
+    problems = Problems()
+    problems.about("item `x`", Written(1, "built-in"), "code", "is wrong")
+    [found] = problems.done()
+    assert (found.location, found.message, problems.errors) == (None, "item `x` is wrong", 1)
+
+
+def test_every_problem_of_every_file(project: Build) -> None:
+    """One broken file never hides the others; findings come by file, line and column."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/c.yaml": "items: [{id: c, inputs: {topic: '{{ x }}'}}]\n",
+            "content/a.yaml": "items: [}\n",
+            "content/b.yaml": b"\xff\xfe",
+            "content/d.yaml": "items: [{id: d, inputs: {topic: x}, mode: no, mode: yes}]\n",
+        }
+    )
+    found = findings(root)
+    assert [entry.location.file for entry in found if entry.location] == [
+        "content/a.yaml",
+        "content/b.yaml",
+        "content/c.yaml",
+        "content/d.yaml",
+        "content/d.yaml",
+    ]
+    assert list(found) == in_order(found)
+
+
+def test_items_of_any_shape_do_not_crash(project: Build) -> None:
+    """What the schema refuses is stepped over by everything behind it."""
+    for items in ("5", "[5]", "[[]]", "{}", "[{id: [1]}]", "[{id: a, inputs: 5, metadata: [], tags: {}, vars: 3}]", "[{id: {a: 1}, for_each: 5}]", "[{id: a, matrix: {a: {}}}]", "[{id: a, matrix: 5}]", "[null]", "[{id: a, metadata: '{{ company }}', inputs: '{{ company }}'}]"):  # fmt: skip
+        for moved in ("{}", "[5, {from: 1, to: a}]"):
+            text = f"defaults: 5\nvars: []\nmoved: {moved}\nitems: {items}\n"
+            root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+            assert any(entry.severity is Severity.ERROR for entry in findings(root))
+
+
+def test_the_garbage_collector_is_left_as_it_was(project: Build) -> None:
+    """Loading pauses it, and only that."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": ONE})
+    desired(root)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        desired(root)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
+    """Settings made in code have no places, and need none."""
+    root = project({"content/a.yaml": "items: [{id: one, vars: {v: 1}, inputs: {topic: '{{ a }} {{ v }}'}}]\n"})
+    made = Project(
+        name="p", root=str(root), defaults={"template": "blog", "style": "general"}, vars={"a": 1, "b": 2, "c-d": 3}
+    )
+    found = load(made, CATALOGUE)
+    assert found.specs[0].request.inputs == {"topic": "1 1"}
+    assert [entry.code for entry in found.findings] == ["unused-variable", "unused-variable"]
+
+
+def test_a_path_of_data_that_is_blank(project: Build) -> None:
+    """Nothing is no file."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: '{{ each.k }}', for_each: ' '}]\n"})
+    assert "which is empty" in "".join(found.message for found in findings(root))
+
+
+# --- the parse cache ---------------------------------------------------------------------------------------
+
+
+class Memory:
+    """A cache that counts, and can be damaged."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.puts = 0
+
+    def get(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def put(self, key: str, value: str) -> None:
+        self.puts += 1
+        self.kept[key] = value
+
+
+CACHED = {
+    "contentops.yaml": PROJECT + "vars: {who: Ann, idle: 1}\nenvironments: {e: {vars: {who: Bob}}}\n",
+    "content/a.yaml": """
+    vars: {local: 1}
+    moved: [{from: old, to: one}]
+    items:
+      - id: one
+        inputs: {topic: "For {{ who }}", anything: {a: [1, null, 1.5, "é"]}}
+        metadata: {title: T}
+        checks: {c: 1}
+      - id: "c-{{ each.k }}"
+        for_each: rows.csv
+        inputs: {topic: "{{ each.t }} {{ who }}"}
+        tags: [x]
+    """,
+    "content/b.yaml": "items: [{id: two, protected: true, revision: 3, vertical: legal, inputs: {topic: x}}]\n",
+    "rows.csv": "k,t\n1,first\n2,second\n",
+}
+
+
+def same(one: Any, other: Any) -> None:
+    """Two results are equal down to where each value was written."""
+    assert one == other
+    for mine, theirs in zip(one.specs, other.specs, strict=True):
+        assert dict(mine.origins) == dict(theirs.origins)
+        assert dict(mine.variables) == dict(theirs.variables)
+        assert repr(dict(mine.origins)) == repr(dict(theirs.origins))
+
+
+def test_an_unchanged_file_comes_from_the_cache(project: Build) -> None:
+    """The second load stores nothing and answers the same."""
+    root, cache = project(CACHED), Memory()
+    first = desired(root, cache=cache)
+    assert cache.puts == 2
+    second = desired(root, cache=cache)
+    assert cache.puts == 2
+    same(first, second)
+    same(first, desired(root))
+    origins = second.specs[0].origins
+    assert isinstance(origins, StoredOrigins)
+    assert (len(origins), repr(origins)) == (len(list(origins)), repr(dict(origins)))
+
+
+EDITS: dict[str, Any] = {
+    "manifest": {"content/a.yaml": "items: [{id: other, inputs: {topic: '{{ who }}'}}]\n"},
+    "manifest-comment": {"content/b.yaml": "# moved down\nitems: [{id: two, inputs: {topic: x}}]\n"},
+    "data": {"rows.csv": "k,t\n1,changed\n3,third\n"},
+    "settings": {"contentops.yaml": CACHED["contentops.yaml"].replace("Ann", "Zoe")},
+    "settings-places": {"contentops.yaml": "# a comment moves every line\n" + CACHED["contentops.yaml"]},
+    "default": {"contentops.yaml": CACHED["contentops.yaml"].replace("style: general", "style: formal")},
+    "new-error": {"rows.csv": "k,t\n1,a\n1,b\n"},
+    "same-id": {"content/b.yaml": "items: [{id: one, inputs: {topic: x}}]\n"},
+    "same-output": {"content/b.yaml": "items: [{id: two, output: out/one.md, inputs: {topic: x}}]\n"},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_the_cache_never_changes_the_answer_after_an_edit(project: Build, edit: dict[str, str]) -> None:
+    """Whatever is edited, a load with a warm cache is a load without one; and so it is when the edit is undone."""
+    root, cache = project(CACHED), Memory()
+    before = answer(root, cache=cache)
+    project(edit)
+    assert answer(root, cache=cache) == answer(root) != before
+    assert answer(root, cache=cache) == answer(root)
+    (root / next(iter(edit))).unlink()
+    project({name: text for name, text in CACHED.items() if name in edit})
+    assert answer(root, cache=cache) == before
+
+
+def test_the_cache_remembers_files_that_were_not_there(project: Build) -> None:
+    """A data file that appears where it is looked for first changes the answer."""
+    root = project(
+        {name: text for name, text in CACHED.items() if name != "rows.csv"} | {"content/rows.csv": "k,t\n9,z\n"}
+    )
+    cache = Memory()
+    assert "c-9" in {spec.id for spec in desired(root, cache=cache).specs}
+    project({"rows.csv": CACHED["rows.csv"]})
+    assert "c-1" in {spec.id for spec in desired(root, cache=cache).specs}
+
+
+def answer(root: Path, **options: Any) -> object:
+    """Everything a load says, in a form that can be compared."""
+    try:
+        found = desired(root, **options)
+    except InputError as error:
+        return error.findings
+    return found, [(dict(spec.origins), dict(spec.variables)) for spec in found.specs]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"variables": {"who": "Cy"}},
+        {"environment": "e"},
+        {"catalogue": None},
+        {"catalogue": replace(CATALOGUE, styles=frozenset({"formal"}))},
+        {"catalogue": replace(CATALOGUE, verticals=frozenset({"x"}))},
+        {"catalogue": replace(CATALOGUE, templates={"blog": replace(CATALOGUE.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
+    ],
+    ids=["var", "environment", "no-catalogue", "styles", "verticals", "inputs"],
+)  # fmt: skip
+def test_the_cache_knows_what_else_shapes_an_answer(project: Build, options: dict[str, Any]) -> None:
+    """Variables of the command line, the environment and the catalogue are part of what is remembered."""
+    root, cache = project(CACHED), Memory()
+    desired(root, cache=cache)
+    assert answer(root, cache=cache, **options) == answer(root, **options) != answer(root)
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "", "{{ who }}"])), max_size=3)
+FIELDS = st.sampled_from(["{{ who }}", "{{ each.t }}", "{{ each.k ~ who }}", "{{ nope }}", "plain", "{{ idle }}"])
+STATES = st.tuples(
+    ROWS, FIELDS, st.sampled_from(["", "mode: quick, ", "audiance: 1, "]), st.sampled_from(["Ann", "Bob"])
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STATES, min_size=2, max_size=5))
+def test_the_cache_never_changes_the_answer(project: Build, states: list[Any]) -> None:
+    """Over any series of edits of data, manifest and settings, cached and fresh answers are equal."""
+    cache = Memory()
+    for rows, topic, extra, who in states:
+        root = project(
+            {
+                "contentops.yaml": PROJECT + f"vars: {{who: {who}, idle: 1}}\n",
+                "content/a.yaml": f"items: [{{id: 'i{{{{ each.k }}}}', for_each: rows.csv, {extra}inputs: {{topic: '{topic}'}}}}]\n",
+                "rows.csv": "k,t\n" + "".join(f"{key},{text}\n" for key, text in rows),
+            }
+        )
+        assert answer(root, cache=cache) == answer(root)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "",
+        lambda text: "x" + text,
+        lambda text: text[:-3],
+        lambda text: text.replace("Ann", "Eve"),
+        lambda text: text.replace("one", "two", 1),
+        lambda _: json.dumps([1]),
+        lambda _: "é" * 40,
+    ],
+)
+def test_a_damaged_cache_is_ignored(project: Build, damage: Any) -> None:
+    """Lost, cut or changed text costs time, never the answer, and is replaced."""
+    root, cache = project(CACHED), Memory()
+    before = answer(root, cache=cache)
+    kept = dict(cache.kept)
+    cache.kept = {key: damage(text) for key, text in kept.items()}
+    assert answer(root, cache=cache) == before
+    assert cache.kept == {key: text if damage(text) != text else damage(text) for key, text in kept.items()}
+
+
+def test_results_of_another_file_are_not_taken(project: Build) -> None:
+    """A value under the wrong key is refused by the path it carries."""
+    root, cache = project(CACHED), Memory()
+    before = answer(root, cache=cache)
+    first, second = cache.kept
+    cache.kept[first], cache.kept[second] = cache.kept[second], cache.kept[first]
+    assert answer(root, cache=cache) == before
+
+
+def test_errors_are_kept_too(project: Build) -> None:
+    """A file with findings is not worked through again either, and they stay the same."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: one, inputs: {topic: '{{ x }}'}}]\n"})
+    cache = Memory()
+    assert findings(root, cache=cache) == findings(root, cache=cache) == findings(root)
+    assert cache.puts == 1
+
+
+FINDINGS = st.builds(
+    Diagnostic,
+    code=st.text(max_size=3),
+    message=st.text(max_size=9),
+    severity=st.sampled_from(Severity),
+    location=st.none() | st.builds(Location, st.text(max_size=3), st.integers(1, 9), st.integers(1, 9)),
+    excerpt=st.text(max_size=9),
+    width=st.integers(1, 9),
+    hint=st.text(max_size=3),
+)
+RESULTS = st.builds(
+    FileResult,
+    path=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    findings=st.lists(FINDINGS, max_size=2).map(tuple),
+    used=st.frozensets(st.text("ab.", max_size=3), max_size=2),
+    complete=st.booleans(),
+    items=st.integers(0, 5),
+)
+
+
+@given(RESULTS)
+def test_results_survive_storing(result: FileResult) -> None:
+    """What is stored comes back equal; what could not be stored is not found, which costs time only."""
+    try:
+        text = encode(result)
+    except UnicodeEncodeError:
+        return
+    assert decode(text) == result
+    assert decode(text + " ") is None
+
+
+def test_a_well_formed_text_of_another_shape_is_ignored() -> None:
+    """A correct checksum does not make a list a result."""
+    import hashlib
+
+    for body in ("[]", "{}", '{"path": 1}', "1\n2", '{"specs":[[]],"path":""}\n[[],[]]'):
+        assert decode(hashlib.sha256(body.encode()).hexdigest()[:32] + body) is None
+
+
+def test_loading_plain_manifests_imports_little(project: Build) -> None:
+    """Jinja and jsonschema cost more start-up time than all the rest; plain look-ups and valid files need neither."""
+    root = project({"contentops.yaml": PROJECT + "vars: {a: 1}\n", "content/a.yaml": ONE.replace("x}", "'{{ a }}'}")})
+    code = (
+        "import sys; from pathlib import Path; from contentops.project import load_project;"
+        "from contentops.manifest.load import load; load(load_project(Path(sys.argv[1])), None);"
+        "print(sorted({'jinja2', 'jsonschema', 'httpx', 'rich'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -1,0 +1,226 @@
+"""How real processes end: locks, signals, deadlines, and every exit code."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.processes import Answer
+    from tests.running import Build, Run
+
+ENV = {"WRITERZROOM_API_KEY": KEY}
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose jobs take longer than any test waits."""
+    with Served(tmp_path_factory.mktemp("slow") / "store.db", stage_seconds=60) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that is done at once."""
+    with Served(tmp_path_factory.mktemp("quick") / "store.db") as served:
+        yield served
+
+
+def _files(server: Served, name: str, *, extra: str = "", project: str = "") -> dict[str, str]:
+    settings = PROJECT.format(base_url=server.base_url, extra=extra).replace("acme-blog", project or name)
+    return {"contentops.yaml": settings, "content/blog.yaml": blog("one", "two", topic=f"{{}} ({name})")}
+
+
+# --- one at a time -----------------------------------------------------------------------------------------
+
+
+def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, run: Run, slow: Served) -> None:
+    """It exits 4 and names who holds the lock; a killed holder leaves nothing to unlock."""
+    root = project(_files(slow, "locked"))
+    with applying(root) as first:
+        first.until("step-done", "submit")
+        second = run("apply", "--yes", cwd=root, env=ENV)
+        assert (second.code, second.stdout) == (4, "")
+        assert "error[lock-held]: another apply is running here by " in second.stderr
+        assert f"{getpass.getuser()}@" in second.stderr
+        assert f"process {first.process}" in second.stderr
+        assert "since 20" in second.stderr
+        assert "hint: wait for it to end" in second.stderr
+        assert run("plan", cwd=root).code == 0, "a plan needs no lock"
+        first.kill()
+    with applying(root) as third:
+        third.until("step-started", "poll")
+    assert len(slow.jobs("(locked)")) == 1
+
+
+def test_another_environment_may_apply_meanwhile(project: Build, run: Run, slow: Served) -> None:
+    """The lock is one per environment."""
+    extra = "environments: {draft: {api: {base_url: local}, output: 'draft/{{ item.id }}.md'}}"
+    root = project(_files(slow, "environments", extra=extra))
+    with applying(root) as first:
+        first.until("step-done", "submit")
+        assert run("apply", "--yes", "--env", "draft", cwd=root).code == 0
+    assert sorted(tree(root, "draft")) == ["draft/one.md", "draft/two.md"]
+
+
+# --- signals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_the_first_signal_stops_gently(project: Build, run: Run, slow: Served, number: signal.Signals) -> None:
+    """Exit code 130 soon after; the job is in the lock, and the next command is named."""
+    name = number.name
+    root = project(_files(slow, name))
+    with applying(root) as apply:
+        apply.until("step-started", "poll")
+        began = time.monotonic()
+        apply.signal(number)
+        ended = apply.end()
+        assert time.monotonic() - began < 5, "prompt"
+    assert ended.code == 130
+    assert "progress is kept" in ended.stderr
+    assert "contentops apply" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert '"state":"running"' in (root / "contentops.lock").read_text()
+    shutil.rmtree(root / ".contentops")
+    planned = run("plan", "--json", cwd=root).json
+    assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}
+    assert slow.jobs(f"({name})") == [f"one ({name})"]
+
+
+def _never_answers_a_submit(method: str, _path: str, _body: bytes) -> Answer | None:
+    return None if method == "POST" else (404, {}, b'{"detail": "Not found"}')
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_the_second_signal_exits_at_once(project: Build, run: Run, number: signal.Signals) -> None:
+    """A stop that waits for an answer is not waited for; what was known is kept all the same."""
+    with Scripted(_never_answers_a_submit) as server:
+        root = project(
+            {
+                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+                "content/blog.yaml": blog("one"),
+            }
+        )
+        with applying(root) as apply:
+            server.wait("POST")
+            apply.signal(number)
+            apply.says("stopping")
+            apply.signal(number)
+            ended = apply.end()
+    assert ended.code == 130
+    assert "exit at once" in ended.stderr
+    assert "contentops apply" in ended.stderr
+    planned = run("plan", "--json", cwd=root).json
+    assert [one["action"] for one in planned["changes"]] == ["resolve"]
+
+
+# --- time --------------------------------------------------------------------------------------------------
+
+
+def test_a_deadline_pauses(project: Build, run: Run, slow: Served) -> None:
+    """Exit code 5 soon after the deadline; what runs is kept, and the next command is named."""
+    root = project(_files(slow, "deadline"))
+    ended = run("apply", "--yes", "--deadline", "0.4s", cwd=root, env=ENV)
+    assert ended.code == 5
+    assert "the deadline has come" in ended.stdout
+    assert "contentops apply" in ended.stdout
+    planned = run("plan", "--json", cwd=root).json
+    assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}
+    assert len(slow.jobs("(deadline)")) == 1
+
+
+# --- exit codes --------------------------------------------------------------------------------------------
+
+
+def _applied(build: Build, run: Run, server: Served, name: str) -> Path:
+    root = build(_files(server, name))
+    assert run("apply", "--yes", cwd=root, env=ENV).code == 0
+    return root
+
+
+def _no_changes(build: Build, run: Run, server: Served) -> tuple[Path, list[str]]:
+    return _applied(build, run, server, "code-0"), ["apply", "--yes"]
+
+
+def _invalid(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-1") | {"content/blog.yaml": "items: [{id: one, topic: x}]"}), ["apply", "--yes"]
+
+
+def _changes(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-2")), ["plan", "--detailed-exitcode"]
+
+
+def _blocked(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-3") | {"out/one.md": "somebody's own words\n"}), ["apply", "--yes"]
+
+
+def _failed(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    files = _files(server, "code-3-failed")
+    return build(files | {"content/blog.yaml": "items: [{id: one, inputs: {topic: no audience}}]"}), ["apply", "--yes"]
+
+
+def _over_budget(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-4", extra="budget: {credits_per_apply: 7}")), ["apply", "--yes"]
+
+
+def _not_asked(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-4-asked")), ["apply"]
+
+
+def _wrong_flag(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+    return build(_files(server, "code-64")), ["apply", "--yess"]
+
+
+@pytest.mark.parametrize(
+    ("code", "prepare"),
+    [
+        pytest.param(0, _no_changes, id="0 nothing to do"),
+        pytest.param(1, _invalid, id="1 invalid manifests"),
+        pytest.param(2, _changes, id="2 the plan has changes"),
+        pytest.param(3, _blocked, id="3 an item is blocked"),
+        pytest.param(3, _failed, id="3 an item failed"),
+        pytest.param(4, _over_budget, id="4 over budget"),
+        pytest.param(4, _not_asked, id="4 nobody to ask"),
+        pytest.param(64, _wrong_flag, id="64 usage"),
+    ],
+)
+def test_exit_codes(
+    project: Build,
+    run: Run,
+    quick: Served,
+    code: int,
+    prepare: Callable[[Build, Run, Served], tuple[Path, list[str]]],
+) -> None:
+    """Each code, as a script meets it; 5 and 130 are above. Whatever the code, no traceback."""
+    root, arguments = prepare(project, run, quick)
+    ended = run(*arguments, cwd=root, env=ENV)
+    assert ended.code == code, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert code in {0, 2} or ended.stderr or "hint" in ended.stdout, "it says why"
+
+
+def test_a_plan_needs_neither_key_nor_server(project: Build, run: Run) -> None:
+    """As on a fork's pull request: no key, nobody listening, and the same plan twice."""
+    with Scripted(lambda *_: None) as server:
+        root = project(
+            {
+                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+                "content/blog.yaml": blog("one"),
+            }
+        )
+        first, second = (run("plan", "--json", cwd=root) for _ in range(2))
+    assert (first.code, first.stdout) == (0, second.stdout)
+    assert server.seen == []
+    assert not (root / "contentops.lock").exists()

@@ -1,0 +1,139 @@
+"""Real kills of real processes, apply and server alike: the same files and charges as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import KEY, PROJECT, Served, applying, blog, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+ITEMS = ("one", "two", "three", "four", "five", "six")
+ENV = {"WRITERZROOM_API_KEY": KEY}
+KILLS = 6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the whole module; each test has topics of its own."""
+    with Served(tmp_path_factory.mktemp("served") / "store.db", stage_seconds=0.03) as served:
+        yield served
+
+
+def _project(build: Build, server: Served, name: str, *items: str, extra: str = "") -> Path:
+    return build(
+        {
+            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=extra),
+            "content/blog.yaml": blog(*(items or ITEMS), topic=f"All about {{}} ({name})"),
+        },
+        at=name,
+    )
+
+
+def _expected(name: str) -> list[str]:
+    return sorted(f"All about {item} ({name})" for item in ITEMS)
+
+
+def _undisturbed(build: Build, run: Run, name: str) -> dict[str, str]:
+    """The tree of a run that nobody killed, made by the server inside the process: the texts are the same."""
+    root = build(
+        {
+            "contentops.yaml": PROJECT.format(base_url="local", extra=""),
+            "content/blog.yaml": blog(*ITEMS, topic=f"All about {{}} ({name})"),
+        },
+        at=f"{name}-undisturbed",
+    )
+    assert run("apply", "--yes", cwd=root).code == 0
+    return tree(root)
+
+
+def _finish(run: Run, root: Path) -> None:
+    """Applies until it is done, which takes two times at most."""
+    for _ in range(2):
+        ended = run("apply", "--yes", cwd=root, env=ENV)
+        assert "Traceback" not in ended.stderr
+        if ended.code == 0:
+            break
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert run("plan", "--detailed-exitcode", cwd=root).code == 0
+
+
+def _killed_again_and_again(build: Build, run: Run, server: Served, name: str, *, clean: bool) -> None:
+    expected = _undisturbed(build, run, name)
+    root = _project(build, server, name)
+    chance = random.Random(name)
+    killed = 0
+    while killed < KILLS:
+        with applying(root) as apply:
+            # Events come in bursts: a moment later is a different moment.
+            if not apply.next(chance.randint(1, 14)) or not apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
+                break
+            apply.kill()
+            killed += 1
+        if clean:
+            shutil.rmtree(root / ".contentops")
+    assert killed >= 3, name
+    _finish(run, root)
+    assert tree(root) == expected, name
+    assert server.charges(f"({name})") == _expected(name)
+    assert server.contents(f"({name})") == _expected(name)
+
+
+@pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
+def test_killed_again_and_again(project: Build, run: Run, server: Served, *, clean: bool) -> None:
+    """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
+    names = [f"{'robbed' if clean else 'killed'}-{seed}" for seed in range(3)]
+    with ThreadPoolExecutor() as threads:
+        cases = [threads.submit(_killed_again_and_again, project, run, server, name, clean=clean) for name in names]
+    for case in cases:
+        case.result()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_server_dies_in_the_middle(project: Build, run: Run, tmp_path: Path, seed: int) -> None:
+    """Killed and started again on the same port and store, the server ends with one charge and content per item."""
+    name = f"server-{seed}"
+    expected = _undisturbed(project, run, name)
+    with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
+        root = _project(project, server, name)
+        chance = random.Random(seed)
+        with applying(root) as apply:
+            for _ in range(2):
+                apply.next(chance.randint(3, 9))
+                server.kill()
+                apply.runs_for(chance.choice([0.01, 0.3]))
+                server.start()
+            ended = apply.end()
+        assert ended.code in {0, 3}, ended.stderr
+        assert "Traceback" not in ended.stderr
+        _finish(run, root)
+        assert tree(root) == expected
+        assert server.charges() == _expected(name)
+        assert server.contents() == _expected(name)
+
+
+def test_server_and_apply_die_together(project: Build, run: Run, tmp_path: Path) -> None:
+    """Both are killed at once, as when the machine loses power; both go on from what is on disk."""
+    name = "together"
+    expected = _undisturbed(project, run, name)
+    with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
+        root = _project(project, server, name)
+        for moment in (6, 9, 12):
+            with applying(root) as apply:
+                apply.next(moment)
+                apply.kill()
+            server.kill()
+            server.start()
+        _finish(run, root)
+        assert tree(root) == expected
+        assert server.charges() == _expected(name)
+        assert server.contents() == _expected(name)

@@ -1,0 +1,155 @@
+"""The vendor's own SDK, as it is on the package index, works against `contentops serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from writerzroom import WriterzRoomClient
+from writerzroom.exceptions import (
+    APIError,
+    AuthenticationError,
+    GenerationTimeoutError,
+    InsufficientCreditsError,
+    RateLimitError,
+    WriterzRoomError,
+)
+
+from tests.serving import key, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+INPUTS = {"topic": "Tides", "target_audience": "sailors"}
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server that most tests share."""
+    return tmp_path_factory.mktemp("room")
+
+
+@pytest.fixture(scope="module")
+def address(room: Path) -> Iterator[str]:
+    """A server that asks for keys and sets no limit of requests."""
+    key(room)
+    with served(room, "--requests-per-minute", "0") as found:
+        yield found
+
+
+@pytest.fixture
+def client(room: Path, address: str) -> Iterator[WriterzRoomClient]:
+    """The SDK with a working key."""
+    with WriterzRoomClient(api_key=key(room), user_id="ann", base_url=address) as found:
+        yield found
+
+
+@pytest.mark.parametrize("mode", ["quick", "standard", "premium"])
+def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
+    """A submit gives an id, and waiting for it a text with title, words and metadata."""
+    request_id = client.generate(
+        template="blog_article_generator",
+        style_profile="general_blog",
+        dynamic_parameters=INPUTS,
+        generation_mode=mode,
+        vertical_id="saas_tech",
+        brand_voice_id="bv_1",
+    )
+    found = client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
+    assert (found.request_id, found.status, found.title) == (request_id, "completed", "Tides")
+    assert "sailors" in found.content
+    assert found.word_count == len(found.content.split()) > 50
+    assert found.metadata["title"] == "Tides"
+    assert client.get_status(request_id)["progress"] == 1.0
+
+
+def test_a_failed_job_is_an_error_with_the_servers_words(client: WriterzRoomClient) -> None:
+    """What the template misses reaches the caller of the SDK."""
+    request_id = client.generate(template="blog_article_generator", style_profile="general_blog")
+    with pytest.raises(APIError, match="Missing required input fields: topic, target_audience"):
+        client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
+
+
+def test_lists(client: WriterzRoomClient) -> None:
+    """Templates, styles and verticals come as the SDK reads them."""
+    assert "blog_article_generator" in {entry["id"] for entry in client.list_templates()}
+    assert len(client.list_style_profiles()) == 71
+    assert "saas_tech" in {entry["id"] for entry in client.list_verticals()}
+
+
+def test_a_wrong_key_is_an_authentication_error(address: str) -> None:
+    """401."""
+    with WriterzRoomClient(api_key="wrong", user_id="ann", base_url=address) as client:
+        with pytest.raises(AuthenticationError):
+            client.list_templates()
+        with pytest.raises(AuthenticationError):
+            client.generate(template="press_release", style_profile="general_blog")
+
+
+def test_no_credits_left_is_an_error_of_its_own(room: Path, address: str) -> None:
+    """402, with the numbers in the message; a cheaper mode still goes, and what is paid for can be read."""
+    with WriterzRoomClient(api_key=key(room, "--credits", "3"), user_id="ann", base_url=address) as client:
+        wanted = {"template": "blog_article_generator", "style_profile": "general_blog"}
+        with pytest.raises(InsufficientCreditsError, match="4 required, 3 available"):
+            client.generate(**wanted, dynamic_parameters=INPUTS)
+        cheap = client.generate(**wanted, dynamic_parameters=INPUTS, generation_mode="quick")
+        assert client.wait_for_completion(cheap, poll_interval=0.01, timeout=30).status == "completed"
+        with pytest.raises(InsufficientCreditsError, match="4 required, 2 available"):
+            client.generate(**wanted, dynamic_parameters=INPUTS)
+
+
+def test_everything_else_is_an_api_error_with_its_status(room: Path, address: str, client: WriterzRoomClient) -> None:
+    """403 for a mode outside the plan, 404 for an unknown job, 500 for an unknown template, 400 for an unknown mode."""
+    with WriterzRoomClient(api_key=key(room, "--mode", "quick"), user_id="ann", base_url=address) as narrow:
+        with pytest.raises(APIError, match="premium") as gated:
+            narrow.generate(template="press_release", style_profile="general_blog", generation_mode="premium")
+        assert gated.value.status_code == 403
+    with pytest.raises(APIError, match="not found") as lost:
+        client.get_status("nothing")
+    assert lost.value.status_code == 404
+    with pytest.raises(APIError, match="Template 'x' not found") as unknown:
+        client.generate(template="x", style_profile="general_blog")
+    assert unknown.value.status_code == 500
+    with pytest.raises(APIError, match="must be one of") as mode:
+        client.generate(template="press_release", style_profile="general_blog", generation_mode="turbo")
+    assert mode.value.status_code == 400
+
+
+def test_the_documented_limit_is_a_rate_limit_error(tmp_path: Path) -> None:
+    """Where keys are asked for, the eleventh request in a minute is 429, unless the server was told otherwise."""
+    secret = key(tmp_path)
+    with (
+        served(tmp_path) as address,
+        WriterzRoomClient(api_key=secret, user_id="ann", base_url=address) as client,
+    ):
+        for _ in range(10):
+            client.list_verticals()
+        with pytest.raises(RateLimitError):
+            client.list_verticals()
+        with WriterzRoomClient(api_key=key(tmp_path), user_id="ann", base_url=address) as another:
+            assert another.list_verticals()
+
+
+def test_polls_can_be_free(tmp_path: Path) -> None:
+    """With `--free-polls` waiting uses up nothing, and a job that takes its time runs into the SDK's own limit."""
+    secret = key(tmp_path)
+    with (
+        served(tmp_path, "--requests-per-minute", "1", "--free-polls", "--stage-seconds", "60") as address,
+        WriterzRoomClient(api_key=secret, user_id="ann", base_url=address) as client,
+    ):
+        request_id = client.generate(
+            template="blog_article_generator", style_profile="general_blog", dynamic_parameters=INPUTS
+        )
+        for _ in range(5):
+            assert client.get_status(request_id)["status"] in {"pending", "running"}
+        with pytest.raises(RateLimitError):
+            client.list_templates()
+        with pytest.raises(GenerationTimeoutError):
+            client.wait_for_completion(request_id, poll_interval=0.01, timeout=0)
+
+
+def test_every_error_has_one_base() -> None:
+    """Whoever catches the SDK's base class catches each error above."""
+    errors = [APIError, AuthenticationError, GenerationTimeoutError, InsufficientCreditsError, RateLimitError]
+    assert all(issubclass(error, WriterzRoomError) for error in errors)

@@ -1,0 +1,453 @@
+"""The cache: it may be lost, must not lie, can not run what somebody planted, and never loses a paid text silently."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contentops.digest import Digest, digest_text
+from contentops.errors import StateError
+from contentops.state import text_disk
+from contentops.state.cache import Cache, StoredText
+
+SERVER = "https://api.example.com:443"
+ONE, TWO = digest_text("one"), digest_text("two")
+TEXT = StoredText(
+    title="Title",
+    body="# Body\n\nä \U0001f600 \0 \x1b[31m\n",
+    content_id="cnt",
+    job_id="job",
+    request_id="r",
+    item="a",
+    credits=4,
+    generated_at="2026-01-01T00:00:00Z",
+)
+posix = pytest.mark.skipif(os.name == "nt", reason="modes and links of POSIX")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a project keeps its cache; not there yet."""
+    return tmp_path / ".contentops" / "cache"
+
+
+def kept(folder: Path) -> None:
+    """Put one text into the cache."""
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+
+
+def texts(folder: Path, server: str = SERVER) -> set[Digest]:
+    """The digests of the texts that a new reader finds."""
+    with Cache(folder, write=False) as cache:
+        return cache.texts_for(server)
+
+
+def found(folder: Path) -> StoredText | None:
+    """What a new reader finds for the first digest."""
+    with Cache(folder, write=False) as cache:
+        return cache.get_text(SERVER, ONE)
+
+
+def change(folder: Path, sql: str, *values: object) -> None:
+    """Do something to the database behind the cache's back."""
+    with closing(sqlite3.connect(folder / "cache.db", isolation_level=None)) as connection:
+        connection.execute(sql, values)
+
+
+def test_texts_come_back_as_they_were(folder: Path) -> None:
+    """By server and digest, in this run and the next, until they are dropped."""
+    with Cache(folder) as cache:
+        assert cache.get_text(SERVER, ONE) is None
+        cache.put_text(SERVER, ONE, TEXT)
+        assert cache.get_text(SERVER, ONE) == TEXT
+        assert cache.get_text("local", ONE) is None
+        cache.put_text(SERVER, ONE, replace(TEXT, body="new"))
+        cache.put_text(SERVER, TWO, TEXT)
+        cache.put_text("local", TWO, TEXT)
+        assert cache.problem == ""
+
+    with Cache(folder) as cache:
+        assert cache.get_text(SERVER, ONE) == replace(TEXT, body="new")
+        assert cache.texts_for(SERVER) == {ONE, TWO}
+        assert cache.texts_for("local") == {TWO}
+        assert cache.texts_for("https://api.example.com:44") == set()
+        cache.drop_text(SERVER, ONE)
+        assert cache.texts_for(SERVER) == {TWO}
+        assert cache.get_text(SERVER, ONE) is None
+
+
+def test_other_values_come_back(folder: Path) -> None:
+    """Server texts, durations and parsed manifests, each under a name of its own."""
+    with Cache(folder) as cache:
+        assert cache.durations() == {}
+        assert cache.server_text(SERVER, "cnt") is None
+        cache.put_server_text(SERVER, "cnt", "body")
+        cache.put_durations({"blog standard": [1.5, 2]})
+        cache.put("key", "value")
+        assert cache.get("key") == "value"
+
+    with Cache(folder, write=False) as cache:
+        assert cache.server_text(SERVER, "cnt") == "body"
+        assert cache.server_text("local", "cnt") is None
+        assert cache.durations() == {"blog standard": [1.5, 2]}
+        assert cache.get("key") == "value"
+        assert cache.get("other") is None
+        assert cache.texts_for(SERVER) == set()
+        assert cache.problem == ""
+
+
+def test_big_values_stay_in_the_database(folder: Path) -> None:
+    """Nothing is put into files of its own, whatever its size, and nothing is thrown out to make room."""
+    with Cache(folder) as cache:
+        for number in range(30):
+            cache.put_text(SERVER, digest_text(str(number)), replace(TEXT, body="x" * 300_000))
+        cache.put("a", "y" * (9 << 20))
+        assert len(cache.texts_for(SERVER)) == 30
+
+    assert {path.name for path in folder.iterdir()} <= {"cache.db", "cache.db-wal", "cache.db-shm"}
+
+
+def test_many_small_values_are_written_at_once(folder: Path) -> None:
+    """A parse cache of thousands of files costs one transaction, and until then nothing is on disk."""
+    cache = Cache(folder)
+    for number in range(3000):
+        cache.put(str(number), "x")
+    assert not folder.exists()
+    cache.close()
+
+    with Cache(folder) as again:
+        assert again.get("2999") == "x"
+
+
+def test_stale_parses_are_let_go(folder: Path) -> None:
+    """Parsed manifests that no plan asks for any more do not pile up; paid texts do not go with them."""
+    kept(folder)
+    for generation in range(8):
+        with Cache(folder) as cache:
+            for number in range(5):
+                assert cache.get(f"{number} {generation}") is None
+                cache.put(f"{number} {generation}", "x")
+
+    with Cache(folder, write=False) as cache:
+        assert cache.get("0 7") == "x"
+        assert cache.get("0 0") is None
+        assert cache.texts_for(SERVER) == {ONE}
+    with closing(sqlite3.connect(folder / "cache.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM Cache WHERE key LIKE 'parse %'").fetchone()[0] <= 25
+
+
+@posix
+def test_only_the_owner_can_read_it(folder: Path) -> None:
+    """The folder is 0700 and the files 0600, also while it is open and also if the folder was there before."""
+    folder.mkdir(parents=True, mode=0o755)
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert (folder.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_reading_makes_nothing(folder: Path) -> None:
+    """A cache for reading makes no folder and no side files, and refuses to keep a text."""
+    with Cache(folder, write=False) as cache:
+        assert cache.get_text(SERVER, ONE) is None
+        assert cache.texts_for(SERVER) == set()
+        cache.put("a", "b")
+        assert cache.get("a") is None
+        cache.put_server_text(SERVER, "cnt", "x")
+        with pytest.raises(StateError, match="opened for reading only"):
+            cache.put_text(SERVER, ONE, TEXT)
+    assert not folder.parent.exists()
+
+    kept(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with Cache(folder, write=False) as cache:
+        assert cache.get_text(SERVER, ONE) == TEXT
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_reader_sees_what_another_process_writes(folder: Path) -> None:
+    """`status` during an `apply`."""
+    with Cache(folder) as writer:
+        writer.put_text(SERVER, ONE, TEXT)
+        with Cache(folder, write=False) as reader:
+            assert reader.get_text(SERVER, ONE) == TEXT
+            writer.put_text(SERVER, TWO, TEXT)
+            assert reader.texts_for(SERVER) == {ONE, TWO}
+
+
+def test_the_folder_may_be_deleted_at_any_time(folder: Path) -> None:
+    """What was in it is gone, what is put afterwards is kept in a new one: never in a file without a name."""
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+        assert cache.get_text(SERVER, ONE) == TEXT
+        shutil.rmtree(folder)
+        assert cache.get_text(SERVER, ONE) is None
+        cache.put_text(SERVER, TWO, TEXT)
+        assert cache.texts_for(SERVER) == {TWO}
+
+    assert texts(folder) == {TWO}
+
+
+def test_a_killed_writer_leaves_what_it_kept(folder: Path) -> None:
+    """A text is durable when `put_text` returns, and the next process reads it from the log SQLite left."""
+    code = (
+        "import os, sys; from pathlib import Path; from contentops.state.cache import Cache, StoredText;"
+        "c = Cache(Path(sys.argv[1])); c.put_text('local', 'd', StoredText(title='t', body='b')); os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder], check=False)
+
+    assert done.returncode == 9
+    for write in (False, True):
+        with Cache(folder, write=write) as cache:
+            assert cache.texts_for("local") == {"d"}
+            assert cache.problem == ""
+
+
+def test_threads_may_share_it(folder: Path) -> None:
+    """Texts kept from several threads are all there."""
+    with Cache(folder) as cache:
+
+        def keep(start: int) -> None:
+            for number in range(start, 40, 4):
+                cache.put_text(SERVER, digest_text(str(number)), TEXT)
+                assert cache.get_text(SERVER, digest_text(str(number))) == TEXT
+
+        threads = [threading.Thread(target=keep, args=(start,)) for start in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(cache.texts_for(SERVER)) == 40
+
+
+# --- a cache in trouble ------------------------------------------------------------------------------------
+
+
+def test_a_corrupt_database_degrades(folder: Path) -> None:
+    """Reads give nothing and say why; a paid text that can not be kept is an error that names the way out."""
+    folder.mkdir(parents=True)
+    (folder / "cache.db").write_bytes(b"not a database at all, but long enough to be looked at" * 30)
+
+    with Cache(folder) as cache:
+        assert cache.get_text(SERVER, ONE) is None
+        assert cache.texts_for(SERVER) == set()
+        assert cache.get("x") is None
+        assert cache.problem == "file is not a database"
+        cache.put("x", "y")
+        cache.put_durations({})
+        with pytest.raises(StateError, match="paid text of item `a` can not be kept") as caught:
+            cache.put_text(SERVER, ONE, TEXT)
+    assert caught.value.code == "text-not-kept"
+    assert f"delete {folder}" in caught.value.hint
+
+    shutil.rmtree(folder)
+    kept(folder)
+    assert texts(folder) == {ONE}
+
+
+def test_a_full_disk_is_said_when_a_text_is_paid(folder: Path) -> None:
+    """SQLite's own limit stands for a full disk."""
+    kept(folder)
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+        writer = cache._writer
+        assert writer is not None
+        writer._sql("PRAGMA max_page_count = 20")
+        with pytest.raises(StateError, match="full"):
+            cache.put_text(SERVER, TWO, replace(TEXT, body="x" * 500_000))
+        cache.put_server_text(SERVER, "cnt", "small")
+    assert texts(folder) == {ONE}
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "{", "[]", "null", '{"title":1,"body":"b"}', '{"title":"t"}', '{"x":1}', "[" * 99999]
+)
+def test_a_value_of_another_shape_is_none(folder: Path, stored: str) -> None:
+    """A row that is not ours in shape counts as absent."""
+    kept(folder)
+    change(folder, "UPDATE Cache SET value = ?", stored)
+
+    assert found(folder) is None
+
+
+@posix
+def test_links_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Neither the cache nor its parent may lead elsewhere."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder.parent.mkdir()
+    folder.symlink_to(outside)
+    with Cache(folder) as cache, pytest.raises(StateError, match="symbolic link"):
+        cache.put_text(SERVER, ONE, TEXT)
+    with Cache(folder, write=False) as cache:
+        assert cache.get_text(SERVER, ONE) is None
+        assert cache.problem == "`cache` is a symbolic link"
+
+    (tmp_path / "root").mkdir()
+    inner = tmp_path / "root" / ".contentops" / "cache"
+    inner.parent.symlink_to(outside)
+    with Cache(inner) as cache, pytest.raises(StateError, match="leads out of the project"):
+        cache.put_text(SERVER, ONE, TEXT)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_folder_named_like_a_variable_is_refused(tmp_path: Path) -> None:
+    """The library would put the variable's value there and write elsewhere."""
+    folder = tmp_path / "$HOME" / ".contentops" / "cache"
+    folder.parents[1].mkdir()
+
+    with Cache(folder) as cache, pytest.raises(StateError, match="would be replaced by a variable"):
+        cache.put_text(SERVER, ONE, TEXT)
+
+
+def test_a_folder_outside_of_a_project_is_made(tmp_path: Path) -> None:
+    """The cache may live anywhere the caller says."""
+    kept(tmp_path / "x" / "y")
+
+    assert texts(tmp_path / "x" / "y") == {ONE}
+
+
+# --- what somebody planted ---------------------------------------------------------------------------------
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def test_the_bomb_goes_off_where_it_is_unpickled(tmp_path: Path) -> None:
+    """The tests below can fail: the payload is a real one."""
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "mark")))
+
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("mode", [0, 2, 3, 4])
+def test_a_planted_value_is_not_run(folder: Path, tmp_path: Path, mode: int) -> None:
+    """A pickle in place of a text, under any mode diskcache has, is refused; the key can be written anew."""
+    mark = tmp_path / "mark"
+    kept(folder)
+    change(folder, "UPDATE Cache SET mode = ?, value = ?", mode, pickle.dumps(Bomb(mark)))
+
+    with Cache(folder) as cache:
+        assert cache.get_text(SERVER, ONE) is None
+        assert "not plain text" in cache.problem
+        cache.drop_text(SERVER, TWO)
+        cache.put_text(SERVER, ONE, TEXT)
+        assert cache.get_text(SERVER, ONE) == TEXT
+    assert not mark.exists()
+
+
+def test_a_planted_key_is_not_run(folder: Path, tmp_path: Path) -> None:
+    """A pickled key is skipped by every listing, also by diskcache's own iteration."""
+    mark = tmp_path / "mark"
+    kept(folder)
+    change(folder, "UPDATE Cache SET raw = 0, key = ?", pickle.dumps(Bomb(mark)))
+    change(folder, "INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 1, 'x')", b"text " + SERVER.encode())
+
+    with Cache(folder) as cache:
+        assert cache.texts_for(SERVER) == set()
+        cache.put_text(SERVER, TWO, TEXT)
+        writer = cache._writer
+        assert writer is not None
+        for listing in (iter, reversed, writer.__class__.iterkeys):
+            with pytest.raises(StateError, match="a key that is not text"):
+                list(listing(writer))
+    assert not mark.exists()
+
+
+def test_a_planted_file_name_is_neither_read_nor_removed(folder: Path, tmp_path: Path) -> None:
+    """A row that names a file outside the cache can not make us read it, or delete it when the row is replaced."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
+    kept(folder)
+    for mode in (2, 3, 4):
+        change(folder, "UPDATE Cache SET mode = ?, filename = '../../secret', value = NULL", mode)
+        with Cache(folder) as cache:
+            assert cache.get_text(SERVER, ONE) is None
+            cache.put_text(SERVER, ONE, TEXT)
+            assert cache.get_text(SERVER, ONE) == TEXT
+    assert secret.exists()
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("disk_hook", "x"), ("sqlite_synchronous", "1; DROP TABLE Cache"), ("own", 1)],
+    ids=["unknown-argument", "sql-in-a-pragma", "unknown-name"],
+)
+def test_planted_settings_are_refused(folder: Path, key: str, value: object) -> None:
+    """The library puts names and values of its settings into SQL and calls, so they must be those it wrote."""
+    kept(folder)
+    change(folder, "INSERT OR REPLACE INTO Settings VALUES (?, ?)", key, value)
+
+    with Cache(folder) as cache, pytest.raises(StateError, match="settings are not the ones contentops wrote"):
+        cache.put_text(SERVER, ONE, TEXT)
+    assert found(folder) == TEXT
+
+
+def test_the_disk_refuses_every_way_to_a_pickle(tmp_path: Path) -> None:
+    """Each method diskcache calls takes and gives text alone."""
+    disk = text_disk.TextDisk(str(tmp_path))
+    bomb = pickle.dumps(Bomb(tmp_path / "mark"))
+    refused = [
+        lambda: disk.put(b"key"),
+        lambda: disk.put(7),
+        lambda: disk.put(("a", "b")),
+        lambda: disk.get(bomb, 0),
+        lambda: disk.get(bomb, 1),
+        lambda: disk.get("key", 0),
+        lambda: disk.store(b"value", False),
+        lambda: disk.store(True, False),
+        lambda: disk.store({"a": 1}, False),
+        lambda: disk.store("text", True),
+        lambda: disk.fetch(4, None, bomb, False),
+        lambda: disk.fetch(1, None, bomb, False),
+        lambda: disk.fetch(1, "../x", "text", False),
+        lambda: disk.fetch(3, "x", None, True),
+        disk.filename,
+    ]
+    for way in refused:
+        with pytest.raises(StateError, match="which contentops never writes"):
+            way()
+    (tmp_path / "x").write_text("")
+    disk.remove("x")
+
+    assert disk.put("key") == ("key", True)
+    assert disk.get("key", 1) == "key"
+    assert disk.store("value", False, "key") == (0, 1, None, "value")
+    assert disk.fetch(1, None, "value", False) == "value"
+    assert disk.hash("key") > 0
+    assert (tmp_path / "x").exists()
+    assert not (tmp_path / "mark").exists()
+
+
+def test_reading_does_not_load_diskcache(folder: Path) -> None:
+    """Start-up: a command that only reads does not pay for what only writes need."""
+    kept(folder)
+    code = (
+        "import sys; from pathlib import Path; from contentops.state.cache import Cache;"
+        "c = Cache(Path(sys.argv[1]), write=False); assert c.texts_for(sys.argv[2]); c.close();"
+        "assert 'diskcache' not in sys.modules and 'filelock' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder, SERVER], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr

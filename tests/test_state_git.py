@@ -1,0 +1,381 @@
+"""The lock in git: what real merges, pulls, checkouts and reverts make of it is read, and nothing paid is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.digest import Digest
+from contentops.errors import StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, State
+from contentops.state import attributes, lock
+from contentops.state.durable import Disk
+from contentops.state.lines import Forget
+from contentops.state.store import StateStore
+from tests import state_facts as facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+A, B = ItemId("a"), ItemId("b")
+
+
+class Repository:
+    """A git repository with a lock, and nothing of the machine's own settings."""
+
+    def __init__(self, root: Path, *, union: bool = True) -> None:
+        self.root = root
+        self.git("init", "--quiet", "--initial-branch=main")
+        if union:
+            attributes.ensure(root, Disk())
+            (root / ".gitignore").write_text(".contentops/\n")
+        (root / "readme").write_text("")
+        self.commit("start")
+
+    def git(self, *words: str, fine: bool = True) -> str:
+        """Run git; its output. Fails the test if git fails, unless that is fine."""
+        setting = {
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "A",
+            "GIT_AUTHOR_EMAIL": "a@example.com",
+            "GIT_COMMITTER_NAME": "A",
+            "GIT_COMMITTER_EMAIL": "a@example.com",
+        }
+        done = subprocess.run(
+            ["git", *words], cwd=self.root, env={**os.environ, **setting}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 or not fine, done.stderr + done.stdout
+        return done.stdout
+
+    def commit(self, message: str = "change") -> None:
+        """Commit everything."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+
+    def write(self, *values: Record | OpenEntry, project: str = "acme") -> None:
+        """Commit a lock of these records and entries, and the bodies the records name."""
+        state = State(
+            lineage=lock.lineage_of(project),
+            records={value.id: value for value in values if isinstance(value, Record)},
+            entries={value.request_id: value for value in values if isinstance(value, OpenEntry)},
+        )
+        (self.root / "contentops.lock").write_bytes(lock.render(state))
+        for record in state.records.values():
+            (self.root / record.output).parent.mkdir(exist_ok=True)
+            (self.root / record.output).write_text(record.generated)
+        self.commit()
+
+    def branch(self, name: str, start: str = "main") -> None:
+        """Go to a new branch."""
+        self.git("checkout", "--quiet", "-b", name, start)
+
+    def merge(self, ours: str, theirs: str) -> None:
+        """Merge a branch into another, taking our side of outputs that both changed."""
+        self.git("checkout", "--quiet", ours)
+        self.git("merge", "--quiet", "-X", "ours", "--no-edit", theirs)
+
+    def open(self, *, write: bool = False) -> StateStore:
+        """The state in the working tree, told which bodies are on disk."""
+
+        def body(path: str) -> Digest:
+            return Digest(self.root.joinpath(path).read_text())
+
+        return StateStore.open(self.root, environment="", project="acme", write=write, body_on_disk=body)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the lock."""
+        return (self.root / "contentops.lock").read_text().splitlines()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A repository that merges locks by union."""
+    return Repository(tmp_path)
+
+
+def named(*names: str) -> list[Record]:
+    """Records of these items."""
+    return [facts.record(name) for name in names]
+
+
+def test_two_branches_that_add_items_merge(repository: Repository) -> None:
+    """Additions side by side are kept, whoever is merged into whom."""
+    repository.write(*named("b"))
+    repository.branch("one")
+    repository.write(*named("a", "b"))
+    repository.branch("two", "main")
+    repository.write(*named("b", "c", "d"))
+    repository.merge("one", "two")
+
+    assert repository.open().state.records.keys() == set("abcd")
+
+
+def test_two_branches_that_create_the_lock_merge(repository: Repository) -> None:
+    """Both first applies wrote the header; one is enough."""
+    repository.branch("one")
+    repository.write(*named("a", "b"))
+    repository.branch("two", "main")
+    repository.write(*named("c"))
+    repository.merge("one", "two")
+
+    assert repository.open().state.records.keys() == set("abc")
+
+
+def test_two_projects_do_not_merge(repository: Repository) -> None:
+    """A lock of another lineage is an error that names both."""
+    repository.branch("one")
+    repository.write(*named("a"))
+    repository.branch("two", "main")
+    repository.write(*named("c"), project="other")
+    repository.merge("one", "two")
+
+    with pytest.raises(StateError, match="mixes the state of different projects"):
+        repository.open()
+
+
+@pytest.mark.parametrize("ours", ["one", "two"])
+def test_one_item_changed_on_two_branches_follows_the_text(repository: Repository, ours: str) -> None:
+    """The union leaves both lines; the one whose text the merge kept counts, and healing is not written by itself."""
+    repository.write(*named("a", "b", "c"))
+    takes = {"one": facts.record("b", take=2, rev=2), "two": facts.record("b", take=3, rev=2)}
+    for name, record in takes.items():
+        repository.branch(name, "main")
+        repository.write(facts.record("a"), record, facts.record("c"))
+    repository.merge(ours, "two" if ours == "one" else "one")
+    merged = list(repository.lines)
+
+    store = repository.open(write=True)
+    assert store.state.records[B] == takes[ours]
+    assert not store.checkpoint()
+    assert repository.lines == merged
+    assert len(merged) == 5
+
+    store.note("save", replace(store.state.records[A], saved_at="2026-02-01"))
+    store.checkpoint()
+    assert len(repository.lines) == 4
+    assert repository.open().state.records[B] == takes[ours]
+
+
+def test_neighbours_changed_on_two_branches_both_keep_their_change(repository: Repository) -> None:
+    """Lines that touch come out twice each; the newer of each wins."""
+    repository.write(*named("a", "b"))
+    changed = {name: facts.record(name, take=2) for name in "ab"}
+    repository.branch("one")
+    repository.write(changed["a"], facts.record("b"))
+    repository.branch("two", "main")
+    repository.write(facts.record("a"), changed["b"])
+    repository.merge("one", "two")
+
+    assert len(repository.lines) == 5
+    assert repository.open().state.records == changed
+
+
+def test_an_item_deleted_here_and_changed_there_comes_back(repository: Repository) -> None:
+    """A change is never lost to a deletion: the record is an orphan again, which costs nothing."""
+    repository.write(*named("a", "b", "c"))
+    repository.branch("one")
+    repository.write(*named("a", "c"))
+    repository.branch("two", "main")
+    repository.write(facts.record("a"), facts.record("b", take=2), facts.record("c"))
+    repository.git("checkout", "--quiet", "one")
+    repository.git("merge", "--quiet", "--no-edit", "two", fine=False)
+
+    assert repository.open().state.records[B] == facts.record("b", take=2)
+
+
+@pytest.mark.parametrize("ours", ["one", "two"])
+def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ours: str) -> None:
+    """The old line comes back beside the new one; it goes again, since a declared item carries its job."""
+    repository.write(*named("a", "b", "c"))
+    repository.branch("one")
+    repository.write(
+        facts.record("a"), facts.record("c"), replace(facts.record("b"), id=ItemId("d"), output="out/d.md")
+    )
+    repository.branch("two", "main")
+    changed = replace(facts.record("b"), saved_at="2026-02-01", rev=2)
+    repository.write(facts.record("a"), changed, facts.record("c"))
+    repository.merge(ours, "two" if ours == "one" else "one")
+
+    store = repository.open(write=True)
+    assert store.state.records.keys() == set("abcd")
+    assert store.heal([ItemId(name) for name in "acd"]) == (B,)
+    store.note("save", replace(store.state.records[A], saved_at="2026-02-02"))
+    store.checkpoint()
+    assert repository.open().state.records.keys() == set("acd")
+
+
+def test_an_open_job_meets_its_record_in_a_merge(repository: Repository) -> None:
+    """One branch still had the job running, the other finished it: nothing is polled or paid again."""
+    repository.write(facts.record("a"), facts.entry("b"))
+    repository.branch("one")
+    repository.write(facts.record("a", take=2), facts.entry("b"))
+    repository.branch("two", "main")
+    repository.write(facts.record("a"), facts.record("b"))
+    repository.merge("one", "two")
+
+    state = repository.open().state
+    assert state.records == {"a": facts.record("a", take=2), "b": facts.record("b")}
+    assert state.entries == {}
+
+
+def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """Conflict markers in the lock are refused; merging again with the attribute heals."""
+    repository = Repository(tmp_path, union=False)
+    repository.write(*named("a"))
+    repository.branch("one")
+    repository.write(facts.record("a", take=2))
+    repository.branch("two", "main")
+    repository.write(facts.record("a", take=3))
+    repository.git("merge", "--quiet", "one", fine=False)
+
+    with pytest.raises(StateError, match="conflict marker of git") as caught:
+        repository.open()
+    assert "git merge --abort" in caught.value.hint
+
+    repository.git("merge", "--abort")
+    attributes.ensure(tmp_path, Disk())
+    repository.commit()
+    repository.merge("two", "one")
+    assert repository.open().state.records == {"a": facts.record("a", take=3)}
+
+
+def test_deleting_the_marker_lines_is_as_good_as_a_union(tmp_path: Path) -> None:
+    """The hint's second way works, too."""
+    repository = Repository(tmp_path, union=False)
+    repository.write(*named("a", "c"))
+    repository.branch("one")
+    repository.write(*named("a", "b", "c"))
+    repository.branch("two", "main")
+    repository.write(facts.record("a", take=2), facts.record("c"))
+    repository.git("merge", "--quiet", "one", fine=False)
+
+    path = tmp_path / "contentops.lock"
+    kept = [line for line in path.read_text().splitlines() if line[:7] not in {"<<<<<<<", "=======", ">>>>>>>"}]
+    path.write_text("\n".join(kept))
+    assert repository.open().state.records == {
+        "a": facts.record("a", take=2),
+        "b": facts.record("b"),
+        "c": facts.record("c"),
+    }
+
+
+# --- a journal that was not checkpointed meets another lock -------------------------------------------------
+
+
+def killed_after_paying(repository: Repository) -> StateStore:
+    """An apply that wrote `a` anew and had a job for `b` running when it was killed."""
+    store = repository.open(write=True)
+    store.note("submit", facts.entry("a", take=2, state=JobState.RUNNING))
+    store.note("write", facts.record("a", take=2))
+    store.note("submit", facts.entry("b", take=2))
+    store.close()
+    return store
+
+
+def test_a_pull_of_other_items_keeps_what_the_journal_says(repository: Repository) -> None:
+    """The lines the journal started from are still there."""
+    repository.write(*named("a", "b"))
+    repository.branch("ci")
+    repository.write(*named("a", "b", "c"))
+    repository.git("checkout", "--quiet", "main")
+    store = killed_after_paying(repository)
+    repository.git("merge", "--quiet", "ci")
+
+    state = repository.open().state
+    assert state.records == {**store.state.records, ItemId("c"): facts.record("c")}
+    assert state.entries == store.state.entries
+
+
+def test_a_pull_of_the_same_item_wins_and_the_text_stays_paid(repository: Repository) -> None:
+    """The pulled line counts, and what was paid here is finished or drained, not lost."""
+    repository.write(*named("a", "b"))
+    repository.branch("ci")
+    repository.write(facts.record("a", take=3), facts.record("b"))
+    repository.git("checkout", "--quiet", "main")
+    killed_after_paying(repository)
+    repository.git("merge", "--quiet", "ci")
+
+    store = repository.open(write=True)
+    assert store.state.records[A] == facts.record("a", take=3)
+    assert {id_: entry.state for id_, entry in store.state.entries.items()} == {
+        facts.record("a", take=2).request_id: JobState.PAID,
+        facts.record("b", take=2).request_id: JobState.RUNNING,
+    }
+    store.checkpoint()
+    assert repository.open().state == store.state
+    assert not store.journal_path.read_bytes()
+
+
+def test_a_checkout_of_another_branch_and_back_changes_nothing(repository: Repository) -> None:
+    """While away the lock wins; back on the branch, the journal holds again."""
+    repository.write(*named("b"))
+    repository.branch("other")
+    repository.git("checkout", "--quiet", "main")
+    repository.write(*named("a", "b"))
+    store = killed_after_paying(repository)
+
+    repository.git("checkout", "--quiet", "other")
+    away = repository.open().state
+    assert away.records == {"b": facts.record("b")}
+    assert away.entries.keys() == {facts.record(name, take=2).request_id for name in "ab"}
+
+    repository.git("checkout", "--quiet", "main")
+    assert repository.open().state == store.state
+
+
+def test_a_revert_under_the_journal_opens_what_was_paid(repository: Repository) -> None:
+    """The commit that brought the item is reverted: the item is new again, and its paid text waits for it."""
+    repository.write(*named("b"))
+    repository.write(*named("a", "b"))
+    killed_after_paying(repository)
+    repository.git("revert", "--no-edit", "HEAD")
+
+    state = repository.open().state
+    assert state.records == {"b": facts.record("b")}
+    assert state.entries[facts.record("a", take=2).request_id].state is JobState.PAID
+
+
+def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> None:
+    """The forgotten id comes back with its change, the new id stands, and healing drops the orphan."""
+    repository.write(*named("a", "b"))
+    repository.branch("ci")
+    repository.write(replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))
+    repository.git("checkout", "--quiet", "main")
+    store = repository.open(write=True)
+    store.note("rename", replace(facts.record("a"), id=ItemId("c")), Forget(A))
+    store.close()
+    repository.git("merge", "--quiet", "ci")
+
+    again = repository.open()
+    assert again.state.records.keys() == set("abc")
+    assert again.heal([B, ItemId("c")]) == (A,)
+
+
+def test_a_checkout_with_other_line_ends_is_the_same_lock(tmp_path: Path) -> None:
+    """A clone that turns LF into CRLF folds the same journal into the same state."""
+    repository = Repository(tmp_path, union=False)
+    repository.write(*named("a", "b"))
+    store = killed_after_paying(repository)
+    repository.git("config", "core.autocrlf", "true")
+    (tmp_path / "contentops.lock").unlink()
+    repository.git("checkout", "--", "contentops.lock")
+
+    assert b"\r\n" in (tmp_path / "contentops.lock").read_bytes()
+    assert repository.open().state == store.state
+
+
+def test_git_sees_nothing_of_the_folder(tmp_path: Path) -> None:
+    """Without any `.gitignore` of the project, the journal is never offered for a commit."""
+    repository = Repository(tmp_path, union=False)
+    killed_after_paying(repository)
+
+    assert repository.git("status", "--porcelain") == ""

@@ -1,0 +1,827 @@
+"""The state on disk: durable when it says so, untouched when nothing happened, and whole after a kill anywhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.digest import NOTHING
+from contentops.errors import StateError
+from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
+from contentops.state import attributes, durable, folder, journal, lock
+from contentops.state.durable import Disk
+from contentops.state.lines import Drop, Fact, Forget
+from contentops.state.store import StateStore
+from tests import state_facts as facts
+
+if TYPE_CHECKING:
+    from contentops.digest import Digest
+
+A, B = ItemId("a"), ItemId("b")
+posix = pytest.mark.skipif(os.name == "nt", reason="owners, modes and links of POSIX")
+
+
+def opened(root: Path, *, write: bool = True, environment: str = "", disk: Disk | None = None) -> StateStore:
+    """The store of project `acme` in `root`."""
+    return StateStore.open(root, environment=environment, project="acme", write=write, disk=disk)
+
+
+def written(root: Path, *values: Record | OpenEntry) -> bytes:
+    """A lock with these records and entries, on disk as a pull would leave it."""
+    state = State(
+        lineage=facts.LINEAGE,
+        records={value.id: value for value in values if isinstance(value, Record)},
+        entries={value.request_id: value for value in values if isinstance(value, OpenEntry)},
+    )
+    data = lock.render(state)
+    (root / "contentops.lock").write_bytes(data)
+    return data
+
+
+def tree(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below `root` with its bytes and time of change."""
+    return {
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_first_apply_leaves_a_lock_and_an_empty_journal(tmp_path: Path) -> None:
+    """From nothing to the checkpoint: lock, attributes for merging, and a private folder git does not see."""
+    store = opened(tmp_path)
+    assert (store.exists, store.journal_was_empty, store.lineage) == (False, True, facts.LINEAGE)
+
+    store.note("submit", facts.entry(state=JobState.SUBMITTING))
+    store.flush()
+    store.note("write", facts.record(rev=0))
+    assert store.checkpoint()
+    store.close()
+
+    assert sorted(tree(tmp_path)) == [
+        ".contentops/.gitignore",
+        ".contentops/journal.jsonl",
+        ".gitattributes",
+        "contentops.lock",
+    ]
+    assert (tmp_path / ".gitattributes").read_text() == "contentops*.lock text eol=lf merge=union\n"
+    assert (tmp_path / ".contentops/.gitignore").read_text() == "*\n"
+    assert (tmp_path / ".contentops/journal.jsonl").read_bytes() == b""
+    assert opened(tmp_path, write=False).state == store.state
+    assert store.state.records == {"a": facts.record(rev=1)}
+    assert store.state.entries == {}
+    assert store.exists
+
+
+@posix
+def test_only_the_owner_can_read_what_is_not_committed(tmp_path: Path) -> None:
+    """The folder and the journal are private; the lock has the mode of any file of the project."""
+    store = opened(tmp_path)
+    store.note("write", facts.record())
+    store.checkpoint()
+
+    (tmp_path / "plain").write_text("")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes[".contentops"] == 0o700
+    assert modes["journal.jsonl"] == 0o600
+    assert modes["contentops.lock"] == modes["plain"]
+
+
+@posix
+def test_the_mode_of_a_lock_is_kept(tmp_path: Path) -> None:
+    """Replacing the lock does not change who may read it."""
+    written(tmp_path, facts.record())
+    (tmp_path / "contentops.lock").chmod(0o640)
+    store = opened(tmp_path)
+    store.note("write", facts.record(take=2))
+    store.checkpoint()
+
+    assert stat.S_IMODE((tmp_path / "contentops.lock").stat().st_mode) == 0o640
+
+
+def test_nothing_happened_nothing_is_touched(tmp_path: Path) -> None:
+    """A no-op apply changes no byte, no time, and makes no file, also where the lock waits to be healed."""
+    once = lock.render(State(lineage=facts.LINEAGE, records={A: facts.record()}))
+    (tmp_path / "contentops.lock").write_bytes(once + once.replace(b"About a", b"Other a"))
+    before = tree(tmp_path)
+
+    store = opened(tmp_path)
+    store.note("write", store.state.records[A])
+    store.note("drop", Drop(RequestId("unknown")), Forget(B))
+    store.flush()
+    assert not store.checkpoint()
+    store.close()
+
+    assert tree(tmp_path) == before
+
+
+def test_reading_makes_nothing(tmp_path: Path) -> None:
+    """A store for reading never writes, and refuses to be told anything."""
+    store = opened(tmp_path, write=False)
+
+    for act in (store.flush, store.checkpoint, lambda: store.note("x", facts.record())):
+        with pytest.raises(RuntimeError, match="for reading only"):
+            act()
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_a_change_that_was_undone_writes_no_lock(tmp_path: Path) -> None:
+    """Only bytes count: the lock is not replaced by itself."""
+    data = written(tmp_path, facts.record())
+    store = opened(tmp_path)
+    store.note("submit", facts.entry("b"))
+    store.note("drop", Drop(facts.entry("b").request_id))
+
+    assert not store.checkpoint()
+    assert (tmp_path / "contentops.lock").read_bytes() == data
+    assert store.journal_path.read_bytes() == b""
+
+
+def test_flushed_facts_are_there_for_the_next_run(tmp_path: Path) -> None:
+    """What was flushed survives without a checkpoint; what was only noted does not."""
+    written(tmp_path, facts.record("b"))
+    store = opened(tmp_path)
+    store.note("submit", facts.entry(state=JobState.SUBMITTING))
+    store.flush()
+    store.note("poll", facts.entry(state=JobState.RUNNING))
+
+    after = opened(tmp_path, write=False)
+    assert after.state.entries == {facts.entry().request_id: facts.entry(state=JobState.SUBMITTING)}
+    assert not after.journal_was_empty
+    assert store.entry(facts.entry().request_id) == facts.entry(state=JobState.RUNNING)
+    assert store.record(B) == facts.record("b")
+
+
+def test_leaving_the_store_makes_facts_durable(tmp_path: Path) -> None:
+    """Also where an error ends the run."""
+
+    def run() -> None:
+        with opened(tmp_path) as store:
+            store.note("submit", facts.entry())
+            raise Killed
+
+    with pytest.raises(Killed):
+        run()
+
+    assert opened(tmp_path, write=False).state.entries.keys() == {facts.entry().request_id}
+
+
+def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
+    """A run that was killed between two steps ends with the same revision as one that was not."""
+    written(tmp_path, facts.record(rev=4))
+    store = opened(tmp_path)
+    store.note("write", facts.record(take=2, rev=4))
+    store.note("save", facts.record(take=2, saved_at="2026-01-03", rev=4))
+    store.flush()
+    assert store.state.records[A].rev == 5
+
+    again = opened(tmp_path)
+    again.note("move", replace(again.state.records[A], output="x.md"))
+    again.checkpoint()
+    assert again.state.records[A].rev == 5
+
+    again.note("move", replace(again.state.records[A], output="y.md"))
+    assert again.state.records[A].rev == 6
+
+
+def test_a_renamed_record_counts_on(tmp_path: Path) -> None:
+    """A record that comes under a new id is newer than it was under the old one, however often it is noted."""
+    written(tmp_path, facts.record(rev=4))
+    store = opened(tmp_path)
+    moved = replace(facts.record(rev=4), id=B)
+    store.note("rename", moved, Forget(A))
+    store.note("update", replace(moved, title="New"))
+    store.checkpoint()
+
+    assert {id_: record.rev for id_, record in store.state.records.items()} == {"b": 5}
+
+
+def test_a_rename_is_never_half_done(tmp_path: Path) -> None:
+    """Facts of one note stand or fall together, wherever the journal is cut."""
+    written(tmp_path, facts.record())
+    store = opened(tmp_path)
+    store.note("rename", replace(facts.record(), id=B), Forget(A))
+    store.flush()
+    whole = store.journal_path.read_bytes()
+
+    for cut in range(len(whole)):
+        store.journal_path.write_bytes(whole[:cut])
+        assert opened(tmp_path, write=False).state.records.keys() == {"a"}
+    store.journal_path.write_bytes(whole)
+    assert opened(tmp_path, write=False).state.records.keys() == {"b"}
+
+
+def test_a_torn_journal_is_continued(tmp_path: Path) -> None:
+    """What a kill left of a line is overwritten by the next one."""
+    store = opened(tmp_path)
+    store.note("submit", facts.entry("a"))
+    store.flush()
+    whole = store.journal_path.read_bytes()
+    store.journal_path.write_bytes(whole + b'{"base":"","open":"\xc3')
+
+    again = opened(tmp_path)
+    again.note("submit", facts.entry("b"))
+    again.flush()
+
+    assert opened(tmp_path, write=False).state.entries.keys() == {facts.entry(name).request_id for name in ("a", "b")}
+
+
+def test_a_journal_that_is_deleted_under_a_run_is_written_again(tmp_path: Path) -> None:
+    """`rm -rf .contentops` in the middle of an apply loses no job."""
+    store = opened(tmp_path)
+    store.note("submit", facts.entry("a"))
+    store.flush()
+    store.journal_path.unlink()
+    (tmp_path / ".contentops/.gitignore").unlink()
+    (tmp_path / ".contentops").rmdir()
+    store.note("submit", facts.entry("b"))
+    store.flush()
+
+    assert opened(tmp_path, write=False).state == store.state
+
+
+def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
+    """Request ids stay the same: from the lock, and before there is one, from the journal."""
+    store = opened(tmp_path)
+    store.note("submit", facts.entry())
+    store.flush()
+
+    renamed = StateStore.open(tmp_path, environment="", project="other", write=True)
+    assert renamed.lineage == facts.LINEAGE
+    renamed.checkpoint()
+    assert StateStore.open(tmp_path, environment="", project="third", write=False).lineage == facts.LINEAGE
+
+
+def test_environments_have_files_of_their_own(tmp_path: Path) -> None:
+    """What one environment knows, another does not."""
+    store = opened(tmp_path, environment="staging")
+    store.note("write", facts.record())
+    store.checkpoint()
+
+    assert (tmp_path / "contentops.staging.lock").exists()
+    assert (tmp_path / ".contentops/journal.staging.jsonl").exists()
+    assert opened(tmp_path, write=False).state.records == {}
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
+def test_an_environment_can_not_name_another_place(tmp_path: Path, name: str) -> None:
+    """The name of an environment is part of file names, so only a name will do."""
+    with pytest.raises(StateError, match="can not name an environment"):
+        opened(tmp_path, environment=name)
+
+
+def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_path: Path) -> None:
+    """Half a character in a title stops that note as a whole and leaves memory and journal as they were."""
+    store = opened(tmp_path)
+
+    for bad in (
+        facts.record(title="\ud800"),
+        facts.record(metadata={"a": float("nan")}),
+        facts.record(metadata={"a": {1, 2}}),
+        facts.entry(error="\ud800"),
+        Forget(ItemId("\ud800")),
+        Drop(RequestId("\ud800")),
+    ):
+        with pytest.raises(StateError, match="can not be written down"):
+            store.note("write", facts.record("b"), bad)
+    store.close()
+
+    assert store.state.records == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_healed_orphans_leave_with_the_next_change(tmp_path: Path) -> None:
+    """Healing alone writes nothing; the next real change writes it too."""
+    data = written(tmp_path, facts.record("a", job_id="job-b-1"), facts.record("b"))
+    store = opened(tmp_path)
+
+    assert store.heal([B]) == (A,)
+    assert store.state.records.keys() == {"b"}
+    assert not store.checkpoint()
+    assert (tmp_path / "contentops.lock").read_bytes() == data
+    store.note("save", facts.record("b", saved_at="2026-01-09"))
+    store.checkpoint()
+    assert opened(tmp_path, write=False).state.records.keys() == {"b"}
+
+
+def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
+    """The store asks for the body of the output, and only where two lines claim one id."""
+    asked = []
+
+    def body(path: str) -> Digest:
+        asked.append(path)
+        return facts.text("a 1")
+
+    one = written(tmp_path, facts.record(take=1), facts.record("b"))
+    two = written(tmp_path, facts.record(take=2))
+    (tmp_path / "contentops.lock").write_bytes(one + two)
+
+    store = StateStore.open(tmp_path, environment="", project="acme", write=False, body_on_disk=body)
+
+    assert store.state.records[A] == facts.record(take=1)
+    assert set(asked) == {"out/a.md"}
+
+
+def test_a_healed_duplicate_stays_healed_after_a_kill(tmp_path: Path) -> None:
+    """A change of a settled record replaces both lines, whatever the disk says later."""
+    (tmp_path / "contentops.lock").write_bytes(
+        written(tmp_path, facts.record(take=1, rev=9)) + written(tmp_path, facts.record(take=2, rev=1))
+    )
+    store = opened(tmp_path)
+    store.note("save", facts.record(take=2, saved_at="2026-01-09"))
+    store.flush()
+
+    assert opened(tmp_path, write=False).state == store.state
+    assert store.state.records[A].rev == 10
+
+
+# --- somebody else writes the lock meanwhile ---------------------------------------------------------------
+
+
+def pulled_under(root: Path, *theirs: Record | OpenEntry) -> StateStore:
+    """A run that changed `a` and added `c`, under which a pull then put another lock; checkpointed."""
+    written(root, facts.record("a"), facts.record("b"))
+    store = opened(root)
+    store.note("write", facts.record("a", take=2))
+    store.note("write", facts.record("c"))
+    store.flush()
+    written(root, *theirs)
+    store.checkpoint()
+    return store
+
+
+def test_a_pull_during_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    """Their change of another item and ours both stand."""
+    theirs = facts.record("b", take=2)
+    store = pulled_under(tmp_path, facts.record("a"), theirs, facts.record("d"))
+
+    assert {id_: record.request_id for id_, record in store.state.records.items()} == {
+        record.id: record.request_id
+        for record in (facts.record("a", take=2), theirs, facts.record("c"), facts.record("d"))
+    }
+    assert store.state.entries == {}
+    assert opened(tmp_path, write=False).state == store.state
+
+
+def test_a_pull_of_the_same_item_wins_and_our_text_stays_open(tmp_path: Path) -> None:
+    """The lock wins; what we paid for is kept as `paid`, also through what the run notes of that item later."""
+    theirs = facts.record("a", take=3)
+    store = pulled_under(tmp_path, theirs, facts.record("b"))
+    ours = facts.record("a", take=2).request_id
+
+    assert store.state.records[A] == theirs
+    assert store.state.entries[ours].state is JobState.PAID
+    assert [noted.step for noted in store.set_aside] == ["write"]
+
+    store.note("save", facts.record("a", take=2, saved_at="2026-01-09"))
+    assert store.state.records[A] == theirs
+    store.flush()
+    assert opened(tmp_path, write=False).state == store.state
+    store.checkpoint()
+    assert opened(tmp_path, write=False).state == store.state
+    assert store.state.entries[ours].state is JobState.PAID
+    store.note("drop", Forget(A))
+    assert A in store.state.records
+
+
+def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
+    """`git checkout contentops.lock` in the middle of a run takes neither texts nor running jobs away."""
+    data = written(tmp_path, facts.record("a"))
+    store = opened(tmp_path)
+    store.note("write", facts.record("a", take=2))
+    store.note("submit", facts.entry("b"))
+    store.checkpoint()
+    (tmp_path / "contentops.lock").write_bytes(data)
+    store.note("submit", facts.entry("c"))
+    store.checkpoint()
+
+    assert store.state.records == {"a": facts.record("a")}
+    assert {id_: entry.state for id_, entry in store.state.entries.items()} == {
+        facts.record("a", take=2).request_id: JobState.PAID,
+        facts.entry("b").request_id: JobState.RUNNING,
+        facts.entry("c").request_id: JobState.RUNNING,
+    }
+    assert opened(tmp_path, write=False).state == store.state
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(None, "was removed while this apply ran", id="removed"),
+        pytest.param(b"<<<<<<< HEAD\n", "is a conflict marker", id="merging"),
+        pytest.param(b"\xff", "is not UTF-8", id="not-text"),
+        pytest.param(
+            lock.render(State(lineage=lock.lineage_of("other"))), "replaced by the lock of another project", id="other"
+        ),
+    ],
+)
+def test_a_lock_that_went_bad_under_a_run_stops_the_checkpoint_only(
+    tmp_path: Path, data: bytes | None, words: str
+) -> None:
+    """The journal holds everything until the lock is whole again."""
+    good = written(tmp_path, facts.record("a"))
+    store = opened(tmp_path)
+    store.note("write", facts.record("a", take=2))
+    path = tmp_path / "contentops.lock"
+    path.unlink() if data is None else path.write_bytes(data)
+
+    with pytest.raises(StateError, match=words):
+        store.checkpoint()
+
+    path.write_bytes(good)
+    assert opened(tmp_path, write=False).state == store.state
+    assert store.checkpoint()
+
+
+# --- kills -------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Ram(Disk):
+    """A disk in memory that dies at its `last` write, having done `cut` bytes of it, or all of it and no more."""
+
+    def __init__(self) -> None:
+        self.files: dict[Path, bytes] = {}
+        self.last = -1
+        self.cut = 0
+        self.writes = 0
+
+    def read(self, path: Path) -> bytes | None:
+        return self.files.get(path)
+
+    def size(self, path: Path) -> int:
+        return len(self.files.get(path, b""))
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        part = data[: self.cut] if self._dying() else data
+        self.files[path] = self.files.get(path, b"")[:at] + part
+        self._die()
+
+    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
+        del temporary, mode
+        if not (self._dying() and self.cut % 2):
+            self.files[path] = data
+        self._die()
+
+    def _dying(self) -> bool:
+        return self.writes == self.last
+
+    def _die(self) -> None:
+        self.writes += 1
+        if self.writes == self.last + 1:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that exists; its state files are in memory."""
+    return tmp_path_factory.mktemp("ram")
+
+
+acts = st.lists(
+    st.lists(facts.facts, min_size=1, max_size=3) | st.sampled_from(["flush", "checkpoint"]), min_size=1, max_size=12
+)
+
+
+@given(acts, st.integers(0, 12), st.integers(0, 3000))
+def test_a_kill_anywhere_leaves_a_state_that_was(root: Path, acts: list[list[Fact] | str], last: int, cut: int) -> None:
+    """The next run finds the state as it was after one of the notes since the last flush, and can go on from there."""
+    disk = Ram()
+    disk.last, disk.cut = last, cut
+    store = opened(root, disk=disk)
+    allowed = [store.state]
+    try:
+        for act in acts:
+            if isinstance(act, list):
+                store.note("step", *act)
+                allowed.append(store.state)
+            else:
+                store.flush() if act == "flush" else store.checkpoint()
+                allowed = allowed[-1:]
+        store.close()
+        allowed = allowed[-1:]
+    except Killed:
+        pass
+
+    disk.last = -1
+    again = opened(root, disk=disk)
+    assert again.state in allowed
+    again.checkpoint()
+    assert opened(root, write=False, disk=disk).state == again.state
+    assert opened(root, write=False, disk=disk).journal_was_empty
+
+
+@given(acts, st.lists(st.lists(facts.facts, max_size=3), max_size=4), st.data())
+def test_what_a_run_knows_is_what_the_next_one_reads(
+    root: Path, acts: list[list[Fact] | str], pulls: list[list[Fact]], data: st.DataObject
+) -> None:
+    """Also where locks of others appear in between, disk and memory agree after a checkpoint, and no entry is lost."""
+    disk = Ram()
+    store = opened(root, disk=disk)
+    dropped, noted = set(), set()
+    for act in acts:
+        if isinstance(act, list):
+            kept = [fact for fact in act if isinstance(fact, OpenEntry | Drop)]
+            store.note("step", *kept)
+            noted |= {fact.request_id for fact in kept} & store.state.entries.keys()
+            dropped |= {fact.request_id for fact in kept if isinstance(fact, Drop)}
+        else:
+            store.flush()
+            if pulls and store.exists and data.draw(st.booleans()):
+                theirs = opened(root, disk=(other := Ram()))
+                theirs.note("pulled", *pulls.pop())
+                theirs.note("pulled", facts.record("z"))
+                theirs.checkpoint()
+                disk.files[store.lock_path] = other.files[store.lock_path]
+            store.checkpoint()
+    store.checkpoint()
+
+    assert opened(root, write=False, disk=disk).state == store.state
+    carried = {record.request_id for record in store.state.records.values()}
+    assert noted - dropped <= carried | store.state.entries.keys()
+
+
+def test_every_kill_of_one_apply_ends_alike(root: Path) -> None:
+    """One item from submit to save, killed at each write, whole or torn, and run again: always the same lock."""
+
+    def run(disk: Ram) -> bytes:
+        store = opened(root, disk=disk)
+        done = store.state
+        if not done.records:
+            store.note("submit", facts.entry(state=JobState.SUBMITTING))
+            store.flush()
+            store.note("submit", facts.entry(state=JobState.RUNNING))
+            store.flush()
+            store.note("write", facts.record(rev=0))
+            store.flush()
+        store.note("save", facts.record(saved_at="2026-01-02", rev=0))
+        store.checkpoint()
+        return disk.files[store.lock_path]
+
+    whole = Ram()
+    wanted = run(whole)
+    assert whole.writes > 6
+    for last in range(whole.writes):
+        for cut in (0, 1, 7, 200, 5000):
+            disk = Ram()
+            disk.last, disk.cut = last, cut
+            with pytest.raises(Killed):
+                run(disk)
+            disk.last = -1
+            assert run(disk) == wanted
+
+
+def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path: Path) -> None:
+    """The journal that was not emptied meets a lock that is not the one it was for."""
+    written(tmp_path, facts.record("a"))
+    store = opened(tmp_path)
+    store.note("write", facts.record("a", take=2))
+    store.note("submit", facts.entry("b"))
+    store.flush()
+    left = store.journal_path.read_bytes()
+    store.checkpoint()
+    store.journal_path.write_bytes(left)
+    written(tmp_path, facts.record("a", take=3))
+
+    after = opened(tmp_path, write=False).state
+
+    assert after.records == {"a": facts.record("a", take=3)}
+    assert after.entries.keys() == {facts.record("a", take=2).request_id, facts.entry("b").request_id}
+
+
+# --- the disk ----------------------------------------------------------------------------------------------
+
+
+class Full(Disk):
+    """A disk that takes half of an append and then is full, once."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        if self.full:
+            self.full = False
+            super().append(path, data[: len(data) // 2], at)
+            message = "no space"
+            raise StateError(message)
+        super().append(path, data, at)
+
+
+def test_a_full_disk_keeps_what_was_noted(tmp_path: Path) -> None:
+    """A refused flush says so, and the next one writes everything, in place of the torn half."""
+    disk = Full()
+    store = opened(tmp_path, disk=disk)
+    store.note("submit", facts.entry("a"))
+    store.flush()
+    disk.full = True
+    store.note("submit", facts.entry("b"))
+    with pytest.raises(StateError, match="no space"):
+        store.flush()
+    store.note("submit", facts.entry("c"))
+    store.flush()
+
+    assert opened(tmp_path, write=False).state == store.state
+    assert len(store.state.entries) == 3
+
+
+@posix
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        pytest.param("contentops.lock", "`contentops.lock` is a symbolic link", id="lock"),
+        pytest.param(".contentops/journal.jsonl", "`journal.jsonl` is a symbolic link", id="journal"),
+    ],
+)
+def test_state_files_are_never_links(tmp_path: Path, place: str, words: str) -> None:
+    """A link could make us read or write outside the project."""
+    (tmp_path / ".contentops").mkdir()
+    (tmp_path / "elsewhere").write_text("secret")
+    (tmp_path / place).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StateError, match=words):
+        opened(tmp_path, write=False)
+
+
+@posix
+def test_state_files_are_never_pipes_or_folders(tmp_path: Path) -> None:
+    """Reading a pipe would wait for ever."""
+    os.mkfifo(tmp_path / "contentops.lock")
+    with pytest.raises(StateError, match="is not a file"):
+        opened(tmp_path, write=False)
+
+    (tmp_path / "contentops.lock").unlink()
+    (tmp_path / "contentops.lock").mkdir()
+    with pytest.raises(StateError, match="is not a file"):
+        opened(tmp_path, write=False)
+
+
+@posix
+def test_the_folder_must_be_ours_and_inside(tmp_path: Path) -> None:
+    """A folder of somebody else, a link out of the project, a dangling link or a file in its place is refused."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    ours = root / ".contentops"
+
+    ours.symlink_to(outside)
+    with pytest.raises(StateError, match="leads out of the project"):
+        opened(root, write=False)
+    ours.unlink()
+    ours.symlink_to(root / "nowhere")
+    with pytest.raises(StateError, match="link to nowhere"):
+        opened(root, write=False)
+    ours.unlink()
+    ours.write_text("")
+    with pytest.raises(StateError, match="is not a folder"):
+        opened(root, write=False)
+    ours.unlink()
+    ours.symlink_to(ours)
+    with pytest.raises(StateError, match="can not look into"):
+        opened(root, write=False)
+
+
+@posix
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Whoever owns the folder could plant facts and texts in it."""
+    (tmp_path / ".contentops").mkdir()
+    os.chown(tmp_path / ".contentops", 12345, 12345)
+
+    with pytest.raises(StateError, match="belongs to another user"):
+        opened(tmp_path, write=False)
+
+
+@posix
+def test_a_link_inside_the_project_is_fine_and_is_made_private(tmp_path: Path) -> None:
+    """The folder may live elsewhere in the project; others lose their access to it."""
+    (tmp_path / "real").mkdir(mode=0o755)
+    (tmp_path / ".contentops").symlink_to(tmp_path / "real")
+    store = opened(tmp_path)
+    store.note("write", facts.record())
+    store.checkpoint()
+
+    assert (tmp_path / "real/journal.jsonl").exists()
+    assert stat.S_IMODE((tmp_path / "real").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_can_not_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    """A project root that is gone gives a sentence, not a traceback."""
+    with pytest.raises(StateError, match="no such file or directory"):
+        folder.make(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b"", b"contentops*.lock text eol=lf merge=union\n", id="none"),
+        pytest.param(b"*.png binary", b"*.png binary\ncontentops*.lock text eol=lf merge=union\n", id="unfinished"),
+        pytest.param(b"a b\r\n", b"a b\r\ncontentops*.lock text eol=lf merge=union\r\n", id="crlf"),
+        pytest.param(b"contentops*.lock -merge\n", b"contentops*.lock -merge\n", id="chosen-otherwise"),
+        pytest.param(b"\xff\n", b"\xff\ncontentops*.lock text eol=lf merge=union\n", id="not-utf8"),
+        pytest.param(
+            b"# contentops*.lock\n", b"# contentops*.lock\ncontentops*.lock text eol=lf merge=union\n", id="#"
+        ),
+    ],
+)
+def test_the_attributes_get_one_line(before: bytes, after: bytes) -> None:
+    """What is there stays, and adding twice adds once."""
+    assert attributes.with_line(before) == after
+    assert attributes.with_line(after) == after
+
+
+@posix
+def test_linked_attributes_are_left_alone(tmp_path: Path) -> None:
+    """Git does not follow such a link, and what it points to may be anywhere."""
+    (tmp_path / "other").write_text("")
+    (tmp_path / ".gitattributes").symlink_to(tmp_path / "other")
+    attributes.ensure(tmp_path, Disk())
+
+    assert (tmp_path / "other").read_text() == ""
+
+
+@posix
+def test_refusals_of_the_system_are_said_in_words(tmp_path: Path) -> None:
+    """Each failing call names the file and the reason."""
+    disk = Disk()
+    missing = tmp_path / "no" / "where"
+
+    with pytest.raises(StateError, match="can not write `where`: no such file or directory"):
+        disk.append(missing, b"x", 0)
+    with pytest.raises(StateError, match="can not write `where`: no such file or directory"):
+        disk.replace(missing, b"x", tmp_path / "no" / "temporary", 0o600)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="can not read `x`: not a directory"):
+        disk.read(tmp_path / "file" / "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StateError, match="can not write `folder`: is a directory") as caught:
+        disk.replace(tmp_path / "folder", b"x", tmp_path / "temporary", 0o600)
+    assert caught.value.hint.startswith("move the folder")
+    assert not (tmp_path / "temporary").exists()
+    assert disk.size(missing) == 0
+
+
+def test_a_failed_append_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """Where the system takes only a part, the part is taken back."""
+    path = tmp_path / "journal"
+    path.write_bytes(b"good\n")
+    limit = pytest.importorskip("resource")
+    before = limit.getrlimit(limit.RLIMIT_FSIZE)
+    signal = pytest.importorskip("signal")
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        limit.setrlimit(limit.RLIMIT_FSIZE, (9, before[1]))
+        with pytest.raises(StateError, match="can not write `journal`: file too large"):
+            Disk().append(path, b"more than fits\n", 5)
+    finally:
+        limit.setrlimit(limit.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert path.read_bytes() == b"good\n"
+
+
+def test_threads_may_note_while_another_writes(tmp_path: Path) -> None:
+    """No fact is lost or written twice when notes, flushes and checkpoints meet."""
+    store = opened(tmp_path)
+    names = [f"item-{number}" for number in range(60)]
+
+    def note(part: list[str]) -> None:
+        for name in part:
+            store.note("write", facts.record(name))
+            store.flush()
+
+    threads = [threading.Thread(target=note, args=(names[start::3],)) for start in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        store.checkpoint()
+    for thread in threads:
+        thread.join()
+    store.checkpoint()
+
+    assert sorted(store.state.records) == sorted(names)
+    assert opened(tmp_path, write=False).state == store.state
+    assert all(record.rev == 2 for record in store.state.records.values())
+
+
+def test_disk_errors_have_hints() -> None:
+    """The common reasons say what to do."""
+    for number in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+        assert durable.refused("write", Path("x"), OSError(number, os.strerror(number))).hint
+
+
+def test_an_unread_disk_settles_nothing() -> None:
+    """Without a look at the outputs, no body is on disk."""
+    assert journal.nothing_on_disk("out/a.md") == NOTHING
