@@ -187,7 +187,9 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     try:
         desired = validate(project)
         yield Check(
-            name="manifests", ok=True, message=f"{_count(len(desired.specs), 'item')} in {_count(len(desired.manifests), 'manifest')}"
+            name="manifests",
+            ok=True,
+            message=f"{_count(len(desired.specs), 'item')} in {_count(len(desired.manifests), 'manifest')}",
         )
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")

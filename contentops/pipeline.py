@@ -21,6 +21,7 @@ from contentops.manifest.load import load
 from contentops.model import Step
 from contentops.output.files import Outputs, System
 from contentops.planner.plan import make_plan
+from contentops.planner.planfile import Compared, compare_file
 from contentops.planner.situation import (
     Choice,
     Situation,
@@ -32,6 +33,7 @@ from contentops.planner.situation import (
     specs_by_id,
 )
 from contentops.project import find_root, load_project, parse_variable
+from contentops.report.plan_json import record_digest
 from contentops.state.cache import Cache
 from contentops.state.durable import Disk
 from contentops.state.store import StateStore
@@ -39,7 +41,7 @@ from contentops.state.store import StateStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from contentops.model import Catalogue, Desired, Event, Plan, Project, Refusal, Run, State
+    from contentops.model import Catalogue, Desired, Event, Json, Plan, Project, Refusal, Run, State
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
 
@@ -140,6 +142,15 @@ def plan(project: Project, choice: Choice) -> Plan:
         return make_plan(situation(project, desired, store.state, cache, choice))
 
 
+def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
+    """Whether a reviewed plan document would still be applied as it is. Raises Refused, saying why not."""
+    with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
+        desired = load(project, catalogue_of(project), cache)
+        store.heal(specs_by_id(desired))
+        found = situation(project, desired, store.state, cache, choice)
+        return compare_file(found, make_plan(found), reviewed, record_digest)
+
+
 def situation(project: Project, desired: Desired, state: State, cache: Cache, choice: Choice) -> Situation:
     """All four sides, gathered: what the planner compares."""
     outputs = Outputs(project.root)
@@ -190,10 +201,13 @@ def apply(
     emit: Callable[[Event], None],
     stop: Stop,
     show: Callable[[Plan], None] | None = None,
+    reviewed: Mapping[str, Json] | None = None,
     deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
+
+    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
@@ -208,6 +222,8 @@ def apply(
         store.heal(specs_by_id(desired))
         found = situation(project, desired, store.state, cache, choice)
         planned = make_plan(found)
+        if reviewed is not None:
+            planned = compare_file(found, planned, reviewed, record_digest).plan
         if planned.empty:
             store.checkpoint()
             return planned, None
@@ -249,7 +265,9 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if project.api.base_url == "local":
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
-    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+    # Plain http is for this machine's own servers only, and those may do without a key.
+    remote = project.api.base_url.startswith("https:")
+    if not key and remote and any(NETWORK & set(change.steps) for change in plan.changes):
         raise ApiError(
             f"no API key: the environment variable `{project.api.key_env}` is not set",
             code="no-key",

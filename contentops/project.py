@@ -202,7 +202,8 @@ def _environment(settings: Map, name: str) -> Map:
     shown = UNWANTED.sub("\ufffd", name[:60])
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
-    known = f"declared: {', '.join(f'`{known}`' for known in declared)}" if declared else "`contentops.yaml` declares no environments"
+    names = ", ".join(f"`{known}`" for known in declared)
+    known = f"declared: {names}" if declared else "`contentops.yaml` declares no environments"
     hint = f"did you mean `{close}`? {known}" if close else known
     raise UsageError(message, code="unknown-environment", hint=hint)
 

@@ -24,7 +24,9 @@ from tests.serving import key, served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[1] / "schemas/writerzroom.openapi.json").read_text("utf-8"))
+DOCUMENT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "schemas/writerzroom.openapi.json").read_text("utf-8")
+)
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 CHECKS = [
     checks.status_code_conformance,

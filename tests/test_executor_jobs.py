@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.model import JobState, Step
+from contentops.model import JobState, OnEdit, Step
 from contentops.report.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -167,31 +167,20 @@ def test_a_job_that_completes_without_a_text_has_failed(root: Path, reply: dict[
     assert scene.entry("one").state is JobState.FAILED
 
 
-@pytest.mark.parametrize("body", [None, ""], ids=["no body", "empty body"])
-def test_a_text_that_is_only_stored_is_fetched(root: Path, body: str | None) -> None:
+@pytest.mark.parametrize("body", ["absent", "empty"])
+def test_a_text_that_is_only_stored_is_fetched(root: Path, body: str) -> None:
     """A completed status that only names a content id is as good as its text."""
-    scene = _scene(root, duration=1)
-    scene.api.fault(lambda name, n: name == "status" and n > 1 and bool(scene.api.contents), _named(scene, body))
+    scene = _scene(root, status_body=body)
     assert results(scene.apply()) == {"one": "done"}
     assert "All about one" in scene.read("out/one.md")
     assert scene.api.count("save") == 0
-
-
-def _named(scene: Scene, body: str | None) -> Any:
-    def answer() -> httpx.Response:
-        content: dict[str, Any] = {"id": next(iter(scene.api.contents)), "title": "T"}
-        if body is not None:
-            content["body"] = body
-        return httpx.Response(200, json={"status": "completed", "content": content})
-
-    return answer
+    assert scene.api.count("get content") == 1
 
 
 @pytest.mark.parametrize("fault", [503, 404, 403, "reset"], ids=["503", "404", "403", "reset"])
 def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) -> None:
     """A completed job whose stored text does not come has not failed: it is polled again, not paid for again."""
-    scene = _scene(root, duration=1)
-    scene.api.fault(lambda name, n: name == "status" and n > 1 and bool(scene.api.contents), _named(scene, None))
+    scene = _scene(root, status_body="absent")
     scene.api.fault(on("get content"), fault)
     run = scene.apply()
     assert run is not None
@@ -336,7 +325,7 @@ def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
     run = scene.apply()
     assert results(run) == {"one": "blocked"}
     assert "My own words" in scene.read("out/one.md")
-    assert results(scene.apply(on_edit="overwrite")) == {"one": "done"}
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "2027" in scene.read("out/one.md")
     assert scene.api.credits == 8
 

@@ -141,14 +141,12 @@ def test_the_same_edit_on_both_sides_is_no_conflict(root: Path) -> None:
 def test_a_content_deleted_there_is_saved_as_new(root: Path) -> None:
     """Only a 404 means deleted; the text is stored under a new id, the old one listed."""
     scene = _done(root)
-    old = scene.record("one").content_id
-    del scene.api.contents[old]
-    # The fake numbers contents by count: keep the new one's id from being the old one's.
-    scene.api._create("other", "other", {}, at=0.0)
-    scene.api._create("other", "other", {}, at=0.0)
     _by_hand(scene)
+    old = scene.record("one").content_id
+    scene.api.fault(on("get content"), 404)
     assert results(scene.apply()) == {"one": "done"}
     assert scene.record("one").content_id != old
+    assert scene.record("one").superseded == (old,)
     assert "By hand" in scene.api.contents[scene.record("one").content_id].body
 
 

@@ -36,12 +36,12 @@ def _survey(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def _refused(build: Build, run: Run, files: dict[str, str | bytes]) -> Completed:
+def _refused(build: Build, invoke: Run, files: dict[str, str | bytes]) -> Completed:
     """Applies a project below an outer folder; it has to fail cleanly and to leave everything as it was."""
     root = build({"contentops.yaml": SETTINGS, **files}, at="outer/project")
     (root.parent / "outside.txt").write_text("not ours\n")
     before = _survey(root.parent)
-    ended = run("apply", "--yes", cwd=root, timeout=30)
+    ended = invoke("apply", "--yes", cwd=root)
     assert ended.code == 1, ended.stdout + ended.stderr
     assert "error[" in ended.stderr
     assert "error[bug]" not in ended.stderr
@@ -80,28 +80,28 @@ YAML: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize(("text", "says"), YAML.values(), ids=YAML)
-def test_hostile_yaml(project: Build, run: Run, text: str | bytes, says: str) -> None:
+def test_hostile_yaml(project: Build, invoke: Run, text: str | bytes, says: str) -> None:
     """No bomb, tag or odd character gets further than its message."""
-    assert says in _refused(project, run, {"content/blog.yaml": text}).stderr
+    assert says in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 
 
-def test_a_huge_manifest(project: Build, run: Run) -> None:
+def test_a_huge_manifest(project: Build, invoke: Run) -> None:
     """It is refused by its size, before it is parsed."""
-    ended = _refused(project, run, {"content/blog.yaml": b"# " + b"x" * 70_000_000 + b"\nitems: []\n"})
+    ended = _refused(project, invoke, {"content/blog.yaml": b"# " + b"x" * 70_000_000 + b"\nitems: []\n"})
     assert "content/blog.yaml" in ended.stderr
 
 
-def test_an_id_twice_in_two_files(project: Build, run: Run) -> None:
+def test_an_id_twice_in_two_files(project: Build, invoke: Run) -> None:
     """Both places are named."""
-    ended = _refused(project, run, {"content/a.yaml": _item(), "content/b.yaml": _item()})
+    ended = _refused(project, invoke, {"content/a.yaml": _item(), "content/b.yaml": _item()})
     assert "content/a.yaml:2" in ended.stderr
     assert "content/b.yaml:2" in ended.stderr
 
 
-def test_every_problem_of_every_file_at_once(project: Build, run: Run) -> None:
+def test_every_problem_of_every_file_at_once(project: Build, invoke: Run) -> None:
     """One run tells them all."""
     files: dict[str, str | bytes] = {f"content/{n}.yaml": _item(f"item-{n}", speling="x") for n in range(3)}
-    ended = _refused(project, run, {**files, "content/broken.yaml": "items: {"})
+    ended = _refused(project, invoke, {**files, "content/broken.yaml": "items: {"})
     for name in ("0", "1", "2", "broken"):
         assert f"content/{name}.yaml:" in ended.stderr
 
@@ -143,7 +143,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=[path[:40] or "empty" for path in PATHS])
-def test_where_no_output_may_go(project: Build, run: Run, path: str) -> None:
+def test_where_no_output_may_go(project: Build, invoke: Run, path: str) -> None:
     """Outside, into tools' own folders, over the project's own files: refused with the place of the path."""
     files: dict[str, str | bytes] = {
         "content/blog.yaml": "items:\n"
@@ -151,7 +151,8 @@ def test_where_no_output_may_go(project: Build, run: Run, path: str) -> None:
         f"    {INPUTS}\n  - id: one\n    {INPUTS}\n    output: \"{path}\"\n",
         "data/rows.csv": "slug\na\n",
     }
-    assert "content/blog.yaml:7:" in _refused(project, run, files).stderr
+    # Of a path taken already, the item is shown; of an impossible one, the path itself.
+    assert re.search(r"--> content/blog\.yaml:[57]:", _refused(project, invoke, files).stderr)
 
 
 @pytest.mark.parametrize(
@@ -165,21 +166,21 @@ def test_where_no_output_may_go(project: Build, run: Run, path: str) -> None:
     ],
     ids=["same", "case", "sharp s", "composed", "below"],
 )
-def test_two_outputs_that_some_system_takes_for_one(project: Build, run: Run, one: str, other: str) -> None:
+def test_two_outputs_that_some_system_takes_for_one(project: Build, invoke: Run, one: str, other: str) -> None:
     """Both items are named."""
     text = f"items:\n  - id: first\n    output: {one}\n    {INPUTS}\n  - id: second\n    output: {other}\n    {INPUTS}\n"
-    ended = _refused(project, run, {"content/blog.yaml": text})
+    ended = _refused(project, invoke, {"content/blog.yaml": text})
     assert "`first`" in ended.stderr
     assert "`second`" in ended.stderr
 
 
-def test_a_link_does_not_lead_out(project: Build, run: Run) -> None:
+def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     """An output folder that is a link out of the project takes nothing; the other items are written."""
     root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item(output="linked/one.md")}, at="outer/project")
     outside = root.parent / "elsewhere"
     outside.mkdir()
     (root / "linked").symlink_to(outside)
-    ended = run("apply", "--yes", cwd=root)
+    ended = invoke("apply", "--yes", cwd=root)
     assert ended.code in {1, 3}, ended.stdout
     assert "link" in ended.stdout + ended.stderr
     assert list(outside.iterdir()) == []
@@ -216,10 +217,10 @@ TEMPLATES = [
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=[template[:40] for template in TEMPLATES])
-def test_hostile_templates(project: Build, run: Run, template: str) -> None:
+def test_hostile_templates(project: Build, invoke: Run, template: str) -> None:
     """No attribute of Python, no file, no endless work."""
     text = f'items:\n  - id: one\n    inputs:\n      target_audience: readers\n      topic: "{template}"\n'
-    assert "content/blog.yaml:5:" in _refused(project, run, {"content/blog.yaml": text}).stderr
+    assert "content/blog.yaml:5:" in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 
 
 # --- data files --------------------------------------------------------------------------------------------
@@ -254,16 +255,16 @@ DATA: dict[str, tuple[str, str | bytes]] = {
 
 
 @pytest.mark.parametrize(("name", "content"), DATA.values(), ids=DATA)
-def test_hostile_data(project: Build, run: Run, name: str, content: str | bytes) -> None:
+def test_hostile_data(project: Build, invoke: Run, name: str, content: str | bytes) -> None:
     """Whatever a data file holds, its name and the reason are told."""
     files: dict[str, str | bytes] = {"content/blog.yaml": ROWS.replace("FILE", name), "data/keep.csv": "slug\n"}
     if content or name == "data/rows.csv":
         files[name] = content
-    ended = _refused(project, run, files)
+    ended = _refused(project, invoke, files)
     assert name in ended.stderr or "content/blog.yaml:" in ended.stderr
 
 
-def test_cells_are_text(project: Build, run: Run) -> None:
+def test_cells_are_text(project: Build, invoke: Run) -> None:
     """A formula, a leading zero, a date and a `no` arrive as they were written; a byte order mark is no column name."""
     root = project(
         {
@@ -272,7 +273,7 @@ def test_cells_are_text(project: Build, run: Run) -> None:
             "data/rows.csv": b"\xef\xbb\xbfslug,city\r\na,=1+1\r\nb,007\r\nc,2026-03-01\r\nd,no\r\n",
         }
     )
-    topics = [run("show", f"row-{slug}", "--json", cwd=root).json["request"]["inputs"]["topic"] for slug in "abcd"]
+    topics = [invoke("show", f"row-{slug}", "--json", cwd=root).json["request"]["inputs"]["topic"] for slug in "abcd"]
     assert topics == ["=1+1", "007", "2026-03-01", "no"]
 
 
@@ -280,21 +281,23 @@ def test_cells_are_text(project: Build, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("find", "put"),
+    ("find", "put", "codes"),
     [
-        ("out/one.md", "../outside.txt"),
-        ("out/one.md", "/tmp/outside.txt"),
-        ("out/one.md", ".git/config"),
-        ('"one"', '"o\\u001b[2Jne"'),
-        ('"contentops_lock":1', '"contentops_lock":99'),
-        ("sha256:", "md5:"),
-        ('"rev":1', '"rev":1e400'),
-        ("\n", "\n<<<<<<< HEAD\n"),
-        ("\n", "\n{\n"),
+        ("out/one.md", "../outside.txt", {1, 3}),
+        ("out/one.md", "/tmp/outside.txt", {1, 3}),
+        ("out/one.md", ".git/config", {1, 3}),
+        ('"one"', '"o\\u001b[2Jne"', {0, 1}),
+        ('"contentops_lock":1', '"contentops_lock":99', {1}),
+        ("sha256:", "md5:", {1}),
+        ('"rev":1', '"rev":1e400', {1}),
+        ("\n", "\n<<<<<<< HEAD\n", {1}),
+        ("\n", "\n{\n", {1}),
     ],
     ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"],
 )
-def test_a_lock_that_somebody_tampered_with(project: Build, run: Run, find: str, put: str) -> None:
+def test_a_lock_that_somebody_tampered_with(
+    project: Build, run: Run, find: str, put: str, codes: set[int]
+) -> None:
     """A lock is no more trusted than a manifest: no file outside is moved, read into the plan or removed."""
     root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()}, at="outer/project")
     assert run("apply", "--yes", cwd=root).code == 0
@@ -304,7 +307,7 @@ def test_a_lock_that_somebody_tampered_with(project: Build, run: Run, find: str,
     lock.write_text(lock.read_text().replace(find, put))
     (root / "content" / "blog.yaml").write_text("items: []\n")
     ended = run("apply", "--yes", "--prune", "--approve-empty", "--approve-changes", cwd=root)
-    assert ended.code in {1, 3}, ended.stdout + ended.stderr
+    assert ended.code in codes, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert not CONTROLS.search(ended.stdout + ended.stderr)
     assert outside.read_text() == "not ours\n"

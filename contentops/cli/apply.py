@@ -16,11 +16,11 @@ from contentops.cli.plan import show_findings
 from contentops.errors import ExitCode, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from contentops.cli.options import Session
     from contentops.executor.stop import Stop
-    from contentops.model import Plan, Project, Run
+    from contentops.model import Json, Plan, Project, Run
     from contentops.pipeline import Approval
     from contentops.planner.situation import Choice
 
@@ -37,6 +37,7 @@ class Manner:
 
 
 @click.command("apply", short_help="Do what the plan says.")
+@click.argument("plan_file", metavar="[PLAN]", required=False)
 @project_options
 @choice_options
 @click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask.")
@@ -50,6 +51,7 @@ class Manner:
 def command(
     session: Session,
     /,
+    plan_file: str | None,
     environment: str,
     variables: tuple[str, ...],
     approve_credits: int | None,
@@ -65,18 +67,32 @@ def command(
 ) -> int:
     """Plan, show the plan, ask, and do exactly that.
 
+    With PLAN, a file made by `plan --out`, do exactly what was reviewed and do not ask: what it does not name is left
+    alone, and a stale, edited or already applied one is refused.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
     from contentops.pipeline import Approval
 
+    reviewed = None
+    if plan_file is not None:
+        from contentops.cli.planfile import alone, choice_in, read_plan
+
+        reviewed = read_plan(session.path(plan_file))
+        variables, environment = alone(reviewed, variables, chosen), environment or str(reviewed["environment"])
+        choice, yes = choice_in(reviewed), True
+    else:
+        choice = choice_of(**chosen)
     project = open_project(session, environment, variables)
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     path = str(session.path(events)) if events else ""
     manner = Manner(yes=yes, verbose=verbose, as_json=as_json, events=path, deadline=deadline)
-    return _apply(project, choice_of(**chosen), approval, manner)
+    return _apply(project, choice, approval, manner, reviewed)
 
 
-def _apply(project: Project, choice: Choice, approval: Approval, manner: Manner) -> int:
+def _apply(
+    project: Project, choice: Choice, approval: Approval, manner: Manner, reviewed: Mapping[str, Json] | None
+) -> int:
     from contentops import pipeline
     from contentops.cli.display import watching
     from contentops.executor.stop import Stop
@@ -93,6 +109,7 @@ def _apply(project: Project, choice: Choice, approval: Approval, manner: Manner)
             confirm=confirmation,
             emit=display.show,
             stop=stop,
+            reviewed=reviewed,
             deadline=manner.deadline,
         )
     return _finish(plan, run, confirmation, manner)

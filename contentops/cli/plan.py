@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @click.option("--out", metavar="FILE", default="", help="Also write the plan as JSON to FILE, for `apply FILE`.")
+@click.option("--check", "reviewed", metavar="FILE", default="", help="Only say whether plan FILE still holds.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change and show values in full length.")
 @click.pass_obj
@@ -34,6 +35,7 @@ def command(
     variables: tuple[str, ...],
     form: str | None,
     out: str,
+    reviewed: str,
     *,
     as_json: bool,
     detailed_exitcode: bool,
@@ -48,6 +50,8 @@ def command(
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
     from contentops import pipeline
 
+    if reviewed:
+        return _check(session, reviewed, environment, variables, chosen)
     project = open_project(session, environment, variables)
     plan = pipeline.plan(project, choice_of(**chosen))
     inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
@@ -57,16 +61,29 @@ def command(
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
 
 
+def _check(session: Session, path: str, environment: str, variables: tuple[str, ...], chosen: dict[str, Any]) -> int:
+    """Whether the plan file at `path` could be applied as it is; Refused says why not."""
+    from contentops import pipeline
+    from contentops.cli.planfile import alone, choice_in, read_plan
+
+    document = read_plan(session.path(path))
+    project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
+    compared = pipeline.check(project, choice_in(document), document)
+    terminal.say(f"The plan still holds: {len(compared.plan.changes)} changes, {compared.plan.credits} credits.")
+    return ExitCode.DONE
+
+
 def _plain(value: Json) -> Json:
     return list(value) if isinstance(value, tuple) else value
 
 
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
     from contentops.cli.files import write_whole
+    from contentops.planner.planfile import sealed
     from contentops.report.plan_json import plan_json
     from contentops.report.safe import json_text
 
-    write_whole(session.path(out), json_text(plan_json(plan, inputs=inputs)) + "\n")
+    write_whole(session.path(out), json_text(sealed(plan_json(plan, inputs=inputs))) + "\n")
 
 
 def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> None:

@@ -118,6 +118,8 @@ class Habits:
     """Stored jobs carry `metadata.request_id`."""
     names_content: bool = True
     """A completed status names the content id."""
+    status_body: Literal["text", "empty", "absent"] = "text"
+    """What a completed status holds for a text; the store has it in any case."""
     create_only: bool = False
     """Every save makes a new content."""
     put: bool = True
@@ -401,7 +403,9 @@ class FakeApi(httpx.AsyncBaseTransport):
         text = f'---\ntitle: "{job.title}"\n---\n{job.text}' if self.habits.front_matter else job.text
         if self.habits.envelope:
             return text
-        content = {"title": job.title, "body": text, "word_count": len(text.split()), "created_at": _iso(job.ends)}
+        content: dict[str, Any] = {"title": job.title, "body": text, "word_count": len(text.split()), "created_at": _iso(job.ends)}
+        if self.habits.status_body != "text":
+            content = {"title": job.title} | ({"body": ""} if self.habits.status_body == "empty" else {})
         return content | ({"id": job.content_id} if job.content_id and self.habits.names_content else {})
 
     def _get(self, content_id: str) -> tuple[int, Any, dict[str, str]]:

@@ -29,7 +29,7 @@ _HEADROOM = 2.0
 _SHORTEST = 20
 """Words asked for at least."""
 _TRIES = 3
-"""How often a section is asked for at most, where a model answers with nothing or does not come to an end."""
+"""How often a section is asked for at most, where a model says nothing, repeats itself or finds no end."""
 
 
 class OpenAI:
@@ -101,7 +101,10 @@ class OpenAI:
             except TornError as torn:
                 failure = torn
                 continue
-            if text := prompts.tidy(answer, heading, level):
+            text = prompts.tidy(answer, heading, level)
+            if prompts.loops(text):
+                failure = EngineError(f"the model only repeats itself in {what}; try again, or use another model")
+            elif text:
                 return text
         raise failure
 

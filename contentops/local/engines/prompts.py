@@ -158,6 +158,12 @@ def tidy(text: str, heading: str, level: int) -> str:
     return sections.nested(inner.strip("\n"), level).strip("\n")
 
 
+def loops(text: str) -> bool:
+    """Whether most lines of a text say what others have said: a small model that found no way on."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
+
+
 def assembled(job: Job, texts: Sequence[str]) -> str:
     """The body: each section under its heading."""
     parts = [

@@ -1,0 +1,197 @@
+"""Stops: an interrupt at any moment, a deadline, checkpoints; what was not reached is pending and goes on later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops import pipeline
+from contentops.executor.stop import Stop
+from contentops.model import JobState, Result
+from contentops.pipeline import Approval, Choice
+from contentops.report.exit import exit_code_of
+from tests.fakes.api import FakeApi, on
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.model import Event, Run
+
+ITEMS = ("one", "two", "three")
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def _scene(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Scene:
+    scene = Scene(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm)
+    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return scene
+
+
+def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
+    """Apply, interrupted when the `turn`-th event comes; whether it came."""
+    stop, seen = Stop(), 0
+
+    def emit(_: Event) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == turn:
+            stop.request()
+
+    return scene.apply(stop=stop, emit=emit), seen >= turn
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [{}, {"auto_save": False}, {"request_ids": "ignore", "auto_save": False}],
+    ids=["kind", "stores nothing itself", "ignores ids"],
+)
+def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any]) -> None:
+    """Interrupted at each event in turn: exit 130, what is reported is true, and the next apply finishes the rest."""
+    for turn in range(1, 200):
+        scene = _scene(root / f"at-{turn}", **habits)
+        run, came = _stopped_at(scene, turn)
+        assert run is not None
+        if not came:
+            break
+        if run.stopped:
+            assert run.stopped == "interrupted"
+            assert exit_code_of(run) == 130
+        assert set(results(run)) == set(ITEMS)
+        assert set(results(run).values()) <= {"done", "pending"}, turn
+        spent = scene.api.credits
+        assert run.credits == spent, turn
+        again = scene.apply()
+        assert again is None or set(results(again).values()) <= {"done"}, turn
+        assert (again.credits if again else 0) + spent == 12, turn
+        assert len(scene.tree()) == 3
+        assert scene.plan().empty
+    else:
+        pytest.fail("the events never ended")
+
+
+def test_an_interrupt_before_anything_submits_nothing(root: Path) -> None:
+    """A stop that was asked for before the start sends no request at all."""
+    scene = _scene(root)
+    stop = Stop()
+    stop.request()
+    run = scene.apply(stop=stop)
+    assert run is not None
+    assert not scene.api.requests
+    assert run.count(Result.PENDING) == 3
+    assert exit_code_of(run) == 130
+
+
+def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
+    """A submit under way when the stop comes is recorded with its job id."""
+    scene = _scene(root, latency=20.0)
+    stop = Stop()
+
+    def emit(event: Event) -> None:
+        if event.kind == "waiting" and scene.api.count("submit") == 1:
+            stop.request()
+
+    scene.apply(stop=stop, emit=emit)
+    assert [entry.state for entry in scene.state.entries.values()] == [JobState.RUNNING]
+    assert scene.state.entries[next(iter(scene.state.entries))].job_id
+
+
+def test_a_deadline_pauses(root: Path) -> None:
+    """At `--deadline` the run checkpoints, says how to go on, and exits 5; jobs go on at the server."""
+    scene = _scene(root)
+    run = scene.apply(deadline=110)
+    assert run is not None
+    assert run.stopped == "deadline"
+    assert exit_code_of(run) == 5
+    assert 110 <= scene.timeline.now < 120
+    assert results(run) == {"one": "done", "three": "pending", "two": "pending"} or run.count(Result.DONE) == 1
+    assert "contentops apply" in run.hint
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.api.credits == 12
+
+
+def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
+    """Waiting beyond the deadline for the server's permission is no use."""
+    import httpx
+
+    scene = _scene(root)
+    scene.api.fault(on("submit"), lambda: httpx.Response(429, json={"error": "x"}, headers={"Retry-After": "600"}))
+    run = scene.apply(deadline=300)
+    assert run is not None
+    assert run.stopped
+    assert scene.timeline.now < 30
+
+
+def test_a_deadline_that_is_not_reached_changes_nothing(root: Path) -> None:
+    """A run that ends in time is a normal run."""
+    run = _scene(root).apply(deadline=3600)
+    assert run is not None
+    assert run.stopped == ""
+    assert exit_code_of(run) == 0
+
+
+def test_checkpoints_come_while_a_run_goes_on(root: Path) -> None:
+    """At least every minute the lock says what is known, so that git may take it at any time."""
+    scene = _scene(root, duration=400, rpm=60)
+    seen: list[tuple[float, bool]] = []
+
+    def emit(event: Event) -> None:
+        if event.kind == "waiting":
+            lock = scene.root / "contentops.lock"
+            seen.append((scene.timeline.now, lock.exists() and '"running"' in lock.read_text()))
+
+    scene.apply(emit=emit)
+    assert not seen[0][1]
+    assert all(there for at, there in seen if 70 < at < 400)
+
+
+@pytest.mark.parametrize("fault", [401, 402, 422], ids=["401", "402", "422"])
+def test_the_lock_is_written_however_the_run_ends(root: Path, fault: int) -> None:
+    """Whatever stopped the run, the lock holds everything and the journal nothing."""
+    scene = _scene(root)
+    scene.api.fault(lambda name, n: name == "submit" and n > 1, fault)
+    scene.apply()
+    assert (scene.root / "contentops.lock").exists()
+    assert (scene.root / ".contentops/journal.jsonl").read_bytes() == b""
+    assert len(scene.state.records) == 1
+
+
+def test_an_answer_of_no_changes_nothing(root: Path) -> None:
+    """Where a person declines, nothing is sent and nothing written."""
+    scene = _scene(root)
+    before = scene.bytes()
+    _, run = pipeline.apply(
+        scene.project,
+        Choice(),
+        Approval(),
+        confirm=lambda _: False,
+        emit=lambda _: None,
+        stop=Stop(),
+        world=scene.world(),
+    )
+    assert run is None
+    assert scene.bytes() == before
+    assert not scene.api.requests
+
+
+def test_events_tell_the_whole_story(root: Path) -> None:
+    """Every item starts and ends once, between the start and the end of the run."""
+    scene = _scene(root)
+    scene.apply()
+    kinds = [event.kind for event in scene.events]
+    assert kinds[0] == "run-started"
+    assert kinds[-1] == "run-done"
+    for item in ITEMS:
+        mine = [event.kind for event in scene.events if event.item == item]
+        assert mine[0] == "item-started"
+        assert mine[-1] == "item-done"
+        assert mine.count("item-started") == mine.count("item-done") == 1
+    assert [event.at for event in scene.events] == sorted(event.at for event in scene.events)

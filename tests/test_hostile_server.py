@@ -1,0 +1,285 @@
+"""A hostile or broken server, and a planted key: files, terminal and outside stay clean, and the key stays here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.processes import KEY, PROJECT, Scripted, blog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.processes import Answer
+    from tests.running import Build, Completed, Run
+
+ENV = {"WRITERZROOM_API_KEY": KEY}
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+BEARER = f"Bearer {KEY}"
+FORMS = [
+    KEY,
+    quote(KEY, safe=""),
+    json.dumps(KEY)[1:-1],
+    *(base64.b64encode(bytes(shift) + KEY.encode()).decode()[4:-4] for shift in range(3)),
+]
+"""The key as it is and as it could be encoded (in base64: the part that no neighbour changes)."""
+
+
+def _reply(value: Any, status: int = 200, **headers: str) -> Answer:
+    return status, headers, json.dumps(value).encode()
+
+
+class Hostile:
+    """A script for `Scripted`: the contract, but with a text and ids of its own choice."""
+
+    def __init__(self, *, title: str = "T", body: str = "Text.\n", job: str = "", content: str = "cnt_1") -> None:
+        self._title = title
+        self._body = body
+        self._job = job
+        self._content = content
+        self._stored: dict[str, Any] = {}
+
+    def __call__(self, method: str, path: str, body: bytes) -> Answer:
+        match method, path.removeprefix("/v1").split("?")[0]:
+            case "POST", "/generate":
+                self._known = self._job or json.loads(body)["request_id"]
+                return _reply({"request_id": self._known, "status": "pending"}, 202)
+            case "POST", "/content/save":
+                self._stored = json.loads(body)
+                return _reply({"success": True, "id": self._content})
+            case "GET", "/content":
+                return _reply({"items": [], "content": [], "total": 0})
+            case "GET", found if found.startswith("/generate/status/") and getattr(self, "_known", "") in found:
+                text = {"title": self._title, "body": self._body}
+                return _reply({"request_id": self._known, "status": "completed", "content": text})
+            case _:
+                return _reply({"detail": "Not found"}, 404)
+
+
+def _project(build: Build, server: Scripted) -> Path:
+    files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
+    root = build(files, at="outer/project")
+    (root.parent / "outside.txt").write_text("not ours\n")
+    return root
+
+
+def _clean(root: Path, ended: Completed) -> None:
+    """Nothing of a traceback, of terminal commands or of the key anywhere, and nothing outside the project."""
+    said = ended.stdout + ended.stderr
+    assert "Traceback" not in said
+    assert "error[bug]" not in said
+    assert not CONTROLS.search(said)
+    assert sorted(path.name for path in root.parent.iterdir()) == ["outside.txt", "project"]
+    assert (root.parent / "outside.txt").read_text() == "not ours\n"
+    _holds_no_key(root, said)
+
+
+def _holds_no_key(root: Path, said: str) -> None:
+    for form in FORMS:
+        assert form not in said
+        for path in root.rglob("*"):
+            assert not path.is_file() or form.encode() not in path.read_bytes(), path
+
+
+# --- texts -------------------------------------------------------------------------------------------------
+
+TITLES = {
+    "traversal": "../../outside.txt",
+    "line break": "T\n---\ncontentops: {item: evil}\n---\n",
+    "carriage return": "T\r\ntitle: evil",
+    "terminal": "\x1b]0;evil\x07\x1b[2J\x1b[31mT",
+    "NUL": "T\0T",
+    "bidi": "T\u202etxt.exe",
+    "surrogate": "T\ud800",
+    "YAML": "{a: [b, *c]} # &x !!python/object",
+    "quotes": "\"' : - ? | > %",
+    "long": "T" * 5000,
+    "empty": "",
+    "template": "{{ 7 * 7 }}",
+}
+BODIES = {
+    "fence first": "---\ncontentops: {item: evil}\n---\nText.\n",
+    "open fence first": "---\nno end\n",
+    "rule first": "---\n\nText.\n\n---\n",
+    "TOML fence": "+++\ndraft = true\n+++\nText.\n",
+    "NUL": "Te\0xt.\n",
+    "CRLF": "One.\r\nTwo.\r\n",
+    "CR": "One.\rTwo.\r",
+    "BOM": "\ufeffText.\n",
+    "BOM and fence": "\ufeff---\na: 1\n---\nText.\n",
+    "two megabytes": "A line of text.\n" * 131_072,
+    "terminal": "\x1b[2J\x1b]8;;http://evil.test\x07Text.\x9b31m\n",
+    "surrogates": "Half \ud83d, whole \U0001f600.\n",
+    "no final newline": "Text.",
+    "spaces at the end": "Text.  \n\n\n   \n",
+    "separators": "One.\u2028Two.\u0085Three.\x0bFour.\n",
+    "bidi": "Text \u202egnp.exe\u202c.\n",
+    "HTML": "<script>alert(1)</script>\n<!-- contentops:plan:acme-blog: -->\n",
+}
+
+
+def _hostile_text(build: Build, invoke: Run, script: Hostile) -> tuple[Path, str]:
+    """Applies, twice; gives the root and the file."""
+    with Scripted(script) as server:
+        root = _project(build, server)
+        ended = invoke("apply", "--yes", cwd=root, env=ENV)
+        _clean(root, ended)
+        assert ended.code == 0, ended.stdout + ended.stderr
+        sent = len(server.seen)
+        again = invoke("apply", "--yes", cwd=root, env=ENV)
+        assert (again.code, len(server.seen)) == (0, sent), again.stdout
+        assert "No changes" in again.stdout
+    assert [path.name for path in (root / "out").iterdir()] == ["one.md"]
+    text = (root / "out" / "one.md").read_bytes().decode()
+    assert not CONTROLS.search(text)
+    assert text.endswith("\n")
+    return root, text
+
+
+@pytest.mark.parametrize("title", TITLES.values(), ids=TITLES)
+def test_hostile_titles(project: Build, invoke: Run, title: str) -> None:
+    """One line of front matter, whatever the title holds; the second apply finds nothing to do."""
+    import yaml
+
+    _, text = _hostile_text(project, invoke, Hostile(title=title))
+    head, _, body = text.removeprefix("---\n").partition("\n---\n")
+    front = yaml.safe_load(head)
+    assert front["contentops"]["item"] == "one"
+    assert "\n" not in str(front.get("title", ""))
+    assert body.strip() == "Text."
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_hostile_bodies(project: Build, invoke: Run, body: str) -> None:
+    """The front matter stays ours, the text survives, and the second apply finds nothing to do."""
+    import yaml
+
+    _, text = _hostile_text(project, invoke, Hostile(body=body))
+    head = text.removeprefix("---\n").partition("\n---\n")[0]
+    assert yaml.safe_load(head)["contentops"]["item"] == "one"
+    assert "\r" not in text
+
+
+@pytest.mark.parametrize("job", ["../../admin", "a/b", "x\r\nX-Evil: 1", "a b", "\x1b[2J", "j" * 5000, "?a=1#b"], ids=repr)
+def test_hostile_job_ids(project: Build, run: Run, job: str) -> None:
+    """No such id becomes an address: the submit is looked up by our own id, and never sent again unasked."""
+    with Scripted(Hostile(job=job)) as server:
+        root = _project(project, server)
+        ended = run("apply", "--yes", cwd=root, env=ENV)
+        _clean(root, ended)
+        assert ended.code == 3, ended.stdout
+        assert sum(seen[0] == "POST" for seen in server.seen) == 1
+        assert all(re.fullmatch(r"/v1/(generate(/status/[0-9a-f-]{36})?|content(\?.*)?)", seen[1]) for seen in server.seen)
+
+
+# --- refusals ----------------------------------------------------------------------------------------------
+
+PAGE = b"<!DOCTYPE html><html><body><script>alert(1)</script>Sign in</body></html>"
+ECHO = f"{BEARER} {quote(KEY, safe='')} {base64.b64encode(KEY.encode()).decode()} \x1b[2J"
+
+REFUSALS: dict[str, tuple[Answer, int, str]] = {
+    "401": (_reply({"error": {"code": "unauthorized", "message": f"bad key {ECHO}"}}, 401), 3, "WRITERZROOM_API_KEY"),
+    "402": (_reply({"error": {"message": f"no credits {ECHO}"}}, 402), 5, "no credits"),
+    "403": (_reply({"detail": f"not your plan {ECHO}"}, 403), 3, "not your plan"),
+    "404": (_reply({"detail": f"Template 'x' not found {ECHO}"}, 404), 3, "not found"),
+    "422": (_reply({"detail": [{"loc": ["body", "x"], "msg": f"no {ECHO}"}]}, 422), 3, "no "),
+    "500": (_reply({"detail": f"boom {ECHO}"}, 500), 3, "state resolve"),
+    "HTML with 200": ((200, {"Content-Type": "text/html"}, PAGE), 3, "HTML page"),
+    "HTML with 404": ((404, {"Content-Type": "text/html"}, PAGE), 3, "HTML page"),
+    "HTML that says JSON": ((200, {}, PAGE), 3, "HTML page"),
+    "nothing": ((200, {}, b""), 3, ""),
+    "null": ((202, {}, b"null"), 3, ""),
+    "cut": ((202, {}, b'{"request_id": "a'), 3, ""),
+    "nested": ((202, {}, b"[" * 100_000), 3, ""),
+    "a number": ((202, {}, b"1e999"), 3, ""),
+    "wrong gzip": ((202, {"Content-Encoding": "gzip"}, b"no gzip"), 3, ""),
+}
+
+
+@pytest.mark.parametrize(("answer", "code", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_refused_submits(project: Build, invoke: Run, answer: Answer, code: int, says: str) -> None:
+    """The server's words without the key it echoes, the right exit code, and at most one paid request."""
+
+    def script(method: str, _path: str, _body: bytes) -> Answer:
+        return answer if method == "POST" else _reply({"detail": "Not found"}, 404)
+
+    with Scripted(script) as server:
+        root = _project(project, server)
+        ended = invoke("apply", "--yes", cwd=root, env=ENV)
+        assert sum(seen[0] == "POST" for seen in server.seen) == 1
+    assert ended.code == code, ended.stdout + ended.stderr
+    assert says in ended.stdout
+    _clean(root, ended)
+    assert not (root / "out").exists()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_key_elsewhere(project: Build, run: Run, status: int) -> None:
+    """Another host never hears of it."""
+    with Scripted(Hostile()) as other:
+
+        def script(_method: str, path: str, _body: bytes) -> Answer:
+            return status, {"Location": f"{other.base_url}{path.removeprefix('/v1')}?key={KEY}"}, b""
+
+        with Scripted(script) as server:
+            root = _project(project, server)
+            ended = run("apply", "--yes", cwd=root, env=ENV)
+            assert server.seen
+    assert other.seen == []
+    assert ended.code == 3, ended.stdout
+    assert "redirect" in ended.stdout
+    _clean(root, ended)
+
+
+@pytest.mark.parametrize("key", ["wrk live", "wrk\nlive", "wrk\x1b[2J", "wrk\u00e9", '"wrk"\r'], ids=repr)
+def test_a_key_no_header_can_carry(project: Build, run: Run, key: str) -> None:
+    """It is refused before anything is sent, by the name of its variable alone."""
+    with Scripted(Hostile()) as server:
+        root = _project(project, server)
+        ended = run("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": key})
+        assert server.seen == []
+    assert ended.code == 1, ended.stdout
+    assert "WRITERZROOM_API_KEY" in ended.stderr
+    assert key not in ended.stdout + ended.stderr
+
+
+# --- the key -----------------------------------------------------------------------------------------------
+
+
+def _echoing(where: str) -> Callable[[str, str, bytes], Answer]:
+    """A server that says the key wherever it has words of its own."""
+    usual = Hostile()
+
+    def script(method: str, path: str, body: bytes) -> Answer:
+        if where == "stage" and "/status/" in path:
+            script.polls += 1  # type: ignore[attr-defined]
+            if script.polls == 1:  # type: ignore[attr-defined]
+                return _reply({"request_id": "x", "status": "processing", "stage": ECHO, "progress": 5})
+        if where == "job error" and "/status/" in path and usual(method, path, body)[0] == 200:
+            return _reply({"request_id": "x", "status": "failed", "error": ECHO})
+        if where == "save error" and path.endswith("/save"):
+            return _reply({"detail": ECHO}, 422)
+        if where == "content id" and path.endswith("/save"):
+            return _reply({"success": True, "id": KEY})
+        return usual(method, path, body)
+
+    script.polls = 0  # type: ignore[attr-defined]
+    return script
+
+
+@pytest.mark.parametrize("where", ["nowhere", "stage", "job error", "save error", "content id"])
+def test_the_key_is_nowhere(project: Build, run: Run, where: str) -> None:
+    """In no file below the project, in no output of any command, in no form."""
+    with Scripted(_echoing(where)) as server:
+        root = _project(project, server)
+        ended = run("apply", "--yes", "--events", "events.ndjson", cwd=root, env=ENV)
+        assert any(seen[2].get("authorization", seen[2].get("Authorization")) == BEARER for seen in server.seen)
+        _clean(root, ended)
+        for arguments in (["plan", "--json"], ["status"], ["state", "list", "--json"], ["show", "one"], ["doctor"]):
+            _clean(root, run(*arguments, cwd=root, env=ENV))

@@ -1,0 +1,549 @@
+"""The engine `openai` against a chat endpoint on loopback: stages, prompts, torn texts, hostile answers, secrets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.local import catalogue
+from contentops.local.app import create_app
+from contentops.local.clock import Clock
+from contentops.local.engines import EngineError, Job, Section, named, prompts, unreported
+from contentops.local.engines.chat import LARGEST, Chat, Endpoint, Question, TornError, endpoint
+from contentops.local.engines.openai import OpenAI
+from contentops.local.store import Store
+from tests.fakes.asgi import Ticks, call
+from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+KNOWN = catalogue.load()
+TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")
+STYLE = next(entry for entry in KNOWN["styles"] if entry["slug"] == "general_blog")
+HEADINGS = [section["heading"] for section in TEMPLATE["sections"]]
+SECRET = "sk-very-secret-12345"
+QUESTION = Question(system="s", user="u", tokens=50, temperature=0.5, seed=1)
+
+
+def job(mode: str = "standard", **inputs: Any) -> Job:
+    """A blog article on tides."""
+    given_inputs = {"topic": "Tides", "target_audience": "sailors", **inputs}
+    return Job(id="r-1", template=TEMPLATE, style=STYLE, inputs=given_inputs, mode=mode, vertical="saas_tech")
+
+
+def writer(body: Any, number: int) -> Raw:
+    """A model that does as it is told."""
+    task = body["messages"][1]["content"]
+    if task.startswith("Plan"):
+        return said("Title: **The Pull of the Moon**\n1. Water moves.\n**2.** It matters.\n99. Nothing.")
+    return said(f"Paragraph {number} about tides, long enough to be an edit of the one before it.")
+
+
+def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> tuple[OpenAI, list[float]]:
+    """The engine over the fake, and the waits between its attempts."""
+    ticks = Ticks()
+    chat = Chat(Endpoint(base_url=fake.url, model="m-1", key=key), sleep=ticks.sleep, seconds=5.0)
+    return OpenAI(chat, max_tokens=max_tokens), ticks.slept
+
+
+def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str | EngineError, FakeChat, list[float]]:
+    """What one question comes to: the text or the error, what the endpoint saw, and the waits."""
+    ticks = Ticks()
+
+    async def main() -> tuple[str | EngineError, FakeChat]:
+        async with chatting(reply) as fake:
+            chat = Chat(Endpoint(base_url=fake.url, model="m-1", key=SECRET), sleep=ticks.sleep, seconds=seconds)
+            assert SECRET not in repr(chat)
+            try:
+                return await chat.ask(QUESTION), fake
+            except EngineError as error:
+                return error, fake
+
+    found, fake = asyncio.run(main())
+    return found, fake, ticks.slept
+
+
+@pytest.mark.parametrize(
+    ("mode", "stages", "calls"),
+    [
+        ("quick", ["planner", "writer", "formatter"], 1),
+        ("standard", ["planner", "writer", "editor", "formatter"], 2),
+        ("premium", ["planner", "writer", "editor", "formatter"], 3),
+    ],
+)
+def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int) -> None:
+    """The plan is one call, each section one more and one for each pass of the editor; the formatter asks nobody."""
+    reported: list[str] = []
+
+    async def report(stage: str) -> None:
+        reported.append(stage)
+
+    async def main() -> None:
+        async with chatting(writer) as fake:
+            draft = await engine(fake)[0].write(job(mode), report)
+            assert len(fake.asked) == 1 + calls * len(HEADINGS)
+            tokens = {body["max_tokens"] for body in fake.asked}
+            assert len(tokens) == 1
+            assert (
+                sum(body["max_tokens"] for body in fake.asked)
+                <= {"quick": 8, "standard": 16, "premium": 24}[mode] * 1000
+            )
+        assert draft.title == "The Pull of the Moon"
+        assert re.findall(r"^## (.*)$", draft.body, re.MULTILINE) == HEADINGS
+        assert draft.body.endswith(".\n")
+
+    asyncio.run(main())
+    assert reported == stages
+
+
+def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
+    """Template, style, field, plan and the text so far reach the model; the same job asks with the same seed."""
+
+    async def main() -> list[Any]:
+        async with chatting(writer) as fake:
+            await engine(fake)[0].write(job("quick", key_points=["ebb", "flood"], word_count_target=800), unreported)
+            assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
+            assert fake.heads[0].startswith("POST /v1/chat/completions ")
+            return fake.asked
+
+    asked = asyncio.run(main())
+    system = asked[1]["messages"][0]["content"]
+    for wanted in ("Blog article", STYLE["tone"], STYLE["voice"], "saas_tech"):
+        assert wanted in system
+    plan, first, second = (body["messages"][1]["content"] for body in asked[:3])
+    assert all(f"{number}. {heading}: " in plan for number, heading in enumerate(HEADINGS, 1))
+    assert 'Key points: ["ebb", "flood"]' in first
+    assert "Water moves." in first
+    assert f"about {round(800 / len(HEADINGS))} words" in first
+    assert "Paragraph 1 about tides" in second
+    assert len({body["seed"] for body in asked}) == 1
+    assert {body["model"] for body in asked} == {"m-1"}
+
+
+def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
+    """A text that was cut off is never stored: the job fails and says how to go on, and nothing is charged."""
+
+    def torn(body: Any, number: int) -> Raw:
+        return writer(body, number) if number == 0 else said("Half a sen", finish="length")
+
+    async def main() -> None:
+        async with chatting(torn) as fake:
+            chosen, _ = engine(fake)
+            with contextlib.closing(Store()) as store:
+                app = create_app(store, engine=chosen, clock=Clock(now=Ticks().now))
+                await call(app, "POST", "/v1/generate", submit("r-1"))
+                found = await ended(app, "r-1")
+                assert found["status"] == "failed"
+                assert "cut off at the token limit; raise it with `--max-tokens`" in found["error"]
+                assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 0
+                assert (await call(app, "GET", "/v1/content")).json["content"] == []
+                await app.state.close()
+            lengths = [re.findall(r"about (\d+) words", body["messages"][1]["content"])[0] for body in fake.asked[1:]]
+            assert lengths == ["150", "75", "37"]
+            assert len({body["seed"] for body in fake.asked[1:]}) == 3
+
+    asyncio.run(main())
+
+
+def submit(job_id: str) -> dict[str, Any]:
+    """A submit of the job above."""
+    names = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
+    return {**names, "inputs": job().inputs, "request_id": job_id}
+
+
+async def ended(app: Any, job_id: str) -> Any:
+    """The status of a job once it has ended; the chat endpoint runs on this loop, so waiting is yielding."""
+    while True:
+        found = (await call(app, "GET", f"/v1/generate/status/{job_id}")).json
+        if found["status"] in {"completed", "failed"}:
+            return found
+        await asyncio.sleep(0.001)
+
+
+def test_a_torn_plan_or_edit_costs_no_text() -> None:
+    """Half a plan is used as far as it goes; half an edit, or a remark instead of one, leaves the section as it was."""
+
+    def reply(body: Any, number: int) -> Raw:
+        task = body["messages"][1]["content"]
+        if task.startswith("Plan"):
+            return said("1. Water mo", finish="length")
+        if "Text to edit" not in task:
+            return said(f"Section {number} " + "word " * 20)
+        return said("Looks good.") if number % 2 else said("Half", finish="length")
+
+    async def main() -> None:
+        async with chatting(reply) as fake:
+            draft = await engine(fake)[0].write(job("premium"), unreported)
+        assert draft.title == "Tides"
+        assert draft.body.count("Section ") == len(HEADINGS)
+        assert "Looks good" not in draft.body
+        assert "Half" not in draft.body
+
+    asyncio.run(main())
+
+
+def test_an_empty_section_is_asked_for_again_then_fails() -> None:
+    """Nothing is no text: after three tries the job fails and names the section."""
+
+    async def main() -> None:
+        async with chatting(lambda _body, _number: said("  \n")) as fake:
+            with pytest.raises(EngineError, match=f"wrote nothing for the section `{HEADINGS[0]}`"):
+                await engine(fake)[0].write(job(), unreported)
+            assert len(fake.asked) == 4
+        async with chatting(lambda _body, _number: said("")) as fake:
+            bare = Job(id="r", template={"slug": "", "name": "Text"}, style={})
+            with pytest.raises(EngineError, match="wrote nothing for the text"):
+                await engine(fake, key="")[0].write(bare, unreported)
+            assert "authorization" not in fake.heads[0].lower()
+
+    asyncio.run(main())
+
+
+def test_a_model_that_repeats_itself_is_asked_again_then_fails() -> None:
+    """Lines without end say nothing; a second try that does is used."""
+    loop = "The answer is this:\n\nTides.\n\n" * 5
+
+    async def main() -> None:
+        async with chatting(lambda body, number: said(loop) if number < 3 else writer(body, number)) as fake:
+            assert "Tides." not in (await engine(fake)[0].write(job("quick"), unreported)).body
+        async with chatting(lambda _body, _number: said(loop)) as fake:
+            with pytest.raises(EngineError, match="only repeats itself in the section `Introduction`"):
+                await engine(fake)[0].write(job("quick"), unreported)
+
+    asyncio.run(main())
+
+
+def test_one_section_is_written_anew_with_what_the_text_was_made_of() -> None:
+    """Instructions, old text, document and the first job's inputs reach the model; the answer stays in its section."""
+
+    def reply(body: Any, number: int) -> Raw:
+        if "anew" in body["messages"][1]["content"]:
+            return said("```markdown\n## " + HEADINGS[1] + "\n\n# Loud\n\nnew words\n\n~~~\ncode\n```")
+        return writer(body, number)
+
+    async def main() -> None:
+        async with chatting(reply) as fake:
+            app = create_app(Store(), engine=engine(fake)[0], clock=Clock(now=Ticks().now))
+            await call(app, "POST", "/v1/generate", {**submit("r-1"), "generation_mode": "quick"})
+            made = (await ended(app, "r-1"))["content"]
+            wanted = {"content_id": made["id"], "section": HEADINGS[1], "instructions": "shorter"}
+            body = {**wanted, "generation_mode": "quick", "request_id": "s-1"}
+            await call(app, "POST", "/v1/content/regenerate-section", body)
+            after = (await ended(app, "s-1"))["content"]["body"]
+            task = fake.asked[-1]["messages"][1]["content"]
+            for part in ("What to change: shorter", "Topic: Tides", "Paragraph 2 about", "[the section]"):
+                assert part in task
+            assert re.findall(r"^## (.*)$", after, re.MULTILINE) == HEADINGS
+            assert f"## {HEADINGS[1]}\n\n### Loud\n\nnew words\n\n~~~\ncode\n~~~\n\n## {HEADINGS[2]}" in after
+            assert (await call(app, "POST", "/v1/content/regenerate-section", body)).status == 202
+            await app.state.close()
+
+    asyncio.run(main())
+
+
+def test_a_section_outside_a_job_is_edited_by_mode() -> None:
+    """Without inputs there is no brief; the editor's passes apply as to a whole text."""
+    section = Section(heading="Why", text="old words", document="## Why\n\nold words\n")
+
+    async def main() -> None:
+        async with chatting(writer) as fake:
+            bare = Job(id="r", template={"slug": "", "name": "Text"}, style={}, mode="premium")
+            text = await engine(fake, max_tokens=77)[0].rewrite(bare, section, unreported)
+            assert text.startswith("Paragraph 2")
+            assert [body["max_tokens"] for body in fake.asked] == [77] * 3
+            assert "Brief" not in fake.asked[0]["messages"][1]["content"]
+            empty = Section(heading="Why", text="", document="## Why\n")
+            assert await engine(fake)[0].rewrite(bare, empty, unreported)
+
+    asyncio.run(main())
+
+
+# --- one question ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        pytest.param(said("plain"), "plain", id="plain"),
+        pytest.param(said("x", finish=None), "x", id="no-reason"),
+        pytest.param(said("x", reasoning_content="secret thoughts", reasoning="more"), "x", id="reasoning-fields"),
+        pytest.param(said("<think>so</think>\n\nx"), "x", id="thinking-in-the-text"),
+        pytest.param(
+            said(
+                [{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]
+            ),
+            "ab",
+            id="parts",
+        ),
+        pytest.param(said("a\r\nb\x00\x1b[31m\ud800"), "a\nb[31m?", id="control-characters"),
+        pytest.param(said(None), "", id="null"),
+        pytest.param(said("x", refusal=""), "x", id="empty-refusal"),
+    ],
+)
+def test_texts(answer: Raw, text: str) -> None:
+    """What counts as the text, and what is left out of it."""
+    assert ask(lambda _body, _number: answer)[0] == text
+
+
+BAD = [
+    pytest.param(said("x", finish="length"), "cut off at the token limit", id="length"),
+    pytest.param(said("x", finish="content_filter"), "gave no text (content_filter)", id="filter"),
+    pytest.param(said(None, finish="tool_calls"), "gave no text (tool_calls)", id="tools"),
+    pytest.param(said("x", refusal="I can not"), "the model refuses: I can not", id="refusal"),
+    pytest.param(said("<think>and so on"), "only thought and wrote nothing", id="endless-thought"),
+    pytest.param(Raw(body=b"<html>login"), "no JSON object (application/json)", id="page"),
+    pytest.param(Raw(body=b"[" * 100_000), "no JSON object", id="deep"),
+    pytest.param(Raw(body=b"\xff\xfe"), "no JSON object", id="not-text"),
+    pytest.param(Raw(body=b"[]"), "no JSON object", id="list"),
+    pytest.param(Raw(body=b"{}"), "gave no text", id="nothing"),
+    pytest.param(Raw(body=b'{"choices": {}}'), "gave no text", id="choices-map"),
+    pytest.param(Raw(body=b'{"choices": [3]}'), "gave no text", id="choice-number"),
+    pytest.param(Raw(body=b'{"choices": [{"message": "x", "finish_reason": 4}]}'), "gave no text", id="message-text"),
+    pytest.param(
+        Raw(body=b'{"error": {"message": "overloaded", "code": 1}}'), "reports an error: overloaded", id="200"
+    ),
+    pytest.param(Raw(body=b" " * (LARGEST + 1)), "more than 8 MiB", id="huge"),
+    pytest.param(Raw(302, headers={"location": "http://elsewhere"}), "sends elsewhere (302)", id="redirect"),
+    pytest.param(refused(401, f"Incorrect API key provided: {SECRET}"), "does not accept the key", id="401"),
+    pytest.param(refused(403, "no"), "does not accept the key", id="403"),
+    pytest.param(refused(404, "model `m-1` not found"), "404: model `m-1` not found (is the model's name", id="404"),
+    pytest.param(refused(400, f"bad {SECRET} and sk-other-987654"), "answered 400: bad *** and ***", id="echoed-key"),
+    pytest.param(refused(400, "max_tokens is too large"), "(`--max-tokens` sets the limit)", id="too-many-tokens"),
+    pytest.param(Raw(400, b'{"error": "plain words"}'), "answered 400: plain words", id="error-text"),
+    pytest.param(Raw(400, b'{"detail": "words"}'), "answered 400: words", id="detail"),
+    pytest.param(Raw(418, b"x"), "answered 418", id="other"),
+    pytest.param(
+        Raw(429, b'{"error": {"code": "insufficient_quota", "message": "You have no money"}}'),
+        "answered 429: insufficient_quota: You have no money",
+        id="no-money",
+    ),
+    pytest.param(
+        Raw(body=b"no gzip at all", headers={"content-encoding": "gzip"}), "can not be unpacked", id="not-gzip"
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "message"), BAD)
+def test_answers_that_are_no_text(answer: Raw, message: str) -> None:
+    """Each is a clear error after one request, with the server's name where it is at fault, and never with the key."""
+    found, fake, slept = ask(lambda _body, _number: answer)
+    assert isinstance(found, EngineError)
+    assert message in str(found)
+    assert SECRET not in str(found)
+    assert "\n" not in str(found)
+    assert (len(fake.asked), slept) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        pytest.param(refused(500, "x"), [1.0, 2.0, 4.0], id="500"),
+        pytest.param(refused(429, "slow down"), [1.0, 2.0, 4.0], id="429"),
+        pytest.param(refused(429, "x", **{"retry-after": "7"}), [7.0] * 3, id="retry-after"),
+        pytest.param(refused(503, "x", **{"retry-after": "86400"}), [60.0] * 3, id="long-retry-after"),
+        pytest.param(refused(503, "x", **{"retry-after": "soon"}), [1.0, 2.0, 4.0], id="odd-retry-after"),
+        pytest.param(Raw(cut=True), [1.0, 2.0, 4.0], id="cut"),
+    ],
+)
+def test_passing_failures_are_tried_again_four_times_in_all(answer: Raw, waits: list[float]) -> None:
+    """Bounded in number and in time; a server that recovers is no failure."""
+    found, fake, slept = ask(lambda _body, _number: answer)
+    assert isinstance(found, EngineError)
+    assert "4 times in a row; try again later" in str(found)
+    assert (len(fake.asked), slept) == (4, waits)
+    recovered, fake, _ = ask(lambda _body, number: answer if number < 3 else said("at last"))
+    assert (recovered, len(fake.asked)) == ("at last", 4)
+
+
+def test_a_server_that_is_not_there_or_says_nothing() -> None:
+    """No connection is tried again; silence is not, since it has cost its time already."""
+
+    async def main() -> None:
+        ticks = Ticks()
+        async with chatting(writer) as fake:
+            pass
+        gone = Chat(Endpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
+        with pytest.raises(EngineError, match="can not be reached.*4 times"):
+            await gone.ask(QUESTION)
+        assert len(ticks.slept) == 3
+
+    asyncio.run(main())
+    found, fake, slept = ask(lambda _body, _number: Raw(silent=True), seconds=0.2)
+    assert isinstance(found, EngineError)
+    assert str(found).endswith("did not answer within 0.2 seconds")
+    assert (len(fake.asked), slept) == (1, [])
+
+
+def test_parameters_a_server_does_not_take_are_learned_once() -> None:
+    """`max_completion_tokens` takes the place of `max_tokens`; what is not taken at all is left out from then on."""
+
+    def picky(body: Any, _number: int) -> Raw:
+        if "max_tokens" in body:
+            return refused(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+        for name in ("temperature", "seed"):
+            if name in body:
+                return refused(422 if name == "seed" else 400, f"`{name}` is not supported")
+        return said("x")
+
+    async def main() -> None:
+        async with chatting(picky) as fake:
+            chat = Chat(Endpoint(base_url=fake.url, model="m"))
+            assert [await chat.ask(QUESTION) for _ in range(2)] == ["x", "x"]
+            assert len(fake.asked) == 5
+            assert set(fake.asked[-1]) == {"model", "messages", "stream", "max_completion_tokens"}
+        async with chatting(lambda _body, _number: refused(400, "temperature seed max_completion_tokens")) as fake:
+            with pytest.raises(EngineError, match="answered 400"):
+                await Chat(Endpoint(base_url=fake.url, model="m")).ask(QUESTION)
+            assert len(fake.asked) == 4
+
+    asyncio.run(main())
+
+
+def test_at_most_four_questions_are_under_way() -> None:
+    """A batch of jobs does not flood a model on one machine."""
+    active, most = 0, 0
+
+    class Counted(Chat):
+        async def _attempt(self, question: Question) -> str:
+            nonlocal active, most
+            active += 1
+            most = max(most, active)
+            await asyncio.sleep(0)
+            active -= 1
+            return "x"
+
+    async def main() -> None:
+        chat = Counted(Endpoint(base_url="http://127.0.0.1:1/v1", model="m"))
+        await asyncio.gather(*(chat.ask(QUESTION) for _ in range(20)))
+
+    asyncio.run(main())
+    assert most == 4
+
+
+# --- settings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        pytest.param({"OPENAI_API_KEY": SECRET}, "needs a model", id="no-model"),
+        pytest.param({"OPENAI_MODEL": "m"}, "`OPENAI_API_KEY` is not set", id="no-key"),
+        pytest.param({"OPENAI_MODEL": "m", "OPENAI_API_KEY": f"{SECRET}\n{SECRET}"}, "no header can carry", id="lines"),
+        pytest.param({"OPENAI_MODEL": "m", "OPENAI_API_KEY": "ключ"}, "no header can carry", id="letters"),
+        pytest.param({"OPENAI_BASE_URL": f"http://u:{SECRET}@h/v1"}, "no usable address", id="user"),
+        pytest.param({"OPENAI_BASE_URL": "ftp://h"}, "no usable address", id="scheme"),
+        pytest.param({"OPENAI_BASE_URL": "http://[::1/v1"}, "no usable address", id="brackets"),
+        pytest.param({"OPENAI_BASE_URL": "http://h:99999/v1"}, "no usable address", id="port"),
+        pytest.param({"OPENAI_BASE_URL": "http://h/v1?key=x"}, "no usable address", id="query"),
+        pytest.param({"OPENAI_BASE_URL": "http://h/a b"}, "no usable address", id="space"),
+        pytest.param(
+            {"OPENAI_BASE_URL": "http://h/v1", "OPENAI_MODEL": "m", "OPENAI_API_KEY": SECRET},
+            "plain http to `h` would show",
+            id="plain-http",
+        ),
+    ],
+)
+def test_settings_that_can_not_work(environ: dict[str, str], message: str) -> None:
+    """They are refused before anything listens, and no message holds what may be secret."""
+    with pytest.raises(EngineError, match=re.escape(message)) as refusal:
+        named("openai", environ=environ)
+    assert SECRET not in str(refusal.value)
+
+
+def test_settings_that_work() -> None:
+    """The option ranks above the environment; a server of one's own needs no key; the whole path may be given."""
+    local = endpoint(
+        {"OPENAI_BASE_URL": " http://localhost:1234/v1/ ", "OPENAI_API_KEY": SECRET, "OPENAI_MODEL": "a"}, "b"
+    )
+    assert (local.base_url, local.model, local.key) == ("http://localhost:1234/v1", "b", SECRET)
+    assert SECRET not in repr(local)
+    lan = endpoint({"OPENAI_BASE_URL": "http://10.0.0.1/v1/chat/completions", "OPENAI_MODEL": "a"})
+    assert (lan.base_url, lan.key) == ("http://10.0.0.1/v1", "")
+    assert endpoint({"OPENAI_API_KEY": SECRET}, "m").base_url == "https://api.openai.com/v1"
+    assert named("openai", environ={"OPENAI_API_KEY": SECRET}, model="m").name == "openai"
+    with pytest.raises(EngineError, match="needs a model"):
+        named("openai")
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("plan", "inputs", "title"),
+    [
+        ("Title: A\n1. x", {}, "A"),
+        ('# **Title:** "Quoted"', {}, "Quoted"),
+        ("no line of that kind", {}, "Tides"),
+        ("Title: A", {"title": " My own "}, "My own"),
+        ("Title: \x07", {}, "Tides"),
+    ],
+)
+def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
+    """A title of the inputs stands, else the plan's, else one the template makes."""
+    assert prompts.title(job(**inputs), plan) == title
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [(700, 140), ("700", 140), (0, 150), (True, 150), ("many", 150), (-5, 150), (1, 20), (10**9, 150), ([], 150)],
+)
+def test_words_of_a_section(target: Any, words: int) -> None:
+    """The length asked for is shared by the sections; what is no length gives the mode's."""
+    assert prompts.words(job(word_count_target=target), 5) == words
+
+
+def test_a_brief_is_bounded() -> None:
+    """Megabytes of input do not become megabytes of prompt."""
+    huge = prompts.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
+    assert len(huge) < 2 * prompts.BRIEF
+    assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"),
+    [
+        ("## Why\n\nwords", "words"),
+        ("**Why:**\nwords", "words"),
+        ("Why\n", ""),
+        ("```markdown\nwords\n```", "words"),
+        ("```\na\n```\n\n```\nb\n```", "```\na\n```\n\n```\nb\n```"),
+        ("---\ntitle: x\n", "title: x"),
+        ("# Big\n## Small", "### Big\n#### Small"),
+        ("Title\n===\n\nwords", "### Title\n\n\nwords"),
+        ("open\n```python\nx", "open\n```python\nx\n```"),
+    ],
+)
+def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
+    """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
+    assert prompts.tidy(text, "Why", 2) == tidy
+
+
+@given(text=st.text(st.sampled_from("#`~=- \nab\t>*_1."), max_size=60))
+def test_no_answer_changes_the_structure(text: str) -> None:
+    """Of any answer each heading of the template is found again, in order and with its own text."""
+    body = prompts.assembled(job(), [prompts.tidy(text, heading, 2) or "x" for heading in HEADINGS])
+    lines, fence = [], ""
+    for line in body.split("\n"):
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if fence:
+            fence = "" if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]) else fence
+        elif mark:
+            fence = mark[1]
+        elif found := re.match(r" {0,3}(#{1,2})(?:[ \t]|$)(.*)", line):
+            lines.append(found[2])
+    assert lines == HEADINGS
+
+
+def test_half_an_answer_is_kept_in_the_error() -> None:
+    """Who asks may use what there is of a plan."""
+    found, _, _ = ask(lambda _body, _number: said("half", finish="max_tokens"))
+    assert isinstance(found, TornError)
+    assert found.text == "half"
