@@ -20,6 +20,7 @@ from contentops.executor.stop import Stop
 from contentops.manifest.load import load
 from contentops.model import Step
 from contentops.output.files import Outputs, System
+from contentops.output.glance import Glance
 from contentops.planner.plan import make_plan
 from contentops.planner.planfile import Compared, compare_file
 from contentops.planner.situation import (
@@ -153,7 +154,6 @@ def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Com
 
 def situation(project: Project, desired: Desired, state: State, cache: Cache, choice: Choice) -> Situation:
     """All four sides, gathered: what the planner compares."""
-    outputs = Outputs(project.root)
     server = project.api.server
     state, rekeyed = apply_moved(desired, state)
 
@@ -163,11 +163,15 @@ def situation(project: Project, desired: Desired, state: State, cache: Cache, ch
         text = cache.get_text(server, digest)
         return Stored(item=text.item, body=body_digest(text.body)) if text else None
 
+    glance = Glance(Outputs(project.root), cache.get("observed"), now=time.time_ns())
+    observed = glance.observe_all(paths(desired, state))
+    if (seen := glance.remember()) is not None:
+        cache.put("observed", seen)
     return Situation(
         project=project,
         desired=desired,
         state=state,
-        observed={path: outputs.observe(path) for path in dict.fromkeys(paths(desired, state))},
+        observed=observed,
         stored=stored,
         foreign=_foreign_paths(project),
         choice=choice,

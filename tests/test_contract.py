@@ -113,7 +113,7 @@ def test_what_one_call_made_the_next_finds(contract: Any, server: str) -> None:
     class Bound(machine):  # type: ignore[misc, valid-type]
         """The same, against the running server."""
 
-        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+        def get_call_kwargs(self, *_: Any) -> dict[str, Any]:
             return {"base_url": server}
 
         def validate_response(self, response: Any, case: Any, **_: Any) -> None:

@@ -95,3 +95,39 @@ def test_replacing_keeps_everything_outside(lines: list[str], new: str) -> None:
     assert result[: found.start] == lines[: found.start]
     after = lines[found.end :]
     assert result[len(result) - len(after) :] == after
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "nested"),
+    [
+        pytest.param("words", 2, "words", id="plain"),
+        pytest.param("# A\n## B\n# C", 2, "### A\n#### B\n### C", id="order-of-depth"),
+        pytest.param("#### A", 2, "#### A", id="deep-enough"),
+        pytest.param("# A\n#\n## B", 5, "###### A\n######\n**B**", id="no-room"),
+        pytest.param("# A\n#\n## B", 6, "**A**\n\n**B**", id="none-at-all"),
+        pytest.param("Title\n===\nSub\n-", 1, "## Title\n\n### Sub\n", id="underlined"),
+        pytest.param("- item\n---\n\n---\n> quote\n===", 1, "- item\n---\n\n---\n> quote\n===", id="rules-and-lists"),
+        pytest.param("```\n# code\n===\n", 2, "```\n# code\n===\n\n```", id="open-fence"),
+        pytest.param("---\na: 1\n---\n# A", 2, "#### a: 1\n\n### A", id="front-matter"),
+        pytest.param("---\n", 2, "", id="nothing"),
+        pytest.param("# A\r\nb", 1, "## A\nb", id="line-ends"),
+    ],
+)
+def test_texts_are_made_to_fit_under_a_heading(text: str, level: int, nested: str) -> None:
+    """Headings go below the one above them, in their own order; what would reach beyond the section is closed."""
+    assert sections.nested(text, level) == nested
+
+
+@given(st.text(st.sampled_from("#`~=-+>* \n\tab1."), max_size=40), st.integers(1, 6))
+def test_no_text_breaks_out_of_its_section(text: str, level: int) -> None:
+    """Whatever is put into a section, the sections around it are found with their texts as they were."""
+    marks = "#" * level
+    whole = f"{marks} First\n\none\n\n{marks} Second\n\ntwo\n\n{marks} Third\n\nthree\n"
+    second = sections.find(whole, "Second")
+    assert second is not None
+    assert second.level == level
+    after = sections.replace(whole, second, sections.nested(text, level))
+    for heading, body in (("First", "one"), ("Third", "three")):
+        found = sections.find(after, heading)
+        assert found is not None
+        assert sections.body(after, found) == body

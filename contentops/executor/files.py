@@ -64,8 +64,11 @@ def base_record(run: ItemRun) -> Record:
 
 def note(run: ItemRun, step: str, record: Record, *drops: Drop) -> None:
     """Record a step, under the item's own id."""
-    facts: list[Record | Drop | Forget] = [record, *drops]
     old = run.change.renamed_from
+    if old is not None:
+        # So that a file which still names the old id is known as this item's, should the run end here.
+        record = dataclasses.replace(record, moved_from=old)
+    facts: list[Record | Drop | Forget] = [record, *drops]
     if old is not None and run.ctx.store.record(old) is not None:
         facts.append(Forget(old))
     run.ctx.store.note(step, *facts)

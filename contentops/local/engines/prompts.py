@@ -116,11 +116,15 @@ def points(plan: str, parts: int) -> dict[int, str]:
 def writing(job: Job, number: int, plan: Mapping[int, str], before: str, length: int) -> str:
     """The writer's task for section `number`, given the plan and the text before it."""
     heading = headings(job)[number - 1]
-    what = f"the section `{heading}` of a text" if heading else "a text"
-    parts = [f"Write {what}, about {length} words. It holds {_holds(job, number)}."]
+    about = title_of(job)
+    if heading:
+        task = f"Write about {length} words on this topic: {about}. They are the part `{heading}` of a longer text."
+    else:
+        task = f"Write a text of about {length} words on this topic: {about}."
+    parts = [task]
     if number in plan:
         parts.append(f"The point it makes: {plan[number]}")
-    parts.append(brief(job))
+    parts += [f"What belongs here: {_holds(job, number)}.", brief(job)]
     if others := [other for other in headings(job) if other != heading]:
         parts.append(f"Other sections, which are written on their own: {', '.join(others)}.")
     if before:

@@ -1,0 +1,199 @@
+"""Random weather: faults, kills, edits and repeated applies in any order; nothing is paid twice, no word is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from contentops.executor.stop import Stop
+from contentops.model import Event, JobState
+from tests.fakes.api import FakeApi, Killed
+from tests.fakes.death import Death
+from tests.fakes.scene import Scene, blog, quick_folder
+
+ITEMS = ("one", "two", "three")
+FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 400, 404, 408, 409, 429, 500, 503)
+CALLS = ("submit", "status", "save", "list content", "get content", "put content")
+BY_HAND = "Words of a person."
+
+
+class Weather(RuleBasedStateMachine):
+    """One project, one server, and whatever can happen to both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = contextlib.ExitStack()
+        self.scene: Scene
+        self.years = dict.fromkeys(ITEMS, 2026)
+        self.edited: dict[str, str] = {}
+        self.texts: set[str] = set()
+
+    @initialize(
+        request_ids=st.sampled_from(["replay", "overwrite", "reject", "ignore"]),
+        auto_save=st.booleans(),
+        names_request=st.booleans(),
+        names_content=st.booleans(),
+        create_only=st.booleans(),
+        put=st.booleans(),
+        early_404=st.sampled_from([0.0, 20.0]),
+        status_body=st.sampled_from(["text", "text", "absent"]),
+    )
+    def build(self, *, auto_save: bool, names_content: bool, status_body: str, **habits: Any) -> None:
+        """A server of some kind."""
+        if not (auto_save and names_content):
+            status_body = "text"
+        api = FakeApi(
+            duration=40, auto_save=auto_save, names_content=names_content, status_body=status_body, **habits
+        )
+        self.scene = Scene(self.stack.enter_context(quick_folder()) / "project", api)
+        self._declare()
+
+    def _declare(self) -> None:
+        text = "items:\n" + "".join(
+            blog(item, year=year).removeprefix("items:\n") for item, year in self.years.items()
+        )
+        self.scene.write("content/blog.yaml", text)
+
+    def teardown(self) -> None:
+        """The folder goes."""
+        if hasattr(self, "scene"):
+            self._settles()
+        self.stack.close()
+
+    # --- what happens -----------------------------------------------------------------------------------------
+
+    @rule(call=st.sampled_from(CALLS), after=st.integers(1, 4), count=st.integers(1, 3), fault=st.sampled_from(FAULTS))
+    def fault(self, call: str, after: int, count: int, fault: Any) -> None:
+        """Some of the next requests of a kind go wrong."""
+        first = self.scene.api._counts.get(call, 0) + after  # refused connections count as well
+        self.scene.api.fault(lambda name, n: name == call and first <= n < first + count, fault)
+
+    @rule()
+    def apply(self) -> None:
+        """A normal apply."""
+        self.scene.apply()
+
+    @rule(at=st.integers(1, 70))
+    def die(self, at: int) -> None:
+        """An apply that is killed at some step."""
+        self.scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            self.scene.apply()
+        self.scene.death = None
+
+    @rule(turn=st.integers(1, 40))
+    def interrupt(self, turn: int) -> None:
+        """An apply that is interrupted at some event."""
+        stop, seen = Stop(), 0
+
+        def emit(_: Event) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == turn:
+                stop.request()
+
+        self.scene.apply(stop=stop, emit=emit)
+
+    @rule(deadline=st.integers(1, 200))
+    def hurry(self, deadline: int) -> None:
+        """An apply with a deadline."""
+        self.scene.apply(deadline=deadline)
+
+    @rule(seconds=st.sampled_from([1, 60, 2000, 100_000]))
+    def wait(self, seconds: int) -> None:
+        """Nothing happens for a while."""
+        self.scene.timeline.now += seconds
+
+    @rule(item=st.sampled_from(ITEMS), year=st.sampled_from([2026, 2027]))
+    def rewrite(self, item: str, year: int) -> None:
+        """A spec changes, or changes back."""
+        self.years[item] = year
+        self._declare()
+
+    @rule(item=st.sampled_from(ITEMS), turn=st.integers(1, 30))
+    def edit_meanwhile(self, item: str, turn: int) -> None:
+        """A person edits a file while an apply runs."""
+        seen = 0
+
+        def emit(_: Event) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == turn:
+                self.edit(item)
+
+        self.scene.apply(emit=emit)
+
+    def edit(self, item: str) -> None:
+        """A person edits a file."""
+        path = self.scene.root / f"out/{item}.md"
+        if path.is_file():
+            text = path.read_text()
+            if BY_HAND not in text:
+                text += f"\n{BY_HAND}\n"
+                path.write_text(text)
+            self.edited[item] = text.split("---\n", 2)[2]
+
+    @rule(item=st.sampled_from(ITEMS))
+    def edit_now(self, item: str) -> None:
+        """A person edits a file between applies."""
+        self.edit(item)
+
+    @precondition(lambda self: not self.edited)
+    @rule()
+    def lose_the_lock(self) -> None:
+        """The machine is gone but for what git has; what no record names is asked for by our ids alone."""
+        if self.scene.api.habits.request_ids in ("replay", "reject") and not self.scene.api.habits.early_404:
+            self.scene.apply()
+            shutil.rmtree(self.scene.root / ".contentops", ignore_errors=True)
+
+    # --- what always holds --------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_paid_twice(self) -> None:
+        """Every item and spec is paid for at most once: nobody chose to pay again, and no job fails."""
+        if not hasattr(self, "scene"):
+            return
+        paid: dict[str, int] = {}
+        for job in self.scene.api.charges:
+            paid[job.topic] = paid.get(job.topic, 0) + 1
+        assert all(times == 1 for times in paid.values()), paid
+
+    @invariant()
+    def no_word_of_a_person_is_lost(self) -> None:
+        """What a person wrote stands in the file."""
+        for item, body in self.edited.items():
+            assert body == Path(self.scene.root / f"out/{item}.md").read_text().split("---\n", 2)[2]
+
+    def _settles(self) -> None:
+        """Once the weather is over, a few applies end in a tree that needs nothing but a person's choices."""
+        self.scene.api.heal()
+        for _ in range(4):
+            self.scene.apply()
+            self.scene.timeline.now += 1000
+        left = self.scene.plan()
+        for change in left.changes:
+            assert change.submits == 0 or change.action == "resolve", left
+            assert change.blocked or change.action in ("resolve", "finish", "drain", "save"), left
+        entries = self.scene.state.entries.values()
+        open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
+        for item, year in self.years.items():
+            if item in self.edited or item in open_:
+                continue
+            assert f"All about {item} in {year}" in self.scene.read(f"out/{item}.md"), left
+        self.nothing_is_paid_twice()
+        self.no_word_of_a_person_is_lost()
+
+
+TestWeather = Weather.TestCase
+TestWeather.settings = settings(
+    max_examples=60,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
