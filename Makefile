@@ -66,6 +66,8 @@ wheel: $(READY_DEV) ## Build the wheel into dist/
 	$(RUN) -m build --wheel --no-isolation --outdir dist .
 
 .PHONY: tests
+# Where there is a file system in memory, the many durable writes of the crash tests cost nothing.
+tests: export PYTEST_DEBUG_TEMPROOT := $(shell test -d /dev/shm -a -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
 	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
 

@@ -65,6 +65,8 @@ def resolve(project: Project, item: str, *, job: str = "", content: str = "", fo
     with _editing(project) as store:
         open_ = [entry for entry in store.state.entries.values() if entry.item == item]
         lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
+        # A job the server has forgotten is as lost as an answer that never came.
+        lost = lost or [entry for entry in open_ if entry.state is JobState.RUNNING]
         if forget:
             lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
         if not lost:

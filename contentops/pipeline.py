@@ -42,6 +42,8 @@ from contentops.state.store import StateStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from contentops.api.calls import Call
+    from contentops.api.replies import Failure
     from contentops.model import Catalogue, Desired, Event, Json, Plan, Project, Refusal, Run, State
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
@@ -296,13 +298,15 @@ def _carry_out(
 
     from contentops.executor.run import Edges, execute
 
+    needed = any(NETWORK & set(change.steps) for change in plan.changes)
+
     async def run() -> Run:
-        async with connected(project, key, world) as client:
+        async with connected(project, key, world) if needed else contextlib.nullcontext() as client:
             edges = Edges(
                 store=store,
                 cache=cache,
                 outputs=Outputs(project.root, system=world.system),
-                send=client.send,
+                send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=world.wall,
                 random=world.random,
@@ -310,6 +314,11 @@ def _carry_out(
             return await execute(project, plan, state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
+
+
+async def _nowhere(call: Call) -> Failure:
+    """The server of a plan whose steps need none."""
+    raise AssertionError(f"{call.name} was not in the plan")
 
 
 @contextlib.asynccontextmanager

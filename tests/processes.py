@@ -67,9 +67,10 @@ class Served:
 
     def start(self) -> None:
         """Listens on the port of the last time, at first on a free one; returns once it does."""
+        settings = {"--store": self.store, "--port": self.port, "--stage-seconds": self._stage_seconds}
+        arguments = [str(word) for pair in settings.items() for word in pair]
         child = subprocess.Popen(
-            [sys.executable, "-m", "contentops", "serve", "--store", str(self.store), "--port", str(self.port)]
-            + ["--stage-seconds", str(self._stage_seconds)],
+            [sys.executable, "-m", "contentops", "serve", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -108,7 +109,9 @@ class Served:
 
     def jobs(self, topic: str = "") -> list[str]:
         """The topic of every submit that was taken, sorted; of those that hold `topic`, where it is given."""
-        topics = sorted(str(json.loads(request)["inputs"]["topic"]) for (request,) in self._rows("SELECT request FROM jobs"))
+        topics = sorted(
+            str(json.loads(request)["inputs"]["topic"]) for (request,) in self._rows("SELECT request FROM jobs")
+        )
         return [one for one in topics if topic in one]
 
     def contents(self, title: str = "") -> list[str]:
@@ -135,6 +138,7 @@ class Scripted:
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self._arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._mistakes: list[Exception] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -148,7 +152,11 @@ class Scripted:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 outer.seen.append((self.command, self.path, dict(self.headers), body))
                 outer._arrived.put(self.command)
-                found = script(self.command, self.path, body)
+                try:
+                    found = script(self.command, self.path, body)
+                except Exception as error:  # noqa: BLE001 - a mistake of the test's own, told where the test sees it
+                    outer._mistakes.append(error)
+                    found = 401, {}, b"{}"
                 if found is None:
                     outer._closing.wait(PATIENCE)
                     self.close_connection = True
@@ -186,6 +194,8 @@ class Scripted:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        if self._mistakes:
+            raise self._mistakes[0]
 
 
 class Applying:

@@ -157,7 +157,7 @@ def test_doctor_checks(invoke: Run, demo: Path) -> None:
     """All well is 0; a broken manifest is a failed check with its hint, and 1."""
     ended = invoke("doctor", cwd=demo)
     assert ended.code == 0
-    assert "ok      manifests: 4 items in 1 manifests\n" in ended.stdout
+    assert "ok      manifests: 4 items in 1 manifest\n" in ended.stdout
     (demo / "content" / "articles.yaml").write_text("items: {")
     ended = invoke("doctor", cwd=demo)
     assert ended.code == 1

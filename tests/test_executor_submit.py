@@ -174,7 +174,7 @@ def test_at_most_ten_contents_are_fetched(root: Path) -> None:
 
 def test_a_404_that_proves_nothing_is_no_proof(root: Path) -> None:
     """A server that hid a job it had accepted is never believed when it says that it does not know our id."""
-    scene = _proven(root, "one", "two", early_404=40.0, duration=90, auto_save=False)
+    scene = _proven(root, "one", "two", early_404=40.0, duration=90, auto_save=False, request_ids="overwrite")
     scene.api.fault(on("submit", 2), "reset")
     runs = [scene.apply() for _ in range(3)]
     assert scene.api.charged("All about one in 2026") == 1

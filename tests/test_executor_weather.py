@@ -19,7 +19,7 @@ from tests.fakes.scene import Scene, blog, quick_folder
 
 ITEMS = ("one", "two", "three")
 FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 400, 404, 408, 409, 429, 500, 503)
-CALLS = ("submit", "status", "save", "list content", "get content", "put content")
+CALLS = ("status", "status", "save", "list content", "get content", "put content")
 BY_HAND = "Words of a person."
 
 
@@ -68,11 +68,26 @@ class Weather(RuleBasedStateMachine):
 
     # --- what happens -----------------------------------------------------------------------------------------
 
-    @rule(call=st.sampled_from(CALLS), after=st.integers(1, 4), count=st.integers(1, 3), fault=st.sampled_from(FAULTS))
-    def fault(self, call: str, after: int, count: int, fault: Any) -> None:
-        """Some of the next requests of a kind go wrong."""
+    def _fault(self, call: str, after: int, count: int, fault: Any) -> None:
         first = self.scene.api._counts.get(call, 0) + after  # refused connections count as well
         self.scene.api.fault(lambda name, n: name == call and first <= n < first + count, fault)
+
+    @rule(after=st.integers(1, 3), count=st.integers(1, 2), fault=st.sampled_from(FAULTS))
+    def submits_go_wrong(self, after: int, count: int, fault: Any) -> None:
+        """An apply some of whose submits go wrong."""
+        self._fault("submit", after, count, fault)
+        self.scene.apply()
+
+    @rule(call=st.sampled_from(CALLS), after=st.integers(1, 4), count=st.integers(1, 4), fault=st.sampled_from(FAULTS))
+    def calls_go_wrong(self, call: str, after: int, count: int, fault: Any) -> None:
+        """An apply some of whose other calls go wrong."""
+        self._fault(call, after, count, fault)
+        self.scene.apply()
+
+    @rule(call=st.sampled_from(CALLS), after=st.integers(1, 4), fault=st.sampled_from(FAULTS))
+    def more_goes_wrong(self, call: str, after: int, fault: Any) -> None:
+        """One more fault for whatever comes next."""
+        self._fault(call, after, 1, fault)
 
     @rule()
     def apply(self) -> None:
@@ -116,15 +131,14 @@ class Weather(RuleBasedStateMachine):
         self.years[item] = year
         self._declare()
 
-    @rule(item=st.sampled_from(ITEMS), turn=st.integers(1, 30))
-    def edit_meanwhile(self, item: str, turn: int) -> None:
-        """A person edits a file while an apply runs."""
-        seen = 0
+    @rule(item=st.sampled_from(ITEMS), step=st.sampled_from(["submit", "poll", "write", "save", "fetch"]))
+    def edit_meanwhile(self, item: str, step: str) -> None:
+        """A spec changes, and a person edits the file just before some step of the apply."""
+        self.years[item] = 4053 - self.years[item]
+        self._declare()
 
-        def emit(_: Event) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == turn:
+        def emit(event: Event) -> None:
+            if (event.kind, event.item, event.step) == ("step-started", item, step):
                 self.edit(item)
 
         self.scene.apply(emit=emit)

@@ -30,14 +30,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 class Clone:
     """A working copy on a machine of its own."""
 
-    def __init__(self, root: Path, run: Run) -> None:
+    def __init__(self, root: Path, invoke: Run) -> None:
         self.root = root
-        self._run = run
+        self._invoke = invoke
 
     def git(self, *arguments: str, check: bool = True) -> str:
         """Runs git here and returns what it printed."""
         ended = subprocess.run(
-            ["git", *NOBODY, *arguments], cwd=self.root, capture_output=True, text=True, check=False, env=dict(os.environ)
+            ["git", *NOBODY, *arguments],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=dict(os.environ),
         )
         assert ended.returncode == 0 or not check, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
@@ -50,7 +55,7 @@ class Clone:
     def clone(self, name: str) -> Clone:
         """A second machine with the committed files alone."""
         self.git("clone", "--quiet", ".", f"../{name}")
-        return Clone(self.root.parent / name, self._run)
+        return Clone(self.root.parent / name, self._invoke)
 
     def pull(self, other: Clone, *arguments: str, check: bool = True) -> str:
         """Merges what the other clone has committed."""
@@ -81,13 +86,13 @@ class Clone:
 
     def apply(self, *arguments: str) -> Completed:
         """Applies; has to end well."""
-        ended = self._run("apply", "--yes", *arguments, cwd=self.root, env=ENV)
+        ended = self._invoke("apply", "--yes", *arguments, cwd=self.root, env=ENV)
         assert ended.code == 0, ended.stdout + ended.stderr
         return ended
 
     def plan(self) -> Any:
         """The plan as JSON."""
-        ended = self._run("plan", "--json", cwd=self.root)
+        ended = self._invoke("plan", "--json", cwd=self.root)
         assert ended.code == 0, ended.stdout + ended.stderr
         return ended.json
 
@@ -113,7 +118,7 @@ def manifest(topic: str, *items: str, head: str = "", **topics: str) -> str:
 
 
 @pytest.fixture
-def first(project: Build, run: Run, server: Served, request: pytest.FixtureRequest) -> Clone:
+def first(project: Build, invoke: Run, server: Served, request: pytest.FixtureRequest) -> Clone:
     """A repository whose three items are applied and committed."""
     root = project(
         {
@@ -122,7 +127,7 @@ def first(project: Build, run: Run, server: Served, request: pytest.FixtureReque
         },
         at="first",
     )
-    made = Clone(root, run)
+    made = Clone(root, invoke)
     made.git("init", "--quiet", "--initial-branch", "main")
     made.apply()
     made.commit("Three articles")
@@ -247,10 +252,10 @@ def test_two_clones_that_applied_different_items(first: Clone, server: Served) -
     assert server.charges() == paid
 
 
-def test_two_first_applies_meet(project: Build, run: Run, server: Served) -> None:
+def test_two_first_applies_meet(project: Build, invoke: Run, server: Served) -> None:
     """Neither clone had a lock before: the two headers are one, and nothing is generated again."""
     files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra="")}
-    first = Clone(project(files, at="first"), run)
+    first = Clone(project(files, at="first"), invoke)
     first.git("init", "--quiet", "--initial-branch", "main")
     first.commit("Settings")
     second = first.clone("second")

@@ -148,7 +148,7 @@ def test_where_no_output_may_go(project: Build, invoke: Run, path: str) -> None:
     files: dict[str, str | bytes] = {
         "content/blog.yaml": "items:\n"
         "  - id: 'row-{{ each.slug }}'\n    for_each: data/rows.csv\n"
-        f"    {INPUTS}\n  - id: one\n    {INPUTS}\n    output: \"{path}\"\n",
+        f'    {INPUTS}\n  - id: one\n    {INPUTS}\n    output: "{path}"\n',
         "data/rows.csv": "slug\na\n",
     }
     # Of a path taken already, the item is shown; of an impossible one, the path itself.
@@ -168,7 +168,9 @@ def test_where_no_output_may_go(project: Build, invoke: Run, path: str) -> None:
 )
 def test_two_outputs_that_some_system_takes_for_one(project: Build, invoke: Run, one: str, other: str) -> None:
     """Both items are named."""
-    text = f"items:\n  - id: first\n    output: {one}\n    {INPUTS}\n  - id: second\n    output: {other}\n    {INPUTS}\n"
+    text = (
+        f"items:\n  - id: first\n    output: {one}\n    {INPUTS}\n  - id: second\n    output: {other}\n    {INPUTS}\n"
+    )
     ended = _refused(project, invoke, {"content/blog.yaml": text})
     assert "`first`" in ended.stderr
     assert "`second`" in ended.stderr
@@ -176,7 +178,9 @@ def test_two_outputs_that_some_system_takes_for_one(project: Build, invoke: Run,
 
 def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
     """An output folder that is a link out of the project takes nothing; the other items are written."""
-    root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item(output="linked/one.md")}, at="outer/project")
+    root = project(
+        {"contentops.yaml": SETTINGS, "content/blog.yaml": _item(output="linked/one.md")}, at="outer/project"
+    )
     outside = root.parent / "elsewhere"
     outside.mkdir()
     (root / "linked").symlink_to(outside)
@@ -288,26 +292,45 @@ def test_cells_are_text(project: Build, invoke: Run) -> None:
         ("out/one.md", ".git/config", {1, 3}),
         ('"one"', '"o\\u001b[2Jne"', {0, 1}),
         ('"contentops_lock":1', '"contentops_lock":99', {1}),
-        ("sha256:", "md5:", {1}),
+        ("sha256:", "md5:", {1, 3}),
         ('"rev":1', '"rev":1e400', {1}),
         ("\n", "\n<<<<<<< HEAD\n", {1}),
         ("\n", "\n{\n", {1}),
     ],
     ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"],
 )
-def test_a_lock_that_somebody_tampered_with(
-    project: Build, run: Run, find: str, put: str, codes: set[int]
-) -> None:
+def test_a_lock_that_somebody_tampered_with(project: Build, invoke: Run, find: str, put: str, codes: set[int]) -> None:
     """A lock is no more trusted than a manifest: no file outside is moved, read into the plan or removed."""
     root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()}, at="outer/project")
-    assert run("apply", "--yes", cwd=root).code == 0
+    assert invoke("apply", "--yes", cwd=root).code == 0
     outside = root.parent / "outside.txt"
     outside.write_text("not ours\n")
     lock = root / "contentops.lock"
     lock.write_text(lock.read_text().replace(find, put))
     (root / "content" / "blog.yaml").write_text("items: []\n")
-    ended = run("apply", "--yes", "--prune", "--approve-empty", "--approve-changes", cwd=root)
+    ended = invoke("apply", "--yes", "--prune", "--approve-empty", "--approve-changes", cwd=root)
     assert ended.code in codes, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     assert not CONTROLS.search(ended.stdout + ended.stderr)
     assert outside.read_text() == "not ours\n"
+
+
+# --- the disk ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("occupied", "code"),
+    [("out", 3), ("out/one.md/", 3), ("contentops.lock/", 1), (".contentops", 1), (".contentops/journal.jsonl/", 1)],
+)
+def test_something_else_is_in_the_way(project: Build, invoke: Run, occupied: str, code: int) -> None:
+    """A file where a folder belongs, or the other way round: told by name before anything is submitted."""
+    root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()})
+    if occupied.endswith("/"):
+        (root / occupied).mkdir(parents=True)
+    else:
+        (root / occupied).write_text("somebody's\n")
+    ended = invoke("apply", "--yes", cwd=root)
+    assert ended.code == code, ended.stdout + ended.stderr
+    assert occupied.rstrip("/") in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "submitted" not in ended.stderr

@@ -162,8 +162,9 @@ def test_a_section_is_planned_anew() -> None:
 
 def test_unknown_engines_are_named() -> None:
     """The message lists what there is."""
-    assert [named(name).name for name in ENGINES] == list(ENGINES)
-    with pytest.raises(EngineError, match="unknown engine `x`; known: `outline`"):
+    environ = {"OPENAI_API_KEY": "sk-made-up"}
+    assert [named(name, environ=environ, model="m").name for name in ENGINES] == list(ENGINES)
+    with pytest.raises(EngineError, match="unknown engine `x`; known: `outline`, `openai`"):
         named("x")
 
 

@@ -87,6 +87,7 @@ def test_observe_what_was_written(outputs: Outputs) -> None:
         body=digest_text("body\n"),
         front={"tags": ["a"]},
         owner="my-item",
+        provenance={"item": "my-item"},
     )
     assert digest == digest_text(text)
     assert outputs.read("out/deep/a.md") == text

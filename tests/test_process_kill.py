@@ -58,11 +58,10 @@ def _undisturbed(build: Build, run: Run, name: str) -> dict[str, str]:
 
 def _finish(run: Run, root: Path) -> None:
     """Applies until it is done, which takes two times at most."""
-    for _ in range(2):
+    ended = run("apply", "--yes", cwd=root, env=ENV)
+    assert "Traceback" not in ended.stderr
+    if ended.code == 3:
         ended = run("apply", "--yes", cwd=root, env=ENV)
-        assert "Traceback" not in ended.stderr
-        if ended.code == 0:
-            break
     assert ended.code == 0, ended.stdout + ended.stderr
     assert run("plan", "--detailed-exitcode", cwd=root).code == 0
 
@@ -91,7 +90,7 @@ def _killed_again_and_again(build: Build, run: Run, server: Served, name: str, *
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_killed_again_and_again(project: Build, run: Run, server: Served, *, clean: bool) -> None:
     """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
-    names = [f"{'robbed' if clean else 'killed'}-{seed}" for seed in range(3)]
+    names = [f"{'robbed' if clean else 'killed'}-{seed}" for seed in range(2)]
     with ThreadPoolExecutor() as threads:
         cases = [threads.submit(_killed_again_and_again, project, run, server, name, clean=clean) for name in names]
     for case in cases:

@@ -146,6 +146,14 @@ class DashboardStats:
     repeatable: ClassVar[bool] = True
 
 
+@dataclass(frozen=True, slots=True)
+class CreditsUsage:
+    """Ask for the account's credits, where the server tells them."""
+
+    name: ClassVar[str] = "credits usage"
+    repeatable: ClassVar[bool] = True
+
+
 Call = (
     Submit
     | Status
@@ -160,5 +168,6 @@ Call = (
     | GetStyle
     | ListVerticals
     | DashboardStats
+    | CreditsUsage
 )
 """Every call there is."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from contentops.api.calls import (
     Call,
+    CreditsUsage,
     DashboardStats,
     GetContent,
     GetStyle,
@@ -52,6 +53,10 @@ class Dialect:
     mode: str = "generation_mode"
     needs_user: bool = False
     """Whether a remote server refuses calls without `X-User-ID`."""
+    beside: tuple[str, ...] = ()
+    """Other dialects whose names a submit carries as well, each with the same value."""
+    searches: bool = False
+    """Whether the address of the API is found with free calls before the first call goes out."""
 
     @property
     def local_prefix(self) -> str:
@@ -74,10 +79,12 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 vertical="vertical_id",
                 needs_user=True,
             ),
+            Dialect(name="auto", beside=("v1-2026-04", "sdk"), searches=True),
         )
     }
 )
-"""Every dialect by name: the documented one, its rewrite of April 2026, and the vendor's own SDK."""
+"""Every dialect by name: the documented one, its rewrite of April 2026, the vendor's own SDK, and `auto`, which finds
+out (see `finding`)."""
 
 
 def dialect_named(name: str) -> Dialect:
@@ -130,6 +137,7 @@ _FIXED: Mapping[type, str] = MappingProxyType(
         ListContent: "/content",
         ListVerticals: "/verticals",
         DashboardStats: "/dashboard/stats",
+        CreditsUsage: "/credits/usage",
     }
 )
 
@@ -161,21 +169,23 @@ def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
 
 
 def _submit_body(call: Submit, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
-    request = call.request
-    body: dict[str, Json] = {
-        dialect.template: request["template"],
-        dialect.style: request["style"],
-        dialect.inputs: request["inputs"],
-    }
-    optional = {dialect.vertical: request.get("vertical"), dialect.brand_voice: request.get("brand_voice")}
-    body.update({key: value for key, value in optional.items() if value is not None})
-    mode = request.get("mode", "standard")
+    body: dict[str, Json] = {}
+    for each in (dialect, *(DIALECTS[name] for name in dialect.beside)):
+        body.update(_named(call.request, each))
+    mode = call.request.get("mode", "standard")
     if send_mode:
         body[dialect.mode] = mode
     elif mode != "standard":
         raise Unsendable(f"mode `{mode}` can not be asked for while `api.send_mode` is off")
     body["request_id"] = call.request_id
     return body
+
+
+def _named(request: Mapping[str, Json], dialect: Dialect) -> dict[str, Json]:
+    """What is asked for, under the names of one dialect."""
+    named = {dialect.template: request["template"], dialect.style: request["style"], dialect.inputs: request["inputs"]}
+    optional = {dialect.vertical: request.get("vertical"), dialect.brand_voice: request.get("brand_voice")}
+    return {**named, **{key: value for key, value in optional.items() if value is not None}}
 
 
 def _section_body(call: RegenerateSection, dialect: Dialect) -> dict[str, Json]:

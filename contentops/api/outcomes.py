@@ -69,7 +69,8 @@ class Trouble(enum.Enum):
 
 _HINTS = {
     Trouble.CERTIFICATE: (
-        f"; {CHECK_ADDRESS}, and point `SSL_CERT_FILE` at your own certificate authority if there is one"
+        f"; {CHECK_ADDRESS} and this machine's clock, and point `SSL_CERT_FILE` at your own certificate authority"
+        " if there is one"
     ),
     Trouble.PROXY: "; check `HTTPS_PROXY` and `NO_PROXY`",
 }

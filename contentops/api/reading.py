@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from contentops.api.calls import (
     Call,
+    CreditsUsage,
     DashboardStats,
     GetContent,
     GetStyle,
@@ -144,7 +145,7 @@ def read(call: Call, value: Json) -> Reply:
             return _saved(call, value)
         case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
             return _catalogue(call, value)
-        case DashboardStats():
+        case DashboardStats() | CreditsUsage():
             return Stats(_unwrap(value))
 
 

@@ -95,7 +95,7 @@ class CatalogueReply:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The dashboard's numbers, in the server's words."""
+    """The numbers of the dashboard, or of the credits, in the server's words."""
 
     data: Mapping[str, Json] = field(default_factory=dict)
 
@@ -137,6 +137,8 @@ class Failure:
     """Seconds the server asks us to wait, finite and not negative."""
     call: str = ""
     """The name of the call, such as `submit`."""
+    endpoint: str = field(default="", compare=False)
+    """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
 
 
 Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogueReply | Stats

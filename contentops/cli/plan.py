@@ -88,9 +88,10 @@ def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> N
 
 def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> None:
     if form == "json":
+        from contentops.planner.planfile import sealed
         from contentops.report.plan_json import plan_json
 
-        terminal.say_json(plan_json(plan, inputs=inputs))
+        terminal.say_json(sealed(plan_json(plan, inputs=inputs)))
         return
     show_findings(plan)
     if form == "markdown":

@@ -14,7 +14,7 @@ from contentops.document.front_matter import PROVENANCE_KEY, TITLE_KEY, compose,
 from contentops.errors import FileChanged
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.executor.jobs import fetch_paid
-from contentops.model import Action, Record, RequestId, Result
+from contentops.model import Action, Record, RequestId, Result, Step
 from contentops.planner.compare import is_protected
 from contentops.state.lines import Drop, Forget
 
@@ -160,6 +160,12 @@ def write(run: ItemRun) -> None:
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != run.expected and not stands:
         raise _changed(target)
+    if _edited_since(run, seen, digest):
+        raise Ended(
+            Result.BLOCKED,
+            f"`{target}` was edited by hand since this text was first written into it; the text is kept",
+            "run `contentops plan` to see where it stands",
+        )
     made = _composed(run, seen, title, text)
     if not (stands and seen.file != run.expected):
         try:
@@ -177,6 +183,18 @@ def write(run: ItemRun) -> None:
     else:
         note(run, "write", _generated(run, record, text, digest), *_answered(run))
         run.fresh = True
+
+
+def _edited_since(run: ItemRun, seen: Observed, digest: Digest) -> bool:
+    """Whether a lost run had written this text already and a person worked on it since.
+
+    The plan can not know where neither cache nor entry tells the text: it takes the provenance block's word for it.
+    """
+    entry = run.change.entry
+    if entry is None or entry.body or Step.POLL not in run.change.steps or seen.body == digest:
+        return False
+    ours = seen.owner == run.spec.id and seen.provenance.get("digest") == run.spec.digest
+    return ours and (run.record is None or seen.body != run.record.generated)
 
 
 def _changed(target: str) -> Ended:

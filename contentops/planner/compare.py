@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, canonical
 from contentops.document.clean import title_digest
 from contentops.document.preset import apply_preset
 from contentops.model import Action, Change, JobState, Note, Observed, OnEdit, Reason, Step
@@ -93,13 +93,15 @@ def gone(
     `shared`: a declared item owns the path now, so only the record may go.
     """
     file = s.observe(record.output) if record and not shared else Observed(path="")
-    drains = tuple(entry for entry in pending(list(entries)) if entry.state is not JobState.UNKNOWN)
+    drains = tuple(pending(list(entries)))
+    unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
     id_ = record.id if record else entries[0].item
     note = None
     steps: tuple[Step, ...] = (Step.DRAIN,) if drains else ()
-    action = Action.DRAIN
+    action = Action.RESOLVE if unknown else Action.DRAIN
     reasons: tuple[Reason, ...] = (Reason(kind="gone", detail="no manifest declares it"),)
-    blocked = hint = ""
+    blocked = ""
+    hint = f"if it can not be found: `contentops state resolve {id_} --forget`" if unknown else ""
     if record is not None:
         if record.protected:
             note = Note(kind="orphan", id=id_, message=f"`{id_}` is in no manifest; protected, so it stays")
@@ -110,7 +112,7 @@ def gone(
                 message=f"`{id_}` is in no manifest; its file `{record.output}` stays",
                 hint="`--prune` removes its record and its file, `moved` gives it a new id",
             )
-        elif file.exists and (file.problem or is_edited(file, record)):
+        elif file.exists and (file.problem or is_edited(file, record, entries)):
             blocked, hint = (
                 "edited",
                 f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again",
@@ -266,18 +268,22 @@ def _missing(s: Situation, item: Item) -> Body:
         stored = s.stored(record.digest) if record.server == s.server else None
         wanted = {record.saved.body if record.saved else NOTHING, record.generated} - {NOTHING}
         here = stored is not None and stored.body in wanted
+        if not here and s.server == "local" and len(wanted) == 1 and _same(s, item):
+            # Each clone has its own embedded server; what it does not have is made again, free.
+            reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
+            return _generate(item, Action.REGENERATE, (reason,))
         there = record.server == s.server and bool(record.content_id or record.job_id) and bool(wanted)
         if here or there:
             reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
             return Body(action=Action.RESTORE, steps=(Step.FETCH, Step.WRITE), reasons=(reason,))
         hint = f"neither cache nor server has its text; `--replace {item.spec.id}` generates it again"
         return _block("text-lost", hint)
-    return _block("foreign-file", _foreign_hint(item.spec.output))
+    return _block("foreign-file", _foreign_hint(s, item.spec.output))
 
 
-def _failed(_: Situation, item: Item) -> Body | None:
+def _failed(s: Situation, item: Item) -> Body | None:
     failed = tombstones(list(item.entries), item.spec.digest)
-    if len(failed) < TRIES:
+    if len(failed) < TRIES or item.spec.id in s.choice.replace:
         return None
     said = failed[-1].error
     return _block(
@@ -327,7 +333,7 @@ def _changed(s: Situation, item: Item) -> Body | None:
     why = _why(s, item)
     record = item.own
     assert record is not None
-    if item.file.exists and not is_edited(item.file, record):
+    if item.file.exists and not is_edited(item.file, record, item.entries):
         return _generate(item, Action.REGENERATE, why)
     if not item.file.exists and record.generated and _saved(s, record) == record.generated:
         return _generate(item, Action.REGENERATE, why)
@@ -343,15 +349,19 @@ def _generate(item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
     return Body(action=action, steps=GENERATE, reasons=reasons, attempt=attempt)
 
 
-def is_edited(file: Observed, record: Record) -> bool:
-    """Whether the body on disk is not the last text a job made for this item."""
-    return file.exists and file.body != record.generated
+def is_edited(file: Observed, record: Record, entries: Sequence[OpenEntry] = ()) -> bool:
+    """Whether the body on disk is not the last text a job made for this item.
+
+    A paid text that no record carries yet counts too: its file may have been written just before a stop.
+    """
+    ours = {record.generated, *(entry.body for entry in entries if entry.state is JobState.PAID)}
+    return file.exists and file.body not in ours
 
 
 def _edit_choice(s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenEntry | None) -> Body | None:
     """What `on_edit` says where a person's words stand in the way; None: go on and overwrite."""
     record = item.own
-    if record is not None and item.file.exists and not is_edited(item.file, record):
+    if record is not None and item.file.exists and not is_edited(item.file, record, item.entries):
         return None
     if record is None and _is_ours(item):
         reason = Reason(kind="own-output", detail=f"`{item.file.path}` was written for this very request")
@@ -366,7 +376,7 @@ def _edit_choice(s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenE
         hint = "`on_edit: merge` is not available yet; use `keep` or `overwrite`"
         return _block("merge-unavailable", hint, reasons=reasons, entry=entry)
     if record is None:
-        return _block("foreign-file", _foreign_hint(item.file.path), reasons=reasons, entry=entry)
+        return _block("foreign-file", _foreign_hint(s, item.file.path), reasons=reasons, entry=entry)
     if not item.file.exists:
         hint = f"`{item.file.path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return _block("missing", hint, reasons=reasons, entry=entry)
@@ -379,13 +389,16 @@ def _is_ours(item: Item) -> bool:
     return item.file.owner == item.spec.id and item.file.provenance.get("digest") == item.spec.digest
 
 
-def _foreign_hint(path: str) -> str:
+def _foreign_hint(s: Situation, path: str) -> str:
+    owner = next((record.id for record in s.state.records.values() if key_of(record.output) == key_of(path)), None)
+    if owner is not None:
+        return f"`{path}` belongs to `{owner}`; `--prune` removes it where no manifest declares that item any more"
     return f"`{path}` exists and no record owns it; move it away, or `--on-edit overwrite` to replace it"
 
 
 def _edit_reason(item: Item) -> tuple[Reason, ...]:
     record = item.own
-    if record is None or not item.file.exists or not is_edited(item.file, record):
+    if record is None or not item.file.exists or not is_edited(item.file, record, item.entries):
         return ()
     return (Reason(kind="edited", detail=f"`{item.file.path}` was edited by hand"),)
 
@@ -440,10 +453,10 @@ def which_front_matter(
     notes: list[Note] = []
     for key in sorted(wanted.keys() | record.metadata.keys()):
         before, after = record.metadata.get(key), wanted.get(key)
-        if before == after and (key in wanted) == (key in record.metadata):
+        if _equal(before, after) and (key in wanted) == (key in record.metadata):
             continue
         found = item.file.front.get(key)
-        if found in (before, after):
+        if _equal(found, before) or _equal(found, after):
             changes[key] = after
             reasons.append(Reason(kind="front-matter", field=f"metadata.{key}", before=before, after=after))
         else:
@@ -451,15 +464,19 @@ def which_front_matter(
     if item.file.owner not in ("", item.spec.id) and item.file.owner in (record.id, record.moved_from):
         changes["contentops"] = {**item.file.provenance, "item": item.spec.id}
         reasons.append(Reason(kind="front-matter", field="contentops.item", before=item.file.owner, after=item.spec.id))
-    if title is not None and title != record.title:
-        if item.file.title in (record.title, title):
-            reasons.append(Reason(kind="front-matter", field="metadata.title", before=record.title, after=title))
-        else:
-            notes.append(_kept(item.spec.id, "title"))
-            title = None
+    if title is not None and item.file.title not in (record.title, title):
+        notes.append(_kept(item.spec.id, "title"))
+        title = None
+    elif title is not None and title != record.title:
+        reasons.append(Reason(kind="front-matter", field="metadata.title", before=record.title, after=title))
     elif Step.WRITE not in body.steps:
         title = None
     return changes, title, tuple(reasons), tuple(notes)
+
+
+def _equal(one: Json, other: Json) -> bool:
+    """Whether two values are written alike: `1`, `1.0` and `true` are not."""
+    return canonical(one) == canonical(other)
 
 
 def _kept(id_: ItemId, key: str) -> Note:
@@ -492,7 +509,7 @@ def which_save(s: Situation, item: Item, body: Body, title: str | None) -> Body:
     title_now = title if title is not None else item.file.title
     if known is not None and known.body == item.file.body and known.title == title_digest(title_now):
         return Body()
-    edited = record is not None and is_edited(item.file, record)
+    edited = record is not None and is_edited(item.file, record, item.entries)
     why = "never saved to this server" if known is None else "edited by hand" if edited else "not what was last saved"
     return Body(steps=(Step.SAVE,), reasons=(Reason(kind="save", detail=why),))
 
@@ -537,7 +554,10 @@ def _union(
 
 
 def _differs(file: Observed, front: Mapping[str, Json], title: str | None) -> bool:
-    return any(file.front.get(key) != value for key, value in front.items()) or title not in (None, file.title)
+    return any(not _equal(file.front.get(key), value) for key, value in front.items()) or title not in (
+        None,
+        file.title,
+    )
 
 
 def _light_action(steps: tuple[Step, ...]) -> Action:

@@ -161,9 +161,10 @@ def _occupied(s: Situation, change: Change, leaving: set[str]) -> bool:
     there = s.observe(change.target)
     if not there.exists or key_of(change.target) in leaving:
         return False
-    # One file under two spellings, on a file system that folds case.
-    same = bool(change.source) and key_of(change.source) == key_of(change.target) and there.file == change.expected
-    return not same
+    # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
+    same = bool(change.source) and there.file == change.expected
+    inside = bool(change.source) and key_of(change.target).startswith(f"{key_of(change.source)}/")
+    return not (same or inside)
 
 
 def _block_target(change: Change) -> Change:

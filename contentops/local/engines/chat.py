@@ -144,15 +144,16 @@ class Chat:
     async def ask(self, question: Question) -> str:
         """The model's text, without what it thought on the way. Raises EngineError; TornError for half an answer."""
         async with self._room:
-            for attempt in range(1, ATTEMPTS + 1):
+            attempt = 1
+            while True:
                 try:
                     return await self._attempt(question)
                 except _Passing as passing:
                     if attempt == ATTEMPTS:
                         raise EngineError(f"{passing}, {ATTEMPTS} times in a row; try again later") from passing
                     wait = 2.0 ** (attempt - 1) if passing.wait is None else passing.wait
-                    await self._sleep(min(wait, LONGEST_WAIT))
-            raise AssertionError  # the last attempt returned or raised
+                await self._sleep(min(wait, LONGEST_WAIT))
+                attempt += 1
 
     async def _attempt(self, question: Question) -> str:
         """One attempt; a server that does not take a parameter is asked again at once without it."""
