@@ -42,6 +42,12 @@ REQUEST: dict[str, Any] = {
 SUBMIT = Submit(REQUEST, "req-1")
 
 BODIES = {
+    "auto": (
+        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
+        '"vertical":"saas_tech","brand_voice_id":"bv_1","user_input":{"topic":"Café"},"vertical_id":"saas_tech",'
+        '"template":"blog_article_generator","style_profile":"general_blog","dynamic_parameters":{"topic":"Café"},'
+        '"generation_mode":"premium","request_id":"req-1"}'
+    ),
     "v1": (
         '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
         '"vertical":"saas_tech","brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
@@ -169,7 +175,7 @@ def test_read_only_maps_are_sent() -> None:
     assert json.loads(wire.body or b"")["inputs"] == {"topic": "x"}
 
 
-@pytest.mark.parametrize(("name", "hint"), [("sdkk", "did you mean `sdk`?"), ("auto", "contentops.yaml"), ("", "")])
+@pytest.mark.parametrize(("name", "hint"), [("sdkk", "did you mean `sdk`?"), ("zzz", "contentops.yaml"), ("", "")])
 def test_unknown_dialects_are_told(name: str, hint: str) -> None:
     """An unknown dialect is named, with the ones there are."""
     with pytest.raises(ApiError, match="`v1`, `v1-2026-04`, `sdk`") as raised:

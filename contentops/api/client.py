@@ -9,18 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import ssl
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from contentops import __version__
+from contentops.api.address import base_address, headers_of, is_loopback
+from contentops.api.calls import ListTemplates, Submit
 from contentops.api.dialects import Unsendable, dialect_named, spell
+from contentops.api.finding import (
+    Place,
+    candidates,
+    ends_search,
+    is_about_form,
+    not_asked,
+    not_found,
+    refused_by_all,
+    spellings,
+)
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
-from contentops.api.replies import Failure, FailureKind
+from contentops.api.reading import is_enveloped
+from contentops.api.replies import Accepted, Failure, FailureKind
 from contentops.api.slots import Slots
 from contentops.api.words import speak
 from contentops.errors import ApiError
@@ -66,6 +77,9 @@ class Client:
     `repr`. `app` is the embedded server for `base_url: local`. `transport` replaces the network. Proxies are taken
     from the usual environment variables (never for this machine's own addresses), certificate authorities from
     `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
+
+    With the dialect `auto` the first call is preceded by up to three free ones that find the address, and a submit
+    that is refused for its form is sent again under other names; what worked is kept for as long as the client lives.
     """
 
     def __init__(
@@ -85,11 +99,17 @@ class Client:
         self._httpx = httpx
         self._send_mode = settings.send_mode
         self._dialect = dialect_named(settings.dialect)
-        self._base = _base(settings, self._dialect)
+        self._base = base_address(settings, self._dialect)
+        # The embedded server is reached directly and takes every name, so there is nothing to search for.
+        searches = self._dialect.searches and settings.base_url != "local"
+        self._found: Place | Failure | None = None if searches else Place(base=self._base)
+        self._spelling = None if searches else self._dialect
+        self._search = asyncio.Lock()
+        self._searches = 0
         self._server = settings.server
         # The embedded server in process asks for no key; whatever stands in for one is no secret.
         secret = "" if settings.base_url == "local" else key
-        self._headers = _headers(settings, self._dialect, secret, user)
+        self._headers = headers_of(settings, self._dialect, secret, user)
         self._say: Callable[[str], str] = functools.partial(speak, secret=secret)
         self._wall = wall
         self._patience = patience or Patience()
@@ -105,18 +125,74 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._server!r})"
 
+    @property
+    def spelling(self) -> str:
+        """The dialect whose names the server is known to take; empty while that is open."""
+        return self._spelling.name if self._spelling is not None else ""
+
     async def send(self, call: Call) -> Reply | Failure:
-        """Ask the server once. Raises nothing but what cancels the task."""
+        """Ask the server. Raises nothing but what cancels the task.
+
+        One request, but for the dialect `auto` (see the class); a call that pays is accepted once at most.
+        """
+        place = await self.find()
+        if isinstance(place, Failure):
+            return not_asked(place, call)
+        if isinstance(call, Submit) and self._spelling is None:
+            return await self._submit(call, place)
+        reply, _ = await self._ask(call, self._spelling or self._dialect, place.base)
+        return reply
+
+    async def find(self) -> Place | Failure:
+        """Where the API is; free. Callers that come while a search runs share what it finds."""
+        if self._found is None or isinstance(self._found, Failure):
+            searches = self._searches
+            async with self._search:
+                if searches == self._searches:
+                    self._found = await self._look()
+                    self._searches += 1
+        return self._found
+
+    async def _look(self) -> Place | Failure:
+        tried: list[tuple[str, Failure]] = []
+        for base in candidates(self._base):
+            reply, answer = await self._ask(ListTemplates(), self._dialect, base)
+            if not isinstance(reply, Failure):
+                return Place(base=base, enveloped=answer is not None and is_enveloped(answer.body))
+            tried.append((base, reply))
+            if ends_search(reply):
+                break
+        return not_found(tried)
+
+    async def _submit(self, call: Submit, place: Place) -> Reply | Failure:
+        """A submit under every known name, and where the server refuses that, under those of one dialect."""
+        refusals: list[tuple[str, Failure]] = []
+        for dialect in spellings(place, self._dialect):
+            reply, _ = await self._ask(call, dialect, place.base)
+            if isinstance(reply, Accepted):
+                self._spelling = dialect
+            if not isinstance(reply, Failure) or not is_about_form(reply, call.request):
+                return reply
+            refusals.append((dialect.name, reply))
+        return refused_by_all(refusals)
+
+    async def _ask(self, call: Call, dialect: Dialect, base: str) -> tuple[Reply | Failure, Answer | None]:
+        """What one request is answered with, and the answer itself where one came."""
         try:
-            wire = spell(call, self._dialect, send_mode=self._send_mode)
+            wire = spell(call, dialect, send_mode=self._send_mode)
         except Unsendable as error:
-            return Failure(FailureKind.REJECTED, self._say(str(error)), call=call.name)
+            return Failure(FailureKind.REJECTED, self._say(str(error)), call=call.name), None
+        answer = None
         try:
-            answer = await self._exchange(call, wire)
+            answer = await self._exchange(call, wire, base)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
             trouble, detail = self._diagnose(error, call)
-            return broken(call, trouble, detail, say=self._say)
-        return judge(call, answer, wall=self._wall(), say=self._say)
+            reply: Reply | Failure = broken(call, trouble, detail, say=self._say)
+        else:
+            reply = judge(call, answer, wall=self._wall(), say=self._say)
+        if isinstance(reply, Failure):
+            reply = replace(reply, endpoint=self._say(f"{wire.method} {base}{wire.path}"))
+        return reply, answer
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -125,13 +201,13 @@ class Client:
         if self._shared is not None:
             await self._shared.aclose()
 
-    async def _exchange(self, call: Call, wire: Wire) -> Answer:
+    async def _exchange(self, call: Call, wire: Wire, base: str) -> Answer:
         patience = self._patience
         read = patience.read(call)
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
         request = self._httpx.Request(
             wire.method,
-            self._base + wire.path,
+            base + wire.path,
             headers={**self._headers, **wire.headers},
             content=wire.body,
             extensions={"timeout": timeout},
@@ -230,70 +306,7 @@ def _cause(error: Exception) -> str:
     return words[-1] if words else "timed out" if name.endswith("Timeout") else name
 
 
-# --- what a client is made of ------------------------------------------------------------------------------
-
-
-def _base(settings: ApiSettings, dialect: Dialect) -> str:
-    """The address in front of every path, without a slash at its end."""
-    if settings.base_url == "local":
-        return f"http://local{dialect.local_prefix}"
-    wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
-    if "@" in settings.base_url:
-        raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="base-url")
-    try:
-        parts = urlsplit(settings.base_url)
-        host = parts.hostname or ""
-        usable = parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
-    except ValueError as error:
-        raise ApiError(f"{wrong} ({error})", code="base-url") from error
-    if not usable or parts.query or parts.fragment or not _is_printable(settings.base_url):
-        hint = "it is `local`, or starts with `https://` and has no query"
-        raise ApiError(wrong, code="base-url", hint=hint)
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ApiError(
-            f"{wrong}: plain http would show the key to everyone on the way",
-            code="base-url",
-            hint="use `https://`; plain http is for this machine's own addresses only",
-        )
-    base = settings.base_url.rstrip("/")
-    return base if not dialect.prefix or base.endswith(dialect.prefix) else base + dialect.prefix
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_printable(text: str) -> bool:
-    """Whether `text` holds only visible ASCII characters."""
-    return text.isascii() and text.isprintable() and " " not in text
-
-
-def _headers(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
-    local = settings.base_url == "local"
-    headers = {
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "User-Agent": f"contentops/{__version__}",
-    }
-    for name, value in ((settings.key_env, key), (settings.user_env, user)):
-        if not _is_printable(value):
-            message = f"the value of `{name}` holds spaces, line breaks or characters that no header can carry"
-            raise ApiError(message, code="bad-credentials", hint="copy it again, without quotes and line breaks")
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    elif not local and not _is_loopback(urlsplit(settings.base_url).hostname or ""):
-        hint = f"export {settings.key_env}=..., with a key from Settings, API Access"
-        raise ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
-    if user:
-        headers["X-User-ID"] = user
-    elif dialect.needs_user and not local:
-        hint = f"export {settings.user_env}=..., with the account's user id"
-        message = f"`{settings.user_env}` is not set: dialect `{dialect.name}` sends it with every call"
-        raise ApiError(message, code="no-user", hint=hint)
-    return headers
+# --- transports --------------------------------------------------------------------------------------------
 
 
 def _transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
@@ -325,7 +338,7 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
 
     proxies = getproxies()
     url = proxies.get("https") or proxies.get("all")
-    if not url or _is_loopback(host) or proxy_bypass(host):
+    if not url or is_loopback(host) or proxy_bypass(host):
         return None
     url = url if "://" in url else f"http://{url}"
     return httpx.Proxy(url, ssl_context=context if url.startswith("https://") else None)

@@ -91,10 +91,13 @@ def not_asked(found: Failure, call: Call) -> Failure:
 
 _EXTRA = re.compile(
     r"\b(extra|unknown|unexpected|additional|unrecogni[sz]ed|undeclared|forbidden)\b[^.;]{0,40}"
-    r"\b(inputs?|fields?|propert(y|ies)|parameters?|keys?|arguments?|attributes?)\b|\bnot (permitted|allowed|recogni[sz]ed)\b",
+    r"\b(inputs?|fields?|propert(y|ies)|parameters?|keys?|arguments?|attributes?)\b"
+    r"|\bnot (permitted|allowed|recogni[sz]ed)\b",
     re.IGNORECASE,
 )
-_NAMES = re.compile(r"\b(user_input|dynamic_parameters|vertical_id|template_id|style_profile(_id)?)\b|\binputs: ", re.I)
+_NAMES = re.compile(
+    r"\b(user_input|dynamic_parameters|vertical_id|template_id|style_profile(_id)?)\b|\binputs: ", re.IGNORECASE
+)
 _DUPLICATE = re.compile(r"\bdiffer\b|\bonly one of\b|\bsend one of\b|\bmutually exclusive\b", re.IGNORECASE)
 _ITEM = re.compile(r"\b(missing|required|not found|does not exist|too (long|short|large|many))\b", re.IGNORECASE)
 

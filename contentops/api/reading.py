@@ -166,6 +166,11 @@ def _unwrap(value: Json) -> dict[str, Json]:
     return outer
 
 
+def is_enveloped(data: bytes) -> bool:
+    """Whether a reply that was read comes inside `{"success", "data"}`."""
+    return "data" in _map(decode(data))
+
+
 def safe_id(value: Json) -> str:
     """`value` as an id that is safe in a path, a file and a message; empty if it is none."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
