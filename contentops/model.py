@@ -266,6 +266,8 @@ class Saved:
     body: Digest = NOTHING
     server_title: Digest = NOTHING
     server_body: Digest = NOTHING
+    sent: Digest = NOTHING
+    """Body digest of a save that was about to leave: it may have arrived though no answer is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,9 +62,9 @@ class Weather(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """The folder goes."""
-        if hasattr(self, "scene"):
-            self._settles()
-        self.stack.close()
+        with self.stack:
+            if hasattr(self, "scene"):
+                self._settles()
 
     # --- what happens -----------------------------------------------------------------------------------------
 

@@ -43,12 +43,12 @@ class Traits:
     """Its job ids are our request ids."""
     hides_jobs: bool = False
     """It answered 404 for a job it had accepted, so a 404 proves nothing."""
-    stores_jobs: bool = False
-    """It stores finished jobs as content by itself."""
+    stores_jobs: bool | None = None
+    """It stores finished jobs as content by itself; None: not seen yet."""
     creates_only: bool = False
     """`/content/save` with an id made another content."""
 
-    def as_json(self) -> dict[str, bool]:
+    def as_json(self) -> dict[str, bool | None]:
         """What is worth keeping for the next run."""
         return {"hides_jobs": self.hides_jobs, "stores_jobs": self.stores_jobs, "creates_only": self.creates_only}
 
@@ -76,7 +76,6 @@ class Context:
     hint: str = ""
     refused: int = 0
     fetched: int = 0
-    spent: int = 0
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     owned: set[str] = field(default_factory=set)
@@ -114,11 +113,14 @@ class Context:
         self, call: Call, priority: Priority = Priority.LOOKUP, before: Callable[[], None] | None = None
     ) -> Generator[Effect, object, Reply | Failure]:
         """Send a call that may be repeated, again and again for a while if it fails for a passing reason."""
-        began, tries = self.now(), 0
+        began: float | None = None
+        tries = 0
         while True:
             answer = yield Send(call, priority, before)
             if not isinstance(answer, Failure):
                 return answer  # type: ignore[return-value]  # the scheduler answers a Send with a Reply or a Failure
+            # Counted from the first answer: the time a call waits for its turn is nobody's failure.
+            began = self.now() if began is None else began
             if answer.kind is FailureKind.UNAUTHORIZED:
                 self.stop("unauthorized", answer.message, self.key_hint(), at_once=True)
                 return answer

@@ -10,6 +10,7 @@ from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.executor.context import REFUSALS
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.model import JobState, OpenEntry, RequestId, Result
+from contentops.planner.compare import TRIES
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def unknown(run: ItemRun, why: str) -> None:
 def failed(run: ItemRun, entry: OpenEntry, error: str) -> Ended:
     """Record a failed job; the end of its item, to be raised."""
     ctx = run.ctx
+    if run.intended is not None and run.entry is not None:
+        run.credits -= entry.credits  # failed generations are not meant to cost (the vendor's page on reliability)
     ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
     if not ctx.gate.proven:
         ctx.stop(
@@ -72,7 +75,9 @@ def failed(run: ItemRun, entry: OpenEntry, error: str) -> Ended:
             "mend the item, then run `contentops apply` again",
             at_once=False,
         )
-    return Ended(Result.FAILED, error, "the next apply tries it once more")
+    if len(run.failed) + 1 < TRIES:
+        return Ended(Result.FAILED, error, "the next apply tries it once more")
+    return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {entry.item}`")
 
 
 def count_refusal(ctx: Context, message: str) -> None:

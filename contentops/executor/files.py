@@ -45,8 +45,11 @@ def base_record(run: ItemRun) -> Record:
             output=run.path or run.change.target,
             used=spec.used,
             protected=protected,
+            plan_id=ctx.plan.id,
         )
-    here = dataclasses.replace(old, id=spec.id, output=run.path or run.change.target, protected=protected)
+    here = dataclasses.replace(
+        old, id=spec.id, output=run.path or run.change.target, protected=protected, plan_id=ctx.plan.id
+    )
     if old.server == ctx.server:
         return dataclasses.replace(here, dialect=ctx.dialect)
     # Another server's ids mean nothing here.
@@ -218,7 +221,8 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         saved=record.saved if same else None,
         job_id=entry.job_id if entry else stored.job_id if stored else "",
         request_id=entry.request_id if entry else RequestId(stored.request_id if stored else ""),
-        attempt=entry.attempt if entry else run.change.attempt,
+        # Never falls, so that a later `--replace` can not meet an id that was used before.
+        attempt=max(record.attempt, entry.attempt if entry else run.change.attempt),
         credits=entry.credits if entry else stored.credits if stored else 0,
         plan_id=run.ctx.plan.id,
         generated_at=text.generated_at or run.ctx.iso(),

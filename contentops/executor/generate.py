@@ -71,9 +71,11 @@ def _send(run: ItemRun) -> Generator[Effect, object, None]:
     """Send the submit until it is accepted, refused, or its outcome is unknown."""
     ctx = run.ctx
     call = Submit(run.spec.request.as_json(), run.the_entry.request_id)
-    began, tries = ctx.now(), 0
+    began: float | None = None
+    tries = 0
     while True:
         answer = yield Send(call, Priority.SUBMIT, lambda: intend(run))
+        began = ctx.now() if began is None else began
         if isinstance(answer, Accepted):
             ctx.traits.honours_ids = answer.echoed and ctx.traits.honours_ids is not False
             accepted(run, answer.job_id)

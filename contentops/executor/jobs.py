@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent
@@ -13,6 +12,7 @@ from contentops.executor.effects import Watch
 from contentops.executor.entries import failed, keep_text
 from contentops.executor.generate import look_up
 from contentops.executor.item import Ended, ItemRun, Text
+from contentops.executor.lookup import Found, by_content
 from contentops.model import JobState, OpenEntry, Result
 from contentops.state.lines import Drop
 
@@ -33,6 +33,8 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
         return
     entry = run.the_entry
     status = yield from _until_done(run, entry)
+    if status is None:
+        return
     if status.state == "failed":
         run.leave()
         raise failed(run, entry, status.error or "the job failed without a reason")
@@ -51,8 +53,11 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
     keep_text(run, title, body, status.content_id)
 
 
-def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, JobStatus]:
-    """The status of the ended job; ends the item if that takes longer than `job_timeout`."""
+def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, JobStatus | None]:
+    """The status of the ended job, or None where the server forgot the job but has its text, which is kept then.
+
+    Ends the item if it takes longer than `job_timeout`.
+    """
     ctx = run.ctx
     started = _started(run, entry)
     if not run.admitted:
@@ -76,6 +81,8 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
             ctx.event("progress", entry.item, "poll", stage=answer.stage, progress=answer.progress)
         if elapsed > ctx.project.api.job_timeout:
             run.leave()
+            if run.not_there and (yield from by_content(run)) is Found.JOB:
+                return None
             raise Ended(Result.LATE, f"after {ctx.project.api.job_timeout:.0f} s: {said}", AGAIN)
 
 
@@ -93,7 +100,7 @@ def _learn(run: ItemRun, status: JobStatus, unfinished: float, elapsed: float) -
         return
     run.ctx.gate.proven = True
     if run.intended is not None:
-        run.ctx.durations.learn(run.kind, math.sqrt(unfinished * elapsed) if unfinished > 0 else elapsed)
+        run.ctx.durations.learn(run.kind, after=unfinished, by=elapsed)
 
 
 def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
@@ -169,7 +176,7 @@ def drain(run: ItemRun) -> Generator[Effect, object, None]:
 
 
 def _drain_one(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, None]:
-    if entry.state is JobState.SUBMITTING:
+    if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
         yield from look_up(run)
     if entry.state is not JobState.PAID:
         yield from poll(run)

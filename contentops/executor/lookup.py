@@ -46,7 +46,7 @@ def look(run: ItemRun) -> Generator[Effect, object, Found]:
             found = yield from _by_id(run)
         if found is Found.JOB or (found is Found.NOTHING and _proves(ctx)):
             return found
-    return (yield from _by_content(run))
+    return (yield from by_content(run))
 
 
 def _by_id(run: ItemRun) -> Generator[Effect, object, Found]:
@@ -77,7 +77,7 @@ def _unsettled(run: ItemRun) -> float:
     return min(max(0.0, sent + SETTLED - ctx.wall()), SETTLED)
 
 
-def _by_content(run: ItemRun) -> Generator[Effect, object, Found]:
+def by_content(run: ItemRun) -> Generator[Effect, object, Found]:
     """Search the stored contents of the time in question for one that carries our id."""
     ctx, entry = run.ctx, run.the_entry
     sent = seconds_of(entry.submitted_at)
@@ -96,7 +96,8 @@ def _by_content(run: ItemRun) -> Generator[Effect, object, Found]:
             if run.intended is not None:
                 run.credits += entry.credits
             ctx.refused = 0
-            run.entry = dataclasses.replace(entry, state=JobState.RUNNING, job_id=entry.request_id)
+            # The job's own id stays unknown: its content proves nothing about how this server names jobs.
+            run.entry = dataclasses.replace(entry, state=JobState.RUNNING, job_id="")
             keep_text(run, content.title, content.body, content.id)
             return Found.JOB
     left = [f"`{found.id}`" for found in near if found.id not in ctx.owned]

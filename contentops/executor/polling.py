@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 KEEP = 50
 """Durations remembered per kind."""
+SURPRISE = 6
+"""Jobs in a row found done by their first poll that what was learned does not explain."""
 SIGMA = 0.35
 """Spread (of the logarithm) assumed until a kind has shown its own."""
 WORTH = 0.5
@@ -25,6 +27,8 @@ class Durations:
     """Seconds that jobs took on one server, by kind (template and mode); carried from run to run."""
 
     seen: dict[str, list[float]] = field(default_factory=dict)
+    _early: dict[str, int] = field(default_factory=dict)
+    """By kind: jobs in a row that the first poll found done."""
 
     @classmethod
     def load(cls, stored: Mapping[str, object]) -> Durations:
@@ -37,10 +41,26 @@ class Durations:
                     seen[kind] = good[-KEEP:]
         return cls(seen)
 
-    def learn(self, kind: str, seconds: float) -> None:
-        """Remember how long a job took."""
+    def learn(self, kind: str, *, after: float, by: float) -> None:
+        """Remember a job that was found running after `after` seconds (0: never) and done by `by` seconds.
+
+        Where the first poll found it done, `by` is only an upper bound: taking it for the duration would make each
+        batch slower than the last. What is learned then is what the durations known so far expect below it.
+        """
         values = self.seen.setdefault(kind, [])
-        values.append(round(max(seconds, 0.01), 3))
+        if after > 0:
+            seconds = math.sqrt(after * by)
+            self._early[kind] = 0
+        else:
+            learned = self.of(kind)
+            seconds = min(by, _expected_below(*learned, by)) if learned else by / 2
+            self._early[kind] = self._early.get(kind, 0) + 1
+            if self._early[kind] >= SURPRISE:
+                # The server has become faster than anything that was learned: that says nothing any more.
+                self._early[kind] = 0
+                values.clear()
+                seconds = by / 2
+        values.append(round(max(seconds, 0.001), 3))
         del values[:-KEEP]
 
     def of(self, kind: str) -> tuple[float, float] | None:
@@ -84,6 +104,16 @@ def p_done(durations: Durations, kind: str, elapsed: float) -> float:
     if elapsed <= 0:
         return 0.0
     return statistics.NormalDist(*learned).cdf(math.log(elapsed))
+
+
+def _expected_below(mean: float, spread: float, by: float) -> float:
+    """The duration to expect of a job known to take at most `by` seconds."""
+    normal = statistics.NormalDist()
+    at = (math.log(by) - mean) / spread if by > 0 else -8.0
+    share = normal.cdf(at)
+    if share < 1e-6:
+        return by
+    return math.exp(mean - spread * normal.pdf(at) / share)
 
 
 def _conditional_median(mean: float, spread: float, elapsed: float) -> float:

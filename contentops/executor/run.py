@@ -7,7 +7,7 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING
 
-from contentops.errors import FileChanged, OutputError
+from contentops.errors import FileChanged, OutputError, StateError
 from contentops.executor import files, generate, jobs, saving
 from contentops.executor.context import Context, Traits
 from contentops.executor.effects import Stopped
@@ -62,8 +62,11 @@ async def execute(
     """
     loop = asyncio.get_running_loop()
     settings = project.api
-    durations = Durations.load(edges.cache.durations())
+    learned = dict(edges.cache.durations())
+    here = learned.get(plan.server)
+    durations = Durations.load(here if isinstance(here, dict) else {})
     traits = _traits(edges.cache, state, plan.server)
+    _check_cache(edges.cache, plan, traits)
     gate = Gate(
         max_in_flight=settings.max_in_flight,
         proven=_proven(state, plan, settings.dialect),
@@ -83,7 +86,7 @@ async def execute(
         now=loop.time,
         wall=edges.wall,
         random=edges.random,
-        halt=lambda: scheduler.stop(),  # noqa: PLW0108 - the scheduler is made below
+        halt=lambda: scheduler.stop(loop.time()),
         owned=_owned(state, plan.server),
     )
     if deadline is not None:
@@ -114,8 +117,8 @@ async def execute(
     finally:
         stop.bind(None)
         edges.store.checkpoint()
-        edges.cache.put_durations(durations.seen)
-        _keep_traits(edges.cache, plan.server, ctx.traits)
+        edges.cache.put_durations({**learned, plan.server: durations.seen})
+        edges.cache.put_server_facts(plan.server, ctx.traits.as_json())
     run = Run(
         id=str(uuid.UUID(int=edges.random.getrandbits(128), version=4)),
         plan_id=plan.id,
@@ -147,6 +150,7 @@ class _Tick:
         if self._stop.requested and ctx.stopped != "interrupted":
             ctx.stopped = ""
             ctx.stop("interrupted", "interrupted; nothing more was submitted", again, at_once=True)
+            ctx.store.checkpoint()
         if ctx.deadline is not None and now >= ctx.deadline and not ctx.stopped:
             ctx.stop("deadline", "the deadline has come; nothing more was submitted", again, at_once=True)
         if now >= self._checkpoint:
@@ -156,6 +160,17 @@ class _Tick:
             self._heartbeat = now + HEARTBEAT
             what, until = scheduler.waiting_for(now)
             ctx.event("waiting", on=what, seconds=round(max(0.0, until - now), 1) if until else None)
+
+
+def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
+    """Refuse to pay for texts that could not be kept. Raises StateError."""
+    cache.put_server_facts(plan.server, traits.as_json())
+    if plan.submits and cache.problem:
+        raise StateError(
+            f"the cache can not keep a paid text: {cache.problem}",
+            code="text-not-kept",
+            hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
+        )
 
 
 def _proven(state: State, plan: Plan, dialect: str) -> bool:
@@ -175,25 +190,13 @@ def _owned(state: State, server: str) -> set[str]:
 
 
 def _traits(cache: Cache, state: State, server: str) -> Traits:
-    import json
-
-    try:
-        known = json.loads(cache.get(f"traits:{server}") or "{}")
-    except ValueError:
-        known = {}
-    known = known if isinstance(known, dict) else {}
+    known = cache.server_facts(server)
     return Traits(
         honours_ids=honours_ids(state, server),
         hides_jobs=known.get("hides_jobs") is True,
-        stores_jobs=known.get("stores_jobs") is True,
+        stores_jobs=known.get("stores_jobs") if isinstance(known.get("stores_jobs"), bool) else None,
         creates_only=known.get("creates_only") is True,
     )
-
-
-def _keep_traits(cache: Cache, server: str, traits: Traits) -> None:
-    import json
-
-    cache.put(f"traits:{server}", json.dumps(traits.as_json()))
 
 
 def _write_renamed_ids(ctx: Context, state: State) -> None:
@@ -342,7 +345,8 @@ _ON_DISK: dict[Step, Callable[[ItemRun], None]] = {
 def _stopped(run: ItemRun) -> Outcome:
     """How an item ended that the stop of the run caught waiting."""
     entry = run.entry
-    if entry is not None and entry.state is JobState.UNKNOWN:
+    lost = entry is not None and entry.state is JobState.SUBMITTING and run.intended is not None
+    if entry is not None and (entry.state is JobState.UNKNOWN or lost):
         hint = f"`contentops state resolve {run.change.id}`, or run `contentops apply` again"
         return _outcome(run, Result.UNKNOWN, entry.error, hint)
     if entry is not None and entry.state is JobState.RUNNING:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.executor.effects import Effect
 
+SENDS = 4
+"""Saves of one text whose answers are lost before its item gives up."""
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 
@@ -43,7 +45,8 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
     if known and (yield from _may_overwrite(run, known)):
         yield from _overwrite(run, known, title, body)
     else:
-        yield from _create(run, title, body, careful=not _first(run) or ctx.traits.stores_jobs)
+        # Not knowing yet whether the server stores finished jobs by itself is reason enough to look.
+        yield from _create(run, title, body, careful=not _first(run) or ctx.traits.stores_jobs is not False)
 
 
 def _body(run: ItemRun) -> str:
@@ -59,13 +62,9 @@ def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, b
     """
     answer = yield from run.ctx.ask(GetContent(content_id), Priority.SAVE)
     if isinstance(answer, Content):
-        record, text = run.record, run.text
-        known = {record.generated} if record else set()
-        if record is not None and record.saved is not None:
-            known |= {record.saved.body, record.saved.server_body}
-        if text is not None:
-            known.add(body_digest(text.body))
-        if body_digest(answer.body) in known - {NOTHING} or body_digest(answer.body) == body_digest(_body(run)):
+        known_titles, known_bodies = _known(run)
+        body_there, title_there = body_digest(answer.body), title_digest(clean_title(answer.title))
+        if body_there in known_bodies and (not answer.title or not known_titles or title_there in known_titles):
             return True
         raise Ended(
             Result.BLOCKED,
@@ -76,6 +75,24 @@ def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, b
     if answer.kind is FailureKind.NOT_FOUND:
         return False
     raise _failed(run, answer)
+
+
+def _known(run: ItemRun) -> tuple[set[Digest], set[Digest]]:
+    """The titles and bodies on the server that are ours: saved, about to be saved, given back, or made by a job."""
+    titles = {title_digest(run.ctx.outputs.observe(run.path).title)}
+    bodies = {body_digest(_body(run))}
+    for record in (run.change.record, run.record):
+        if record is None:
+            continue
+        bodies.add(record.generated)
+        titles.add(title_digest(record.title))
+        if record.saved is not None:
+            bodies |= {record.saved.body, record.saved.server_body, record.saved.sent}
+            titles |= {record.saved.title, record.saved.server_title}
+    if run.text is not None:
+        bodies.add(body_digest(run.text.body))
+        titles.add(title_digest(run.text.title))
+    return titles - {NOTHING}, bodies - {NOTHING}
 
 
 def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, None]:
@@ -95,8 +112,14 @@ def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generato
         yield from _create(run, title, body, careful=not _first(run), supersedes=content_id)
         return
     patience = _Patience(run)
+    digest = body_digest(body)
+    saved = run.record.saved if run.record is not None else None
+    if saved is not None and saved.sent == digest and (found := (yield from _arrived(run, content_id, title, body))):
+        # An earlier run was about to save this very text, and did.
+        _overwritten(run, content_id, found, title, body)
+        return
     while True:
-        reply = yield Send(Save(title, body, content_id, metadata), Priority.SAVE)
+        reply = yield Send(Save(title, body, content_id, metadata), Priority.SAVE, lambda: _about_to_send(run, digest))
         if isinstance(reply, SavedReply):
             _overwritten(run, content_id, reply.content_id, title, body)
             return
@@ -104,6 +127,13 @@ def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generato
         if lost and (found := (yield from _arrived(run, content_id, title, body))):
             _overwritten(run, content_id, found, title, body)
             return
+
+
+def _about_to_send(run: ItemRun, digest: Digest) -> None:
+    """Record that this body may stand on the server from now on."""
+    record = run.record
+    if record is not None and record.saved is not None and record.saved.sent != digest:
+        note(run, "saving", dataclasses.replace(record, saved=dataclasses.replace(record.saved, sent=digest)))
 
 
 def _overwritten(run: ItemRun, content_id: str, answered: str, title: str, body: str) -> None:
@@ -131,11 +161,13 @@ class _Patience:
     """How long a save is tried again."""
 
     def __init__(self, run: ItemRun) -> None:
-        self._run, self._began, self._tries = run, run.ctx.now(), 0
+        self._run, self._tries = run, 0
+        self._began: float | None = None
 
     def bear(self, answer: object) -> Generator[Effect, object, bool]:
         """Wait until the save may be tried again; whether it may have arrived. Raises Ended if there is no point."""
         run, ctx = self._run, self._run.ctx
+        self._began = ctx.now() if self._began is None else self._began
         if not isinstance(answer, Failure):
             raise _failed(run, answer)
         if answer.kind is FailureKind.THROTTLED:
@@ -143,11 +175,12 @@ class _Patience:
                 raise Ended(Result.PENDING)
             return False
         passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE)
-        if not passing or ctx.now() - self._began > RETRY_FOR:
-            raise _failed(run, answer)
         self._tries += 1
+        lost = answer.kind is not FailureKind.NOT_SENT
+        if not passing or ctx.now() - self._began > RETRY_FOR or (lost and self._tries >= SENDS):
+            raise _failed(run, answer)
         yield Sleep(ctx.now() + max(ctx.backoff(self._tries), min(answer.retry_after or 0.0, RETRY_FOR)))
-        return answer.kind is not FailureKind.NOT_SENT
+        return lost
 
 
 def _create(
@@ -156,7 +189,11 @@ def _create(
     """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
     patience = _Patience(run)
     while True:
-        if careful and (found := (yield from _find_saved(run, body))) is not None:
+        found = (yield from _find_saved(run, body)) if careful else None
+        if careful and run.intended is not None and run.ctx.traits.stores_jobs is None:
+            # Nobody but the server itself can have stored a text that this run has only just paid for.
+            run.ctx.traits.stores_jobs = found is not None
+        if found is not None:
             if clean_title(found.title) == clean_title(title):
                 _saved(run, found.id, title, body, supersedes=supersedes)
             else:

@@ -6,6 +6,7 @@ Everything a program recorded is made durable before anything is sent, once for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -32,6 +33,8 @@ AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
+STOP_PATIENCE = 8.0
+"""Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
 LONGEST_WAIT = 5.0
 """Seconds after which the loop looks around even if nothing is due, so that checkpoints and displays keep going."""
 
@@ -106,16 +109,20 @@ class Scheduler:
         self._queue: list[_Queued] = []
         self._admissions: deque[Program] = deque()
         self._parked: deque[Program] = deque()
-        self._flying: dict[asyncio.Task[Reply | Failure], Program] = {}
+        self._flying: dict[asyncio.Task[Reply | Failure], tuple[Program, Call]] = {}
+        self._let_go: list[asyncio.Task[Reply | Failure]] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        self._stopped_at = 0.0
 
     def wake(self) -> None:
         """Let the loop look around now."""
         self._wake.set()
 
-    def stop(self) -> None:
-        """End every program that waits; requests under way still bring their answers home."""
+    def stop(self, now: float) -> None:
+        """End every program that waits; what pays or stores still brings its answer home, for a while."""
+        if not self._stopping:
+            self._stopped_at = now
         self._stopping = True
         self._wake.set()
 
@@ -140,7 +147,10 @@ class Scheduler:
                 self._tick(self, loop.time())
                 if self._stopping:
                     self._end_waiting()
-                    if not self._flying and not self._ready:
+                    self._end_questions()
+                    late = loop.time() > self._stopped_at + STOP_PATIENCE
+                    if not self._ready and (late or not self._flying):
+                        self._give_up()
                         break
                 if self._ready:
                     continue
@@ -228,7 +238,8 @@ class Scheduler:
         self._flush()
         self.requests += len(batch)
         for queued in batch:
-            self._flying[loop.create_task(_awaited(self._send(queued.send.call)))] = queued.program
+            task = loop.create_task(_awaited(self._send(queued.send.call)))
+            self._flying[task] = (queued.program, queued.send.call)
 
     async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -240,11 +251,12 @@ class Scheduler:
         self._wake.clear()
         waker = loop.create_task(_awaited(self._wake.wait()))
         try:
-            await asyncio.wait({*self._flying, waker}, timeout=max(due - now, 0.0) + TICK, return_when=asyncio.FIRST_COMPLETED)
+            timeout = max(due - now, 0.0) + TICK
+            await asyncio.wait({*self._flying, waker}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waker.cancel()
         for task in [task for task in self._flying if task.done()]:
-            program = self._flying.pop(task)
+            program, _ = self._flying.pop(task)
             answer = task.result()
             if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
                 self._limiter.throttled(loop.time(), answer.retry_after)
@@ -263,10 +275,31 @@ class Scheduler:
         self._parked.clear()
         self._ready.extend((program, Stopped) for program in waiting)
 
+    def _end_questions(self) -> None:
+        """Let go of requests that only ask: their answers can be had again."""
+        for task, (program, call) in list(self._flying.items()):
+            if call.repeatable and not task.done():
+                task.cancel()
+                del self._flying[task]
+                self._let_go.append(task)
+                self._ready.append((program, Stopped))
+
+    def _give_up(self) -> None:
+        """End the programs whose answers are not worth more waiting; what they sent is on record."""
+        for task, (program, _) in list(self._flying.items()):
+            del self._flying[task]
+            task.cancel()
+            self._let_go.append(task)
+            self._ready.append((program, Stopped))
+        while self._ready:
+            program, _ = self._ready.popleft()
+            with contextlib.suppress(StopIteration, Stopped):
+                program.throw(Stopped())
+
     async def _abandon(self) -> None:
         for task in self._flying:
             task.cancel()
-        await asyncio.gather(*self._flying, return_exceptions=True)
+        await asyncio.gather(*self._flying, *self._let_go, return_exceptions=True)
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

@@ -119,6 +119,14 @@ class Cache:
         """Remember it."""
         self._set({_key("durations"): canonical(dict(learned))})
 
+    def server_facts(self, server: str) -> Mapping[str, Json]:
+        """What was learned about a server's habits; empty at first."""
+        return self._object(_key("facts", server)) or {}
+
+    def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
+        """Remember it."""
+        self._set({_key("facts", server): canonical(dict(facts))})
+
     # --- parsed manifests ----------------------------------------------------------------------------------
 
     def get(self, key: str) -> str | None:

@@ -115,7 +115,7 @@ _ENTRY_NEEDS = frozenset({"open", "item", "digest", "attempt", "state", "server"
 
 _HEADER: Mapping[str, type] = {"contentops_lock": int, "digest": int, "lineage": str}
 _HEADER_NEEDS = frozenset(_HEADER)
-_SAVED: Mapping[str, type] = {"title": str, "body": str, "server_title": str, "server_body": str}
+_SAVED: Mapping[str, type] = {"title": str, "body": str, "server_title": str, "server_body": str, "sent": str}
 
 _NONE: frozenset[str] = frozenset()
 
