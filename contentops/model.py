@@ -136,6 +136,8 @@ class Template:
     name: str = ""
     category: str = ""
     inputs: tuple[TemplateInput, ...] = ()
+    inputs_known: bool = True
+    """Whether the server tells its inputs; if not, none is checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure
+    from contentops.catalogue.offer import Offer
     from contentops.model import Catalogue, Desired, Event, Json, Plan, Project, Refusal, Run, State
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
@@ -96,32 +97,33 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 def catalogue_of(project: Project) -> Catalogue | None:
     """The templates and styles the project's server offers; None where they are not known."""
-    if project.api.base_url != "local":
+    offer = offer_of(project)
+    if offer is None:
         return None
+    from contentops.catalogue.offer import catalogue
+
+    return catalogue(offer)
+
+
+def offer_of(project: Project) -> Offer | None:
+    """What the project's server offers: built in for `local`, else from `catalog.lock.json`; None where not known.
+
+    Raises InputError where that file can not be used.
+    """
+    if project.api.base_url != "local":
+        from contentops.catalogue.lockfile import FILE, parse
+
+        data = Disk().read(Path(project.root) / FILE)
+        return None if data is None else parse(data).get(project.api.server)
+    from contentops.catalogue.offer import Offer
+    from contentops.catalogue.reading import choice, template
     from contentops.local import catalogue
-    from contentops.model import Catalogue, Template, TemplateInput
 
     known = catalogue.load()
-    return Catalogue(
-        templates={
-            entry["slug"]: Template(
-                slug=entry["slug"],
-                name=entry["name"],
-                category=entry["category"],
-                inputs=tuple(
-                    TemplateInput(
-                        name=spec["name"],
-                        required=bool(spec.get("required")),
-                        kind=spec.get("type", "any"),
-                        options=tuple(spec.get("options") or ()),
-                        aliases=tuple(spec.get("aliases") or ()),
-                    )
-                    for spec in entry["inputs"]
-                ),
-            )
-            for entry in known["templates"]
-        },
-        styles=frozenset(entry["slug"] for entry in known["styles"]),
+    return Offer(
+        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in known["templates"]},
+        styles={entry["slug"]: choice(entry) for entry in known["styles"]},
+        verticals={entry["slug"]: choice(entry) for entry in known["verticals"]},
     )
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA_NAMES = ("project", "manifest", "lock", "plan", "report", "event", "diagnostics")
+SCHEMA_NAMES = ("project", "manifest", "lock", "plan", "report", "event", "diagnostics", "catalog")
 
 
 def schema_path(name: str) -> Path:

@@ -322,7 +322,9 @@ def test_moved_ids_swap(root: Path) -> None:
     """`moved` pairs apply at once: a swap of ids keeps every text, pays nothing, and is not undone by the next apply."""
     scene = _done(root, "a", "b")
     text = scene.read("content/blog.yaml").replace("id: a\n", "id: x\n").replace("id: b\n", "id: a\n")
-    scene.write("content/blog.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + text.replace("id: x\n", "id: b\n"))
+    scene.write(
+        "content/blog.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + text.replace("id: x\n", "id: b\n")
+    )
     assert scene.plan().submits == 0
     assert set(results(scene.apply(approval=Approval(changes=True))).values()) == {"done"}
     assert "All about b" in scene.read("out/a.md")

@@ -48,16 +48,12 @@ class Weather(RuleBasedStateMachine):
         """A server of some kind."""
         if not (auto_save and names_content):
             status_body = "text"
-        api = FakeApi(
-            duration=40, auto_save=auto_save, names_content=names_content, status_body=status_body, **habits
-        )
+        api = FakeApi(duration=40, auto_save=auto_save, names_content=names_content, status_body=status_body, **habits)
         self.scene = Scene(self.stack.enter_context(quick_folder()) / "project", api)
         self._declare()
 
     def _declare(self) -> None:
-        text = "items:\n" + "".join(
-            blog(item, year=year).removeprefix("items:\n") for item, year in self.years.items()
-        )
+        text = "items:\n" + "".join(blog(item, year=year).removeprefix("items:\n") for item, year in self.years.items())
         self.scene.write("content/blog.yaml", text)
 
     def teardown(self) -> None:

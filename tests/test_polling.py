@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import statistics
 
@@ -92,17 +93,37 @@ def test_only_the_latest_are_kept() -> None:
     """A kind remembers its last 50 jobs, so that a server that gets faster is believed."""
     durations = Durations()
     for turn in range(KEEP + 30):
-        durations.learn("k", 500.0 if turn < 30 else 20.0)
+        durations.learn("k", after=400.0 if turn < 30 else 16.0, by=625.0 if turn < 30 else 25.0)
     assert len(durations.seen["k"]) == KEEP
     assert durations.median("k") == pytest.approx(20.0)
 
 
-def test_durations_are_carried_over() -> None:
-    """What was learned survives as JSON."""
+def test_a_duration_lies_between_two_polls() -> None:
+    """The geometric mean of the last poll that found the job running and the first that found it done."""
     durations = Durations()
-    durations.learn("k", 12.3456)
-    durations.learn("k", 0.0)
-    assert Durations.load(durations.seen).seen == {"k": [12.346, 0.01]}
+    durations.learn("k", after=40.0, by=90.0)
+    assert durations.seen == {"k": [60.0]}
+
+
+def test_an_upper_bound_never_makes_a_batch_slower() -> None:
+    """A job that the first poll found done took at most that long: what is learned stays below it."""
+    durations = Durations()
+    durations.learn("k", after=40.0, by=90.0)
+    for _ in range(30):
+        before = durations.median("k")
+        durations.learn("k", after=0.0, by=before)
+        assert durations.median("k") <= before
+    assert durations.median("k") < 30
+
+
+def test_durations_are_carried_over() -> None:
+    """What was learned survives as JSON, and so does a job that took no time."""
+    durations = Durations()
+    durations.learn("k", after=8.0, by=18.0)
+    durations.learn("k", after=0.0, by=0.0)
+    stored = json.loads(json.dumps(durations.seen))
+    assert Durations.load(stored).seen == durations.seen
+    assert durations.seen["k"] == [12.0, 0.001]
 
 
 @pytest.mark.parametrize(

@@ -249,34 +249,44 @@ def test_the_last_look_comes_when_nobody_else_can_go_on() -> None:
     assert ends[2][1] < 160
 
 
+def _until_stopped(effect: Any, notes: list[Any]) -> Generator[Any, Any, None]:
+    try:
+        notes.append((yield effect))
+    except Stopped:
+        notes.append("stopped")
+
+
+def _stop_at_ten(scheduler: Scheduler, now: float) -> None:
+    if now >= 10:
+        scheduler.stop(now)
+
+
 def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
-    """A stop reaches sleepers, queues and watchers at once; a request under way still gets its answer."""
+    """A stop reaches sleepers, queues, watchers and questions at once; what pays still gets its answer."""
     notes: list[Any] = []
-
-    def stopped(effect: Any) -> Generator[Any, Any, None]:
-        try:
-            notes.append((yield effect))
-        except Stopped:
-            notes.append("stopped")
-
-    def stop_at_ten(scheduler: Scheduler, now: float) -> None:
-        if now >= 10:
-            scheduler.stop()
-
     gate = Gate(max_in_flight=0, proven=True)
-    bench = Bench(tick=stop_at_ten, latency=30.0, per_minute=1, gate=gate)
+    bench = Bench(lambda _: Accepted("job", echoed=True), tick=_stop_at_ten, latency=15.0, per_minute=2, gate=gate)
     effects = [
-        Send(ListContent(), Priority.SAVE),
+        Send(Submit({}, "r"), Priority.SAVE),
+        Send(ListContent(), Priority.LOOKUP),
         Send(ListContent(), Priority.POLL),
         Sleep(1000.0),
         Watch(ENTRY, "k", 0.0, 5),
         AtEnd(),
         Admit(),
     ]
-    bench.run(stopped(effect) for effect in effects)
-    assert notes.count("stopped") == 5
-    assert ContentList() in notes
-    assert bench.timeline.now < 40
+    bench.run(_until_stopped(effect, notes) for effect in effects)
+    assert notes == ["stopped"] * 6 + [Accepted("job", echoed=True)]
+    assert 15 <= bench.timeline.now < 20
+
+
+def test_a_stop_does_not_wait_for_ever() -> None:
+    """An answer that does not come is given up after a while; what was sent is on record."""
+    notes: list[Any] = []
+    bench = Bench(tick=_stop_at_ten, latency=3600.0)
+    bench.run([_until_stopped(Send(Submit({}, "r"), Priority.SUBMIT), notes)])
+    assert notes == ["stopped"]
+    assert bench.timeline.now < 120
 
 
 def test_a_program_that_breaks_takes_no_request_along() -> None:

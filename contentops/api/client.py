@@ -145,12 +145,13 @@ class Client:
 
     async def find(self) -> Place | Failure:
         """Where the API is; free. Callers that come while a search runs share what it finds."""
-        if self._found is None or isinstance(self._found, Failure):
-            searches = self._searches
-            async with self._search:
-                if searches == self._searches:
-                    self._found = await self._look()
-                    self._searches += 1
+        if isinstance(self._found, Place):
+            return self._found
+        searches = self._searches
+        async with self._search:
+            if self._found is None or searches == self._searches:
+                self._found = await self._look()
+                self._searches += 1
         return self._found
 
     async def _look(self) -> Place | Failure:

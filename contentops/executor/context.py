@@ -145,7 +145,9 @@ class Context:
         patience = self.project.api.job_timeout
         wait = failure.retry_after or 0.0
         until = self.now() + wait
-        if wait > patience or self.now() - began > patience or (self.deadline is not None and until > self.deadline):
+        # As long as jobs come and go, the server is busy, not closed.
+        stuck = self.now() - max(began, self.gate.progress_at) > patience
+        if wait > patience or stuck or (self.deadline is not None and until > self.deadline):
             self.stop(
                 "throttled",
                 f"the server allows no more requests for now: {failure.message}",

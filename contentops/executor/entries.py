@@ -47,6 +47,7 @@ def accepted(run: ItemRun, job_id: str) -> None:
     if not entry.submitted_at:
         entry = dataclasses.replace(entry, submitted_at=run.ctx.iso())
     run.entry = entry
+    run.begin()
     run.ctx.refused = 0
     if run.intended is not None:
         run.credits += entry.credits

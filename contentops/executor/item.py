@@ -53,6 +53,8 @@ class ItemRun:
     restored: bool = False
     """The text is one the server or a job gave before, not a new one."""
     admitted: bool = False
+    running: bool = False
+    """Its job counts among those the server works on."""
     intended: float | None = None
     """Loop time at which this run sent the submit."""
     may_submit: bool = False
@@ -87,9 +89,18 @@ class ItemRun:
 
     def leave(self) -> None:
         """The item's job takes no place among the unfinished ones any more."""
+        if self.running:
+            self.running = False
+            self.ctx.gate.ended(self.ctx.now())
         if self.admitted:
             self.admitted = False
             self.ctx.gate.in_flight -= 1
+
+    def begin(self) -> None:
+        """Its job is known to be on the server."""
+        if not self.running:
+            self.running = True
+            self.ctx.gate.began(self.ctx.now())
 
     def keep(self, text: Text, entry: OpenEntry) -> None:
         """Put a paid text where no crash reaches it."""

@@ -63,6 +63,7 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
     if not run.admitted:
         run.admitted = True
         ctx.gate.in_flight += 1
+    run.begin()
     polls, unfinished, said = 0, 0.0, "no answer"
     while True:
         answer = yield Watch(entry, run.kind, started, polls)

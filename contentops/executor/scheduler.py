@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentops.api.calls import Status
+from contentops.api.calls import Status, Submit
 from contentops.api.replies import Failure, FailureKind
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
 from contentops.executor.polling import next_poll, p_done
@@ -54,6 +55,15 @@ class Gate:
     asking: int = 0
     strangers: int = 0
     """Ids in a row that the server did not know."""
+    running: int = 0
+    """Jobs the server has accepted and not ended."""
+    room: float = math.inf
+    """Unfinished jobs the server seems to allow; learned from submits it turned away."""
+    held_until: float = 0.0
+    """Loop time before which no submit goes out."""
+    progress_at: float = -math.inf
+    """Loop time at which a job was last accepted or ended."""
+    _smooth: int = 0
 
     def open(self) -> bool:
         """Whether one more submit may go out now."""
@@ -65,6 +75,30 @@ class Gate:
         """One more submit goes out."""
         self.in_flight += 1
         self.asking += self.ask_first
+
+    def may_send(self, flying: int, now: float) -> bool:
+        """Whether a submit may leave while `flying` others are under way."""
+        return now >= self.held_until and self.running + flying < self.room
+
+    def began(self, now: float) -> None:
+        """A job was accepted; enough of them in a row and there may be room for one more."""
+        self.running += 1
+        self.progress_at = now
+        self._smooth += 1
+        if self._smooth >= 2 * self.room:
+            self.room += 1
+            self._smooth = 0
+
+    def ended(self, now: float) -> None:
+        """A job is not worth waiting for any more, or has brought its text."""
+        self.running -= 1
+        self.progress_at = now
+
+    def crowded(self, until: float) -> None:
+        """A submit was turned away while jobs run: the server takes no more of them at once."""
+        self.room = max(1, self.running)
+        self.held_until = max(self.held_until, until)
+        self._smooth = 0
 
     def answered(self, *, known: bool) -> None:
         """The answer to a question for an id; enough unknown ones in a row end the asking."""
@@ -112,6 +146,7 @@ class Scheduler:
         self._flying: dict[asyncio.Task[Reply | Failure], tuple[Program, Call]] = {}
         self._let_go: list[asyncio.Task[Reply | Failure]] = []
         self._wake = asyncio.Event()
+        self._held = 0
         self._stopping = False
         self._stopped_at = 0.0
 
@@ -223,16 +258,26 @@ class Scheduler:
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         batch: list[_Queued] = []
+        held: list[_Queued] = []
         room = AT_ONCE - len(self._flying)
+        submits = sum(isinstance(call, Submit) for _, call in self._flying.values())
         while self._queue and len(batch) < room and self._limiter.ready_at(loop.time()) <= loop.time():
             queued = heapq.heappop(self._queue)
-            if self.gate.closed and queued.send.priority is Priority.SUBMIT:
-                self._ready.append((queued.program, Stopped))
-                continue
+            if queued.send.priority is Priority.SUBMIT:
+                if self.gate.closed:
+                    self._ready.append((queued.program, Stopped))
+                    continue
+                if not self.gate.may_send(submits, loop.time()):
+                    held.append(queued)
+                    continue
+                submits += 1
             self._limiter.sent(loop.time())
             if queued.send.before is not None:
                 queued.send.before()
             batch.append(queued)
+        for queued in held:
+            heapq.heappush(self._queue, queued)
+        self._held = len(held)
         if not batch:
             return
         self._flush()
@@ -246,8 +291,10 @@ class Scheduler:
         due = now + LONGEST_WAIT
         if self._timers:
             due = min(due, self._timers[0][0])
-        if self._queue and len(self._flying) < AT_ONCE:
+        if len(self._queue) > self._held and len(self._flying) < AT_ONCE:
             due = min(due, self._limiter.ready_at(now))
+        elif self._queue and self.gate.held_until > now:
+            due = min(due, self.gate.held_until)
         self._wake.clear()
         waker = loop.create_task(_awaited(self._wake.wait()))
         try:
@@ -256,11 +303,19 @@ class Scheduler:
         finally:
             waker.cancel()
         for task in [task for task in self._flying if task.done()]:
-            program, _ = self._flying.pop(task)
+            program, call = self._flying.pop(task)
             answer = task.result()
             if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
-                self._limiter.throttled(loop.time(), answer.retry_after)
+                self._throttled(call, answer.retry_after, loop.time())
             self._ready.append((program, answer))
+
+    def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
+        """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
+        if isinstance(call, Submit) and self.gate.running:
+            self.gate.crowded(now + (retry_after or 0.0))
+        else:
+            self.gate.room = math.inf
+            self._limiter.throttled(now, retry_after)
 
     def _end_waiting(self) -> None:
         waiting = [

@@ -25,7 +25,7 @@ def check_offered(values: Mapping[str, Any], inputs: Mapping[str, Any], catalogu
         _check_slug("vertical", values.get("vertical"), catalogue.verticals, report)
     _check_slug("template", values.get("template"), catalogue.templates, report)
     template = catalogue.templates.get(values.get("template", ""))
-    if template is not None:
+    if template is not None and template.inputs_known:
         _check_inputs(inputs, template, report)
 
 
