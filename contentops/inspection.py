@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contentops.errors import ContentopsError, OutputError, StateError, UsageError, nearest
+from contentops.errors import ApiError, ContentopsError, OutputError, StateError, UsageError, nearest
 from contentops.model import Action, ItemId, Step
 from contentops.output.files import Outputs
 from contentops.pipeline import (
     World,
     connected,
+    offer_of,
     open_cache,
     open_store,
     read_state,
@@ -166,6 +167,31 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     )
 
 
+def section(project: Project, item: str, heading: str) -> str:
+    """The heading of an item's text that `heading` names, as it is written there.
+
+    Raises UsageError, naming the nearest, where there is no such heading or item.
+    """
+    from contentops.document.front_matter import split
+    from contentops.document.sections import headings
+
+    record = read_state(project).records.get(ItemId(item))
+    if record is None:
+        raise no_item(item, read_state(project).records)
+    known = headings(split(Outputs(project.root).read(record.output)).body)
+    wanted = heading.strip().lstrip("#").strip()
+    found = next((one for one in known if one.casefold() == wanted.casefold()), None)
+    if found is None:
+        close = nearest(wanted, known)
+        hint = (
+            f"did you mean `{close}`?"
+            if close
+            else "its headings: " + (", ".join(f"`{one}`" for one in known) or "none")
+        )
+        raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
+    return found
+
+
 def no_item(item: str, known: Any) -> UsageError:
     """The error for an id that names nothing, with the nearest one that does."""
     close = nearest(item, known)
@@ -204,6 +230,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     if project.api.base_url == "local":
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return
+    yield _catalogue_check(project)
     key = world.environ.get(project.api.key_env, "").strip()
     if not key:
         hint = f"set `{project.api.key_env}`; plan works without it"
@@ -213,23 +240,46 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     yield _server_check(project, key, world)
 
 
+def _catalogue_check(project: Project) -> Check:
+    from contentops.pulling import unknown_why
+
+    try:
+        offer = offer_of(project)
+        if offer is None:
+            hint = "run `contentops catalog pull` and commit the file; until then slugs and inputs are not checked"
+            return Check(name="catalogue", ok=None, message=unknown_why(project), hint=hint)
+    except ContentopsError as error:
+        found = error.diagnostics()[0]
+        message = f"`catalog.lock.json` can not be used: {found.message}"
+        return Check(name="catalogue", ok=False, message=message, hint=found.hint)
+    return Check(name="catalogue", ok=True, message=f"{_count(len(offer.templates), 'template')} of this server known")
+
+
 def _server_check(project: Project, key: str, world: World) -> Check:
     import asyncio
 
     from contentops.api.calls import ListTemplates
     from contentops.api.replies import Failure
+    from contentops.remote import refused
 
-    async def ask() -> Any:
+    async def ask() -> tuple[Any, Any]:
         async with connected(project, key, world) as client:
-            return await client.send(ListTemplates())
+            found = await client.find()
+            return found, found if isinstance(found, Failure) else await client.send(ListTemplates())
 
-    answer = asyncio.run(ask())
     where = f"`{project.api.base_url}` ({project.api.dialect})"
+    try:
+        found, answer = (world.run or asyncio.run)(ask())
+    except ApiError as error:
+        return Check(name="server", ok=False, message=error.message, hint=error.hint)
     if isinstance(answer, Failure):
-        return Check(
-            name="server", ok=False, message=f"{where}: {answer.message}", hint="check `api.base_url` and the key"
-        )
-    return Check(name="server", ok=True, message=f"{where} answers with {len(answer.entries)} templates")
+        problem = refused(answer, project)
+        return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
+    message = f"{where} answers with {_count(len(answer.entries), 'template')}"
+    if project.api.dialect == "auto":
+        shape = "inside `{success, data}`" if found.enveloped else "bare"
+        message += f"; found at `{found.base}`, lists {shape}, and a submit carries its inputs under every known name"
+    return Check(name="server", ok=True, message=message)
 
 
 def _count(number: int, word: str) -> str:

@@ -340,6 +340,8 @@ class OpenEntry:
     """Body digest of a paid text."""
     generated_at: str = ""
     """Of a paid text."""
+    section: str = ""
+    """The heading of the one section it writes anew, or empty."""
     content_id: str = ""
     """Named by the server with a paid text."""
     error: str = ""
@@ -469,6 +471,8 @@ class Change:
     title: str | None = None
     """The title to write, where the manifest states one."""
     renamed_from: ItemId | None = None
+    section: str = ""
+    """The heading of the one section to generate anew, or empty: the whole text."""
     credits: int = 0
     hint: str = ""
     blocked: str = ""

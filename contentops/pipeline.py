@@ -102,7 +102,9 @@ def catalogue_of(project: Project) -> Catalogue | None:
         return None
     from contentops.catalogue.offer import catalogue
 
-    return catalogue(offer)
+    found = catalogue(offer)
+    # The embedded server takes any vertical.
+    return dataclasses.replace(found, verticals=None) if project.api.base_url == "local" else found
 
 
 def offer_of(project: Project) -> Offer | None:

@@ -15,7 +15,8 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, near
 from contentops.manifest.places import Document, Map, finding, masked
 from contentops.manifest.read import MAX_BYTES, read_yaml
 from contentops.manifest.scalars import UNWANTED, plain_scalar
-from contentops.manifest.schema import SECRET_KEYS, check_schema
+from contentops.manifest.schema import check_schema
+from contentops.manifest.secrets import SECRET_KEYS
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 

@@ -281,7 +281,7 @@ def test_a_move_and_another_text_at_once(root: Path) -> None:
     """The file moves first, then the new text is written into it where it is now."""
     scene = _placed(root, a="out/a.md", b="out/b.md")
     scene.write("content/blog.yaml", blog("a", "b", year=2027).replace("id: a\n", "id: a\n    output: new/a.md\n"))
-    changes = {change.id: change for change in scene.plan().changes}
+    changes = {str(change.id): change for change in scene.plan().changes}
     assert changes["a"].steps[:2] == (Step.MOVE, Step.SUBMIT)
     assert set(results(scene.apply()).values()) == {"done"}
     assert "2027" in scene.read("new/a.md")

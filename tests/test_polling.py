@@ -16,7 +16,8 @@ from contentops.executor.polling import KEEP, PRIOR, Durations, first_gap, next_
 
 def _polls(durations: Durations, *, until: float, per_minute: int, kind: str = "blog/standard") -> list[float]:
     """The times of all polls of a job that started at 0 and is done at `until`, the last one finding it done."""
-    now, times = 0.0, []
+    now = 0.0
+    times: list[float] = []
     while not times or times[-1] < until:
         now = next_poll(durations, kind, started=0.0, now=now, polls=len(times), per_minute=per_minute)
         times.append(now)

@@ -109,6 +109,8 @@ class Client:
         self._server = settings.server
         # The embedded server in process asks for no key; whatever stands in for one is no secret.
         secret = "" if settings.base_url == "local" else key
+        self.requests = 0
+        """Requests sent so far, those of a search included."""
         self._headers = headers_of(settings, self._dialect, secret, user)
         self._say: Callable[[str], str] = functools.partial(speak, secret=secret)
         self._wall = wall
@@ -184,6 +186,7 @@ class Client:
         except Unsendable as error:
             return Failure(FailureKind.REJECTED, self._say(str(error)), call=call.name), None
         answer = None
+        self.requests += 1
         try:
             answer = await self._exchange(call, wire, base)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours

@@ -37,12 +37,13 @@ _CONFLICT = re.compile(r"^(<<<<<<<|=======|>>>>>>>)( |$)", re.MULTILINE)
 
 def compose(offers: Mapping[str, Offer]) -> str:
     """The text of the file: one offer per server."""
-    servers = {server: _offer(offers[server]) for server in sorted(offers)}
+    servers = {server: as_json(offers[server]) for server in sorted(offers)}
     document = {"format_version": _VERSION, "servers": servers}
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
-def _offer(offer: Offer) -> dict[str, Json]:
+def as_json(offer: Offer) -> dict[str, Json]:
+    """One offer as the file holds it."""
     return {
         "templates": [_said(each) for each in _sorted(offer.templates.values())],
         "styles": [_said(each) for each in _sorted(offer.styles.values())],
@@ -132,19 +133,22 @@ def _read(said: Mapping[str, Json]) -> Offer:
 def _template(said: Mapping[str, Json]) -> OfferedTemplate:
     inputs = said.get("inputs")
     return OfferedTemplate(
-        **{name: said[name] for name in ("slug", "name", "category", "description") if name in said},
+        **_given(said, "slug", "name", "category", "description"),
         inputs=None if inputs is None else tuple(_input(each) for each in inputs),
     )
 
 
 def _input(said: Mapping[str, Json]) -> OfferedInput:
     return OfferedInput(
-        **{name: said[name] for name in ("name", "kind", "required", "default", "description") if name in said},
-        **{name: tuple(said[name]) for name in ("options", "aliases") if name in said},
+        **_given(said, "name", "kind", "required", "default", "description"),
+        options=tuple(said.get("options", ())),
+        aliases=tuple(said.get("aliases", ())),
     )
 
 
 def _choice(said: Mapping[str, Json]) -> OfferedChoice:
-    return OfferedChoice(
-        **{name: said[name] for name in ("slug", "name", "category", "description", "tone") if name in said}
-    )
+    return OfferedChoice(**_given(said, "slug", "name", "category", "description", "tone"))
+
+
+def _given(said: Mapping[str, Json], *names: str) -> dict[str, Json]:
+    return {name: said[name] for name in names if name in said}

@@ -87,12 +87,13 @@ def command(
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     path = str(session.path(events)) if events else ""
     manner = Manner(yes=yes, verbose=verbose, as_json=as_json, events=path, deadline=deadline)
-    return _apply(project, choice, approval, manner, reviewed)
+    return carry_out(project, choice, approval, manner, reviewed)
 
 
-def _apply(
+def carry_out(
     project: Project, choice: Choice, approval: Approval, manner: Manner, reviewed: Mapping[str, Json] | None
 ) -> int:
+    """Plan, show, ask and apply on the command line; returns the exit code."""
     from contentops import pipeline
     from contentops.cli.display import watching
     from contentops.executor.stop import Stop

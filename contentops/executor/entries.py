@@ -31,6 +31,7 @@ def new_entry(run: ItemRun) -> OpenEntry:
         dialect=ctx.dialect,
         credits=run.change.credits,
         plan_id=ctx.plan.id,
+        section=run.change.section,
     )
 
 

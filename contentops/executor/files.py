@@ -239,6 +239,8 @@ def _title(run: ItemRun, seen: Observed, text: Text) -> str:
     """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the id."""
     if run.change.title is not None:
         return clean_title(run.change.title)
+    if run.change.section and seen.title:
+        return seen.title
     if seen.exists and run.record is not None and seen.title and seen.title != run.record.title:
         return seen.title
     if text.title:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import Status, Submit
+from contentops.api.calls import RegenerateSection, Status, Submit
 from contentops.api.replies import Accepted, Failure, FailureKind, JobStatus
 from contentops.executor.context import RETRY_FOR
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep
@@ -67,10 +67,18 @@ def _ask_first(run: ItemRun) -> Generator[Effect, object, bool]:
 _SILENT = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE})
 
 
+def _call(run: ItemRun) -> Submit | RegenerateSection:
+    """What pays: the whole text, or one section of the one the server has."""
+    entry, record = run.the_entry, run.record
+    if entry.section and record is not None:
+        return RegenerateSection(record.content_id, entry.section, run.spec.request.mode, entry.request_id)
+    return Submit(run.spec.request.as_json(), entry.request_id)
+
+
 def _send(run: ItemRun) -> Generator[Effect, object, None]:
     """Send the submit until it is accepted, refused, or its outcome is unknown."""
     ctx = run.ctx
-    call = Submit(run.spec.request.as_json(), run.the_entry.request_id)
+    call = _call(run)
     began: float | None = None
     tries = 0
     while True:

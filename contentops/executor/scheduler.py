@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentops.api.calls import Status, Submit
+from contentops.api.calls import RegenerateSection, Status, Submit
 from contentops.api.replies import Failure, FailureKind
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
 from contentops.executor.polling import next_poll, p_done
@@ -260,7 +260,7 @@ class Scheduler:
         batch: list[_Queued] = []
         held: list[_Queued] = []
         room = AT_ONCE - len(self._flying)
-        submits = sum(isinstance(call, Submit) for _, call in self._flying.values())
+        submits = sum(isinstance(call, Submit | RegenerateSection) for _, call in self._flying.values())
         while self._queue and len(batch) < room and self._limiter.ready_at(loop.time()) <= loop.time():
             queued = heapq.heappop(self._queue)
             if queued.send.priority is Priority.SUBMIT:
@@ -311,7 +311,7 @@ class Scheduler:
 
     def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
         """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
-        if isinstance(call, Submit) and self.gate.running:
+        if isinstance(call, Submit | RegenerateSection) and self.gate.running:
             self.gate.crowded(now + (retry_after or 0.0))
         else:
             self.gate.room = math.inf

@@ -31,6 +31,11 @@ MAX_ID: Final = 200
 
 _ID = re.compile(r"\w[\w./@+-]*")
 _MAX_SHOWN: Final = 60
+_FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
+    "inputs": ("missing-input",),
+    "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
+}
+"""What follows from a field that is not set because its key is misspelt."""
 
 
 class Report(Protocol):
@@ -47,7 +52,7 @@ def check_item(rendered: Rendered, catalogue: Catalogue | None, problems: Proble
     values = _checked_fields(rendered, report)
     if catalogue is not None:
         check_offered(values, _inputs(rendered, values), catalogue, report)
-    if rendered.failed or problems.errors > before:
+    if rendered.failed or rendered.declared.meant or problems.errors > before:
         return None
     return _spec(rendered, values)
 
@@ -62,7 +67,11 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
+    quiet = {code for name in rendered.declared.meant for code in _FOLLOWING.get(name, ())}
+
     def report(path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
+        if code in quiet:
+            return
         written, found = _find(rendered.declared, path)
         problems.about(rendered.subject, written, code, core, key=key and found, hint=hint)
 
@@ -125,7 +134,7 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
         if check(name, value, report):
             values[name] = value
     for name in ("id", "template", "style"):
-        if name not in rendered.values and name not in rendered.failed:
+        if not any(name in known for known in (rendered.values, rendered.failed, rendered.declared.meant)):
             hint = "give it a name that stays" if name == "id" else "set it on the item or under `defaults`"
             report((), "missing-key", f"has no `{name}`", hint=hint)
     return values

@@ -73,6 +73,8 @@ class Declared:
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
     """The combinations, None for an item without `for_each` and `matrix`."""
+    meant: frozenset[str] = frozenset()
+    """Fields that a misspelt key was probably meant to set; what their absence leads to is not worth a finding."""
 
     @property
     def written(self) -> Written:

@@ -27,6 +27,7 @@ from contentops.manifest.places import Document, Source, finding, locate
 from contentops.manifest.problems import Problems, in_order
 from contentops.manifest.read import decode, read_yaml
 from contentops.manifest.schema import check_schema
+from contentops.manifest.slips import with_slips
 from contentops.manifest.stored import FORMAT, FileResult
 from contentops.manifest.stored import decode as decode_result
 from contentops.manifest.stored import encode as encode_result
@@ -210,11 +211,14 @@ class _Loader:
     def _build(self, path: str, content: bytes) -> FileResult:
         document, findings = read_yaml(path, content)
         readable = not findings or document.root is not None
-        shape = check_schema(document, load_schema("manifest"))
+        schema = load_schema("manifest")
+        shape = check_schema(document, schema)
         problems = Problems()
         rows, asked = self._rows(document, problems)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
+        if shape:
+            declared = with_slips(declared, schema)
         made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalogue=self.catalogue)
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)

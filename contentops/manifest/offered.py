@@ -40,10 +40,11 @@ def _check_slug(name: str, value: str | None, known: Collection[str], report: Re
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
     by_name = {name: entry for entry in template.inputs for name in (entry.name, *entry.aliases)}
     given: dict[str, str] = {}
+    meant: set[str] = set()
     for name, value in inputs.items():
         entry = by_name.get(name)
         if entry is None:
-            _unknown_input(name, template, by_name, report)
+            meant.add(_unknown_input(name, template, by_name, report))
             continue
         if entry.name in given:
             core = f"sets `{given[entry.name]}` and `{name}`, which are one input of template `{template.slug}`"
@@ -53,12 +54,13 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
         if value is not UNRENDERED:
             _check_value(name, value, entry, template, report)
     for entry in template.inputs:
-        if entry.required and entry.name not in given:
+        if entry.required and entry.name not in given and entry.name not in meant:
             core = f"does not set `{entry.name}`, which template `{template.slug}` needs"
             report(("inputs",), "missing-input", core, key=True, hint=f"add `{entry.name}` under `inputs`")
 
 
-def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> None:
+def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
+    """Report an input the template does not take; returns the one it was probably meant as, or nothing."""
     close = nearest(name, by_name)
     hint = (
         f"did you mean `{by_name[close].name}`?"
@@ -67,6 +69,7 @@ def _unknown_input(name: str, template: Template, by_name: Mapping[str, Template
     )
     core = f"sets `{name[:80]}`, which template `{template.slug}` does not take"
     report(("inputs", name), "unknown-input", core, key=True, hint=hint or "it takes no inputs")
+    return by_name[close].name if close else ""
 
 
 def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:

@@ -10,8 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.manifest.build import Builder, Stop
+from contentops.manifest.conflicts import conflict, middle
 from contentops.manifest.places import Document, Map, Mark, Seq, Source, finding, locate, place
 from contentops.manifest.scalars import plain_scalar
+from contentops.manifest.secrets import discreet
+from contentops.manifest.syntax import CODE as SYNTAX
 
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
@@ -67,13 +70,22 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[Document, 
     if not findings:
         findings = _unreadable(source)
     if findings:
-        return Document(source), findings
+        return Document(source), [discreet(source, found) for found in findings]
+    if found := conflict(source):
+        return Document(source), [found]
+    root, findings = _parsed(source, pure=pure)
+    return Document(source, root), [discreet(source, found) for found in findings]
+
+
+def _parsed(source: Source, *, pure: bool) -> tuple[Any, list[Diagnostic]]:
+    """The root of a document, None where the structure is in doubt, and every finding."""
     builder = Builder(source)
     try:
         builder.run(_parser(source.text, pure=pure))
     except Stop as stop:
-        return Document(source), [*builder.findings, stop.finding]
-    return Document(source, builder.root), builder.findings
+        left = middle(source) if stop.finding.code == SYNTAX else None
+        return None, [left] if left else [*builder.findings, stop.finding]
+    return builder.root, builder.findings
 
 
 def _unreadable(source: Source) -> list[Diagnostic]:

@@ -226,6 +226,8 @@ class _Item:
             raise _FailedError from None
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
+        if error.code == "undefined-variable" and self._declared.meant & _DEFINING:
+            return
         subject, core = self._words(name, error.message)
         hint, offset = error.hint, error.offset
         if error.name and not hint:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from contentops.errors import Location, nearest
 from contentops.manifest.fits import compile_schema, is_type, resolve
 from contentops.manifest.places import Document, Map, finding, masked
+from contentops.manifest.secrets import SECRET_KEYS
+from contentops.manifest.slips import meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +25,6 @@ MAX_FINDINGS = 1_000
 
 _SHOWN = 60
 _PREPARED = 16
-SECRET_KEYS = frozenset({"key", "api_key", "apikey", "token", "api_token", "secret", "password", "user_id", "bearer"})
 _KINDS = {
     "string": "a text",
     "integer": "a whole number",
@@ -226,8 +227,9 @@ def _unknown_keys(document: Document, problem: _Problem) -> Iterator[Diagnostic]
 def _missing_keys(document: Document, problem: _Problem) -> Iterator[Diagnostic]:
     whose = _whose(document, problem.pointer)
     subject = "an item" if problem.pointer[:1] == ("items",) else _subject(problem.pointer)
+    slips = meant(problem.value, problem.schema.get("properties", {}))
     for key in problem.argument:
-        if key not in problem.value:
+        if key not in problem.value and key not in slips:
             about = resolve(problem.schema.get("properties", {}).get(key, {}), problem.root)
             example = next((text for text in about.get("examples", []) if isinstance(text, str)), "...")
             message = f"{whose}{subject} has no `{key}`"
@@ -340,5 +342,6 @@ def _secrets(problem: _Problem) -> Iterator[str]:
     if problem.schema.get("writeOnly") and isinstance(problem.value, str):
         yield problem.value
     elif problem.keyword == "additionalProperties":
-        known = list(problem.schema.get("properties", {}))
-        yield from (str(value) for key, value in problem.value.items() if _is_secret(key, known))
+        known = problem.schema.get("properties", {})
+        unknown = (key for key in problem.value if key not in known)
+        yield from (str(problem.value[key]) for key in unknown if key.lower() in SECRET_KEYS)

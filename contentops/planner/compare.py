@@ -39,6 +39,7 @@ class Body:
     attempt: int = 1
     blocked: str = ""
     hint: str = ""
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,15 @@ def compare(s: Situation, item: Item) -> tuple[Change | None, tuple[Note, ...]]:
     action = next((found for found in (body.action, path.action) if found is not Action.NONE), Action.NONE)
     if action is Action.NONE:
         action = _light_action(steps)
-    merged = Body(action=action, steps=steps, reasons=reasons, entry=body.entry, attempt=body.attempt, hint=body.hint)
+    merged = Body(
+        action=action,
+        steps=steps,
+        reasons=reasons,
+        entry=body.entry,
+        attempt=body.attempt,
+        hint=body.hint,
+        section=body.section,
+    )
     return _change(s, item, merged, steps=steps, drains=drains, front=front, title=title), notes
 
 
@@ -145,7 +154,20 @@ def gone(
 
 def which_body(s: Situation, item: Item) -> Body:
     """The first row of the table that fits."""
-    rows = (_foreign, _problem, _replace, _held, _open, _recorded_same, _renamed, _stored, _failed, _new, _changed)
+    rows = (
+        _foreign,
+        _problem,
+        _section,
+        _replace,
+        _held,
+        _open,
+        _recorded_same,
+        _renamed,
+        _stored,
+        _failed,
+        _new,
+        _changed,
+    )
     for row in rows:
         if (found := row(s, item)) is not None:
             return found
@@ -198,6 +220,25 @@ def _replace(s: Situation, item: Item) -> Body | None:
     attempt = 1 + max([item.own.attempt, *(entry.attempt for entry in item.entries)])
     reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_edit_reason(item))
     return Body(action=Action.REGENERATE, steps=GENERATE, reasons=reasons, attempt=attempt)
+
+
+def _section(s: Situation, item: Item) -> Body | None:
+    """One section generated anew, in the text the server has: so that text must be the one in the file."""
+    heading = s.choice.sections.get(item.spec.id)
+    if heading is None or any(entry.digest == item.spec.digest for entry in pending(list(item.entries))):
+        return None  # one under way is finished, not paid for again
+    record = item.record
+    if record is None or not _same(s, item) or not item.file.exists:
+        return _block(
+            "no-text", "only a section of a text that is as its manifest says can be generated anew; apply first"
+        )
+    if is_protected(item.spec, record):
+        return _block("protected", "it is protected; apply `protected: false` first to lift it")
+    if not record.content_id or record.server != s.server or _saved(s, record) != item.file.body:
+        return _block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
+    reason = Reason(kind="section", detail=f"`{heading}` is generated anew, as asked for")
+    attempt = 1 + max([record.attempt, *(entry.attempt for entry in item.entries)])
+    return Body(action=Action.REGENERATE, steps=GENERATE, reasons=(reason,), attempt=attempt, section=heading)
 
 
 def _open(s: Situation, item: Item) -> Body | None:
@@ -599,6 +640,7 @@ def _change(
         expected=item.file.file,
         front=dict(front or {}),
         title=title,
+        section=body.entry.section if body.entry is not None else body.section,
         renamed_from=item.orphan.id if item.orphan is not None and item.record is None else None,
         credits=item.spec.request.credits if Step.SUBMIT in steps and s.server != "local" else 0,
         hint=body.hint,

@@ -29,6 +29,8 @@ class Choice:
     on_edit: OnEdit | None = None
     prune: bool = False
     resubmit_unknown: bool = False
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Headings of sections to generate anew, by item id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,7 @@ _ENTRY: Mapping[str, type] = {
     "title": str,
     "body": str,
     "generated_at": str,
+    "section": str,
     "content_id": str,
     "error": str,
 }

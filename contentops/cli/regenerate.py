@@ -1,0 +1,48 @@
+"""`contentops regenerate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli.apply import Manner, carry_out
+from contentops.cli.options import open_project, project_options
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+
+
+@click.command("regenerate", short_help="Generate one section of an item anew.")
+@click.argument("item")
+@click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
+@click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask.")
+@click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits.")
+@project_options
+@click.pass_obj
+def command(
+    session: Session,
+    item: str,
+    heading: str,
+    approve_credits: int | None,
+    environment: str,
+    variables: tuple[str, ...],
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Generate the section HEADING of ITEM anew; the rest of its text stays.
+
+    Shows the plan and its price first, and costs as much as a generation of the item's tier. The request and the reply
+    of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
+    service.
+    """
+    from contentops import inspection
+    from contentops.pipeline import Approval
+    from contentops.planner.situation import Choice
+
+    project = open_project(session, environment, variables)
+    section = inspection.section(project, item, heading)
+    choice = Choice(select=(item,), sections={item: section})
+    manner = Manner(yes=yes, verbose=True, as_json=as_json, events="", deadline=None)
+    return carry_out(project, choice, Approval(credits=approve_credits), manner, None)

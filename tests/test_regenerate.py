@@ -1,0 +1,141 @@
+"""One section generated anew: planned, priced, paid once, and the rest of the text stays."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.document.sections import headings
+from contentops.model import Action, JobState, Step
+from tests.fakes.api import Killed
+from tests.fakes.death import Death
+from tests.fakes.scene import Scene, blog
+from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of, stated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+HEADING = "What to know"
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("# A\n\ntext\n\n## B ##\n", ("A", "B")),
+        ("```\n# no\n```\n# yes\n", ("yes",)),
+        ("~~~\n```\n# no\n~~~\n# yes\n", ("yes",)),
+        ("#no\n####### no\n    # no\n#\n", ()),
+        ("   ### three spaces\n", ("three spaces",)),
+    ],
+)
+def test_headings_are_those_a_reader_sees(body: str, found: tuple[str, ...]) -> None:
+    """Marks, closing marks and fenced code are told apart."""
+    assert headings(body) == found
+
+
+def test_a_section_is_a_submit_of_its_own() -> None:
+    """It costs the tier's price, as the next attempt."""
+    spec = a_spec()
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], sections={"a": HEADING})
+    assert (change.action, change.credits, change.attempt, change.section) == (Action.REGENERATE, 4, 2, HEADING)
+    assert change.steps == (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
+
+
+def test_a_section_under_way_is_finished() -> None:
+    """Asking twice pays once."""
+    spec = a_spec()
+    entry = an_entry(spec, JobState.RUNNING, attempt=2, section=HEADING)
+    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], entries=[entry], sections={"a": HEADING})
+    assert (change.action, change.submits, change.section) == (Action.FINISH, 0, HEADING)
+
+
+@pytest.mark.parametrize("case", ["unsaved edit", "changed spec", "no content", "missing", "protected"])
+def test_a_section_needs_the_text_the_server_has(case: str) -> None:
+    """Only the text in the file, as the server has it, can have a section written anew."""
+    spec = a_spec()
+    record, file = a_record(spec), a_file(spec.output)
+    match case:
+        case "unsaved edit":
+            file = a_file(spec.output, body="By hand.\n")
+        case "changed spec":
+            record = a_record(a_spec(topic="other"))
+        case "no content":
+            record = a_record(spec, content_id="")
+        case "protected":
+            spec = stated(a_spec(protected=True), "protected")
+            record = a_record(spec, protected=True)
+    files = [] if case == "missing" else [file]
+    change = plan_of([spec], [record], files, sections={"a": HEADING}).changes[0]
+    assert change.blocked
+    assert change.submits == 0
+
+
+def _scene(root: Path) -> Scene:
+    scene = Scene(root, base_url="local")
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    return scene
+
+
+def _jobs(scene: Scene) -> int:
+    with contextlib.closing(sqlite3.connect(scene.root / ".contentops" / "local.db")) as store:
+        (count,) = store.execute("SELECT count(*) FROM jobs").fetchone()
+        return int(count)
+
+
+def _rest(text: str) -> str:
+    """The body without the section and without what every generation changes."""
+    return re.sub(rf"## {HEADING}\n.*?(?=\n## )", "", text.split("---\n", 2)[2], flags=re.DOTALL)
+
+
+def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
+    """The section is written anew by the server; everything else is byte for byte the same, and nothing is left to do."""
+    scene = _scene(tmp_path)
+    before = scene.read("out/one.md")
+    run = scene.apply(select=("one",), sections={"one": HEADING})
+    assert run is not None
+    assert [outcome.result for outcome in run.outcomes] == ["done"]
+    assert _rest(scene.read("out/one.md")) == _rest(before)
+    assert _jobs(scene) == 3
+    assert scene.plan().empty
+
+
+def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
+    """Killed at every durable step and run again: one more job, the same tree, an empty plan."""
+    count = _scene(tmp_path / "count")
+    count.death = Death(10**9)
+    count.apply(select=("one",), sections={"one": HEADING})
+    for at in range(1, count.death.steps + 1):
+        scene = _scene(tmp_path / f"at-{at}")
+        scene.death = Death(at)
+        with pytest.raises(Killed):
+            scene.apply(select=("one",), sections={"one": HEADING})
+        where, scene.death = scene.death.last, None
+        if scene.plan().empty:
+            # Nothing had begun, or all was done: asked for again, it is done once.
+            if _jobs(scene) == 2:
+                scene.apply(select=("one",), sections={"one": HEADING})
+        else:
+            scene.apply()
+        assert _jobs(scene) == 3, where
+        assert scene.plan().empty, where
+
+
+def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:
+    """A typo is told before anything is planned; the right name is planned, asked for and applied."""
+    scene = _scene(tmp_path)
+    ended = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=scene.root)
+    assert (ended.code, f"did you mean `{HEADING}`?" in ended.stderr) == (64, True)
+    ended = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=scene.root)
+    assert (ended.code, "did you mean `one`?" in ended.stderr) == (64, True)
+    ended = invoke("regenerate", "one", "--section", HEADING, cwd=scene.root)
+    assert ended.code == 4
+    ended = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
+    assert ended.code == 0
+    assert "is generated anew" in ended.stdout
