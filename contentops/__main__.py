@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -39,9 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader is gone: nothing more can be said, and the flush at exit must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.ERROR
-    except Exception:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
-        _bug()
+    except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
         code = ExitCode.ERROR
+        if isinstance(error, FileNotFoundError) and _folder_is_gone():
+            from contentops.project import no_folder
+
+            _print(no_folder().diagnostics(), as_json=_asks_json(args))
+        else:
+            _bug()
     return int(code)
 
 
@@ -84,6 +90,15 @@ def _print(findings: Sequence[Diagnostic], *, as_json: bool) -> None:
         terminal.say_json(diagnostics_json(findings))
     else:
         terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
+
+
+def _folder_is_gone() -> bool:
+    """Whether the folder we were started in was removed meanwhile, so that no relative path leads anywhere."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _bug() -> None:

@@ -19,7 +19,7 @@ from contentops.pipeline import (
     validate,
 )
 from contentops.planner.plan import make_plan
-from contentops.planner.situation import Choice, specs_by_id
+from contentops.planner.situation import Choice, open_entries, specs_by_id, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,21 +53,24 @@ class Check:
 
 
 def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
-    """How every selected item stands."""
-    from contentops.planner.select import Candidate, candidate, is_selected, states_of
+    """How every selected item stands. Raises UsageError for selectors that can not mean anything."""
+    from contentops.planner.select import Candidate, candidate, check_selectors, is_selected, states_of
 
+    check_selectors((*choice.select, *choice.exclude))
     with open_cache(project, write=False) as cache, open_store(project, write=False) as store:
         desired = validate(project)
         store.heal(specs_by_id(desired))
         found = situation(project, desired, store.state, cache, Choice())
     changes = {change.id: change for change in make_plan(found).changes}
     specs = specs_by_id(desired)
+    entries = open_entries(found.state, found.server)
     states = []
     for id_ in sorted({*specs, *found.state.records, *changes}):
         change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
         output = record.output if record else spec.output if spec else change.target if change else ""
         orphan = Candidate(id=id_, path=output, states=frozenset({"orphan"}))
-        if not is_selected(choice, candidate(change, spec, failed=False) if change or spec else orphan):
+        failed = spec is not None and bool(tombstones(entries.get(id_, []), spec.digest))
+        if not is_selected(choice, candidate(change, spec, failed=failed) if change or spec else orphan):
             continue
         observed = found.observe(record.output) if record else None
         word = _word(change, record, states_of(change, spec), edited=_edited(record, observed))

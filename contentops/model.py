@@ -372,7 +372,9 @@ class Observed:
     front: Mapping[str, Json] = field(default_factory=dict)
     """Front matter without the `contentops` block."""
     problem: str = ""
-    """Why the file can not be understood (not UTF-8, broken front matter, not a file), or empty."""
+    """Why the file can not be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
+
+    It names the path and says what to do."""
     owner: str = ""
     """The item id its provenance block names, or empty."""
     provenance: Mapping[str, Json] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from contentops.errors import ApiError, Refused, StateError
 from contentops.executor.stop import Stop
 from contentops.manifest.load import load
 from contentops.model import Step
+from contentops.output.conflicts import known_bodies
 from contentops.output.files import Outputs, System
 from contentops.output.glance import Glance
 from contentops.planner.plan import make_plan
@@ -89,7 +90,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
     Raises InputError for a project file that can not be used, UsageError for a bad variable.
     """
     return load_project(
-        find_root(Path(directory).absolute()),
+        find_root(Path(directory)),
         environment=environment,
         variables=dict(parse_variable(text) for text in variables),
     )
@@ -162,6 +163,12 @@ def situation(project: Project, desired: Desired, state: State, cache: Cache, ch
     """All four sides, gathered: what the planner compares."""
     server = project.api.server
     state, rekeyed = apply_moved(desired, state)
+    if choice.changed_from:
+        from contentops.history import narrowed
+
+        # Reading only: what the manifests came to at another commit must not push out what they come to today.
+        with open_cache(project, write=False) as parsed:
+            choice = narrowed(project, desired, choice, catalogue_of=catalogue_of, cache=parsed)
 
     def stored(digest: Any) -> Stored | None:
         from contentops.document.clean import body_digest
@@ -169,7 +176,7 @@ def situation(project: Project, desired: Desired, state: State, cache: Cache, ch
         text = cache.get_text(server, digest)
         return Stored(item=text.item, body=body_digest(text.body)) if text else None
 
-    glance = Glance(Outputs(project.root), cache.get("observed"), now=time.time_ns())
+    glance = Glance(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = glance.observe_all(paths(desired, state))
     if (seen := glance.remember()) is not None:
         cache.put("observed", seen)
@@ -309,7 +316,7 @@ def _carry_out(
             edges = Edges(
                 store=store,
                 cache=cache,
-                outputs=Outputs(project.root, system=world.system),
+                outputs=Outputs(project.root, whole=known_bodies(state), system=world.system),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=world.wall,

@@ -37,9 +37,12 @@ _ODD = re.compile(r"[\s{}<>\"'\\^`|]")
 def find_root(start: Path) -> Path:
     """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
-    Raises InputError where there is none, or where `start` is no folder.
+    Raises InputError where there is none, where `start` is no folder, or where it is relative to one that is gone.
     """
-    start = Path(os.path.realpath(start))
+    try:
+        start = Path(os.path.realpath(start))
+    except FileNotFoundError:
+        raise no_folder() from None
     hint = "start a project with `contentops init`, or name its folder with `-C DIR`"
     if not _holds(start.is_dir):
         message = f"there is no folder `{start}`"
@@ -51,6 +54,13 @@ def find_root(start: Path) -> Path:
         hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
     message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
     raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
+
+
+def no_folder() -> InputError:
+    """The error for a process whose working directory was removed under it."""
+    message = "the folder this was started in is not there any more"
+    hint = "change to a folder that is there, and run it again"
+    return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])
 
 
 def _holds(test: Callable[[], bool]) -> bool:

@@ -146,6 +146,8 @@ HOSTILE: list[tuple[str, bytes, str, str, str]] = [
     ("half a body", http(GOOD, length=500), "ambiguous", "unavailable", "before the answer was whole"),
     ("half a json", http(GOOD[:20]), "ambiguous", "unavailable", "not whole JSON"),
     ("length too short", http(GOOD, length=10), "ambiguous", "unavailable", "not whole JSON"),
+    ("two lengths", http(GOOD, "Content-Length: 999"), "ambiguous", "unavailable", "broke"),
+    ("two types", http(GOOD, "Content-Type: application/json", "Content-Type: text/html"), "ambiguous", "unusable", "HTML page"),
     ("negative length", http(GOOD, length=-1), "ambiguous", "unavailable", "broke"),
     ("open chunks", chunked(GOOD), "ambiguous", "unavailable", "before the answer was whole"),
     ("bad chunk", chunked() + b"zz\r\n", "ambiguous", "unavailable", "before the answer was whole"),

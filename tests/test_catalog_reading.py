@@ -111,7 +111,9 @@ def test_every_shape_of_inputs(said: dict[str, Any]) -> None:
     assert inputs_of(said) == (OfferedInput(name="a", required=True), OfferedInput(name="b"))
 
 
-@pytest.mark.parametrize("said", [{}, {"parameters": None}, {"parameters": "x"}, {"parameters": {"n o": {}}}, {"inputs": [3]}])
+@pytest.mark.parametrize(
+    "said", [{}, {"parameters": None}, {"parameters": "x"}, {"parameters": {"n o": {}}}, {"inputs": [3]}]
+)
 def test_unknown_inputs_are_not_none_at_all(said: dict[str, Any]) -> None:
     """A server that does not tell its inputs is not one whose template takes none."""
     assert inputs_of(said) is None

@@ -135,7 +135,7 @@ def test_own_files(path: str, own: bool) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:5)"),
+        ("x.md", "x.md", "item `two` writes `x.md`, which item `one` writes already (declared at content/a.yaml:2:23)"),
         (
             "x.md",
             "X.MD",
@@ -156,6 +156,17 @@ def test_outputs_that_collide(project: Build, first: str, second: str, expected:
     [found] = findings(root)
     assert found.code == "output-collision"
     assert expected in found.message
+    assert found.location is not None
+    start = found.location.column - 1
+    assert found.excerpt[start : start + found.width] in (f'"{first}"', f'"{second}"')
+
+
+def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) -> None:
+    """Where an output comes from a default, the default is right and the item needs its own."""
+    text = "defaults: {output: x.md}\nitems:\n  - {id: one, inputs: {topic: x}}\n  - {id: two, inputs: {topic: x}}\n"
+    [found] = findings(project({"contentops.yaml": PROJECT, "content/a.yaml": text}))
+    assert str(found.location) == "content/a.yaml:4:5"
+    assert found.hint == "give the item an `output` of its own"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +249,11 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
         ("'a{{ five }}:b'", "which holds `:`"),
         ('"a{{ five }}\\u200bb"', "holds the character U+200B"),
         ('"{{ five }}e\\u0301"', "it is not NFC"),
+        ('"\\u0902{{ five }}"', "which starts with `\u0902`"),
+        ('"a{{ five }}/\\u0902"', "holds the mark U+0902, without a letter"),
+        ('"{{ five }}a\\ufe0f"', "holds the mark U+FE0F, which can not be seen"),
+        ('"{{ five }}\\u0915\\u200d"', "holds the character U+200D"),
+        ('"{{ five }}\\u0915\\u093f b"', "holds a space"),
         ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
         ("'{{ t }}'", "has a bool as `id`"),
     ],
@@ -254,7 +270,9 @@ def test_ids_that_are_refused(project: Build, name: str, words: str) -> None:
     assert words in found.message
 
 
-@pytest.mark.parametrize("name", ["a", "A1_b.c/d@e+f-g", "日本語", "ünïcode", "42", "'{{ 42 }}'"])
+@pytest.mark.parametrize(
+    "name", ["a", "A1_b.c/d@e+f-g", "日本語", "ünïcode", "हिंदी", "भाषा/का-नाम", "ไทยที่นี่", "42", "'{{ 42 }}'"]
+)
 def test_ids_that_are_fine(project: Build, name: str) -> None:
     """Letters of any language; a number is as good as its digits."""
     name = "'42'" if name == "42" else name

@@ -97,6 +97,8 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "on_edit": "keep",
         "prune": False,
         "resubmit_unknown": False,
+        "changed_from": "",
+        "canary": None,
     }
     assert [change["id"] for change in ended.json["changes"]] == ["welcome"]
 

@@ -41,6 +41,36 @@ def test_help_lists_every_command_in_order(invoke: Run) -> None:
     assert invoke("-h").stdout == text
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use can not be removed there")
+@pytest.mark.parametrize(
+    "command", ["plan", "apply --yes", "validate", "init", "init sub", "state list", "doctor", "-C sub plan"]
+)
+def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
+    """Started in a folder that was removed meanwhile, a command says so in one line."""
+    (tmp_path / "gone").mkdir()
+    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error[no-folder]: the folder this was started in is not there any more\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use can not be removed there")
+@pytest.mark.parametrize("command", ["schema", "--version", "-C ../there validate --json"])
+def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str) -> None:
+    """Commands about no folder, or about one that is named in full, run anywhere."""
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/contentops.yaml").write_text("project: x\napi: {base_url: local}\n")
+    command = command.replace("..", str(tmp_path))
+    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0
+
+
 def test_there_is_no_other_command() -> None:
     """A name that is not listed is no module to be imported."""
     assert cli.get_command(click.Context(cli), "terminal") is None

@@ -151,13 +151,223 @@ def test_which_files_are_manifests(project: Build) -> None:
     assert desired(root).manifests == ("b.yaml", "sub/a.yaml", "sub/deep/c.yaml")
 
 
-def test_an_empty_manifest_is_fine(project: Build) -> None:
-    """Files that declare nothing are read and counted, and nothing more."""
+def test_an_empty_manifest_is_a_warning(project: Build) -> None:
+    """Files that declare nothing are read, counted and named; an empty list, or a move alone, is meant so."""
     root = project(
-        {"contentops.yaml": PROJECT, "content/a.yaml": "", "content/b.yaml": "# later\n", "content/c.yaml": "items:\n"}
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": "",
+            "content/b.yaml": "# later\n",
+            "content/c.yaml": "vars: {}\nitems:\n",
+            "content/d.yaml": "items: []\n",
+            "content/e.yaml": "moved: [{from: a, to: one}]\n",
+            "content/f.yaml": ONE,
+        }
     )
-    found = desired(root, catalogue=None)
-    assert (found.specs, found.findings, len(found.manifests)) == ((), (), 3)
+    found = desired(root)
+    assert len(found.manifests) == 6
+    assert [(entry.severity, entry.code, str(entry.location)) for entry in found.findings] == [
+        ("warning", "empty-manifest", "content/a.yaml:1:1"),
+        ("warning", "empty-manifest", "content/b.yaml:1:1"),
+        ("warning", "empty-manifest", "content/c.yaml:2:1"),
+    ]
+
+
+def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
+    """A data file that lies among the manifests is not taken for one that declares nothing."""
+    item = "items: [{id: '{{ each.value }}', for_each: content/rows.yaml, inputs: {topic: x}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": item, "content/rows.yaml": "[one]\n"})
+    assert desired(root).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "files", "expected"),
+    [
+        pytest.param(
+            "",
+            {"content/a.yml": ONE, "content/b.yml": ONE},
+            "- <> the glob `content/**/*.yaml` matches no manifest, but there is `content/a.yml` (and 1 more) (hint: "
+            "let names end in `.yaml`, or set `manifests: ['content/**/*.yml']` in `contentops.yaml`)",
+            id="other ending, built-in glob",
+        ),
+        pytest.param(
+            "manifests: [pages/*.yml]\n",
+            {"pages/a.yaml": ONE},
+            "contentops.yaml:5:13 <pages/*.yml> the glob `pages/*.yml` matches no manifest, but there is "
+            "`pages/a.yaml` (hint: let names end in `.yml`, or add `pages/*.yaml` to `manifests`)",
+            id="other ending, written glob",
+        ),
+        pytest.param(
+            "",
+            {"pages/a.yaml": ONE, "other/values.yaml": "x: 1\n", "pages/z.yml": ONE, ".hidden/b.yaml": ONE},
+            "- <> the glob `content/**/*.yaml` matches no manifest, but there is `pages/a.yaml` (and 1 more) "
+            "(hint: move manifests there, or set `manifests` in `contentops.yaml`)",
+            id="elsewhere, built-in glob",
+        ),
+        pytest.param(
+            "manifests: ['content/*']\n",
+            {"pages/a.yaml": ONE},
+            "contentops.yaml:5:13 <'content/*'> the glob `content/*` matches no manifest, but there is `pages/a.yaml` "
+            "(hint: move manifests there, or correct `manifests`)",
+            id="elsewhere, written glob",
+        ),
+        pytest.param(
+            "",
+            {},
+            "- <> the glob `content/**/*.yaml` matches no manifest "
+            "(hint: write one there, or set `manifests` in `contentops.yaml`)",
+            id="nowhere",
+        ),
+    ],
+)
+def test_manifests_that_a_glob_misses_are_named(
+    project: Build, settings: str, files: dict[str, str], expected: str
+) -> None:
+    """A glob that matches nothing names what was probably meant, and points where it can be put right."""
+    root = project({"contentops.yaml": PROJECT + settings, **files})
+    assert lines(desired(root).findings) == [f"warning[no-manifests] {expected}"]
+
+
+def test_looking_for_manifests_elsewhere_survives_what_can_not_be_read(project: Build) -> None:
+    """A pipe with the name of a manifest is passed over."""
+    root = project({"contentops.yaml": PROJECT})
+    os.mkfifo(root / "pipe.yaml")
+    [found] = desired(root).findings
+    assert "but there is" not in found.message
+
+
+# --- slips -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("items: [{id: one, input: {topic: x}}]", ["unknown key `input`"], id="inputs"),
+        pytest.param(
+            "items: [{id: one, tmplate: bare, inputs: {topc: x}, style: genral}]",
+            ["unknown key `tmplate`", "names the style `genral`"],
+            id="template",
+        ),
+        pytest.param("items: [{idd: one, inputs: {topic: x}}]", ["unknown key `idd`"], id="id"),
+        pytest.param(
+            "items: [{id: 'a{{ each.n }}', foreach: [{n: 1}], inputs: {topic: x}}]",
+            ["unknown key `foreach`"],
+            id="for_each",
+        ),
+        pytest.param(
+            "items: [{id: a, var: {t: x}, inputs: {topic: '{{ t }}'}}, {id: b, inputs: {topic: '{{ t }}'}}]",
+            ["unknown key `var`", "item `b` has a problem in `inputs.topic`: `t` is not defined"],
+            id="vars of one item",
+        ),
+        pytest.param("default: {inputs: {topic: x}}\nitems: [{id: one}]", ["unknown key `default`"], id="defaults"),
+        pytest.param("defaults: {input: {topic: x}}\nitems: [{id: one}]", ["unknown key `input`"], id="in defaults"),
+        pytest.param("var: {t: x}\nitems: [{id: one, inputs: {topic: '{{ t }}'}}]", ["unknown key `var`"], id="vars"),
+        pytest.param("moved: [{from: a, to: b}]\nitem: [{id: b}]", ["unknown key `item`"], id="items"),
+        pytest.param("moved: [{form: a, to: one}]\nitems: [{id: one, inputs: {topic: x}}]", ["`form`"], id="moved"),
+        pytest.param("items: [{id: one, inputs: {topc: x}}]", ["sets `topc`"], id="name of an input"),
+        pytest.param(
+            "items: [{id: one, inputs: {}, input: {topic: x}}]",
+            ["unknown key `input`", "does not set `topic`"],
+            id="the real key is there too",
+        ),
+        pytest.param(
+            "items: [{id: one, zzz: 1}]",
+            ["does not set `topic`", "unknown key `zzz`"],
+            id="near nothing",
+        ),
+    ],
+)
+def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -> None:
+    """A misspelt key is one error; what it leads to is left out, everything else is still told."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text + "\n"})
+    found = [entry.message for entry in findings(root)]
+    assert [any(words in message for message in found) for words in expected] == [True] * len(expected), found
+    assert len(found) == len(expected)
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+def test_checks_that_nothing_runs_are_told_once_a_place(project: Build) -> None:
+    """Project, manifest and item: each place that declares `checks` is named once, however many items have them."""
+    root = project(
+        {
+            "contentops.yaml": "project: acme\ndefaults: {template: blog, style: general, checks: {a: 1, b: 2}}\n",
+            "content/a.yaml": "defaults: {checks: {c: 1}}\n"
+            "items:\n"
+            "  - {id: one, inputs: {topic: x}, checks: {d: {min: 1, max: 2}}}\n"
+            "  - {id: two, inputs: {topic: x}}\n",
+            "content/b.yaml": "items: [{id: three, inputs: {topic: x}}, {id: four, inputs: {topic: x}, checks: {}}]\n",
+        }
+    )
+    found = desired(root).findings
+    assert {(entry.severity, entry.code) for entry in found} == {("warning", "checks-not-run")}
+    assert [str(entry.location) for entry in found] == [
+        "content/a.yaml:1:12",
+        "content/a.yaml:3:35",
+        "contentops.yaml:2:44",
+    ]
+    assert [entry.message.partition(";")[2] for entry in found] == ["", "", " 1 more file has the same problem"]
+
+
+# --- conflicts ---------------------------------------------------------------------------------------------
+
+MERGE = "<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "line"),
+    [
+        pytest.param("content/a.yaml", ONE + MERGE.format(ours="a: 1", theirs="a: 2"), 2, id="manifest"),
+        pytest.param(
+            "content/a.yaml",
+            "items:\n  - id: one\n    inputs:\n      topic: |\n        a\n" + MERGE.format(ours="x", theirs="y"),
+            6,
+            id="in a block of text",
+        ),
+        pytest.param("content/a.yaml", "x: 'a\n" + MERGE.format(ours="b", theirs="c") + "'\n", 2, id="in quotes"),
+        pytest.param("content/a.yaml", "vars: {a: 1}\n||||||| base\nb: 2\n", 2, id="base of three"),
+        pytest.param("content/a.yaml", "vars: {a: 1}\r\n>>>>>>> theirs\r\n", 2, id="the end alone"),
+        pytest.param("content/a.yaml", "vars: {a: 1}\r\n=======\r\nitems: []\r\n", 2, id="the middle alone"),
+        pytest.param("contentops.yaml", PROJECT + MERGE.format(ours="output: a", theirs="output: b"), 5, id="settings"),
+        pytest.param("rows.csv", "k\none\n" + MERGE.format(ours="two", theirs="three"), 3, id="CSV"),
+        pytest.param("rows.csv", "k,v\none,1\n=======\ntwo,2\n", 3, id="CSV, the middle alone"),
+        pytest.param("rows.csv", ">>>>>>> a, b\nk\none\n", 1, id="CSV, before the header"),
+        pytest.param("rows.csv", 'k\n"a\n' + MERGE.format(ours="b", theirs="c") + '"\n', 3, id="CSV, in a cell"),
+        pytest.param("rows.json", "[\n" + MERGE.format(ours='"a",', theirs='"b",') + '"c"]\n', 2, id="JSON"),
+        pytest.param("rows.jsonl", '"a"\n' + MERGE.format(ours='"b"', theirs='"c"'), 2, id="JSON lines"),
+        pytest.param("rows.yaml", "- a\n" + MERGE.format(ours="- b", theirs="- c"), 2, id="YAML rows"),
+    ],
+)
+def test_what_git_left_is_named(project: Build, path: str, text: str, line: int) -> None:
+    """A merge that is not resolved is one error at its first marker, whatever else it breaks."""
+    data = path if path.startswith("rows") else "rows.csv"
+    item = f"items: [{{id: '{{{{ each.value or each.k }}}}', for_each: {data}, inputs: {{topic: x}}}}]\n"
+    root = project({"contentops.yaml": PROJECT, "rows.csv": "k\none\n", "content/a.yaml": item, path: text.encode()})
+    [found] = findings(root)
+    assert (found.code, found.hint) == ("conflict-markers", "resolve the merge, then run again")
+    assert found.location == Location(path, line, 1)
+    assert found.excerpt[:1] in set("<|=>")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        pytest.param("content/a.yaml", "items:\n- id: one\n  inputs:\n    topic: |\n      <<<<<<< a\n", id="indented"),
+        pytest.param("content/a.yaml", f"# <<<<<<< a\n{ONE}", id="comment"),
+        pytest.param("content/a.yaml", 'items: [{id: one, inputs: {topic: "Title\n=======\nx"}}]\n', id="heading"),
+        pytest.param("rows.csv", 'k,t\none,"x\n=======\n>>>>>>> a reply\n"\n', id="not in order, in a cell"),
+        pytest.param("rows.csv", "k\n<<<<<<<\n", id="without a label"),
+        pytest.param("rows.csv", "k\n======== \n", id="eight signs"),
+    ],
+)
+def test_what_is_not_from_git_is_left_alone(project: Build, path: str, text: str) -> None:
+    """Lines that only look a little like markers are content."""
+    item = "items: [{id: 'n{{ loop }}', for_each: rows.csv, inputs: {topic: '{{ each.k }}'}}]\n".replace(
+        "{{ loop }}", "{{ each.k | length }}"
+    )
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": item, "rows.csv": "k\none\n", path: text.encode()})
+    assert [spec.id for spec in desired(root).specs] != []
 
 
 def test_links_out_of_the_project_are_refused(project: Build) -> None:
@@ -182,7 +392,7 @@ def test_a_linked_root_of_a_glob_is_refused(project: Build) -> None:
     root = project({"contentops.yaml": PROJECT}, at="p")
     project({"x.yaml": ONE}, at="outside")
     (root / "content").symlink_to(root.parent / "outside")
-    assert [entry.code for entry in findings(root)] == ["outside-project", "no-manifests"]
+    assert {entry.code for entry in findings(root)} == {"outside-project", "no-manifests"}
 
 
 def test_links_inside_the_project_are_read(project: Build) -> None:

@@ -106,17 +106,20 @@ def test_observe_nothing(outputs: Outputs) -> None:
 @pytest.mark.parametrize(
     ("data", "problem", "has_digest"),
     [
-        pytest.param(b"a\xff", "is not UTF-8 at byte 1", True, id="not UTF-8"),
-        pytest.param("---\na: b\n---\n".encode("utf-16"), "is not UTF-8 at byte 0", True, id="UTF-16"),
-        pytest.param(b"---\na: b: c\n---\n", "front matter can not be read on line 2", True, id="broken front matter"),
-        pytest.param(b"x" * (MAX_FILE + 1), "is larger than 16 MiB", False, id="too large"),
+        pytest.param(b"a\xff", "`a.md` is not UTF-8 at byte 1; save it as UTF-8", True, id="not UTF-8"),
+        pytest.param("---\na: b\n---\n".encode("utf-16"), "`a.md` is not UTF-8 at byte 0", True, id="UTF-16"),
+        pytest.param(
+            b"---\na: b: c\n---\n", "`a.md`: front matter can not be read on line 2", True, id="broken front matter"
+        ),
+        pytest.param(b"x" * (MAX_FILE + 1), "`a.md` is larger than 16 MiB; move the file", False, id="too large"),
     ],
 )
 def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, problem: str, has_digest: bool) -> None:
     """A file that can not be understood is a finding, with its digest where it could be read."""
     (tmp_path / "a.md").write_bytes(data)
     found = outputs.observe("a.md")
-    assert problem in found.problem
+    assert found.problem.startswith(problem)
+    assert "; " in found.problem
     assert found.file == (digest_bytes(data) if has_digest else NOTHING)
     assert found.exists
     assert (found.title, found.body, found.front, found.owner) == ("", NOTHING, {}, "")
@@ -506,7 +509,9 @@ def test_linked_folders_are_never_entered(tmp_path: Path, handles: bool, target:
 def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
     """Nothing can lie under a file."""
     (tmp_path / "out").write_text("theirs")
-    assert "`out` is a file" in outputs.observe("out/a.md").problem
+    assert outputs.observe("out/a.md").problem == (
+        "`out/a.md`: `out` is a file, so nothing can lie under it; move that file away, or change `output`"
+    )
     with pytest.raises(OutputError, match="`out` is a file"):
         outputs.write("out/deep/a.md", "x", expect=NOTHING)
     assert tree(tmp_path) == {"out": b"theirs"}

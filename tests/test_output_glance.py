@@ -66,7 +66,7 @@ def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1]", "[2, {}]", '[1, {"a.md": [1]}]', '[1, {"a.md": [[], 1, 2, 3, 4, 5, 6]}]', "[" * 5000]
+    "text", ["", "{", "[2]", "[1, {}]", '[2, {"a.md": [1]}]', '[2, {"a.md": [[], 1, 2, 3, 4, 5, 6]}]', "[" * 5000]
 )
 def test_a_damaged_memory_is_ignored(tmp_path: Path, text: str) -> None:
     """The memory never changes the answer."""

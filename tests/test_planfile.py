@@ -29,7 +29,8 @@ def _reviewed(scene: Scene, **choice: Any) -> dict[str, Any]:
     return json.loads(json.dumps(sealed(plan_json(scene.plan(**choice)))))
 
 
-def _apply(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Run | None:
+def apply_reviewed(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Run | None:
+    """Applies a plan document as read from a file."""
     check_seal(reviewed, "plan.json")
     _, run = pipeline.apply(
         scene.project,
@@ -55,7 +56,7 @@ def scene(tmp_path: Path) -> Scene:
 def _refusal(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Refused:
     before = len(scene.api.requests)
     with pytest.raises(Refused) as caught:
-        _apply(scene, reviewed, **choice)
+        apply_reviewed(scene, reviewed, **choice)
     assert len(scene.api.requests) == before
     return caught.value
 
@@ -63,7 +64,7 @@ def _refusal(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Refuse
 def test_a_plan_file_is_applied_as_reviewed(scene: Scene) -> None:
     """What was reviewed happens, and its id stands in the records."""
     reviewed = _reviewed(scene)
-    run = _apply(scene, reviewed)
+    run = apply_reviewed(scene, reviewed)
     assert run is not None
     assert [outcome.result for outcome in run.outcomes] == ["done", "done"]
     assert run.plan_id == reviewed["id"]
@@ -73,7 +74,7 @@ def test_a_plan_file_is_applied_as_reviewed(scene: Scene) -> None:
 def test_a_plan_made_on_empty_state_is_applied_once(scene: Scene) -> None:
     """The second apply of a first plan is refused by name."""
     reviewed = _reviewed(scene)
-    _apply(scene, reviewed)
+    apply_reviewed(scene, reviewed)
     refusal = _refusal(scene, reviewed)
     assert (refusal.code, refusal.exit_code) == ("already-applied", 4)
     assert scene.api.credits == 8
@@ -122,7 +123,7 @@ def test_another_plans_items_are_left_alone(scene: Scene) -> None:
     """An unrelated merge does not make a plan stale; what it brought is counted, not applied."""
     reviewed = _reviewed(scene)
     scene.write("content/more.yaml", blog("c"))
-    run = _apply(scene, reviewed)
+    run = apply_reviewed(scene, reviewed)
     assert run is not None
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
     assert scene.actions() == {"c": "create"}
@@ -132,7 +133,7 @@ def test_fewer_steps_are_fine(scene: Scene) -> None:
     """What was done in the meantime need not be done again."""
     reviewed = _reviewed(scene)
     scene.apply(select=("a",))
-    run = _apply(scene, reviewed)
+    run = apply_reviewed(scene, reviewed)
     assert run is not None
     assert [outcome.id for outcome in run.outcomes] == ["b"]
     assert scene.api.credits == 8
@@ -154,11 +155,11 @@ def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> 
     reviewed = _reviewed(scene)
     scene.death = Death(at)
     try:
-        _apply(scene, reviewed)
+        apply_reviewed(scene, reviewed)
     except Killed:
         scene.death = None
         try:
-            _apply(scene, reviewed)
+            apply_reviewed(scene, reviewed)
         except Refused as refused:
             assert refused.code == "already-applied"
     scene.death = None
@@ -180,6 +181,6 @@ def test_replace_in_a_plan_file_pays_once(scene: Scene) -> None:
     """A plan that regenerates on purpose does so once, however often it is applied."""
     scene.apply()
     reviewed = _reviewed(scene, replace=("a",))
-    _apply(scene, reviewed, replace=("a",))
+    apply_reviewed(scene, reviewed, replace=("a",))
     assert scene.api.credits == 12
     assert _refusal(scene, reviewed, replace=("a",)).code == "already-applied"

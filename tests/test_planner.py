@@ -195,9 +195,7 @@ def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
     """Where our id means nothing, a lost submit is never sent again unasked."""
     spec, other = a_spec("a"), a_spec("b")
     record = a_record(other, job_id="their-id")
-    change = only_change(
-        [spec, other], [record], [a_file(other.output)], entries=[an_entry(spec, JobState.UNKNOWN)]
-    )
+    change = only_change([spec, other], [record], [a_file(other.output)], entries=[an_entry(spec, JobState.UNKNOWN)])
     assert (change.action, change.submits, change.credits) == (Action.RESOLVE, 0, 0)
 
 
@@ -289,6 +287,20 @@ def test_orphan_is_a_note_and_prune_removes_it() -> None:
     assert (change.action, change.steps, change.target) == (Action.REMOVE, (Step.REMOVE,), spec.output)
 
 
+def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> None:
+    """What is gone, or belongs to another item now, does not stay."""
+    orphan, living = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
+    there = plan_of([], [a_record(orphan)], [a_file("out/x.md")]).notes
+    gone = plan_of([], [a_record(orphan)], []).notes
+    shared = plan_of([living], [a_record(orphan), a_record(living)], [a_file("out/x.md")]).notes
+    assert [note.message for note in (*there, *gone, *shared)] == [
+        "`a` is in no manifest; its file `out/x.md` stays",
+        "`a` is in no manifest; its record stays",
+        "`a` is in no manifest; its record stays",
+    ]
+    assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
+
+
 def test_prune_never_removes_an_edited_orphan() -> None:
     """A person's words are not removed."""
     spec = a_spec()
@@ -346,8 +358,9 @@ def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
 def test_unreadable_file_blocks() -> None:
     """A file that can not be understood is left alone."""
     spec = a_spec()
-    broken = Observed(path=spec.output, problem="is not UTF-8")
-    assert only_change([spec], [a_record(spec)], [broken]).blocked == "unreadable-file"
+    broken = Observed(path=spec.output, problem="`out/a.md` is not UTF-8; save it as UTF-8")
+    change = only_change([spec], [a_record(spec)], [broken])
+    assert (change.blocked, change.hint) == ("unreadable-file", broken.problem)
 
 
 def test_path_of_another_environment_is_refused() -> None:
@@ -522,6 +535,23 @@ def test_selection(choice: dict[str, tuple[str, ...]], ids: list[str]) -> None:
     """Select is a union, exclude takes away."""
     specs = [a_spec("a1"), a_spec("a2", topic="y"), a_spec("b1", topic="z", tags=("news",))]
     assert [change.id for change in plan_of(specs, **choice).changes] == ids
+
+
+@pytest.mark.parametrize(
+    ("select", "hint"),
+    [
+        pytest.param(("onee",), "did you mean `one`?", id="an item"),
+        pytest.param(("gonne", "onee", "onne"), "did you mean `gone` or `one`?", id="a record, and each once"),
+        pytest.param(("on[f]",), "`contentops status` lists the items", id="a glob"),
+        pytest.param(("tag:onee",), "`contentops status` lists the items", id="a tag"),
+        pytest.param(("zzz",), "`contentops status` lists the items", id="near nothing"),
+    ],
+)
+def test_a_selection_of_nothing_names_the_nearest(select: tuple[str, ...], hint: str) -> None:
+    """A plain id that is misspelt is no silent success."""
+    spec = a_spec("one")
+    plan = plan_of([spec], [a_record(a_spec("gone"))], select=select)
+    assert [note.hint for note in plan.notes if note.kind == "nothing-selected"] == [hint]
 
 
 @pytest.mark.parametrize(("bad", "hint"), [("tga:x", "tag:"), ("state:nwe", "state:new")])

@@ -248,7 +248,6 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
           b: {manifests: ["../x"]}
         """
     assert [found.code for found in findings_of(tmp_path, text)] == [
-        "missing-key",
         "unknown-key",
         "bad-url",
         "wrong-value",
@@ -367,6 +366,53 @@ def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, se
     found = findings_of(tmp_path, f"project: x\n{text}\n")
     assert len(found) == 2
     assert all(secret not in f"{entry.message}{entry.hint}{entry.excerpt}" for entry in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('api: {base_url: local}\napi_key: "sk-live-hunter22\n', id="open quote"),
+        pytest.param("api:\n  key: sk-live-hunter22: x\n", id="colon in the value"),
+        pytest.param("api:\n  api_token: @sk-live-hunter22\n", id="bad start"),
+        pytest.param("api:\n  password: 'sk'live-hunter22'\n", id="after the quote"),
+        pytest.param("api:\n  token: 's' sk-live-hunter22\n", id="one thing too many"),
+        pytest.param("api:\n  dialect: v1\n  secret = sk-live-hunter22\nx: 1\n", id="no colon"),
+        pytest.param("api:\n  secret_key:sk-live-hunter22\n  x: 1\n", id="no space"),
+        pytest.param("api:\n  key_env: {{ sk-live-hunter22 }}\n", id="Jinja"),
+        pytest.param("api:\n  key_env: {{ sk-live-hunter22 }} x\n", id="broken Jinja"),
+        pytest.param("api: {dialect: v1, Bearer: sk-live-hunter22: x}\n", id="in braces"),
+        pytest.param("api:\n  base_url: https://me:sk-live-hunter22@x.y: z\n", id="in an address"),
+        pytest.param("api:\n  api_key: >\n    a\n     \tsk-live-hunter22\n   bad: [\n", id="in a block"),
+        pytest.param('api:\n  api_key: "a\n    \\qsk-live-hunter22"\n', id="in a quoted text of two lines"),
+        pytest.param("api:\n  api_key: !!set sk-live-hunter22\n", id="with a tag"),
+        pytest.param("api:\n  api_key: 1e99999\n", id="a bad number"),
+        pytest.param("api:\n  api_key: sk-live\x01-hunter22\n", id="control character"),
+        pytest.param("api_key: sk-live-hunter22\n", id="unknown key at the top"),
+    ],
+)
+def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: str) -> None:
+    """A file that can not be parsed is pointed into without showing what may be a key."""
+    found = findings_of(tmp_path, f"project: x\n{text}")
+    assert found
+    for entry in found:
+        said = f"{entry.message}{entry.hint}{entry.excerpt}"
+        assert not any(piece in said for piece in ("hunter", "sk-l", "1e99")), said
+        assert len(entry.excerpt) <= max(map(len, text.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("text", "excerpt"),
+    [
+        pytest.param("topic: the key: to success\n", "topic: the key: to success", id="in a text"),
+        pytest.param("keys: a: b\n", "keys: a: b", id="a longer name"),
+        pytest.param("key: a: b\n", "key: ****", id="a short value"),
+        pytest.param("api_key:\n  a: b\nx: [\n", "x: [", id="another line"),
+    ],
+)
+def test_lines_without_a_secret_are_shown(tmp_path: Path, text: str, excerpt: str) -> None:
+    """Only values of keys with a telling name are starred out, and only in their own lines."""
+    [found] = [entry for entry in findings_of(tmp_path, f"project: x\n{text}") if entry.code == "yaml-syntax"]
+    assert found.excerpt == excerpt
 
 
 def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:

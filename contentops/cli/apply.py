@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,17 +37,45 @@ class Manner:
     deadline: float | None
 
 
+_manners = (
+    click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
+    click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits."),
+    click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow."),
+    click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing."),
+    click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`."),
+    click.option("--events", metavar="FILE", default="", help="Write what happens to FILE, one JSON object a line."),
+    click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
+)
+
+
+def apply_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Everything an apply takes but a plan file; `manner_of` takes in its own part of what comes of them."""
+    for option in reversed(_manners):
+        function = option(function)
+    return project_options(choice_options(function))
+
+
+def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner]:
+    """Takes approvals and manner out of `given`; what `choice_of` wants stays in it."""
+    from contentops.pipeline import Approval
+
+    approval = Approval(
+        credits=given.pop("approve_credits"), changes=given.pop("approve_changes"), empty=given.pop("approve_empty")
+    )
+    events = given.pop("events")
+    manner = Manner(
+        yes=given.pop("yes"),
+        verbose=given.pop("verbose"),
+        as_json=given.pop("as_json"),
+        events=str(session.path(events)) if events else "",
+        deadline=given.pop("deadline"),
+    )
+    return approval, manner
+
+
 @click.command("apply", short_help="Do what the plan says.")
 @click.argument("plan_file", metavar="[PLAN]", required=False)
-@project_options
-@choice_options
-@click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask.")
-@click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits.")
-@click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow.")
-@click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
-@click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
-@click.option("--events", metavar="FILE", default="", help="Write what happens to FILE, one JSON object a line.")
-@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
+@apply_options
 @click.pass_obj
 def command(
     session: Session,
@@ -54,16 +83,7 @@ def command(
     plan_file: str | None,
     environment: str,
     variables: tuple[str, ...],
-    approve_credits: int | None,
-    deadline: float | None,
-    events: str,
-    *,
-    as_json: bool,
-    yes: bool,
-    approve_changes: bool,
-    approve_empty: bool,
-    verbose: bool,
-    **chosen: Any,
+    **given: Any,
 ) -> int:
     """Plan, show the plan, ask, and do exactly that.
 
@@ -72,21 +92,17 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
-    from contentops.pipeline import Approval
-
+    approval, manner = manner_of(session, given)
     reviewed = None
     if plan_file is not None:
         from contentops.cli.planfile import alone, choice_in, read_plan
 
         reviewed = read_plan(session.path(plan_file))
-        variables, environment = alone(reviewed, variables, chosen), environment or str(reviewed["environment"])
-        choice, yes = choice_in(reviewed), True
+        variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
+        choice, manner = choice_in(reviewed), dataclasses.replace(manner, yes=True)
     else:
-        choice = choice_of(**chosen)
+        choice = choice_of(**given)
     project = open_project(session, environment, variables)
-    approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    path = str(session.path(events)) if events else ""
-    manner = Manner(yes=yes, verbose=verbose, as_json=as_json, events=path, deadline=deadline)
     return carry_out(project, choice, approval, manner, reviewed)
 
 

@@ -68,6 +68,18 @@ _choices = (
     ),
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
     click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
+    click.option(
+        "--changed-from",
+        metavar="REF",
+        default="",
+        help="Only items that differ from what they were at this commit of git; `REF...`: where the branch left REF.",
+    ),
+    click.option(
+        "--canary",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Only the first N generations of the plan, and nothing else.",
+    ),
 )
 
 
@@ -106,6 +118,8 @@ def choice_of(
     *,
     prune: bool = False,
     resubmit_unknown: bool = False,
+    changed_from: str = "",
+    canary: int | None = None,
 ) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
@@ -118,10 +132,13 @@ def choice_of(
         on_edit=None if on_edit is None else OnEdit(on_edit),
         prune=prune,
         resubmit_unknown=resubmit_unknown,
+        changed_from=changed_from,
+        canary=canary,
     )
 
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""Seconds of each unit of time."""
 
 
 def duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -129,7 +146,7 @@ def duration(_context: click.Context, _option: click.Parameter, value: str | Non
     if value is None:
         return None
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)
-    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
     if not 0 < seconds < math.inf:
         raise click.BadParameter(f"`{value}` is no duration; write `90s`, `10m` or `2h`")
     return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
-from contentops.errors import ExitCode
+from contentops.errors import ExitCode, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.cli.options import Session
-    from contentops.model import Json, Plan
+    from contentops.model import Json, Plan, Refusal
 
 
 @click.command("plan", short_help="Show what apply would do, why, and what it costs.")
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @click.option("--out", metavar="FILE", default="", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @click.option("--check", "reviewed", metavar="FILE", default="", help="Only say whether plan FILE still holds.")
+@click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
+@click.option(
+    "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change and show values in full length.")
 @click.pass_obj
@@ -36,6 +41,8 @@ def command(
     form: str | None,
     out: str,
     reviewed: str,
+    max_credits: int | None,
+    approve_credits: int | None,
     *,
     as_json: bool,
     detailed_exitcode: bool,
@@ -48,29 +55,45 @@ def command(
     """
     if as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    if approve_credits is not None and max_credits is None:
+        raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
     from contentops import pipeline
 
     if reviewed:
-        return _check(session, reviewed, environment, variables, chosen)
+        checked = _check(session, reviewed, environment, variables, chosen)
+        found = _review(checked, max_credits, approve_credits)
+        if found:
+            raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
+        terminal.say(f"The plan still holds: {len(checked.changes)} changes, {checked.credits} credits.")
+        return ExitCode.DONE
     project = open_project(session, environment, variables)
     plan = pipeline.plan(project, choice_of(**chosen))
+    found = _review(plan, max_credits, approve_credits)
+    if found:
+        plan = dataclasses.replace(plan, refusals=(*plan.refusals, found))
     inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
     if out:
         _write(session, out, plan, inputs)
     _show(plan, "json" if as_json else form or "text", inputs, verbose=verbose)
+    if found:
+        return ExitCode.REFUSED
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
 
 
-def _check(session: Session, path: str, environment: str, variables: tuple[str, ...], chosen: dict[str, Any]) -> int:
-    """Whether the plan file at `path` could be applied as it is; Refused says why not."""
+def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:
+    from contentops.planner.guards import review
+
+    return None if limit is None else review(plan, limit, approved)
+
+
+def _check(session: Session, path: str, environment: str, variables: tuple[str, ...], chosen: dict[str, Any]) -> Plan:
+    """What is left of the plan file at `path`, if it could be applied as it is; Refused says why not."""
     from contentops import pipeline
     from contentops.cli.planfile import alone, choice_in, read_plan
 
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
-    compared = pipeline.check(project, choice_in(document), document)
-    terminal.say(f"The plan still holds: {len(compared.plan.changes)} changes, {compared.plan.credits} credits.")
-    return ExitCode.DONE
+    return pipeline.check(project, choice_in(document), document).plan
 
 
 def _plain(value: Json) -> Json:
@@ -112,6 +135,9 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
     if inputs.get("on_edit"):
         flags.append(f"--on-edit {inputs['on_edit']}")
+    for name in ("changed_from", "canary"):
+        if inputs.get(name):
+            flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
     return flags
 

@@ -40,7 +40,11 @@ def read_plan(path: Path) -> Mapping[str, Json]:
 
 
 def choice_in(document: Mapping[str, Any]) -> Choice:
-    """The selection and flags the plan was made with."""
+    """The selection and flags the plan was made with.
+
+    Without `--canary` and `--changed-from`: the file names what they left, and by now the first N are others, and REF
+    may be another commit.
+    """
     inputs = document["inputs"]
     return choice_of(
         tuple(inputs["select"]),

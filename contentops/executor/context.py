@@ -43,14 +43,25 @@ class Traits:
     """Its job ids are our request ids."""
     hides_jobs: bool = False
     """It answered 404 for a job it had accepted, so a 404 proves nothing."""
+    shows_after: float | None = None
+    """Seconds after its submit at which an accepted job was known under its id, the fewest seen; None: not seen."""
     stores_jobs: bool | None = None
     """It stores finished jobs as content by itself; None: not seen yet."""
     creates_only: bool = False
     """`/content/save` with an id made another content."""
 
-    def as_json(self) -> dict[str, bool | None]:
+    def as_json(self) -> dict[str, bool | float | None]:
         """What is worth keeping for the next run."""
-        return {"hides_jobs": self.hides_jobs, "stores_jobs": self.stores_jobs, "creates_only": self.creates_only}
+        return {
+            "hides_jobs": self.hides_jobs,
+            "shows_after": self.shows_after,
+            "stores_jobs": self.stores_jobs,
+            "creates_only": self.creates_only,
+        }
+
+    def saw_job(self, age: float) -> None:
+        """A job was known under its id `age` seconds after its submit."""
+        self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
 
 
 @dataclass(slots=True)

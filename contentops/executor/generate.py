@@ -150,7 +150,7 @@ def _resolve(run: ItemRun, why: str) -> Generator[Effect, object, None]:
             if run.intended is not None:
                 count_refusal(ctx, why)
             yield AtEnd()
-        found = yield from look(run)
+        found = yield from look(run, last=last)
         if found is Found.JOB:
             return
         if found is Found.NOTHING and (yield from _again(run)):

@@ -60,6 +60,8 @@ class ItemRun:
     may_submit: bool = False
     """The plan lists a submit for it."""
     resends: int = 0
+    looked_at: float | None = None
+    """Loop time of the first look for a lost submit whose own time can not be trusted."""
     not_there: bool = False
     candidates: str = ""
     credits: int = 0

@@ -74,6 +74,8 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
             _poll_failed(run, entry, answer)
             said = answer.message
         elif isinstance(answer, JobStatus):
+            if run.intended is not None:
+                ctx.traits.saw_job(elapsed)
             if answer.state != "running":
                 _learn(run, answer, unfinished, elapsed)
                 return answer
@@ -118,8 +120,10 @@ def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
             "the embedded server does not know the job any more",
             "run `contentops apply` again; it is free",
         )
-    if failure.kind is FailureKind.NOT_FOUND and entry.job_id == entry.request_id:
+    if failure.kind is FailureKind.NOT_FOUND and entry.job_id == entry.request_id and not ctx.traits.hides_jobs:
         ctx.traits.hides_jobs = True
+        # A kill must not make the next run believe a 404 that this one has learned to doubt.
+        ctx.cache.put_server_facts(ctx.server, ctx.traits.as_json())
     if failure.kind in (FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE):
         run.leave()
         raise Ended(Result.LATE, failure.message, "the job stays open; run `contentops apply` again")

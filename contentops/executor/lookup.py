@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SETTLED = 5.0
 """Seconds after the intent from which a 404 for our id can prove that the submit never arrived."""
+UNSEEN = 60.0
+"""The same where no accepted job was ever seen: a server may take its time until it knows a job by its id."""
+GRAIN = 0.01
+"""Seconds that keep sums of times from falling short by a rounding error."""
 
 
 class Found(enum.Enum):
@@ -36,15 +40,18 @@ class Found(enum.Enum):
     """Nobody can say."""
 
 
-def look(run: ItemRun) -> Generator[Effect, object, Found]:
-    """Ask for our id, and where that proves nothing, for a stored content that carries it."""
+def look(run: ItemRun, *, last: bool) -> Generator[Effect, object, Found]:
+    """Ask for our id, and where that proves nothing, for a stored content that carries it.
+
+    Only the `last` look waits longer than a few seconds for the server's silence to count.
+    """
     ctx = run.ctx
     if ctx.traits.honours_ids is not False:
         found = yield from _by_id(run)
-        if found is Found.NOTHING and _proves(ctx) and (wait := _unsettled(run)):
-            yield Sleep(ctx.now() + wait)
+        if found is Found.NOTHING and _proves(ctx) and 0 < (wait := _unsettled(run)) <= (UNSEEN if last else SETTLED) + 1:
+            yield Sleep(ctx.now() + wait + GRAIN)
             found = yield from _by_id(run)
-        if found is Found.JOB or (found is Found.NOTHING and _proves(ctx)):
+        if found is Found.JOB or (found is Found.NOTHING and _proves(ctx) and not _unsettled(run)):
             return found
     return (yield from by_content(run))
 
@@ -64,17 +71,23 @@ def _proves(ctx: Context) -> bool:
 
 
 def _unsettled(run: ItemRun) -> float:
-    """Seconds until the server's silence counts."""
-    ctx = run.ctx
+    """Seconds until the server's silence counts: not before it has shown other jobs as soon after their submit."""
+    ctx, shown = run.ctx, run.ctx.traits.shows_after
     if ctx.server == "local":
         return 0.0
+    settled = max(SETTLED, UNSEEN if shown is None else shown)
     if run.intended is not None:
-        return max(0.0, run.intended + SETTLED - ctx.now())
+        return max(0.0, run.intended + settled - ctx.now())
     sent = seconds_of(run.the_entry.submitted_at)
     if sent is None:
         return 0.0
-    # A clock that was set back makes the intent look like the future; that must not make us wait for it.
-    return min(max(0.0, sent + SETTLED - ctx.wall()), SETTLED)
+    if (age := ctx.wall() - sent) >= 0:
+        # The time on record has lost its fraction of a second.
+        return max(0.0, settled + 1 - age)
+    # The clock was set back since: the intent looks like the future, which must not make us wait for it.
+    asked = run.looked_at if run.looked_at is not None else ctx.now()
+    run.looked_at = asked
+    return max(0.0, asked + settled - ctx.now())
 
 
 def by_content(run: ItemRun) -> Generator[Effect, object, Found]:

@@ -191,9 +191,11 @@ def _owned(state: State, server: str) -> set[str]:
 
 def _traits(cache: Cache, state: State, server: str) -> Traits:
     known = cache.server_facts(server)
+    shows = known.get("shows_after")
     return Traits(
         honours_ids=honours_ids(state, server),
         hides_jobs=known.get("hides_jobs") is True,
+        shows_after=shows if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0 else None,
         stores_jobs=known.get("stores_jobs") if isinstance(known.get("stores_jobs"), bool) else None,
         creates_only=known.get("creates_only") is True,
     )

@@ -30,14 +30,15 @@ SLACK = 900.0
 
 def save(run: ItemRun) -> Generator[Effect, object, None]:
     """Bring the server's content up to the file's title and body."""
-    ctx = run.ctx
-    seen = ctx.outputs.observe(run.path)
-    if not seen.exists or seen.problem:
-        raise Ended(Result.BLOCKED, f"`{run.path}` {seen.problem or 'is gone'}", "run `contentops plan`")
-    title, body = seen.title, _body(run)
-    record = run.record
+    ctx, record, text = run.ctx, run.record, run.text
     assert record is not None
-    text = run.text
+    if run.fresh and text is not None:
+        title, body = record.title, text.body  # written a moment ago: what is in the file need not be read again
+    else:
+        seen = ctx.outputs.observe(run.path)
+        if not seen.exists or seen.problem:
+            raise Ended(Result.BLOCKED, seen.problem or f"`{run.path}` is gone", "run `contentops plan`")
+        title, body = seen.title, _body(run)
     if text is not None and text.content_id and (title, body_digest(body)) == (text.title, body_digest(text.body)):
         _saved(run, text.content_id, title, body, given=True)
         return

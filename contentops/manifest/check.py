@@ -30,6 +30,8 @@ MAX_ID: Final = 200
 """Longest item id, in characters."""
 
 _ID = re.compile(r"\w[\w./@+-]*")
+# Marks that choose a variant of a letter or join letters: two ids that look alike would differ.
+_HIDDEN = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _MAX_SHOWN: Final = 60
 _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "inputs": ("missing-input",),
@@ -173,11 +175,25 @@ def _id_problem(value: str) -> str:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):
         return "has accents as characters of their own (it is not NFC)"
-    if not _ID.fullmatch(value):
-        strange = next((char for char in value if not _ID.fullmatch("a" + char)), "")
-        return f"holds {_character(strange)}" if strange else f"starts with {_character(value[0])}"
+    if not _ID.fullmatch(value) and (problem := _strange_character(value)):
+        return problem
     if any(segment in {"", ".", ".."} for segment in value.split("/")):
         return "has an empty, `.` or `..` part between slashes"
+    return ""
+
+
+def _strange_character(value: str) -> str:
+    """The first character an id may not have where it stands; a mark goes with the letter before it."""
+    if not _ID.match(value):
+        return f"starts with {_character(value[0])}"
+    letter = False
+    for char in value:
+        mark = unicodedata.category(char).startswith("M")
+        if mark and (not letter or _HIDDEN.match(char)):
+            return f"holds the mark U+{ord(char):04X}, " + ("which can not be seen" if letter else "without a letter")
+        if not mark and not _ID.fullmatch("a" + char):
+            return f"holds {_character(char)}"
+        letter = mark or char.isalnum()
     return ""
 
 

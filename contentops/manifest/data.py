@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from contentops.errors import Diagnostic, Location
 from contentops.manifest.build import MAX_DEPTH
+from contentops.manifest.conflicts import conflict, conflict_at, whole_conflict
 from contentops.manifest.places import Seq, Source, finding, place
 from contentops.manifest.read import decode, read_yaml
 from contentops.manifest.scalars import MAX_DIGITS, UNWANTED
@@ -68,6 +69,8 @@ def read_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]]:
         message = f"`{path}` is no data file: its ending does not say what it holds"
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
     source, findings = decode(path, data)
+    if not findings and (left := whole_conflict(source) if reader is _read_csv else conflict(source)):
+        findings = [left]
     if findings:
         return [], findings
     rows: list[Row] = []
@@ -101,6 +104,9 @@ def _read_csv(source: Source) -> Iterator[Row | Diagnostic]:
             line, start = reader.line_num + 1, line
             if not cells:
                 continue
+            if left := conflict_at(source, start):
+                yield left
+                return
             if not header:
                 header = cells
                 problems = list(_check_header(source, header, start))

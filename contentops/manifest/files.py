@@ -71,6 +71,10 @@ class ProjectFiles:
         findings: list[Diagnostic] = []
         return sorted(self._match(pattern.removeprefix("./"), findings)), findings
 
+    def walk(self) -> Iterator[str]:
+        """Every file of the project in order, but the project file, hidden names and what is linked to."""
+        return (path for path in self._walk("", 0, [], deep=True) if path != PROJECT_FILE)
+
     def _match(self, pattern: str, findings: list[Diagnostic]) -> Iterator[str]:
         parts = pattern.split("/")
         fixed = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import Location, Severity
 from contentops.manifest.check import check_item
-from contentops.manifest.layers import Written
+from contentops.manifest.layers import Written, leaves
 from contentops.manifest.render import Rendered, Renderer
 from contentops.manifest.scope import Scope, Uses
 
@@ -115,3 +115,20 @@ def warn_unused(
         core = f"variable `{written.pointer[-1]}` is not used by {whom}"
         hint = "remove it, or use it"
         problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)
+
+
+def warn_checks(declared: Sequence[Declared], problems: Problems) -> None:
+    """Warn about `checks` that are declared, once for each place that does, as nothing runs them yet."""
+    told: set[object] = set()
+    for entry in declared:
+        node = entry.fields.get("checks")
+        for path, leaf in () if node is None else leaves(node, ()):
+            pointer = leaf.pointer[: len(leaf.pointer) - len(path)]
+            place = id(leaf.document), pointer
+            if place in told or leaf.document is None or (not path and not leaf.value):
+                continue
+            told.add(place)
+            hint = "check the finished files in another way, and leave the key out"
+            core = "`checks` are accepted, but this version runs none"
+            written = Written(None, leaf.layer, leaf.document, pointer)
+            problems.about("", written, "checks-not-run", core, key=True, hint=hint, severity=Severity.WARNING)

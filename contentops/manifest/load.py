@@ -20,14 +20,15 @@ from contentops.digest import NOTHING, digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifest.data import read_rows
 from contentops.manifest.expand import command_line, expand, layers, wanted
-from contentops.manifest.files import FileError, ProjectFiles, glob_problem
-from contentops.manifest.items import make_items, warn_unused
+from contentops.manifest.files import FileError, ProjectFiles
+from contentops.manifest.items import make_items, warn_checks, warn_unused
 from contentops.manifest.paths import PROJECT_FILE
-from contentops.manifest.places import Document, Source, finding, locate
+from contentops.manifest.places import Document, Source, locate
 from contentops.manifest.problems import Problems, in_order
 from contentops.manifest.read import decode, read_yaml
 from contentops.manifest.schema import check_schema
-from contentops.manifest.slips import with_slips
+from contentops.manifest.search import find
+from contentops.manifest.slips import meant, with_slips
 from contentops.manifest.stored import FORMAT, FileResult
 from contentops.manifest.stored import decode as decode_result
 from contentops.manifest.stored import encode as encode_result
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifest.data import Row
-    from contentops.manifest.layers import Pointer
 
 
 class ParseCache(Protocol):
@@ -117,7 +117,7 @@ class _Loader:
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
-        paths, findings = self._find()
+        paths, findings = find(self.project, self.project_source, self.files)
         results = list(map(self._load_file, paths))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
@@ -140,27 +140,6 @@ class _Loader:
         )
 
     # --- files ---------------------------------------------------------------------------------------------
-
-    def _find(self) -> tuple[list[str], list[Diagnostic]]:
-        settings = Document(self.project_source, self.project.settings)
-        pointer = _globs_pointer(self.project)
-        found: set[str] = set()
-        findings: list[Diagnostic] = []
-        for index, pattern in enumerate(self.project.manifests):
-            at = (*pointer, index)
-            problem = glob_problem(pattern)
-            if problem:
-                findings.append(finding(settings, "bad-glob", f"the glob `{pattern}` {problem}", at))
-                continue
-            matched, problems = self.files.match(pattern)
-            findings += problems
-            found.update(matched)
-            if not matched:
-                message = f"the glob `{pattern}` matches no manifest"
-                hint = "write one there, or correct `manifests`"
-                warning = Severity.WARNING
-                findings.append(finding(settings, "no-manifests", message, at, hint=hint, severity=warning))
-        return sorted(found), findings
 
     def _source(self, path: str) -> Source:
         """The text of a manifest, for the excerpt of a finding; empty if it went away meanwhile."""
@@ -217,11 +196,14 @@ class _Loader:
         rows, asked = self._rows(document, problems)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
+        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
         if shape:
             declared = with_slips(declared, schema)
         made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalogue=self.catalogue)
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)
+            warn_checks(declared, problems)
+            _warn_empty(document, problems)
         places = {found.location for found in (*findings, *shape)}
         own = [found for found in problems.done() if found.location not in places]
         return FileResult(
@@ -232,7 +214,7 @@ class _Loader:
             findings=tuple(in_order([*findings, *shape, *own])),
             used=frozenset().union(*made.used),
             data=tuple(sorted(asked.items())),
-            complete=made.complete and readable and len(declared) == _declarations(document),
+            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
             items=len(declared),
         )
 
@@ -292,21 +274,24 @@ def _declarations(document: Document) -> int:
     return len(items) if isinstance(items, list) else 0
 
 
+def _warn_empty(document: Document, problems: Problems) -> None:
+    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
+    root = document.root or {}
+    if root.get("moved") or root.get("items") or isinstance(root.get("items"), list):
+        return
+    message = "this manifest declares nothing"
+    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
+    problems.in_document(
+        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
+    )
+
+
 def _moved(document: Document) -> Iterator[Moved]:
     pairs = document.root.get("moved") if isinstance(document.root, dict) else None
     for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
         old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
         if isinstance(old, str) and isinstance(new, str):
             yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))
-
-
-def _globs_pointer(project: Project) -> Pointer:
-    """Where the project file says which files are manifests."""
-    environments = project.settings.get("environments")
-    own = environments.get(project.environment) if isinstance(environments, dict) else None
-    if isinstance(own, dict) and "manifests" in own:
-        return ("environments", project.environment, "manifests")
-    return ("manifests",)
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:

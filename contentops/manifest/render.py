@@ -98,6 +98,8 @@ class Renderer:
 
 
 _FAILED: Final = object()
+_DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
+"""The fields of an item that make names known to its templates."""
 
 
 class _Item:

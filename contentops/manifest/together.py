@@ -29,12 +29,14 @@ class _Pen:
 
     sources: Sources
 
-    def at(self, code: str, message: str, location: Location | None, hint: str = "") -> Diagnostic:
-        """An error at a location, with the line that stands there."""
+    def at(self, code: str, message: str, location: Location | None, hint: str = "", text: str = "") -> Diagnostic:
+        """An error at a location, with the line that stands there; `text` is underlined if the line has it there."""
         if location is None:
             return Diagnostic(code=code, message=message, hint=hint)
         excerpt = self.sources(location.file).line(location.line)
-        width = max(1, len(excerpt.rstrip()) - location.column + 1)
+        rest = excerpt[location.column - 1 :].rstrip()
+        width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), 0)
+        width = width or max(1, len(rest))
         return Diagnostic(code=code, message=message, location=location, excerpt=excerpt, width=width, hint=hint)
 
 
@@ -90,15 +92,21 @@ def _already(spec: Spec, other: Spec) -> str:
 
 
 def _clash(spec: Spec, what: str, pen: _Pen, other: Spec) -> Diagnostic:
-    where = "" if other.location == spec.location else f" (declared at {other.location})"
+    where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
     return _error(spec, what + where, pen)
 
 
 def _error(spec: Spec, what: str, pen: _Pen) -> Diagnostic:
+    stated = _stated(spec)
+    hint = "choose another `output`" if stated else "give the item an `output` of its own"
+    message = f"item `{spec.id}` writes `{spec.output}`, {what}"
+    return pen.at("output-collision", message, stated or spec.location, hint, spec.output if stated else "")
+
+
+def _stated(spec: Spec) -> Location | None:
+    """Where the item itself states its output, or None where it takes over a default."""
     origin = spec.origins.get("output")
-    inherited = origin is None or origin.layer != "item"
-    hint = "give the item an `output` of its own" if inherited else "choose another `output`"
-    return pen.at("output-collision", f"item `{spec.id}` writes `{spec.output}`, {what}", spec.location, hint)
+    return origin.location if origin is not None and origin.layer == "item" else None
 
 
 def _check_inputs(taken: Mapping[str, Spec], results: Sequence[FileResult], pen: _Pen) -> Iterator[Diagnostic]:

@@ -20,10 +20,12 @@ from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.document.front_matter import split
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
+from contentops.output.conflicts import conflict_line
 from contentops.output.faults import shown, told
 from contentops.output.folders import HAS_HANDLES, Folder, Tree, is_link
 from contentops.output.paths import TEMPORARY, split_path, temporary_name
 from contentops.output.spelling import Spelling
+from contentops.output.understood import refused, understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -83,7 +85,16 @@ class Outputs:
     OutputError where the path is not allowed or the system refuses.
     """
 
-    def __init__(self, root: str | Path, *, handles: bool = HAS_HANDLES, system: System | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        whole: Iterable[Digest] = (),
+        handles: bool = HAS_HANDLES,
+        system: System | None = None,
+    ) -> None:
+        """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
+        self._whole = set(whole)
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         # A folder that one thread finds empty and removes must not be the one another is about to write into.
@@ -91,32 +102,18 @@ class Outputs:
         self._spelling = Spelling(self._system.names)
 
     def observe(self, path: str) -> Observed:
-        """What is at `path` now. Whatever stands in the way is told in `problem`; never raises for a bad file."""
+        """What is at `path` now; never raises for a bad file.
+
+        Whatever stands in the way is told in `problem`, which names the path and says what to do.
+        """
         try:
             parts = split_path(path)
             with told(path, "read"), contextlib.ExitStack() as stack:
                 place = self._enter(stack, parts)
                 file = self._load(place, path) if place else None
         except OutputError as error:
-            return Observed(path=path, problem=error.message)
-        if file is None:
-            return Observed(path=path)
-        try:
-            text = file.data.decode()
-        except UnicodeDecodeError as error:
-            return Observed(path=path, file=file.digest, problem=f"{shown(path)} is not UTF-8 at byte {error.start}")
-        document = split(text)
-        if document.problem:
-            return Observed(path=path, file=file.digest, problem=document.problem)
-        return Observed(
-            path=path,
-            file=file.digest,
-            title=document.title,
-            body=digest_text(document.body),
-            front=document.front,
-            owner=document.owner,
-            provenance=document.provenance,
-        )
+            return refused(path, error)
+        return Observed(path=path) if file is None else understood(path, file.data, file.digest, self._whole)
 
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
@@ -152,6 +149,8 @@ class Outputs:
         parts = split_path(path)
         data = _encoded(path, text)
         digest = digest_bytes(data)
+        if conflict_line(text):
+            self._whole.add(digest_text(split(text).body))
         with told(path, "written"), contextlib.ExitStack() as stack:
             with self._making:
                 place = self._enter(stack, parts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SETTLED: Final = 3_000_000_000
 """Nanoseconds a file must have been left alone before its stamp is trusted."""
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Glance:

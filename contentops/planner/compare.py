@@ -115,11 +115,14 @@ def gone(
         if record.protected:
             note = Note(kind="orphan", id=id_, message=f"`{id_}` is in no manifest; protected, so it stays")
         elif not s.choice.prune:
+            stays, removed = "its record stays", "its record"
+            if file.exists:
+                stays, removed = f"its file `{record.output}` stays", "its record and its file"
             note = Note(
                 kind="orphan",
                 id=id_,
-                message=f"`{id_}` is in no manifest; its file `{record.output}` stays",
-                hint="`--prune` removes its record and its file, `moved` gives it a new id",
+                message=f"`{id_}` is in no manifest; {stays}",
+                hint=f"`--prune` removes {removed}, `moved` gives it a new id",
             )
         elif file.exists and (file.problem or is_edited(file, record, entries)):
             blocked, hint = (
@@ -185,7 +188,7 @@ def _foreign(s: Situation, item: Item) -> Body | None:
 def _problem(_: Situation, item: Item) -> Body | None:
     if not item.file.problem:
         return None
-    return _block("unreadable-file", f"`{item.file.path}` {item.file.problem}; mend or move it away")
+    return _block("unreadable-file", item.file.problem)
 
 
 def is_protected(spec: Spec, record: Record | None) -> bool:

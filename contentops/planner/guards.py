@@ -9,7 +9,7 @@ from contentops.model import Action, Refusal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from contentops.model import Change
+    from contentops.model import Change, Plan
     from contentops.planner.situation import Situation
 
 SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
@@ -19,6 +19,18 @@ def refusals(s: Situation, changes: Sequence[Change]) -> tuple[Refusal, ...]:
     """Every guard that stands in the way of these changes."""
     found = [_server(s), _emptied(s), *_budget(s, changes), _ratio(s, changes)]
     return tuple(refusal for refusal in found if refusal is not None)
+
+
+def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
+    """The refusal of a plan that costs more credits than `limit`, and more than were `approved`."""
+    if plan.credits <= max(limit, approved or 0):
+        return None
+    covered = "" if approved is None else f", and {approved} were approved"
+    return Refusal(
+        guard="review-credits",
+        message=f"the plan costs {plan.credits} credits; `--max-credits` is {limit}{covered}",
+        flag=f"--approve-credits {plan.credits}",
+    )
 
 
 def _server(s: Situation) -> Refusal | None:

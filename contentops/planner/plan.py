@@ -15,7 +15,7 @@ from contentops.planner.select import candidate, check_selectors, is_selected
 from contentops.planner.situation import key_of, open_entries, pending, specs_by_id, tombstones
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from contentops.model import OpenEntry
     from contentops.planner.situation import Situation
@@ -54,9 +54,12 @@ def make_plan(s: Situation) -> Plan:
     changes = free_targets(s, [change for change in chosen if change is not None])
     changes.sort(key=lambda change: change.id)
     if s.choice.select and not chosen:
-        notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
-    notes += _other_servers(s)
+        notes.append(_nothing_selected(s, specs))
+    notes += [*s.choice.notes, *_other_servers(s)]
     declared = sum(change.spec is not None for change in changes)
+    if s.choice.canary is not None:
+        changes, note = first_submits(s, changes, s.choice.canary)
+        notes.append(note)
     selected = sum(
         spec is not None and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
         for change, spec in found
@@ -179,6 +182,27 @@ def _block_target(change: Change) -> Change:
     )
 
 
+def first_submits(s: Situation, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
+    """The first `number` changes that submit and can be carried out without the others; a note says what waits."""
+    submits = [change for change in changes if change.submits]
+    while True:
+        kept = submits[:number]
+        # A target that only another change would free is not free while that one waits.
+        held = {change.id for change in free_targets(s, kept) if not change.submits}
+        if not held:
+            break
+        submits = [change for change in submits if change.id not in held]
+    total = sum(bool(change.submits) for change in changes)
+    message = f"canary: {len(kept)} of {_counted(total, 'generation')}; {total - len(kept)} wait"
+    others = len(changes) - total
+    message += f", and so {'does' if others == 1 else 'do'} {_counted(others, 'other change')}" if others else ""
+    return kept, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def _has_failed(spec: Spec | None, entries: Mapping[ItemId, list[OpenEntry]]) -> bool:
     return spec is not None and bool(tombstones(entries.get(spec.id, []), spec.digest))
 
@@ -193,6 +217,16 @@ def _other_servers(s: Situation) -> list[Note]:
         for entry in s.state.entries.values()
         if entry.server != s.server and entry.state is not JobState.FAILED
     ]
+
+
+def _nothing_selected(s: Situation, specs: Mapping[ItemId, Spec]) -> Note:
+    """Says that no item was meant, and which plain ids may be misspelt."""
+    known = {*specs, *s.state.records}
+    plain = [selector for selector in s.choice.select if not set(selector) & set("*?[:")]
+    close = [found for selector in plain if selector not in known and (found := nearest(selector, known))]
+    names = " or ".join(f"`{name}`" for name in dict.fromkeys(close))
+    hint = f"did you mean {names}?" if names else "`contentops status` lists the items"
+    return Note(kind="nothing-selected", message="the selection matches no item", hint=hint)
 
 
 def _check_replace(s: Situation, specs: Mapping[ItemId, Spec]) -> None:

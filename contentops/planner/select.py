@@ -92,7 +92,12 @@ def check_selectors(selectors: Iterable[str]) -> None:
 
 
 def is_selected(choice: Choice, item: Candidate) -> bool:
-    """Whether the command is about this item: any `--select` (none means all) and no `--exclude` matches."""
+    """Whether the command is about this item.
+
+    It is among `only` (None means all), any `--select` (none means all) matches, and no `--exclude` does.
+    """
+    if choice.only is not None and item.id not in choice.only:
+        return False
     wanted = not choice.select or any(_matches(selector, item) for selector in choice.select)
     return wanted and not any(_matches(selector, item) for selector in choice.exclude)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, OpenEntry, Record, RequestId, Spec
+    from contentops.model import ItemId, Note, OpenEntry, Record, RequestId, Spec
 
 __all__ = ["Catalogue", "Choice", "Situation", "Stored"]
 
@@ -31,6 +31,14 @@ class Choice:
     resubmit_unknown: bool = False
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate anew, by item id."""
+    canary: int | None = None
+    """Only this many generations, the first in plan order, and nothing else."""
+    changed_from: str = ""
+    """Only what differs from this commit; `history.narrowed` turns it into `only`."""
+    only: frozenset[ItemId] | None = None
+    """The ids that selectors choose from; None: all."""
+    notes: tuple[Note, ...] = ()
+    """What the plan says of how `only` was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,14 @@ from contentops.report.safe import clip, short_pair, visible
 from contentops.report.summary import (
     SIGNS,
     empty_sentence,
+    is_review,
     next_apply,
     plan_sentence,
     plural,
     reason_words,
     shared_causes,
     way_on,
+    who_refuses,
 )
 
 if TYPE_CHECKING:
@@ -130,8 +132,9 @@ def _head(plan: Plan) -> Iterator[str]:
 def _important(plan: Plan) -> Iterator[str]:
     for refusal in plan.refusals:
         way = way_on(refusal)
-        yield f"\n:warning: **apply would refuse:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
-    if plan.changes and plan.refusals and (line := next_apply(plan)):
+        yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
+    stands = any(not is_review(refusal) for refusal in plan.refusals)
+    if plan.changes and stands and (line := next_apply(plan)):
         yield f"\nNext, if all of it is meant: {code(line)}"
     causes = shared_causes(plan)[:10]
     for at, one in enumerate(causes):

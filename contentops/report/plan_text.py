@@ -11,12 +11,14 @@ from contentops.report.safe import ELLIPSIS, clip, columns, short_pair, visible
 from contentops.report.summary import (
     SIGNS,
     empty_sentence,
+    is_review,
     next_apply,
     plan_sentence,
     plural,
     reason_words,
     shared_causes,
     way_on,
+    who_refuses,
 )
 
 if TYPE_CHECKING:
@@ -202,12 +204,12 @@ def _ending(plan: Plan, *, color: bool, advice: bool, flags: Sequence[str]) -> I
     for refusal in plan.refusals:
         way = way_on(refusal)
         text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
-        yield f"{paint('apply would refuse', 'warning', color=color)}: {text}"
+        yield f"{paint(who_refuses(refusal), 'warning', color=color)}: {text}"
     if plan.empty or not advice:
         return
     if not any(change.steps for change in plan.changes):
         yield "Nothing can be done until what is held back is decided; see the hints above."
-    elif not plan.refusals:
+    elif all(is_review(refusal) for refusal in plan.refusals):
         yield f"Next: `{next_apply(plan, flags)}`"
     elif line := next_apply(plan, flags):
         yield f"Next, if all of it is meant: `{line}`"

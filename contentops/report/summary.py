@@ -36,6 +36,10 @@ SIGNS: dict[Action, tuple[str, str]] = {
 """The sign of each action and the style it is painted in."""
 
 
+NARROWING = frozenset({"nothing-selected", "changed-from", "retry", "canary"})
+"""Kinds of notes that say why a plan is about fewer items than are declared."""
+
+
 def plural(number: int, word: str) -> str:
     """A count and its word: `1 item`, `2 items`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
@@ -60,7 +64,7 @@ def plan_sentence(plan: Plan) -> str:
 def empty_sentence(plan: Plan) -> str:
     """What an empty plan says."""
     if not plan.unchanged:
-        if any(note.kind == "nothing-selected" for note in plan.notes):
+        if any(note.kind in NARROWING for note in plan.notes):
             return "No changes. The selection matches no item."
         return "No changes. No items are declared."
     verb = "is" if plan.unchanged == 1 else "are"
@@ -107,10 +111,20 @@ def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
 
     Empty where no flag gets past a guard.
     """
-    needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals)
+    needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
     if not all(flag.startswith("--") for flag in needed):
         return ""
     return command("apply", plan.environment, [*(visible(flag) for flag in flags), *needed])
+
+
+def is_review(refusal: Refusal) -> bool:
+    """Whether a check of the plan refuses, and not the apply."""
+    return refusal.guard.startswith("review-")
+
+
+def who_refuses(refusal: Refusal) -> str:
+    """What stands before the words of a refusal."""
+    return "this review refuses" if is_review(refusal) else "apply would refuse"
 
 
 def way_on(refusal: Refusal) -> str:

@@ -60,7 +60,7 @@ class StateStore:
         lock = self._parse(data)
         image = disk.read(self.journal_path) or b""
         journal = journals.parse(image, self._journal_name)
-        self._image = image[: journal.good]
+        self._image = bytearray(image[: journal.good])
         """The bytes of the journal, as they are on disk."""
         self._seen = _fingerprint(data) if write else NOTHING
         """The lock as we last read or wrote it."""
@@ -188,7 +188,7 @@ class StateStore:
             with self._guard:
                 self._memory.lock, self._seen, self._done = lock, _fingerprint(target), self._count
             self._disk.append(self.journal_path, b"", 0)
-            self._image, self._count, self._done = b"", 0, 0
+            self._image, self._count, self._done = bytearray(), 0, 0
             return target != data
 
     def close(self) -> None:
@@ -222,7 +222,7 @@ class StateStore:
         start = len(self._image)
         if self._disk.size(self.journal_path) < start:
             # Somebody removed the journal under us: it is written again from the start.
-            self._disk.append(self.journal_path, self._image + data, 0)
+            self._disk.append(self.journal_path, bytes(self._image) + data, 0)
         else:
             self._disk.append(self.journal_path, data, start)
         self._image += data
@@ -237,7 +237,7 @@ class StateStore:
             raise self._gone("replaced by the lock of another project", f"and find out what wrote `{name}`")
         with self._guard:
             self.flush()
-            facts = journals.parse(self._image, self._journal_name).facts[self._done :]
+            facts = journals.parse(bytes(self._image), self._journal_name).facts[self._done :]
             self._seen = _fingerprint(data)
             self._memory.meet(theirs, facts)
             self.flush()

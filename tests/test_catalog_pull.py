@@ -1,0 +1,428 @@
+"""`catalog pull`: what it asks, what it keeps, what it writes, and how it fails."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops import inspection, pipeline, pulling
+from contentops.catalogue.lockfile import FILE, compose, parse
+from contentops.catalogue.offer import Offer, OfferedChoice, OfferedTemplate
+from contentops.errors import ApiError, InputError
+from tests.fakes.scene import Scene, blog
+from tests.shop import Shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.pulling import Pulled
+
+SERVER = "https://api.example.test:443"
+DOWN = httpx.Response(503, json={"detail": "maintenance"})
+
+
+def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
+    """A project whose server is `shop`."""
+    scene = Scene(root, shop, rpm=rpm)  # type: ignore[arg-type]  # only its transport is used
+    scene.write("content/blog.yaml", blog("tea", "coffee"))
+    if api:
+        scene.edit("contentops.yaml", "requests_per_minute", f"{api}, requests_per_minute")
+    return scene
+
+
+def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
+    """Pull on virtual time."""
+    return pulling.pull(scene.project, tell=([] if said is None else said).append, world=scene.world())
+
+
+def many(count: int) -> dict[str, Any]:
+    """Templates with one required input each."""
+    return {f"t{number:03}": {"topic": {"type": "text", "required": True}} for number in range(count)}
+
+
+@pytest.mark.parametrize("habit", ["flat", "enveloped"])
+@pytest.mark.parametrize(
+    ("dialect", "prefix"),
+    [("v1", "/v1"), ("v1", "/api"), ("v1-2026-04", "/v1"), ("sdk", "/api"), ("auto", "/v1"), ("auto", "/api")],
+)
+def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str, tmp_path: Path) -> None:
+    """Prefix, envelope and dialect leave no trace in what is committed."""
+    shop = Shop(prefix=prefix, habit=habit)
+    scene = Scene(tmp_path, shop, base_url=f"https://api.example.test{prefix}")  # type: ignore[arg-type]
+    scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
+    world = scene.world()
+    environ = {**world.environ, "WRITERZROOM_USER_ID": "u1"}
+    pulled = pulling.pull(scene.project, world=pipeline.World(environ=environ, run=world.run, transport=shop))
+    assert (pulled.first, pulled.written, pulled.differences, pulled.notes) == (True, True, (), ())
+    document = json.loads(scene.read(FILE))
+    assert document["servers"][SERVER] == {
+        "templates": [
+            {
+                "slug": "blog_article_generator",
+                "name": "Blog_Article_Generator",
+                "inputs": [{"name": "topic", "kind": "any", "required": True}],
+            }
+        ],
+        "styles": [{"slug": slug, "name": slug} for slug in ("general_blog", "phd_academic")],
+        "verticals": [{"slug": slug, "name": slug} for slug in ("fintech", "legal")],
+    }
+
+
+def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
+    """The same catalogue is the same file, not even written again, whatever order the server lists it in."""
+    shop = Shop(many(3))
+    scene = scene_of(tmp_path, shop)
+    assert pull(scene).written
+    before = scene.bytes()
+    shop.templates = dict(reversed(shop.templates.items()))
+    again = pull(scene)
+    assert (again.first, again.written, again.differences) == (False, False, ())
+    assert scene.bytes() == before
+    assert shop.paths.count("/templates/t000") == 2
+
+
+def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
+    """Fifteen templates take eighteen requests and a little over a minute, and the person is told why."""
+    shop = Shop(many(15), per_minute=10)
+    scene = scene_of(tmp_path, shop, rpm=10)
+    said: list[str] = []
+    pulled = pull(scene, said)
+    assert len(pulled.offer.templates) == 15
+    assert (len(shop.log), shop.throttled) == (18, 0)
+    assert 60 <= scene.timeline.now <= 90
+    assert "15 templates" in said
+    assert "template 8 of 15: `t007`" in said
+    assert [line for line in said if line.startswith("waiting ") and line.endswith("until the next request may go out")]
+
+
+@pytest.mark.parametrize("per_minute", [4, 10])
+def test_a_shared_quota_is_waited_for(per_minute: int, tmp_path: Path) -> None:
+    """Where the server allows less than we think, its 429s are waited out and nothing is lost."""
+    shop = Shop(many(6), per_minute=per_minute)
+    assert len(pull(scene_of(tmp_path, shop, rpm=20)).offer.templates) == 6
+
+
+@pytest.mark.parametrize(("habit", "pages"), [("enveloped", 3), ("flat", 2), ("repeating", 2)])
+def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
+    """Pages over 100 are asked for until nothing new comes, also where a server does not know pages."""
+    shop = Shop(many(3), styles=tuple(f"s{number:03}" for number in range(250)), habit=habit)
+    pulled = pull(scene_of(tmp_path, shop))
+    assert len(pulled.offer.styles) == (100 if habit == "repeating" else 250)
+    assert len([path for path in shop.paths if path.startswith("/style-profiles")]) == pages
+
+
+def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
+    """A server that lists its templates with their inputs is not asked for each."""
+    listed = {"templates": [{"id": "a", "parameters": {"x": {"required": True}}}, {"id": "b", "inputs": []}]}
+    shop = Shop(when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None)
+    pulled = pull(scene_of(tmp_path, shop))
+    assert shop.paths == ["/templates", "/style-profiles", "/verticals"]
+    assert pulled.offer.templates["b"].inputs == ()
+
+
+def test_a_template_without_a_description(tmp_path: Path) -> None:
+    """Its inputs are not known, which is said and checks nothing; the others are as usual."""
+    shop = Shop({"a": None, "blog_article_generator": {"topic": {"required": True}}})
+    scene = scene_of(tmp_path, shop)
+    pulled = pull(scene)
+    assert pulled.offer.templates["a"].inputs is None
+    assert pulled.notes == ("the server does not tell the inputs of `a`, so they are not checked",)
+    scene.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
+    assert pipeline.validate(scene.project).findings == ()
+
+
+def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> None:
+    """After three templates in a row without one, the rest is not asked for."""
+    shop = Shop(dict.fromkeys(many(40)))
+    pulled = pull(scene_of(tmp_path, shop))
+    assert len([path for path in shop.paths if path.startswith("/templates/")]) == 3
+    assert {one.inputs for one in pulled.offer.templates.values()} == {None}
+    assert pulled.notes[0].endswith("`t000`, `t001`, `t002`, `t003`, `t004`, ..., so they are not checked")
+
+
+def test_a_description_of_something_else_is_none(tmp_path: Path) -> None:
+    """A server that answers every address alike describes nothing."""
+    other = httpx.Response(200, json={"id": "welcome", "parameters": {"x": {}}})
+    shop = Shop(when=lambda path, _: other if path.startswith("/templates/") else None)
+    pulled = pull(scene_of(tmp_path, shop))
+    assert pulled.offer.templates["blog_article_generator"].inputs is None
+
+
+@pytest.mark.parametrize("answer", [404, 405, 403, 501])
+def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
+    """A server without verticals, or that keeps them from this key, leaves them unchecked."""
+    shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
+    scene = scene_of(tmp_path, shop)
+    assert pull(scene).notes == ("the server does not tell its verticals, so they are not checked",)
+    catalogue = pipeline.catalogue_of(scene.project)
+    assert catalogue is not None
+    assert catalogue.verticals is None
+
+
+def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
+    """A list may hold anything; what could not be written in a manifest is counted and left out."""
+    listed = {"templates": [{"id": "a"}, {"id": "../../etc"}, {"name": "No slug"}, 7, "b"]}
+    shop = Shop(
+        {"a": {}, "b": {}}, when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
+    )
+    pulled = pull(scene_of(tmp_path, shop))
+    assert sorted(pulled.offer.templates) == ["a", "b"]
+    assert pulled.notes == ("2 of the templates have no usable slug and are left out",)
+
+
+# --- failures ----------------------------------------------------------------------------------------------
+
+
+def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> None:
+    """What was fetched before a failure is not fetched again, and the old file stands until all is there."""
+    shop = Shop(many(6))
+    scene = scene_of(tmp_path, shop)
+    pull(scene)
+    before = scene.read(FILE)
+    shop.templates |= {"t999": {"x": {}}}
+    shop.log.clear()
+    shop.when = lambda path, _: DOWN if path == "/templates/t004" else None
+    with pytest.raises(ApiError) as raised:
+        pull(scene)
+    assert raised.value.message == (
+        "`GET https://api.example.test/v1/templates/t004` (503): maintenance"
+        " (`catalog.lock.json` is as it was; the first 4 are kept for the next pull)"
+    )
+    assert scene.read(FILE) == before
+    shop.when = lambda _path, _n: None
+    shop.log.clear()
+    pulled = pull(scene)
+    assert [path for path in shop.paths if path.startswith("/templates/")] == [
+        f"/templates/{slug}" for slug in ("t004", "t005", "t999")
+    ]
+    assert [(one.how, one.slug) for one in pulled.differences] == [("added", "t999")]
+    shop.log.clear()
+    pull(scene)
+    assert len([path for path in shop.paths if path.startswith("/templates/")]) == 7
+
+
+@pytest.mark.parametrize("change", ["too old", "changed line", "damaged"])
+def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
+    """An hour later, or where the list says something else of a template, it is described anew."""
+    shop = Shop(many(2), when=lambda path, _: DOWN if path == "/templates/t001" else None)
+    scene = scene_of(tmp_path, shop)
+    with pytest.raises(ApiError):
+        pull(scene)
+    shop.when = lambda _path, _n: None
+    shop.log.clear()
+    if change == "too old":
+        scene.timeline.now += pulling.KEPT_FOR + 1
+    elif change == "changed line":
+        listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
+        shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
+    else:
+        with pipeline.open_cache(scene.project, write=True) as cache:
+            cache.put_server_text(SERVER, "catalogue/t000", '{"at": "x"')
+    pull(scene)
+    assert "/templates/t000" in shop.paths
+
+
+@pytest.mark.parametrize("what", ["/templates", "/style-profiles"])
+def test_an_empty_list_is_not_taken_over(what: str, tmp_path: Path) -> None:
+    """A server that suddenly lists nothing does not empty the file."""
+    shop = Shop()
+    scene = scene_of(tmp_path, shop)
+    pull(scene)
+    before = scene.read(FILE)
+    shop.when = lambda path, _: (
+        httpx.Response(200, json={"templates": [], "style_profiles": []}) if path == what else None
+    )
+    with pytest.raises(ApiError, match="lists no"):
+        pull(scene)
+    assert scene.read(FILE) == before
+
+
+def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
+    """A server that stumbles for a moment costs time and nothing else, and the person is told."""
+    shop = Shop(when=lambda _, n: DOWN if n in {2, 3} else httpx.ConnectError("refused") if n == 4 else None)
+    said: list[str] = []
+    assert pull(scene_of(tmp_path, shop), said).written
+    assert said.count("maintenance; trying again") == 2
+
+
+def test_a_server_that_stays_down_ends_the_pull(tmp_path: Path) -> None:
+    """Tries are bounded in time."""
+    scene = scene_of(tmp_path, Shop(when=lambda _path, _n: DOWN))
+    with pytest.raises(ApiError, match="maintenance") as raised:
+        pull(scene)
+    assert "try again later" in raised.value.hint
+    assert scene.timeline.now <= 65
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_wait_that_is_too_long_ends_the_pull(tmp_path: Path) -> None:
+    """A server that asks for an hour is not waited for."""
+    long = httpx.Response(429, json={"error": "quota"}, headers={"Retry-After": "3600"})
+    scene = scene_of(tmp_path, Shop(when=lambda _path, _n: long))
+    with pytest.raises(ApiError, match="quota") as raised:
+        pull(scene)
+    assert "requests_per_minute" in raised.value.hint
+    assert scene.timeline.now < 1
+
+
+def test_a_server_that_throttles_for_ever_ends_the_pull(tmp_path: Path) -> None:
+    """Short waits add up to an end as well."""
+    scene = scene_of(
+        tmp_path, Shop(when=lambda _path, _n: httpx.Response(429, json={"error": "no"}, headers={"Retry-After": "20"}))
+    )
+    with pytest.raises(ApiError, match="no"):
+        pull(scene)
+    assert 300 <= scene.timeline.now <= 400
+
+
+# --- the file and those who read it ------------------------------------------------------------------------
+
+
+def test_other_servers_are_kept(tmp_path: Path) -> None:
+    """A pull touches its own server's part alone."""
+    scene = scene_of(tmp_path, Shop())
+    other = Offer(templates={"x": OfferedTemplate(slug="x")}, styles={"s": OfferedChoice(slug="s")})
+    scene.write(FILE, compose({"https://other.example:443": other}))
+    assert pull(scene).first
+    assert parse(scene.read(FILE).encode())["https://other.example:443"] == other
+
+
+def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
+    """It is said, and it is the cure the error names."""
+    scene = scene_of(tmp_path, Shop())
+    scene.write(FILE, "<<<<<<< HEAD\n")
+    with pytest.raises(InputError) as raised:
+        pipeline.plan(scene.project, pipeline.Choice())
+    assert "contentops catalog pull" in raised.value.findings[0].hint
+    assert "is written anew" in pull(scene).notes[0]
+    assert pipeline.catalogue_of(scene.project) is not None
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    """An old program does not overwrite what a newer one wrote."""
+    scene = scene_of(tmp_path, Shop())
+    scene.write(FILE, '{"format_version": "2.0", "servers": {}}')
+    with pytest.raises(InputError, match="error"):
+        pull(scene)
+    assert scene.read(FILE) == '{"format_version": "2.0", "servers": {}}'
+
+
+def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
+    """Unknown slugs, and missing, unknown and ill-typed inputs, are found without network."""
+    inputs = {"topic": {"required": True}, "target_audience": {}, "words": {"type": "number"}}
+    scene = scene_of(tmp_path, Shop({"blog_article_generator": inputs}))
+    assert [one.code for one in pipeline.validate(scene.project).findings] == ["no-catalogue"]
+    pull(scene)
+    assert pipeline.validate(scene.project).findings == ()
+    scene.write(
+        "content/blog.yaml",
+        "items:\n"
+        "  - {id: a, template: blog_artcle_generator, inputs: {}}\n"
+        "  - {id: b, style: loud, vertical: lgal, inputs: {colour: x, words: many}}\n",
+    )
+    with pytest.raises(InputError) as raised:
+        pipeline.validate(scene.project)
+    assert sorted(one.code for one in raised.value.findings) == sorted(
+        ["unknown-template", "unknown-style", "unknown-vertical", "unknown-input", "missing-input", "wrong-input"]
+    )
+
+
+def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
+    """`local` asks nobody and writes nothing, and a file of other servers does not concern it."""
+    scene = Scene(tmp_path, base_url="local")
+    scene.write(FILE, "broken")
+    pulled = pulling.pull(scene.project)
+    assert (pulled.server, pulled.written) == ("local", False)
+    assert len(pulled.offer.templates) >= 13
+    assert pipeline.catalogue_of(scene.project) is not None
+    assert scene.read(FILE) == "broken"
+
+
+def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Path) -> None:
+    """The plan is the same before and after; the pull says who is concerned."""
+    shop = Shop({"blog_article_generator": {"topic": {}, "target_audience": {}}})
+    scene = scene_of(tmp_path, shop)
+    pull(scene)
+    before = {change.id: change.steps for change in scene.plan().changes}
+    shop.templates = {"blog_article_generator": {"topic": {"required": True}, "target_audience": {}}}
+    (changed,) = pull(scene).differences
+    assert changed.details == ("input `topic` is now required",)
+    assert changed.items == ("coffee", "tea")
+    assert {change.id: change.steps for change in scene.plan().changes} == before
+
+
+def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
+    """What changed is told all the same."""
+    shop = Shop(many(1))
+    scene = scene_of(tmp_path, shop)
+    pull(scene)
+    scene.write("content/blog.yaml", "items: [")
+    shop.templates = many(2)
+    pulled = pull(scene)
+    assert [one.items for one in pulled.differences] == [()]
+    assert "manifests have errors" in pulled.notes[-1]
+
+
+# --- doctor ------------------------------------------------------------------------------------------------
+
+
+def checks(scene: Scene) -> dict[str, inspection.Check]:
+    """What `doctor` finds, by name."""
+    return {one.name: one for one in inspection.doctor(scene.project, scene.world())}
+
+
+def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
+    """The address, the envelope and the names; and that the catalogue is there or not."""
+    shop = Shop(prefix="/api", habit="enveloped")
+    scene = scene_of(tmp_path, shop, api="dialect: auto")
+    found = checks(scene)
+    assert found["server"].ok
+    assert "found at `https://api.example.test/api`, lists inside `{success, data}`" in found["server"].message
+    assert (found["catalogue"].ok, found["catalogue"].message) == (None, "there is no `catalog.lock.json`")
+    pull(scene)
+    assert checks(scene)["catalogue"].message == "1 template of this server known"
+
+
+def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
+    """Nothing is searched for."""
+    assert checks(scene_of(tmp_path, Shop()))["server"].message.endswith("(v1) answers with 1 template")
+
+
+@pytest.mark.parametrize(
+    ("api", "words"),
+    [
+        ("dialect: sdk", "`WRITERZROOM_USER_ID` is not set"),
+        ("dialect: auto", "no WriterzRoom API was found"),
+        ("dialect: v1", "Not Found"),
+    ],
+)
+def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None:
+    """A server that can not be used is a failed check, never an error of doctor's own."""
+    found = checks(scene_of(tmp_path, Shop(prefix="/elsewhere"), api=api))["server"]
+    assert found.ok is False
+    assert words in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "words"),
+    [
+        ("{", False, "can not be used: the file is not whole JSON"),
+        (compose({"https://other.example:443": Offer()}), None, "was made for `https://other.example:443`"),
+        (compose({}), None, "holds no server"),
+    ],
+)
+def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:
+    """Broken, foreign and empty files are told apart."""
+    scene = scene_of(tmp_path, Shop())
+    scene.write(FILE, text)
+    found = checks(scene)["catalogue"]
+    assert found.ok is ok
+    assert words in found.message
+    if ok is None:
+        with pytest.raises(ApiError, match="is not known") as raised:
+            pulling.offered(scene.project)
+        assert words in raised.value.message

@@ -1,0 +1,436 @@
+"""`catalog`, `content` and `stats` on the command line: what they print, and what they say of a server gone wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import jsonschema
+import pytest
+
+from contentops import remote
+from contentops.api.replies import ContentEntry
+from contentops.catalogue.differences import Difference
+from contentops.catalogue.offer import Offer, OfferedChoice
+from contentops.cli.catalog import pulled_text
+from contentops.cli.content import harmless
+from contentops.errors import ApiError
+from contentops.pulling import Pulled
+from contentops.schema_files import load_schema
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+from tests.serving import key, served
+from tests.shop import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Completed, Run
+
+PROJECT = """\
+version: 1
+project: acme
+api: {base_url: "%s", requests_per_minute: 0, dialect: %s}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+ITEMS = "items:\n  - {id: tea, inputs: {topic: Tea, target_audience: readers}}\n"
+
+
+def set_up(project: Build, base_url: str, dialect: str = "v1", **files: str) -> Path:
+    """A project with one item."""
+    return project({"contentops.yaml": PROJECT % (base_url, dialect), "content/a.yaml": ITEMS, **files})
+
+
+# --- the embedded server -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def local(project: Build, invoke: Run) -> Path:
+    """A project of the embedded server with one generated item."""
+    root = set_up(project, "local")
+    assert invoke("apply", "--yes").code == 0
+    return root
+
+
+def test_contents_are_listed_and_printed(local: Path, invoke: Run) -> None:
+    """Each content with its item; its text exactly as stored."""
+    listed = invoke("content", "list", "--json").json
+    (one,) = listed["contents"]
+    assert (one["item"], one["superseded"], listed["server"]) == ("tea", False, "local")
+    text = invoke("content", "list").stdout
+    assert text.startswith("CONTENT ")
+    assert f"{one['id']}  tea " in text
+    assert text.endswith("\n1 content, 0 of no item.\n")
+    got = invoke("content", "get", one["id"], "--json").json
+    assert (got["id"], got["item"], got["title"]) == (one["id"], "tea", one["title"])
+    assert invoke("content", "get", one["id"]).stdout == got["body"]
+    assert got["body"].strip() in (local / "out/tea.md").read_text()
+
+
+def test_an_unknown_content(local: Path, invoke: Run) -> None:
+    """It is named, with the endpoint, the status and where to look."""
+    ended = invoke("content", "get", "cnt_nothing")
+    assert ended.code == 1
+    assert "there is no content `cnt_nothing`: `GET http://local/v1/content/cnt_nothing` (404)" in ended.stderr
+    assert "`contentops content list` lists them" in ended.stderr
+
+
+def test_nothing_stored(project: Build, invoke: Run) -> None:
+    """A fresh project has no contents, and asking makes no mess."""
+    root = set_up(project, "local")
+    assert invoke("content", "list").stdout == "No contents.\n"
+    assert (root / ".contentops/.gitignore").exists()
+
+
+def test_stats(local: Path, invoke: Run) -> None:
+    """The dashboard and the credits, in the server's own names."""
+    text = invoke("stats").stdout
+    assert text.startswith("dashboard:\n  total_content: 1\n")
+    assert "  recent_content: 1 entry\n" in text
+    assert "\ncredits:\n  used: 4\n" in text
+    document = invoke("stats", "--json").json
+    assert document["dashboard"]["total_content"] == 1
+    assert document["credits"]["used"] == 4
+
+
+def test_the_built_in_catalogue(project: Build, invoke: Run) -> None:
+    """Listed by kind, shown by slug, as text and JSON; nothing to pull."""
+    set_up(project, "local")
+    everything = invoke("catalog", "list").stdout
+    assert [line.split()[0] for line in everything.split("\n") if line.isupper()] == ["TEMPLATE", "STYLE", "VERTICAL"]
+    assert invoke("catalog", "list", "verticals").stdout.startswith("VERTICAL ")
+    document = invoke("catalog", "list", "styles", "--json").json
+    assert set(document) == {"format_version", "server", "styles"}
+    shown = invoke("catalog", "show", "blog_article_generator").stdout
+    assert shown.startswith("template blog_article_generator\n  name: Blog article\n")
+    assert "\ntarget_audience        any       yes                Who reads it; also `audience`\n" in shown
+    assert invoke("catalog", "show", "legal", "--json").json["vertical"]["slug"] == "legal"
+    assert "tone:" in invoke("catalog", "show", "general_blog").stdout
+    pulled = invoke("catalog", "pull")
+    assert pulled.stdout.startswith("local: 13 templates, 71 styles, ")
+    assert pulled.stdout.endswith("; built in.\n")
+    assert pulled.stderr == "note: the catalogue of the embedded server is built in\n"
+
+
+@pytest.mark.parametrize(("slug", "hint"), [("blog_artcle", "blog_article_generator"), ("zzzz", "catalog list")])
+def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> None:
+    """A typo is answered with the nearest name."""
+    set_up(project, "local")
+    ended = invoke("catalog", "show", slug)
+    assert ended.code == 64
+    assert ended.stderr.startswith(f"error[unknown-slug]: `local` offers no template, style or vertical `{slug}`")
+    assert hint in ended.stderr
+
+
+# --- a server of one's own ---------------------------------------------------------------------------------
+
+
+def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """Pull, check, list and ask, over HTTP with a key, the address found by `auto`."""
+    secret = key(tmp_path)
+    with served(tmp_path, "--requests-per-minute", "0") as address:
+        env = {"WRITERZROOM_API_KEY": secret}
+        root = set_up(project, address, "auto")
+        assert [one["code"] for one in invoke("validate", "--json").json["diagnostics"]] == ["no-catalogue"]
+        pulled = invoke("catalog", "pull", env=env)
+        assert pulled.stdout == f"{address}: 13 templates, 71 styles, 6 verticals; catalog.lock.json written.\n"
+        assert pulled.stderr.startswith("13 templates\n71 styles\ntemplate 1 of 13: ")
+        assert invoke("validate", "--json").json["diagnostics"] == []
+        assert jsonschema.Draft7Validator(load_schema("catalog")).is_valid(
+            json.loads((root / "catalog.lock.json").read_text())
+        )
+        again = invoke("catalog", "pull", "--json", env=env).json
+        assert (again["written"], again["changes"], again["counts"]["styles"]) == (False, [], 71)
+        assert invoke("stats", env=env).stdout.startswith("dashboard:\n")
+        assert invoke("content", "list", env=env).stdout == "No contents.\n"
+        assert "found at" in invoke("doctor", env=env).stdout
+        wrong = invoke("stats", env={"WRITERZROOM_API_KEY": "wrong-key-1"})
+        assert wrong.code == 1
+        assert f"`GET {address}" in wrong.stderr
+        assert "(401)" in wrong.stderr
+        assert "wrong-key-1" not in wrong.stderr
+
+
+# --- what the file says ------------------------------------------------------------------------------------
+
+LOCK: dict[str, Any] = {
+    "format_version": "1.0",
+    "servers": {
+        "http://127.0.0.1:9": {
+            "templates": [
+                {
+                    "slug": "post",
+                    "inputs": [
+                        {"name": "b", "kind": "select", "options": ["x", 1, True], "default": "x\u001b[31m"},
+                        {"name": "a", "kind": "text", "required": True, "description": "evil \u001b]0;x\u0007 text"},
+                    ],
+                },
+                {"slug": "quiet", "inputs": None},
+                {"slug": "bare", "inputs": []},
+            ],
+            "styles": [{"slug": "post", "tone": "calm"}],
+            "verticals": None,
+        }
+    },
+}
+
+
+def test_the_file_is_shown_harmless(project: Build, invoke: Run) -> None:
+    """Slugs of several kinds, unknown inputs, options and hostile words."""
+    assert jsonschema.Draft7Validator(load_schema("catalog")).is_valid(LOCK)
+    set_up(project, "http://127.0.0.1:9/v1", **{"catalog.lock.json": json.dumps(LOCK)})
+    shown = invoke("catalog", "show", "post").stdout
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert shown.index("\na ") < shown.index("\nb ")
+    assert 'one of "x", 1, true' in shown
+    assert "\n\nstyle post\n  tone: calm\n" in shown
+    assert set(invoke("catalog", "show", "post", "--json").json) == {"format_version", "server", "template", "style"}
+    assert "inputs: not known; none is checked" in invoke("catalog", "show", "quiet").stdout
+    assert invoke("catalog", "show", "bare").stdout == "template bare\n"
+    listed = invoke("catalog", "list").stdout
+    assert "quiet                     (not known)" in listed
+    assert listed.endswith("\n\nThe server does not tell its verticals.\n")
+
+
+def test_what_a_pull_says() -> None:
+    """A line per difference with its items, then the counts."""
+    items = tuple(f"i{number}" for number in range(10))
+    pulled = Pulled(
+        server="https://api.example.test:443",
+        offer=Offer(styles={"s": OfferedChoice(slug="s")}),
+        written=True,
+        differences=(
+            Difference(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),
+            Difference(kind="style", how="removed", slug="b\x1b", items=("i1",)),
+            Difference(kind="vertical", how="added", slug="c"),
+        ),
+    )
+    assert list(pulled_text(pulled, color=False)) == [
+        "~ template `a` changed",
+        "    input `x` is new",
+        "    used by 10 items: `i0`, `i1`, `i2`, `i3`, `i4`, `i5`, `i6`, `i7` and 2 more",
+        "- style `b\\x1b` removed",
+        "    used by 1 item: `i1`",
+        "+ vertical `c` added",
+        "https://api.example.test:443: 0 templates, 1 style, 0 verticals; catalog.lock.json written.",
+    ]
+
+
+def test_no_file(project: Build, invoke: Run) -> None:
+    """What is missing is named, with the command that fetches it."""
+    set_up(project, "http://127.0.0.1:9/v1")
+    ended = invoke("catalog", "list")
+    assert ended.code == 1
+    assert ended.stderr.startswith("error[no-catalogue]: the catalogue of `http://127.0.0.1:9` is not known")
+    assert "run `contentops catalog pull`" in ended.stderr
+
+
+# --- servers gone wrong ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def answering(data: bytes) -> Iterator[str]:
+    """A server on this machine that answers every connection with these bytes; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(65536)
+                    if not data:
+                        continue
+                    connection.sendall(data)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(65536)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            thread.join(5)
+
+
+def http(status: str, body: bytes | str, *headers: str, media: str = "application/json") -> bytes:
+    """A whole answer."""
+    raw = body if isinstance(body, bytes) else body.encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {media}", f"Content-Length: {len(raw)}", "Connection: close"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + raw
+
+
+PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
+SERVERS: dict[str, tuple[bytes, list[str]]] = {
+    "wrong key": (http("401 X", '{"error": {"message": "Invalid API key"}}'), ["(401)", "Invalid API key", "KEY"]),
+    "expired key": (http("401 X", '{"detail": "Key expired"}'), ["(401)", "Key expired", "expired"]),
+    "no api access": (http("403 X", '{"detail": "Plan has no API"}'), ["(403)", "Plan has no API", "plan of the"]),
+    "no credits": (http("402 X", '{"detail": "Pay"}'), ["(402)", "no credits"]),
+    "no user": (http("422 X", '{"detail": [{"loc": ["header", "x-user-id"], "msg": "Field required"}]}'), ["USER_ID"]),
+    "wrong path": (http("404 X", '{"detail": "Not Found"}'), ["(404)", "Not Found"]),
+    "page": (http("200 OK", PAGE, media="text/html"), ["(200)", "HTML page", "api.base_url"]),
+    "page as json": (http("200 OK", PAGE), ["(200)", "HTML page", "api.base_url"]),
+    "portal": (http("511 X", PAGE, media="text/html"), ["(511)", "login"]),
+    "redirect": (http("302 X", "", "Location: https://portal.example/?t=s3cret"), ["(302)", "portal.example"]),
+    "not json": (http("200 OK", "hello", media="image/png"), ["(200)", "image/png"]),
+    "number": (http("200 OK", "7"), ["(200)", "api.dialect"]),
+    "large": (http("200 OK", b" " * 50_000_000), ["(200)", "larger than 20 MiB"]),
+    "two types": (http("200 OK", "{}", "Content-Type: text/html"), ["(200)", "HTML page"]),
+}
+COMMANDS = [("catalog", "pull"), ("content", "list"), ("content", "get", "cnt_1"), ("stats",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_gone_wrong(name: str, command: tuple[str, ...], project: Build, invoke: Run) -> None:
+    """One clear error: the endpoint, the status, the words, and what to do; exit 1, no key, no traceback, no file."""
+    answer, words = SERVERS[name]
+    with answering(answer) as address:
+        root = set_up(project, f"{address}/v1")
+        ended = invoke(*command, env={"WRITERZROOM_API_KEY": "sekret-123456"})
+    told(ended, f"`GET {address}/v1/")
+    assert [word for word in words if word not in ended.stderr] == []
+    assert "s3cret" not in ended.stderr
+    assert not (root / "catalog.lock.json").exists()
+
+
+def told(ended: Completed, *words: str) -> None:
+    """A failed command with exactly one error and a hint."""
+    assert ended.code == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("error[api]") == 1
+    assert "\nhint: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "sekret" not in ended.stderr
+    assert [word for word in words if word not in ended.stderr] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_errors_as_json(command: tuple[str, ...], project: Build, invoke: Run) -> None:
+    """With `--json` the error is a document on stdout."""
+    with answering(SERVERS["wrong key"][0]) as address:
+        set_up(project, f"{address}/v1")
+        ended = invoke(*command, "--json")
+    assert ended.code == 1
+    assert ended.json["diagnostics"][0]["code"] == "api"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(503, json={"detail": "maintenance"}, headers={"Retry-After": "1"}), ["(503)", "maintenance"]),
+        (httpx.Response(200, content='{"content": [{"id"'), ["(200)", "not whole JSON"]),
+        (httpx.Response(200, content='{"a": 1, "a": 2}'), ["(200)", "key `a` is there twice"]),
+        (httpx.ReadError("reset by peer"), ["broke", "reset by peer"]),
+        (httpx.ConnectError("refused"), ["no connection", "refused"]),
+    ],
+    ids=["down", "truncated", "duplicate keys", "reset", "refused"],
+)
+def test_what_may_pass_is_tried_again_and_then_told(
+    answer: httpx.Response | Exception, words: list[str], tmp_path: Path
+) -> None:
+    """A failure that may pass is retried for a minute, and then told with the endpoint."""
+    shop = Shop(when=lambda _path, _n: answer)
+    scene = Scene(tmp_path, shop)  # type: ignore[arg-type]  # only its transport is used
+    said: list[str] = []
+    with pytest.raises(ApiError) as raised:
+        remote.stats(scene.project, tell=said.append, world=scene.world())
+    assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
+    assert "try again later" in raised.value.hint
+    assert 3 <= len(shop.log) <= 12
+    assert 20 <= scene.timeline.now <= 61
+    assert [line for line in said if line.endswith("; trying again")]
+
+
+# --- ownership ---------------------------------------------------------------------------------------------
+
+
+def test_whose_a_content_is(tmp_path: Path) -> None:
+    """Records own their contents, old ones as superseded; the rest is nobody's."""
+    api = FakeApi(duration=5)
+    scene = Scene(tmp_path, api)
+    scene.write("content/blog.yaml", blog("tea"))
+    scene.apply()
+    stranger = api._create("On nothing", "Text.\n", {}, at=0).id
+    found = {one.entry.id: one for one in remote.contents(scene.project, world=scene.world())}
+    mine = scene.record("tea").content_id
+    assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
+    content, owned = remote.content(scene.project, mine, world=scene.world())
+    assert owned == remote.Owned(
+        entry=ContentEntry(mine, content.title, "", content.created_at, content.updated_at), item="tea"
+    )
+
+
+def test_superseded_contents(tmp_path: Path) -> None:
+    """An item's earlier contents that still exist are told apart from the one it has."""
+    api = FakeApi(duration=5, create_only=True, put=False, auto_save=False)
+    scene = Scene(tmp_path, api)
+    scene.write("content/blog.yaml", blog("tea"))
+    scene.apply()
+    (path,) = scene.tree()
+    scene.edit(path, "Closing", "The end")
+    scene.apply()
+    found = remote.contents(scene.project, world=scene.world())
+    assert sorted(one.superseded for one in found) == [False, True]
+    assert {one.item for one in found} == {"tea"}
+
+
+def test_a_failing_content_is_told(tmp_path: Path) -> None:
+    """Anything but a missing content is the server's failure."""
+    api = FakeApi()
+    api.fault(lambda name, _: name == "get content", 403)
+    with pytest.raises(ApiError, match="403"):
+        remote.content(Scene(tmp_path, api).project, "cnt_1", world=Scene(tmp_path, api).world())
+
+
+def test_a_server_without_credits(tmp_path: Path) -> None:
+    """Credits are shown where they are, and not missed where not."""
+    scene = Scene(tmp_path, FakeApi())
+    assert remote.stats(scene.project, world=scene.world()) == remote.Numbers(dashboard={"total_content": 0})
+
+
+def test_a_failing_credits_route_is_told(tmp_path: Path) -> None:
+    """Only an absent route is no error."""
+    api = FakeApi()
+    api.fault(lambda name, _: name == "nothing", 401)
+    scene = Scene(tmp_path, api)
+    with pytest.raises(ApiError, match="credits/usage"):
+        remote.stats(scene.project, world=scene.world())
+
+
+def test_a_call_without_an_address_is_told_by_its_name(tmp_path: Path) -> None:
+    """A call that could not even be put into words has no endpoint."""
+    scene = Scene(tmp_path, FakeApi())
+    with pytest.raises(ApiError, match=r"`get content`: the call names no id"):
+        remote.content(scene.project, "", world=scene.world())
+
+
+# --- text on a terminal ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n\tb\n", "a\n\tb\n"),
+        ("a\r\nb", "a\nb\n"),
+        ("\x1b[2Jx\x07\n", "\\x1b[2Jx\\x07\n"),
+        ("a\rb", "a\\rb\n"),
+        ("\u202eevil", "\\u202eevil\n"),
+        ("", "\n"),
+    ],
+)
+def test_text_for_a_terminal(text: str, shown: str) -> None:
+    """Lines and tabs stay; what a terminal would obey is shown instead."""
+    assert harmless(text) == shown

@@ -1,0 +1,374 @@
+"""`--canary`, `result:failed`, `retry` and `--max-credits`: paying in parts, again, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import ExitCode, StateError
+from contentops.planner.guards import review
+from contentops.runs import last_run
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+from tests.plans import make_change, make_plan
+from tests.test_planfile import apply_reviewed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+PRICED = LOCAL.replace("{base_url: local}", '{base_url: "https://api.example.test/v1"}')
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Four new items."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    return scene
+
+
+def _canary(scene: Scene, **choice: Any) -> str:
+    (note,) = [note for note in scene.plan(**choice).notes if note.kind == "canary"]
+    return note.message
+
+
+# --- canary ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "ids"), [(1, "a"), (3, "abc"), (4, "abcd"), (9, "abcd")])
+def test_a_canary_is_the_first_of_the_plan(scene: Scene, number: int, ids: str) -> None:
+    """In plan order, with the credits of those alone; the note counts what waits."""
+    plan = scene.plan(canary=number)
+    assert "".join(change.id for change in plan.changes) == ids
+    assert plan.credits == 4 * len(ids)
+    assert _canary(scene, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
+
+
+def test_canaries_go_on_where_the_last_one_ended(scene: Scene) -> None:
+    """Each apply takes the next, and together they are the whole."""
+    for _ in range(4):
+        scene.apply(canary=1)
+    assert scene.plan().empty
+    assert scene.api.credits == 16
+
+
+def test_a_canary_composes_with_a_selection(scene: Scene) -> None:
+    """The first of what is selected."""
+    assert set(scene.actions(canary=1, select=("[cd]",))) == {"c"}
+
+
+def test_free_changes_wait_with_the_rest(scene: Scene) -> None:
+    """A canary shows texts, nothing else; a moved file waits and is counted."""
+    scene.apply(select=("a",))
+    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
+    assert scene.actions(canary=1) == {"b": "create"}
+    assert _canary(scene, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+    assert scene.plan(canary=1).unchanged == 0
+
+
+def test_a_target_that_another_change_frees_is_not_free(scene: Scene) -> None:
+    """An item that needs a waiting move is passed over, not blocked and not written over a file."""
+    scene.apply(select=("d",))
+    scene.edit("content/blog.yaml", "  - id: d\n", "  - id: d\n    output: out/elsewhere.md\n")
+    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/d.md\n")
+    assert scene.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
+    assert scene.actions(canary=1) == {"b": "create"}
+    assert _canary(scene, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+
+
+def test_a_canary_of_nothing_to_pay_is_empty(scene: Scene) -> None:
+    """Nothing submits, so nothing is done, and the note says what waits."""
+    scene.apply()
+    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
+    assert scene.plan(canary=5).empty
+    assert _canary(scene, canary=5) == "canary: 0 of 0 generations; 0 wait, and so does 1 other change"
+
+
+def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
+    """What waits costs nothing yet."""
+    scene = Scene(tmp_path, extra="budget: {credits_per_apply: 5}")
+    scene.write("content/blog.yaml", blog("a", "b"))
+    assert [refusal.guard for refusal in scene.plan().refusals] == ["budget-credits"]
+    assert scene.plan(canary=1).refusals == ()
+
+
+def test_a_plan_file_of_a_canary_is_applied_once(scene: Scene, invoke: Run) -> None:
+    """The file names its items: a new item that sorts before them changes nothing, and a second apply is refused."""
+    assert invoke("plan", "--canary", "2", "--out", "plan.json", cwd=scene.root).code == 0
+    reviewed = json.loads(scene.read("plan.json"))
+    assert reviewed["inputs"]["canary"] == 2
+    scene.write("content/early.yaml", blog("0a"))
+    run = apply_reviewed(scene, reviewed)
+    assert run is not None
+    assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
+    ended = invoke("plan", "--check", "plan.json", cwd=scene.root)
+    assert (ended.code, "error[already-applied]" in ended.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_a_canary_is_at_least_one(scene: Scene, invoke: Run, number: str) -> None:
+    """Anything else is a wrong command line."""
+    assert invoke("plan", "--canary", number, cwd=scene.root).code == 64
+
+
+def test_a_plan_file_takes_no_canary(scene: Scene, invoke: Run) -> None:
+    """It says by itself what is chosen."""
+    invoke("plan", "--out", "plan.json", cwd=scene.root)
+    for flags in (("--canary", "1"), ("--changed-from", "HEAD")):
+        ended = invoke("apply", "plan.json", *flags, cwd=scene.root)
+        assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
+
+
+# --- failed ------------------------------------------------------------------------------------------------
+
+
+def _failing(*topics: str) -> Any:
+    """A server whose jobs about these topics fail."""
+    return lambda inputs: "the model gave up" if any(each in inputs["topic"] for each in topics) else ""
+
+
+@pytest.fixture
+def failed(scene: Scene) -> Scene:
+    """The same four, of which `b` and `d` failed once."""
+    scene.api.habits.fails = _failing("about b", "about d")
+    scene.apply()
+    return scene
+
+
+@pytest.mark.parametrize("selector", ["result:failed", "state:failed"])
+def test_failed_items_can_be_selected(failed: Scene, invoke: Run, selector: str) -> None:
+    """By the last job for the request they have now; `status` selects alike."""
+    assert set(failed.actions(select=(selector,))) == {"b", "d"}
+    listed = invoke("status", "--select", selector, "--json", cwd=failed.root).json["items"]
+    assert [item["id"] for item in listed] == ["b", "d"]
+    failed.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
+    assert set(failed.actions(select=(selector,))) == {"d"}
+
+
+def test_status_refuses_a_selector_there_is_none_of(scene: Scene, invoke: Run) -> None:
+    """Like `plan`: a misspelt one is no empty answer."""
+    ended = invoke("status", "--select", "reslut:failed", cwd=scene.root)
+    assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
+
+
+# --- retry -------------------------------------------------------------------------------------------------
+
+
+def test_the_last_run_names_what_it_left(failed: Scene) -> None:
+    """Everything that did not end done; a later run has the last word."""
+    last = last_run(failed.project)
+    assert last is not None
+    assert last.undone == {"b", "d"}
+    failed.api.habits.fails = _failing()
+    failed.apply(only=last.undone)
+    after = last_run(failed.project)
+    assert after is not None
+    assert after.undone == frozenset()
+
+
+def test_items_that_were_not_reached_are_undone(scene: Scene) -> None:
+    """A run that paused for want of credits is gone on with."""
+    scene.api.habits.balance = 8
+    scene.apply()
+    last = last_run(scene.project)
+    assert last is not None
+    assert last.undone == {"c", "d"}
+
+
+def test_a_run_of_another_environment_is_not_ours(project: Build, invoke: Run) -> None:
+    """Each environment goes on with its own last run."""
+    settings = f"{LOCAL}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
+    root = project({"contentops.yaml": settings, "content/blog.yaml": blog("a"), "out/a.md": "Mine.\n"})
+    assert invoke("apply", "--yes", cwd=root).code == 3
+    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
+    assert "all of the run of" in invoke("retry", "--yes", "--env", "staging", cwd=root).stdout
+    assert invoke("retry", "--yes", cwd=root).code == 3
+
+
+@pytest.fixture
+def held(project: Build, invoke: Run) -> Path:
+    """Two new items were applied; one could not be, and a third has been declared since."""
+    root = project({"contentops.yaml": LOCAL, "content/blog.yaml": blog("a", "b"), "out/b.md": "Somebody's.\n"})
+    assert invoke("apply", "--yes", cwd=root).code == 3
+    (root / "out" / "b.md").unlink()
+    (root / "content" / "more.yaml").write_text(blog("c"), encoding="utf-8")
+    return root
+
+
+def test_retry_applies_what_was_left_and_nothing_else(held: Path, invoke: Run) -> None:
+    """It shows the plan, says what it goes by, and leaves the new item alone."""
+    ended = invoke("retry", "--yes", cwd=held)
+    assert ended.code == 0, ended.stderr
+    assert "left undone: 1 item" in ended.stdout
+    assert sorted(path.name for path in (held / "out").iterdir()) == ["a.md", "b.md"]
+    assert "Nothing to retry: all of the run of" in invoke("retry", cwd=held).stdout
+
+
+def test_retry_asks_like_apply(held: Path, invoke: Run) -> None:
+    """Without a yes nothing is done."""
+    ended = invoke("retry", cwd=held)
+    assert (ended.code, "error[not-confirmed]" in ended.stderr) == (4, True)
+
+
+def test_retry_takes_the_flags_of_apply(held: Path, invoke: Run) -> None:
+    """A selection narrows it further."""
+    ended = invoke("retry", "--yes", "--exclude", "b", "--json", cwd=held)
+    assert (ended.code, ended.json["run"]) == (0, None)
+
+
+def test_retry_of_items_that_are_gone_is_empty(held: Path, invoke: Run) -> None:
+    """What nobody declares any more is not called up again."""
+    (held / "content" / "blog.yaml").write_text(blog("a"), encoding="utf-8")
+    ended = invoke("retry", "--yes", cwd=held)
+    assert (ended.code, "No changes. The selection matches no item." in ended.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
+def test_nothing_to_retry(project: Build, invoke: Run, flags: tuple[str, ...]) -> None:
+    """Said, with exit code 0; as JSON a report without a run."""
+    root = project({"contentops.yaml": LOCAL, "content/blog.yaml": blog("a")})
+    ended = invoke("retry", *flags, cwd=root)
+    assert ended.code == 0
+    if flags:
+        assert (ended.json["run"], ended.json["exit_code"]) == (None, 0)
+    else:
+        assert ended.stdout == "Nothing to retry: no run has ended here.\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"environment": ""}',
+        b'{"environment": "", "run": null}',
+        b'{"environment": 1, "run": {"started_at": "", "outcomes": []}}',
+        b'{"environment": "", "run": {"started_at": "", "outcomes": [{}]}}',
+        b'{"environment": "", "run": {"started_at": "", "outcomes": [1]}}',
+        b'{"environment": "", "run": {"started_at": "", "outcomes": 7}}',
+        b"[" * 100_000,
+    ],
+    ids=range(11),
+)
+def test_a_damaged_report_is_an_error(failed: Scene, content: bytes) -> None:
+    """What was left undone is never guessed."""
+    path = failed.root / ".contentops" / "runs" / "99990101T000000Z-damaged.json"
+    path.write_bytes(content)
+    with pytest.raises(StateError) as caught:
+        last_run(failed.project)
+    assert (caught.value.code, path.name in caught.value.message) == ("damaged-report", True)
+
+
+def test_a_folder_that_can_not_be_listed_is_an_error(failed: Scene) -> None:
+    """A link that leads to itself is no place to look."""
+    runs = failed.root / ".contentops" / "runs"
+    path = runs / "99990101T000000Z-loop.json"
+    path.symlink_to(path.name)
+    with pytest.raises(StateError, match="can not be told"):
+        last_run(failed.project)
+
+
+def test_a_report_that_can_not_be_opened_is_an_error(failed: Scene) -> None:
+    """A folder in its place is no report."""
+    (failed.root / ".contentops" / "runs" / "99990101T000000Z-folder.json").mkdir()
+    with pytest.raises(StateError):
+        last_run(failed.project)
+
+
+def test_runs_of_one_second_are_told_apart(failed: Scene) -> None:
+    """By when their reports were written."""
+    (path,) = (failed.root / ".contentops" / "runs").iterdir()
+    document = json.loads(path.read_text("utf-8"))
+    for at, (mark, ids) in enumerate({"zzz": ["x"], "aaa": ["y"]}.items()):
+        document["run"]["outcomes"] = [{"id": id_, "result": "late"} for id_ in ids]
+        other = path.with_name(f"{path.name.rpartition('-')[0]}-{mark}.json")
+        other.write_text(json.dumps(document), encoding="utf-8")
+        os.utime(other, ns=(0, 2**62 + at))
+    last = last_run(failed.project)
+    assert last is not None
+    assert last.undone == {"y"}
+
+
+# --- threshold ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "approved", "refused"),
+    [(8, None, False), (7, None, True), (0, None, True), (0, 8, False), (0, 7, True), (8, 0, False), (7, 0, True)],
+)
+def test_a_review_lets_pass_what_is_within_or_approved(limit: int, approved: int | None, *, refused: bool) -> None:
+    """The larger of both numbers counts."""
+    plan = make_plan(make_change("a"), make_change("b"))
+    found = review(plan, limit, approved)
+    assert (found is not None) is refused
+    if found:
+        assert (found.guard, found.flag) == ("review-credits", "--approve-credits 8")
+
+
+@pytest.fixture
+def priced(project: Build) -> Path:
+    """Two items at four credits each."""
+    return project({"contentops.yaml": PRICED, "content/blog.yaml": blog("a", "b")})
+
+
+def test_a_plan_over_the_limit_exits_with_4(priced: Path, invoke: Run) -> None:
+    """It is shown whole, with the refusal and no advice to approve an apply that nothing refuses."""
+    ended = invoke("plan", "--max-credits", "7", "--detailed-exitcode", cwd=priced)
+    assert ended.code == ExitCode.REFUSED
+    assert "Plan: 2 to create" in ended.stdout
+    assert "this review refuses: the plan costs 8 credits; `--max-credits` is 7 (" in ended.stdout
+    assert "Next: `contentops apply`" in ended.stdout
+
+
+@pytest.mark.parametrize("form", ["json", "markdown"])
+def test_every_form_says_so(priced: Path, invoke: Run, form: str) -> None:
+    """A comment or a machine sees the same refusal."""
+    ended = invoke("plan", "--max-credits", "7", "--format", form, "--out", "plan.json", cwd=priced)
+    assert ended.code == ExitCode.REFUSED
+    assert "the plan costs 8 credits" in ended.stdout.replace("\\", "")
+    document = json.loads((priced / "plan.json").read_text("utf-8"))
+    assert [one["guard"] for one in document["refusals"]] == ["review-credits"]
+    if form == "markdown":
+        assert "this review refuses" in ended.stdout
+        assert "Next, if all of it is meant" not in ended.stdout
+
+
+@pytest.mark.parametrize(("approved", "code"), [("8", 0), ("7", 4)])
+def test_an_approval_covers_up_to_its_number(priced: Path, invoke: Run, approved: str, code: int) -> None:
+    """A plan that grew since it was approved fails again."""
+    ended = invoke("plan", "--max-credits", "5", "--approve-credits", approved, cwd=priced)
+    assert ended.code == code
+    if code:
+        assert "and 7 were approved" in ended.stdout
+
+
+def test_a_check_of_a_plan_file_knows_the_limit(priced: Path, invoke: Run) -> None:
+    """Also where only a reviewed plan is looked at."""
+    invoke("plan", "--out", "plan.json", cwd=priced)
+    assert invoke("plan", "--check", "plan.json", "--max-credits", "8", cwd=priced).code == 0
+    ended = invoke("plan", "--check", "plan.json", "--max-credits", "7", cwd=priced)
+    assert (ended.code, "error[review-credits]" in ended.stderr) == (4, True)
+
+
+def test_the_limit_of_a_review_does_not_bind_apply(scene: Scene, invoke: Run) -> None:
+    """A plan file made under a limit it passed is applied; `budget` is what binds apply."""
+    invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=scene.root)
+    assert apply_reviewed(scene, json.loads(scene.read("plan.json"))) is not None
+
+
+def test_an_approval_without_a_limit_is_a_mistake(priced: Path, invoke: Run) -> None:
+    """It would do nothing, and say nothing."""
+    assert invoke("plan", "--approve-credits", "8", cwd=priced).code == 64

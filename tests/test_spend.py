@@ -1,0 +1,294 @@
+"""What was spent: counted from the lock, by everything a budget is made for."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from contentops.cli.report import moment
+from contentops.errors import Location
+from contentops.model import Desired, ItemId, JobState, RequestId, State
+from contentops.report.spend import GROUPS, Row, count_spend, spend_json, spend_text
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+from tests.plans import make_entry, make_record, make_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import OpenEntry, Record
+    from contentops.report.spend import Spend
+    from tests.running import Run
+
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def record(name: str = "guide", **fields: Any) -> Record:
+    """A record of a text that cost four credits in March."""
+    stated = {"request_id": f"r-{name}", "credits": 4, "generated_at": "2026-03-05T10:00:00Z"}
+    return make_record(name, **stated | fields)
+
+
+def state(*records: Record, entries: tuple[OpenEntry, ...] = ()) -> State:
+    """Everything the lock says."""
+    return State(
+        lineage="l-1",
+        records={one.id: one for one in records},
+        entries={one.request_id: one for one in entries},
+    )
+
+
+def rows(spend: Spend, group: str) -> list[tuple[str, int, int]]:
+    """A group's rows as tuples."""
+    return [(row.name, row.texts, row.credits) for row in spend.groups[group]]
+
+
+def request(template: Any, style: Any = "plain") -> dict[str, Any]:
+    """A recorded request."""
+    return {"template": template, "style": style, "mode": "standard", "inputs": {}}
+
+
+def test_every_group_counts_texts_and_credits() -> None:
+    """The dearest first, months in order; several tags count each, and what has none is told apart."""
+    desired = Desired(
+        specs=(
+            make_spec("a", location=Location("content/blog.yaml", 2, 5), tags=("seo", "launch", "seo")),
+            make_spec("b", location=Location("content/blog.yaml", 9, 5), tags=("seo",)),
+            make_spec("c", location=Location("content/press.yaml", 2, 5)),
+        )
+    )
+    records = [
+        record("a", request=request("blog", "warm"), credits=5),
+        record("b", request=request("blog"), generated_at="2026-02-28T23:59:59Z"),
+        record("c", request=request("press"), generated_at="2026-03-01T00:30:00+01:00"),
+        record("gone", request=request("press"), credits=1, server="https://api.example.test:443"),
+    ]
+    spend = count_spend(state(*records), desired)
+    assert (spend.texts, spend.credits) == (4, 14)
+    assert rows(spend, "month") == [("2026-02", 2, 8), ("2026-03", 2, 6)]
+    assert rows(spend, "template") == [("blog", 2, 9), ("press", 2, 5)]
+    assert rows(spend, "style") == [("plain", 3, 9), ("warm", 1, 5)]
+    assert rows(spend, "manifest") == [
+        ("content/blog.yaml", 2, 9),
+        ("content/press.yaml", 1, 4),
+        ("(in no manifest)", 1, 1),
+    ]
+    assert rows(spend, "tag") == [("seo", 2, 9), ("launch", 1, 5), ("(no tag)", 1, 4), ("(in no manifest)", 1, 1)]
+    assert rows(spend, "server") == [("local", 3, 13), ("https://api.example.test:443", 1, 1)]
+
+
+def test_a_time_is_included_from_its_moment_on() -> None:
+    """Exactly then counts; before does not, whatever zone it was written in; no zone means UTC."""
+    records = [
+        record("at", generated_at="2026-03-01T00:00:00Z"),
+        record("before", generated_at="2026-03-01T00:30:00+01:00"),
+        record("bare", generated_at="2026-03-01T00:00:01"),
+        record("never", generated_at=""),
+        record("odd", generated_at="yesterday"),
+    ]
+    spend = count_spend(state(*records), Desired(), since=MARCH)
+    assert (spend.texts, spend.undated) == (2, 2)
+    everything = count_spend(state(*records), Desired())
+    assert (everything.texts, everything.undated) == (5, 0)
+    assert rows(everything, "month")[0] == ("(unknown)", 2, 8)
+
+
+def test_what_was_not_generated_costs_nothing() -> None:
+    """An adopted file has no request."""
+    assert count_spend(state(record(request_id="")), Desired()).texts == 0
+
+
+def test_known_requests_are_left_out() -> None:
+    """By their ids, so that a renamed item does not count again; open ones alike."""
+    entries = (make_entry(request_id=RequestId("known")), make_entry(request_id=RequestId("new")))
+    spend = count_spend(state(record("a"), record("b"), entries=entries), Desired(), known=frozenset({"r-a", "known"}))
+    assert (spend.texts, spend.open) == (1, (Row("running", 1, 4),))
+
+
+def test_open_jobs_stand_apart() -> None:
+    """They may add to it; failed ones cost nothing, those of before do not count."""
+    entries = tuple(
+        make_entry(request_id=RequestId(f"{each}-{at}"), state=each, submitted_at=when)
+        for each in JobState
+        for at, when in enumerate(("2026-03-02T00:00:00Z", "2026-02-02T00:00:00Z"))
+    )
+    spend = count_spend(state(entries=entries), Desired(), since=MARCH)
+    assert (spend.texts, spend.credits) == (0, 0)
+    assert {row.name: row.credits for row in spend.open} == {
+        "answer lost, perhaps paid": 8,
+        "running": 4,
+        "paid, not written yet": 4,
+    }
+
+
+@pytest.mark.parametrize("value", [None, "", 7, ["blog"], {"a": 1}], ids=repr)
+def test_a_lock_may_hold_anything(value: Any) -> None:
+    """A request somebody edited is counted under a name of ours."""
+    spend = count_spend(state(record(request=request(value, value))), Desired())
+    assert rows(spend, "template") == rows(spend, "style") == [("(unknown)", 1, 4)]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_times_at_the_edges_are_no_crash(text: str) -> None:
+    """They have no month in UTC."""
+    spend = count_spend(state(record(generated_at=text)), Desired(), since=MARCH)
+    assert spend.texts == text.startswith("9999")
+    assert rows(count_spend(state(record(generated_at=text)), Desired()), "month") == [("(unknown)", 1, 4)]
+
+
+def test_hostile_text_is_shown_and_not_obeyed() -> None:
+    """Names come from files and servers; escapes, line ends and marks that reorder are made visible."""
+    evil = "blog\x1b[2J\u202e\n::error::x"
+    desired = Desired(specs=(make_spec(location=Location(f"{evil}.yaml"), tags=(evil,)),))
+    records = [record(request=request(evil, evil)), record("other", server=evil)]
+    spend = count_spend(state(*records), desired)
+    text = spend_text(spend, since=evil, color=False)
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert not [line for line in text.splitlines() if line.startswith("::error")]
+    assert text.count("blog\\x1b[2J\\u202e\\n::error::x") == 6
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdefgh"),
+            st.integers(0, 5),
+            st.text(max_size=5),
+            st.sampled_from(["2026-01-01T00:00:00Z", "2026-03-09T00:00:00Z", "x"]),
+        )
+    )
+)
+def test_groups_add_up(found: list[tuple[str, int, str, str]]) -> None:
+    """Every group but tags, where a text may count twice, sums up to the total."""
+    records = [record(name, credits=price, request=request(kind), generated_at=at) for name, price, kind, at in found]
+    spend = count_spend(state(*records), Desired(), since=MARCH)
+    for group in GROUPS:
+        assert sum(row.credits for row in spend.groups[group]) == spend.credits
+        assert sum(row.texts for row in spend.groups[group]) == spend.texts
+    document = spend_json(spend, since="")
+    assert (document["format_version"], document["credits"]) == ("1.0", spend.credits)
+
+
+def test_text_tells_all_there_is() -> None:
+    """One server needs no table; open jobs and undated texts have lines of their own."""
+    records = [record("a"), record("b", generated_at="?")]
+    spend = count_spend(
+        state(*records, entries=(make_entry(submitted_at="2026-03-02T00:00:00Z"),)), Desired(), since=MARCH
+    )
+    text = spend_text(spend, since="2026-03-01", color=False)
+    assert text.splitlines()[:2] == ["MONTH      TEXTS    CREDITS", "2026-03        1          4"]
+    assert "SERVER" not in text
+    assert text.splitlines()[-4:] == [
+        "Spent since 2026-03-01: 4 credits for 1 text.",
+        "Open: 1 job running, 4 credits.",
+        "Left out: 1 text whose time of generation is not known.",
+        "Each item counts with its last generation; earlier ones are in the history of the lock.",
+    ]
+
+
+# --- when --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01", "2026-03-01T00:00:00+00:00"),
+        ("2026-03-01T12:00", "2026-03-01T12:00:00+00:00"),
+        ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00+00:00"),
+        ("30d", "2026-03-02T00:00:00+00:00"),
+        ("1.5h", "2026-03-31T22:30:00+00:00"),
+        ("main", ""),
+        ("v1.2", ""),
+        ("30", ""),
+        ("", ""),
+    ],
+)
+def test_dates_times_ago_and_commits_are_told_apart(text: str, expected: str) -> None:
+    """What is neither a date nor a time ago may be a commit."""
+    found = moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
+    assert (found.isoformat() if found else "") == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30", "2026-13-01", "2026-03-01T99", "99999999999d", "0001-01-01T00:00+14:00"]
+)
+def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
+    """It is not taken for a commit."""
+    with pytest.raises(click.BadParameter):
+        moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
+
+
+# --- on the command line -----------------------------------------------------------------------------------
+
+NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
+
+
+def git(root: Path, *arguments: str) -> None:
+    """Runs git as a person would."""
+    subprocess.run(["git", *NOBODY, *arguments], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def spent(tmp_path: Path) -> Scene:
+    """Two texts in the first commit; since then one was generated again, and one is new."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a", "b"))
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Nothing yet")
+    scene.apply()
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "Two texts")
+    scene.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
+    scene.write("content/more.yaml", blog("c"))
+    scene.apply()
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("since", "credits_"), [((), 12), (("--since", "HEAD"), 8), (("--since", "HEAD~1"), 12), (("--since", "1s"), 0)]
+)
+def test_the_command_counts_the_lock(spent: Scene, invoke: Run, since: tuple[str, ...], credits_: int) -> None:
+    """All of it, or what came after a commit or a time."""
+    ended = invoke("report", *since, "--json", cwd=spent.root)
+    assert ended.code == 0, ended.stderr
+    assert ended.json["credits"] == credits_
+    assert sum(row["credits"] for row in ended.json["by"]["manifest"]) == credits_
+
+
+def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:
+    """The total closes them."""
+    ended = invoke("report", "--since", "HEAD", cwd=spent.root)
+    assert "content/more.yaml        1          4" in ended.stdout
+    assert "Spent since HEAD: 8 credits for 2 texts." in ended.stdout
+
+
+def test_a_renamed_item_is_not_counted_again(spent: Scene, invoke: Run) -> None:
+    """Its text is the one of before."""
+    spent.edit("content/blog.yaml", "id: a\n", "id: z\n")
+    spent.apply()
+    assert set(spent.state.records) == {ItemId("b"), ItemId("c"), ItemId("z")}
+    assert invoke("report", "--since", "HEAD", "--json", cwd=spent.root).json["credits"] == 8
+
+
+@pytest.mark.parametrize(("since", "code"), [("nowhere", "unknown-ref"), ("2026-02-30", "usage")])
+def test_a_wrong_start_is_a_mistake(spent: Scene, invoke: Run, since: str, code: str) -> None:
+    """Nothing is counted from where nobody meant."""
+    ended = invoke("report", "--since", since, cwd=spent.root)
+    assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")
+
+
+def test_a_damaged_lock_of_then_is_an_error(spent: Scene, invoke: Run) -> None:
+    """Named with its commit."""
+    lock = spent.read("contentops.lock")
+    spent.write("contentops.lock", lock.replace('"id":', '"di":', 1))
+    git(spent.root, "commit", "--quiet", "--all", "--message", "Damaged")
+    spent.write("contentops.lock", lock)
+    ended = invoke("report", "--since", "HEAD", cwd=spent.root)
+    assert (ended.code, "contentops.lock at HEAD" in ended.stderr) == (1, True)
