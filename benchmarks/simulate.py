@@ -35,7 +35,7 @@ def floor(items: int, per_minute: int = PER_MINUTE) -> float:
 
 def simulate(items: int, seed: int, *, cap: int, sigma: float) -> tuple[float, float]:
     """One batch: its makespan in seconds and its requests per item."""
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - a simulation
     durations = [draw.lognormvariate(math.log(MEDIAN), sigma) for _ in range(4 * items + 10)]
     folder = Path(tempfile.mkdtemp())
     try:

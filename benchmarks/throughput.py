@@ -34,7 +34,7 @@ async def serve() -> None:
     """A server that does nothing but answer: jobs are done `SECONDS` after their submit."""
     jobs: dict[str, float] = {}
 
-    def answer(method: str, path: str, body: bytes) -> dict[str, Any]:
+    def answer(path: str, body: bytes) -> dict[str, Any]:
         if path.endswith("/generate"):
             name = json.loads(body).get("request_id") or f"job-{len(jobs)}"
             jobs[name] = time.monotonic()
@@ -56,14 +56,12 @@ async def serve() -> None:
                 first, *lines = head.decode().split("\r\n")
                 sizes = [line.split(":")[1] for line in lines if line.lower().startswith("content-length")]
                 body = await reader.readexactly(int(sizes[0])) if sizes else b""
-                method, path, _ = first.split(" ")
-                found = answer(method, path, body)
+                _, path, _ = first.split(" ")
+                found = answer(path, body)
                 data = json.dumps(found or {"detail": "not found"}).encode()
                 status = "200 OK" if found else "404 Not Found"
-                writer.write(
-                    f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n".encode()
-                    + data
-                )
+                top = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+                writer.write(top.encode() + data)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -99,7 +97,7 @@ async def bare(port: int, items: int, folder: Path) -> None:
         body = {"template_id": "blog", "inputs": {"topic": f"Topic {number}"}, "request_id": f"bare-{number}"}
         name = (await ask("POST", "/generate", body))["request_id"]
         await asyncio.sleep(SECONDS * 0.7)
-        while (found := await ask("GET", f"/generate/status/{name}"))["status"] != "completed":
+        while (found := await ask("GET", f"/generate/status/{name}"))["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
             await asyncio.sleep(SECONDS * 0.5)
         content = found["content"]
         (folder / f"{number}.md").write_text(content["body"])
@@ -154,7 +152,8 @@ def measure(side: str, port: int, items: int) -> tuple[float, float]:
 
 def run_side(side: str, port: int, items: int) -> None:
     """One side in this process; prints CPU and wall seconds."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    memory = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
+    folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
     begin, cpu = time.perf_counter(), time.process_time()
     try:
         if side == "bare":
@@ -185,7 +184,9 @@ def main() -> None:
             assert server.stdout is not None
             port = int(server.stdout.readline())
             try:
-                found = {side: [measure(side, port, options.items) for _ in range(options.runs)] for side in ("bare", "ours")}
+                found = {
+                    side: [measure(side, port, options.items) for _ in range(options.runs)] for side in ("bare", "ours")
+                }
             finally:
                 server.kill()
         for side, figures in found.items():

@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(args)
         sys.stdout.flush()
     except ContentopsError as error:
-        _print(error.diagnostics(), as_json=_asks_json(args))
+        _print(error.diagnostics(), args)
         code = error.exit_code
     except click.ClickException as error:
-        _print(_usage(error).diagnostics(), as_json=_asks_json(args))
+        _print(_usage(error).diagnostics(), args)
         code = ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("\ninterrupted\n")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             from contentops.project import no_folder
 
-            _print(no_folder().diagnostics(), as_json=_asks_json(args))
+            _print(no_folder().diagnostics(), args)
         else:
             _bug()
     return int(code)
@@ -82,11 +82,26 @@ def _usage(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=f"`{where} --help` shows the usage")
 
 
-def _print(findings: Sequence[Diagnostic], *, as_json: bool) -> None:
+def _directory(args: Sequence[str]) -> str:
+    """What `-C` says."""
+    found = "."
+    for one, two in zip(args, [*args[1:], ""], strict=True):
+        if one == "-C":
+            found = two
+        elif one.startswith("-C"):
+            found = one.removeprefix("-C")
+    return found
+
+
+def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
     from contentops.cli import terminal
     from contentops.report.diagnostics import diagnostics_json, diagnostics_text
 
-    if as_json:
+    if terminal.read_by_runner():
+        from contentops.cli.github import annotate
+
+        annotate(findings, _directory(args))
+    if _asks_json(args):
         terminal.say_json(diagnostics_json(findings))
     else:
         terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
@@ -104,8 +119,10 @@ def _folder_is_gone() -> bool:
 def _bug() -> None:
     import traceback
 
+    from contentops.cli import terminal
+
     sys.stderr.write("error[bug]: this is a bug in contentops, not in your files; please report it with these lines\n")
-    traceback.print_exc(file=sys.stderr)
+    terminal.tell(traceback.format_exc().rstrip("\n"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import Refused, StateError, UsageError
 from contentops.git import GitFailed, git_bytes, run_git, try_git
+from contentops.model import State
 from contentops.pipeline import World, exclusively, open_store
 from contentops.pushing import Clone, Target, check_branch, credentials, identity, push, waiting
 from contentops.report.commit_text import commit_message, made
@@ -23,7 +24,7 @@ from contentops.state.journal import nothing_on_disk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from contentops.model import ItemId, OpenEntry, Project, Record, RequestId
+    from contentops.model import Project
     from contentops.state.lock import Lock
 
 _UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
@@ -94,7 +95,7 @@ def publish(project: Project, where: Where, *, world: World | None = None, pause
         found = Published(target=branch, left=status.others, ignored=status.ignored)
         if not status.owned:
             return found
-        what = made(*_settled(before), *_settled(lock))
+        what = made(_settled(before), _settled(lock))
 
         def message(*, skip: bool) -> str:
             run = run_address(world.environ)
@@ -199,12 +200,10 @@ def _lock_at_head(project: Project) -> Lock:
     return locks.Lock() if ended.code else locks.read(ended.stdout.decode("utf-8", "replace"), f"{name} at HEAD")
 
 
-def _settled(lock: Lock) -> tuple[dict[ItemId, Record], dict[RequestId, OpenEntry]]:
-    records = {
-        id_: locks.settle([one.value for one in lines], nothing_on_disk) for id_, lines in lock.records.items()
-    }
+def _settled(lock: Lock) -> State:
+    records = {id_: locks.settle([one.value for one in lines], nothing_on_disk) for id_, lines in lock.records.items()}
     entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
-    return records, entries
+    return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)
 
 
 def _owned(project: Project, *versions: Lock) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def _comparable(scene: Scene) -> dict[str, str]:
     """The tree without what depends on the time of day and the order of takes."""
-    return {
-        path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()
-    }
+    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
 
 
 def _undisturbed(root: Path, habits: dict[str, Any]) -> Scene:
@@ -87,10 +86,8 @@ def test_two_stops_in_a_row(tmp_path: Path) -> None:
         scene.write("content/blog.yaml", blog(*ITEMS))
         _die(scene, at)
         scene.death = Death(7)
-        try:
+        with contextlib.suppress(Killed):
             scene.apply()
-        except Killed:
-            pass
         scene.death = None
         for _ in range(2):
             scene.apply()

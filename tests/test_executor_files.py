@@ -112,6 +112,27 @@ def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None
     assert scene.api.credits == 8
 
 
+def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
+    """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
+    scene, last, at = _scene(root / "at-0", duration=100), "", 0
+    while last != "after link":
+        at += 1
+        scene = _scene(root / f"at-{at}", duration=100)
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply()
+        last, scene.death = scene.death.last, None
+        assert last, "the write was never reached"
+    assert scene.entry("one").state is JobState.RUNNING
+    shutil.rmtree(scene.root / ".contentops")
+    scene.edit("out/one.md", "Closing", "My words")
+    assert results(scene.apply()) == {"one": "blocked"}
+    for _ in range(2):
+        scene.apply()
+    assert "My words" in scene.read("out/one.md")
+    assert scene.api.credits == 4
+
+
 def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
     """Front matter is not written into a file that changed meanwhile; the next apply does it."""
     scene = _done(root)

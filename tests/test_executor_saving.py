@@ -220,6 +220,18 @@ def test_a_creating_save_with_a_lost_answer_stores_once(root: Path, fault: Any) 
 
 
 @pytest.mark.parametrize("fault", LOST, ids=str)
+def test_a_later_creating_save_with_a_lost_answer_stores_once(root: Path, fault: Any) -> None:
+    """Once the server is known to store nothing by itself, saves go out unasked; a lost answer makes them careful."""
+    scene = _done(root, "one")
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.api.fault(on("save", 2), fault)
+    for _ in range(2):
+        scene.apply()
+    assert len(scene.api.contents) == 2
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
 @pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
 def test_an_overwriting_save_with_a_lost_answer_stores_once(root: Path, fault: Any, create_only: bool) -> None:
     """A save with an id retries; on a server that only creates, the content it made is found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -606,3 +607,14 @@ def test_replace_pays_once_for_one_choice(root: Path) -> None:
     assert "Take 2." in scene.read("out/zero.md")
     assert scene.record("zero").attempt == 2
     assert scene.plan().empty
+
+
+def test_a_slow_server_is_not_believed_too_early(root: Path) -> None:
+    """Where no job was seen soon after its submit, a 404 soon after a submit proves nothing: it is not sent again."""
+    scene = _proven(root, "one", request_ids="overwrite", auto_save=False)
+    shutil.rmtree(scene.root / ".contentops" / "cache")
+    scene.api.habits.early_404 = 20.0
+    scene.api.fault(on("submit", 2), "reset")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.charged("All about one in 2026") == 1
+    assert scene.api.count("submit") == 2

@@ -42,7 +42,7 @@ class Weather(RuleBasedStateMachine):
         self.scene: Scene
         self.years = dict.fromkeys(ITEMS, 2026)
         self.edited: dict[str, str] = {}
-        self.texts: set[str] = set()
+        self.killed = False
 
     @initialize(
         request_ids=st.sampled_from(["replay", "overwrite", "reject", "ignore"]),
@@ -93,8 +93,10 @@ class Weather(RuleBasedStateMachine):
         if fault:
             self._fault(*fault)
         self.scene.death = Death(at)
-        with contextlib.suppress(Killed):
+        try:
             self.scene.apply()
+        except Killed:
+            self.killed = True
         self.scene.death = None
 
     @rule(turn=st.integers(1, 40))
@@ -191,10 +193,11 @@ class Weather(RuleBasedStateMachine):
         entries = self.scene.state.entries.values()
         open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
         for item, year in self.years.items():
-            # A file that was written for another spec just before a kill is nobody's: a person has to decide.
-            if item in self.edited or item in open_ or item in {change.id for change in left.changes}:
+            if item in self.edited or item in open_:
                 continue
-            assert f"All about {item} in {year}" in self.scene.read(f"out/{item}.md"), left
+            # A file written for another spec just before a kill counts as a person's, since no record knows it.
+            wanted = f"All about {item} in {year}" if not self.killed else f"All about {item} in "
+            assert wanted in self.scene.read(f"out/{item}.md"), left
         self.nothing_is_paid_twice()
         self.no_word_of_a_person_is_lost()
 

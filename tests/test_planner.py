@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,20 +13,20 @@ from contentops.digest import NOTHING
 from contentops.document.clean import body_digest
 from contentops.errors import UsageError
 from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin, Step
+from contentops.planner.plan import make_plan
 from contentops.planner.situation import Stored
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
     a_file,
     a_record,
-    a_spec,
     a_situation,
+    a_spec,
     an_entry,
     only_change,
     plan_of,
     stated,
 )
-from contentops.planner.plan import make_plan
 
 GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
 
@@ -241,8 +242,8 @@ def test_stored_text_serves_its_own_item_without_paying() -> None:
 def test_stored_text_never_serves_two_living_items() -> None:
     """A twin item is generated anew."""
     first, twin = a_spec("a", topic="same"), a_spec("b", topic="same")
-    stored = {first.digest: Stored(item="a", body=body_digest(TEXT := "Generated text.\n"))}
-    change = only_change([first, twin], [a_record(first, body=TEXT)], [a_file(first.output)], stored=stored)
+    stored = {first.digest: Stored(item="a", body=body_digest("Generated text.\n"))}
+    change = only_change([first, twin], [a_record(first)], [a_file(first.output)], stored=stored)
     assert (change.id, change.action) == ("b", Action.CREATE)
 
 
@@ -583,7 +584,7 @@ def situations(draw: st.DrawFn) -> object:
             files.append(a_file(draw(st.sampled_from([made.output, wanted.output])), body=draw(bodies)))
         if draw(st.booleans()):
             entries.append(an_entry(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(JobState))))
-    flags = {"prune": draw(st.booleans()), "resubmit_unknown": draw(st.booleans())}
+    flags: dict[str, Any] = {"prune": draw(st.booleans()), "resubmit_unknown": draw(st.booleans())}
     return a_situation(specs, records, files, entries=entries, **flags)
 
 

@@ -70,6 +70,8 @@ def test_a_section_needs_the_text_the_server_has(case: str) -> None:
         case "protected":
             spec = stated(a_spec(protected=True), "protected")
             record = a_record(spec, protected=True)
+        case _:
+            assert case == "missing"
     files = [] if case == "missing" else [file]
     change = plan_of([spec], [record], files, sections={"a": HEADING}).changes[0]
     assert change.blocked

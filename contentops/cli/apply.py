@@ -190,6 +190,12 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Man
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
     document = run_json(run, plan)
+    if terminal.read_by_runner():
+        from contentops.cli.github import tell_plan, tell_run
+
+        tell_plan(plan)
+        if run is not None:
+            tell_run(run)
     if manner.as_json:
         terminal.say_json(document)
     elif run is not None:

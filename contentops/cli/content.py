@@ -96,7 +96,7 @@ def get(session: Session, content_id: str, environment: str, variables: tuple[st
             }
         )
         return
-    sys.stdout.write(harmless(content.body) if sys.stdout.isatty() else content.body)
+    sys.stdout.write(harmless(content.body) if sys.stdout.isatty() else terminal.for_stdout(content.body))
     sys.stdout.flush()
 
 

@@ -50,7 +50,7 @@ class Plain:
         """Writes the lines of an event; a closed stream is no reason to end the run."""
         with contextlib.suppress(OSError, ValueError):
             for line in self._progress.take(event):
-                self._stream.write(f"{line}\n")
+                self._stream.write(f"{terminal.for_log(line)}\n")
             self._stream.flush()
 
     def close(self) -> None:

@@ -16,26 +16,45 @@ from contentops.report.safe import visible
 if TYPE_CHECKING:
     from contentops.cli.options import Session
 
+_AFTER_CI = "In the repository's settings, make an environment `contentops` with the secret `WRITERZROOM_API_KEY`."
+_FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust. {_AFTER_CI}"
+
 
 @click.command("init", short_help="Start a project in this folder.")
 @click.argument("directory", default=".")
 @click.option("--name", default="", help="The project's name; default: the folder's.")
+@click.option("--ci", type=click.Choice(["github"]), help="Also write workflows; alone in a project that is there.")
+@click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
 @json_option
 @click.pass_obj
-def command(session: Session, directory: str, name: str, *, as_json: bool) -> None:
+def command(session: Session, directory: str, name: str, ci: str | None, action: str, *, as_json: bool) -> None:
     """Start a project in DIRECTORY (default: this folder).
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing.
     """
     from contentops.cli.scaffold import scaffold
 
+    if action and not ci:
+        raise click.UsageError("`--action` needs `--ci github`")
     folder = session.path(directory)
-    written = scaffold(folder, name=name or _name_of(folder))
+    there = bool(ci) and (folder / "contentops.yaml").is_file()
+    prepared = None
+    if ci:
+        from contentops.cli.workflows import prepare
+
+        prepared = prepare(folder, action)
+    written = () if there else scaffold(folder, name=name or _name_of(folder))
+    if prepared is not None:
+        written = (*written, *prepared.write())
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "directory": str(folder), "files": list(written)})
         return
     place = "" if folder == Path() else f" in `{visible(str(folder))}`"
     terminal.say("\n".join(f"  + {path}" for path in written))
+    if ci:
+        terminal.say(f"\n{_AFTER_CI if action else _FILL_IN}")
+    if there:
+        return
     terminal.say(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
     prefix = "contentops" if not place else f"contentops -C {folder}"
     terminal.say(f"Next: `{prefix} plan`, then `{prefix} apply`")

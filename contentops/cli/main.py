@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
     "retry": "Apply again what the last run left undone.",
+    "comment": "Put a plan on its pull request.",
+    "commit": "Commit and push what applies have made.",
     "regenerate": "Generate one section of an item anew.",
     "status": "Show how every item stands.",
     "show": "Show one item: the exact request and where each value came from.",

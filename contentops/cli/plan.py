@@ -75,6 +75,11 @@ def command(
     if out:
         _write(session, out, plan, inputs)
     _show(plan, "json" if as_json else form or "text", inputs, verbose=verbose)
+    if terminal.read_by_runner():
+        from contentops.cli.github import annotate, tell_plan
+
+        annotate(plan.findings, session.directory)
+        tell_plan(plan)
     if found:
         return ExitCode.REFUSED
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from contentops.report.github import inert, inert_json
 from contentops.report.safe import json_text
 
 if TYPE_CHECKING:
@@ -44,17 +46,40 @@ def can_ask(environ: Mapping[str, str] | None = None) -> bool:
 def say(text: str) -> None:
     """Prints a result to stdout; an empty one prints nothing."""
     if text:
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{for_stdout(text)}\n")
         sys.stdout.flush()
 
 
 def say_json(value: Json) -> None:
     """Prints a result to stdout as JSON."""
-    say(json_text(value))
+    text = json_text(value)
+    say(inert_json(text) if read_by_runner() else text)
 
 
 def tell(text: str) -> None:
     """Prints a message to stderr; an empty one prints nothing."""
     if text:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{for_log(text)}\n")
         sys.stderr.flush()
+
+
+def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a runner of GitHub reads what we print, and obeys some of it."""
+    return (os.environ if environ is None else environ).get("GITHUB_ACTIONS") == "true"
+
+
+def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """`text` as a log may have it: on a runner of GitHub no text of a stranger gives an order."""
+    return inert(text) if read_by_runner(environ) else text
+
+
+def for_stdout(text: str) -> str:
+    """The same for stdout, but as it is where that is a file: there it is data, and nobody obeys it."""
+    return text if read_by_runner() and _is_file(sys.stdout) else for_log(text)
+
+
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False

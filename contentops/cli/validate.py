@@ -29,6 +29,10 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
     project = open_project(session, environment, variables)
     desired = pipeline.validate(project)
     findings = (*project.warnings, *desired.findings)
+    if terminal.read_by_runner():
+        from contentops.cli.github import annotate
+
+        annotate(findings, session.directory)
     if as_json:
         counts = {"items": len(desired.specs), "manifests": len(desired.manifests)}
         terminal.say_json({**diagnostics_json(findings), **counts})

@@ -48,7 +48,8 @@ def look(run: ItemRun, *, last: bool) -> Generator[Effect, object, Found]:
     ctx = run.ctx
     if ctx.traits.honours_ids is not False:
         found = yield from _by_id(run)
-        if found is Found.NOTHING and _proves(ctx) and 0 < (wait := _unsettled(run)) <= (UNSEEN if last else SETTLED) + 1:
+        patience = (UNSEEN if last else SETTLED) + 1
+        if found is Found.NOTHING and _proves(ctx) and 0 < (wait := _unsettled(run)) <= patience:
             yield Sleep(ctx.now() + wait + GRAIN)
             found = yield from _by_id(run)
         if found is Found.JOB or (found is Found.NOTHING and _proves(ctx) and not _unsettled(run)):

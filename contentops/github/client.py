@@ -54,11 +54,13 @@ class _Answer(NamedTuple):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Hands every redirect back to us."""
+    """Hands every redirect back to us, unread."""
 
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+    def http_error_302(self, *_args: Any, **_kwargs: Any) -> None:
         """Follow none."""
         return
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class GitHub:
             answer = self._send(method, where, body)
             if answer.status not in _MOVED:
                 return self._read(method, address, answer)
-            target = urljoin(where, answer.headers.get("location", ""))
+            target = _joined(where, answer.headers.get("location", ""))
             if _origin(target) != _origin(self.api):
                 raise GitHubError(f"{_shown(address)} points to another server, which gets no token of ours")
             where = target
@@ -115,7 +117,7 @@ class GitHub:
                 return _Answer(reply.status, _lower(reply.headers.items()), _limited(reply.read(LARGEST + 1), address))
         except HTTPError as error:
             with error:
-                return _Answer(error.code, _lower(error.headers.items()), error.read(LARGEST))
+                return _Answer(error.code, _lower(error.headers.items()), _rest(error))
         except (OSError, http.client.HTTPException) as error:
             said = self._masked(str(getattr(error, "reason", error)) or type(error).__name__)
             raise GitHubError(f"{_shown(address)} can not be reached: {said}", again=1.0) from error
@@ -156,9 +158,11 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         message = f"`{name}` is no repository of GitHub" if name else "it is not known which repository this is"
         raise UsageError(message, code="no-github-repository", hint="set `GITHUB_REPOSITORY` to `OWNER/NAME`")
     api = (environ.get("GITHUB_API_URL") or API).rstrip("/")
-    parts = urlsplit(api)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise UsageError("`GITHUB_API_URL` would send the token unencrypted", code="insecure-url", hint="use `https://`")
+    scheme, host, _ = _origin(api)
+    if scheme != "https" and not (scheme == "http" and host in _LOOPBACK):
+        raise UsageError(
+            "`GITHUB_API_URL` would send the token unencrypted", code="insecure-url", hint="use `https://`"
+        )
     return GitHub(api=api, repository=name, token=token, opener=build_opener(_NoRedirects), pause=pause)
 
 
@@ -178,6 +182,14 @@ def _again(answer: _Answer) -> float | None:
     return None
 
 
+def _rest(error: HTTPError) -> bytes:
+    """The words of a refusal; a refusal without them is one all the same."""
+    try:
+        return error.read(LARGEST)
+    except (OSError, http.client.HTTPException):
+        return b""
+
+
 def _limited(body: bytes, address: str) -> bytes:
     if len(body) > LARGEST:
         raise GitHubError(f"the answer of {_shown(address)} is too large")
@@ -194,6 +206,14 @@ def _origin(address: str) -> tuple[str, str, int | None]:
         return parts.scheme, parts.hostname or "", parts.port
     except ValueError:
         return "", "", None
+
+
+def _joined(address: str, location: str) -> str:
+    """Where a redirect leads; empty where that is no address."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        return ""
 
 
 def _shown(address: str) -> str:

@@ -85,7 +85,7 @@ def _find(github: GitHub, number: int, marker: str, author: str) -> Mapping[str,
         user, text = comment.get("user"), comment.get("body")
         login = user.get("login") if isinstance(user, dict) else ""
         first = text.splitlines()[0].strip() if isinstance(text, str) and text else ""
-        if login == author and first == marker and isinstance(comment.get("id"), int):
+        if login and login == author and first == marker and isinstance(comment.get("id"), int):
             return comment
     return None
 

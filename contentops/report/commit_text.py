@@ -12,7 +12,7 @@ from contentops.report.summary import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.model import OpenEntry, Record, RequestId
+    from contentops.model import Record, State
 
 SKIP = "[skip ci]"
 """What keeps a push from starting workflows."""
@@ -30,36 +30,31 @@ class Made:
     credits: int
 
 
-def made(
-    before: Mapping[ItemId, Record],
-    after: Mapping[ItemId, Record],
-    entries_before: Mapping[RequestId, OpenEntry],
-    entries: Mapping[RequestId, OpenEntry],
-) -> Made:
+def made(before: State, after: State) -> Made:
     """Compares two locks. Credits count once: with the first commit that knows of their submit."""
     found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
-    taken = {record.moved_from for record in after.values() if record.moved_from in before}
-    for id_ in sorted(before.keys() | after.keys()):
-        old, new = before.get(id_), after.get(id_)
+    taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
+    for id_ in sorted(before.records.keys() | after.records.keys()):
+        old, new = before.records.get(id_), after.records.get(id_)
         if new is None:
             if id_ not in taken:
                 found["removed"].append(id_)
             continue
         if old is None and new.moved_from:
-            old = before.get(ItemId(new.moved_from))
+            old = before.records.get(ItemId(new.moved_from))
         if old != new:
             found[_kind(old, new)].append(id_)
-    known = {record.request_id for record in before.values()} | set(entries_before)
-    paid = sum(record.credits for record in after.values() if record.request_id and record.request_id not in known)
+    known = {record.request_id for record in before.records.values()} | set(before.entries)
+    paid = sum(
+        record.credits for record in after.records.values() if record.request_id and record.request_id not in known
+    )
     paid += sum(
         entry.credits
-        for entry in entries.values()
+        for entry in after.entries.values()
         if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
     )
     items = {kind: tuple(ids) for kind, ids in found.items() if ids}
-    return Made(items=items, open=len(entries), credits=paid)
-
-
+    return Made(items=items, open=len(after.entries), credits=paid)
 
 
 def _kind(old: Record | None, new: Record) -> str:

@@ -1,0 +1,137 @@
+"""`contentops commit`."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli import terminal
+from contentops.cli.options import open_project, project_options
+from contentops.report import FORMAT_VERSION
+from contentops.report.safe import visible
+from contentops.report.summary import plural
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.publishing import Published
+
+
+@click.command("commit", short_help="Commit and push what applies have made.")
+@project_options
+@click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
+@click.option("--branch", metavar="NAME", default="", help="The branch to push to. Default: the one checked out.")
+@click.option("--no-push", is_flag=True, help="Only commit.")
+@click.option(
+    "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
+)
+@click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait on a branch.")
+@click.pass_obj
+def command(
+    session: Session,
+    environment: str,
+    variables: tuple[str, ...],
+    remote: str,
+    branch: str,
+    *,
+    as_json: bool,
+    no_push: bool,
+    skip_ci: bool,
+    check_waiting: bool,
+) -> None:
+    """Make one commit of the outputs and the lock, and push it.
+
+    Only what the lock's records own is committed, with the lock and `.gitattributes`. Where the branch moved, the
+    commit is put on top of it and pushed again, a few times; nothing is ever forced. Where the branch takes no push,
+    the commit goes to a branch `contentops/RUN`, with a pull request if `GITHUB_TOKEN` allows.
+    """
+    from contentops.publishing import Where, publish
+    from contentops.publishing import check_waiting as check
+
+    project = open_project(session, environment, variables)
+    where = Where(remote=remote, branch=branch, push=not no_push, skip=skip_ci)
+    if check_waiting:
+        check(project, where)
+        terminal.say_json({"format_version": FORMAT_VERSION, "waiting": []}) if as_json else terminal.say(
+            "No results of an earlier run wait on a branch."
+        )
+        return
+    done = publish(project, where, pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+    request = _offer(done) if done.why else ""
+    if as_json:
+        terminal.say_json(document(done, request))
+        return
+    _warn(done)
+    terminal.say("\n".join(told(done, request)))
+
+
+def _offer(done: Published) -> str:
+    """A pull request for results that the branch did not take: its page, or empty where none could be made."""
+    from contentops.errors import ContentopsError
+    from contentops.github.client import connect
+    from contentops.github.posting import open_pull_request
+
+    if not (os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN")) or not os.environ.get("GITHUB_REPOSITORY"):
+        return ""
+    try:
+        github = connect(os.environ, pause=time.sleep)
+        body = f"{_why(done)}\n\nMerge it before the next apply: until then nothing on the branch knows of it.\n"
+        made = open_pull_request(github, branch=done.branch, base=done.target, title=done.subject, body=body)
+    except ContentopsError as error:
+        # The results are safe on the branch: what is left is a click.
+        terminal.tell(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
+        return ""
+    return made.address
+
+
+def _why(done: Published) -> str:
+    from contentops.report.plan_markdown import prose
+
+    return prose(f"These results of an apply could not be pushed to the branch: {done.why}.")
+
+
+def _warn(done: Published) -> None:
+    if done.ignored:
+        first = visible(done.ignored[0])
+        more = f" and {len(done.ignored) - 1:,} more" if len(done.ignored) > 1 else ""
+        terminal.tell(f"warning[ignored]: git ignores `{first}`{more}, so it is not committed")
+    if done.left and done.commit:
+        terminal.tell(f"note: left alone, as they are no results: {plural(done.left, 'other changed file')}")
+
+
+def told(done: Published, request: str) -> list[str]:
+    """What happened, and what a person may have to do."""
+    if not done.commit:
+        return ["Nothing to commit: lock and outputs are as committed."]
+    lines = [f"Committed {plural(len(done.files), 'file')} as {done.commit[:12]}: {visible(done.subject)}"]
+    if done.why:
+        lines += [f"Not on `{visible(done.target)}`: {visible(done.why)}.", f"Pushed to `{visible(done.branch)}`."]
+        lines.append(f"Pull request: {visible(request)}" if request else f"Next: {_by_hand(done)}")
+    elif done.branch:
+        lines.append(f"Pushed to `{visible(done.branch)}`.")
+    return lines
+
+
+def _by_hand(done: Published) -> str:
+    base, head = (shlex.quote(visible(name)) for name in (done.target, done.branch))
+    return f"`gh pr create --base {base} --head {head} --fill`, and merge it before the next apply"
+
+
+def document(done: Published, request: str) -> dict[str, object]:
+    """The same as JSON."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "commit": done.commit,
+        "message": done.message,
+        "files": list(done.files),
+        "target": done.target,
+        "branch": done.branch,
+        "why": done.why,
+        "attempts": done.attempts,
+        "pull_request": request,
+        "ignored": list(done.ignored),
+    }

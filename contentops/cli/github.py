@@ -1,0 +1,103 @@
+"""The command line on a runner of GitHub: annotations, the job's page, and outputs for the next steps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentops.report.github import annotation_lines, outputs, run_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from contentops.errors import Diagnostic
+    from contentops.model import Plan, Run
+
+SUMMARY_ROOM = 500_000
+"""Bytes of a plan on the job's page, which takes 1 MiB for each step."""
+_HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
+
+
+def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
+    """Marks the findings in the files of the pull request; never fails."""
+    if not findings:
+        return
+    root = _root(directory)
+    folder, touched = ("", {}) if root is None else (_folder(root), _touched(root))
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("".join(f"{line}\n" for line in annotation_lines(findings, folder=folder, touched=touched)))
+        sys.stderr.flush()
+
+
+def _root(directory: str) -> Path | None:
+    from contentops.errors import ContentopsError
+    from contentops.project import find_root
+
+    try:
+        return find_root(Path(directory))
+    except (ContentopsError, OSError):
+        return None
+
+
+def _folder(root: Path) -> str:
+    """Where the project lies in the checkout."""
+    with contextlib.suppress(ValueError, OSError):
+        found = root.resolve().relative_to(Path(os.environ.get("GITHUB_WORKSPACE", "")).resolve()).as_posix()
+        return "" if found == "." else found
+    return ""
+
+
+def _touched(root: Path) -> dict[str, AbstractSet[int]]:
+    """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
+    from contentops.errors import ContentopsError
+    from contentops.git import run_git
+
+    if not os.environ.get("GITHUB_BASE_REF"):
+        return {}
+    arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
+    try:
+        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
+        said = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, "HEAD^1", "HEAD")
+    except ContentopsError:
+        return {}
+    found: dict[str, set[int]] = {}
+    file = ""
+    for line in said.split("\n"):
+        if line.startswith("+++ "):
+            file = line[4:].rstrip("\t").removeprefix("b/")
+        elif match := _HUNK.match(line):
+            start, count = int(match[1]), int(match[2] or "1")
+            found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
+    return {name: frozenset(lines) for name, lines in found.items()}
+
+
+def tell_plan(plan: Plan) -> None:
+    """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        from contentops.report.plan_markdown import plan_markdown
+
+        _append("GITHUB_STEP_SUMMARY", plan_markdown(plan, limit=SUMMARY_ROOM) + "\n")
+    if os.environ.get("GITHUB_OUTPUT"):
+        _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in outputs(plan).items()))
+
+
+def tell_run(run: Run) -> None:
+    """Puts what a run did on the job's page, where a runner asks for it."""
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append("GITHUB_STEP_SUMMARY", run_markdown(run) + "\n")
+
+
+def _append(variable: str, text: str) -> None:
+    """Adds to the file a runner names. A page that can not be written is no reason to fail."""
+    from contentops.cli import terminal
+
+    try:
+        with Path(os.environ[variable]).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        terminal.tell(f"warning[github]: the file in `{variable}` can not be written: {error.strerror or error}")

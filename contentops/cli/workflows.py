@@ -1,0 +1,93 @@
+"""Workflows for a project: plan on pull requests, comment, apply on push."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentops.errors import ContentopsError, OutputError, Refused, UsageError
+from contentops.git import run_git
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMES = ("plan", "comment", "apply")
+FOLDER = ".github/workflows"
+PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
+"""Stands where nobody said which action to use; no runner accepts it."""
+_ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Workflows:
+    """Workflows that can be written: the top of the repository, and the texts by path below it."""
+
+    top: Path
+    files: Mapping[str, str]
+
+    def write(self) -> tuple[str, ...]:
+        """Writes them; returns their paths. Raises OutputError where the disk refuses."""
+        try:
+            (self.top / FOLDER).mkdir(parents=True, exist_ok=True)
+            for path, text in self.files.items():
+                with (self.top / path).open("x", encoding="utf-8", newline="\n") as stream:
+                    stream.write(text)
+        except OSError as error:
+            message = f"the workflows can not be written: {error.strerror or error}"
+            raise OutputError(message, hint="make the folder writable, and remove what was written so far") from error
+        return tuple(self.files)
+
+
+def prepare(folder: Path, action: str) -> Workflows:
+    """The workflows for the project in `folder`, which need not be there yet; `action` is `OWNER/REPO@COMMIT` or empty.
+
+    Raises UsageError for an action that is not pinned by a commit, Refused where a workflow is there already.
+    """
+    if action and not _ACTION.fullmatch(action):
+        hint = "name the commit in full: a tag can be moved to other code"
+        raise UsageError(f"`{action}` is no `OWNER/REPO@COMMIT`", code="bad-action", hint=hint)
+    top, branch = _repository(folder.resolve())
+    files = workflows(action=action, directory=folder.resolve().relative_to(top).as_posix(), branch=branch)
+    taken = [path for path in files if os.path.lexists(top / path)]
+    if taken:
+        message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
+        raise Refused(message, code="exists", hint="remove or rename what you do not need any more")
+    return Workflows(top, files)
+
+
+def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
+    """The workflows by path, filled in for a project in `directory` of a repository whose results go to `branch`."""
+    starter = resources.files("contentops.cli") / "starter" / "ci"
+    values = {
+        "@action@": action or PLACEHOLDER,
+        "@directory@": directory if _PLAIN.fullmatch(directory) else json.dumps(directory, ensure_ascii=False),
+        "@branch@": branch,
+    }
+    found = {}
+    for name in NAMES:
+        text = (starter / f"{name}.yml").read_text(encoding="utf-8")
+        for mark, value in values.items():
+            text = text.replace(mark, value)
+        found[f"{FOLDER}/contentops-{name}.yml"] = text
+    return found
+
+
+def _repository(folder: Path) -> tuple[Path, str]:
+    """The top of the clone, and the branch it is on; outside one, the folder itself and `main`."""
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        top = Path(run_git(nearest, "rev-parse", "--show-toplevel").strip()).resolve()
+    except ContentopsError:
+        return folder, "main"
+    try:
+        branch = run_git(nearest, "symbolic-ref", "--quiet", "--short", "HEAD").strip()
+    except ContentopsError:
+        branch = ""
+    return top, branch if _BRANCH.fullmatch(branch) else "main"

@@ -1,0 +1,141 @@
+"""A small GitHub on loopback: comments and pull requests of one repository, and what it was asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOKEN = "ghs_9f3A+b/7Q=planted~Token"
+Reply = tuple[int, Any, dict[str, str]]
+
+
+class FakeGitHub:
+    """Use it as a context manager; `faults` are answers given instead, first come first served."""
+
+    def __init__(self, *, login: str = "") -> None:
+        self.login = login
+        """Whose token it is; empty: a workflow's, which may not ask."""
+        self.comments: list[dict[str, Any]] = []
+        self.pulls: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str]] = []
+        self.tokens: set[str] = set()
+        self.faults: list[tuple[str, Callable[[], Reply | None]]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+
+    @property
+    def api(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def env(self, **more: str) -> dict[str, str]:
+        """A runner's environment."""
+        return {"GITHUB_API_URL": self.api, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "acme/blog", **more}
+
+    def pull(self, number: int, sha: str, *, label: str = "acme:topic", base: str = "main") -> None:
+        """An open pull request."""
+        self.pulls.append(
+            {
+                "number": number,
+                "head": {"sha": sha, "label": label},
+                "base": {"ref": base},
+                "html_url": f"https://gh/{number}",
+            }
+        )
+
+    def comment(self, body: str, login: str = "github-actions[bot]") -> dict[str, Any]:
+        """A comment that is there already."""
+        made = {"id": len(self.comments) + 1, "body": body, "user": {"login": login}, "html_url": "https://gh/c"}
+        self.comments.append(made)
+        return made
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _any(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(size)) if size else None
+                fake.tokens.add(self.headers.get("Authorization", ""))
+                fake.asked.append((self.command, self.path))
+                status, answer, headers = fake.answer(self.command, self.path, body)
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PATCH = _any  # noqa: N815 - the names the server calls
+
+            def log_message(self, *_args: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+    def answer(self, method: str, target: str, body: Any) -> Reply:
+        """What it says."""
+        parts = urlsplit(target)
+        for at, (pattern, fault) in enumerate(self.faults):
+            if re.search(pattern, f"{method} {target}"):
+                del self.faults[at]
+                found = fault()
+                if found is not None:
+                    return found
+                break
+        if parts.path == "/user":
+            return (200, {"login": self.login}, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
+        path = parts.path.removeprefix("/repos/acme/blog/")
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        return self._repository(method, path, query, body)
+
+    def _repository(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
+        if found := re.fullmatch(r"pulls/(\d+)", path):
+            return next(((200, pull, {}) for pull in self.pulls if pull["number"] == int(found[1])), _missing())
+        if path == "pulls":
+            return self._open(body) if method == "POST" else self._heads(query)
+        if re.fullmatch(r"issues/\d+/comments", path):
+            if method == "GET":
+                return 200, self._page(self.comments, query), {}
+            return 201, self.comment(body["body"], self.login or "github-actions[bot]"), {}
+        found = re.fullmatch(r"issues/comments/(\d+)", path)
+        comment = next((one for one in self.comments if found and one["id"] == int(found[1])), None)
+        if comment is None:
+            return _missing()
+        comment["body"] = body["body"]
+        return 200, comment, {}
+
+    def _heads(self, query: dict[str, str]) -> Reply:
+        return 200, self._page([pull for pull in self.pulls if pull["head"]["label"] == query["head"]], query), {}
+
+    def _open(self, body: Any) -> Reply:
+        label = f"acme:{body['head']}"
+        if any(pull["head"]["label"] == label for pull in self.pulls):
+            return 422, {"message": "Validation Failed"}, {}
+        self.pull(len(self.pulls) + 1, "new", label=label, base=body["base"])
+        self.pulls[-1] |= {"title": body["title"], "body": body["body"]}
+        return 201, self.pulls[-1], {}
+
+    @staticmethod
+    def _page(entries: list[dict[str, Any]], query: dict[str, str]) -> list[dict[str, Any]]:
+        size, page = int(query["per_page"]), int(query["page"])
+        return entries[(page - 1) * size : page * size]
+
+
+def _missing() -> Reply:
+    return 404, {"message": "Not Found"}, {}

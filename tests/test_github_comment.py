@@ -1,0 +1,385 @@
+"""`contentops comment` against a GitHub on loopback, and the client beneath it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.cli.comment import page
+from contentops.errors import ContentopsError
+from contentops.github.client import GitHub, connect
+from contentops.github.event import Origin, origin_of, read_event
+from contentops.github.posting import open_pull_request, post_comment, pull_request
+from contentops.model import Action, Reason
+from contentops.planner.planfile import sealed
+from contentops.report.plan_json import plan_json
+from contentops.report.plan_markdown import marker, plan_markdown
+from contentops.report.plan_read import plan_of
+from contentops.report.safe import json_text
+from tests.fakes.github import TOKEN, FakeGitHub, Reply
+from tests.plans import make_change, make_plan
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.model import Plan
+
+GOLDEN = Path(__file__).parent / "golden" / "comment_1000_items.md"
+SHA = "1234567890abcdef1234567890abcdef12345678"
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeGitHub]:
+    """A GitHub with one open pull request."""
+    with FakeGitHub() as fake:
+        fake.pull(7, SHA, label="acme:topic")
+        yield fake
+
+
+def client(hub: FakeGitHub, pauses: list[float] | None = None) -> GitHub:
+    """A client that notes its pauses instead of waiting."""
+    return connect(hub.env(), pause=(pauses if pauses is not None else []).append)
+
+
+def plan_file(folder: Path, plan: Plan) -> Path:
+    """A plan file as `plan --out` writes it."""
+    path = folder / "plan.json"
+    inputs = {
+        "variables": [],
+        "select": [],
+        "exclude": [],
+        "replace": [],
+        "on_edit": None,
+        "prune": False,
+        "resubmit_unknown": False,
+    }
+    path.write_text(json_text(sealed(plan_json(plan, inputs=inputs))), encoding="utf-8")
+    return path
+
+
+def event_file(folder: Path, event: Any) -> str:
+    """An event as a runner writes it."""
+    path = folder / "event.json"
+    path.write_text(json.dumps(event), encoding="utf-8")
+    return str(path)
+
+
+def run_event(**fields: Any) -> dict[str, Any]:
+    """The end of a plan workflow on a pull request from a fork: its list of pull requests is empty."""
+    run = {
+        "event": "pull_request",
+        "head_sha": SHA,
+        "head_branch": "topic",
+        "head_repository": {"owner": {"login": "acme"}},
+        "html_url": "https://github.example/acme/blog/actions/runs/5",
+        "pull_requests": [],
+    }
+    return {"workflow_run": run | fields}
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The second plan replaces the first; the third, without changes, says so in the same comment."""
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}}))
+    hub.comment("first!", "somebody")
+    for plan in (make_plan(make_change("a")), make_plan(make_change("b")), make_plan(unchanged=3)):
+        ended = invoke("comment", "--plan", str(plan_file(tmp_path, plan)), env=env)
+        assert ended.code == 0, ended.stderr
+        assert "on pull request 7" in ended.stdout
+    assert [comment["user"]["login"] for comment in hub.comments] == ["somebody", "github-actions[bot]"]
+    assert "No changes. 3 items are as declared." in hub.comments[1]["body"]
+    assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
+
+
+def test_each_environment_has_its_own_comment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The mark names project and environment."""
+    for environment in ("", "staging"):
+        path = plan_file(tmp_path, make_plan(make_change(), environment=environment))
+        ended = invoke("comment", "--plan", str(path), "--pr", "7", "--json", env=hub.env())
+        assert ended.json == {"format_version": "1.0", "pull_request": 7, "comment": "https://gh/c", "new": True}
+    assert len(hub.comments) == 2
+
+
+def test_a_fork_is_found_by_the_event_alone(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The head of the run that made the plan decides; the page of that run is linked."""
+    hub.pulls.clear()
+    hub.pull(8, "other", label="stranger:main")
+    hub.pull(9, SHA, label="stranger:main", base="next")
+    event = run_event(head_branch="main", head_repository={"owner": {"login": "stranger"}})
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, event))
+    ended = invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env)
+    assert "on pull request 9" in ended.stdout
+    assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)" in hub.comments[0]["body"]
+
+
+@pytest.mark.parametrize("event", [run_event(head_sha="0" * 40), {"pull_request": {"number": 7, "head": {"sha": "0"}}}])
+def test_a_plan_that_was_overtaken_is_not_posted(
+    hub: FakeGitHub, invoke: Run, tmp_path: Path, event: dict[str, Any]
+) -> None:
+    """A newer push has its own plan coming; this one says nothing and is no failure."""
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, event))
+    ended = invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env)
+    assert (ended.code, hub.comments) == (0, [])
+    assert ended.stdout.startswith("Nothing posted")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda document: document | {"project": "other"}, "edited-plan"),
+        (lambda document: sealed(document | {"changes": [{"id": "x"}]}), "no-plan-file"),
+        (lambda document: sealed(document | {"summary": []}), "no-plan-file"),
+    ],
+    ids=["edited", "another shape", "no summary"],
+)
+def test_a_plan_file_that_is_none(
+    hub: FakeGitHub, invoke: Run, tmp_path: Path, change: Callable[[Any], Any], code: str
+) -> None:
+    """Whatever an artifact holds, nothing is posted but a plan."""
+    path = plan_file(tmp_path, make_plan(make_change()))
+    path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))), encoding="utf-8")
+    ended = invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env())
+    assert f"error[{code}]" in ended.stderr
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [
+        ({"GITHUB_TOKEN": ""}, "no-token"),
+        ({"GITHUB_TOKEN": "two words"}, "no-token"),
+        ({"GITHUB_REPOSITORY": ""}, "no-github-repository"),
+        ({"GITHUB_REPOSITORY": "acme/blog/../../user"}, "no-github-repository"),
+        ({"GITHUB_REPOSITORY": "acme/.."}, "no-github-repository"),
+        ({"GITHUB_API_URL": "http://api.example"}, "insecure-url"),
+        ({"GITHUB_API_URL": "file:///etc"}, "insecure-url"),
+    ],
+)
+def test_what_is_missing_is_said(hub: FakeGitHub, invoke: Run, tmp_path: Path, env: dict[str, str], code: str) -> None:
+    """Token, repository and address are checked before anything is sent."""
+    path = plan_file(tmp_path, make_plan(make_change()))
+    ended = invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env(**env))
+    assert (ended.code, hub.asked) == (64, [])
+    assert f"error[{code}]" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"push": 1},
+        {"pull_request": {"number": True}},
+        {"pull_request": {"number": "7"}},
+        run_event(event="push"),
+        run_event(head_branch=None),
+        {"workflow_run": {"event": "pull_request", "head_repository": 3}},
+    ],
+)
+def test_an_event_without_a_pull_request(event: dict[str, Any]) -> None:
+    """A person is told to name one."""
+    with pytest.raises(ContentopsError) as failed:
+        origin_of(event)
+    assert failed.value.code == "no-pull-request"
+
+
+def test_an_event_that_can_not_be_read(tmp_path: Path) -> None:
+    """Broken files are said; no file and no map are no event."""
+    (tmp_path / "event").write_text("{")
+    for name in (tmp_path / "event", tmp_path / "none"):
+        with pytest.raises(ContentopsError, match="can not be read"):
+            read_event({"GITHUB_EVENT_PATH": str(name)})
+    (tmp_path / "event").write_text("[]")
+    assert read_event({"GITHUB_EVENT_PATH": str(tmp_path / "event")}) == read_event({}) == {}
+
+
+# --- the client --------------------------------------------------------------------------------------------
+
+
+def once(status: int, message: str = "", **headers: str) -> Callable[[], Reply]:
+    """An answer."""
+    return lambda: (status, {"message": message}, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def test_somebody_elses_comment_is_left_alone(hub: FakeGitHub) -> None:
+    """The mark can be copied; only the author's own comment is updated."""
+    hub.comment("<!-- mark -->\nfake", "stranger")
+    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert hub.comments[0]["body"] == "<!-- mark -->\nfake"
+
+
+def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
+    """A token that may ask who it is does not touch the bot's comment."""
+    hub.login = "someone"
+    hub.comment("<!-- mark -->\nold")
+    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert [method for method, path in hub.asked if method == "PATCH"] == []
+
+
+def test_a_comment_beyond_the_first_page(hub: FakeGitHub) -> None:
+    """All pages are looked through before a new one is made."""
+    for _ in range(250):
+        hub.comment("chat", "somebody")
+    hub.comment("<!-- mark -->\nold")
+    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nnew").new
+    assert hub.comments[-1]["body"] == "<!-- mark -->\nnew"
+
+
+def test_a_lost_answer_makes_no_second_comment(hub: FakeGitHub) -> None:
+    """After a failure that may have been a success, the list is looked at again."""
+
+    def lost() -> Reply:
+        hub.comment("<!-- mark -->\nmine")
+        return 502, b"<html>", {}
+
+    hub.faults.append(("^POST", lost))
+    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert len(hub.comments) == 1
+
+
+def test_a_comment_that_vanishes_is_made_anew(hub: FakeGitHub) -> None:
+    """Deleted between look and update."""
+    hub.comment("<!-- mark -->\nold")
+
+    def gone() -> Reply:
+        hub.comments.clear()
+        return 404, {"message": "Not Found"}, {}
+
+    hub.faults.append(("^PATCH", gone))
+    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+
+
+@pytest.mark.parametrize(
+    ("faults", "pauses"),
+    [
+        ([once(502), once(503)], [1, 2]),
+        ([once(429, retry_after="7")], [7]),
+        ([once(403, "secondary rate limit", retry_after="5")], [5]),
+    ],
+    ids=["down", "too many", "secondary limit"],
+)
+def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]], pauses: list[float]) -> None:
+    """For as long as the server asks for, within bounds."""
+    waited: list[float] = []
+    hub.faults += [("pulls/7", fault) for fault in faults]
+    assert pull_request(client(hub, waited), Origin(number=7)) == 7
+    assert waited == pauses
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (once(403, "Resource not accessible by integration"), "Resource not accessible"),
+        (once(429, "later", retry_after="3600"), "429: later"),
+        (lambda: (200, b"<html>", {}), "did not answer with JSON"),
+        (lambda: (500, b"[" * 100_000, {}), "answered with 500"),
+        (once(302, location="http://127.0.0.1:1/steal"), "points to another server"),
+        (once(302, location="http://[bad"), "points to another server"),
+        (once(401, f"bad token {TOKEN}"), "bad token ***"),
+    ],
+    ids=["no right", "too long to wait", "no JSON", "deep", "elsewhere", "no address", "the token"],
+)
+def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: str) -> None:
+    """With the server's words and without the token, which no other server gets."""
+    hub.faults += [("pulls/7", fault)] * 4
+    with pytest.raises(ContentopsError) as failed:
+        pull_request(client(hub), Origin(number=7))
+    assert words in failed.value.message
+    assert TOKEN not in failed.value.message
+
+
+def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) -> None:
+    """A redirect within the server keeps method and body; a circle ends."""
+    hub.faults.append(("pulls/7", once(301, location="/repos/acme/blog/pulls/7")))
+    assert pull_request(client(hub), Origin(number=7)) == 7
+    hub.faults += [("pulls/7", once(307, location="/repos/acme/blog/pulls/7"))] * 3
+    with pytest.raises(ContentopsError, match="circles"):
+        pull_request(client(hub), Origin(number=7))
+
+
+def test_a_server_that_is_not_there() -> None:
+    """Tried again a few times, then told."""
+    with FakeGitHub() as hub:
+        github = client(hub, waited := [])
+    with pytest.raises(ContentopsError, match="can not be reached"):
+        github.call("GET", "pulls/7")
+    assert len(waited) == 3
+
+
+def test_lists_may_hold_anything(hub: FakeGitHub) -> None:
+    """Entries that are none are passed over, and so is a list that is none."""
+    hub.faults.append(("GET .*comments", lambda: (200, [1, None, {"user": 3, "body": None}, {"id": "x"}], {})))
+    assert post_comment(client(hub), 7, "<!-- m -->", "<!-- m -->").new
+    hub.faults.append(("GET .*pulls", lambda: (200, {"message": "hello"}, {})))
+    assert pull_request(client(hub), Origin(owner="a", branch="b", commit=SHA)) == 0
+
+
+def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
+    """The one that is open already is found."""
+    asked = {"branch": "contentops/5-1", "base": "main", "title": "content", "body": "text"}
+    assert open_pull_request(client(hub), **asked).new
+    assert not open_pull_request(client(hub), **asked).new
+    hub.faults.append(("^POST", once(403, "not permitted to create pull requests")))
+    with pytest.raises(ContentopsError, match="not permitted"):
+        open_pull_request(client(hub), **asked)
+    hub.pulls.clear()
+    hub.faults.append(("^POST", once(422, "no commits between")))
+    with pytest.raises(ContentopsError, match="no commits between"):
+        open_pull_request(client(hub), **asked)
+
+
+# --- the text ----------------------------------------------------------------------------------------------
+
+
+def thousand() -> Plan:
+    """A plan of a thousand items, most of them for the same cause, some of them hostile."""
+    hostile = "`|</details><script>alert(1)</script> @everyone ```\n::error::x ##[error]y #12 https://evil.example"
+    changes = []
+    for number in range(1000):
+        name = f"city-{number:04}"
+        if number % 50 == 7:
+            changes.append(make_change(name, Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"))
+        elif number % 3:
+            reasons = (
+                Reason(
+                    kind="changed",
+                    field="inputs.topic",
+                    before=f"Coworking in {name}, 2025",
+                    after=f"Coworking in {name}, 2026",
+                    cause="var `year` in contentops.yaml:12:9",
+                ),
+            )
+            changes.append(make_change(name, Action.REGENERATE, credits=4, reasons=reasons))
+        else:
+            changes.append(make_change(name, reasons=(Reason(kind="new", detail=hostile),)))
+    return make_plan(*changes, unchanged=12)
+
+
+def test_the_comment_of_a_thousand_items() -> None:
+    """The page as it is posted: within the limit of a comment, and how much is hidden at its end."""
+    body = page(thousand(), Origin(commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
+    assert GOLDEN.read_text("utf-8") == body
+    assert len(body) < 65_536
+    assert len(body.encode()) < 65_536
+    assert "var `year` in contentops.yaml:12:9: 6" in body
+    assert "hidden" in body.splitlines()[-3]
+
+
+@pytest.mark.parametrize("run", ["javascript:alert(1)", "https://x/) [evil](http://y", "https://" + "x" * 400, ""])
+def test_only_a_plain_address_becomes_a_link(run: str) -> None:
+    """Whatever the event says."""
+    assert "](" not in page(make_plan(), Origin(commit=SHA, run=run)).splitlines()[-1]
+
+
+def test_a_plan_read_back_shows_the_same() -> None:
+    """The document holds all that the comment says."""
+    plan = thousand()
+    document = json.loads(json_text(sealed(plan_json(plan))))
+    assert plan_markdown(plan_of(document, "plan.json")) == plan_markdown(plan)
+    assert marker(plan_of(document, "plan.json")) == marker(plan)

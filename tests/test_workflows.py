@@ -1,0 +1,289 @@
+"""The workflows and the action that are shipped: their shell steps run here, and nothing in them is an open door."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from contentops.cli.workflows import NAMES, workflows
+from tests.fakes.github import TOKEN, FakeGitHub
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.test_git_commit import World, world  # noqa: F401 - a fixture
+from tests.workflows import ROOT, Runner, read, steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
+USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTION = ROOT / "action.yml"
+SHA = "1234567890abcdef1234567890abcdef12345678"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hooks and the shim are POSIX scripts")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- what they may do --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *USED], ids=_name)
+def test_workflows_have_no_rights_by_default(path: Path) -> None:
+    """Rights are given to jobs, one by one."""
+    assert read(path)["permissions"] == {}
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION], ids=_name)
+def test_actions_are_pinned(path: Path) -> None:
+    """By a commit in full, with the version for people."""
+    for line in path.read_text("utf-8").splitlines():
+        if found := re.match(r"\s*(?:- )?uses: (.*)", line):
+            assert re.fullmatch(r"\S+@[0-9a-f]{40} # \S.*", found[1]), line
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION], ids=_name)
+def test_no_expression_reaches_a_shell(path: Path) -> None:
+    """Whatever a name or an input holds, it arrives as a variable."""
+    assert [step["run"] for step in steps_of(read(path)) if "${{" in step.get("run", "")] == []
+
+
+def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
+    """The plan reads; the job that may write checks out nothing."""
+    plan = (ROOT / "examples/ci/plan.yml").read_text("utf-8")
+    assert "secrets." not in plan
+    assert "token" not in plan
+    assert read(ROOT / "examples/ci/plan.yml")["jobs"]["plan"]["permissions"] == {"contents": "read"}
+    comment = read(ROOT / "examples/ci/comment.yml")
+    assert [step for step in steps_of(comment) if "checkout" in step.get("uses", "")] == []
+    assert "secrets." not in (ROOT / "examples/ci/comment.yml").read_text("utf-8")
+
+
+def test_an_apply_is_never_cancelled() -> None:
+    """It is one at a time, in an environment, and commits whatever happened."""
+    document = read(ROOT / "examples/ci/apply.yml")
+    assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false"}
+    assert document["jobs"]["apply"]["environment"] == "contentops"
+    last = steps_of(document)[-1]
+    assert (last["if"], last["with"]["command"]) == ("always()", "commit")
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION], ids=_name)
+def test_zizmor_finds_nothing(path: Path) -> None:
+    """Offline, with its usual rules."""
+    command = [sys.executable, "-m", "zizmor", "--offline", "--no-progress", "--format=plain", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "paths"),
+    [("github-workflows", [*SHIPPED, *USED]), ("github-actions", [ACTION])],
+    ids=["workflows", "action"],
+)
+def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
+    """Held against the schemas of GitHub's formats."""
+    command = [sys.executable, "-m", "check_jsonschema", f"--builtin-schema=vendor.{schema}", *map(str, paths)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_are_what_init_writes(name: str) -> None:
+    """One text, in two places."""
+    made = workflows(action="", directory=".", branch="main")[f".github/workflows/contentops-{name}.yml"]
+    assert (ROOT / "examples/ci" / f"{name}.yml").read_text("utf-8") == made
+
+
+def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
+    """Updates of ours are not forgotten in what we ship."""
+    used = {line.strip().removeprefix("- ") for path in USED for line in path.read_text("utf-8").splitlines()}
+    shipped = {line.strip().removeprefix("- ") for path in SHIPPED for line in path.read_text("utf-8").splitlines()}
+    assert {line for line in shipped if line.startswith("uses: actions/")} <= used
+
+
+# --- what they do ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeGitHub]:
+    """A GitHub with the pull request of the event."""
+    with FakeGitHub() as fake:
+        fake.pull(7, SHA)
+        yield fake
+
+
+@posix
+def test_from_pull_request_to_results(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    tmp_path: Path,
+) -> None:
+    """Plan without rights, comment from the artifact, apply and commit on the branch: as shipped, step by step."""
+    clone = world.clone("runner")
+    plan = Runner(tmp_path / "plan", clone.root, {}, {}).job(ROOT / "examples/ci/plan.yml")
+    assert plan.codes == {"validate": 0, "plan": 0}
+    outputs = plan.outputs["plan"]
+    expected = {"has-changes": "true", "create": "3", "update": "0", "credits": "0", "exit-code": "0"}
+    assert {key: outputs[key] for key in expected} == expected
+    assert "3 to create" in (tmp_path / "plan/summary.md").read_text()
+
+    comment = Runner(tmp_path / "comment", tmp_path, {}, {})
+    artifact = comment.temp / "contentops-artifact"
+    artifact.mkdir()
+    Path(outputs["plan-file"]).rename(artifact / "contentops-plan.json")
+    event = {
+        "event": "pull_request",
+        "head_sha": SHA,
+        "head_branch": "topic",
+        "head_repository": {"owner": {"login": "acme"}},
+    }
+    (tmp_path / "event.json").write_text(json.dumps({"workflow_run": event}))
+    env = hub.env(GITHUB_TOKEN="", GITHUB_EVENT_PATH=str(tmp_path / "event.json"))
+    ended = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN}).job(ROOT / "examples/ci/comment.yml")
+    assert ended.codes == {"comment": 0}, ended.printed
+    assert "3 to create" in hub.comments[0]["body"]
+
+    contexts = {"github.token": TOKEN, "secrets.WRITERZROOM_API_KEY": "wrk_key"}
+    env = {"GITHUB_RUN_ID": "5", "GITHUB_REPOSITORY": "acme/blog", "GITHUB_SERVER_URL": "https://github.example"}
+    applied = Runner(tmp_path / "apply", clone.root, env, contexts).job(ROOT / "examples/ci/apply.yml")
+    assert applied.codes == {"check-waiting": 0, "apply": 0, "commit": 0}, applied.printed
+    assert "3 done" in (tmp_path / "apply/summary.md").read_text()
+    assert TOKEN not in applied.printed
+    fresh = world.clone("fresh")
+    assert fresh.changes() == []
+    assert fresh.git("log", "-1", "--format=%an").strip() == "github-actions[bot]"
+    assert "actions/runs/5" in fresh.git("log", "-1", "--format=%B")
+
+
+@posix
+def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    """What was paid for before the failure comes back; the job fails."""
+    clone = world.clone("runner")
+    clone.apply("--select", "one")
+    clone.write("content/blog.yaml", "items: [{id: one, inputs: {}}]\n")
+    contexts = {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
+    ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(ROOT / "examples/ci/apply.yml")
+    assert ended.codes == {"check-waiting": 0, "apply": 1, "commit": 0}
+    assert ended.outputs["apply"]["exit-code"] == "1"
+    assert "contentops.lock" in world.clone("fresh").files()
+
+
+@posix
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"command": "plan", "environment": "$(touch pwned)"},
+        {"command": "plan", "environment": "--out=pwned"},
+        {"command": "plan", "select": "`touch pwned`\n--out=pwned\n; touch pwned"},
+        {"command": "plan", "variables": 'a="; touch pwned; "'},
+        {"command": "plan; touch pwned"},
+        {"command": "plan", "directory": "--version"},
+        {"command": "apply", "deadline": "10m; touch pwned", "plan-file": "$(touch pwned)"},
+        {"command": "plan", "plan-file": "x\nhas-changes=false"},
+    ],
+)
+def test_inputs_of_the_action_are_words(
+    world: World,  # noqa: F811 - the fixture
+    tmp_path: Path,
+    inputs: dict[str, str],
+) -> None:
+    """Whatever they hold: no command, no other option, no output of their own."""
+    clone = world.clone("runner")
+    ended = Runner(tmp_path / "run", clone.root, {}, {}).action(inputs)
+    assert not list(tmp_path.rglob("pwned"))
+    assert ended.outputs["step"].get("has-changes", "true") == "true"
+
+
+@posix
+def test_variables_and_selection_have_a_line_each(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    """Empty lines and line ends of Windows are no values."""
+    clone = world.clone("runner")
+    inputs = {"command": "plan", "select": "one\r\n\n two\nthree", "variables": "a=b c\n", "max-credits": "0"}
+    ended = Runner(tmp_path / "run", clone.root, {}, {}).action(inputs)
+    document = json.loads(Path(ended.outputs["step"]["plan-file"]).read_text())
+    assert document["inputs"]["select"] == ["one", " two", "three"]
+    assert document["inputs"]["variables"] == ["a=b c"]
+
+
+@posix
+def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> None:
+    """No command sees more than it needs."""
+    runner = Runner(tmp_path / "run", tmp_path, {}, {})
+    shim = runner.temp / "contentops/bin/contentops"
+    shim.write_text('#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-} token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n')
+    seen = [
+        runner.action({"command": command, "api-key": "K", "token": "T"}).printed.strip()
+        for command in ("validate", "plan", "apply", "comment", "commit")
+    ]
+    assert seen == [
+        "validate key= token=",
+        "plan key= token=",
+        "apply key=K token=",
+        "comment key= token=T",
+        "commit key= token=T",
+    ]
+
+
+# --- init --------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
+    """For a project in a folder of a repository, on its branch, with the action somebody named."""
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk", str(tmp_path)], check=True)
+    ended = invoke("init", "site", "--ci", "github", "--action", f"acme/contentops@{SHA}")
+    assert ended.code == 0, ended.stderr
+    assert "secret `WRITERZROOM_API_KEY`" in ended.stdout
+    for name in NAMES:
+        text = (tmp_path / f".github/workflows/contentops-{name}.yml").read_text()
+        assert f"uses: acme/contentops@{SHA}\n" in text
+        assert "@branch@" not in text
+        assert isinstance(yaml.safe_load(text), dict)
+    apply = (tmp_path / ".github/workflows/contentops-apply.yml").read_text()
+    assert "directory: site\n" in apply
+    assert "branches: [trunk]\n" in apply
+
+
+def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: Path) -> None:
+    """Nothing else is written; twice is refused; without an action a person is told to name one."""
+    (tmp_path / "contentops.yaml").write_text("version: 1\nproject: x\n")
+    ended = invoke("init", "--ci", "github")
+    assert "Replace `OWNER/contentops@0000...`" in ended.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".github", "contentops.yaml"]
+    assert "error[exists]" in invoke("init", "--ci", "github").stderr
+
+
+@pytest.mark.parametrize("action", ["acme/contentops@v1", "acme/contentops", f"x y/z@{SHA}", f"a/b@{SHA}\nrun: x"])
+def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
+    """Before anything is written."""
+    ended = invoke("init", "--ci", "github", "--action", action)
+    assert "error[bad-action]" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_without_ci_takes_no_action(invoke: Run) -> None:
+    """An option that would do nothing is said."""
+    assert invoke("init", "--action", "a/b").code == 64
+
+
+# --- pre-commit --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "hook", yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")), ids=lambda hook: hook["id"]
+)
+def test_hooks_run_offline(hook: dict[str, Any], invoke: Run, tmp_path: Path) -> None:
+    """Each hook's command passes on a good project and fails on a broken one."""
+    invoke("init", "--name", "x")
+    words = hook["entry"].split()[1:]
+    assert invoke(*words).code == 0
+    assert re.search(hook["files"], "content/articles.yaml")
+    (tmp_path / "content/articles.yaml").write_text("items: [{id: a, inputs: {audiance: x}}]")
+    assert invoke(*words).code == 1

@@ -1,0 +1,114 @@
+"""Runs the shell steps of workflows and of our action as a runner does, so that what is shipped is what is tested."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[1]
+_EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A workflow or an action; the key `on` is a word here, not a truth value."""
+    found: dict[str, Any] = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506 - it builds texts alone
+    return found
+
+
+def steps_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every step of a workflow or an action."""
+    if "runs" in document:
+        return list(document["runs"]["steps"])
+    return [step for job in document["jobs"].values() for step in job["steps"]]
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a job ended: exit code by step, what was printed, and outputs by step id."""
+
+    codes: dict[str, int] = field(default_factory=dict)
+    printed: str = ""
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Runner:
+    """A runner in a folder of its own, with contentops installed where the action would put it."""
+
+    def __init__(self, folder: Path, workspace: Path, env: Mapping[str, str], contexts: Mapping[str, str]) -> None:
+        self.temp = folder / "temp"
+        self.summary = folder / "summary.md"
+        self._workspace, self._contexts = workspace, contexts
+        self._env = env
+        home = self.temp / "contentops" / "bin"
+        home.mkdir(parents=True, exist_ok=True)
+        command = home / "contentops"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
+        command.chmod(0o755)
+
+    def job(self, workflow: Path) -> Ended:
+        """Runs the steps of the only job of a workflow; steps of others (checkout, artifacts) are left out."""
+        (job,) = read(workflow)["jobs"].values()
+        ended = Ended()
+        for at, step in enumerate(job["steps"]):
+            name = step.get("id") or step.get("with", {}).get("command") or str(at)
+            if "contentops@" not in step.get("uses", ""):
+                continue
+            failed = any(ended.codes.values())
+            if failed and step.get("if") != "always()":
+                continue
+            self.action({key: self._filled(value) for key, value in step["with"].items()}, name, ended)
+        return ended
+
+    def action(self, inputs: Mapping[str, str], name: str = "step", ended: Ended | None = None) -> Ended:
+        """Runs the steps of our action with these inputs."""
+        ended = ended or Ended()
+        action = read(ROOT / "action.yml")
+        assert set(inputs) <= set(action["inputs"])
+        given = {key: inputs.get(key, str(about.get("default", ""))) for key, about in action["inputs"].items()}
+        output = self.temp / "output"
+        output.write_text("")
+        for step in steps_of(action):
+            # Nothing is filled into a script: what it knows, it knows from its environment.
+            assert "${{" not in step["run"]
+            stated = {key: self._filled(value, given) for key, value in step["env"].items()}
+            env = {**os.environ, **self._env, **stated, **self._files(output)}
+            done = subprocess.run(
+                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+                cwd=self._workspace,
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            ended.printed += done.stdout + done.stderr
+            ended.codes[name] = done.returncode
+            if done.returncode:
+                break
+        ended.outputs[name] = dict(line.split("=", 1) for line in output.read_text().splitlines())
+        return ended
+
+    def _files(self, output: Path) -> dict[str, str]:
+        return {
+            "RUNNER_TEMP": str(self.temp),
+            "GITHUB_OUTPUT": str(output),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_WORKSPACE": str(self._workspace),
+            "GITHUB_ACTIONS": "true",
+            "CI": "true",
+        }
+
+    def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
+        known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
+        known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
+        return _EXPRESSION.sub(lambda found: known[found[1]], text)
