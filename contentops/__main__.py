@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _tolerate_any_text()
-        code = _run(args)
+        code = _run(list(args))  # click takes what it is given apart
         sys.stdout.flush()
     except ContentopsError as error:
         _print(error.diagnostics(), args)

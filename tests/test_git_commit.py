@@ -76,9 +76,9 @@ class Machine:
         ended = self._invoke("apply", "--yes", *arguments, cwd=self.root)
         assert ended.code == 0, ended.stdout + ended.stderr
 
-    def commit(self, *arguments: str, code: int = 0, **env: str) -> Completed:
+    def commit(self, *arguments: str, code: int = 0, runner: dict[str, str] | None = None, **env: str) -> Completed:
         """`contentops commit`."""
-        ended = self._invoke("commit", *arguments, cwd=self.root, env={**WHO, **env})
+        ended = self._invoke("commit", *arguments, cwd=self.root, env={**WHO, **env, **(runner or {})})
         assert ended.code == code, ended.stdout + ended.stderr
         return ended
 
@@ -593,7 +593,7 @@ def test_a_pull_request_is_opened_for_a_protected_branch(world: World, first: Ma
     """With a token, the results wait in a pull request that says why."""
     world.hook("pre-receive", PROTECTED)
     with FakeGitHub() as hub:
-        ended = first.commit(**hub.env(GITHUB_RUN_ID="77"))
+        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
         (pull,) = hub.pulls
     assert f"Pull request: {pull['html_url']}" in ended.stdout
     assert (pull["head"]["label"], pull["base"]["ref"]) == ("acme:contentops/77-1", "main")
@@ -606,7 +606,7 @@ def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> Non
     world.hook("pre-receive", PROTECTED)
     with FakeGitHub() as hub:
         hub.faults.append(("POST", lambda: (403, {"message": f"may not create pull requests {TOKEN}"}, {})))
-        ended = first.commit(**hub.env(GITHUB_RUN_ID="77"))
+        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
     assert "warning[github]: no pull request was made" in ended.stderr
     assert "`gh pr create --base main --head contentops/77-1 --fill`" in ended.stdout
     assert TOKEN not in ended.stderr + ended.stdout

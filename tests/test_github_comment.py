@@ -48,7 +48,7 @@ def client(hub: FakeGitHub, pauses: list[float] | None = None) -> GitHub:
 def plan_file(folder: Path, plan: Plan) -> Path:
     """A plan file as `plan --out` writes it."""
     path = folder / "plan.json"
-    inputs = {
+    inputs: dict[str, Any] = {
         "variables": [],
         "select": [],
         "exclude": [],
@@ -305,8 +305,9 @@ def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) ->
 
 def test_a_server_that_is_not_there() -> None:
     """Tried again a few times, then told."""
+    waited: list[float] = []
     with FakeGitHub() as hub:
-        github = client(hub, waited := [])
+        github = client(hub, waited)
     with pytest.raises(ContentopsError, match="can not be reached"):
         github.call("GET", "pulls/7")
     assert len(waited) == 3

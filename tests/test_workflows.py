@@ -15,11 +15,13 @@ import yaml
 from contentops.cli.workflows import NAMES, workflows
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import World, world  # noqa: F401 - a fixture
+from tests.test_git_commit import world  # noqa: F401 - a fixture
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.test_git_commit import World
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -78,7 +80,7 @@ def test_an_apply_is_never_cancelled() -> None:
 @pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION], ids=_name)
 def test_zizmor_finds_nothing(path: Path) -> None:
     """Offline, with its usual rules."""
-    command = [sys.executable, "-m", "zizmor", "--offline", "--no-progress", "--format=plain", str(path)]
+    command = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format=plain", str(path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -199,7 +201,7 @@ def test_inputs_of_the_action_are_words(
     clone = world.clone("runner")
     ended = Runner(tmp_path / "run", clone.root, {}, {}).action(inputs)
     assert not list(tmp_path.rglob("pwned"))
-    assert ended.outputs["step"].get("has-changes", "true") == "true"
+    assert "\nhas-changes=false" not in inputs.get("plan-file", "") or ended.outputs["step"]["has-changes"] == "true"
 
 
 @posix

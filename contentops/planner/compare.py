@@ -253,7 +253,8 @@ def _open(s: Situation, item: Item) -> Body | None:
     lost = s.server == "local" and s.stored(entry.digest) is None
     if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN) or lost:
         return _resolve(s, item, entry, why)
-    if item.file.exists and not _is_this_text(item, entry) and (held := _edit_choice(s, item, why, entry)) is not None:
+    foreign = item.file.exists and not _is_this_text(s, item, entry)
+    if foreign and (held := _edit_choice(s, item, why, entry)) is not None:
         return held
     bring = Step.FETCH if entry.state is JobState.PAID else Step.POLL
     reason = Reason(
@@ -264,15 +265,19 @@ def _open(s: Situation, item: Item) -> Body | None:
     )
 
 
-def _is_this_text(item: Item, entry: OpenEntry) -> bool:
-    """Whether the file already holds what the entry brings: a write whose record was lost."""
-    if entry.body and item.file.body == entry.body:
-        return True
-    return item.file.owner == item.spec.id and item.file.provenance.get("digest") == item.spec.digest
+def _is_this_text(s: Situation, item: Item, entry: OpenEntry) -> bool:
+    """Whether the file already holds what the entry brings: a write whose record was lost.
+
+    Only where nobody knows that text any more does the provenance block decide: a person may have edited the body.
+    """
+    stored = s.stored(entry.digest)
+    known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
+    return item.file.body in known if known else _is_ours(item)
 
 
 def _resolve(s: Situation, item: Item, entry: OpenEntry, why: tuple[Reason, ...]) -> Body:
-    if item.file.exists and not _is_this_text(item, entry) and (held := _edit_choice(s, item, why, entry)) is not None:
+    foreign = item.file.exists and not _is_this_text(s, item, entry)
+    if foreign and (held := _edit_choice(s, item, why, entry)) is not None:
         return held
     known = entry.state in (JobState.RUNNING, JobState.PAID)
     detail = f"job `{entry.job_id}` is open" if known else entry.error or "the answer to its submit was lost"
@@ -409,7 +414,8 @@ def _edit_choice(s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenE
         return None
     if record is None and _is_ours(item):
         reason = Reason(kind="own-output", detail=f"`{item.file.path}` was written for this very request")
-        return Body(action=Action.KEEP, steps=(Step.RECORD,), reasons=(*why, reason), entry=entry)
+        # Its job, if it is still open, is drained: the entry is not this change's own.
+        return Body(action=Action.KEEP, steps=(Step.RECORD,), reasons=(*why, reason))
     choice = s.choice.on_edit or item.spec.on_edit
     reasons = (*why, *_edit_reason(item))
     if choice is OnEdit.OVERWRITE:

@@ -1,0 +1,280 @@
+"""What a runner of GitHub reads out of our log: annotations of ours, and no order of anybody else."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.cli import terminal
+from contentops.cli.display import Plain
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.model import Action, Event, Result
+from contentops.report.github import annotation_lines, inert, inert_json, outputs, run_markdown
+from contentops.report.safe import json_text
+from tests.plans import make_change, make_outcome, make_plan, make_run
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNNER = {"GITHUB_ACTIONS": "true"}
+ORDER = "::error title=x::planted"
+
+
+def obeyed(text: str) -> list[str]:
+    """The lines a runner takes as orders: as its source reads them, but for the names of the commands."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    new = [line for line in lines if re.match(r"::[^:]*?::", line.lstrip())]
+    return new + [line for line in lines if re.search(r"##\[[^\]]*\]", line)]
+
+
+# --- orders ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ORDER,
+        f"fine\n{ORDER}",
+        f"fine\r{ORDER}",
+        f"fine\r\n \t\u00a0\u3000{ORDER}",
+        f"{ORDER}\n{ORDER}\n\n{ORDER}",
+        "anywhere ##[add-mask]in a line",
+        "###[error]x",
+        "::stop-commands::token",
+        "\x1c::error::x",
+    ],
+)
+def test_an_order_is_printed_and_not_obeyed(text: str) -> None:
+    """Whatever line break or space stands before it."""
+    assert obeyed(text)
+    assert obeyed(inert(text)) == []
+
+
+@given(st.text(alphabet=":#[] \n\r\tae\u00a0"))
+def test_no_text_gives_an_order(text: str) -> None:
+    """Of all texts made of what orders are made of."""
+    assert obeyed(inert(text)) == []
+
+
+@pytest.mark.parametrize("text", ["a :: b", ":::note\ntext\n:::", "C++ std::vector", "# heading [link]", ""])
+def test_other_texts_are_left_as_they_are(text: str) -> None:
+    """Directives of Markdown among them."""
+    assert inert(text) == text
+
+
+@given(st.dictionaries(st.text(), st.text(alphabet=':#[ \n\\"e')))
+def test_json_says_the_same(value: dict[str, str]) -> None:
+    """The escape is JSON's own, so that programs read what was meant."""
+    text = inert_json(json_text(value))
+    assert json.loads(text) == value
+    assert obeyed(text) == []
+
+
+def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke: Run) -> None:
+    """Results, messages, JSON and progress; without a runner nothing is changed."""
+    assert terminal.for_log(ORDER, {}) == ORDER
+    assert terminal.for_log(ORDER, RUNNER) == r"\x3a:error title=x::planted"
+    del capfd
+    ended = invoke(f"{ORDER}\n{ORDER}", env=RUNNER)
+    assert ended.code == 64
+    assert obeyed(ended.stdout) == []
+    assert [line for line in obeyed(ended.stderr) if not line.startswith("::error title=usage::")] == []
+
+
+def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of a server come at the start of no line as an order."""
+    import io
+
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    stream = io.StringIO()
+    plain = Plain(stream)
+    for item in ("::error::x", "##[error]y"):
+        plain.show(
+            Event(
+                kind="item-done",
+                at="2026-01-01T00:00:00Z",
+                item=item,
+                data={"result": "failed", "error": "a\n::error::b"},
+            )
+        )
+        plain.show(Event(kind="step-done", at="2026-01-01T00:00:00Z", item=item, step="submit"))
+    assert stream.getvalue()
+    assert obeyed(stream.getvalue()) == []
+
+
+def test_a_file_gets_the_text_as_it_is(run: Run, project: Any, tmp_path: Path) -> None:
+    """Redirected into a file, stdout is data that nobody obeys."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
+    seen = run("show", "a", cwd=root, env=RUNNER)
+    assert obeyed(seen.stdout) == []
+    assert r"\x3a:error::planted" in seen.stdout
+    import os
+    import sys
+
+    with (tmp_path / "out").open("wb") as file:
+        command = [sys.executable, "-m", "contentops", "show", "a"]
+        subprocess.run(command, cwd=root, stdout=file, check=True, env={**os.environ, **RUNNER})
+    assert "  ::error::planted" in (tmp_path / "out").read_text()
+
+
+MANIFEST = """\
+items:
+  - id: a
+    template: blog_article_generator
+    style: general_blog
+    inputs:
+      target_audience: readers
+      topic: |
+        first
+        ::error::planted
+"""
+
+
+# --- annotations -------------------------------------------------------------------------------------------
+
+
+def finding(line: int, severity: Severity = Severity.ERROR, **fields: Any) -> Diagnostic:
+    """A finding on a line."""
+    stated = {"code": "unknown-input", "message": f"on line {line}", "location": Location("content/a.yaml", line, 3)}
+    return Diagnostic(severity=severity, **{**stated, **fields})
+
+
+def test_an_annotation_names_the_place() -> None:
+    """File from the top of the repository, line, column, code, message and hint."""
+    assert annotation_lines([finding(4, hint="do this")], folder="site") == [
+        "::error file=site/content/a.yaml,line=4,col=3,title=unknown-input::on line 4 (do this)"
+    ]
+    assert annotation_lines([finding(1, Severity.WARNING, location=None)]) == [
+        "::warning title=unknown-input::on line 1"
+    ]
+
+
+def test_ten_of_a_kind_those_on_changed_lines_first() -> None:
+    """GitHub shows no more; the last says how many are left."""
+    findings = [*(finding(line) for line in range(1, 31)), finding(1, Severity.NOTE)]
+    lines = annotation_lines(findings, touched={"content/a.yaml": {20, 30}})
+    assert [line.partition(",line=")[2].partition(",")[0] for line in lines[:3]] == ["20", "30", "1"]
+    assert lines[9] == "::error::21 more errors in the log"
+    assert lines[10].startswith("::notice ")
+    assert len(lines) == 11
+    assert len(annotation_lines(findings[:10])) == 10
+
+
+@given(st.text(), st.text(), st.text())
+def test_an_annotation_is_one_order(file: str, message: str, hint: str) -> None:
+    """Nothing in a finding starts another, or another property of this one."""
+    (line,) = annotation_lines([finding(1, location=Location(file), message=message, hint=hint)])
+    assert not set(line) & set("\r\n")
+    head, _, _ = line.removeprefix("::error ").partition("::")
+    assert [part.partition("=")[0] for part in head.split(",")] == ["file", "line", "col", "title"]
+
+
+def repository(root: Path) -> None:
+    """A merge of a pull request that added a line to a manifest."""
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
+
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=Base")
+    git("checkout", "--quiet", "-b", "topic")
+    path = root / "site/content/ä.yaml"
+    path.write_text(path.read_text("utf-8") + "  - {id: last, inputs: {wrong: 1}}\n", encoding="utf-8")
+    git("commit", "--quiet", "--all", "--message=Topic")
+    git("checkout", "--quiet", "main")
+    git("merge", "--quiet", "--no-ff", "--message=Merge", "topic")
+
+
+def test_findings_are_marked_in_the_pull_request(invoke: Run, project: Any) -> None:
+    """Of a dozen mistakes, the one that the pull request brings comes first."""
+    items = "".join(f"  - {{id: i{number}, inputs: {{wrong: 1}}}}\n" for number in range(12))
+    head = "defaults: {template: blog_article_generator, style: general_blog}\nitems:\n"
+    root = project(
+        {
+            "site/contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
+            "site/content/ä.yaml": f"{head}{items}",
+        }
+    )
+    repository(root)
+    env = {**RUNNER, "GITHUB_WORKSPACE": str(root), "GITHUB_BASE_REF": "main"}
+    for arguments in (("-C", "site", "validate"), ("-Csite", "plan", "--json")):
+        ended = invoke(*arguments, cwd=root, env=env)
+        assert ended.code == 1
+        orders = obeyed(ended.stderr)
+        assert len(orders) == 10
+        assert orders[0].startswith("::error file=site/content/ä.yaml,line=15,")
+        assert orders[-1].endswith(" in the log")
+    assert obeyed(invoke("-C", "site", "validate", cwd=root).stderr) == []
+
+
+def test_annotations_need_no_repository(invoke: Run, project: Any) -> None:
+    """Outside a clone, and outside a project, findings are marked as far as they are known."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\ntypo: 1\n"})
+    ended = invoke("validate", cwd=root, env={**RUNNER, "GITHUB_BASE_REF": "main"})
+    assert obeyed(ended.stderr)[0].startswith("::error file=contentops.yaml,line=3,")
+    empty = project({}, at="empty")
+    ended = invoke("-C", "/", "validate", cwd=empty, env=RUNNER)
+    assert obeyed(ended.stderr)[0].startswith("::error title=no-project::")
+
+
+def test_warnings_are_marked_too(invoke: Run, project: Any) -> None:
+    """By `validate` and by `plan`."""
+    root = project(
+        {
+            "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\nvars: {unused: 1}\n",
+            "content/a.yaml": MANIFEST,
+        }
+    )
+    for command in ("validate", "plan"):
+        ended = invoke(command, cwd=root, env=RUNNER)
+        assert ended.code == 0, ended.stderr
+        assert obeyed(ended.stderr)[0].startswith("::warning file=contentops.yaml,line=4,")
+
+
+# --- outputs and the job's page ----------------------------------------------------------------------------
+
+
+def test_outputs_are_plain_words() -> None:
+    """Numbers and truth values: nothing in a plan can add another output."""
+    plan = make_plan(
+        make_change("a\nhas-changes=false"),
+        make_change("b", Action.REGENERATE, credits=4),
+        make_change("c", Action.UPDATE),
+    )
+    assert outputs(plan) == {"has-changes": "true", "create": "1", "update": "2", "credits": "8"}
+    assert outputs(make_plan())["has-changes"] == "false"
+
+
+def test_a_run_can_not_leave_its_block() -> None:
+    """Fences in the words of a server are longer than ours never."""
+    run = make_run(make_outcome(result=Result.FAILED, error="bad ````` </details>"), environment="staging")
+    text = run_markdown(run)
+    assert text.startswith("### contentops apply, environment `staging`\n\n``````text\n")
+    assert text.endswith("\n``````\n")
+
+
+def test_plan_and_apply_fill_the_page_of_the_job(invoke: Run, project: Any, tmp_path: Path) -> None:
+    """What is to be done, then what was done; an unwritable page is a warning."""
+    root = project(
+        {"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST}, at="p"
+    )
+    page, output = tmp_path / "page.md", tmp_path / "output"
+    env = {**RUNNER, "GITHUB_STEP_SUMMARY": str(page), "GITHUB_OUTPUT": str(output)}
+    assert invoke("plan", cwd=root, env=env).code == 0
+    assert "1 to create" in page.read_text()
+    assert output.read_text() == "has-changes=true\ncreate=1\nupdate=0\ncredits=0\n"
+    assert invoke("apply", "--yes", cwd=root, env=env).code == 0
+    assert "Apply: 1 done." in page.read_text()
+    assert invoke("apply", "--yes", cwd=root, env=env).code == 0
+    assert page.read_text().rstrip().endswith("No changes. 1 item is as declared.**")
+    ended = invoke("plan", cwd=root, env={**RUNNER, "GITHUB_STEP_SUMMARY": str(tmp_path)})
+    assert (ended.code, "warning[github]" in ended.stderr) == (0, True)
