@@ -60,13 +60,18 @@ def command(
             "No results of an earlier run wait on a branch."
         )
         return
-    done = publish(project, where, pause=lambda seconds: time.sleep(seconds * random.uniform(0.5, 1.0)))  # noqa: S311 - no secret
+    done = publish(project, where, pause=_pause)
     request = _offer(done) if done.why else ""
     if as_json:
         terminal.say_json(document(done, request))
         return
     _warn(done)
     terminal.say("\n".join(told(done, request)))
+
+
+def _pause(seconds: float) -> None:
+    """Waits a part of `seconds`: two machines that pushed at once should not do so again."""
+    time.sleep(seconds * random.SystemRandom().uniform(0.5, 1.0))
 
 
 def _offer(done: Published) -> str:
