@@ -10,7 +10,7 @@ from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.executor.context import REFUSALS
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.model import JobState, OpenEntry, RequestId, Result
-from contentops.planner.compare import TRIES
+from contentops.planner.body import TRIES
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from contentops.errors import FileChanged
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.executor.jobs import fetch_paid
 from contentops.model import Action, Record, RequestId, Result, Step
-from contentops.planner.compare import is_protected
+from contentops.planner.body import is_protected
 from contentops.state.lines import Drop, Forget
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from contentops.digest import digest_json
 from contentops.errors import UsageError, nearest
 from contentops.model import Action, Change, ItemId, JobState, Note, Observed, Plan, Reason, Record, Spec, Step
-from contentops.planner.compare import Item, compare, find_file, gone
+from contentops.planner.body import Item
+from contentops.planner.compare import compare, find_file, gone
 from contentops.planner.guards import refusals
 from contentops.planner.select import candidate, check_selectors, is_selected
 from contentops.planner.situation import key_of, open_entries, pending, specs_by_id, tombstones
