@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import Refused, StateError, UsageError
-from contentops.git import GitFailed, git_bytes, run_git, try_git
+from contentops.git import git_bytes, run_git, try_git
 from contentops.model import State
 from contentops.pipeline import World, exclusively, open_store
 from contentops.pushing import Clone, Target, check_branch, credentials, identity, push, waiting
@@ -262,7 +262,4 @@ def _commit(clone: Clone, changed: Mapping[str, str], message: str) -> str:
         clone.run("add", *from_list, stdin=listed(to_add), extra=literal)
     paths = listed(list(changed))
     clone.run("commit", "--quiet", "--only", f"--message={message}", *from_list, stdin=paths, extra=literal)
-    commit = clone.run("rev-parse", "HEAD")
-    if not commit:
-        raise GitFailed("git made no commit")
-    return commit
+    return clone.run("rev-parse", "HEAD")

@@ -18,6 +18,7 @@ from contentops.pushing import ATTEMPTS, credentials
 from contentops.report.commit_text import Made, commit_message, made
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.plans import make_entry, make_record
+from tests.processes import KEY, Served, applying
 from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -626,3 +627,26 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
     assert TOKEN not in failed.value.message
     files = [path for path in (first.root / ".git").rglob("*") if path.is_file()]
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
+
+
+# --- a machine dies ----------------------------------------------------------------------------------------
+
+
+def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: Path) -> None:
+    """What a run had submitted when it died is in git after the commit; the next machine pays for none of it again."""
+    with Served(tmp_path / "store.db", stage_seconds=0.5) as server:
+        dying = world.clone("dying")
+        dying.edit("contentops.yaml", "base_url: local", f'base_url: "{server.base_url}", requests_per_minute: 0')
+        dying.git("commit", "--quiet", "--all", "--message=A server")
+        with applying(dying.root) as apply:
+            apply.until("step-done", "submit")
+            apply.kill()
+        dying.commit()
+        assert server.jobs()
+        next_one = world.clone("next")
+        assert not (next_one.root / ".contentops").exists()
+        ended = next_one._invoke("apply", "--yes", cwd=next_one.root, env={"WRITERZROOM_API_KEY": KEY})
+        assert ended.code == 0, ended.stdout + ended.stderr
+        next_one.commit()
+        assert len(server.jobs()) == len(server.charges()) == 3
+        assert world.clone("last").changes() == []

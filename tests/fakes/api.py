@@ -403,7 +403,12 @@ class FakeApi(httpx.AsyncBaseTransport):
         text = f'---\ntitle: "{job.title}"\n---\n{job.text}' if self.habits.front_matter else job.text
         if self.habits.envelope:
             return text
-        content: dict[str, Any] = {"title": job.title, "body": text, "word_count": len(text.split()), "created_at": _iso(job.ends)}
+        content: dict[str, Any] = {
+            "title": job.title,
+            "body": text,
+            "word_count": len(text.split()),
+            "created_at": _iso(job.ends),
+        }
         if self.habits.status_body != "text":
             content = {"title": job.title} | ({"body": ""} if self.habits.status_body == "empty" else {})
         return content | ({"id": job.content_id} if job.content_id and self.habits.names_content else {})
