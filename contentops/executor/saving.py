@@ -213,7 +213,12 @@ def _find_saved(run: ItemRun, body: str) -> Generator[Effect, object, Content | 
     entries = yield from ctx.list_content()
     if isinstance(entries, Failure):
         raise _failed(run, entries)
-    for entry in [entry for entry in entries if _may_be_ours(run, entry)][:FETCHES]:
+    title = run.record.title if run.record is not None else ""
+    # Those titled as ours first: many items may have been stored since.
+    likely = sorted(
+        (entry for entry in entries if _may_be_ours(run, entry)), key=lambda entry: clean_title(entry.title) != title
+    )
+    for entry in likely[:FETCHES]:
         content = yield from ctx.ask(GetContent(entry.id), Priority.SAVE)
         # Another item with the same words may have taken it while we asked.
         if isinstance(content, Content) and body_digest(content.body) == body_digest(body) and _free(run, content.id):
