@@ -96,7 +96,7 @@ def duration(start: str, end: str) -> str:
         return ""
     whole = max(round(seconds), 0)
     if whole < _MINUTE:
-        return f"{max(seconds, 0.0):.1f}s"
+        return f"{seconds:.1f}s" if seconds > 0 else "under a second"
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE}s"
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
