@@ -1,7 +1,7 @@
 """What a run is doing right now, told from its events; pure, so that every display says the same.
 
 Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
-(item-started); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds` (waiting); `result`,
+(item-started); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left` (waiting); `result`,
 `credits`, `output`, `error` (item-done); `message` (note).
 """
 
@@ -126,6 +126,9 @@ def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
     seconds = event.data.get("seconds")
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     progress.waits = f"waiting for {what}" + (f" ({seconds:.0f} s)" if known and seconds is not None else "")
+    left = event.data.get("left")
+    if isinstance(left, (int, float)) and not isinstance(left, bool) and left > 0:
+        progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
     return ()
 
 

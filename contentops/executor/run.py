@@ -91,10 +91,11 @@ async def execute(
     )
     if deadline is not None:
         ctx.deadline = loop.time() + deadline
+    outcomes: dict[ItemId, Outcome] = {}
     scheduler = Scheduler(
         send=edges.send,
         flush=edges.store.flush,
-        tick=_Tick(ctx, stop, loop.time()),
+        tick=_Tick(ctx, stop, loop.time(), lambda: _seconds_left(ctx, limit, len(plan.changes) - len(outcomes))),
         limiter=Limiter(limit),
         durations=durations,
         gate=gate,
@@ -107,7 +108,6 @@ async def execute(
     stop.bind(wake)
     started = ctx.iso()
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
-    outcomes: dict[ItemId, Outcome] = {}
     try:
         _write_renamed_ids(ctx, state)
         runs = _start(ctx, state)
@@ -139,8 +139,8 @@ async def execute(
 class _Tick:
     """What happens between turns: stop, deadline, checkpoint, heartbeat."""
 
-    def __init__(self, ctx: Context, stop: Stop, now: float) -> None:
-        self._ctx, self._stop = ctx, stop
+    def __init__(self, ctx: Context, stop: Stop, now: float, left: Callable[[], float | None]) -> None:
+        self._ctx, self._stop, self._left = ctx, stop, left
         self._checkpoint = now + CHECKPOINT_EVERY
         self._heartbeat = now + HEARTBEAT
 
@@ -159,7 +159,8 @@ class _Tick:
         if now >= self._heartbeat:
             self._heartbeat = now + HEARTBEAT
             what, until = scheduler.waiting_for(now)
-            ctx.event("waiting", on=what, seconds=round(max(0.0, until - now), 1) if until else None)
+            seconds = round(max(0.0, until - now), 1) if until else None
+            ctx.event("waiting", on=what, seconds=seconds, left=self._left())
 
 
 def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
@@ -171,6 +172,16 @@ def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
             code="text-not-kept",
             hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
         )
+
+
+def _seconds_left(ctx: Context, per_minute: int, items: int) -> float | None:
+    """About how long the rest takes: three requests an item through the limit, or one job; None if nothing tells."""
+    if not items:
+        return None
+    requests = 3 * items * 60.0 / per_minute if per_minute else 0.0
+    kinds = list(ctx.durations.seen)
+    job = ctx.durations.median(kinds[0]) if kinds and ctx.gate.running else 0.0
+    return round(max(requests, job)) or None
 
 
 def _proven(state: State, plan: Plan, dialect: str) -> bool:

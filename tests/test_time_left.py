@@ -1,0 +1,46 @@
+"""What a person is told of the time a run still takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.cli.progress import Progress
+from contentops.model import Event
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_limited_run_says_how_long_the_rest_takes(tmp_path: Path) -> None:
+    """Twenty items at ten requests a minute take about six minutes; the estimate falls as they are done."""
+    scene = Scene(tmp_path, FakeApi(duration=60, per_minute=10), rpm=10)
+    scene.write("content/first.yaml", blog("first"))
+    scene.apply()
+    scene.write("content/more.yaml", blog(*(f"item-{number}" for number in range(20))))
+    scene.events.clear()
+    scene.apply()
+    left = [event.data["left"] for event in scene.events if event.kind == "waiting" and event.data["left"]]
+    assert left[0] == pytest.approx(360, rel=0.05)
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 120
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (360, "waiting for limit (5 s); about 6 min left"),
+        (20, "waiting for limit (5 s); about 20 s left"),
+        (None, "waiting for limit (5 s)"),
+        ("soon", "waiting for limit (5 s)"),
+    ],
+    ids=str,
+)
+def test_the_display_says_it(left: object, words: str) -> None:
+    """In minutes, or in seconds where there are few; nothing where nobody knows."""
+    progress = Progress()
+    progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data={"on": "limit", "seconds": 5.0, "left": left}))
+    assert progress.waits == words
