@@ -125,9 +125,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
     started = [
         subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
-    made = [int(process.communicate()[0]) for process in started]
+    printed = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0]
-    assert sum(made) == 40
+    assert sum(map(int, printed)) == 40
     with Store(path) as store:
         assert len(jobs.unfinished(store)) == 40
         assert store.rows("PRAGMA integrity_check")[0][0] == "ok"

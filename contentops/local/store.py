@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +27,9 @@ VERSION = 2
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
+
+BUSY_PAUSE_SECONDS = 0.01
+"""Between two tries where SQLite itself does not wait."""
 
 _TABLES = """
 CREATE TABLE jobs (
@@ -107,7 +111,7 @@ class Store:
         self._db.row_factory = sqlite3.Row
         # Looked at before anything is changed: another program's file stays as it is.
         self._version()
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.write():
             version = self._version()
@@ -118,6 +122,19 @@ class Store:
                 self.run(statement)
             self.run(f"PRAGMA application_id = {APPLICATION}")
             self.run(f"PRAGMA user_version = {VERSION}")
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait here as it does elsewhere: of two that change the mode at once, one is refused.
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(BUSY_PAUSE_SECONDS)
+            else:
+                return
 
     def _version(self) -> int:
         """The version of the tables there are, 0 for an empty file."""
