@@ -414,6 +414,20 @@ def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> N
     assert opened(tmp_path, write=False).state == store.state
 
 
+def test_an_entry_this_run_works_on_outlives_a_pull_that_lost_it(tmp_path: Path) -> None:
+    """Also where a lock pulled before said of it just what the run says, so that noting it changed nothing."""
+    written(tmp_path, facts.record("a"), facts.entry("c"))
+    store = opened(tmp_path)
+    store.note("submit", facts.entry("c"), facts.entry("b"))
+    store.checkpoint()
+    written(tmp_path, facts.record("a"))
+    store.note("write", facts.record("a", take=2))
+    store.checkpoint()
+
+    assert store.state.entries.keys() == {facts.entry("b").request_id, facts.entry("c").request_id}
+    assert opened(tmp_path, write=False).state == store.state
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -155,10 +155,11 @@ class Memory:
         carrier = self.records.get(entry.item)
         if carrier is not None and carrier.request_id == entry.request_id:
             return
+        # Also where the lock says the same already: a lock pulled later may no longer say it.
+        self._involved.add(entry.request_id)
         text = entry_line(entry)
         known = self.entries.get(entry.request_id)
         if known is None or entry_line(known) != text:
-            self._involved.add(entry.request_id)
             self.entries[entry.request_id] = entry
             self._wait(step, entry, text)
 
