@@ -72,7 +72,7 @@ def main() -> None:
         low, mid = floor(items), statistics.median(spans)
         print(
             f"{items:>6} {low / 60:>10.1f} {mid / 60:>11.1f} {mid / low:>6.3f} {max(spans) / low:>6.3f} "
-            f"{statistics.fmean(requests):>14.2f}"
+            f"{statistics.fmean(requests):>14.3f}"
         )
 
 

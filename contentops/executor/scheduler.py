@@ -15,18 +15,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import RegenerateSection, Status, Submit
-from contentops.api.replies import Failure, FailureKind
+from contentops.api.replies import Accepted, Failure, FailureKind
+from contentops.executor.durations import p_done
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
-from contentops.executor.polling import next_poll, p_done
+from contentops.executor.polling import next_poll
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from contentops.api.calls import Call
     from contentops.api.replies import Reply
+    from contentops.executor.durations import Durations
     from contentops.executor.effects import Program
     from contentops.executor.limiter import Limiter
-    from contentops.executor.polling import Durations
 
 ASK_FIRST = 5
 """Submits that ask for their id first on a machine without a journal, until this many in a row are unknown."""
@@ -76,9 +77,12 @@ class Gate:
         self.in_flight += 1
         self.asking += self.ask_first
 
-    def may_send(self, flying: int, now: float) -> bool:
-        """Whether a submit may leave while `flying` others are under way."""
-        return now >= self.held_until and self.running + flying < self.room
+    def may_send(self, flying: int, likely_ended: float, now: float) -> bool:
+        """Whether a submit may leave while `flying` others are under way.
+
+        `likely_ended` of the running jobs have ended without our knowing: a submit finds that out as well as a poll.
+        """
+        return now >= self.held_until and self.running + flying + 1 - likely_ended <= self.room
 
     def began(self, now: float) -> None:
         """A job was accepted; enough of them in a row and there may be room for one more."""
@@ -94,9 +98,9 @@ class Gate:
         self.running -= 1
         self.progress_at = now
 
-    def crowded(self, until: float) -> None:
+    def crowded(self, running: int, until: float) -> None:
         """A submit was turned away while jobs run: the server takes no more of them at once."""
-        self.room = max(1, self.running)
+        self.room = min(self.room, running)
         self.held_until = max(self.held_until, until)
         self._smooth = 0
 
@@ -110,7 +114,7 @@ class Gate:
 
 @dataclass(order=True, slots=True)
 class _Queued:
-    rank: tuple[float, float, int]
+    rank: tuple[Priority, int]
     send: Send = field(compare=False)
     program: Program = field(compare=False)
 
@@ -143,6 +147,8 @@ class Scheduler:
         self._queue: list[_Queued] = []
         self._admissions: deque[Program] = deque()
         self._parked: deque[Program] = deque()
+        self._watched: dict[Program, tuple[Watch, float]] = {}
+        """Running jobs, and for how many seconds each is known to have run."""
         self._flying: dict[asyncio.Task[Reply | Failure], tuple[Program, Call]] = {}
         self._let_go: list[asyncio.Task[Reply | Failure]] = []
         self._wake = asyncio.Event()
@@ -213,8 +219,7 @@ class Scheduler:
             if watch is None:
                 self._ready.append((program, None))
             else:
-                likely = p_done(self._durations, watch.kind, now - watch.started)
-                self._enqueue(program, Send(Status(watch.entry.job_id), Priority.POLL), 1.0 - likely)
+                self._enqueue(program, Send(Status(watch.entry.job_id), Priority.POLL))
         while self._ready:
             program, answer = self._ready.popleft()
             self._resume(program, answer, now)
@@ -222,16 +227,18 @@ class Scheduler:
                 self._admit()
 
     def _resume(self, program: Program, answer: Any, now: float) -> None:
+        self._watched.pop(program, None)
         try:
             effect = program.throw(Stopped()) if answer is Stopped else program.send(answer)
         except StopIteration:
             return
         match effect:
             case Send():
-                self._enqueue(program, effect, 0.0)
+                self._enqueue(program, effect)
             case Sleep(until=until):
                 heapq.heappush(self._timers, (until, next(self._order), program, None))
             case Watch():
+                self._watched[program] = effect, now - effect.started if effect.polls else 0.0
                 due = next_poll(
                     self._durations,
                     effect.kind,
@@ -253,21 +260,30 @@ class Scheduler:
             self.gate.enter()
             self._ready.append((self._admissions.popleft(), True))
 
-    def _enqueue(self, program: Program, send: Send, rank: float) -> None:
-        heapq.heappush(self._queue, _Queued((send.priority, rank, next(self._order)), send, program))
+    def _likely_ended(self, now: float) -> float:
+        """How many of the jobs that are watched have ended by now, as far as durations tell."""
+        return sum(
+            p_done(self._durations, watch.kind, elapsed=now - watch.started, unfinished=unfinished)
+            for watch, unfinished in self._watched.values()
+        )
+
+    def _enqueue(self, program: Program, send: Send) -> None:
+        heapq.heappush(self._queue, _Queued((send.priority, next(self._order)), send, program))
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         batch: list[_Queued] = []
         held: list[_Queued] = []
         room = AT_ONCE - len(self._flying)
         submits = sum(isinstance(call, Submit | RegenerateSection) for _, call in self._flying.values())
+        full = self.gate.running + submits + room > self.gate.room
+        likely = self._likely_ended(loop.time()) if full else 0.0
         while self._queue and len(batch) < room and self._limiter.ready_at(loop.time()) <= loop.time():
             queued = heapq.heappop(self._queue)
             if queued.send.priority is Priority.SUBMIT:
                 if self.gate.closed:
                     self._ready.append((queued.program, Stopped))
                     continue
-                if not self.gate.may_send(submits, loop.time()):
+                if not self.gate.may_send(submits, likely, loop.time()):
                     held.append(queued)
                     continue
                 submits += 1
@@ -302,17 +318,20 @@ class Scheduler:
             await asyncio.wait({*self._flying, waker}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waker.cancel()
-        for task in [task for task in self._flying if task.done()]:
-            program, call = self._flying.pop(task)
-            answer = task.result()
+        answered = [(*self._flying.pop(task), task.result()) for task in list(self._flying) if task.done()]
+        running = self.gate.running + sum(isinstance(answer, Accepted) for _, _, answer in answered)
+        for program, call, answer in answered:
             if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
-                self._throttled(call, answer.retry_after, loop.time())
+                self._throttled(call, answer.retry_after, running, loop.time())
             self._ready.append((program, answer))
 
-    def _throttled(self, call: Call, retry_after: float | None, now: float) -> None:
+    def _throttled(self, call: Call, retry_after: float | None, running: int, now: float) -> None:
         """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
-        if isinstance(call, Submit | RegenerateSection) and self.gate.running:
-            self.gate.crowded(now + (retry_after or 0.0))
+        if isinstance(call, Submit | RegenerateSection) and running:
+            self.gate.crowded(running, now + (retry_after or 0.0))
+            # What was likely to have ended has not: only what ends from now on makes room.
+            for program, (watch, _) in self._watched.items():
+                self._watched[program] = watch, now - watch.started
         else:
             self.gate.room = math.inf
             self._limiter.throttled(now, retry_after)

@@ -1,0 +1,65 @@
+"""A server that takes only so many jobs at once: it is kept busy, and not stormed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _learned(root: Path, api: FakeApi, *, rpm: int) -> Scene:
+    """A scene whose server is known, with the durations of three jobs learned."""
+    scene = Scene(root, api, rpm=rpm)
+    scene.write("content/first.yaml", blog("first", "second", "third"))
+    scene.apply()
+    scene.timeline.now += 120.0
+    return scene
+
+
+def _statuses(api: FakeApi, name: str, since: int) -> Counter[int | None]:
+    return Counter(seen.status for seen in api.requests[since:] if seen.name == name)
+
+
+def test_a_place_that_is_likely_free_is_tried_with_the_next_submit(tmp_path: Path) -> None:
+    """Where jobs take what is expected, each place is taken soon after it is free, at the cost of few refusals."""
+    api = FakeApi(duration=100.0, max_active=4, auto_save=False)
+    scene = _learned(tmp_path, api, rpm=0)
+    scene.write("content/batch.yaml", blog(*(f"i{n:02}" for n in range(40))))
+    began, before = scene.timeline.now, len(api.requests)
+    assert set(results(scene.apply()).values()) == {"done"}
+    # The server asks for 30 s of patience with each refusal.
+    assert scene.timeline.now - began < 1.25 * 40 / 4 * 100.0
+    assert _statuses(api, "submit", before)[202] == 40
+    assert _statuses(api, "submit", before)[429] <= 40
+
+
+@pytest.mark.parametrize("retry_after", ["none", "seconds"])
+def test_a_server_slower_than_ever_is_not_stormed(tmp_path: Path, retry_after: str) -> None:
+    """A refused submit says that nothing has ended: the next one waits until something may have."""
+    slow = iter([10.0] * 4 + [900.0] * 99)
+    api = FakeApi(duration=lambda _: next(slow), max_active=2, auto_save=False, retry_after=retry_after)
+    scene = _learned(tmp_path, api, rpm=0)
+    scene.write("content/batch.yaml", blog(*(f"i{n}" for n in range(6))))
+    before = len(api.requests)
+    scene.apply()
+    assert api.credits == 4 * len(api.generations) == 4 * 9
+    assert _statuses(api, "submit", before)[429] < 60
+
+
+def test_refusals_that_come_with_the_first_acceptances_are_about_room(tmp_path: Path) -> None:
+    """Many submits at once, a few of them taken: the rest wait for a place instead of trying all together again."""
+    api = FakeApi(duration=100.0, max_active=4, auto_save=False)
+    scene = _learned(tmp_path, api, rpm=0)
+    scene.write("content/batch.yaml", blog(*(f"i{n:02}" for n in range(40))))
+    before = len(api.requests)
+    scene.apply()
+    first = [seen for seen in api.requests[before:] if seen.name == "submit" and seen.status == 429]
+    at_once = [seen for seen in first if seen.time - first[0].time < 1.0]
+    assert len(first) < len(at_once) + 20
