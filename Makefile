@@ -75,6 +75,13 @@ tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for so
 docs: $(READY_DEV) ## Write the generated reference pages anew
 	$(RUN) docs/generate.py
 
+.PHONY: pins
+pins: $(MADE) ## Renew action-requirements.txt, all that the action installs (needs the network)
+	$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --only-binary :all: --custom-compile-command 'make pins' --output-file action-requirements.txt pyproject.toml -
+
 .PHONY: format
 format: $(READY_DEV) ## Format the code and mend what ruff can mend
 	$(RUN) -m ruff format .

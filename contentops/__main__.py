@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+try:
+    import click
 
-from contentops.cli.main import cli
-from contentops.errors import ContentopsError, ExitCode, UsageError
+    from contentops.cli.main import cli
+    from contentops.errors import ContentopsError, ExitCode, UsageError
+except KeyboardInterrupt:
+    # Loading takes long enough for somebody to think better of it.
+    sys.stderr.write("\ninterrupted\n")
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

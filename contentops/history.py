@@ -95,7 +95,7 @@ def narrowed(
             message = f"every item counts as changed: the project can not be read as it was at {shown}: {said}"
             return _with(choice, None, message)
     if _surroundings(before) != _surroundings(project):
-        message = f"every item counts as changed: server, preset or provenance are not those of {shown}"
+        message = f"every item counts as changed: server, `api.save`, preset or provenance are not those of {shown}"
         return _with(choice, None, message)
     found = touched(known, desired)
     verb = "item differs" if len(found) == 1 else "items differ"
@@ -131,7 +131,7 @@ def _essence(spec: Spec) -> tuple[object, ...]:
 
 def _surroundings(project: Project) -> tuple[object, ...]:
     """What bears on every item without standing in its spec."""
-    return (project.api.server, project.preset, project.provenance)
+    return (project.api.server, project.api.save, project.preset, project.provenance)
 
 
 # --- the old files -----------------------------------------------------------------------------------------

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, nearest
 from contentops.inspection import no_item
-from contentops.model import ItemId, JobState
+from contentops.manifest.check import id_problem
+from contentops.model import ApiSettings, ItemId, JobState
 from contentops.pipeline import World, exclusively, open_store
+from contentops.project import url_problem
+from contentops.report.safe import clip
 from contentops.state.lines import Drop, Forget
 
 if TYPE_CHECKING:
@@ -20,8 +23,12 @@ if TYPE_CHECKING:
     from contentops.state.store import StateStore
 
 
-def move_record(project: Project, old: str, new: str) -> None:
-    """Give the record and open jobs of `old` the id `new`."""
+def move_record(project: Project, old: str, new: str) -> str:
+    """Give the record and open jobs of `old` the id `new`, which must be one that a manifest could declare.
+
+    Returns `new`. Raises UsageError where nothing is known of `old`, or `new` is taken or no id.
+    """
+    _check_id(new)
     with _editing(project) as store:
         state = store.state
         record = state.records.get(ItemId(old))
@@ -36,6 +43,7 @@ def move_record(project: Project, old: str, new: str) -> None:
         if record is not None:
             facts += [dataclasses.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
         store.note("state mv", *facts)
+    return new
 
 
 def forget_record(project: Project, item: str) -> None:
@@ -46,8 +54,13 @@ def forget_record(project: Project, item: str) -> None:
         store.note("state rm", Forget(ItemId(item)))
 
 
-def move_server(project: Project, old: str, new: str) -> None:
-    """Say that the server `old` is now reached as `new`: its jobs and contents are the same."""
+def move_server(project: Project, old: str, new: str) -> str:
+    """Say that the server `old` is now reached as `new`: its jobs and contents are the same.
+
+    Of an address only scheme, host and port count. Returns the name records carry from now on. Raises UsageError where
+    no record was made by `old`, or `new` is no address.
+    """
+    new = _server(new)
     with _editing(project) as store:
         state = store.state
         records = [dataclasses.replace(one, server=new) for one in state.records.values() if one.server == old]
@@ -58,6 +71,24 @@ def move_server(project: Project, old: str, new: str) -> None:
             hint = f"did you mean `{close}`?" if close else "known: " + (", ".join(sorted(known)) or "none")
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
         store.note("state mv --server", *records, *entries)
+    return new
+
+
+def _check_id(new: str) -> None:
+    problem = id_problem(new) if new else "is empty"
+    if problem:
+        shown = f"`{clip(new, 60)}`" if new else "the new id"
+        raise UsageError(
+            f"{shown} {problem}", code="bad-id", hint="ids have letters, digits, and `_ . / @ + -` between them"
+        )
+
+
+def _server(address: str) -> str:
+    problem = url_problem(address)
+    if problem is not None:
+        code, message, hint = problem
+        raise UsageError(message.replace("`base_url`", "NEW"), code=code, hint=hint)
+    return ApiSettings(base_url=address).server
 
 
 def resolve(project: Project, item: str, *, job: str = "", content: str = "", forget: bool = False) -> str:

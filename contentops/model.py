@@ -149,6 +149,22 @@ class Catalogue:
     verticals: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What the catalogue says of how texts are made: by slug, the start of a digest for each aspect that is known.
+
+    Aspects are `inputs` (what a template takes) and `manner` (how it, or a style, writes).
+    """
+
+    templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, template: str, style: str) -> dict[str, str]:
+        """The aspects of both: `template.inputs`, `style.manner`, ...; those that are not known are left out."""
+        said = (("template", self.templates.get(template, {})), ("style", self.styles.get(style, {})))
+        return {f"{kind}.{aspect}": digest for kind, aspects in said for aspect, digest in aspects.items()}
+
+
 # --- desired -----------------------------------------------------------------------------------------------
 
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
@@ -303,6 +319,8 @@ class Record:
     protected: bool = False
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Template and style as the catalogue had them when this text was submitted: `Definitions.of`; empty: not known."""
     moved_from: str = ""
     """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
     rev: int = 0
@@ -344,6 +362,8 @@ class OpenEntry:
     """The heading of the one section it writes anew, or empty."""
     content_id: str = ""
     """Named by the server with a paid text."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Template and style as the catalogue had them at the submit: `Definitions.of`; empty: not known."""
     error: str = ""
     """The server's words, where it failed or is unknown."""
 
@@ -468,6 +488,8 @@ class Change:
     source: str = ""
     expected: Digest = NOTHING
     """Digest of the file at `source` (or `target`) that the plan saw; empty: no file."""
+    body: Digest = NOTHING
+    """Body digest of that file."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """Front matter keys to write in an update; a value of None removes the key."""
     title: str | None = None
@@ -475,6 +497,8 @@ class Change:
     renamed_from: ItemId | None = None
     section: str = ""
     """The heading of the one section to generate anew, or empty: the whole text."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Template and style as the catalogue has them, where the change submits or accepts a text: `Definitions.of`."""
     credits: int = 0
     hint: str = ""
     blocked: str = ""

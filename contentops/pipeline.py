@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from contentops.errors import ApiError, Refused, StateError
 from contentops.executor.stop import Stop
 from contentops.manifest.load import load
-from contentops.model import Step
+from contentops.model import Definitions, Step
 from contentops.output.conflicts import known_bodies
 from contentops.output.files import Outputs, System
 from contentops.output.glance import Glance
+from contentops.planner.guards import approved
 from contentops.planner.plan import make_plan
 from contentops.planner.planfile import Compared, compare_file
 from contentops.planner.situation import (
@@ -35,7 +36,7 @@ from contentops.planner.situation import (
     specs_by_id,
 )
 from contentops.project import find_root, load_project, parse_variable
-from contentops.report.plan_json import record_digest
+from contentops.report.plan_json import plain, record_digest
 from contentops.state.cache import Cache
 from contentops.state.durable import Disk
 from contentops.state.store import StateStore
@@ -57,7 +58,10 @@ FOLDER = ".contentops"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """Which guards a person overrides: up to how many credits, sweeping changes, emptied manifests."""
+    """Which guards a person overrides: up to how many credits, sweeping changes, emptied manifests.
+
+    `credits` is a limit in itself too: a plan that costs more is refused, with a budget or without.
+    """
 
     credits: int | None = None
     changes: bool = False
@@ -98,7 +102,10 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 def catalogue_of(project: Project) -> Catalogue | None:
     """The templates and styles the project's server offers; None where they are not known."""
-    offer = offer_of(project)
+    return _catalogue(project, offer_of(project))
+
+
+def _catalogue(project: Project, offer: Offer | None) -> Catalogue | None:
     if offer is None:
         return None
     from contentops.catalogue.offer import catalogue
@@ -145,22 +152,26 @@ def read_state(project: Project) -> State:
 def plan(project: Project, choice: Choice) -> Plan:
     """What `apply` would do. Needs no network and no key; writes nothing but a parse cache."""
     with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
-        desired = load(project, catalogue_of(project), cache)
+        offer = offer_of(project)
+        desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
-        return make_plan(situation(project, desired, store.state, cache, choice))
+        return make_plan(situation(project, desired, store.state, cache, choice, offer))
 
 
 def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
     """Whether a reviewed plan document would still be applied as it is. Raises Refused, saying why not."""
     with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
-        desired = load(project, catalogue_of(project), cache)
+        offer = offer_of(project)
+        desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
-        found = situation(project, desired, store.state, cache, choice)
+        found = situation(project, desired, store.state, cache, _of_file(choice, desired), offer)
         return compare_file(found, make_plan(found), reviewed, record_digest)
 
 
-def situation(project: Project, desired: Desired, state: State, cache: Cache, choice: Choice) -> Situation:
-    """All four sides, gathered: what the planner compares."""
+def situation(
+    project: Project, desired: Desired, state: State, cache: Cache, choice: Choice, offer: Offer | None = None
+) -> Situation:
+    """All four sides, gathered: what the planner compares. `offer` is what the server is known to offer."""
     server = project.api.server
     state, rekeyed = apply_moved(desired, state)
     if choice.changed_from:
@@ -189,8 +200,23 @@ def situation(project: Project, desired: Desired, state: State, cache: Cache, ch
         foreign=_foreign_paths(project),
         choice=choice,
         rekeyed=rekeyed,
+        definitions=_definitions(offer),
         honours_ids=honours_ids(state, server),
     )
+
+
+def _of_file(choice: Choice, desired: Desired) -> Choice:
+    """The choice of a plan file without items that are gone since: the comparison names them."""
+    specs = specs_by_id(desired)
+    return dataclasses.replace(choice, replace=tuple(id_ for id_ in choice.replace if id_ in specs))
+
+
+def _definitions(offer: Offer | None) -> Definitions:
+    if offer is None:
+        return Definitions()
+    from contentops.catalogue.definitions import definitions
+
+    return definitions(offer)
 
 
 def _foreign_paths(project: Project) -> dict[str, str]:
@@ -219,12 +245,14 @@ def apply(
     stop: Stop,
     show: Callable[[Plan], None] | None = None,
     reviewed: Mapping[str, Json] | None = None,
+    inputs: Mapping[str, Json] | None = None,
     deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
-    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say.
+    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
+    what the command line chose, kept in the run's report for a later `retry`.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
@@ -235,9 +263,11 @@ def apply(
         open_cache(project, write=True) as cache,
         open_store(project, world, write=True) as store,
     ):
-        desired = load(project, catalogue_of(project), cache)
+        offer = offer_of(project)
+        desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
-        found = situation(project, desired, store.state, cache, choice)
+        choice = choice if reviewed is None else _of_file(choice, desired)
+        found = situation(project, desired, store.state, cache, choice, offer)
         planned = make_plan(found)
         if reviewed is not None:
             planned = compare_file(found, planned, reviewed, record_digest).plan
@@ -252,15 +282,16 @@ def apply(
             return planned, None
         key = _key(project, planned, world)
         run = _carry_out(project, planned, found.state, store, cache, key, emit, stop, deadline, world)
-        _write_report(project, planned, run)
+        _write_report(project, planned, run, inputs or {})
     return planned, run
 
 
 def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
-    """The guards that no flag has overridden."""
+    """The guards that no flag has overridden, and the flag that is one itself."""
+    over = approved(plan, approval.credits)
     return tuple(
         refusal
-        for refusal in plan.refusals
+        for refusal in (*plan.refusals, *([over] if over else []))
         if not (
             (refusal.guard.startswith("budget") and approval.credits is not None and plan.credits <= approval.credits)
             or (refusal.guard == "changed-ratio" and approval.changes)
@@ -363,7 +394,7 @@ async def connected(project: Project, key: str, world: World) -> Any:
         await client.aclose()
 
 
-def _write_report(project: Project, plan: Plan, run: Run) -> None:
+def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
     from contentops.report.run_json import run_json
     from contentops.report.safe import json_text
@@ -371,7 +402,9 @@ def _write_report(project: Project, plan: Plan, run: Run) -> None:
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    (folder / name).write_text(json_text(run_json(run, plan)) + "\n", encoding="utf-8")
+    attempts = {change.id: change.attempt for change in plan.changes if change.submits or change.entry is not None}
+    document = {**run_json(run, plan), "inputs": plain(inputs), "attempts": attempts}
+    (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
 
 
 # --- opening -----------------------------------------------------------------------------------------------

@@ -295,13 +295,13 @@ def _pattern_problem(pattern: str) -> str:
 
 def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
     """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
-    if problem := _url_problem(url):
+    if problem := url_problem(url):
         code, message, hint = problem
         yield finding(document, code, message, pointer, hint=hint)
 
 
-def _url_problem(url: str) -> tuple[str, str, str] | None:
-    """Code, message and hint, or None for an address that can be used."""
+def url_problem(url: str) -> tuple[str, str, str] | None:
+    """Code, message and hint of what is wrong with a `base_url`, or None for one that can be used."""
     from urllib.parse import urlsplit  # start-up: a project without `api` needs none
 
     if url == LOCAL:

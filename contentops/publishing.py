@@ -1,50 +1,61 @@
 """Results back into git: one commit of lock and outputs, pushed without force, or offered as a branch.
 
-What may be committed is decided by the lock: the paths that its records own now or owned in the last commit, the lock
-itself, and `.gitattributes`. Nothing else that is changed in the clone is touched.
+What may be committed is decided by the lock: the paths that its records own now or owned in the last commit, where they
+hold what an apply made or the server took, the lock itself, and its rule in `.gitattributes`. Nothing else that is
+changed in the clone is touched.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from contentops.errors import Refused, StateError, UsageError
-from contentops.git import git_bytes, run_git, try_git
-from contentops.model import State
+from contentops.git import PATIENCE, Clone, run_git, try_git
 from contentops.pipeline import World, exclusively, open_store
-from contentops.pushing import Clone, Target, check_branch, credentials, identity, push, waiting
+from contentops.pushing import Target, check_branch, credentials, identity, push, waiting
 from contentops.report.commit_text import commit_message, made
-from contentops.state import lock as locks
-from contentops.state.folder import named
-from contentops.state.journal import nothing_on_disk
+from contentops.results import ledger, lock_at, lock_name, read_lock, settled
+from contentops.state.lock import Lock
+from contentops.worktree import LITERAL, missing, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Project
-    from contentops.state.lock import Lock
+    from contentops.pushing import Message
 
-_UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
-_ATTRIBUTES = ".gitattributes"
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+"""What git leaves in its folder for as long as something goes on."""
+_FROM_LIST = ("--pathspec-from-file=-", "--pathspec-file-nul")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Where a commit goes. `branch` empty: the one that is checked out."""
+    """Where a commit goes, and what goes along. `branch` empty: the one that is checked out."""
 
     remote: str = "origin"
     branch: str = ""
     push: bool = True
     skip: bool = True
     """Whether the push is marked to start no workflow."""
+    edits: bool = False
+    """Whether outputs that a person edited or removed are committed as well."""
+    patience: float = PATIENCE
+    """Seconds that a call of the remote may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What became of the results. `commit` is empty where there was nothing to commit."""
+    """What became of the results. `commit` is empty where there was nothing to commit or to push."""
 
     commit: str = ""
     message: str = ""
@@ -56,8 +67,16 @@ class Published:
     why: str = ""
     """Why that is not the branch that was meant, or empty."""
     attempts: int = 0
+    earlier: bool = False
+    """Whether an earlier run had committed it, and could not push it."""
+    stays: bool = False
+    """Whether the branch of the clone could not be brought to what was pushed."""
     ignored: tuple[str, ...] = ()
     """Outputs that git ignores, and so can not come back."""
+    outside: tuple[str, ...] = ()
+    """Outputs that lie in another repository, such as a submodule."""
+    edited: tuple[str, ...] = ()
+    """Outputs that a person edited or removed, which were left alone."""
     left: int = 0
     """Other changed files, which were left alone."""
 
@@ -67,60 +86,93 @@ class Published:
         return self.message.partition("\n")[0]
 
 
-class _Status(NamedTuple):
-    """What `git status` says about the project's folder."""
-
-    owned: Mapping[str, str]
-    """The two letters of git by path, of what may be committed."""
-    others: int
-    ignored: tuple[str, ...]
-
-
 def publish(project: Project, where: Where, *, world: World | None = None, pause: Callable[[float], None]) -> Published:
-    """Commits what applies have made and pushes it; `pause` waits some seconds between two attempts.
+    """Commits what applies have made and pushes it, with what an earlier run could not push.
 
-    Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
-    merge; StateError for a lock that can not be read; GitFailed where git refuses the commit; NotPublished where the
-    commit was made but could be pushed nowhere.
+    `pause` waits some seconds between two attempts. Raises UsageError outside a repository, on no branch, or for a
+    remote there is none of; Refused in the middle of a merge, and for a lock that git ignores; StateError for a lock
+    that can not be read; GitFailed where git refuses the commit; NotPublished where the commit was made but could be
+    pushed nowhere.
     """
     world = world or World()
     with exclusively(project, world):
         clone = _open(project, where, world.environ)
         branch = _branch(clone, where, world.environ) if where.push else ""
+        _refuse_unfinished(clone)
         with open_store(project, world, write=True) as store:
             # A killed apply has left facts in the journal alone, and only the lock travels.
             store.checkpoint()
-        lock, before = _lock_on_disk(project), _lock_at_head(project)
-        status = _status(project, lock, before)
-        found = Published(target=branch, left=status.others, ignored=status.ignored)
-        if not status.owned:
-            return found
-        what = made(_settled(before), _settled(lock))
+        _refuse_ignored(clone, project)
+        lock = _lock_on_disk(project)
 
-        def message(*, skip: bool) -> str:
-            run = run_address(world.environ)
-            return commit_message(what, environment=project.environment, run=run, skip=skip)
+        def message(base: str, *, skip: bool) -> str:
+            what = made(settled(lock_at(clone, base, project.environment)), settled(lock))
+            return commit_message(what, environment=project.environment, run=run_address(world.environ), skip=skip)
 
-        text = message(skip=where.skip and where.push)
-        commit = _commit(clone, status.owned, text)
-        target = Target(branch=branch, environment=project.environment, run=run_name(world.environ, commit))
-        pushed = push(clone, target, offer_message=message(skip=False), pause=pause) if where.push else None
-    return Published(
-        commit=pushed.commit if pushed else commit,
-        message=text,
-        files=tuple(sorted(status.owned)),
-        target=branch,
-        branch=pushed.branch if pushed else "",
-        why=pushed.why if pushed else "",
-        attempts=pushed.attempts if pushed else 0,
-        ignored=status.ignored,
-        left=status.others,
+        before = clone.head()
+        book = ledger(lock, lock_at(clone, before, project.environment))
+        status = status_of(clone, project.environment, book, lock, edits=where.edits)
+        text = message(before, skip=where.skip and where.push)
+        commit = _commit(clone, status.results, text) if status.results else ""
+        ignored, outside = missing(clone, book, status.edited)
+        found = Published(
+            commit=commit,
+            message=text if commit else "",
+            files=tuple(sorted(status.results)),
+            target=branch,
+            ignored=ignored,
+            outside=outside,
+            edited=status.edited,
+            left=status.others,
+        )
+        return _pushed(project, clone, where, world.environ, found, message, pause)
+
+
+def _pushed(
+    project: Project,
+    clone: Clone,
+    where: Where,
+    environ: Mapping[str, str],
+    found: Published,
+    message: Message,
+    pause: Callable[[float], None],
+) -> Published:
+    """`found`, and what became of the push."""
+    if not where.push or not clone.head():
+        return found
+    target = _target(project, found.target, environ)
+    pushed = push(clone, target, message=message, skip=where.skip, pause=pause)
+    if pushed is None or not (found.commit or pushed.new or pushed.why):
+        return found
+    earlier = not found.commit
+    return replace(
+        found,
+        commit=pushed.commit,
+        message=_message_of(clone, pushed.commit) if earlier else found.message,
+        files=pushed.files if earlier else found.files,
+        branch=pushed.branch,
+        why=pushed.why,
+        attempts=pushed.attempts,
+        earlier=earlier,
+        stays=pushed.left,
     )
 
 
+def _message_of(clone: Clone, commit: str) -> str:
+    data = clone.read("cat-file", "commit", commit)
+    return data.partition(b"\n\n")[2].decode("utf-8", "replace")
+
+
 def check_waiting(project: Project, where: Where, *, world: World | None = None) -> None:
-    """Refuses while results of an earlier run wait on a branch: an apply from here would not know of them."""
-    found = waiting(_open(project, where, (world or World()).environ), project.environment)
+    """Refuses where an apply from here would be paid for twice.
+
+    That is while results of an earlier run wait on a branch that it would not know of, and where git ignores the lock
+    that it would write.
+    """
+    environ = (world or World()).environ
+    clone = _open(project, where, environ)
+    _refuse_ignored(clone, project)
+    found = waiting(clone, _target(project, "", environ))
     if found:
         names = ", ".join(f"`{name}`" for name in found)
         hint = "merge its pull request and delete the branch; else what it holds is generated and paid for again"
@@ -134,10 +186,15 @@ def run_address(environ: Mapping[str, str]) -> str:
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
 
-def run_name(environ: Mapping[str, str], commit: str) -> str:
-    """What a branch of this run is called: the run's number and attempt, or the start of the commit."""
+def run_name(environ: Mapping[str, str]) -> str:
+    """The number and the attempt of the workflow run we are part of, or empty."""
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
-    return f"{run}-{attempt}" if run.isdecimal() and attempt.isdecimal() else commit[:12]
+    plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
+    return f"{run}-{attempt}" if plain else ""
+
+
+def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target:
+    return Target(branch=branch, project=project.name, environment=project.environment, run=run_name(environ))
 
 
 # --- the clone ---------------------------------------------------------------------------------------------
@@ -152,6 +209,7 @@ def _open(project: Project, where: Where, environ: Mapping[str, str]) -> Clone:
         root=project.root,
         remote=where.remote,
         extra={**identity(project.root, environ), **credentials(address, environ)},
+        patience=where.patience,
     )
 
 
@@ -177,89 +235,59 @@ def _branch(clone: Clone, where: Where, environ: Mapping[str, str]) -> str:
     return check_branch(clone, branch)
 
 
-# --- the locks ---------------------------------------------------------------------------------------------
+def _refuse_unfinished(clone: Clone) -> None:
+    """A commit now would become a part of what a person is in the middle of."""
+    asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
+    paths = clone.run("rev-parse", *asked).split("\n")
+    going = next((kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if _is_there(clone, path)), "")
+    if going:
+        leave = "git bisect reset" if going == "bisect" else f"git {going} --abort"
+        unmerged = clone.read("diff", "--name-only", "--diff-filter=U", "--relative", "-z").split(b"\0")[0]
+        what = f"`{unmerged.decode('utf-8', 'replace')}`" if unmerged else f"all of a {going}"
+        hint = f"finish it, or leave it with `{leave}`, then run it again"
+        raise Refused(f"git has not {'merged' if unmerged else 'done'} {what} yet", code="unmerged", hint=hint)
 
 
-def _lock_name(project: Project) -> str:
-    return named("contentops", project.environment, "lock")
+def _is_there(clone: Clone, path: str) -> bool:
+    return (Path(clone.root) / path).exists()
+
+
+def _refuse_ignored(clone: Clone, project: Project) -> None:
+    name = lock_name(project.environment)
+    # A file that is in git already is not ignored, whatever the rules say.
+    if not clone.attempt("check-ignore", "--quiet", "--", name).code:
+        hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
+        raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 def _lock_on_disk(project: Project) -> Lock:
-    name = _lock_name(project)
+    name = lock_name(project.environment)
     try:
-        return locks.read((Path(project.root) / name).read_text("utf-8"), name)
+        return read_lock((Path(project.root) / name).read_bytes(), name)
     except FileNotFoundError:
-        return locks.Lock()
-    except (OSError, UnicodeDecodeError) as error:
+        return Lock()
+    except OSError as error:
         raise StateError(f"`{name}` can not be read: {error}") from error
-
-
-def _lock_at_head(project: Project) -> Lock:
-    name = _lock_name(project)
-    ended = try_git(project.root, "--no-optional-locks", "cat-file", "blob", f"HEAD:./{name}")
-    return locks.Lock() if ended.code else locks.read(ended.stdout.decode("utf-8", "replace"), f"{name} at HEAD")
-
-
-def _settled(lock: Lock) -> State:
-    records = {id_: locks.settle([one.value for one in lines], nothing_on_disk) for id_, lines in lock.records.items()}
-    entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
-    return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)
-
-
-def _owned(project: Project, *versions: Lock) -> frozenset[str]:
-    """Every path that may be committed, in NFC. A lock is a file like any other: no hidden folder comes from it."""
-    paths = {one.value.output for lock in versions for lines in lock.records.values() for one in lines}
-    plain = {unicodedata.normalize("NFC", path) for path in paths if _is_plain(path)}
-    return frozenset({*plain, _lock_name(project), _ATTRIBUTES})
-
-
-def _is_plain(path: str) -> bool:
-    return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
 
 
 # --- the commit --------------------------------------------------------------------------------------------
 
 
-def _status(project: Project, *versions: Lock) -> _Status:
-    owned = _owned(project, *versions)
-    prefix = git_bytes(project.root, "rev-parse", "--show-prefix").rstrip(b"\n").decode("utf-8", "surrogateescape")
-    found: dict[str, str] = {}
-    ignored: list[str] = []
-    others = 0
-    for letters, path in _lines(project, prefix):
-        mine = unicodedata.normalize("NFC", path) in owned
-        if letters == "!!":
-            ignored += [path] if mine else []
-        elif not mine:
-            others += 1
-        elif letters in _UNMERGED:
-            hint = "finish the merge, or leave it with `git merge --abort`, then run it again"
-            raise Refused(f"git has not merged `{path}` yet", code="unmerged", hint=hint)
-        else:
-            found[path] = letters
-    # The rule for locks alone is worth no commit: it comes with the first results.
-    return _Status({} if set(found) == {_ATTRIBUTES} else found, others, tuple(ignored))
-
-
-def _lines(project: Project, prefix: str) -> Iterator[tuple[str, str]]:
-    arguments = ("--porcelain=v1", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames", "--", ".")
-    said = git_bytes(project.root, "--no-optional-locks", "status", *arguments)
-    for line in said.decode("utf-8", "surrogateescape").split("\0"):
-        if line:
-            yield line[:2], line[3:].removeprefix(prefix)
-
-
 def _commit(clone: Clone, changed: Mapping[str, str], message: str) -> str:
     """The commit of exactly these paths; whatever else is staged stays staged. Raises GitFailed."""
 
-    def listed(paths: list[str]) -> bytes:
+    def listed(paths: Iterable[str]) -> bytes:
         return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
 
-    from_list = ("--pathspec-from-file=-", "--pathspec-file-nul")
-    literal = {"GIT_LITERAL_PATHSPECS": "1"}
-    to_add = [path for path, letters in changed.items() if letters != "D "]
+    # Staged and then removed, a path is in no commit, and git knows nothing to commit of it.
+    never = [path for path, letters in changed.items() if letters == "AD"]
+    rest = [path for path in changed if path not in never]
+    to_add = [path for path in rest if changed[path] != "D "]
+    if never:
+        clone.run("rm", "--quiet", "--cached", "--sparse", *_FROM_LIST, stdin=listed(never), extra=LITERAL)
     if to_add:
-        clone.run("add", *from_list, stdin=listed(to_add), extra=literal)
-    paths = listed(list(changed))
-    clone.run("commit", "--quiet", "--only", f"--message={message}", *from_list, stdin=paths, extra=literal)
-    return clone.run("rev-parse", "HEAD")
+        clone.run("add", "--sparse", *_FROM_LIST, stdin=listed(to_add), extra=LITERAL)
+    if not rest:
+        return ""
+    clone.run("commit", "--quiet", "--only", f"--message={message}", *_FROM_LIST, stdin=listed(rest), extra=LITERAL)
+    return clone.head()

@@ -107,9 +107,7 @@ def is_absent(failure: Failure) -> bool:
 
 def refused(failure: Failure, project: Project) -> ApiError:
     """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
-    where = f"`{failure.endpoint}`" if failure.endpoint else f"`{failure.call}`"
-    status = f" ({failure.status})" if failure.status is not None else ""
-    return ApiError(f"{where}{status}: {failure.message}", hint=_hint(failure, project))
+    return ApiError(failure.told, hint=_hint(failure, project))
 
 
 def _hint(failure: Failure, project: Project) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contentops.errors import StateError
-from contentops.model import ItemId, Result
+from contentops.model import ItemId, OnEdit, Result
 from contentops.state import folder as place
 
 if TYPE_CHECKING:
-    from contentops.model import Json, Project
+    from collections.abc import Mapping
+
+    from contentops.model import Json, Project, State
 
 FOLDER = "runs"
 
@@ -23,6 +25,28 @@ class LastRun:
 
     started_at: str
     undone: frozenset[ItemId]
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    """What its command line chose; of an older report nothing."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """By item, the number of the submit whose text it was to bring."""
+
+    def asked_for(self, state: State) -> dict[str, Any]:
+        """What shapes its work, as far as it is still undone: `variables`, `replace`, `prune` and `sections`.
+
+        A text that has come meanwhile is not asked for again, whatever else of its item is undone.
+        """
+
+        def is_open(item: str) -> bool:
+            record = state.records.get(ItemId(item))
+            made = record is not None and item in self.attempts and record.attempt >= self.attempts[item]
+            return ItemId(item) in self.undone and not made
+
+        return {
+            "variables": tuple(self.inputs.get("variables", ())),
+            "replace": tuple(item for item in self.inputs.get("replace", ()) if is_open(item)),
+            "prune": bool(self.inputs.get("prune")),
+            "sections": {item: one for item, one in self.inputs.get("sections", {}).items() if is_open(item)},
+        }
 
 
 def last_run(project: Project) -> LastRun | None:
@@ -47,6 +71,8 @@ def last_run(project: Project) -> LastRun | None:
                     for outcome in found["run"]["outcomes"]
                     if outcome["result"] != Result.DONE.value
                 ),
+                inputs=found.get("inputs", {}),
+                attempts=found.get("attempts", {}),
             )
     return None
 
@@ -62,6 +88,7 @@ def _read(path: Path) -> dict[str, Json]:
         whole = isinstance(found["environment"], str) and isinstance(found["run"]["started_at"], str)
         if not whole or not all({"id", "result"} <= outcome.keys() for outcome in found["run"]["outcomes"]):
             raise _damaged(path, "it is no report of a run")
+        _check_inputs(found.get("inputs", {}), found.get("attempts", {}), path)
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -69,6 +96,13 @@ def _read(path: Path) -> dict[str, Json]:
     except (TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, "it is no report of a run") from error
     return dict(found)
+
+
+def _check_inputs(inputs: Mapping[str, Json], attempts: Mapping[str, Json], path: Path) -> None:
+    texts = [*inputs.get("variables", ()), *inputs.get("replace", ()), *inputs.get("sections", {}).values()]
+    numbers = all(isinstance(attempt, int) for attempt in attempts.values())
+    if not numbers or not all(isinstance(text, str) for text in texts) or inputs.get("on_edit") not in (None, *OnEdit):
+        raise _damaged(path, "its `inputs` are not those of a run")
 
 
 def _damaged(path: Path, why: str) -> StateError:

@@ -116,6 +116,7 @@ records = st.builds(
     saved_at=words,
     protected=st.booleans(),
     used=st.dictionaries(words, words, max_size=2),
+    definitions=st.dictionaries(words, words, max_size=2),
     moved_from=words,
     rev=st.integers(0, 99),
 )
@@ -136,6 +137,7 @@ entries = st.builds(
     body=digests | st.just(NOTHING),
     generated_at=words,
     content_id=words,
+    definitions=st.dictionaries(words, words, max_size=2),
     error=words,
 )
 

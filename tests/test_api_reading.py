@@ -123,7 +123,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
         "completed rules",
         STATUS,
         {"status": "completed", "content": RULES},
-        JobStatus("completed", body=RULES),
+        JobStatus("completed", title="Only a heading", body=RULES),
     ),
     (
         "completed broken front matter",

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.retry_after import LONGEST, retry_after
-from contentops.api.words import LIMIT, one_line, redact, server_words, speak
+from contentops.api.words import LIMIT, one_line, server_words, speak
+from contentops.masking import redact
 
 KEY = 'wr+live/"4f9c\\81=='
 NOW = 1_772_000_000.0
@@ -127,7 +128,13 @@ def test_server_words(value: Any, words: str) -> None:
         ({"retry-after": "1e9"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "٣٠"}, None),
-        ({"retry-after": "30, 60"}, None),
+        ({"retry-after": "30, 60"}, 60),
+        ({"retry-after": "60,30, 30"}, 60),
+        ({"retry-after": "30, soon"}, None),
+        ({"retry-after": ", ".join(["30"] * 99)}, None),
+        ({"retry-after": ", ".join([formatdate(NOW + 45, usegmt=True)] * 2)}, 45),
+        ({"retry-after": f"{formatdate(NOW + 9, usegmt=True)}, {formatdate(NOW + 45, usegmt=True)}"}, 45),
+        ({"retry-after": f"30, {formatdate(NOW + 45, usegmt=True)}"}, None),
         ({"retry-after": ""}, None),
         ({"retry-after": "x" * 200}, None),
         ({"retry-after": formatdate(NOW + 45, usegmt=True)}, 45),

@@ -287,6 +287,13 @@ def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path) -> None:
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
 
 
+def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path) -> None:
+    """Ctrl-C in the first moment, before anything of ours runs, prints no traceback either."""
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n", encoding="utf-8")
+    ended = run("--version", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])})
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
+
+
 def test_json_output_is_json(invoke: Run) -> None:
     """What is printed for programs parses as one document."""
     assert json.loads(invoke("schema", "event").stdout)["title"] == "contentops event"

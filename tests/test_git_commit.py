@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,9 @@ def manifest(*items: str, topic: str = "{}") -> str:
         f"  - id: {item}\n    inputs:\n      topic: {topic.format(item)}\n      target_audience: readers\n    # -\n    # -\n"
         for item in items
     )
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="hooks are POSIX scripts")
 
 
 class Machine:
@@ -142,10 +146,9 @@ class World:
         return said.stdout.strip()
 
 
-@pytest.fixture
-def world(project: Build, invoke: Run, tmp_path: Path) -> World:
+def make_world(project: Build, invoke: Run, folder: Path) -> World:
     """A remote whose main branch declares three items, and no results yet."""
-    made = World(tmp_path, invoke)
+    made = World(folder, invoke)
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(made.remote)], check=True)
     seed = Machine(
         project({"contentops.yaml": PROJECT, "content/blog.yaml": manifest("one", "two", "three")}, at="seed"), invoke
@@ -155,6 +158,12 @@ def world(project: Build, invoke: Run, tmp_path: Path) -> World:
     seed.git("commit", "--quiet", "--message=Three articles")
     seed.git("push", "--quiet", made.remote.as_uri(), "main")
     return made
+
+
+@pytest.fixture
+def world(project: Build, invoke: Run, tmp_path: Path) -> World:
+    """A remote whose main branch declares three items, and no results yet."""
+    return make_world(project, invoke, tmp_path)
 
 
 @pytest.fixture
@@ -308,9 +317,10 @@ def test_the_branch_moved_meanwhile(world: World, first: Machine) -> None:
     second.git("commit", "--quiet", "--message=Read me")
     second.git("push", "--quiet")
     found = first.commit("--json").json
-    assert (found["branch"], found["attempts"]) == ("main", 2)
-    assert found["commit"] == world.tip()
+    assert (found["branch"], found["attempts"]) == ("main", 1)
+    assert found["commit"] == world.tip() == first.git("rev-parse", "HEAD").strip()
     assert (first.root / "README.md").read_text() == "hello"
+    assert first.git("status", "--porcelain") == ""
 
 
 def test_two_machines_commit_at_once(world: World, first: Machine) -> None:
@@ -319,6 +329,7 @@ def test_two_machines_commit_at_once(world: World, first: Machine) -> None:
     second.write("content/more.yaml", manifest("alpha"))
     second.git("add", "content")
     second.git("commit", "--quiet", "--message=Alpha")
+    second.git("push", "--quiet")
     second.apply("--select", "alpha")
     second.commit()
     first.commit()
@@ -348,29 +359,32 @@ def test_the_same_results_twice(world: World, first: Machine) -> None:
     assert first.commit("--json").json["commit"] == world.tip()
 
 
+@posix
 def test_a_branch_that_keeps_moving(world: World, first: Machine) -> None:
     """After a bounded number of attempts, with growing pauses, the results go to a branch of their own."""
     second = world.clone("second")
-
-    def move(seconds: float) -> None:
-        pauses.append(seconds)
-        second.git("commit", "--quiet", "--allow-empty", "--message=Again")
-        second.git("push", "--quiet")
-
+    elsewhere = f"env -u GIT_DIR -u GIT_PREFIX git -C '{second.root}' {' '.join(NOBODY)}"
+    hook = first.root / ".git" / "hooks" / "pre-push"
+    # It runs when the remote was asked where it is and before anything is sent.
+    hook.write_text(
+        f"#!/bin/sh\nread -r _ _ ref _\ncase $ref in */main) {elsewhere} commit -q --allow-empty -m Again;"
+        f" {elsewhere} push -q;; esac\n"
+    )
+    hook.chmod(0o755)
     pauses: list[float] = []
-    move(0)
     first.git("config", "user.name", "Author")
     first.git("config", "user.email", "author@example.com")
-    done = publish(open_project(str(first.root), "", ()), Where(), pause=move)
-    assert (done.branch, done.attempts) == (f"contentops/{done_name(done.commit, world)}", ATTEMPTS)
+    done = publish(open_project(str(first.root), "", ()), Where(), pause=pauses.append)
+    head = first.git("rev-parse", "HEAD")[:12]
+    assert (done.branch, done.attempts) == (f"contentops/acme-blog/{head}", ATTEMPTS)
+    assert world.tip(done.branch) == done.commit
     assert done.why == "`main` kept moving"
-    assert pauses == [0, 1, 2, 4, 8]
+    assert pauses == [1, 2, 4, 8]
 
 
-def done_name(commit: str, world: World) -> str:
-    """The last part of the branch that holds a commit."""
-    (name,) = (branch for branch in world.branches() if branch != "main" and world.tip(branch) == commit)
-    return name.removeprefix("contentops/")
+def own_branch(machine: Machine, run: str) -> str:
+    """The branch for results that the branch did not take."""
+    return f"contentops/acme-blog/{run}-{machine.git('rev-parse', 'HEAD')[:12]}"
 
 
 def test_others_changed_the_same_output(world: World, first: Machine) -> None:
@@ -382,25 +396,47 @@ def test_others_changed_the_same_output(world: World, first: Machine) -> None:
     second.git("push", "--quiet")
     tip = world.tip()
     ended = first.commit(GITHUB_RUN_ID="77", GITHUB_RUN_ATTEMPT="2")
-    assert "Not on `main`: `main` moved, and others changed the same files." in ended.stdout
-    assert "`gh pr create --base main --head contentops/77-2 --fill`" in ended.stdout
-    assert world.branches() == ["contentops/77-2", "main"]
+    name = own_branch(first, "77-2")
+    assert "Not on `main`: `main` moved, and others changed the same files: `out/one.md`." in ended.stdout
+    assert f"`gh pr create --base main --head {name} --fill`" in ended.stdout
+    assert world.branches() == [name, "main"]
     assert world.tip() == tip
     assert first.git("status", "--porcelain") == ""
     assert first.git("log", "-1", "--format=%s") == "content: 3 created\n"
     assert not (first.root / ".git" / "rebase-merge").exists()
 
 
-def test_other_changes_are_in_the_way_of_a_rebase(world: World, first: Machine) -> None:
-    """A person's unfinished work is not stashed away: the results go to a branch."""
+def test_other_changes_are_in_nobodys_way(world: World, first: Machine) -> None:
+    """The results go on top of what others pushed; a person's unfinished work stays as it is, staged or not."""
     second = world.clone("second")
-    second.git("commit", "--quiet", "--allow-empty", "--message=Again")
+    second.write("README.md", "hello")
+    second.git("add", "README.md")
+    second.git("commit", "--quiet", "--message=Read me")
     second.git("push", "--quiet")
     first.edit("content/blog.yaml", "readers", "everybody")
-    ended = first.commit(GITHUB_RUN_ID="77")
-    assert "other changed files here are in the way of a rebase" in ended.stdout
-    assert "everybody" in (first.root / "content/blog.yaml").read_text()
-    assert "contentops/77-1" in world.branches()
+    first.write("staged.md", "mine as well")
+    first.git("add", "staged.md")
+    first.commit()
+    assert world.tip() == first.git("rev-parse", "HEAD").strip()
+    assert first.git("status", "--porcelain") == " M content/blog.yaml\nA  staged.md\n"
+    assert (first.root / "README.md").read_text() == "hello"
+
+
+def test_a_clone_that_can_not_follow_stays(world: World, first: Machine) -> None:
+    """Where others pushed a file that a person has here too, the results are pushed and nothing here is touched."""
+    second = world.clone("second")
+    second.write("README.md", "theirs")
+    second.git("add", "README.md")
+    second.git("commit", "--quiet", "--message=Read me")
+    second.git("push", "--quiet")
+    first.write("README.md", "mine")
+    ended = first.commit()
+    assert "note: `main` is left as it is here" in ended.stderr
+    assert (first.root / "README.md").read_text() == "mine"
+    assert first.git("log", "--format=%s") == "content: 3 created\nThree articles\n"
+    assert second.git("ls-remote", "origin", "main").split()[0] == world.tip()
+    assert world.clone("third").changes() == []
+    assert "Nothing to commit" in first.commit().stdout
 
 
 # --- the branch refuses ------------------------------------------------------------------------------------
@@ -415,7 +451,7 @@ def test_a_protected_branch(world: World, first: Machine) -> None:
     ended = first.commit(GITHUB_RUN_ID="77", GITHUB_REPOSITORY="acme/blog", GITHUB_SERVER_URL="https://github.example")
     assert "`main` takes no push: pre-receive hook declined" in ended.stdout
     assert world.tip() == tip
-    message = first.git("log", "-1", "--format=%B", world_branch(first, "contentops/77-1"))
+    message = first.git("log", "-1", "--format=%B", world_branch(first, own_branch(first, "77-1")))
     assert "[skip ci]" not in message
     assert "Run: https://github.example/acme/blog/actions/runs/77" in message
 
@@ -433,7 +469,8 @@ def test_results_that_wait_stop_the_next_apply(world: World, first: Machine) -> 
     first.commit(GITHUB_RUN_ID="77")
     second = world.clone("second")
     ended = second.commit("--check-waiting", code=4)
-    assert "error[results-waiting]: results of an earlier run wait on `contentops/77-1`" in ended.stderr
+    waits = own_branch(first, "77-1")
+    assert f"error[results-waiting]: results of an earlier run wait on `{waits}`" in ended.stderr
     second.commit("--env", "staging", "--check-waiting", "--json")
 
 
@@ -597,7 +634,7 @@ def test_a_pull_request_is_opened_for_a_protected_branch(world: World, first: Ma
         ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
         (pull,) = hub.pulls
     assert f"Pull request: {pull['html_url']}" in ended.stdout
-    assert (pull["head"]["label"], pull["base"]["ref"]) == ("acme:contentops/77-1", "main")
+    assert (pull["head"]["label"], pull["base"]["ref"]) == (f"acme:{own_branch(first, '77-1')}", "main")
     assert pull["title"] == "content: 3 created"
     assert "Merge it before the next apply" in pull["body"]
 
@@ -609,7 +646,7 @@ def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> Non
         hub.faults.append(("POST", lambda: (403, {"message": f"may not create pull requests {TOKEN}"}, {})))
         ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
     assert "warning[github]: no pull request was made" in ended.stderr
-    assert "`gh pr create --base main --head contentops/77-1 --fill`" in ended.stdout
+    assert f"`gh pr create --base main --head {own_branch(first, '77-1')} --fill`" in ended.stdout
     assert TOKEN not in ended.stderr + ended.stdout
 
 
@@ -638,6 +675,7 @@ def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: P
         dying = world.clone("dying")
         dying.edit("contentops.yaml", "base_url: local", f'base_url: "{server.base_url}", requests_per_minute: 0')
         dying.git("commit", "--quiet", "--all", "--message=A server")
+        dying.git("push", "--quiet")
         with applying(dying.root) as apply:
             apply.until("step-done", "submit")
             apply.kill()

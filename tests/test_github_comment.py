@@ -97,6 +97,17 @@ def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: 
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
 
 
+def test_the_comment_says_where_the_whole_plan_is(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """In the run that made it: this one, where no other run started it. Outside of a run there is no link."""
+    event = event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}})
+    runner = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "5"}
+    path = str(plan_file(tmp_path, make_plan(make_change())))
+    assert invoke("comment", "--plan", path, env=hub.env(GITHUB_EVENT_PATH=event, **runner)).code == 0
+    assert "[The whole plan is in the run](https://github.example/acme/blog/actions/runs/5)." in hub.comments[0]["body"]
+    assert invoke("comment", "--plan", path, "--pr", "7", env=hub.env()).code == 0
+    assert "in the run" not in hub.comments[0]["body"]
+
+
 def test_each_environment_has_its_own_comment(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The mark names project and environment."""
     for environment in ("", "staging"):
@@ -382,5 +393,5 @@ def test_a_plan_read_back_shows_the_same() -> None:
     """The document holds all that the comment says."""
     plan = thousand()
     document = json.loads(json_text(sealed(plan_json(plan))))
-    assert plan_markdown(plan_of(document, "plan.json")) == plan_markdown(plan)
-    assert marker(plan_of(document, "plan.json")) == marker(plan)
+    assert plan_markdown(plan_of(document)) == plan_markdown(plan)
+    assert marker(plan_of(document)) == marker(plan)

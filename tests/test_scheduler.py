@@ -319,3 +319,23 @@ def test_what_the_loop_waits_for() -> None:
     assert seen >= {"", "limit", "jobs"}
     # While a request flies the loop looks around every few seconds.
     assert "answer" in seen
+
+
+def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
+    """While only submits are held, the display says until when."""
+    seen: set[tuple[str, float]] = set()
+    gate = Gate(max_in_flight=50, proven=True)
+    gate.running = 1
+    answers = iter([Failure(FailureKind.THROTTLED, "too many active jobs", status=429, retry_after=30.0)])
+
+    def program() -> Generator[Any, Any, None]:
+        while isinstance((yield Send(Submit({}, "r"), Priority.SUBMIT)), Failure):
+            gate.running = 0
+
+    bench = Bench(
+        lambda _: next(answers, ContentList()),
+        gate=gate,
+        tick=lambda scheduler, now: seen.add(scheduler.waiting_for(now)),
+    )
+    bench.run([program()])
+    assert [until for word, until in sorted(seen) if word == "limit" and until] == [pytest.approx(30.05, abs=0.1)]

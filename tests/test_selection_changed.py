@@ -104,6 +104,7 @@ def chosen(root: Path, ref: str = "HEAD", environment: str = "", **choice: Any) 
         ("content/blog.yaml", "items:\n", "# nothing but a comment\nitems:\n", set()),
         ("contentops.yaml", "project: acme", "project: acme\nbudget: {credits_per_apply: 5}", set()),
         ("contentops.yaml", "project: acme", "project: acme\npreset: hugo", ALL),
+        ("contentops.yaml", "base_url: local", "base_url: local, save: 'off'", ALL),
     ],
     ids=[
         "manifest",
@@ -118,6 +119,7 @@ def chosen(root: Path, ref: str = "HEAD", environment: str = "", **choice: Any) 
         "comment",
         "budget",
         "preset",
+        "saving",
     ],
 )
 def test_only_what_differs_is_planned(root: Path, path: str, old: str, new: str, ids: set[str]) -> None:

@@ -737,6 +737,15 @@ def test_a_folder_that_can_not_be_made_is_an_error_in_words(tmp_path: Path) -> N
         folder.make(tmp_path / "gone")
 
 
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
+def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
+    """Where `.contentops` itself is read-only, that folder is what to look at."""
+    (tmp_path / ".contentops").mkdir(mode=0o500)
+    with pytest.raises(StateError, match="can not write in") as caught:
+        folder.make(tmp_path)
+    assert str(tmp_path / ".contentops") in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

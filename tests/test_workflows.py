@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
+DEPENDABOT = ROOT / ".github/dependabot.yml"
 SHA = "1234567890abcdef1234567890abcdef12345678"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hooks and the shim are POSIX scripts")
 
@@ -69,26 +71,27 @@ def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
 
 
 def test_an_apply_is_never_cancelled() -> None:
-    """It is one at a time, in an environment, and commits whatever happened."""
+    """It is one at a time, waits for those before it, in an environment, and commits whatever happened."""
     document = read(ROOT / "examples/ci/apply.yml")
-    assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false"}
+    assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
-    last = steps_of(document)[-1]
-    assert (last["if"], last["with"]["command"]) == ("always()", "commit")
+    (commit,) = (step for step in steps_of(document) if step.get("id") == "commit")
+    assert (commit["if"], commit["with"]["command"]) == ("always()", "commit")
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION], ids=_name)
+@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION, DEPENDABOT], ids=_name)
 def test_zizmor_finds_nothing(path: Path) -> None:
-    """Offline, with its usual rules."""
-    command = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--format=plain", str(path)]
+    """Offline, with every rule it has."""
+    options = ["--offline", "--persona=pedantic", "--no-progress", "--format=plain"]
+    command = [str(Path(sys.executable).with_name("zizmor")), *options, str(path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(
     ("schema", "paths"),
-    [("github-workflows", [*SHIPPED, *USED]), ("github-actions", [ACTION])],
-    ids=["workflows", "action"],
+    [("github-workflows", [*SHIPPED, *USED]), ("github-actions", [ACTION]), ("dependabot", [DEPENDABOT])],
+    ids=["workflows", "action", "dependabot"],
 )
 def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
     """Held against the schemas of GitHub's formats."""
@@ -109,6 +112,45 @@ def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     used = {line.strip().removeprefix("- ") for path in USED for line in path.read_text("utf-8").splitlines()}
     shipped = {line.strip().removeprefix("- ") for path in SHIPPED for line in path.read_text("utf-8").splitlines()}
     assert {line for line in shipped if line.startswith("uses: actions/")} <= used
+
+
+COMMANDS = ("validate", "plan", "check", "apply", "comment", "reviewed", "commit", "check-waiting")
+"""What the action can be asked for."""
+
+
+def test_every_shell_step_that_is_shipped_is_run_here() -> None:
+    """The workflows have none of their own; both of the action's are run below, with each of its commands."""
+    assert [step for path in SHIPPED for step in steps_of(read(path)) if "run" in step] == []
+    install, command = (step["run"] for step in steps_of(read(ACTION)))
+    assert "pip install" in install  # run by test_action_install
+    known = re.search(r'case "\$COMMAND" in\n(.*?)\n\s*\*\)', command, re.DOTALL)
+    assert known is not None
+    labels = re.findall(r"^ {2}([a-z-]+(?: \| [a-z-]+)*)\)", known[1], re.MULTILINE)
+    assert sorted(label for found in labels for label in found.split(" | ")) == sorted(COMMANDS)
+
+
+def test_our_own_workflows_ask_for_what_there_is() -> None:
+    """Every target of `make` is in the Makefile, and no job is left out of the last one."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for path in USED:
+        for step in steps_of(read(path)):
+            if "make " in step.get("run", ""):
+                words = step["run"].split()[1:]
+                assert {word for word in words if not word.startswith("-") and "=" not in word} <= targets
+    jobs = read(ROOT / ".github/workflows/ci.yml")["jobs"]
+    assert set(jobs["done"]["needs"]) == set(jobs) - {"done"}
+
+
+@posix
+@pytest.mark.parametrize(
+    ("results", "code"), [("success success", 0), ("success failure", 1), ("cancelled success", 1), ("skipped", 1)]
+)
+def test_all_checks_are_green_only_if_each_is(results: str, code: int) -> None:
+    """The one check that the branch requires."""
+    (step,) = read(ROOT / ".github/workflows/ci.yml")["jobs"]["done"]["steps"]
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    env = {**os.environ, "RESULTS": results}
+    assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == code
 
 
 # --- what they do ------------------------------------------------------------------------------------------
@@ -175,7 +217,27 @@ def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> No
     ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(ROOT / "examples/ci/apply.yml")
     assert ended.codes == {"check-waiting": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
+    assert ended.outcomes[KEPT] == "skipped"
     assert "contentops.lock" in world.clone("fresh").files()
+
+
+KEPT = "4"
+"""The step of the apply workflow that keeps what could not be pushed."""
+
+
+@posix
+def test_results_that_can_not_be_pushed_are_kept(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    """Where the commit fails, the job hands the folder on as an artifact, with lock, outputs and journal."""
+    clone = world.clone("runner")
+    world.hook("pre-receive", "exit 1")
+    contexts = {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
+    path = ROOT / "examples/ci/apply.yml"
+    ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(path)
+    assert ended.codes == {"check-waiting": 0, "apply": 0, "commit": 1}
+    assert ended.outcomes[KEPT] == "success"
+    step = read(path)["jobs"]["apply"]["steps"][int(KEPT)]
+    assert step["uses"].startswith("actions/upload-artifact@")
+    assert step["with"]["include-hidden-files"] == "true"
 
 
 @posix
@@ -190,6 +252,8 @@ def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> No
         {"command": "plan", "directory": "--version"},
         {"command": "apply", "deadline": "10m; touch pwned", "plan-file": "$(touch pwned)"},
         {"command": "plan", "plan-file": "x\nhas-changes=false"},
+        {"command": "check", "plan-file": "--out=pwned"},
+        {"command": "reviewed", "directory": "$(touch pwned)"},
     ],
 )
 def test_inputs_of_the_action_are_words(
@@ -221,15 +285,15 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
     runner = Runner(tmp_path / "run", tmp_path, {}, {})
     shim = runner.temp / "contentops/bin/contentops"
     shim.write_text('#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-} token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n')
-    seen = [
-        runner.action({"command": command, "api-key": "K", "token": "T"}).printed.strip()
-        for command in ("validate", "plan", "apply", "comment", "commit")
-    ]
+    seen = [runner.action({"command": command, "api-key": "K", "token": "T"}).printed.strip() for command in COMMANDS]
     assert seen == [
         "validate key= token=",
         "plan key= token=",
+        "plan key= token=",
         "apply key=K token=",
         "comment key= token=T",
+        "reviewed key= token=T",
+        "commit key= token=T",
         "commit key= token=T",
     ]
 
@@ -251,6 +315,19 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
     apply = (tmp_path / ".github/workflows/contentops-apply.yml").read_text()
     assert "directory: site\n" in apply
     assert "branches: [trunk]\n" in apply
+
+
+def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
+    """Not the one somebody stands on to add the workflows; a name that YAML would read as a number stays one."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=add-contentops", str(tmp_path)], check=True)
+    subprocess.run([*git, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10"], check=True)
+    ended = invoke("init", "--ci", "github", "--action", f"acme/contentops@{SHA}")
+    assert "Every push to `1.10` is applied" in ended.stdout
+    apply = yaml.safe_load((tmp_path / ".github/workflows/contentops-apply.yml").read_text())
+    assert apply[True]["push"]["branches"] == ["1.10"]
+    assert apply["jobs"]["apply"]["if"] == "github.ref == 'refs/heads/1.10'"
+    assert apply["jobs"]["apply"]["steps"][0]["with"]["ref"] == "1.10"
 
 
 def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 ROOT = Path(__file__).parents[1]
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+_TERM = re.compile(
+    r"steps\.(?P<step>[\w-]+)\.(?:outcome|outputs\.(?P<output>[\w-]+)) (?P<sign>==|!=) '(?P<value>[^']*)'"
+)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -34,11 +37,26 @@ def steps_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Ended:
-    """How a job ended: exit code by step, what was printed, and outputs by step id."""
+    """How a job ended: exit code by step, what was printed, and outputs and outcomes by step id."""
 
     codes: dict[str, int] = field(default_factory=dict)
     printed: str = ""
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+    def lets_run(self, condition: str) -> bool:
+        """Whether a step with this `if` runs now; only the forms that our workflows use are known."""
+        terms = [term.strip() for term in condition.split("&&") if term.strip()]
+        if any(self.codes.values()) and "always()" not in terms:
+            return False
+        return all(term == "always()" or self._term(term) for term in terms)
+
+    def _term(self, term: str) -> bool:
+        found = _TERM.fullmatch(term)
+        assert found, f"a condition that this runner does not know: {term}"
+        step = found["step"]
+        value = self.outputs.get(step, {}).get(found["output"], "") if found["output"] else self.outcomes[step]
+        return (value == found["value"]) is (found["sign"] == "==")
 
 
 class Runner:
@@ -55,18 +73,22 @@ class Runner:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
         command.chmod(0o755)
 
-    def job(self, workflow: Path) -> Ended:
-        """Runs the steps of the only job of a workflow; steps of others (checkout, artifacts) are left out."""
+    def job(self, workflow: Path, *, failing: Collection[str] = ()) -> Ended:
+        """Runs the steps of the only job of a workflow.
+
+        Steps of others (checkout, artifacts) do nothing, and succeed but for those whose ids are in `failing`.
+        """
         (job,) = read(workflow)["jobs"].values()
         ended = Ended()
         for at, step in enumerate(job["steps"]):
             name = step.get("id") or step.get("with", {}).get("command") or str(at)
-            if "contentops@" not in step.get("uses", ""):
-                continue
-            failed = any(ended.codes.values())
-            if failed and step.get("if") != "always()":
-                continue
-            self.action({key: self._filled(value) for key, value in step["with"].items()}, name, ended)
+            if not ended.lets_run(step.get("if", "")):
+                ended.outcomes[name] = "skipped"
+            elif "contentops@" in step["uses"]:
+                self.action({key: self._filled(value) for key, value in step["with"].items()}, name, ended)
+                ended.outcomes[name] = "failure" if ended.codes[name] else "success"
+            else:
+                ended.outcomes[name] = "failure" if name in failing else "success"
         return ended
 
     def action(self, inputs: Mapping[str, str], name: str = "step", ended: Ended | None = None) -> Ended:

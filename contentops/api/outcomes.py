@@ -96,7 +96,8 @@ def broken(call: Call, trouble: Trouble, detail: str, *, say: Callable[[str], st
     `say` makes outside words fit for a message: one line, at most 500 characters, no secret.
     """
     kind = _UNSENT.get(trouble) or _lost(call)
-    return Failure(kind, say(detail)[:_ROOM] + _HINTS.get(trouble, ""), call=call.name)
+    message = say(detail)[:_ROOM] + _HINTS.get(trouble, "")
+    return Failure(kind, message, call=call.name, foreign=kind is Kind.UNUSABLE)
 
 
 def judge(call: Call, answer: Answer, *, wall: float, say: Callable[[str], str] = plain) -> Reply | Failure:
@@ -109,11 +110,12 @@ def judge(call: Call, answer: Answer, *, wall: float, say: Callable[[str], str] 
     if not _OK <= status < _REDIRECT:
         return _by_status(case)
     if damage is Damage.LARGE:
-        return case.failure(_misfit(call), f"{damage}; {CHECK_ADDRESS}")
+        return case.failure(_misfit(call), f"{damage}; {CHECK_ADDRESS}", foreign=True)
     if damage:
         return case.failure(_lost(call), str(damage))
     if not _may_be_json(answer):
-        return case.failure(_misfit(call), f"{_said(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}")
+        message = f"{_said(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}"
+        return case.failure(_misfit(call), message, foreign=True)
     return _by_body(case)
 
 
@@ -124,8 +126,8 @@ class _Case:
     wait: float | None
     say: Callable[[str], str]
 
-    def failure(self, kind: FailureKind, message: str) -> Failure:
-        return Failure(kind, message, self.answer.status, self.wait, self.call.name)
+    def failure(self, kind: FailureKind, message: str, *, foreign: bool = False) -> Failure:
+        return Failure(kind, message, self.answer.status, self.wait, self.call.name, foreign=foreign)
 
 
 def _by_body(case: _Case) -> Reply | Failure:
@@ -185,7 +187,7 @@ def _by_status(case: _Case) -> Failure:
         return case.failure(known, _message(case))
     if status in _LOGIN:
         message = f"{_said(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
-        return case.failure(Kind.UNUSABLE, message)
+        return case.failure(Kind.UNUSABLE, message, foreign=True)
     if _REDIRECT <= status < _CLIENT:
         return _redirected(case)
     if status == HTTPStatus.REQUEST_TIMEOUT:
@@ -204,7 +206,7 @@ def _redirected(case: _Case) -> Failure:
     kind = _misfit(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
     target = _origin(case.say(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
-    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}")
+    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}", foreign=True)
 
 
 def _origin(location: str) -> str:

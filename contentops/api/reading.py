@@ -41,6 +41,8 @@ from contentops.api.replies import (
     Stats,
 )
 from contentops.api.words import server_words
+from contentops.document.clean import clean_body
+from contentops.document.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,15 +238,19 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, str | None]:
     found = content if isinstance(content, str) else inner.get("body", inner.get("content"))
     body = found if isinstance(found, str) else None
     title, front_title = _text(inner, "title") or _text(data, "title"), ""
-    if body is not None and _FENCE.match(body):
-        front_title, body = _without_front_matter(body)
-    # The server seen puts the template's name into the metadata, so the text's own title comes first.
-    return title or front_title or _text(_map(data.get("metadata")), "title"), body
+    if body is None:
+        return title, None
+    front_title, body = _without_front_matter(body)
+    # The server seen puts the template's name into the metadata, so whatever the text says of itself comes first.
+    return title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title"), body
 
 
 def _without_front_matter(body: str) -> tuple[str, str]:
+    """Title and body of a text that may begin with front matter; a rule that a person drew there stays."""
     from contentops.document.front_matter import split
 
+    if not _FENCE.match(body):
+        return "", body
     document = split(body)
     # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
     says_something = document.title or document.front or document.provenance
@@ -313,7 +319,15 @@ def _content(value: Json, asked: str) -> Content:
     body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
     if not isinstance(body, str):
         raise Unreadable("the answer holds no text")
-    return Content(asked, _text(data, "title"), body, *_times(data), metadata=_map(data.get("metadata")))
+    front_title, text = _without_front_matter(body)
+    return Content(
+        asked,
+        _text(data, "title") or front_title,
+        text,
+        *_times(data),
+        metadata=_map(data.get("metadata")),
+        whole=body if text is not body else "",
+    )
 
 
 def _saved(call: Save | PutContent, value: Json) -> SavedReply:

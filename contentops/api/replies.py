@@ -65,7 +65,7 @@ class ContentList:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One stored text; front matter inside `body` is kept."""
+    """One stored text. Where it begins with front matter, `body` is what follows that."""
 
     id: str
     title: str = ""
@@ -73,6 +73,8 @@ class Content:
     created_at: str = ""
     updated_at: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    whole: str = ""
+    """The text with its front matter; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,15 @@ class Failure:
     """The name of the call, such as `submit`."""
     endpoint: str = field(default="", compare=False)
     """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
+    foreign: bool = field(default=False, compare=False)
+    """What answered is surely something else than the API: a page, a redirect, a login, a stranger's certificate."""
+
+    @property
+    def told(self) -> str:
+        """The message after the endpoint and the status: what a person needs to know who has to mend it."""
+        where = self.endpoint or self.call
+        status = f" ({self.status})" if self.status is not None else ""
+        return f"`{where}`{status}: {self.message}" if where else self.message
 
 
 Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogueReply | Stats

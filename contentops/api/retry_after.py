@@ -17,6 +17,9 @@ LONGEST = 31 * 86400.0
 _EPOCH = 1_000_000_000
 """A reset above this is a point in time, not a number of seconds."""
 
+_REPEATS = 8
+_BETWEEN_DATES = re.compile(r"(?<=GMT)\s*,\s*")
+
 _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
@@ -30,14 +33,23 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     now = _date(headers.get("date", ""))
     now = wall if now is None else now
     asked = headers.get("retry-after", "").strip()
-    seconds = _number(asked)
-    if seconds is None and (date := _date(asked)) is not None:
-        seconds = date - now
+    seconds = _longest(asked, now)
     if seconds is None and (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
         seconds = milliseconds / 1000
     if seconds is None:
         seconds = _reset(headers, now)
     return None if seconds is None else min(max(seconds, 0.0), LONGEST)
+
+
+def _longest(asked: str, now: float) -> float | None:
+    """The longest of the waits asked for: a header that came twice arrives as one, joined by commas."""
+    numbers = [_number(part) for part in asked.split(",", _REPEATS)]
+    if all(number is not None for number in numbers):
+        return max(number for number in numbers if number is not None)
+    dates = [_date(part) for part in _BETWEEN_DATES.split(asked, _REPEATS)]
+    if all(date is not None for date in dates):
+        return max(date - now for date in dates if date is not None)
+    return None
 
 
 def _reset(headers: Mapping[str, str], now: float) -> float | None:

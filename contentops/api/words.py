@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 import unicodedata
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+
+from contentops.masking import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from contentops.model import Json
 
 LIMIT = 500
 """The most characters a message keeps."""
-
-REDACTED = "[key]"
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _READ = LIMIT * 40
@@ -29,30 +23,6 @@ def one_line(text: str) -> str:
         return " ".join(text.split())
     kept = (each for each in text if each.isspace() or unicodedata.category(each) not in _DROPPED)
     return " ".join("".join(kept).split())
-
-
-def redact(text: str, secret: str) -> str:
-    """`text` with every form of `secret` replaced: as it is, URL-encoded, JSON-escaped and in base64."""
-    if not secret:
-        return text
-    for form in sorted(set(_forms(secret)), key=len, reverse=True):
-        text = re.sub(re.escape(form), REDACTED, text, flags=re.IGNORECASE)
-    return text
-
-
-def _forms(secret: str) -> Iterator[str]:
-    yield secret
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
-    yield json.dumps(secret)[1:-1]
-    raw = secret.encode()
-    for shift in range(3):
-        # Base64 has three alignments; only the characters that hold nothing but bits of the secret are searched for.
-        coded = base64.b64encode(bytes(shift) + raw).decode().rstrip("=")
-        inner = coded[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
-        if len(inner) >= len(secret):
-            yield inner
-            yield inner.replace("+", "-").replace("/", "_")
 
 
 def speak(text: str, secret: str) -> str:

@@ -67,15 +67,25 @@ def _templates(before: Mapping[str, OfferedTemplate], after: Mapping[str, Offere
         old, new = before.get(slug), after.get(slug)
         if old is None or new is None:
             yield Difference(kind="template", how="added" if old is None else "removed", slug=slug)
-        elif details := tuple(_inputs(old.inputs, new.inputs)):
+        elif details := (*_inputs(old.inputs, new.inputs), *_manner(old.manner, new.manner)):
             yield Difference(kind="template", how="changed", slug=slug, details=details)
 
 
 def _choices(
     kind: Kind, before: Mapping[str, OfferedChoice], after: Mapping[str, OfferedChoice]
 ) -> Iterator[Difference]:
-    for slug in sorted({*before} ^ {*after}):
-        yield Difference(kind=kind, how="removed" if slug in before else "added", slug=slug)
+    for slug in sorted({*before, *after}):
+        old, new = before.get(slug), after.get(slug)
+        if old is None or new is None:
+            yield Difference(kind=kind, how="added" if old is None else "removed", slug=slug)
+        elif details := tuple(_manner(old.manner, new.manner)):
+            yield Difference(kind=kind, how="changed", slug=slug, details=details)
+
+
+def _manner(before: str, after: str) -> Iterator[str]:
+    # A manner that is told for the first time, or no more, is no change of it.
+    if before and after and before != after:
+        yield "it writes in another manner"
 
 
 def _inputs(before: tuple[OfferedInput, ...] | None, after: tuple[OfferedInput, ...] | None) -> Iterator[str]:
@@ -98,7 +108,7 @@ def _input(old: OfferedInput, new: OfferedInput) -> Iterator[str]:
         yield f"input `{old.name}` is {'now required' if new.required else 'no longer required'}"
     if old.kind != new.kind:
         yield f"input `{old.name}` takes `{new.kind}` instead of `{old.kind}`"
-    if old.options != new.options:
+    if set(map(repr, old.options)) != set(map(repr, new.options)):
         yield f"input `{old.name}` has other options"
     if old.default != new.default:
         yield f"input `{old.name}` has another default"

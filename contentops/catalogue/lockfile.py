@@ -133,7 +133,7 @@ def _read(said: Mapping[str, Json]) -> Offer:
 def _template(said: Mapping[str, Json]) -> OfferedTemplate:
     inputs = said.get("inputs")
     return OfferedTemplate(
-        **_given(said, "slug", "name", "category", "description"),
+        **_given(said, "slug", "name", "category", "description", "manner"),
         inputs=None if inputs is None else tuple(_input(each) for each in inputs),
     )
 
@@ -147,7 +147,7 @@ def _input(said: Mapping[str, Json]) -> OfferedInput:
 
 
 def _choice(said: Mapping[str, Json]) -> OfferedChoice:
-    return OfferedChoice(**_given(said, "slug", "name", "category", "description", "tone"))
+    return OfferedChoice(**_given(said, "slug", "name", "category", "description", "tone", "manner"))
 
 
 def _given(said: Mapping[str, Json], *names: str) -> dict[str, Json]:

@@ -32,24 +32,32 @@ class OfferedInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedTemplate:
-    """One template. `inputs` are sorted by name, and None where the server does not tell them."""
+    """One template. `inputs` are sorted by name, and None where the server does not tell them.
+
+    `manner` is the start of a digest over what the server tells of how it writes; empty where it tells nothing.
+    """
 
     slug: str
     name: str = ""
     category: str = ""
     description: str = ""
+    manner: str = ""
     inputs: tuple[OfferedInput, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedChoice:
-    """A style profile or a vertical: a slug and what the server says of it. `tone` is a style's."""
+    """A style profile or a vertical: a slug and what the server says of it. `tone` is a style's.
+
+    `manner` is as in `OfferedTemplate`.
+    """
 
     slug: str
     name: str = ""
     category: str = ""
     description: str = ""
     tone: str = ""
+    manner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

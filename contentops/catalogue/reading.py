@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from contentops.catalogue.definitions import start_of
 from contentops.catalogue.offer import OfferedChoice, OfferedInput, OfferedTemplate
 from contentops.document.clean import clean_title
 
@@ -38,6 +39,31 @@ MOST = 1000
 LONGEST = 2000
 """Characters of a default or option, as JSON, that are kept."""
 
+MANNER = (
+    "sections",
+    "structure",
+    "instructions",
+    "writer_instructions",
+    "prompt",
+    "system_prompt",
+    "prompt_schema",
+    "requirements",
+    "quality_requirements",
+    "forbidden_patterns",
+    "length_limit",
+    "output",
+    "output_policy",
+    "formatting",
+    "writing_style",
+    "tone",
+    "voice",
+    "audience",
+    "platform",
+    "formality",
+)
+"""What a description may tell of how its texts are written. Only these count, so that no counter, time or rating, and
+no word meant for people, makes a definition look changed."""
+
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
 _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
@@ -65,6 +91,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
         name=_text(said, "name", "title"),
         category=_text(said, "category", "template_type", "type"),
         description=_text(said, "description"),
+        manner=manner_of(said),
         inputs=inputs_of(said),
     )
 
@@ -77,7 +104,28 @@ def choice(entry: Mapping[str, Json]) -> OfferedChoice:
         category=_text(entry, "category"),
         description=_text(entry, "description"),
         tone=_text(entry, "tone"),
+        manner=manner_of(entry),
     )
+
+
+def manner_of(said: Mapping[str, Json]) -> str:
+    """The start of a digest over what a description tells of how it writes; empty where it tells nothing of that.
+
+    The order of keys, and spaces at the ends of texts, do not count; an empty value is as none.
+    """
+    told = {key: _trimmed(said[key]) for key in MANNER if not _is_empty(said.get(key))}
+    told = {key: value for key, value in told.items() if not _is_empty(value)}
+    return start_of(told) if told else ""
+
+
+def _trimmed(value: Json) -> Json:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [_trimmed(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _trimmed(each) for key, each in value.items()}
+    return value
 
 
 def inputs_of(said: Mapping[str, Json]) -> tuple[OfferedInput, ...] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
+from contentops.cli.files import check_events_place, file_name
 from contentops.cli.interrupt import stopping
 from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
 from contentops.cli.plan import show_findings
@@ -39,11 +40,18 @@ class Manner:
 
 _manners = (
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
-    click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits."),
+    click.option(
+        "--approve-credits",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Spend at most N credits, even over `budget`.",
+    ),
     click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow."),
     click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing."),
     click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`."),
-    click.option("--events", metavar="FILE", default="", help="Write what happens to FILE, one JSON object a line."),
+    click.option(
+        "--events", metavar="FILE", callback=file_name, help="Write what happens to FILE, one JSON object a line."
+    ),
     click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
 )
 
@@ -63,6 +71,8 @@ def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner
         credits=given.pop("approve_credits"), changes=given.pop("approve_changes"), empty=given.pop("approve_empty")
     )
     events = given.pop("events")
+    if events:
+        check_events_place(session.path(events))
     manner = Manner(
         yes=given.pop("yes"),
         verbose=given.pop("verbose"),
@@ -99,17 +109,22 @@ def command(
 
         reviewed = read_plan(session.path(plan_file))
         variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
-        choice, manner = choice_in(reviewed), dataclasses.replace(manner, yes=True)
+        choice, manner, inputs = choice_in(reviewed), dataclasses.replace(manner, yes=True), reviewed["inputs"]
     else:
-        choice = choice_of(**given)
+        choice, inputs = choice_of(**given), {"variables": variables, **given}
     project = open_project(session, environment, variables)
-    return carry_out(project, choice, approval, manner, reviewed)
+    return carry_out(project, choice, approval, manner, inputs, reviewed)
 
 
 def carry_out(
-    project: Project, choice: Choice, approval: Approval, manner: Manner, reviewed: Mapping[str, Json] | None
+    project: Project,
+    choice: Choice,
+    approval: Approval,
+    manner: Manner,
+    inputs: Mapping[str, Json],
+    reviewed: Mapping[str, Json] | None = None,
 ) -> int:
-    """Plan, show, ask and apply on the command line; returns the exit code."""
+    """Plan, show, ask and apply on the command line; returns the exit code. `inputs`: what `retry` goes on with."""
     from contentops import pipeline
     from contentops.cli.display import watching
     from contentops.executor.stop import Stop
@@ -127,6 +142,7 @@ def carry_out(
             emit=display.show,
             stop=stop,
             reviewed=reviewed,
+            inputs=inputs,
             deadline=manner.deadline,
         )
     return _finish(plan, run, confirmation, manner)

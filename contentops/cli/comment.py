@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from typing import TYPE_CHECKING
@@ -36,13 +37,16 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
     """
     from contentops.cli.planfile import read_plan
     from contentops.github.client import connect
-    from contentops.github.event import Origin, origin_of, read_event
+    from contentops.github.event import Origin, origin_of, read_event, run_page
     from contentops.github.posting import post_comment, pull_request
     from contentops.report.plan_markdown import marker
     from contentops.report.plan_read import plan_of
 
-    plan = plan_of(read_plan(session.path(path)), path)
+    plan = plan_of(read_plan(session.path(path)))
     origin = Origin(number=number) if number else origin_of(read_event(os.environ))
+    if not origin.run:
+        # Not started by the run that planned, so this is that run.
+        origin = dataclasses.replace(origin, run=run_page(os.environ))
     github = connect(os.environ, pause=time.sleep, repository=repo)
     found = pull_request(github, origin)
     posted = post_comment(github, found, marker(plan), page(plan, origin)) if found else None

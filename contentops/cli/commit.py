@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
 )
+@click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
 @click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait on a branch.")
 @click.pass_obj
 def command(
@@ -41,19 +42,21 @@ def command(
     as_json: bool,
     no_push: bool,
     skip_ci: bool,
+    edits: bool,
     check_waiting: bool,
 ) -> None:
     """Make one commit of the outputs and the lock, and push it.
 
-    Only what the lock's records own is committed, with the lock and `.gitattributes`. Where the branch moved, the
-    commit is put on top of it and pushed again, a few times; nothing is ever forced. Where the branch takes no push,
-    the commit goes to a branch `contentops/RUN`, with a pull request if `GITHUB_TOKEN` allows.
+    Only outputs that hold what an apply made are committed, with the lock and its rule in `.gitattributes`; what an
+    earlier run could not push goes along. Where the branch moved, the results are put on top of it and pushed again, a
+    few times; nothing is ever forced, and no other commit is pushed. Where the branch takes no push, they go to a
+    branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
     """
     from contentops.publishing import Where, publish
     from contentops.publishing import check_waiting as check
 
     project = open_project(session, environment, variables)
-    where = Where(remote=remote, branch=branch, push=not no_push, skip=skip_ci)
+    where = Where(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
     if check_waiting:
         check(project, where)
         terminal.say_json({"format_version": FORMAT_VERSION, "waiting": []}) if as_json else terminal.say(
@@ -100,19 +103,35 @@ def _why(done: Published) -> str:
 
 
 def _warn(done: Published) -> None:
+    if done.edited:
+        named = _named(done.edited)
+        terminal.tell(
+            f"warning[edited]: left alone, edited or removed by hand: {named}; `--edits` commits texts as they are"
+        )
     if done.ignored:
-        first = visible(done.ignored[0])
-        more = f" and {len(done.ignored) - 1:,} more" if len(done.ignored) > 1 else ""
-        terminal.tell(f"warning[ignored]: git ignores `{first}`{more}, so it is not committed")
+        terminal.tell(f"warning[ignored]: git ignores {_named(done.ignored)}, so it is not committed")
+    if done.outside:
+        terminal.tell(f"warning[ignored]: another repository holds {_named(done.outside)}, so it is not committed")
     if done.left and done.commit:
         terminal.tell(f"note: left alone, as they are no results: {plural(done.left, 'other changed file')}")
+    if done.stays:
+        terminal.tell(
+            f"note: `{visible(done.target)}` is left as it is here, with what is yours alone: `git pull --rebase` "
+            "brings it together with what was pushed"
+        )
+
+
+def _named(paths: tuple[str, ...]) -> str:
+    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+    return f"`{visible(paths[0])}`{more}"
 
 
 def told(done: Published, request: str) -> list[str]:
     """What happened, and what a person may have to do."""
     if not done.commit:
         return ["Nothing to commit: lock and outputs are as committed."]
-    lines = [f"Committed {plural(len(done.files), 'file')} as {done.commit[:12]}: {visible(done.subject)}"]
+    who = "An earlier run committed" if done.earlier else "Committed"
+    lines = [f"{who} {plural(len(done.files), 'file')} as {done.commit[:12]}: {visible(done.subject)}"]
     if done.why:
         lines += [f"Not on `{visible(done.target)}`: {visible(done.why)}.", f"Pushed to `{visible(done.branch)}`."]
         lines.append(f"Pull request: {visible(request)}" if request else f"Next: {_by_hand(done)}")
@@ -138,5 +157,7 @@ def document(done: Published, request: str) -> dict[str, object]:
         "why": done.why,
         "attempts": done.attempts,
         "pull_request": request,
-        "ignored": list(done.ignored),
+        "earlier": done.earlier,
+        "ignored": [*done.ignored, *done.outside],
+        "edited": list(done.edited),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from contentops.report.github import annotation_lines, outputs, run_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from contentops.errors import Diagnostic
@@ -82,8 +82,13 @@ def tell_plan(plan: Plan) -> None:
         from contentops.report.plan_markdown import plan_markdown
 
         _append("GITHUB_STEP_SUMMARY", plan_markdown(plan, limit=SUMMARY_ROOM) + "\n")
+    tell_outputs(outputs(plan))
+
+
+def tell_outputs(values: Mapping[str, str]) -> None:
+    """Puts values, each of one line, into the step's outputs, where a runner asks for them."""
     if os.environ.get("GITHUB_OUTPUT"):
-        _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in outputs(plan).items()))
+        _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def tell_run(run: Run) -> None:

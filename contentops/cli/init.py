@@ -53,6 +53,8 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     terminal.say("\n".join(f"  + {path}" for path in written))
     if ci:
         terminal.say(f"\n{_AFTER_CI if action else _FILL_IN}")
+    if prepared is not None:
+        terminal.say(f"Every push to `{prepared.branch}` is applied; another branch stands in contentops-apply.yml.")
     if there:
         return
     terminal.say(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
+from contentops.cli.files import check_plan_place, file_name, write_whole
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
 from contentops.errors import ExitCode, Refused
+from contentops.report import FORMAT_VERSION
+from contentops.report.safe import visible
+from contentops.report.summary import plural, way_on, who_refuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
 @project_options
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
-@click.option("--out", metavar="FILE", default="", help="Also write the plan as JSON to FILE, for `apply FILE`.")
-@click.option("--check", "reviewed", metavar="FILE", default="", help="Only say whether plan FILE still holds.")
+@click.option(
+    "--out", metavar="FILE", callback=file_name, help="Also write the plan as JSON to FILE, for `apply FILE`."
+)
+@click.option("--check", "reviewed", metavar="FILE", callback=file_name, help="Only say whether plan FILE still holds.")
 @click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
 @click.option(
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
@@ -60,12 +66,13 @@ def command(
     from contentops import pipeline
 
     if reviewed:
-        checked = _check(session, reviewed, environment, variables, chosen)
-        found = _review(checked, max_credits, approve_credits)
+        left = _check(session, reviewed, environment, variables, chosen)
+        found = _review(left, max_credits, approve_credits) if left else None
         if found:
             raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
-        terminal.say(f"The plan still holds: {len(checked.changes)} changes, {checked.credits} credits.")
-        return ExitCode.DONE
+        return _tell_check(left, as_json=as_json)
+    if out:
+        check_plan_place(session.path(out))
     project = open_project(session, environment, variables)
     plan = pipeline.plan(project, choice_of(**chosen))
     found = _review(plan, max_credits, approve_credits)
@@ -91,14 +98,46 @@ def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | No
     return None if limit is None else review(plan, limit, approved)
 
 
-def _check(session: Session, path: str, environment: str, variables: tuple[str, ...], chosen: dict[str, Any]) -> Plan:
-    """What is left of the plan file at `path`, if it could be applied as it is; Refused says why not."""
+def _check(
+    session: Session, path: str, environment: str, variables: tuple[str, ...], chosen: dict[str, Any]
+) -> Plan | None:
+    """What is left of the plan file at `path`, if it could be applied as it is; None where nothing is.
+
+    Raises Refused, saying why it could not.
+    """
     from contentops import pipeline
     from contentops.cli.planfile import alone, choice_in, read_plan
 
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
-    return pipeline.check(project, choice_in(document), document).plan
+    try:
+        return pipeline.check(project, choice_in(document), document).plan
+    except Refused as refusal:
+        # An apply would do nothing twice. Whoever only asks hears that what was reviewed has come true.
+        if refusal.code != "already-applied":
+            raise
+        return None
+
+
+def _tell_check(left: Plan | None, *, as_json: bool) -> int:
+    changes, price = (len(left.changes), left.credits) if left else (0, 0)
+    refusals = left.refusals if left else ()
+    if as_json:
+        said = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in refusals]
+        document = {"format_version": FORMAT_VERSION, "changes": changes, "credits": price, "refusals": said}
+        terminal.say_json(document)
+    elif left is None:
+        terminal.say("Nothing of the plan is left to do: it is applied already.")
+    else:
+        terminal.say(f"The plan still holds: {plural(changes, 'change')}, {plural(price, 'credit')}.")
+        for refusal in refusals:
+            way = way_on(refusal)
+            terminal.say(f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}")
+    if left is not None and terminal.read_by_runner():
+        from contentops.cli.github import tell_plan
+
+        tell_plan(left)
+    return ExitCode.DONE
 
 
 def _plain(value: Json) -> Json:
@@ -106,7 +145,6 @@ def _plain(value: Json) -> Json:
 
 
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
-    from contentops.cli.files import write_whole
     from contentops.planner.planfile import sealed
     from contentops.report.plan_json import plan_json
     from contentops.report.safe import json_text

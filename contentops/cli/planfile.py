@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from contentops.cli.options import choice_of
-from contentops.errors import Diagnostic, InputError, UsageError
+from contentops.errors import UsageError
 from contentops.planner.planfile import check_seal
+from contentops.report.plan_read import check_shape, no_plan_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,36 +20,52 @@ if TYPE_CHECKING:
 
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
+INPUTS = ("variables", "select", "exclude", "replace", "on_edit", "prune", "resubmit_unknown")
+"""What a plan file says about how it was made; without them, what is applied would be another choice."""
 
 
 def read_plan(path: Path) -> Mapping[str, Json]:
-    """The plan document at `path`. Raises InputError where there is none, Refused where it was edited."""
+    """The plan document at `path`, whole, sealed, and in the shape of a plan.
+
+    Raises InputError where there is none, or one of a newer format, and Refused where it was edited.
+    """
+    document = _document(path)
+    try:
+        check_seal(document, str(path))
+    except (ValueError, RecursionError) as error:
+        # What JSON readers let through and no plan holds: NaN, half a character, a nesting without end.
+        raise no_plan_file(f"`{path}` is no plan file") from error
+    check_shape(document, str(path))
+    missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
+    if missing:
+        raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")
+    return document
+
+
+def _document(path: Path) -> dict[str, Json]:
     try:
         if path.stat().st_size > LARGEST:
-            raise InputError([Diagnostic(code="no-plan-file", message=f"`{path}` is too large for a plan file")])
+            raise no_plan_file(f"`{path}` is too large for a plan file")
         document = json.loads(path.read_bytes())
     except OSError as error:
-        message = f"`{path}` can not be read: {error.strerror or error}"
-        hint = "make one with `contentops plan --out FILE`"
-        raise InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)]) from error
+        raise no_plan_file(f"`{path}` can not be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError([Diagnostic(code="no-plan-file", message=f"`{path}` is not JSON")]) from error
+        raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
     if not isinstance(document, dict):
-        raise InputError([Diagnostic(code="no-plan-file", message=f"`{path}` is no plan file")])
-    check_seal(document, str(path))
+        raise no_plan_file(f"`{path}` is no plan file")
     return document
 
 
 def choice_in(document: Mapping[str, Any]) -> Choice:
-    """The selection and flags the plan was made with.
+    """The flags the plan was made with.
 
-    Without `--canary` and `--changed-from`: the file names what they left, and by now the first N are others, and REF
-    may be another commit.
+    Without the selection, `--canary` and `--changed-from`: the file names what they left, and by now an item may have
+    lost its tag, the first N are others, and REF may be another commit.
     """
     inputs = document["inputs"]
     return choice_of(
-        tuple(inputs["select"]),
-        tuple(inputs["exclude"]),
+        (),
+        (),
         tuple(inputs["replace"]),
         inputs["on_edit"],
         prune=inputs["prune"],

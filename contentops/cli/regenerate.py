@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 @click.argument("item")
 @click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
 @click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask.")
-@click.option("--approve-credits", metavar="N", type=click.IntRange(min=0), help="Spend up to N credits.")
+@click.option(
+    "--approve-credits",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Spend at most N credits, even over `budget`.",
+)
+@click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow.")
 @project_options
 @click.pass_obj
 def command(
@@ -28,6 +34,7 @@ def command(
     environment: str,
     variables: tuple[str, ...],
     *,
+    approve_changes: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -45,4 +52,6 @@ def command(
     section = inspection.section(project, item, heading)
     choice = Choice(select=(item,), sections={item: section})
     manner = Manner(yes=yes, verbose=True, as_json=as_json, events="", deadline=None)
-    return carry_out(project, choice, Approval(credits=approve_credits), manner, None)
+    approval = Approval(credits=approve_credits, changes=approve_changes)
+    inputs = {"variables": variables, "sections": {item: section}}
+    return carry_out(project, choice, approval, manner, inputs)

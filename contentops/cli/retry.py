@@ -10,10 +10,18 @@ import click
 from contentops.cli import terminal
 from contentops.cli.apply import apply_options, carry_out, manner_of
 from contentops.cli.options import choice_of, open_project
+from contentops.cli.plan import flags_of
 from contentops.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.cli.options import Session
+    from contentops.model import Note
+    from contentops.runs import LastRun
+
+RESTATED = ("on_edit", "resubmit_unknown")
+"""What puts words or money at stake item by item as they stand now: never taken over from an earlier run."""
 
 
 @click.command("retry", short_help="Apply again what the last run left undone.")
@@ -22,10 +30,10 @@ if TYPE_CHECKING:
 def command(session: Session, /, environment: str, variables: tuple[str, ...], **given: Any) -> int:
     """Apply what failed, was blocked, is unknown, late or was not reached in the last run, and nothing else.
 
-    Plans, shows and asks like `apply`. A run that was killed leaves no report: `apply` goes on after it.
+    With the `--var`, `--replace` and `--prune` of that run. Plans, shows and asks like `apply`. A run that was killed
+    leaves no report: `apply` goes on after it.
     """
     from contentops import pipeline
-    from contentops.model import Note
     from contentops.runs import last_run
 
     approval, manner = manner_of(session, given)
@@ -41,7 +49,31 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
         else:
             terminal.say(f"Nothing to retry: {why}.")
         return ExitCode.DONE
+    asked = last.asked_for(pipeline.read_state(project))
+    if asked["replace"]:
+        declared = {spec.id for spec in pipeline.validate(open_project(session, environment, asked["variables"])).specs}
+        asked["replace"] = tuple(item for item in asked["replace"] if item in declared)
+    notes = _notes(last, asked, given)
+    given = {**given, "replace": (*asked["replace"], *given["replace"]), "prune": given["prune"] or asked["prune"]}
+    variables = (*asked["variables"], *variables)
+    choice = dataclasses.replace(choice_of(**given), only=last.undone, sections=asked["sections"], notes=notes)
+    inputs = {"variables": variables, "sections": asked["sections"], **given}
+    return carry_out(open_project(session, environment, variables), choice, approval, manner, inputs)
+
+
+def _notes(last: LastRun, asked: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Note, ...]:
+    """What is applied, with which flags of the run before, and which of them have to be stated again."""
+    from contentops.model import Note
+
+    flags = [f"`{flag}`" for flag in flags_of(asked)]
+    flags += [f"`--section {heading}`" for heading in asked["sections"].values()]
     number = len(last.undone)
     message = f"only what the run of {last.started_at} left undone: {number:,} item{'' if number == 1 else 's'}"
-    choice = dataclasses.replace(choice_of(**given), only=last.undone, notes=(Note(kind="retry", message=message),))
-    return carry_out(project, choice, approval, manner, None)
+    if flags:
+        message += f"; as then with {', '.join(flags)}"
+    notes = [Note(kind="retry", message=message)]
+    lost = {name: last.inputs.get(name) for name in RESTATED if last.inputs.get(name) and not given[name]}
+    for flag in flags_of({"variables": (), **lost}):
+        again = "state it again if it is meant"
+        notes.append(Note(kind="retry", message=f"`{flag}` of that run is not taken over: {again}"))
+    return tuple(notes)

@@ -103,8 +103,8 @@ def move(
 
     project = open_project(session, environment, variables)
     act = mending.move_server if server else mending.move_record
-    act(project, old, new)
-    _report(f"{'server' if server else 'record'} `{old}` is now `{new}`", as_json=as_json)
+    now = act(project, old, new)
+    _report(f"{'server' if server else 'record'} `{old}` is now `{now}`", as_json=as_json)
 
 
 @command.command("rm", short_help="Forget the record of an item; its file stays.")

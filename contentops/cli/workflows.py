@@ -16,21 +16,23 @@ from contentops.git import run_git
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMES = ("plan", "comment", "apply")
+NAMES = ("plan", "comment", "merge-queue", "apply")
 FOLDER = ".github/workflows"
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
 """Stands where nobody said which action to use; no runner accepts it."""
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
-_PLAIN = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*")
+_PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z0-9._/-]*|\.")
+"""What YAML can take for nothing but a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workflows:
-    """Workflows that can be written: the top of the repository, and the texts by path below it."""
+    """Workflows that can be written: the top of the repository, the texts by path below it, the branch they apply."""
 
     top: Path
     files: Mapping[str, str]
+    branch: str
 
     def write(self) -> tuple[str, ...]:
         """Writes them; returns their paths. Raises OutputError where the disk refuses."""
@@ -59,7 +61,7 @@ def prepare(folder: Path, action: str) -> Workflows:
     if taken:
         message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
         raise Refused(message, code="exists", hint="remove or rename what you do not need any more")
-    return Workflows(top, files)
+    return Workflows(top, files, branch)
 
 
 def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
@@ -67,8 +69,9 @@ def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
     starter = resources.files("contentops.cli") / "starter" / "ci"
     values = {
         "@action@": action or PLACEHOLDER,
-        "@directory@": directory if _PLAIN.fullmatch(directory) else json.dumps(directory, ensure_ascii=False),
-        "@branch@": branch,
+        "@directory@": _word(directory),
+        "@branch@": _word(branch),
+        "@ref@": f"refs/heads/{branch}",
     }
     found = {}
     for name in NAMES:
@@ -79,15 +82,23 @@ def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
     return found
 
 
+def _word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
 def _repository(folder: Path) -> tuple[Path, str]:
-    """The top of the clone, and the branch it is on; outside one, the folder itself and `main`."""
+    """The top of the clone, and the branch to apply: the remote's default one, else the one it is on, else `main`."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     try:
         top = Path(run_git(nearest, "rev-parse", "--show-toplevel").strip()).resolve()
     except ContentopsError:
         return folder, "main"
-    try:
-        branch = run_git(nearest, "symbolic-ref", "--quiet", "--short", "HEAD").strip()
-    except ContentopsError:
-        branch = ""
-    return top, branch if _BRANCH.fullmatch(branch) else "main"
+    for name in ("refs/remotes/origin/HEAD", "HEAD"):
+        try:
+            branch = run_git(nearest, "symbolic-ref", "--quiet", name).strip()
+        except ContentopsError:
+            continue
+        branch = branch.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
+        if _BRANCH.fullmatch(branch):
+            return top, branch
+    return top, "main"

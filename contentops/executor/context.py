@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
 from contentops.executor.effects import Priority, Send, Sleep
+from contentops.executor.shelf import Shelf
 from contentops.model import Event
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call
     from contentops.api.replies import ContentEntry, Reply
+    from contentops.executor.durations import Durations
     from contentops.executor.effects import Effect
-    from contentops.executor.polling import Durations
     from contentops.executor.scheduler import Gate
     from contentops.model import Plan, Project
     from contentops.output.files import Outputs
@@ -32,7 +33,7 @@ LONGEST_BACKOFF = 20.0
 REFUSALS = 5
 """Refused submits in a row that stop a run."""
 FETCHES = 10
-"""Stored texts looked at in one run to find a lost one."""
+"""Stored contents looked at in one run to find a lost submit."""
 
 
 @dataclass(slots=True)
@@ -49,6 +50,8 @@ class Traits:
     """It stores finished jobs as content by itself; None: not seen yet."""
     creates_only: bool = False
     """`/content/save` with an id made another content."""
+    alters_texts: bool | None = None
+    """It gave back a text otherwise than it was saved; None: not seen yet."""
 
     def as_json(self) -> dict[str, bool | float | None]:
         """What is worth keeping for the next run."""
@@ -57,6 +60,7 @@ class Traits:
             "shows_after": self.shows_after,
             "stores_jobs": self.stores_jobs,
             "creates_only": self.creates_only,
+            "alters_texts": self.alters_texts,
         }
 
     def saw_job(self, age: float) -> None:
@@ -91,6 +95,8 @@ class Context:
     """Loop time after which nothing new is started."""
     owned: set[str] = field(default_factory=set)
     """Content ids on this server that belong to some item."""
+    shelf: Shelf = field(default_factory=Shelf)
+    """The stored contents this run has seen."""
 
     @property
     def server(self) -> str:
@@ -133,7 +139,7 @@ class Context:
             # Counted from the first answer: the time a call waits for its turn is nobody's failure.
             began = self.now() if began is None else began
             if answer.kind is FailureKind.UNAUTHORIZED:
-                self.stop("unauthorized", answer.message, self.key_hint(), at_once=True)
+                self.stop("unauthorized", answer.told, self.key_hint(), at_once=True)
                 return answer
             passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
             if answer.kind is FailureKind.AMBIGUOUS and call.repeatable:
@@ -159,9 +165,10 @@ class Context:
         # As long as jobs come and go, the server is busy, not closed.
         stuck = self.now() - max(began, self.gate.progress_at) > patience
         if wait > patience or stuck or (self.deadline is not None and until > self.deadline):
+            asked = f"; it asks to wait {_lasting(wait)}" if wait else ""
             self.stop(
                 "throttled",
-                f"the server allows no more requests for now: {failure.message}",
+                f"the server allows no more requests for now: {failure.told}{asked}",
                 "run `contentops apply` again later",
                 at_once=True,
             )
@@ -176,10 +183,18 @@ class Context:
         """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
         answer = yield from self.ask(ListContent())
         if isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
-            self.stop("unauthorized", answer.message, self.key_hint(), at_once=False)
+            self.stop("unauthorized", answer.told, self.key_hint(), at_once=False)
         if isinstance(answer, ContentList):
             return answer.entries
         return answer if isinstance(answer, Failure) else ()
+
+
+def _lasting(seconds: float) -> str:
+    """Some seconds as a person says them, in the largest unit that fits at least twice."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def iso(seconds: float) -> str:

@@ -7,6 +7,7 @@ program runs on a virtual clock.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,13 +42,15 @@ class Send:
 class Watch:
     """Ask where a job stands when that is worth a request. Answered with a JobStatus or a Failure.
 
-    `started` is the loop time of the submit, `kind` the template and mode whose durations are alike.
+    `started` is the loop time of the submit, `kind` the template and mode whose durations are alike. Where `until`, a
+    loop time, lies ahead, the question is asked by then.
     """
 
     entry: OpenEntry
     kind: str
     started: float
     polls: int
+    until: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
-from contentops.digest import NOTHING, Digest
 from contentops.document.clean import body_digest, clean_body, clean_title
 from contentops.document.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.document.sections import main_heading
 from contentops.errors import FileChanged
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.executor.jobs import fetch_paid
-from contentops.model import Action, Record, RequestId, Result, Step
+from contentops.model import Action, Record, RequestId, Result, Saved, Step
 from contentops.planner.body import is_protected
 from contentops.state.lines import Drop, Forget
 
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from contentops.api.calls import Call
+    from contentops.digest import Digest
     from contentops.executor.effects import Effect
     from contentops.model import Json, Observed
-
-_HEADING = re.compile(r"^#\s+(.+?)\s*#*\s*$", re.MULTILINE)
 
 
 # --- the record --------------------------------------------------------------------------------------------
@@ -52,7 +50,7 @@ def base_record(run: ItemRun) -> Record:
     )
     if old.server == ctx.server:
         return dataclasses.replace(here, dialect=ctx.dialect)
-    # Another server's ids mean nothing here.
+    # Another server's ids and catalogue mean nothing here.
     return dataclasses.replace(
         here,
         server=ctx.server,
@@ -62,6 +60,7 @@ def base_record(run: ItemRun) -> Record:
         saved=None,
         job_id="",
         request_id=RequestId(""),
+        definitions={},
     )
 
 
@@ -122,9 +121,9 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
     ctx, record = run.ctx, run.record
     assert record is not None
     run.restored = True
-    silent = ""
-    saved = record.saved.body if record.saved else NOTHING
-    for wanted in dict.fromkeys(digest for digest in (saved, record.generated) if digest):
+    silent, given_back = "", None
+    saved = record.saved or Saved()
+    for wanted in dict.fromkeys(digest for digest in (saved.body, record.generated) if digest):
         if _fetch_stored(run, record.digest, frozenset({wanted})):
             return
         calls: list[Call] = [GetContent(record.content_id)] if record.content_id else []
@@ -132,12 +131,16 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
             calls.append(Status(record.job_id))
         for call in calls:
             answer = yield from ctx.ask(call)
-            if isinstance(answer, Content | JobStatus) and answer.body and body_digest(answer.body) == wanted:
-                content_id = answer.id if isinstance(answer, Content) else ""
-                run.text = Text(title=clean_title(answer.title), body=clean_body(answer.body), content_id=content_id)
+            run.text = _told(answer, wanted)
+            if run.text is not None:
                 return
+            given_back = _told(answer, saved.server_body) or given_back
             if isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
-                silent = answer.message
+                silent = answer.told
+    if given_back is not None:
+        # Nobody has it to the letter any more, but the server has what it made of it.
+        run.text = dataclasses.replace(given_back, title=record.title or given_back.title)
+        return
     if ctx.stopped:
         raise Ended(Result.PENDING)
     if silent:
@@ -147,6 +150,17 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
         "neither cache nor server has its text any more",
         f"`contentops apply --replace {run.spec.id}` generates it again",
     )
+
+
+def _told(answer: object, wanted: Digest) -> Text | None:
+    """The text of an answer, if it is the one that is wanted."""
+    if not isinstance(answer, Content | JobStatus):
+        return None
+    content_id, texts = (
+        (answer.id, (answer.body, answer.whole)) if isinstance(answer, Content) else ("", (answer.body,))
+    )
+    body = next((clean_body(text) for text in texts if text and body_digest(text) == wanted), "")
+    return Text(title=clean_title(answer.title), body=body, content_id=content_id) if body else None
 
 
 # --- write -------------------------------------------------------------------------------------------------
@@ -182,6 +196,8 @@ def write(run: ItemRun) -> None:
         base_record(run), title=title, metadata=front_after(run, run.record, existed=seen.exists), output=target
     )
     if run.restored:
+        if record.saved is not None and digest == record.saved.server_body:
+            record = dataclasses.replace(record, saved=dataclasses.replace(record.saved, body=digest))
         note(run, "write", record)
     else:
         note(run, "write", _generated(run, record, text, digest), *_answered(run))
@@ -196,6 +212,8 @@ def _edited_since(run: ItemRun, seen: Observed, digest: Digest) -> bool:
     entry = run.change.entry
     if entry is None or entry.body or Step.POLL not in run.change.steps or seen.body == digest:
         return False
+    if any(reason.kind == "edited" for reason in run.change.reasons):
+        return False  # the plan said so, and that it is replaced
     ours = seen.owner == run.spec.id and seen.provenance.get("digest") == run.spec.digest
     return ours and (run.record is None or seen.body != run.record.generated)
 
@@ -217,6 +235,7 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
+        definitions=_definitions(run, record),
         generated=digest,
         saved=record.saved if same else None,
         job_id=entry.job_id if entry else stored.job_id if stored else "",
@@ -227,6 +246,13 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         plan_id=run.ctx.plan.id,
         generated_at=text.generated_at or run.ctx.iso(),
     )
+
+
+def _definitions(run: ItemRun, record: Record) -> Mapping[str, str]:
+    """What the new text was made from, where that is known; the rest of a text with one new section is as it was."""
+    if run.change.section:
+        return record.definitions
+    return run.entry.definitions if run.entry is not None else {}
 
 
 def _answered(run: ItemRun) -> list[Drop]:
@@ -245,8 +271,7 @@ def _title(run: ItemRun, seen: Observed, text: Text) -> str:
         return seen.title
     if text.title:
         return text.title
-    heading = _HEADING.search(text.body)
-    return clean_title(heading.group(1)) if heading else str(run.spec.id)
+    return clean_title(main_heading(text.body)) or str(run.spec.id)
 
 
 def _composed(run: ItemRun, seen: Observed, title: str, text: Text) -> str:
@@ -305,7 +330,12 @@ def record_only(run: ItemRun) -> None:
         record = dataclasses.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
     if change.action == "keep":
         record = dataclasses.replace(
-            record, digest=spec.digest, request=spec.request.as_json(), used=spec.used, plan_id=run.ctx.plan.id
+            record,
+            digest=spec.digest,
+            request=spec.request.as_json(),
+            used=spec.used,
+            definitions=change.definitions if known is not None else {},
+            plan_id=run.ctx.plan.id,
         )
     note(run, "record", record)
 

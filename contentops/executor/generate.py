@@ -23,6 +23,7 @@ RESENDS = 3
 """Submits of one id that are proven lost before the item gives up."""
 DOWN = frozenset({None, 502, 503, 504})
 """Statuses (None: no answer) that say nothing of the id that was asked for."""
+_SUCCESS = range(200, 300)
 
 
 # --- submit ------------------------------------------------------------------------------------------------
@@ -52,19 +53,30 @@ def _ask_first(run: ItemRun) -> Generator[Effect, object, bool]:
     """Look for a job a machine that is gone may have started under this id."""
     ctx, entry = run.ctx, run.the_entry
     answer = yield from ctx.ask(Status(entry.request_id))
-    ctx.gate.answered(known=isinstance(answer, JobStatus))
+    unanswered = isinstance(answer, Failure) and _says_nothing(answer)
+    if unanswered:
+        ctx.gate.asking -= 1  # neither known nor unknown
+    else:
+        ctx.gate.answered(known=isinstance(answer, JobStatus))
     if isinstance(answer, JobStatus):
         accepted(run, entry.request_id)
         return True
     if ctx.stopped:
         raise Ended(Result.PENDING)
-    if isinstance(answer, Failure) and answer.kind in _SILENT and answer.status in DOWN:
-        # Without an answer the submit could pay for a job that runs already.
-        raise Ended(Result.FAILED, f"not submitted: {answer.message}", "run `contentops apply` again")
+    if isinstance(answer, Failure) and unanswered:
+        # Without an answer the submit could pay for a job that runs already, or go to who knows whom.
+        count_refusal(ctx, answer.told)
+        raise Ended(Result.FAILED, f"not submitted: {answer.told}", "run `contentops apply` again")
     return False
 
 
-_SILENT = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE})
+def _says_nothing(failure: Failure) -> bool:
+    """Whether an answer leaves open if the id that was asked for is known.
+
+    A success that can not be read may well have been the job.
+    """
+    passing = failure.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
+    return failure.foreign or (passing and (failure.status in DOWN or failure.status in _SUCCESS))
 
 
 def _call(run: ItemRun) -> Submit | RegenerateSection:
@@ -91,9 +103,10 @@ def _send(run: ItemRun) -> Generator[Effect, object, None]:
         if not isinstance(answer, Failure):
             answer = Failure(FailureKind.AMBIGUOUS, "the server's answer is no job")
         if answer.kind is FailureKind.AMBIGUOUS or answer.status == 409:
+            run.lost = ctx.now()
             if answer.retry_after:
                 yield Sleep(ctx.now() + min(answer.retry_after, RETRY_FOR))
-            yield from _resolve(run, answer.message)
+            yield from _resolve(run, answer.told)
             return
         ctx.store.note("refused", Drop(run.the_entry.request_id))
         run.intended = None
@@ -115,16 +128,16 @@ def _refused(run: ItemRun, failure: Failure) -> Ended:
     if failure.kind is FailureKind.QUOTA:
         ctx.stop(
             "credits",
-            f"no credits left: {failure.message}",
+            f"no credits left: {failure.told}",
             "add credits, then run `contentops apply` again",
             at_once=False,
         )
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop("unauthorized", failure.message, ctx.key_hint(), at_once=True)
-        return Ended(Result.FAILED, failure.message, ctx.key_hint())
-    count_refusal(ctx, failure.message)
-    return Ended(Result.FAILED, failure.message)
+        ctx.stop("unauthorized", failure.told, ctx.key_hint(), at_once=True)
+        return Ended(Result.FAILED, failure.told, ctx.key_hint())
+    count_refusal(ctx, failure.told)
+    return Ended(Result.FAILED, failure.told)
 
 
 # --- look up -----------------------------------------------------------------------------------------------

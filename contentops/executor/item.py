@@ -52,6 +52,8 @@ class ItemRun:
     """Where the text came from the cache: what it knows of the job that made it."""
     restored: bool = False
     """The text is one the server or a job gave before, not a new one."""
+    fetched: bool = False
+    """The text comes from its stored content, so it is what the server has to the letter."""
     admitted: bool = False
     running: bool = False
     """Its job counts among those the server works on."""
@@ -60,8 +62,8 @@ class ItemRun:
     may_submit: bool = False
     """The plan lists a submit for it."""
     resends: int = 0
-    looked_at: float | None = None
-    """Loop time of the first look for a lost submit whose own time can not be trusted."""
+    lost: float | None = None
+    """Loop time by which the answer to its submit was lost."""
     not_there: bool = False
     candidates: str = ""
     credits: int = 0

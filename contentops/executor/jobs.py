@@ -44,9 +44,9 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
         if isinstance(content, Failure):
             # The text exists and is paid for: a job whose text can not be fetched now has not failed.
             run.leave()
-            raise Ended(Result.LATE, f"its text can not be fetched: {content.message}", AGAIN)
+            raise Ended(Result.LATE, f"its text can not be fetched: {content.told}", AGAIN)
         if isinstance(content, Content):
-            body, title = content.body, title or content.title
+            body, title, run.fetched = content.body, title or content.title, True
     run.leave()
     if not clean_body(body):
         raise failed(run, entry, "the job completed without a text")
@@ -66,13 +66,14 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
     run.begin()
     polls, unfinished, said = 0, 0.0, "no answer"
     while True:
-        answer = yield Watch(entry, run.kind, started, polls)
-        polls += 1
+        answer = yield Watch(entry, run.kind, started, polls, started + ctx.project.api.job_timeout + 1)
+        # A poll that was turned away told nothing, so the next one need not be later for it; the limiter paces them.
+        polls += not (isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED)
         elapsed = ctx.now() - started
         run.not_there = isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND
         if isinstance(answer, Failure):
             _poll_failed(run, entry, answer)
-            said = answer.message
+            said = answer.told
         elif isinstance(answer, JobStatus):
             if run.intended is not None:
                 ctx.traits.saw_job(elapsed)
@@ -110,8 +111,8 @@ def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
     """A failed poll is no failed job: only a wrong key or a lost embedded job ends the wait."""
     ctx = run.ctx
     if failure.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop("unauthorized", failure.message, ctx.key_hint(), at_once=True)
-        raise Ended(Result.LATE, failure.message, ctx.key_hint())
+        ctx.stop("unauthorized", failure.told, ctx.key_hint(), at_once=True)
+        raise Ended(Result.LATE, failure.told, ctx.key_hint())
     if failure.kind is FailureKind.NOT_FOUND and ctx.server == "local":
         run.leave()
         ctx.store.note("lost", Drop(entry.request_id))
@@ -126,9 +127,9 @@ def _poll_failed(run: ItemRun, entry: OpenEntry, failure: Failure) -> None:
         ctx.cache.put_server_facts(ctx.server, ctx.traits.as_json())
     if failure.kind in (FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE):
         run.leave()
-        raise Ended(Result.LATE, failure.message, "the job stays open; run `contentops apply` again")
+        raise Ended(Result.LATE, failure.told, "the job stays open; run `contentops apply` again")
     if failure.kind is FailureKind.THROTTLED and not ctx.may_wait(failure, ctx.now()):
-        raise Ended(Result.LATE, failure.message, AGAIN)
+        raise Ended(Result.LATE, failure.told, AGAIN)
 
 
 # --- fetch -------------------------------------------------------------------------------------------------
@@ -147,9 +148,10 @@ def fetch_paid(run: ItemRun) -> Generator[Effect, object, None]:
     if entry.content_id:
         content = yield from ctx.ask(GetContent(entry.content_id))
         if isinstance(content, Content) and clean_body(content.body):
+            run.fetched = True
             keep_text(run, content.title, content.body, content.id)
             return
-        why = content.message if isinstance(content, Failure) else f"content `{entry.content_id}` has no text"
+        why = content.told if isinstance(content, Failure) else f"content `{entry.content_id}` has no text"
     if not entry.job_id:
         hint = f"`contentops state resolve {run.change.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text can not be found: {why}", hint)
@@ -178,6 +180,7 @@ def drain(run: ItemRun) -> Generator[Effect, object, None]:
             if run.ctx.store.entry(entry.request_id) is not None:
                 run.drained.append(end)
     run.entry, run.text, run.admitted, run.intended, run.may_submit = own, text, False, None, may_submit
+    run.fetched = False
 
 
 def _drain_one(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, None]:

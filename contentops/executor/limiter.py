@@ -13,6 +13,11 @@ WINDOW = 60.0
 MARGIN = 0.05
 """Seconds added to every wait, since our clock and the network are not exact."""
 
+FIRST_PAUSE = 1.0
+"""Seconds to hold back after a 429 that names no time, where there is no limit of ours."""
+LONGEST_PAUSE = 32.0
+"""Seconds up to which that doubles while 429s go on, whatever they ask."""
+
 
 class Limiter:
     """At most `per_minute` sends in any 60 s and, above 60 a minute, ceil(N/60) in any second; 0 means no limit.
@@ -26,6 +31,7 @@ class Limiter:
         self._sent: deque[float] = deque()
         self._gate = 0.0
         self._shrunk_at = -math.inf
+        self._pause = 0.0
 
     @property
     def allowed(self) -> int:
@@ -54,13 +60,22 @@ class Limiter:
     def throttled(self, now: float, retry_after: float | None) -> None:
         """A 429 came: hold new sends as the server asks, and use less of the account if it was not foreseen.
 
-        One shrink per window, whatever the hints say, so that a storm of 429s does not freeze the run.
+        A time that is over, or none at all, asks for one send's share of the minute; each turn that is turned away
+        again at once doubles the least pause, so that we do not make a storm. One shrink per window, whatever the
+        hints say, so that a storm does not freeze the run.
         """
-        pause = retry_after if retry_after is not None else 1.0 if not self._limit else WINDOW / self._limit
-        self._gate = max(self._gate, now + pause + MARGIN)
+        pause = retry_after or (WINDOW / self._limit if self._limit else FIRST_PAUSE)
+        self._gate = max(self._gate, now + max(pause, self._least_pause(now, pause)) + MARGIN)
         if self._limit and now - self._shrunk_at > WINDOW:
             self._allowed = max(1.0, self._allowed * 0.7)
             self._shrunk_at = now
+
+    def _least_pause(self, now: float, asked: float) -> float:
+        # Those that were sent together are one turn, however many of them are turned away.
+        if now >= self._gate:
+            again = self._pause > 0 and now - self._gate <= self._pause + FIRST_PAUSE
+            self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else asked
+        return self._pause
 
     def _after(self, count: int, window: float) -> float:
         """When a further send would still be at most the `count`-th within `window` seconds."""

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from contentops.executor.effects import Effect
     from contentops.executor.item import ItemRun
 
-SETTLED = 5.0
-"""Seconds after the intent from which a 404 for our id can prove that the submit never arrived."""
+SETTLED = 15.0
+"""Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 UNSEEN = 60.0
-"""The same where no accepted job was ever seen: a server may take its time until it knows a job by its id."""
+"""Seconds until a server shows a job by its id, where it has not shown one yet."""
+LONGEST = 250.0
+"""Seconds after its intent by which the answer to a submit was lost, whatever became of the process."""
 GRAIN = 0.01
 """Seconds that keep sums of times from falling short by a rounding error."""
 
@@ -72,23 +74,31 @@ def _proves(ctx: Context) -> bool:
 
 
 def _unsettled(run: ItemRun) -> float:
-    """Seconds until the server's silence counts: not before it has shown other jobs as soon after their submit."""
-    ctx, shown = run.ctx, run.ctx.traits.shows_after
+    """Seconds until the server's silence counts: it would show the job by then, and nothing can arrive any more."""
+    ctx = run.ctx
     if ctx.server == "local":
         return 0.0
-    settled = max(SETTLED, UNSEEN if shown is None else shown)
+    shown = UNSEEN if ctx.traits.shows_after is None else ctx.traits.shows_after
+    sent = _sent(run)
+    if run.lost is None:
+        # Lost by a process that is gone: at the latest when it gave up, or just now.
+        run.lost = min(ctx.now(), sent + LONGEST)
+    return max(0.0, sent + shown - ctx.now(), run.lost + SETTLED - ctx.now())
+
+
+def _sent(run: ItemRun) -> float:
+    """The loop time at which the submit was sent, at the latest."""
+    ctx = run.ctx
     if run.intended is not None:
-        return max(0.0, run.intended + settled - ctx.now())
+        return run.intended
     sent = seconds_of(run.the_entry.submitted_at)
     if sent is None:
-        return 0.0
+        return ctx.now() - UNSEEN
     if (age := ctx.wall() - sent) >= 0:
         # The time on record has lost its fraction of a second.
-        return max(0.0, settled + 1 - age)
+        return ctx.now() - age + 1
     # The clock was set back since: the intent looks like the future, which must not make us wait for it.
-    asked = run.looked_at if run.looked_at is not None else ctx.now()
-    run.looked_at = asked
-    return max(0.0, asked + settled - ctx.now())
+    return run.lost if run.lost is not None else ctx.now()
 
 
 def by_content(run: ItemRun) -> Generator[Effect, object, Found]:

@@ -7,15 +7,17 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING
 
+from contentops.digest import NOTHING
 from contentops.errors import FileChanged, OutputError, StateError
 from contentops.executor import files, generate, jobs, saving
 from contentops.executor.context import Context, Traits
+from contentops.executor.durations import Durations
 from contentops.executor.effects import Stopped
 from contentops.executor.item import Ended, ItemRun
 from contentops.executor.limiter import Limiter
-from contentops.executor.polling import Durations
 from contentops.executor.scheduler import Gate, Scheduler
 from contentops.model import Action, JobState, Outcome, Result, Run, Step
+from contentops.planner.body import is_protected
 from contentops.planner.moves import Move, order_moves
 from contentops.planner.situation import honours_ids, open_entries
 from contentops.state.lines import Forget
@@ -209,7 +211,16 @@ def _traits(cache: Cache, state: State, server: str) -> Traits:
         shows_after=shows if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0 else None,
         stores_jobs=known.get("stores_jobs") if isinstance(known.get("stores_jobs"), bool) else None,
         creates_only=known.get("creates_only") is True,
+        alters_texts=_alters_texts(state, server, known.get("alters_texts")),
     )
+
+
+def _alters_texts(state: State, server: str, known: object) -> bool | None:
+    """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
+    saves = (record.saved for record in state.records.values() if record.server == server)
+    if known is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
+        return True
+    return False if known is False or server == "local" else None
 
 
 def _write_renamed_ids(ctx: Context, state: State) -> None:
@@ -219,6 +230,8 @@ def _write_renamed_ids(ctx: Context, state: State) -> None:
     moved = [record for record in fresh if record.moved_from]
     if not moved:
         return
+    planned = {change.id for change in ctx.plan.changes}
+    moved = [dataclasses.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
     entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
     ctx.store.note("moved", *moved, *gone, *entries)
@@ -279,7 +292,11 @@ def _stands(run: ItemRun, move: Move) -> bool:
 
 def _moved(run: ItemRun, path: str) -> None:
     run.path = path
-    record = dataclasses.replace(files.base_record(run), output=path)
+    record = run.record
+    assert record is not None
+    # Whose text it is stays as it was: the steps that give it another one may never come.
+    protected = is_protected(run.spec, record)
+    record = dataclasses.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
     files.note(run, "move", record)
     if path == run.change.target:
         run.done.append(Step.MOVE)

@@ -9,23 +9,24 @@ from contentops.api.calls import GetContent, PutContent, Save
 from contentops.api.replies import Content, Failure, FailureKind, SavedReply
 from contentops.digest import NOTHING
 from contentops.document.clean import body_digest, clean_title, title_digest
-from contentops.executor.context import FETCHES, RETRY_FOR, seconds_of
+from contentops.document.typography import words_digest
+from contentops.executor.context import RETRY_FOR
 from contentops.executor.effects import Priority, Send, Sleep
 from contentops.executor.files import base_record, note
+from contentops.executor.given_back import is_restyled, look_back
 from contentops.executor.item import Ended, ItemRun
+from contentops.executor.searching import find, not_saved
+from contentops.executor.shelf import BODY_KEY, ITEM_KEY, SPEC_KEY, Stored
 from contentops.model import Result, Saved
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
-    from contentops.api.replies import ContentEntry
     from contentops.digest import Digest
     from contentops.executor.effects import Effect
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
-SLACK = 900.0
-"""Seconds our clock and the server's may differ when contents are matched by time."""
 
 
 def save(run: ItemRun) -> Generator[Effect, object, None]:
@@ -41,6 +42,8 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
         title, body = seen.title, _body(run)
     if text is not None and text.content_id and (title, body_digest(body)) == (text.title, body_digest(text.body)):
         _saved(run, text.content_id, title, body, given=True)
+        if not run.fetched:
+            yield from look_back(run, title, body)
         return
     known = text.content_id if text is not None and text.content_id and not run.restored else record.content_id
     if known and (yield from _may_overwrite(run, known)):
@@ -61,21 +64,29 @@ def _may_overwrite(run: ItemRun, content_id: str) -> Generator[Effect, object, b
 
     Raises Ended where a person edited it in WriterzRoom.
     """
-    answer = yield from run.ctx.ask(GetContent(content_id), Priority.SAVE)
+    ctx = run.ctx
+    answer = yield from ctx.ask(GetContent(content_id), Priority.SAVE)
     if isinstance(answer, Content):
-        known_titles, known_bodies = _known(run)
-        body_there, title_there = body_digest(answer.body), title_digest(clean_title(answer.title))
-        if body_there in known_bodies and (not answer.title or not known_titles or title_there in known_titles):
+        titles, bodies = _known(run)
+        stored = Stored.of(answer)
+        same_body = bool(stored.bodies & bodies)
+        same_title = not stored.title or not titles or title_digest(stored.title) in titles
+        if (same_body and same_title) or is_restyled(run, stored, bodies, same_body=same_body, same_title=same_title):
             return True
-        raise Ended(
-            Result.BLOCKED,
-            f"content `{content_id}` was edited in WriterzRoom since it was last saved",
-            f"take that text into `{run.path}` or delete the content there, then run `contentops apply` again",
-        )
+        raise _edited_there(run, content_id)
     assert isinstance(answer, Failure)
     if answer.kind is FailureKind.NOT_FOUND:
         return False
-    raise _failed(run, answer)
+    raise not_saved(run, answer)
+
+
+def _edited_there(run: ItemRun, content_id: str) -> Ended:
+    return Ended(
+        Result.BLOCKED,
+        f"content `{content_id}` was edited in WriterzRoom since it was last saved",
+        f"`contentops content get {content_id}` shows it. Make that the text of `{run.path}`, or delete the content"
+        " in WriterzRoom and the file is saved as new; then run `contentops apply` again",
+    )
 
 
 def _known(run: ItemRun) -> tuple[set[Digest], set[Digest]]:
@@ -96,37 +107,44 @@ def _known(run: ItemRun) -> tuple[set[Digest], set[Digest]]:
     return titles - {NOTHING}, bodies - {NOTHING}
 
 
-def _overwrite(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, None]:
-    """Store over a content we own; where the server only creates, put, and where it can not, store as new."""
+def _overwrite(
+    run: ItemRun, content_id: str, title: str, body: str, *, beside: Sequence[str] = ()
+) -> Generator[Effect, object, None]:
+    """Store over a content we own; where the server only creates, put, and where it can not, store as new.
+
+    `beside`: contents this very save has tried to store over in vain.
+    """
     ctx = run.ctx
-    metadata = _metadata(run)
+    metadata = _metadata(run, body)
     if ctx.traits.creates_only:
         answer = yield from ctx.ask(PutContent(content_id, title, body, metadata), Priority.SAVE)
         if isinstance(answer, SavedReply):
-            _saved(run, content_id, title, body)
+            _saved(run, content_id, title, body, supersedes=beside)
+            yield from look_back(run, title, body)
             return
         missing = isinstance(answer, Failure) and (
             answer.kind is FailureKind.NOT_FOUND or answer.status in (404, 405, 501)
         )
         if not missing:
-            raise _failed(run, answer)
-        yield from _create(run, title, body, careful=not _first(run), supersedes=content_id)
+            raise not_saved(run, answer)
+        yield from _create(run, title, body, careful=not _first(run), supersedes=(*beside, content_id))
         return
     patience = _Patience(run)
     digest = body_digest(body)
     saved = run.record.saved if run.record is not None else None
     if saved is not None and saved.sent == digest and (found := (yield from _arrived(run, content_id, title, body))):
         # An earlier run was about to save this very text, and did.
-        _overwritten(run, content_id, found, title, body)
+        _overwritten(run, content_id, found.id, title, body, there=found)
         return
     while True:
         reply = yield Send(Save(title, body, content_id, metadata), Priority.SAVE, lambda: _about_to_send(run, digest))
         if isinstance(reply, SavedReply):
             _overwritten(run, content_id, reply.content_id, title, body)
+            yield from look_back(run, title, body)
             return
         lost = yield from patience.bear(reply)
         if lost and (found := (yield from _arrived(run, content_id, title, body))):
-            _overwritten(run, content_id, found, title, body)
+            _overwritten(run, content_id, found.id, title, body, there=found)
             return
 
 
@@ -134,23 +152,27 @@ def _about_to_send(run: ItemRun, digest: Digest) -> None:
     """Record that this body may stand on the server from now on."""
     record = run.record
     if record is not None and record.saved is not None and record.saved.sent != digest:
-        note(run, "saving", dataclasses.replace(record, saved=dataclasses.replace(record.saved, sent=digest)))
+        sent = dataclasses.replace(record.saved, sent=digest)
+        note(run, "saving", dataclasses.replace(record, saved=sent, plan_id=run.ctx.plan.id))
 
 
-def _overwritten(run: ItemRun, content_id: str, answered: str, title: str, body: str) -> None:
+def _overwritten(
+    run: ItemRun, content_id: str, answered: str, title: str, body: str, *, there: Stored | None = None
+) -> None:
     if answered != content_id:
         run.ctx.traits.creates_only = True
-    _saved(run, answered, title, body, supersedes=content_id if answered != content_id else "")
+    _saved(run, answered, title, body, there=there, supersedes=(content_id,) if answered != content_id else ())
 
 
-def _arrived(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, str]:
+def _arrived(run: ItemRun, content_id: str, title: str, body: str) -> Generator[Effect, object, Stored | None]:
     """Where a save with an id and a lost answer went: over that content, or, on a server that only creates, beside."""
     answer = yield from run.ctx.ask(GetContent(content_id), Priority.SAVE)
-    if isinstance(answer, Content) and body_digest(answer.body) == body_digest(body):
-        # With another title it has not arrived, and sending it again does no harm.
-        return content_id if clean_title(answer.title) == clean_title(title) else ""
-    found = yield from _find_saved(run, body)
-    return found.id if found is not None else ""
+    if isinstance(answer, Content):
+        stored = Stored.of(answer)
+        if stored.is_of(run.spec.id, body) and stored.is_titled(title):
+            return stored
+    # The same text under its old title is what was there before: the new title may have gone into another content.
+    return (yield from find(run, title, body, titled=True, beside=(content_id,)))
 
 
 def _first(run: ItemRun) -> bool:
@@ -170,7 +192,7 @@ class _Patience:
         run, ctx = self._run, self._run.ctx
         self._began = ctx.now() if self._began is None else self._began
         if not isinstance(answer, Failure):
-            raise _failed(run, answer)
+            raise not_saved(run, answer)
         if answer.kind is FailureKind.THROTTLED:
             if not ctx.may_wait(answer, self._began):
                 raise Ended(Result.PENDING)
@@ -179,116 +201,90 @@ class _Patience:
         self._tries += 1
         lost = answer.kind is not FailureKind.NOT_SENT
         if not passing or ctx.now() - self._began > RETRY_FOR or (lost and self._tries >= SENDS):
-            raise _failed(run, answer)
+            raise not_saved(run, answer)
         yield Sleep(ctx.now() + max(ctx.backoff(self._tries), min(answer.retry_after or 0.0, RETRY_FOR)))
         return lost
 
 
 def _create(
-    run: ItemRun, title: str, body: str, *, careful: bool, supersedes: str = ""
+    run: ItemRun, title: str, body: str, *, careful: bool, supersedes: Sequence[str] = ()
 ) -> Generator[Effect, object, None]:
     """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
     patience = _Patience(run)
     while True:
-        found = (yield from _find_saved(run, body)) if careful else None
+        found = (yield from find(run, title, body, beside=supersedes)) if careful else None
         if careful and run.intended is not None and run.ctx.traits.stores_jobs is None:
             # Nobody but the server itself can have stored a text that this run has only just paid for.
             run.ctx.traits.stores_jobs = found is not None
         if found is not None:
-            if clean_title(found.title) == clean_title(title):
-                _saved(run, found.id, title, body, supersedes=supersedes)
+            if found.is_titled(title):
+                _saved(run, found.id, title, body, there=found, supersedes=supersedes)
             else:
-                yield from _overwrite(run, found.id, title, body)
+                yield from _is_still_ours(run, found, body)
+                yield from _overwrite(run, found.id, title, body, beside=supersedes)
             return
-        answer = yield Send(Save(title, body, "", _metadata(run)), Priority.SAVE)
+        answer = yield Send(Save(title, body, "", _metadata(run, body)), Priority.SAVE)
         if isinstance(answer, SavedReply):
             _saved(run, answer.content_id, title, body, supersedes=supersedes)
+            yield from look_back(run, title, body)
             return
         careful = (yield from patience.bear(answer)) or careful
 
 
-def _find_saved(run: ItemRun, body: str) -> Generator[Effect, object, Content | None]:
-    """A stored content that no other item owns and whose body is ours, or None; it is ours from now on."""
-    ctx = run.ctx
-    entries = yield from ctx.list_content()
-    if isinstance(entries, Failure):
-        raise _failed(run, entries)
-    title = run.record.title if run.record is not None else ""
-    # Those titled as ours first: many items may have been stored since.
-    likely = sorted(
-        (entry for entry in entries if _may_be_ours(run, entry)), key=lambda entry: clean_title(entry.title) != title
-    )
-    for entry in likely[:FETCHES]:
-        content = yield from ctx.ask(GetContent(entry.id), Priority.SAVE)
-        # Another item with the same words may have taken it while we asked.
-        if isinstance(content, Content) and body_digest(content.body) == body_digest(body) and _free(run, content.id):
-            ctx.owned.add(content.id)
-            return content
-    return None
+def _is_still_ours(run: ItemRun, found: Stored, body: str) -> Generator[Effect, object, None]:
+    """Look once more at a content before it is stored over, since it may have been found a while ago. Raises Ended."""
+    answer = yield from run.ctx.ask(GetContent(found.id), Priority.SAVE)
+    if not isinstance(answer, Content):
+        raise not_saved(run, answer)
+    stored = Stored.of(answer)
+    if body_digest(body) not in stored.bodies and stored.words != words_digest(body):
+        raise _edited_there(run, found.id)
 
 
-def _free(run: ItemRun, content_id: str) -> bool:
-    own = run.record.content_id if run.record else ""
-    return content_id == own or content_id not in run.ctx.owned
-
-
-def _may_be_ours(run: ItemRun, entry: ContentEntry) -> bool:
-    """Whether a stored content is worth a fetch: no other item's, and made since the submit or titled as ours."""
-    record, open_ = run.record, run.entry
-    made = seconds_of(entry.created_at)
-    if not _free(run, entry.id):
-        return False
-    if made is None or (record is not None and entry.title and clean_title(entry.title) == record.title):
-        return True
-    sent = seconds_of(open_.submitted_at) if open_ is not None else None
-    since = sent if sent is not None else seconds_of(record.generated_at) if record is not None else None
-    return since is None or made >= since - SLACK
-
-
-def _metadata(run: ItemRun) -> dict[str, object]:
+def _metadata(run: ItemRun, body: str) -> dict[str, object]:
     """What makes a stored content findable again."""
     record = run.record
-    found = {"contentops_item": run.spec.id, "contentops_digest": run.spec.digest}
+    found = {ITEM_KEY: run.spec.id, SPEC_KEY: run.spec.digest, BODY_KEY: body_digest(body)}
     if record is not None and record.request_id:
         found["request_id"] = record.request_id
     return dict(found)
 
 
-def _saved(run: ItemRun, content_id: str, title: str, body: str, *, given: bool = False, supersedes: str = "") -> None:
-    """Record what the server has now. `given`: it gave this very text itself."""
+def _saved(
+    run: ItemRun,
+    content_id: str,
+    title: str,
+    body: str,
+    *,
+    given: bool = False,
+    there: Stored | None = None,
+    supersedes: Sequence[str] = (),
+) -> None:
+    """Record what the server has now. `given`: it gave this very text itself. `there`: it was found there like this."""
     ctx, record = run.ctx, run.record
     assert record is not None
     body_now: Digest = body_digest(body)
     title_now = title_digest(clean_title(title))
-    old = supersedes or (record.content_id if record.content_id != content_id else "")
-    superseded = record.superseded
-    if old and old not in superseded:
-        superseded = (*superseded, old)
+    old = dict.fromkeys((*record.superseded, *supersedes, record.content_id))
     ctx.owned.add(content_id)
+    ctx.shelf.forget(content_id)
     saved = Saved(
         title=title_now,
         body=body_now,
         server_title=title_now if given else NOTHING,
         server_body=body_now if given else NOTHING,
     )
+    if there is not None and body_now not in there.bodies and there.words == words_digest(body):
+        saved = dataclasses.replace(saved, server_title=title_digest(there.title), server_body=there.body)
     done = dataclasses.replace(
-        base_record(run), saved=saved, content_id=content_id, superseded=superseded, saved_at=ctx.iso()
+        base_record(run),
+        saved=saved,
+        content_id=content_id,
+        superseded=tuple(each for each in old if each not in ("", content_id)),
+        saved_at=ctx.iso(),
     )
     note(run, "save", done)
+    if body_now != record.generated:
+        # No job's text, which the cache has anyway: kept, so that it is known for ours again.
+        ctx.cache.put_server_text(ctx.server, content_id, body)
     ctx.event("step-done", run.spec.id, "save", content=content_id)
-
-
-def _failed(run: ItemRun, answer: object) -> Ended:
-    ctx = run.ctx
-    if not isinstance(answer, Failure):
-        return Ended(Result.FAILED, "the server's answer to the save is not one")
-    if answer.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop("unauthorized", answer.message, ctx.key_hint(), at_once=True)
-    if answer.kind is FailureKind.QUOTA:
-        ctx.stop("credits", f"no credits left: {answer.message}", "run `contentops apply` again later", at_once=False)
-        return Ended(Result.PENDING, answer.message)
-    if answer.kind is FailureKind.THROTTLED:
-        return Ended(Result.PENDING, answer.message)
-    return Ended(
-        Result.FAILED, f"not saved: {answer.message}", "its file is written; run `contentops apply` again to save it"
-    )

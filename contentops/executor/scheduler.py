@@ -169,8 +169,10 @@ class Scheduler:
 
     def waiting_for(self, now: float) -> tuple[str, float]:
         """What the loop waits for, in one word, and until which loop time (0 if unknown)."""
-        if self._queue:
+        if len(self._queue) > self._held:
             return "limit", self._limiter.ready_at(now)
+        if self._queue and self.gate.held_until > now:
+            return "limit", self.gate.held_until
         if self._flying:
             return "answer", 0.0
         if self._timers:
@@ -247,6 +249,8 @@ class Scheduler:
                     polls=effect.polls,
                     per_minute=self._per_minute,
                 )
+                if now < effect.until:
+                    due = min(due, effect.until)
                 heapq.heappush(self._timers, (due, next(self._order), program, effect))
             case Admit():
                 self._admissions.append(program)

@@ -6,18 +6,19 @@ read with a limit, and may be anything.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from contentops import __version__
 from contentops.errors import ContentopsError, UsageError
+from contentops.masking import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MOVED = frozenset({301, 302, 307, 308})
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _WORDS = 300
+_SECONDARY_WAIT = 60.0
+"""Seconds that GitHub asks for where a limit of its own names none."""
 
 
 class GitHubError(ContentopsError):
@@ -90,6 +93,13 @@ class GitHub:
                 self.pause(max(error.again, 2.0 ** (attempt - 1)))
         raise AssertionError("the last try raises")
 
+    def ask(self, query: str) -> Any:
+        """What GraphQL answers to `query`: its `data`, which may be anything. Raises GitHubError."""
+        # On a server of one's own, both versions of the API lie below `/api`.
+        address = f"{self.api.removesuffix('/v3')}/graphql"
+        found = self._once("POST", address, {"query": query})
+        return found.get("data") if isinstance(found, dict) else None
+
     def _once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
         where = address
         for _ in range(_REDIRECTS):
@@ -133,18 +143,17 @@ class GitHub:
             return found
         said = str(found.get("message", "")) if isinstance(found, dict) else ""
         words = f": {self._masked(said)[:_WORDS].rstrip('.')}" if said else ""
+        limit = _limit(answer, said)
+        wait = 1.0 if limit is None and answer.status >= 500 else limit
         raise GitHubError(
             f"{method} {_shown(address)} was answered with {answer.status}{words}",
             status=answer.status,
-            hint=_hint(answer.status),
-            again=_again(answer),
+            hint=_hint(answer.status, limit),
+            again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
         )
 
     def _masked(self, text: str) -> str:
-        basic = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
-        for secret in (self.token, quote(self.token, safe=""), basic):
-            text = text.replace(secret, "***")
-        return text
+        return redact(text, self.token, "***")
 
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
@@ -166,20 +175,37 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
     return GitHub(api=api, repository=name, token=token, opener=build_opener(_NoRedirects), pause=pause)
 
 
-def _hint(status: int) -> str:
+def _hint(status: int, limit: float | None) -> str:
+    if limit is not None:
+        return (
+            f"GitHub takes no more requests of this token for about {max(1, round(limit)):,} seconds: run it again then"
+        )
     if status in {401, 403}:
         return "the token lacks a right: see `permissions` of the job"
     return "check the repository's name, and that the token may read it" if status == 404 else ""
 
 
-def _again(answer: _Answer) -> float | None:
-    """Seconds to wait before the same call, or None where it would be refused again."""
+def _limit(answer: _Answer, said: str) -> float | None:
+    """Seconds until a limit of requests lets the same call through; None where no limit was met."""
+    if answer.status not in {403, 429}:
+        return None
     wait = answer.headers.get("retry-after", "")
-    seconds = float(wait) if wait.isdecimal() else 1.0
-    limited = answer.status == 429 or (answer.status == 403 and bool(wait))
-    if limited or answer.status >= 500:
-        return seconds if seconds <= _LONGEST_WAIT else None
-    return None
+    if wait.isascii() and wait.isdecimal():
+        return float(wait)
+    if answer.headers.get("x-ratelimit-remaining") == "0":
+        return _until(answer.headers)
+    if "rate limit" in said.lower():
+        return _SECONDARY_WAIT
+    return 1.0 if answer.status == 429 else None
+
+
+def _until(headers: Mapping[str, str]) -> float:
+    """Seconds from the answer to the start of the next window, both by the server's clock."""
+    try:
+        start = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        return max(1.0, float(headers.get("x-ratelimit-reset", "")) - start)
+    except (ValueError, TypeError, OverflowError):
+        return _SECONDARY_WAIT
 
 
 def _rest(error: HTTPError) -> bytes:

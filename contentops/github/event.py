@@ -7,6 +7,7 @@ belongs to is never read from there.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST = 32 << 20
 """Bytes of the largest event that is read."""
+_QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,24 @@ def origin_of(event: Mapping[str, Any]) -> Origin:
     if isinstance(number, int) and not isinstance(number, bool) and number > 0:
         return Origin(number=number, commit=_text(_map(pull, "head"), "sha"))
     raise _none("the event is about no pull request")
+
+
+def run_page(environ: Mapping[str, str]) -> str:
+    """The page of the run that a runner is in; empty elsewhere."""
+    server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
+    run = environ.get("GITHUB_RUN_ID", "")
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+
+
+def queued(event: Mapping[str, Any]) -> int:
+    """The number of the pull request that a merge queue is about to merge. Raises UsageError where it is about none.
+
+    A group may hold several; its branch is named after the last, and each of the others has a group of its own.
+    """
+    found = _QUEUED.fullmatch(_text(_map(event, "merge_group"), "head_ref"))
+    if found is None:
+        raise _none("the event is about no pull request in a merge queue")
+    return int(found[1])
 
 
 def _none(message: str) -> UsageError:

@@ -17,7 +17,9 @@ PAGE = 100
 PAGES = 50
 """Pages of a list that are looked through: 5,000 comments."""
 _UNSURE = 3
-_BOT = "github-actions[bot]"
+_BOT = "[bot]"
+"""How the names of apps end."""
+_MAY_NOT_ASK = frozenset({401, 403, 404})
 
 
 class Posted(NamedTuple):
@@ -70,22 +72,37 @@ def post_comment(github: GitHub, number: int, marker: str, body: str) -> Posted:
 
 
 def _myself(github: GitHub) -> str:
-    """Whose comments are ours. The token of a workflow may not ask who it is; it is the bot's."""
+    """Whose comments are ours; empty: a bot's, and GitHub does not say which."""
     try:
         found = github.call("GET", "/user")
     except GitHubError as error:
-        if error.status in {401, 403, 404}:
-            return _BOT
-        raise
-    return str(found.get("login", "")) if isinstance(found, dict) else ""
+        if error.status not in _MAY_NOT_ASK or error.again is not None:
+            raise
+        # The tokens of workflows and of apps are nobody's, and are told by the other API alone.
+        return _viewer(github)
+    return _login(found)
+
+
+def _viewer(github: GitHub) -> str:
+    try:
+        found = github.ask("query { viewer { login } }")
+    except GitHubError:
+        return ""
+    return _login(found.get("viewer")) if isinstance(found, dict) else ""
+
+
+def _login(user: Any) -> str:
+    found = user.get("login") if isinstance(user, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _find(github: GitHub, number: int, marker: str, author: str) -> Mapping[str, Any] | None:
     for comment in _listed(github, f"issues/{number}/comments?sort=created"):
-        user, text = comment.get("user"), comment.get("body")
-        login = user.get("login") if isinstance(user, dict) else ""
+        login, text = _login(comment.get("user")), comment.get("body")
+        # No person can have a name with brackets.
+        mine = login == author if author else login.endswith(_BOT)
         first = text.splitlines()[0].strip() if isinstance(text, str) and text else ""
-        if login and login == author and first == marker and isinstance(comment.get("id"), int):
+        if login and mine and first == marker and isinstance(comment.get("id"), int):
             return comment
     return None
 

@@ -163,14 +163,15 @@ def _quote_hint(value: Json) -> str:
 def _is_id(name: str, value: Json, report: Report) -> bool:
     if not _is_text(name, value, report):
         return False
-    problem = _id_problem(value)
+    problem = id_problem(value)
     if problem:
         hint = "letters, digits, and `_ . / @ + -` between them"
         report(("id",), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
     return not problem
 
 
-def _id_problem(value: str) -> str:
+def id_problem(value: str) -> str:
+    """What is wrong with an id that is not empty, as the end of a sentence; empty if nothing is."""
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):

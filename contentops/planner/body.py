@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ def _replace(s: Situation, item: Item) -> Body | None:
     ):
         return None  # the replacement is under way already: it is finished, not paid for again
     attempt = 1 + max([item.own.attempt, *(entry.attempt for entry in item.entries)])
-    reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_edit_reason(item))
+    reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_lost_words(item))
     return Body(action=Action.REGENERATE, steps=GENERATE, reasons=reasons, attempt=attempt)
 
 
@@ -152,8 +153,8 @@ def _open(s: Situation, item: Item) -> Body | None:
     lost = s.server == "local" and s.stored(entry.digest) is None
     if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN) or lost:
         return _resolve(s, item, entry, why)
-    foreign = item.file.exists and not _is_this_text(s, item, entry)
-    if foreign and (held := _edit_choice(s, item, why, entry)) is not None:
+    held, why = _weighed(s, item, why, entry)
+    if held is not None:
         return held
     bring = Step.FETCH if entry.state is JobState.PAID else Step.POLL
     reason = Reason(
@@ -162,6 +163,27 @@ def _open(s: Situation, item: Item) -> Body | None:
     return Body(
         action=Action.FINISH, steps=(bring, Step.WRITE), reasons=(*why, reason), entry=entry, attempt=entry.attempt
     )
+
+
+def _weighed(
+    s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenEntry
+) -> tuple[Body | None, tuple[Reason, ...]]:
+    """What holds the text of an open entry back from the file, or None; and why it is written, with what is lost."""
+    if not item.file.exists or _is_this_text(s, item, entry):
+        return None, why
+    if not _asked_for(s, item, entry) and (held := _edit_choice(s, item, why, entry)) is not None:
+        return held, why
+    return None, (*why, *(_edit_reason(item) if entry.section else _lost_words(item)))
+
+
+def _asked_for(s: Situation, item: Item, entry: OpenEntry) -> bool:
+    """Whether the entry is what this very command asks for in place of the file as it is, edited or not."""
+    if item.own is None or entry.attempt <= item.own.attempt:
+        return False
+    if item.spec.id in s.choice.sections:
+        # All but the section stays, so the rest of the file must be what the server has.
+        return bool(entry.section) and saved_body(s, item.own) == item.file.body
+    return item.spec.id in s.choice.replace
 
 
 def _is_this_text(s: Situation, item: Item, entry: OpenEntry) -> bool:
@@ -175,8 +197,8 @@ def _is_this_text(s: Situation, item: Item, entry: OpenEntry) -> bool:
 
 
 def _resolve(s: Situation, item: Item, entry: OpenEntry, why: tuple[Reason, ...]) -> Body:
-    foreign = item.file.exists and not _is_this_text(s, item, entry)
-    if foreign and (held := _edit_choice(s, item, why, entry)) is not None:
+    held, why = _weighed(s, item, why, entry)
+    if held is not None:
         return held
     known = entry.state in (JobState.RUNNING, JobState.PAID)
     detail = f"job `{entry.job_id}` is open" if known else entry.error or "the answer to its submit was lost"
@@ -260,8 +282,10 @@ def _stored(s: Situation, item: Item) -> Body | None:
     if stored is None or (stored.item != item.spec.id and stored.item in {spec.id for spec in s.desired.specs}):
         return None
     why = _why(s, item)
-    if item.file.exists and item.file.body != stored.body and (held := _edit_choice(s, item, why, None)) is not None:
-        return held
+    if item.file.exists and item.file.body != stored.body:
+        if (held := _edit_choice(s, item, why, None)) is not None:
+            return held
+        why = (*why, *_lost_words(item))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
     return Body(action=Action.FINISH, steps=(Step.FETCH, Step.WRITE), reasons=(*why, reason))
 
@@ -287,7 +311,7 @@ def _changed(s: Situation, item: Item) -> Body | None:
         return _generate(item, Action.REGENERATE, why)
     if (held := _edit_choice(s, item, why, None)) is not None:
         return held
-    return _generate(item, Action.OVERWRITE, why)
+    return _generate(item, Action.OVERWRITE, (*why, *_lost_words(item)))
 
 
 def _generate(item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
@@ -330,6 +354,10 @@ def _edit_choice(s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenE
         hint = f"`{item.file.path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return _block("missing", hint, reasons=reasons, entry=entry)
     hint = f"`{item.file.path}` was edited by hand; `--on-edit keep` or `overwrite`, or `on_edit` in the manifest"
+    if entry is not None and is_same(s, item):
+        take = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
+        hint = f"`{item.file.path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
+        hint += " keeps the file"
     return _block("edited", hint, reasons=reasons, entry=entry)
 
 
@@ -350,6 +378,14 @@ def _edit_reason(item: Item) -> tuple[Reason, ...]:
     if record is None or not item.file.exists or not is_edited(item.file, record, item.entries):
         return ()
     return (Reason(kind="edited", detail=f"`{item.file.path}` was edited by hand"),)
+
+
+def _lost_words(item: Item) -> tuple[Reason, ...]:
+    """The reason that tells of a person's words which the new text takes the place of."""
+    return tuple(
+        dataclasses.replace(reason, detail=f"{reason.detail}, and that text is replaced")
+        for reason in _edit_reason(item)
+    )
 
 
 def _why(s: Situation, item: Item) -> tuple[Reason, ...]:

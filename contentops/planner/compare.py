@@ -109,6 +109,7 @@ def gone(
             drains=drains,
             target=file.path,
             expected=file.file,
+            body=file.body,
             blocked=blocked,
             hint=hint,
         ),
@@ -293,14 +294,24 @@ def _change(
         target=item.spec.output,
         source=item.file.path if item.file.exists else "",
         expected=item.file.file,
+        body=item.file.body,
         front=dict(front or {}),
         title=title,
         section=body.entry.section if body.entry is not None else body.section,
         renamed_from=item.orphan.id if item.orphan is not None and item.record is None else None,
+        definitions=_definitions(s, item, body, steps),
         credits=item.spec.request.credits if Step.SUBMIT in steps and s.server != "local" else 0,
         hint=body.hint,
         blocked=body.blocked,
     )
+
+
+def _definitions(s: Situation, item: Item, body: Body, steps: tuple[Step, ...]) -> Mapping[str, str]:
+    """What a text is made, or taken for made, from; an edit that is kept answers the request as it is now."""
+    if Step.SUBMIT not in steps and body.action is not Action.KEEP:
+        return {}
+    request = item.spec.request
+    return s.definitions.of(request.template, request.style)
 
 
 def _unknown_notes(item: Item) -> tuple[Note, ...]:

@@ -33,6 +33,17 @@ def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
     )
 
 
+def approved(plan: Plan, limit: int | None) -> Refusal | None:
+    """The refusal of a plan that costs more credits than a person approved; None where none stated a limit."""
+    if limit is None or plan.credits <= limit:
+        return None
+    return Refusal(
+        guard="approved-credits",
+        message=f"it costs {plan.credits} credits, and {limit} were approved",
+        flag=f"--approve-credits {plan.credits}",
+    )
+
+
 def _server(s: Situation) -> Refusal | None:
     others = sorted({record.server for record in s.state.records.values()} - {s.server, "local"})
     if not others:

@@ -14,6 +14,7 @@ from contentops.planner.compare import compare, find_file, gone
 from contentops.planner.guards import refusals
 from contentops.planner.select import candidate, check_selectors, is_selected
 from contentops.planner.situation import key_of, open_entries, pending, specs_by_id, tombstones
+from contentops.planner.upstream import upstream_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,11 +49,12 @@ def make_plan(s: Situation) -> Plan:
         found.append((change, None))
         notes += [note] if note else []
     chosen = [
-        change
+        (change, spec)
         for change, spec in found
         if (spec or change) and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
     ]
-    changes = free_targets(s, [change for change in chosen if change is not None])
+    notes += upstream_notes(s, chosen, orphans)
+    changes = free_targets(s, [change for change, _ in chosen if change is not None])
     changes.sort(key=lambda change: change.id)
     if s.choice.select and not chosen:
         notes.append(_nothing_selected(s, specs))
@@ -61,10 +63,7 @@ def make_plan(s: Situation) -> Plan:
     if s.choice.canary is not None:
         changes, note = first_submits(s, changes, s.choice.canary)
         notes.append(note)
-    selected = sum(
-        spec is not None and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
-        for change, spec in found
-    )
+    selected = sum(spec is not None for _, spec in chosen)
     plan = Plan(
         project=s.project.name,
         environment=s.project.environment,

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.digest import digest_json
 from contentops.errors import Diagnostic, InputError, Refused
-from contentops.model import Note, Step
+from contentops.model import Action, ItemId, Note, Step
+from contentops.planner.differences import Named, difference, has_paid, has_submitted, is_done, is_spent
 from contentops.planner.guards import refusals
+from contentops.planner.plan import free_targets, make_plan
+from contentops.planner.situation import open_entries, specs_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 CHECKSUM = "checksum"
 """The key of a plan file that seals the others."""
-BRINGING = frozenset({Step.LOOKUP, Step.POLL, Step.FETCH, Step.DRAIN})
-"""Steps that bring home what was paid for; a plan that was cut short may have to do them."""
 
 
 def sealed(document: Mapping[str, Json]) -> dict[str, Json]:
@@ -70,38 +71,94 @@ class Compared:
 def compare_file(
     s: Situation, today: Plan, document: Mapping[str, Any], record_digest: Callable[[Record | None], Digest]
 ) -> Compared:
-    """Cut today's plan down to the reviewed one. Raises Refused, naming every change that is not as reviewed."""
+    """Cut today's plan, made without any selection, down to the reviewed one.
+
+    Raises Refused, naming every change that is not as reviewed, and where nothing is left.
+    """
     _same_project(today, document)
-    named = {str(change["id"]): change for change in document["changes"]}
-    plan_id = str(document["id"])
+    named = _named(s, today, document)
     kept: list[Change] = []
-    wrong: list[str] = []
-    done = len(named)
-    for change in today.changes:
-        reviewed = named.get(change.id)
-        if reviewed is None or _done_by(change, plan_id):
-            continue
-        done -= 1
-        problem = _difference(change, reviewed, plan_id, record_digest)
-        if problem:
-            wrong.append(f"`{change.id}`: {problem}")
-        else:
-            kept.append(change)
+    wrong: dict[ItemId, str] = {}
+    finished = 0
+    for id_, one in named.items():
+        if is_done(one):
+            finished += one.change is not None
+        elif problem := difference(one, record_digest):
+            wrong[id_] = problem
+        elif one.change is not None:
+            kept.append(_spent(one.change) if is_spent(one) else one.change)
+    kept.sort(key=lambda change: change.id)
+    for before, after in zip(kept, free_targets(s, kept), strict=True):
+        if after.blocked and not before.blocked:
+            wrong[after.id] = f"it is blocked now: {after.hint}"
     if wrong:
-        raise Refused(
-            "the plan is stale: " + "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
-            code="stale-plan",
-            hint="make and review a new plan with `contentops plan --out FILE`",
-        )
+        raise _stale(wrong)
     if named and not kept:
         raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
     left_alone = sum(change.id not in named for change in today.changes)
-    notes = today.notes
-    if left_alone:
-        message = f"left alone, as the plan file does not name them: {left_alone} of today's changes"
-        notes = (*notes, Note(kind="left-alone", message=message))
-    plan = dataclasses.replace(today, id=plan_id, changes=tuple(kept), notes=notes, refusals=refusals(s, kept))
-    return Compared(plan=plan, done=done, left_alone=left_alone)
+    notes = (
+        *today.notes,
+        *_left_alone(left_alone, "the plan file does not name them"),
+        *_left_alone(finished, "the plan is done with them"),
+    )
+    plan = dataclasses.replace(
+        today, id=str(document["id"]), changes=tuple(kept), notes=notes, refusals=refusals(s, kept)
+    )
+    return Compared(plan=plan, done=len(named) - len(kept), left_alone=left_alone)
+
+
+def _stale(wrong: Mapping[ItemId, str]) -> Refused:
+    shown = [f"`{id_}`: {problem}" for id_, problem in sorted(wrong.items())]
+    return Refused(
+        "the plan is stale: " + "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" if len(shown) > 5 else ""),
+        code="stale-plan",
+        hint="make and review a new plan with `contentops plan --out FILE`",
+    )
+
+
+def _left_alone(number: int, why: str) -> tuple[Note, ...]:
+    message = f"left alone, as {why}: {number} of today's changes"
+    return (Note(kind="left-alone", message=message),) if number else ()
+
+
+def _named(s: Situation, today: Plan, document: Mapping[str, Any]) -> dict[ItemId, Named]:
+    """The items the file names, each with what remains of it today: without what this plan has asked for already."""
+    specs, entries = specs_by_id(s.desired), open_entries(s.state, s.server)
+    changes = {change.id: change for change in today.changes}
+    named: dict[ItemId, Named] = {}
+    for reviewed in document["changes"]:
+        id_ = ItemId(str(reviewed["id"]))
+        change = changes.get(id_)
+        named[id_] = Named(
+            s=s,
+            plan_id=str(document["id"]),
+            reviewed=reviewed,
+            spec=specs.get(id_),
+            # A record that a rename takes over is still under its old id.
+            record=change.record if change is not None else s.state.records.get(id_),
+            entries=entries.get(id_, ()),
+            change=change,
+        )
+    paid = {id_ for id_, one in named.items() if id_ in s.choice.replace and has_paid(one)}
+    asked = {id_ for id_, one in named.items() if s.choice.resubmit_unknown and has_submitted(one)}
+    if paid or asked:
+        replace = tuple(id_ for id_ in s.choice.replace if id_ not in paid)
+        choice = dataclasses.replace(s.choice, replace=replace, resubmit_unknown=False)
+        others = {change.id: change for change in make_plan(dataclasses.replace(s, choice=choice)).changes}
+        for id_ in paid | asked:
+            named[id_] = dataclasses.replace(named[id_], change=others.get(id_))
+    return named
+
+
+def _spent(change: Change) -> Change:
+    return dataclasses.replace(
+        change,
+        action=Action.BLOCKED,
+        steps=(Step.DRAIN,) if change.drains else (),
+        credits=0,
+        blocked="failed-twice",
+        hint=f"its jobs failed; see `contentops state show {change.id}`, or make a new plan",
+    )
 
 
 def _same_project(today: Plan, document: Mapping[str, Any]) -> None:
@@ -117,39 +174,3 @@ def _same_project(today: Plan, document: Mapping[str, Any]) -> None:
                 code="other-plan",
                 hint="use `--env`, or make a new plan here",
             )
-
-
-def _done_by(change: Change, plan_id: str) -> bool:
-    """Whether the plan has paid for this item already and only `--replace` asks again."""
-    record = change.record
-    return change.entry is None and Step.SUBMIT in change.steps and record is not None and record.plan_id == plan_id
-
-
-def _difference(
-    change: Change, reviewed: Mapping[str, Any], plan_id: str, record_digest: Callable[[Record | None], Digest]
-) -> str:
-    """How a change differs from the reviewed one in a way that matters, in words; empty if it does not."""
-    digest = change.spec.digest if change.spec else ""
-    if digest != reviewed["digest"]:
-        return "its request is another one now"
-    own = _is_own(change, plan_id)
-    if not own and record_digest(change.record) != reviewed["record"]:
-        return "its record has changed since"
-    if not own and change.expected != reviewed["file"]:
-        return f"`{change.source or change.target}` has changed since"
-    steps = {step.value for step in change.steps} - set(reviewed["steps"])
-    if own:
-        steps -= {step.value for step in BRINGING}
-    if steps or change.target != reviewed["target"]:
-        return f"it would {', '.join(sorted(steps)) or 'write another file'}, which the plan does not say"
-    if change.credits > int(reviewed["credits"]):
-        return f"it costs {change.credits} credits now, not {reviewed['credits']}"
-    if change.blocked and not reviewed["blocked"]:
-        return f"it is blocked now: {change.hint or change.blocked}"
-    return ""
-
-
-def _is_own(change: Change, plan_id: str) -> bool:
-    """Whether what differs was brought about by this plan."""
-    entry, record = change.entry, change.record
-    return (entry is not None and entry.plan_id == plan_id) or (record is not None and record.plan_id == plan_id)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from contentops.manifest.paths import collision_key
-from contentops.model import Catalogue, Desired, JobState, Observed, OnEdit, Project, State
+from contentops.model import Catalogue, Definitions, Desired, JobState, Observed, OnEdit, Project, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,6 +71,8 @@ class Situation:
     choice: Choice = field(default_factory=Choice)
     rekeyed: frozenset[ItemId] = frozenset()
     """Ids whose record a `moved` pair has just given them; not yet written down."""
+    definitions: Definitions = field(default_factory=Definitions)
+    """What the catalogue says of the server's templates and styles now."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ SKIP = "[skip ci]"
 """What keeps a push from starting workflows."""
 _SHOWN = 50
 _NAME = 120
+_SUBJECT = re.compile(
+    r"content: (?:[0-9,]+ [a-z]+(?:, [0-9,]+ [a-z]+)*|files as recorded)(?: \([0-9,]+ credits?\))?", re.ASCII
+)
 _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
 
 
@@ -83,6 +87,11 @@ def commit_message(what: Made, *, environment: str, run: str, skip: bool) -> str
     if skip:
         paragraphs.append(SKIP)
     return "\n\n".join(paragraphs) + "\n"
+
+
+def is_subject(line: str) -> bool:
+    """Whether `commit_message` could have written this first line."""
+    return _SUBJECT.fullmatch(line) is not None
 
 
 def _lines(what: Made) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A plan as Markdown for a comment on a pull request.
 
-Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose every
-line starts with a mark of ours, or with its punctuation escaped: it can break no table, close no fence, link to
+Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
+fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
 nothing, and mention nobody.
 """
 
@@ -39,7 +39,8 @@ _TABLE_SHARE = 0.6
 _TAIL = 400
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
 _PUNCTUATION = re.compile(r"([\\`*_\[\]()<>#!|~$&@])")
-_LINKS = re.compile(r"(@|#|://|\bwww\.|\bGH-)", re.IGNORECASE)
+_BEFORE = re.compile(r"://|(?<=www)\.", re.IGNORECASE)
+_AFTER = re.compile(r"@|#|GH-", re.IGNORECASE)
 _ZERO_WIDTH = "\u200b"
 _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 
@@ -64,8 +65,10 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
         room=int(page.room * _TABLE_SHARE),
     )
     told = [change for change in changes if _tells(change)]
+    blocks = list(_fitting(map(_explain, told), page.room))
+    fence = _fence(blocks)
     explained = page.fill_block(
-        "\n<details><summary>Reasons</summary>\n\n```diff", (_explain(change) for change in told), "```\n\n</details>"
+        f"\n<details><summary>Reasons</summary>\n\n{fence}diff", blocks, f"{fence}\n\n</details>"
     )
     ending = _hidden(len(changes) - listed, len(told) - explained, optional)
     return "\n".join([*page.lines, *ending]) + "\n"
@@ -106,6 +109,20 @@ class _Page:
         if kept:
             self.take([head, *kept, *([tail] if tail else [])])
         return len(kept)
+
+
+def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
+    """The first blocks, as many as could fit into so many bytes."""
+    for block in blocks:
+        room -= _size(block)
+        if room < 0:
+            return
+        yield block
+
+
+def _fence(blocks: Iterable[str]) -> str:
+    """What opens and ends a code block that nothing in it can end."""
+    return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
 
 def _size(line: str) -> int:
@@ -228,5 +245,7 @@ def prose(message: str) -> str:
 
 def _words(text: str) -> str:
     # Forges link mentions, issues and bare addresses after the Markdown is rendered: escapes do not stop them.
-    broken = _LINKS.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", text)
+    # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
+    broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
+    broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
     return _PUNCTUATION.sub(r"\\\1", broken)

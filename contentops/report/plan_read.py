@@ -1,15 +1,28 @@
 """A plan back from its JSON, as much of it as is shown.
 
-The document may come from a stranger's pull request: it is held against the schema of plans first, and nothing of it
-is trusted beyond its shape.
+The document may come from a stranger's pull request: it is held against the schema of plans before anything is made of
+it, and nothing of it is trusted beyond its shape.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentops.errors import Diagnostic, InputError
-from contentops.model import Action, Change, ItemId, Note, Plan, Reason, Refusal, Step
+from contentops.digest import Digest
+from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.model import (
+    Action,
+    Change,
+    ItemId,
+    JobState,
+    Note,
+    OpenEntry,
+    Plan,
+    Reason,
+    Refusal,
+    RequestId,
+    Step,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +30,8 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
-def plan_of(document: Mapping[str, Json], path: str) -> Plan:
-    """The plan that `plan_json` wrote, without specs, records and entries. Raises InputError where it is none."""
+def check_shape(document: Mapping[str, Json], path: str) -> None:
+    """Holds a document against the schema of plans. Raises InputError, naming the first part that does not fit."""
     from jsonschema import Draft7Validator
 
     from contentops.schema_files import load_schema
@@ -26,16 +39,29 @@ def plan_of(document: Mapping[str, Json], path: str) -> Plan:
     problem = next(Draft7Validator(load_schema("plan")).iter_errors(document), None)
     if problem is not None:
         at = "/".join(str(part) for part in problem.absolute_path)[:100]
-        message = f"`{path}` is no plan file: `{at}` is not as it should be" if at else f"`{path}` is no plan file"
-        hint = "make one with `contentops plan --out FILE`"
-        raise InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
+        where = f": `{at}` is not as it should be" if at else ""
+        raise no_plan_file(f"`{path}` is no plan file{where}")
+
+
+def no_plan_file(message: str) -> InputError:
+    """What a file that is no plan file is answered with."""
+    hint = "make one with `contentops plan --out FILE`"
+    return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
+
+
+def plan_of(document: Mapping[str, Json]) -> Plan:
+    """The plan that `plan_json` wrote, of a document that passed `check_shape`.
+
+    Without specs and records; of open entries only what a plan says about them. JSON has no integers of its own (`4.0`
+    is one to the schema), so that numbers are made integers here.
+    """
     return Plan(
         project=document["project"],
         environment=document["environment"],
         server=document["server"],
         lineage=document["lineage"],
         id=document["id"],
-        changes=tuple(_change(change) for change in document["changes"]),
+        changes=tuple(_change(change, document["server"]) for change in document["changes"]),
         notes=tuple(
             Note(kind=note["kind"], message=note["message"], id=_item(note["id"]), hint=note["hint"])
             for note in document["notes"]
@@ -43,7 +69,8 @@ def plan_of(document: Mapping[str, Json], path: str) -> Plan:
         refusals=tuple(
             Refusal(guard=one["guard"], message=one["message"], flag=one["flag"]) for one in document["refusals"]
         ),
-        unchanged=document["summary"]["unchanged"],
+        unchanged=int(document["summary"]["unchanged"]),
+        findings=tuple(_finding(one) for one in document["diagnostics"]),
     )
 
 
@@ -51,21 +78,50 @@ def _item(name: str | None) -> ItemId | None:
     return None if name is None else ItemId(name)
 
 
-def _change(change: Mapping[str, Any]) -> Change:
+def _change(change: Mapping[str, Any], server: str) -> Change:
+    def entry(stated: Mapping[str, Any]) -> OpenEntry:
+        return OpenEntry(
+            request_id=RequestId(stated["request_id"]),
+            item=ItemId(change["id"]),
+            digest=Digest(stated["digest"]),
+            attempt=int(change["attempt"]),
+            state=JobState(stated["state"]),
+            server=server,
+            dialect="",
+            credits=0,
+            job_id=stated["job_id"],
+            error=stated["error"],
+        )
+
     return Change(
         id=ItemId(change["id"]),
         action=Action(change["action"]),
         steps=tuple(Step(step) for step in change["steps"]),
         reasons=tuple(Reason(**{key: reason[key] for key in _REASON}) for reason in change["reasons"]),
-        attempt=change["attempt"],
+        entry=None if change["entry"] is None else entry(change["entry"]),
+        drains=tuple(entry(one) for one in change["drains"]),
+        attempt=int(change["attempt"]),
         target=change["target"],
         source=change["source"],
         renamed_from=_item(change["renamed_from"]),
         title=change["title"],
-        credits=change["credits"],
+        credits=int(change["credits"]),
         blocked=change["blocked"],
         hint=change["hint"],
     )
 
 
 _REASON = ("kind", "field", "before", "after", "cause", "detail")
+
+
+def _finding(finding: Mapping[str, Any]) -> Diagnostic:
+    place = finding["location"]
+    return Diagnostic(
+        code=finding["code"],
+        message=finding["message"],
+        severity=Severity(finding["severity"]),
+        location=None if place is None else Location(place["file"], int(place["line"]), int(place["column"])),
+        excerpt=finding["excerpt"],
+        width=int(finding["width"]),
+        hint=finding["hint"],
+    )

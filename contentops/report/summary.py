@@ -102,7 +102,7 @@ def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
     """A command line of ours that can be copied into a shell."""
     parts = ["contentops", verb]
     if environment:
-        parts += ["--env", shlex.quote(environment)]
+        parts += ["--env", shlex.quote(visible(environment))]
     return " ".join([*parts, *flags])
 
 

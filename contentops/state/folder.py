@@ -53,10 +53,10 @@ def make(root: Path) -> Path:
 
     Raises StateError as `inspect` does, or if it can not be made.
     """
-    folder = inspect(root)
+    found = inspect(root)
+    folder = found or root / FOLDER
     try:
-        if folder is None:
-            folder = root / FOLDER
+        if found is None:
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
         if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
             folder.chmod(_PRIVATE)
@@ -64,8 +64,9 @@ def make(root: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8", newline="\n")
     except OSError as error:
-        message = f"can not make `{FOLDER}`: {(error.strerror or str(error)).lower()}"
-        raise StateError(message, hint=f"check who may write in {root}") from error
+        what, where = ("make", root) if found is None else ("write in", folder)
+        message = f"can not {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
+        raise StateError(message, hint=f"check who may write in {where}") from error
     return folder
 
 

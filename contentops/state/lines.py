@@ -85,6 +85,7 @@ _RECORD: Mapping[str, type] = {
     "saved_at": str,
     "protected": bool,
     "used": dict,
+    "definitions": dict,
     "moved_from": str,
     "rev": int,
 }
@@ -107,6 +108,7 @@ _ENTRY: Mapping[str, type] = {
     "generated_at": str,
     "section": str,
     "content_id": str,
+    "definitions": dict,
     "error": str,
 }
 _RECORD_PLAIN: Mapping[str, type] = {key: kind for key, kind in _RECORD.items() if key != "saved"}
@@ -243,8 +245,9 @@ def _record(found: Mapping[str, Json]) -> Record:
     if "superseded" in taken:
         _check_text(taken["superseded"], "superseded")
         taken["superseded"] = tuple(taken["superseded"])
-    if "used" in taken:
-        _check_text(taken["used"].values(), "used")
+    for key in ("used", "definitions"):
+        if key in taken:
+            _check_text(taken[key].values(), key)
     return Record(**taken)
 
 
@@ -257,6 +260,8 @@ def _entry(found: Mapping[str, Json]) -> OpenEntry:
     if state not in _STATES:
         message = f"`state` must be one of {', '.join(f'`{known}`' for known in _STATES)}"
         raise ValueError(message)
+    if "definitions" in taken:
+        _check_text(taken["definitions"].values(), "definitions")
     return OpenEntry(request_id=request_id, state=_STATES[state], **taken)
 
 

@@ -13,7 +13,7 @@ from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state.journal import Base, Noted
-from contentops.state.lines import Drop, Fact, Forget, Header, entry_line, record_line
+from contentops.state.lines import Drop, Fact, Forget, Header, entry_line, parse_line, record_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -243,7 +243,10 @@ def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) ->
 
 def _check_writable(fact: Fact) -> None:
     try:
-        _line_of(fact).encode()
+        text = _line_of(fact)
+        text.encode()
+        if isinstance(fact, Record | OpenEntry):
+            parse_line(text)  # a line that can not be read again would take the whole lock with it
     except (ValueError, TypeError) as error:
         message = f"what is known of item {_name_of(fact)!a} can not be written down: {error}"
         raise StateError(message, code="unwritable-fact") from error

@@ -1,4 +1,4 @@
-"""A small GitHub on loopback: comments and pull requests of one repository, and what it was asked."""
+"""A small GitHub on loopback: comments, pull requests and runs of one repository, and what it was asked."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class FakeGitHub:
         """Whose token it is; empty: a workflow's, which may not ask."""
         self.comments: list[dict[str, Any]] = []
         self.pulls: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.artifacts: dict[int, list[dict[str, Any]]] = {}
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] = set()
         self.faults: list[tuple[str, Callable[[], Reply | None]]] = []
@@ -48,6 +50,11 @@ class FakeGitHub:
                 "html_url": f"https://gh/{number}",
             }
         )
+
+    def run(self, number: int, sha: str, *artifacts: str, event: str = "pull_request", expired: bool = False) -> None:
+        """A run of a workflow on a commit, with what it uploaded."""
+        self.runs.insert(0, {"id": number, "head_sha": sha, "event": event})
+        self.artifacts[number] = [{"name": name, "expired": expired} for name in artifacts]
 
     def comment(self, body: str, login: str = "github-actions[bot]") -> dict[str, Any]:
         """A comment that is there already."""
@@ -109,6 +116,13 @@ class FakeGitHub:
             return next(((200, pull, {}) for pull in self.pulls if pull["number"] == int(found[1])), _missing())
         if path == "pulls":
             return self._open(body) if method == "POST" else self._heads(query)
+        if path == "actions/runs":
+            asked = {"head_sha": query["head_sha"], "event": query["event"]}
+            found_runs = [run for run in self.runs if asked.items() <= run.items()]
+            return 200, {"total_count": len(found_runs), "workflow_runs": found_runs}, {}
+        if found := re.fullmatch(r"actions/runs/(\d+)/artifacts", path):
+            kept = [one for one in self.artifacts[int(found[1])] if one["name"] == query["name"]]
+            return 200, {"total_count": len(kept), "artifacts": kept}, {}
         if re.fullmatch(r"issues/\d+/comments", path):
             if method == "GET":
                 return 200, self._page(self.comments, query), {}

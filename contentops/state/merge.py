@@ -1,0 +1,53 @@
+"""Two locks that grew from one, merged by what their lines are about.
+
+Git's union merge looks at lines; this looks at ids, so that what one side removed stays removed. Where both changed
+the same record, both lines are kept, as a union would, and reading settles which one counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.state.lines import header_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.state.lock import Lock
+
+_Lines = dict[tuple[str, ...], set[str]]
+
+
+def merge(known: Sequence[Lock], base: Lock, ours: Lock, theirs: Lock) -> bytes:
+    """The lock of both: `theirs` with what changed between `base` and `ours`.
+
+    `known` are the versions on our way from `base`: a line of theirs that one of them had is an older one of ours.
+    Two headers are both kept; whoever reads the result refuses them where they differ in lineage.
+    """
+    then, here, there = _lines(base), _lines(ours), _lines(theirs)
+    before = [_lines(lock) for lock in (base, *known)]
+    kept: list[str] = []
+    for key in sorted(here.keys() | there.keys()):
+        mine, other = here.get(key, set()), there.get(key, set())
+        passed = set().union(*(lines.get(key, set()) for lines in before))
+        kept += sorted(_kept(mine, other, then.get(key, set()), passed))
+    heads = {header_line(lock.header) for lock in (ours, theirs) if lock.header is not None}
+    return "\n".join([*sorted(heads), *kept, ""]).encode()
+
+
+def _kept(mine: set[str], other: set[str], then: set[str], passed: set[str]) -> set[str]:
+    if mine == then:
+        return other
+    return mine if other <= passed else mine | other
+
+
+def _lines(lock: Lock) -> _Lines:
+    """The lines by what they are about; keys sort as the lines stand in a lock."""
+    found: _Lines = {}
+    for id_, records in lock.records.items():
+        found["0", id_] = {one.text for one in records}
+    for request_id, entries in lock.entries.items():
+        for one in entries:
+            key = ("1", one.value.item, f"{one.value.attempt:09}", request_id)
+            found.setdefault(key, set()).add(one.text)
+    return found

@@ -1,0 +1,56 @@
+"""Plan files in a scene: made as `plan --out` makes them, and applied as `apply FILE` does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from contentops import pipeline
+from contentops.cli.planfile import choice_in
+from contentops.executor.stop import Stop
+from contentops.pipeline import Approval
+from contentops.planner.planfile import check_seal, sealed
+from contentops.report.plan_json import plan_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Plan, Run
+    from tests.fakes.scene import Scene
+
+
+def review(scene: Scene, **choice: Any) -> dict[str, Any]:
+    """The plan as it comes back from a file."""
+    inputs = {
+        "variables": [],
+        "select": list(choice.get("select", ())),
+        "exclude": list(choice.get("exclude", ())),
+        "replace": list(choice.get("replace", ())),
+        "on_edit": choice.get("on_edit"),
+        "prune": choice.get("prune", False),
+        "resubmit_unknown": choice.get("resubmit_unknown", False),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(sealed(plan_json(scene.plan(**choice), inputs=inputs))))
+    return found
+
+
+def check_file(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
+    """What is left of a plan file. Raises Refused."""
+    check_seal(reviewed, "plan.json")
+    return pipeline.check(scene.project, choice_in(reviewed), reviewed).plan
+
+
+def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:
+    """Applies a plan file. Raises Refused."""
+    check_seal(reviewed, "plan.json")
+    _, run = pipeline.apply(
+        scene.project,
+        choice_in(reviewed),
+        approval or Approval(),
+        confirm=lambda _: True,
+        emit=scene.events.append,
+        stop=Stop(),
+        reviewed=reviewed,
+        world=scene.world(),
+    )
+    return run

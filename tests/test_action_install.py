@@ -1,0 +1,169 @@
+"""What the action installs: itself, as it is pinned, and everything else by its hash."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.workflows import ROOT, Ended, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+PINS = ROOT / "action-requirements.txt"
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+NEEDED = [Requirement(text) for text in (*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"])]
+"""What runs it, and what builds it."""
+MACHINES = [
+    {"python_version": python, "python_full_version": f"{python}.0", "extra": "", **system}
+    for python in ("3.11", "3.12", "3.13", "3.14")
+    for system in (
+        {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+        {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
+        {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
+    )
+]
+"""Where a runner may run it."""
+
+
+def _entries() -> Iterator[str]:
+    text = re.sub(r"^\s*#.*\n", "", PINS.read_text("utf-8"), flags=re.MULTILINE)
+    yield from (entry.strip() for entry in text.replace("\\\n", " ").splitlines() if entry.strip())
+
+
+def _pins() -> Mapping[str, Requirement]:
+    found = (Requirement(entry.partition(" --hash")[0]) for entry in _entries())
+    return {canonicalize_name(one.name): one for one in found}
+
+
+def _version(pin: Requirement) -> str:
+    (specifier,) = pin.specifier
+    return specifier.version
+
+
+# --- the list --------------------------------------------------------------------------------------------------
+
+
+def test_every_line_is_one_version_with_its_hashes() -> None:
+    """No address, no option, no range: nothing that could be another file tomorrow."""
+    for entry in _entries():
+        pin, *hashes = re.split(r"\s+--hash=", entry)
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [^;]+)?", pin), entry
+        assert hashes
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), entry
+
+
+@pytest.mark.parametrize("needed", NEEDED, ids=str)
+def test_every_dependency_is_there_in_a_version_that_fits(needed: Requirement) -> None:
+    """A range that moves in pyproject.toml moves here: `make pins`."""
+    pin = _pins()[canonicalize_name(needed.name)]
+    assert needed.specifier.contains(_version(pin))
+    assert pin.marker is None
+
+
+def test_the_list_is_whole_and_holds_nothing_else() -> None:
+    """What is needed by what is needed, on every system and Python; nothing that nobody asks for."""
+    pins, reached = _pins(), set[str]()
+    waiting = [str(canonicalize_name(needed.name)) for needed in NEEDED]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        stated = importlib.metadata.requires(name) or []
+        for needed in (Requirement(text) for text in stated):
+            where = [one for one in MACHINES if needed.marker is None or needed.marker.evaluate(one)]
+            if not where:
+                continue
+            pin = pins[canonicalize_name(needed.name)]
+            assert all(pin.marker is None or pin.marker.evaluate(one) for one in where), needed
+            waiting.append(str(canonicalize_name(needed.name)))
+    assert reached == set(pins)
+
+
+# --- the step --------------------------------------------------------------------------------------------------
+
+PYTHON = """\
+#!/bin/sh
+echo "$*" >> "{log}"
+case "$*" in
+  *" -m venv "*) for home; do :; done; rm -rf "$home"; mkdir -p "$home/{bin}"; cp "$0" "$home/{bin}/python" ;;
+  *--requirement*) [ ! -e "{log}.offline" ] || exit 1 ;;
+  *--no-build-isolation*) printf '#!/bin/sh\\necho "ran $*"\\n' > "$(dirname "$0")/{command}"
+    chmod +x "$(dirname "$0")/{command}" ;;
+esac
+"""
+"""Notes what it is asked for, and does as much of it as the next step looks at."""
+
+
+LAYOUT = {
+    "posix": {"bin": "bin", "command": "contentops"},
+    "windows": {"bin": "Scripts", "command": "contentops.exe"},
+}
+"""Where an environment keeps its commands."""
+
+
+class Machine:
+    """A runner on which nothing is installed."""
+
+    def __init__(self, folder: Path, system: str) -> None:
+        self.log = folder / "log"
+        self.python = folder / "python"
+        self.python.write_text(PYTHON.format(log=self.log, **LAYOUT[system]))
+        self.python.chmod(0o755)
+        self.runner = Runner(folder / "run", folder, {}, {})
+        shutil.rmtree(self.runner.temp / "contentops")
+
+    def use(self) -> Ended:
+        """The whole action, as a job uses it."""
+        return self.runner.action({"command": "validate", "python": str(self.python)})
+
+    def asked(self) -> list[str]:
+        """What Python was called with."""
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture(params=LAYOUT)
+def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Machine:
+    """A runner on which nothing is installed."""
+    return Machine(tmp_path, request.param)
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a POSIX script")
+
+
+@posix
+def test_it_is_installed_once_a_job(machine: Machine) -> None:
+    """Dependencies by hash and unbuilt, then itself from the commit that was pinned, without asking anybody."""
+    ended = machine.use()
+    assert (ended.codes, ended.printed) == ({"step": 0}, "ran -C . validate\n")
+    home = machine.runner.temp / "contentops"
+    pip = "-I -m pip install --quiet --disable-pip-version-check"
+    assert machine.asked() == [
+        f"-I -m venv --clear {home}",
+        f"{pip} --require-hashes --only-binary=:all: --requirement {PINS}",
+        f"{pip} --no-index --no-deps --no-build-isolation {ROOT}",
+    ]
+    machine.use()
+    assert len(machine.asked()) == 3
+
+
+@posix
+def test_a_failed_installation_fails_the_job(machine: Machine) -> None:
+    """Nothing of it is run; the next step that uses the action begins anew."""
+    offline = machine.log.with_name("log.offline")
+    offline.touch()
+    ended = machine.use()
+    assert (ended.codes, ended.printed) == ({"step": 1}, "")
+    assert len(machine.asked()) == 2
+    offline.unlink()
+    assert machine.use().codes == {"step": 0}

@@ -1,0 +1,77 @@
+"""Submits that arrive after their answer was lost: the silence of a server is no proof as long as one may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _known(root: Path) -> Scene:
+    """A server that uses our ids, starts a run anew for a repeated one, and showed its first job at once."""
+    api = FakeApi(duration=3.0, request_ids="overwrite")
+    scene = Scene(root, api)
+    scene.write("content/first.yaml", blog("first"))
+    scene.apply()
+    scene.write("content/second.yaml", blog("second"))
+    return scene
+
+
+@pytest.mark.parametrize("late", [0.0, 8.0, 13.0])
+def test_a_gateway_that_answers_before_its_backend_costs_nothing(tmp_path: Path, late: float) -> None:
+    """Told 504 at once, and the job turns up seconds later: it is waited for, not paid for again."""
+    scene = _known(tmp_path)
+    scene.api.habits.early_404 = late
+    scene.api.fault(on("submit", 2), "504")
+    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.credits == 8
+
+
+def test_a_submit_that_is_answered_by_nobody_may_still_arrive(tmp_path: Path) -> None:
+    """After minutes without an answer, the time that counts starts when we gave up."""
+    scene = _known(tmp_path)
+    scene.api.fault(on("submit", 2), "slow")
+    scene.api.habits.early_404 = 130.0
+    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.credits == 8
+
+
+@pytest.mark.parametrize("pause", [0.0, 4.0, 9.0])
+def test_a_kill_during_a_submit_leaves_time_for_it_to_arrive(tmp_path: Path, pause: float) -> None:
+    """The next run, however soon, does not take a job that is not shown yet for one that never was."""
+    scene = _known(tmp_path)
+    scene.api.fault(on("submit", 2), "kill-after")
+    scene.api.habits.early_404 = 12.0
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.timeline.now += pause
+    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.credits == 8
+
+
+def test_a_submit_that_never_arrived_is_sent_again_soon(tmp_path: Path) -> None:
+    """Once nothing can arrive any more it is proven lost: one more submit, in the same run."""
+    scene = _known(tmp_path)
+    scene.api.fault(on("submit", 2), "drop")
+    began = scene.timeline.now
+    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.credits == 8
+    assert scene.timeline.now - began < 60.0
+
+
+def test_an_unlearned_job_is_late_at_its_timeout(tmp_path: Path) -> None:
+    """Doubling gaps do not carry the last poll far beyond `job_timeout`."""
+    api = FakeApi(duration=100_000.0)
+    scene = Scene(tmp_path, api, rpm=10, extra="")
+    scene.edit("contentops.yaml", "requests_per_minute: 10", "requests_per_minute: 10, job_timeout: 100s")
+    scene.write("content/first.yaml", blog("first"))
+    began = scene.timeline.now
+    assert results(scene.apply()) == {"first": "late"}
+    assert 100.0 <= scene.timeline.now - began < 115.0
+    assert scene.api.count("status") <= 8

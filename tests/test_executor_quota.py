@@ -1,0 +1,338 @@
+"""Ten requests a minute that others use too, polls that do not count, and every Retry-After a server may say.
+
+Whole means: every item done, each paid for once and stored once, nothing open, few requests, and an end in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.executor.limiter import LONGEST_PAUSE, Limiter
+from contentops.report.exit import exit_code_of
+from tests.fakes.api import FakeApi, on
+from tests.fakes.clock import EPOCH
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.model import Run
+
+ITEMS = [f"i{number:02}" for number in range(20)]
+HABITS: dict[str, Any] = {"duration": lambda number: 100 + 17 * (number % 7), "auto_save": False}
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A project folder in memory."""
+    with quick_folder() as folder:
+        yield folder
+
+
+class Shared(FakeApi):
+    """A server on whose account somebody else sends a request every `every` seconds, from `since` until `until`."""
+
+    def __init__(self, *, every: float, since: float = 0.0, until: float = 1e9, **habits: Any) -> None:
+        super().__init__(**habits)
+        self.others = 0
+        self._every, self._next, self._until = every, since, until
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Let the others send what they would have sent by now, then carry out ours."""
+        now = asyncio.get_running_loop().time()
+        while self._next <= now and self._next < self._until:
+            if sum(each > self._next - 60 for each in self._window) < self.habits.per_minute:
+                self._window.append(self._next)
+                self.others += 1
+            self._next += self._every
+        return await super().handle_async_request(request)
+
+
+def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
+    """Items to generate on that server."""
+    scene = Scene(root, api, rpm=rpm)
+    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return scene
+
+
+def most_in_a_minute(api: FakeApi) -> int:
+    """The most requests of ours in any 60 s, both ends included."""
+    times = [seen.time for seen in api.requests]
+    return max(sum(first <= each <= first + 60 for each in times) for first in times)
+
+
+def turned_away(api: FakeApi) -> int:
+    """How many requests were answered 429."""
+    return sum(seen.status == 429 for seen in api.requests)
+
+
+def is_whole(scene: Scene, *items: str) -> None:
+    """Every item has its file and its record, was paid for once and stored once, and nothing is left to do."""
+    topics = [f"All about {item} in 2026" for item in items or ITEMS]
+    assert sorted(each.topic for each in scene.api.generations) == sorted(topics)
+    assert sorted(each.title for each in scene.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
+    assert sorted(scene.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
+    assert not scene.state.entries
+    assert scene.plan().empty
+
+
+def all_done(run: Run | None) -> bool:
+    """Whether the run ended by itself with every item done."""
+    assert run is not None
+    return not run.stopped and set(results(run).values()) == {"done"}
+
+
+# --- others on the account ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hint", ["seconds", "date", "none", "garbage"])
+def test_somebody_else_eats_half_of_the_quota(root: Path, hint: str) -> None:
+    """With five of ten a minute left, each item takes about a request more, and nothing is lost or paid twice."""
+    api = Shared(every=12, per_minute=10, retry_after=hint, **HABITS)
+    scene = scene_of(root, api)
+    assert all_done(scene.apply())
+    is_whole(scene)
+    assert api.others >= 50
+    assert most_in_a_minute(api) <= 10
+    assert turned_away(api) <= 12
+    assert len(api.requests) <= 4.5 * len(ITEMS)
+    # At five a minute these requests take this long; twice five minutes are for the first contact and the last jobs.
+    assert scene.timeline.now <= 60 * (len(api.requests) / 5 + 10)
+
+
+@pytest.mark.parametrize(
+    ("every", "since", "until", "minutes"),
+    [(12, 300, 900, 20), (3, 300, 900, 30), (6, 0, 1200, 35)],
+    ids=["half, for ten minutes", "all, for ten minutes", "all, for twenty minutes from the start"],
+)
+def test_others_that_come_and_go(root: Path, every: float, since: float, until: float, minutes: float) -> None:
+    """What they take is missed while they are there; once they are gone, the run gets its speed back."""
+    api = Shared(every=every, since=since, until=until, per_minute=10, **HABITS)
+    scene = scene_of(root, api)
+    assert all_done(scene.apply())
+    is_whole(scene)
+    assert most_in_a_minute(api) <= 10
+    assert len(api.requests) <= 5 * len(ITEMS)
+    assert scene.timeline.now <= 60 * minutes
+
+
+def test_two_applies_on_one_account(root: Path) -> None:
+    """The other consumer may be ourselves, in another project: both end whole."""
+    api = FakeApi(per_minute=10, **HABITS)
+    first, second = scene_of(root / "a", api, *ITEMS[:8]), scene_of(root / "b", api, *ITEMS[8:16])
+    second.timeline = first.timeline
+
+    runs = [first.apply(deadline=200), second.apply(), first.apply()]
+    assert runs[0] is not None
+    assert runs[0].stopped == "deadline"
+    assert all_done(runs[1])
+    assert all_done(runs[2])
+    assert sorted(each.topic for each in api.generations) == [f"All about {item} in 2026" for item in ITEMS[:16]]
+
+
+def test_polls_that_do_not_count(root: Path) -> None:
+    """They are sent as if they did: no item fares worse, and the limit is never met."""
+    ends = []
+    for count in (True, False):
+        api = FakeApi(per_minute=10, count_polls=count, **HABITS)
+        scene = scene_of(root / str(count), api)
+        assert all_done(scene.apply())
+        is_whole(scene)
+        assert turned_away(api) == 0
+        assert most_in_a_minute(api) <= 10
+        ends.append(scene.timeline.now)
+    assert ends[1] <= ends[0]
+
+
+# --- what a 429 may ask for --------------------------------------------------------------------------------
+
+
+def at(seconds: float, *, clock: float = 0.0) -> Callable[[float], str]:
+    """An HTTP date that lies `seconds` ahead, by a clock that is `clock` seconds off."""
+    return lambda now: formatdate(EPOCH + now + seconds + clock, usegmt=True)
+
+
+Said = str | Callable[[float], str]
+
+
+def refused(*asked: Said, date: Said = "") -> Callable[[], httpx.Response]:
+    """A 429 with as many `Retry-After` as there are, and with a `Date` where there is one."""
+
+    def made() -> httpx.Response:
+        now = asyncio.get_running_loop().time()
+        said = [("Retry-After", each) for each in asked] + ([("Date", date)] if date else [])
+        headers = [(name, each if isinstance(each, str) else each(now)) for name, each in said]
+        return httpx.Response(429, json={"error": "slow down"}, headers=headers)
+
+    return made
+
+
+SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
+    "absent": (refused(), 6),
+    "garbage": (refused("soon"), 6),
+    "a number no header may hold": (refused("1e9"), 6),
+    "empty": (refused(""), 6),
+    "zero": (refused("0"), 6),
+    "negative": (refused("-5"), 6),
+    "very negative": (refused("-" + "9" * 300), 6),
+    "a float": (refused("22.5"), 22.5),
+    "a date that is over": (refused(at(-3600)), 6),
+    "a date to come": (refused(at(40)), 39),
+    "a date by a clock that is late": (refused(at(40, clock=-18_000), date=at(0, clock=-18_000)), 39),
+    "a date by a clock that is early": (refused(at(40, clock=18_000), date=at(0, clock=18_000)), 39),
+    "twice the same": (refused("20", "20"), 20),
+    "twice, not the same": (refused("20", "35"), 35),
+    "twice a date": (refused(at(20), at(40)), 39),
+}
+
+
+@pytest.mark.parametrize("name", ["submit", "status", "save"])
+@pytest.mark.parametrize(("answer", "wait"), SHORT.values(), ids=SHORT)
+def test_waits_that_a_run_can_bear(root: Path, answer: Callable[[], httpx.Response], wait: float, name: str) -> None:
+    """Whatever form it has and whatever was refused, the run holds back, goes on, and ends whole."""
+    api = FakeApi(per_minute=10, **HABITS)
+    api.fault(on(name, 2, 5, 6), answer)
+    scene = scene_of(root, api, *ITEMS[:12])
+    assert all_done(scene.apply())
+    is_whole(scene, *ITEMS[:12])
+    assert turned_away(api) == 3
+    assert len(api.requests) <= 5.5 * 12
+    assert scene.timeline.now <= 60 * 20
+    if name != "submit":
+        # A refused submit holds back only submits while jobs run; anything else holds back everything.
+        for refusal in [seen for seen in api.requests if seen.status == 429]:
+            later = [seen.time for seen in api.requests if seen.time > refusal.time + 0.1]
+            assert not later or min(later) >= refusal.time + wait - 0.5
+
+
+LONG = {
+    "huge": ("1000000000", "31 days"),
+    "absurd": ("9" * 400, "31 days"),
+    "a year away": (at(365 * 86400), "31 days"),
+    "a day": ("86400", "24 hours"),
+    "longer than a job may take": ("901", "15 minutes"),
+}
+
+
+@pytest.mark.parametrize("name", ["submit", "status", "save"])
+@pytest.mark.parametrize(("asked", "words"), LONG.values(), ids=LONG)
+def test_waits_that_a_run_can_not_bear(root: Path, asked: Said, words: str, name: str) -> None:
+    """The run pauses at once with the server's words and how long it asks to wait; the next one ends it whole."""
+    api = FakeApi(per_minute=10, **HABITS)
+    api.fault(on(name, 2), refused(asked))
+    scene = scene_of(root, api, *ITEMS[:6])
+    run = scene.apply()
+    assert run is not None
+    (refusal,) = [seen for seen in api.requests if seen.status == 429]
+    assert scene.timeline.now <= refusal.time + 10
+    assert (run.stopped, exit_code_of(run)) == ("throttled", 5)
+    assert "slow down" in run.message
+    assert f"it asks to wait {words}" in run.message
+    assert "again later" in run.hint
+    scene.timeline.now += 3600
+    assert all_done(scene.apply())
+    is_whole(scene, *ITEMS[:6])
+
+
+def test_a_long_wait_is_shown(root: Path) -> None:
+    """While the run holds back, each heartbeat says what it waits for and how long that still takes."""
+    api = FakeApi(per_minute=10, **HABITS)
+    api.fault(on("save", 1), refused("600"))
+    scene = scene_of(root, api, *ITEMS[:3])
+    assert all_done(scene.apply())
+    is_whole(scene, *ITEMS[:3])
+    waits = [
+        float(str(event.data["seconds"]))
+        for event in scene.events
+        if event.kind == "waiting" and event.data["on"] == "limit"
+    ]
+    assert max(waits) > 550
+    assert len(waits) >= 30
+    assert waits[:30] == sorted(waits[:30], reverse=True)
+
+
+@pytest.mark.parametrize("asked", ["250", "600", "1000000000", "soon"])
+@pytest.mark.parametrize("name", ["submit", "status", "save"])
+def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> None:
+    """`--deadline` ends a run that waits as it ends any other, and what was paid for is there for the next one."""
+    api = FakeApi(per_minute=10, **HABITS)
+    api.fault(lambda called, n: called == name and n > 1, refused(asked))
+    scene = scene_of(root, api, *ITEMS[:5])
+    run = scene.apply(deadline=300)
+    assert run is not None
+    assert run.stopped in ("deadline", "throttled")
+    assert scene.timeline.now <= 310
+    api.heal()
+    scene.timeline.now += 3600
+    assert all_done(scene.apply())
+    is_whole(scene, *ITEMS[:5])
+
+
+@pytest.mark.parametrize("rpm", [0, 10, 600])
+@pytest.mark.parametrize("asked", [(), ("0",), ("-5",), (at(-60),), ("soon",), ("0.001",), ("1",), ("600",)], ids=str)
+@pytest.mark.parametrize("names", [("submit",), ("status",), ("save",), ("submit", "status", "save")], ids="+".join)
+def test_a_server_that_turns_all_away_for_ever(
+    root: Path, names: tuple[str, ...], asked: tuple[Said, ...], rpm: int
+) -> None:
+    """Neither a busy loop nor a run without end, with and without a limit of ours; once it is over, all is whole."""
+    api = FakeApi(**HABITS)
+    api.fault(lambda called, n: called in names and n > 1, refused(*asked))
+    scene = scene_of(root, api, *ITEMS[:5], rpm=rpm)
+    run = scene.apply()
+    assert run is not None
+    assert not all_done(run)
+    # A job is late after 900 s and a call gives up after 900 s, each within one wait of at most 600 s more.
+    assert scene.timeline.now <= 2 * (900 + 600) + 60
+    assert turned_away(api) <= 400
+    api.heal()
+    scene.timeline.now += 3600
+    while not all_done(scene.apply()):
+        assert scene.timeline.now <= 6 * 3600
+    is_whole(scene, *ITEMS[:5])
+
+
+# --- the limiter itself ------------------------------------------------------------------------------------
+
+
+def _stormed(limiter: Limiter, asked: float | None, *, seconds: float, latency: float = 0.05) -> int:
+    """How many turns are sent within `seconds` while every one is turned away; 32 requests make one turn."""
+    now, turns = 0.0, 0
+    while now < seconds:
+        turns += 1
+        limiter.sent(now)
+        for _ in range(32):
+            limiter.throttled(now + latency, asked)
+        now = max(now + latency, limiter.ready_at(now + latency))
+    return turns
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.05, 0.9])
+@pytest.mark.parametrize("asked", [None, 0.0, 0.001, 0.25, 1.0, 60.0])
+def test_a_storm_without_a_limit_of_ours_dies_down(asked: float | None, latency: float) -> None:
+    """The least pause doubles turn by turn, and what is sent together is one turn."""
+    assert _stormed(Limiter(0), asked, seconds=900, latency=latency) <= 900 / LONGEST_PAUSE + 18
+
+
+def test_a_single_429_without_a_limit_of_ours_costs_what_it_asks() -> None:
+    """Once the server takes requests again, nothing is held back any more, and the next 429 starts small."""
+    limiter = Limiter(0)
+    limiter.throttled(10.0, 0.25)
+    assert limiter.ready_at(10.0) <= 10.31
+    limiter.throttled(10.4, 0.25)
+    assert limiter.ready_at(10.4) >= 10.9, "turned away again at once: twice as long"
+    limiter.throttled(100.0, 0.25)
+    assert limiter.ready_at(100.0) <= 100.31
+
+
+def test_a_time_that_is_over_asks_for_one_share() -> None:
+    """Zero is what servers say that round down, and what is left of a negative number or a date that is over."""
+    limiter = Limiter(10)
+    limiter.throttled(0.0, 0.0)
+    assert limiter.ready_at(0.0) >= 6.0

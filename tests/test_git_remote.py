@@ -1,0 +1,147 @@
+"""Git and a remote that is silent, that refuses, or whose address holds a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import ContentopsError
+from contentops.git import GitFailed, masked, run_git, try_git
+from contentops.pipeline import World as Outside
+from contentops.pipeline import open_project
+from contentops.publishing import Where, check_waiting, publish
+from tests.fakes.github import FakeGitHub
+from tests.test_git_commit import Machine, World, make_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+SECRET = "ghp_SECRETTOKEN"
+
+
+@pytest.fixture
+def world(project: Build, invoke: Run, tmp_path: Path) -> World:
+    """A remote whose main branch declares three items, and no results yet."""
+    return make_world(project, invoke, tmp_path)
+
+
+@pytest.fixture
+def first(world: World) -> Machine:
+    """A machine with an identity that has applied and not committed."""
+    machine = world.clone("first")
+    machine.apply()
+    machine.git("config", "user.name", "Author")
+    machine.git("config", "user.email", "author@example.com")
+    return machine
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for one in taken:
+                one.close()
+
+
+def test_a_silent_remote_is_given_up(first: Machine) -> None:
+    """After one wait, not after five; the results are committed here, and nothing holds the lock any more."""
+    with silence() as port:
+        first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
+        pauses: list[float] = []
+        with pytest.raises(ContentopsError) as failed:
+            publish(open_project(str(first.root), "", ()), Where(patience=0.5), pause=pauses.append)
+    assert failed.value.code == "not-published"
+    assert "no answer within 0.5 seconds" in failed.value.message
+    assert "run `contentops commit` again" in failed.value.hint
+    assert pauses == []
+    assert first.git("log", "-1", "--format=%s") == "content: 3 created\n"
+    assert first.commit("--no-push").stdout.startswith("Nothing to commit")
+
+
+def test_a_silent_remote_is_not_asked_for_ever(first: Machine) -> None:
+    """The same for the question whether results wait."""
+    with silence() as port:
+        first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
+        with pytest.raises(GitFailed, match="no answer within"):
+            check_waiting(open_project(str(first.root), "", ()), Where(patience=0.5))
+
+
+def test_a_server_that_sends_nothing_is_left(first: Machine) -> None:
+    """Git itself hangs up on it after a minute."""
+    assert run_git(first.root, "config", "http.lowSpeedTime") == "60\n"
+    assert run_git(first.root, "config", "http.lowSpeedLimit") == "1000\n"
+
+
+def test_a_silent_child_is_ended(first: Machine) -> None:
+    """Asked first, so that it takes its own lock files with it."""
+    ended = try_git(first.root, "-c", "alias.wait=!exec sleep 60", "wait", timeout=0.2)
+    assert ended.late
+    assert ended.code
+
+
+# --- secrets -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"for 'https://{SECRET}@host/x'", "for 'https://***@host/x'"),
+        (f"for 'https://user:{SECRET}@host/x%0a'", "for 'https://***@host/x%0a'"),
+        (f"https://a@b:{SECRET}@host/x and ssh://git@host/y", "https://***@host/x and ssh://***@host/y"),
+        ("https://host/a@b and me@host", "https://host/a@b and me@host"),
+    ],
+)
+def test_addresses_are_told_without_their_secrets(text: str, shown: str) -> None:
+    """Names, passwords and tokens go; host and path stay."""
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize("user", [SECRET, f"user:{SECRET}"])
+@pytest.mark.parametrize("path", ["acme/blog", "acme/blog%0a"])
+def test_a_token_in_the_address_is_never_told(first: Machine, user: str, path: str) -> None:
+    """Whatever goes wrong with a remote, its secret is in no message."""
+    messages = []
+    with FakeGitHub() as server:
+        server.faults += [("GET", lambda: (401, {}, {"WWW-Authenticate": 'Basic realm="x"'}))] * 99
+        first.git("remote", "set-url", "origin", server.api.replace("://", f"://{user}@") + f"/{path}")
+        project = open_project(str(first.root), "", ())
+        outside = Outside(environ=os.environ)
+        for act in (
+            lambda: publish(project, Where(), world=outside, pause=lambda _seconds: None),
+            lambda: check_waiting(project, Where(), world=outside),
+        ):
+            with pytest.raises(ContentopsError) as failed:
+                act()
+            messages.append(f"{failed.value.message} {failed.value.hint}")
+    assert SECRET not in " ".join(messages)
+    assert [message for message in messages if "failed" in message or "could not" in message] == messages
+
+
+def test_no_folder_of_a_project_is_a_repository(tmp_path: Path) -> None:
+    """Git looks for `.git` alone: what looks like a bare repository has settings that run commands."""
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "bare")], check=True)
+    with pytest.raises(GitFailed, match="bare repository"):
+        run_git(tmp_path / "bare", "rev-parse", "--git-dir")

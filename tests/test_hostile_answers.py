@@ -1,0 +1,617 @@
+"""Something else than the API answers, or answers in pieces: what is said, what stops, and that nothing is paid twice.
+
+Each bad answer is given to every kind of call, with the request carried out before or not at all; afterwards the
+server is well again, and the next apply ends whole. Certificates and raw bytes come from real servers on loopback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shutil
+import socketserver
+import ssl
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import pytest
+
+from contentops.api.calls import Status, Submit
+from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.replies import Failure, FailureKind
+from contentops.model import ItemId
+from contentops.report.exit import exit_code_of
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.processes import KEY, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from contentops.model import Run as RunOf
+    from contentops.pipeline import World
+    from tests.running import Build, Completed, Run
+
+ITEMS = [f"i{number}" for number in range(8)]
+API = "https://api.example.test/v1"
+JSON = {"Content-Type": "application/json"}
+PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
+MEGABYTES = 50 * 1024 * 1024
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A project folder in memory."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def answer(status: int, content: str | bytes = b"", *headers: tuple[str, str]) -> Callable[[], httpx.Response]:
+    """Always this answer; its bytes are left to the client to make sense of."""
+    body = content.encode() if isinstance(content, str) else content
+    return lambda: httpx.Response(status, stream=httpx.ByteStream(body), headers=[*headers] or JSON)
+
+
+def _zipped(size: int) -> bytes:
+    return gzip.compress(b" " * size)
+
+
+FOREIGN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
+    "page": (answer(200, PAGE, ("Content-Type", "text/html")), ["(200)", "HTML page", "`api.base_url`"]),
+    "page that says it is JSON": (answer(200, PAGE), ["(200)", "HTML page", "`api.base_url`"]),
+    "page without a type": (answer(200, PAGE, ("X-Note", "a")), ["(200)", "HTML page", "`api.base_url`"]),
+    "page on a wrong path": (
+        answer(404, PAGE, ("Content-Type", "text/html")),
+        ["(404)", "HTML page", "`api.base_url`"],
+    ),
+    "portal's redirect": (
+        answer(302, b"", ("Location", "https://login.example.test:8443/?token=s3cret")),
+        ["(302)", "`https://login.example.test:8443`", "not followed", "`api.base_url`"],
+    ),
+    "moved for ever": (answer(308, b"", ("Location", "https://api.example.com/")), ["(308)", "not followed"]),
+    "two places": (
+        answer(301, b"", ("Location", "https://a.example/"), ("Location", "https://b.example/")),
+        ["(301)", "not followed", "`api.base_url`"],
+    ),
+    "portal's login": (answer(511, PAGE, ("Content-Type", "text/html")), ["(511)", "login", "`HTTPS_PROXY`"]),
+    "proxy's login": (answer(407, PAGE, ("Content-Type", "text/html")), ["(407)", "login", "`NO_PROXY`"]),
+    "another type": (answer(200, "a,b", ("Content-Type", "text/csv")), ["(200)", "`text/csv`", "`api.base_url`"]),
+    "two types": (
+        answer(200, "{}", ("Content-Type", "application/json"), ("Content-Type", "text/html")),
+        ["(200)", "HTML page", "`api.base_url`"],
+    ),
+    "50 MB": (answer(200, b" " * MEGABYTES), ["(200)", "larger than 20 MiB", "`api.base_url`"]),
+    "gzip bomb": (
+        answer(200, _zipped(MEGABYTES), ("Content-Encoding", "gzip"), *JSON.items()),
+        ["(200)", "larger than 20 MiB", "`api.base_url`"],
+    ),
+}
+"""What is surely not the API."""
+
+TORN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
+    "truncated": (answer(200, '{"status": "completed", "con'), ["(200)", "not whole JSON"]),
+    "nothing": (answer(200), ["(200)", "not whole JSON"]),
+    "duplicate keys": (
+        answer(200, '{"status": "completed", "status": "failed"}'),
+        ["(200)", "`status` is there twice"],
+    ),
+    "a cut gzip": (
+        answer(200, _zipped(1000)[:-9], ("Content-Encoding", "gzip"), *JSON.items()),
+        ["(200)", "before the answer was whole"],
+    ),
+    "no gzip": (answer(200, "{}", ("Content-Encoding", "gzip"), *JSON.items()), ["(200)", "compressed"]),
+    "two codings": (
+        answer(200, _zipped(9), ("Content-Encoding", "gzip"), ("Content-Encoding", "gzip"), *JSON.items()),
+        ["(200)", "compressed"],
+    ),
+}
+"""What may have been the API."""
+
+KEYS: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
+    "wrong key": (
+        answer(401, '{"error": {"code": "unauthorized", "message": "Invalid API key"}}'),
+        ["(401)", "Invalid API key"],
+    ),
+    "expired key": (answer(401, '{"detail": "API key expired on 2026-01-01"}'), ["(401)", "API key expired"]),
+    "page that wants a key": (answer(401, PAGE, ("Content-Type", "text/html")), ["(401)", "HTML page"]),
+}
+
+
+class Spoilt(FakeApi):
+    """Answers badly to `name` ("" means everything) from its `first` request on, until it is healed.
+
+    With `after`, what was asked is carried out first, as behind a gateway that spoils only the answer.
+    """
+
+    def __init__(
+        self, bad: Callable[[], httpx.Response], name: str = "", *, first: int = 1, after: bool = False, **habits: Any
+    ) -> None:
+        super().__init__(**{"duration": 60, "auto_save": False, **habits})
+        self._bad, self._name, self._first, self._after = bad, name, first, after
+        self.well = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry the request out, if that is asked for, and spoil the answer, if it is one to spoil."""
+        if self.well:
+            return await super().handle_async_request(request)
+        count = len(self.requests)
+        if not self._after:
+            self.fault(self._spoils, self._bad)
+        try:
+            good = await super().handle_async_request(request)
+        finally:
+            self.heal()
+        seen = self.requests[count]
+        if self._after and self._spoils(seen.name, seen.n):
+            bad = self._bad()
+            seen.status = bad.status_code
+            return bad
+        return good
+
+    def _spoils(self, name: str, n: int) -> bool:
+        return (not self._name or name == self._name) and n >= self._first
+
+
+def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
+    """Items to generate on that server."""
+    scene = Scene(root, api, rpm=rpm)
+    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return scene
+
+
+def is_whole(scene: Scene, *items: str) -> None:
+    """Every item has its file, was paid for once and stored once, and nothing is left to do."""
+    topics = [f"All about {item} in 2026" for item in items or ITEMS]
+    assert sorted(each.topic for each in scene.api.generations) == sorted(topics)
+    assert sorted(each.title for each in scene.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
+    assert sorted(scene.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
+    assert not scene.state.entries
+    assert scene.plan().empty
+
+
+def said(run: RunOf | None) -> str:
+    """All that a run says went wrong."""
+    assert run is not None
+    words = [run.message, run.hint, *(part for each in run.outcomes for part in (each.error, each.hint))]
+    text = "\n".join(words)
+    assert "s3cret" not in text
+    assert "test-key" not in text
+    return text
+
+
+def finished(scene: Scene, api: Spoilt, *items: str, **choice: Any) -> None:
+    """The server is well again, and one more apply does the rest."""
+    api.well = True
+    scene.timeline.now += 3600
+    run = scene.apply(**choice)
+    assert run is None or set(results(run).values()) == {"done"}, said(run)
+    is_whole(scene, *items)
+
+
+# --- from the start ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("bad", "words"), FOREIGN.values(), ids=FOREIGN)
+def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
+    """A wrong address is found out by free questions: no submit leaves, no item is unknown, the run stops by itself."""
+    api = Spoilt(bad)
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    if "(404)" not in words:
+        assert api.count("submit") == 0
+    assert api.generations == []
+    assert not scene.state.entries
+    assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
+    assert set(results(run).values()) == {"failed", "pending"}
+    assert len(api.requests) <= 12
+    assert f"{API}/generate" in text
+    assert [word for word in words if word not in text] == []
+    finished(scene, api)
+
+
+@pytest.mark.parametrize(("bad", "words"), KEYS.values(), ids=KEYS)
+def test_a_key_that_is_refused(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
+    """One request, nothing submitted, and the name of the variable to look at."""
+    api = Spoilt(bad)
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 1)
+    assert f"`GET {API}/generate/status/" in text
+    assert [word for word in [*words, "`WRITERZROOM_API_KEY`"] if word not in text] == []
+    finished(scene, api)
+
+
+@pytest.mark.parametrize(("bad", "words"), TORN.values(), ids=TORN)
+def test_a_question_whose_answer_is_torn_is_no_permission(
+    root: Path, bad: Callable[[], httpx.Response], words: list[str]
+) -> None:
+    """It may have been the job: where our id is asked for first, a success that can not be read forbids the submit."""
+    api = Spoilt(bad)
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert api.count("submit") == 0
+    assert run.stopped == "refused-submits"
+    assert f"`GET {API}/generate/status/" in text
+    assert [word for word in words if word not in text] == []
+    assert scene.timeline.now <= 20 * 60
+    finished(scene, api)
+
+
+@pytest.mark.parametrize("down", [85, 300])
+def test_questions_without_an_answer_do_not_end_the_asking(root: Path, down: float) -> None:
+    """A server that can not be asked says nothing of our ids: what a lost machine has paid for is not paid again."""
+    items = [f"i{number:02}" for number in range(30)]
+    api = FakeApi(duration=60, auto_save=False, request_ids="overwrite")
+    scene = scene_of(root, api, "i00", rpm=0)
+    scene.apply()
+    committed = scene.read("contentops.lock")
+    scene.write("content/blog.yaml", blog(*items))
+    scene.apply(deadline=30)
+    assert len(api.generations) == len(items)
+
+    # Another machine has the committed lock, and neither journal nor cache.
+    shutil.rmtree(root / ".contentops")
+    scene.write("contentops.lock", committed)
+    until = scene.timeline.now + down
+    api.fault(lambda name, _: name == "status" and scene.timeline.now < until, 503)
+    run = scene.apply()
+    assert run is not None
+    assert run.stopped == "refused-submits"
+    assert "not submitted: `GET" in said(run)
+    while (run := scene.apply()) is not None:
+        assert scene.timeline.now < 7200
+    is_whole(scene, *items)
+
+
+# --- in the middle -----------------------------------------------------------------------------------------
+
+ALL = FOREIGN | TORN
+REPLIES = ALL | KEYS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize(("bad", "words"), ALL.values(), ids=ALL)
+def test_a_submit_that_is_answered_badly(
+    root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
+) -> None:
+    """Found again where it was carried out, never sent again blindly where nobody can say, and paid for once."""
+    api = Spoilt(bad, "submit", first=3, after=after)
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert api.count("submit") <= 2 + 4 * (len(ITEMS) - 2)
+    topics = [each.topic for each in api.generations]
+    assert sorted(topics) == sorted(set(topics))
+    if set(results(run).values()) != {"done"}:
+        assert f"`POST {API}/generate`" in text
+        assert [word for word in words if word not in text] == []
+        assert exit_code_of(run) == 3
+    finished(scene, api)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize(("bad", "words"), ALL.values(), ids=ALL)
+def test_a_submit_on_a_server_that_ignores_our_ids(
+    root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
+) -> None:
+    """Nobody can say what became of it, so it waits for a person, who finds the endpoint and the status."""
+    api = Spoilt(bad, "submit", first=2, after=after, request_ids="ignore", names_request=False)
+    scene = scene_of(root, api, "one")
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.api.habits.duration = 5
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert results(run)["one"] == "done"
+    assert results(run)["two"] in ("unknown", "failed")
+    assert f"`POST {API}/generate`" in text
+    assert [word for word in words if word not in text] == []
+    assert api.count("submit") == 2
+    paid = len(api.generations)
+    api.well = True
+    again = scene.apply()
+    if results(run)["two"] == "unknown":
+        assert set(results(again).values()) == {"unknown"}, "never sent again unasked"
+        assert len(api.generations) == paid
+        assert "state resolve two" in said(again)
+
+
+@pytest.mark.parametrize(("bad", "words"), REPLIES.values(), ids=REPLIES)
+def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
+    """No job is lost or paid for again: each stays open under its id, and the next apply brings its text."""
+    api = Spoilt(bad, "status", first=3)
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert exit_code_of(run) == 3
+    assert f"`GET {API}/generate/status/" in text
+    assert [word for word in words if word not in text] == []
+    assert len(api.requests) <= 12 * len(ITEMS)
+    assert all(entry.job_id for entry in scene.state.entries.values())
+    finished(scene, api)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+@pytest.mark.parametrize(("bad", "words"), REPLIES.values(), ids=REPLIES)
+def test_a_save_that_is_answered_badly(
+    root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
+) -> None:
+    """The file is there, the text is stored once whether the save arrived or not, and nothing is generated again."""
+    api = Spoilt(bad, "save", after=after)
+    scene = scene_of(root, api, *ITEMS[:4])
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert len(scene.tree()) >= 1
+    assert len(api.generations) == 4
+    if set(results(run).values()) != {"done"}:
+        assert exit_code_of(run) == 3
+        assert f"`POST {API}/content/save`" in text
+        assert [word for word in words if word not in text] == []
+    assert len(api.requests) <= 20 * 4
+    finished(scene, api, *ITEMS[:4])
+
+
+# --- clocks ------------------------------------------------------------------------------------------------
+
+
+class Skewed(Scene):
+    """A scene on a machine whose clock is `hours` off."""
+
+    hours = 0.0
+
+    def world(self) -> World:
+        """The outside, an honest clock excepted."""
+        import dataclasses
+
+        wall = self.timeline.wall
+        return dataclasses.replace(super().world(), wall=lambda: wall() + 3600 * self.hours)
+
+
+@pytest.mark.parametrize("hint", ["seconds", "date", "none"])
+@pytest.mark.parametrize("hours", [-30.0, -5.0, -0.01, 0.01, 5.0, 30.0])
+def test_a_clock_that_is_wrong(root: Path, hours: float, hint: str) -> None:
+    """With a limit to wait for, a lost submit to find and a lost save to find, all ends whole by either clock."""
+    api = FakeApi(duration=60, auto_save=False, per_minute=8, retry_after=hint)
+    api.fault(lambda name, n: name == "submit" and n == 3, "504")
+    api.fault(lambda name, n: name == "save" and n == 2, "504")
+    scene = Skewed(root, api, rpm=10)
+    scene.hours = hours
+    scene.write("content/blog.yaml", blog(*ITEMS))
+    run = scene.apply()
+    turns = 0
+    while run is not None and set(results(run).values()) != {"done"}:
+        # A date by a clock that runs ahead of ours looks far away: the run pauses, and says so.
+        assert (run.stopped, exit_code_of(run)) == ("throttled", 5)
+        assert hours < 0
+        assert hint == "date"
+        scene.timeline.now += 600
+        turns += 1
+        assert turns <= len(ITEMS)
+        run = scene.apply()
+    is_whole(scene)
+
+
+@pytest.mark.parametrize("hours", [-5.0, 5.0])
+def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: float) -> None:
+    """Where only the time of a stored text could tell whose it is, a wrong clock makes it unknown, not another one."""
+    api = FakeApi(duration=30, request_ids="ignore")
+    api.fault(lambda name, n: name == "submit" and n == 2, "504")
+    scene = Skewed(root, api)
+    scene.hours = hours
+    scene.write("content/blog.yaml", blog("one", "two"))
+    run = scene.apply()
+    assert results(run) == {"one": "done", "two": "unknown"}
+    assert api.count("submit") == 2
+    assert set(results(scene.apply()).values()) == {"unknown"}
+    assert api.count("submit") == 2
+    scene.hours = 0
+
+
+# --- what an answer is told to be --------------------------------------------------------------------------
+
+_SUBMIT = Submit({"template": "blog", "style": "s", "mode": "standard", "inputs": {}}, "r1")
+
+
+@pytest.mark.parametrize(
+    ("found", "foreign"),
+    [
+        (Answer(200, {"content-type": "text/html"}, b"<html>"), True),
+        (Answer(200, {"content-type": "text/csv"}, b"a"), True),
+        (Answer(200, {}, b"", Damage.LARGE), True),
+        (Answer(302, {}, b""), True),
+        (Answer(407, {}, b""), True),
+        (Answer(511, {}, b""), True),
+        (Answer(200, {}, b"{"), False),
+        (Answer(200, {}, b'{"success": true, "data": null}'), False),
+        (Answer(200, {}, b"", Damage.CUT), False),
+        (Answer(404, {"content-type": "text/html"}, b"<html>"), False),
+        (Answer(404, {}, b'{"detail": "Not Found"}'), False),
+        (Answer(401, {"content-type": "text/html"}, b"<html>"), False),
+        (Answer(500, {}, b"{}"), False),
+        (Answer(503, {"content-type": "text/html"}, b"<html>"), False),
+    ],
+)
+def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, foreign: bool) -> None:
+    """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
+    failure = judge(Status("r1"), found, wall=0.0)
+    assert isinstance(failure, Failure)
+    assert failure.foreign is foreign
+
+
+@pytest.mark.parametrize("trouble", list(Trouble))
+def test_certificates_and_proxies_are_foreign(trouble: Trouble) -> None:
+    """Nothing else without an answer is."""
+    failure = broken(_SUBMIT, trouble, "words")
+    assert failure.foreign is (trouble in (Trouble.CERTIFICATE, Trouble.PROXY))
+
+
+def test_what_a_person_is_told() -> None:
+    """Endpoint, status, words; the call's name where there was no endpoint, and nothing made up."""
+    plain = Failure(FailureKind.REJECTED, "no")
+    assert plain.told == "no"
+    assert Failure(FailureKind.REJECTED, "no", call="save").told == "`save`: no"
+    full = Failure(FailureKind.REJECTED, "no", 422, None, "save", f"POST {API}/content/save")
+    assert full.told == f"`POST {API}/content/save` (422): no"
+
+
+# --- real servers ------------------------------------------------------------------------------------------
+
+
+class Raw:
+    """A loopback server that answers with bytes as they are: method and path in, the whole answer out."""
+
+    def __init__(self, script: Callable[[str, str], bytes], context: ssl.SSLContext | None = None) -> None:
+        self.seen: list[tuple[str, str]] = []
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            timeout = 10
+
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    self._answer()
+
+            def _answer(self) -> None:
+                method, path, *_ = self.rfile.readline().decode("latin-1").split(" ")
+                length = 0
+                while (line := self.rfile.readline().strip()) != b"":
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                self.rfile.read(length)
+                outer.seen.append((method, path))
+                self.wfile.write(script(method, path))
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = False
+
+            def get_request(self) -> tuple[Any, Any]:
+                connection, address = super().get_request()
+                if context is not None:
+                    connection.settimeout(10)
+                    connection = context.wrap_socket(connection, server_side=True)
+                return connection, address
+
+            def handle_error(self, _request: object, _address: object) -> None:
+                """A client that hangs up is no mistake of this server's."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.address = f"{'https' if context else 'http'}://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def raw(status: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
+    """An answer as it goes over the wire."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body
+
+
+TYPE = "Content-Type: application/json"
+RAW: dict[str, tuple[bytes, list[str]]] = {
+    "50 MB": (raw("200 OK", b" " * MEGABYTES, TYPE), ["(200)", "larger than 20 MiB"]),
+    "bomb": (raw("200 OK", _zipped(MEGABYTES), TYPE, "Content-Encoding: gzip"), ["(200)", "larger than 20 MiB"]),
+    "two types": (raw("200 OK", b"{}", TYPE, "Content-Type: text/html"), ["(200)", "HTML page"]),
+    "two places": (raw("302 Found", b"", "Location: https://a.example/", "Location: https://b.example/"), ["(302)"]),
+    "two equal lengths": (raw("401 No", b'{"detail": "no"}', TYPE, "Content-Length: 16"), ["(401)", "no"]),
+    "two dates": (
+        raw(
+            "429 No",
+            b"{}",
+            TYPE,
+            "Date: Thu, 01 Jan 2026 00:00:00 GMT",
+            "Date: Thu, 01 Jan 2026 00:00:00 GMT",
+            "Retry-After: 90000",
+            "Retry-After: 90000",
+        ),
+        ["(429)", "it asks to wait 25 hours"],
+    ),
+    "a page": (raw("200 OK", PAGE.encode(), "Content-Type: text/html"), ["(200)", "HTML page", "`api.base_url`"]),
+}
+
+
+def applied(project: Build, invoke: Run, address: str) -> tuple[Path, Completed]:
+    """An apply of three items against a server at that address."""
+    files = {
+        "contentops.yaml": PROJECT.format(base_url=f"{address}/v1", extra=""),
+        "content/blog.yaml": blog("a", "b", "c"),
+    }
+    root = project(files)
+    return root, invoke("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": KEY})
+
+
+@pytest.mark.parametrize(("data", "words"), RAW.values(), ids=RAW)
+def test_raw_answers(project: Build, invoke: Run, data: bytes, words: list[str]) -> None:
+    """Over a real connection: one clear reason, exit code of its class, nothing submitted, no trace of the key."""
+    with Raw(lambda _method, _path: data) as server:
+        root, ended = applied(project, invoke, server.address)
+    text = ended.stdout + ended.stderr
+    assert ended.code in (3, 5), text
+    assert f"`GET {server.address}/v1/generate/status/" in text
+    assert [word for word in words if word not in text] == []
+    assert {method for method, _ in server.seen} == {"GET"}
+    assert len(server.seen) <= 5
+    assert KEY not in text
+    assert "Traceback" not in text
+    assert not (root / "out").exists()
+    assert not (root / "contentops.lock").exists()
+
+
+def test_a_certificate_nobody_signed(project: Build, invoke: Run, tmp_path: Path) -> None:
+    """Nothing is sent; the message names the address, the variable, and this machine's clock."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not there to make a certificate")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([openssl, *asked, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with Raw(lambda _method, _path: raw("401 No", b"{}", TYPE), context) as server:
+        root, ended = applied(project, invoke, server.address)
+        assert server.seen == []
+    text = ended.stdout
+    assert ended.code == 3, text + ended.stderr
+    assert f"`GET {server.address}/v1/generate/status/" in text
+    for word in ("certificate", "`SSL_CERT_FILE`", "clock", "`api.base_url`"):
+        assert word in text
+    assert "Traceback" not in text + ended.stderr
+    assert not (root / "contentops.lock").exists()
+
+
+def test_nobody_listens(root: Path) -> None:
+    """Refused connections are tried again for a while, then the run stops, names the address, and has sent nothing."""
+    api = FakeApi()
+    api.fault(lambda _name, _n: True, "refuse")
+    scene = scene_of(root, api)
+    run = scene.apply()
+    text = said(run)
+    assert run is not None
+    assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
+    assert api.requests == []
+    assert "no connection to `api.example.test`" in text
+    assert f"`GET {API}/generate/status/" in text
+    assert scene.timeline.now <= 400
+    api.heal()
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.record("i0").id == ItemId("i0")

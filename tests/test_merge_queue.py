@@ -1,0 +1,289 @@
+"""The merge queue: which plan was reviewed, and whether it is still what would happen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import ContentopsError
+from contentops.github.event import queued
+from tests.fakes.github import FakeGitHub
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.test_git_commit import manifest, world  # noqa: F401 - one is a fixture
+from tests.workflows import ROOT, Ended, Runner, read, steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.test_git_commit import Machine, World
+
+SHA = "1234567890abcdef1234567890abcdef12345678"
+QUEUE = ROOT / "examples/ci/merge-queue.yml"
+PLAN = ROOT / "examples/ci/plan.yml"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
+
+
+def merge_group(number: int = 7, base: str = "main") -> dict[str, Any]:
+    """The event of a queue that is about to merge a pull request."""
+    return {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/{base}/pr-{number}-{SHA}", "head_sha": "0" * 40}}
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeGitHub]:
+    """A GitHub with the pull request that is queued, and the run that planned it."""
+    with FakeGitHub() as fake:
+        fake.pull(7, SHA)
+        fake.run(55, SHA, "contentops-plan")
+        yield fake
+
+
+# --- which plan ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "number"),
+    [(merge_group(), 7), (merge_group(12, "release/pr-3-x"), 12), (merge_group(1234567), 1234567)],
+)
+def test_the_branch_of_a_queue_names_the_pull_request(event: dict[str, Any], number: int) -> None:
+    """Whatever the base is called."""
+    assert queued(event) == number
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"merge_group": None},
+        {"merge_group": {"head_ref": 7}},
+        {"merge_group": {"head_ref": "refs/heads/main"}},
+        {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-0-{SHA}"}},
+        {"merge_group": {"head_ref": f"refs/heads/gh-readonly-queue/main/pr-7-{SHA}\n"}},
+        {"merge_group": {"head_ref": f"refs/heads/topic/pr-7-{SHA}"}},
+        {"pull_request": {"number": 7}},
+    ],
+)
+def test_an_event_of_no_queue(event: dict[str, Any]) -> None:
+    """A person is told to name the pull request."""
+    with pytest.raises(ContentopsError) as failed:
+        queued(event)
+    assert failed.value.code == "no-pull-request"
+
+
+def test_the_newest_run_that_keeps_a_plan_is_found(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """Of the commit that was reviewed, started by the pull request, not expired; named as an output of the step."""
+    hub.run(60, SHA, "contentops-plan")
+    hub.run(61, SHA, "coverage")
+    hub.run(62, SHA, "contentops-plan", event="push")
+    hub.run(63, SHA, "contentops-plan", expired=True)
+    hub.run(64, "0" * 40, "contentops-plan")
+    (tmp_path / "event.json").write_text(json.dumps(merge_group()))
+    env = hub.env(
+        GITHUB_EVENT_PATH=str(tmp_path / "event.json"), GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true"
+    )
+    ended = invoke("reviewed", env=env)
+    assert (ended.code, ended.stdout) == (0, "Pull request 7 was reviewed with the plan of run 60.\n")
+    assert (tmp_path / "out").read_text() == "run-id=60\n"
+    assert invoke("reviewed", "--pr", "7", "--artifact", "coverage", "--json", env=env).json == {
+        "format_version": "1.0",
+        "pull_request": 7,
+        "run": 61,
+    }
+
+
+def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The output is empty, so that the workflow plans anew."""
+    hub.runs.clear()
+    env = hub.env(GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true")
+    ended = invoke("reviewed", "--pr", "7", env=env)
+    assert (ended.code, ended.stdout) == (
+        0,
+        "No `contentops-plan` is kept of the last commit of pull request 7.\n",
+    )
+    assert (tmp_path / "out").read_text() == "run-id=\n"
+    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+
+
+@pytest.mark.parametrize("answer", [[], {"workflow_runs": 3}, {"workflow_runs": [3, {"id": "x"}, {"id": True}]}, None])
+def test_an_answer_of_another_shape_is_no_run(hub: FakeGitHub, invoke: Run, answer: Any) -> None:
+    """And no traceback."""
+    hub.faults.append(("actions/runs", lambda: (200, answer, {})))
+    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+
+
+def test_runs_of_another_commit_in_the_answer_do_not_count(hub: FakeGitHub, invoke: Run) -> None:
+    """A server that does not know the filter says too much."""
+    hub.faults.append(("actions/runs", lambda: (200, {"workflow_runs": [{"id": 9, "head_sha": "0" * 40}]}, {})))
+    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+
+
+def test_a_pull_request_without_a_head(hub: FakeGitHub, invoke: Run) -> None:
+    """A deleted fork: nothing was reviewed that could be asked for."""
+    hub.pulls[0]["head"] = None
+    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+
+
+def test_a_refusal_of_github_is_told(hub: FakeGitHub, invoke: Run) -> None:
+    """The job fails, rather than merge what nobody compared."""
+    hub.faults.append(("actions/runs", lambda: (403, {"message": "Resource not accessible by integration"}, {})))
+    ended = invoke("reviewed", "--pr", "7", env=hub.env())
+    assert (ended.code, "Resource not accessible" in ended.stderr) == (1, True)
+
+
+# --- the workflow --------------------------------------------------------------------------------------------
+
+
+def test_it_has_no_secret_and_writes_nothing() -> None:
+    """It runs on what is not merged yet."""
+    document = read(QUEUE)
+    assert "secrets." not in QUEUE.read_text("utf-8")
+    assert set(document["jobs"]["plan"]["permissions"].values()) == {"read"}
+
+
+def test_its_check_is_called_like_the_one_of_the_pull_request() -> None:
+    """A required check that reports under another name holds the queue for ever."""
+    names = {read(path)["jobs"]["plan"]["name"] for path in (QUEUE, PLAN)}
+    assert names == {"contentops plan"}
+
+
+def test_it_takes_what_the_plan_workflow_leaves() -> None:
+    """Artifact and file have one name in the three workflows."""
+    uploaded = [step["with"]["name"] for step in steps_of(read(PLAN)) if "upload-artifact" in step.get("uses", "")]
+    for path in (QUEUE, ROOT / "examples/ci/comment.yml"):
+        steps = [step["with"] for step in steps_of(read(path)) if "with" in step]
+        assert [step["name"] for step in steps if "name" in step] == uploaded
+        (file,) = (step["plan-file"] for step in steps if "plan-file" in step)
+        assert file == "${{ runner.temp }}/contentops-artifact/contentops-plan.json"
+
+
+class Queue:
+    """A clone, the plan of its pull request, and the queue that looks at it later."""
+
+    def __init__(self, hub: FakeGitHub, world: World, folder: Path) -> None:  # noqa: F811 - the fixture
+        self.machine: Machine = world.clone("runner")
+        self._hub, self._folder = hub, folder
+
+    def review(self) -> None:
+        """Plans as the pull request does; what it uploads lies where the queue downloads it."""
+        ended = Runner(self._folder / "plan", self.machine.root, {}, {}).job(PLAN)
+        assert ended.codes == {"validate": 0, "plan": 0}, ended.printed
+        artifact = self._folder / "queue/temp/contentops-artifact"
+        artifact.mkdir(parents=True)
+        Path(ended.outputs["plan"]["plan-file"]).rename(artifact / "contentops-plan.json")
+
+    def run(self, *failing: str) -> Ended:
+        """The workflow of the queue, step by step."""
+        (self._folder / "event.json").write_text(json.dumps(merge_group()))
+        env = self._hub.env(GITHUB_TOKEN="", GITHUB_EVENT_PATH=str(self._folder / "event.json"))
+        contexts = {"github.token": "ghs_token"}
+        runner = Runner(self._folder / "queue", self.machine.root, env, contexts)
+        return runner.job(QUEUE, failing=failing)
+
+
+@pytest.fixture
+def queue(hub: FakeGitHub, world: World, tmp_path: Path) -> Queue:  # noqa: F811 - the fixture
+    """Three new items, reviewed."""
+    made = Queue(hub, world, tmp_path)
+    made.review()
+    return made
+
+
+@posix
+def test_what_was_reviewed_still_holds(queue: Queue) -> None:
+    """And is on the page of the job."""
+    ended = queue.run()
+    assert ended.codes == {"reviewed": 0, "check": 0}, ended.printed
+    assert ended.outcomes["plan"] == "skipped"
+    assert "The plan still holds: 3 changes, 0 credits." in ended.printed
+    assert ended.outputs["check"] == {
+        "has-changes": "true",
+        "create": "3",
+        "update": "0",
+        "credits": "0",
+        "exit-code": "0",
+    }
+
+
+@posix
+def test_another_merge_that_changes_a_reviewed_item_stops_it(queue: Queue) -> None:
+    """By name; nothing is planned in its place."""
+    queue.machine.write("content/blog.yaml", manifest("one", "two", "three", topic="More about {}"))
+    ended = queue.run()
+    assert ended.codes == {"reviewed": 0, "check": 4}
+    assert "error[stale-plan]" in ended.printed
+    assert "`one`: its request is another one now" in ended.printed
+
+
+@posix
+def test_an_unrelated_merge_does_not(queue: Queue) -> None:
+    """What the pull request does not name is somebody else's."""
+    queue.machine.write("content/more.yaml", manifest("four"))
+    assert queue.run().codes == {"reviewed": 0, "check": 0}
+
+
+@posix
+def test_a_plan_that_has_come_true_does_not(queue: Queue) -> None:
+    """What the pull request planned was waiting on the branch already, and has been applied since."""
+    queue.machine.apply()
+    ended = queue.run()
+    assert ended.codes == {"reviewed": 0, "check": 0}
+    assert "Nothing of the plan is left to do: it is applied already." in ended.printed
+
+
+@posix
+@pytest.mark.parametrize("how", ["no run", "no download"])
+def test_without_the_plan_it_plans_anew(queue: Queue, hub: FakeGitHub, how: str) -> None:
+    """Where the artifact has expired, or is gone between look and download."""
+    if how == "no run":
+        hub.runs.clear()
+    ended = queue.run(*(["artifact"] if how == "no download" else []))
+    assert ended.codes == {"reviewed": 0, "plan": 0}, ended.printed
+    assert ended.outcomes["artifact"] == ("skipped" if how == "no run" else "failure")
+    assert "Plan: 3 to create" in ended.printed
+
+
+@posix
+def test_a_plan_anew_has_a_limit(queue: Queue, tmp_path: Path) -> None:
+    """The one that the comment in the workflow names, once it is stated."""
+    text = QUEUE.read_text("utf-8")
+    assert text.count('# max-credits: "100"') == 2
+    limited = tmp_path / "merge-queue.yml"
+    limited.write_text(text.replace('# max-credits: "100"', 'max-credits: "0"'), encoding="utf-8")
+    queue.machine.edit("contentops.yaml", "base_url: local", 'base_url: "http://127.0.0.1:1/v1"')
+    (tmp_path / "event.json").write_text(json.dumps(merge_group()))
+    env = {**queue._hub.env(), "GITHUB_EVENT_PATH": str(tmp_path / "event.json")}
+    contexts = {"github.token": "ghs_token"}
+    runner = Runner(tmp_path / "queue", queue.machine.root, env, contexts)
+    ended = runner.job(limited, failing=["artifact"])
+    assert ended.codes == {"reviewed": 0, "plan": 4}
+    assert "12 credits" in ended.printed
+
+
+# --- plan --check --------------------------------------------------------------------------------------------
+
+SITE = {
+    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
+    "content/a.yaml": (
+        "defaults: {template: blog_article_generator, style: general_blog}\n"
+        "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
+    ),
+}
+
+
+def test_a_check_as_json(invoke: Run, project: Any) -> None:
+    """How much of it is left."""
+    root = project(SITE)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json == {
+        "format_version": "1.0",
+        "changes": 1,
+        "credits": 0,
+        "refusals": [],
+    }
+    assert invoke("apply", "plan.json", cwd=root).code == 0
+    assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json["changes"] == 0
+    again = invoke("apply", "plan.json", cwd=root)
+    assert (again.code, "error[already-applied]" in again.stderr) == (4, True)

@@ -1,0 +1,165 @@
+"""What a person wrote goes only where it was said to go, the plan says so, and a stop on the way changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.model import Action, JobState, OnEdit, Step
+from contentops.planner.situation import Stored
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.scene import Scene, results
+from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Change
+    from tests.running import Build, Run
+
+HAND = "By hand.\n"
+REPLACED = "`out/a.md` was edited by hand, and that text is replaced"
+
+
+def _told(change: Change) -> list[str]:
+    return [reason.detail for reason in change.reasons if reason.kind == "edited"]
+
+
+# --- what the plan says ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [None, *JobState], ids=str)
+def test_an_overwrite_says_what_goes(state: JobState | None) -> None:
+    """Whether it is submitted, finished or looked up."""
+    spec = a_spec(topic="new")
+    record, file = a_record(a_spec()), a_file(spec.output, body=HAND)
+    entries = [an_entry(spec, state)] if state is not None else []
+    change = only_change([spec], [record], [file], entries=entries, on_edit=OnEdit.OVERWRITE)
+    assert Step.WRITE in change.steps
+    assert _told(change) == [REPLACED]
+
+
+def test_a_stored_text_in_place_of_an_edit_says_so() -> None:
+    """It costs nothing, and the words go all the same."""
+    spec = a_spec(topic="new")
+    stored = {spec.digest: Stored(item="a", body=a_file("x").body)}
+    file = a_file(spec.output, body=HAND)
+    change = only_change([spec], [a_record(a_spec())], [file], stored=stored, on_edit=OnEdit.OVERWRITE)
+    assert (change.action, _told(change)) == (Action.FINISH, [REPLACED])
+
+
+def test_overwritten_items_are_selected_as_edited() -> None:
+    """As the reference of selectors says."""
+    edited, plain = a_spec(topic="new"), a_spec("b", topic="new")
+    records = [a_record(a_spec()), a_record(a_spec("b"))]
+    files = [a_file(edited.output, body=HAND), a_file(plain.output)]
+    plan = plan_of([edited, plain], records, files, on_edit=OnEdit.OVERWRITE, select=("state:edited",))
+    assert [(change.id, change.action) for change in plan.changes] == [("a", Action.OVERWRITE)]
+
+
+@pytest.mark.parametrize("file", [a_file("out/a.md"), None], ids=["as generated", "gone"])
+def test_nothing_is_said_where_nothing_goes(file: object) -> None:
+    """An unedited file, or none."""
+    spec = a_spec(topic="new")
+    files = [a_file("out/a.md")] if file else []
+    assert _told(only_change([spec], [a_record(a_spec())], files, on_edit=OnEdit.OVERWRITE)) == []
+
+
+# --- a replacement that was cut short ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.PAID, JobState.SUBMITTING])
+def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: JobState) -> None:
+    """It was asked for whatever the file holds; without the flag it waits for a person's word."""
+    spec = a_spec()
+    record, file, entry = a_record(spec), a_file(spec.output, body=HAND), an_entry(spec, state, attempt=2)
+    again = only_change([spec], [record], [file], entries=[entry], replace=("a",))
+    assert again.action in (Action.FINISH, Action.RESOLVE)
+    assert (again.attempt, _told(again)) == (2, [REPLACED])
+    held = only_change([spec], [record], [file], entries=[entry])
+    assert (held.action, held.blocked) == (Action.BLOCKED, "edited")
+    assert "`--replace a` puts the text under way in its place, `--on-edit keep` keeps the file" in held.hint
+
+
+def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
+    """The rest of the file is what the server has, so nothing of it goes."""
+    spec = a_spec()
+    file = a_file(spec.output, body=HAND)
+    entry = an_entry(spec, attempt=2, section="Two")
+    record = a_record(spec, saved=HAND)
+    change = only_change([spec], [record], [file], entries=[entry], sections={"a": "Two"})
+    assert (change.action, change.section, change.attempt) == (Action.FINISH, "Two", 2)
+    assert _told(change) == ["`out/a.md` was edited by hand"]
+
+
+def test_a_section_under_way_waits_where_the_rest_was_edited_since() -> None:
+    """The server would give back a text without those words."""
+    spec = a_spec()
+    entry = an_entry(spec, attempt=2, section="Two")
+    file = a_file(spec.output, body=HAND)
+    change = only_change([spec], [a_record(spec)], [file], entries=[entry], sections={"a": "Two"})
+    assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
+    assert "`--on-edit overwrite` puts the text under way in its place" in change.hint
+
+
+def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:
+    """The same command again ends it, with the words it was told to replace gone and nothing paid twice."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
+    scene.apply()
+    scene.edit("out/a.md", "Closing", "MINE")
+    scene.api.fault(on("submit", 2), "kill-after")
+    with contextlib.suppress(Killed):
+        scene.apply(replace=("a",))
+    assert scene.actions() == {"a": "blocked"}
+    assert results(scene.apply(replace=("a",))) == {"a": "done"}
+    assert ("MINE" in scene.read("out/a.md"), scene.api.credits) == (False, 8)
+    assert scene.plan().empty
+
+
+# --- a text of the embedded server -------------------------------------------------------------------------
+
+
+def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
+    """The move of a text that `local` made is no reason to take it for one of the real server."""
+    draft = Scene(tmp_path, base_url="local")
+    draft.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
+    draft.apply()
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/b.yaml", "items: [{id: a, output: out/x.md, inputs: {topic: A, target_audience: readers}}]\n")
+    scene.api.fault(on("submit", 1), 402)
+    assert results(scene.apply()) == {"a": "pending"}
+    assert (scene.record("a").output, scene.record("a").server) == ("out/x.md", "local")
+    assert scene.actions() == {"a": "regenerate"}
+    assert results(scene.apply()) == {"a": "done"}
+    assert scene.record("a").server == "https://api.example.test:443"
+
+
+# --- regenerate --------------------------------------------------------------------------------------------
+
+
+def test_regenerate_has_a_way_past_the_guards(project: Build, invoke: Run) -> None:
+    """What the refusal advises is what the command takes; and what is approved is a limit."""
+    remote = "api: {base_url: 'http://127.0.0.1:9/v1'}"
+    site = {
+        "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
+        "content/a.yaml": (
+            "defaults: {template: blog_article_generator, style: general_blog}\n"
+            "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
+        ),
+    }
+    root = project(site)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert invoke("state", "mv", "--server", "local", "http://127.0.0.1:9", cwd=root).code == 0
+    guarded = site["contentops.yaml"].replace("api: {base_url: local}", remote)
+    (root / "contentops.yaml").write_text(f"{guarded}guards: {{max_changed_ratio: 0, from_items: 1}}\n")
+    heading = next(line[3:] for line in (root / "out/a.md").read_text("utf-8").splitlines() if line.startswith("## "))
+    section = ("regenerate", "a", "--section", heading, "--yes")
+    ended = invoke(*section, cwd=root)
+    assert ended.code == 4
+    assert "error[changed-ratio]" in ended.stderr
+    assert "`--approve-changes`" in ended.stderr
+    ended = invoke(*section, "--approve-changes", "--approve-credits", "0", cwd=root)
+    assert (ended.code, "error[approved-credits]" in ended.stderr) == (4, True), ended.stderr

@@ -1,0 +1,141 @@
+"""Whoever opens a pull request writes what is planned: planning starts nothing, calls nobody and looks nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.running import Build  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = "version: 1\nproject: x\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
+INPUTS = "{topic: T, target_audience: readers}"
+WATCH = """\
+import os, sys
+log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+LOUD = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "urllib.", "pty.")
+def hook(event, arguments):
+    if event == "open" or event == "sqlite3.connect" or event in ("os.listdir", "os.scandir"):
+        name = arguments[0]
+        if isinstance(name, (str, bytes)) or hasattr(name, "__fspath__"):
+            os.write(log, f"{event}\\t{os.path.abspath(os.fsdecode(name))}\\n".encode("utf-8", "replace"))
+    elif event.startswith(LOUD):
+        os.write(log, f"{event}\\t{arguments!r}\\n".encode("utf-8", "replace"))
+from contentops.__main__ import main
+sys.addaudithook(hook)
+sys.exit(main())
+"""
+"""Writes down what the interpreter sees the command line do, from the moment it has been loaded."""
+
+HOSTILE = {
+    "plain": {"content/a.yaml": f"items: [{{id: a, inputs: {INPUTS}}}]\n"},
+    "data above": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: ../secret.csv, inputs: {topic: T}}]\n"},
+    "data by its full name": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: '@outside@/secret.csv'}]\n"},
+    "data through a link": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: data/link.csv}]\n"},
+    "data on the network": {
+        "content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: 'http://127.0.0.1:1/x.csv'}]\n"
+    },
+    "data from a command": {"content/a.yaml": "items: [{id: 'a-{{ each.x }}', for_each: '|touch pwned'}]\n"},
+    "a linked manifest": {"content/b.yaml": f"items: [{{id: b, inputs: {INPUTS}}}]\n"},
+    "manifests above": {"contentops.yaml": SETTINGS + "manifests: ['../*.yaml', '/etc/*', 'content/*.yaml']\n"},
+    "an included template": {
+        "content/a.yaml": (
+            "items:\n  - id: a\n    inputs:\n      target_audience: readers\n"
+            "      topic: \"{% include '../secret.csv' %}\"\n      objective: \"{% import '/etc/passwd' as p %}\"\n"
+        )
+    },
+    "a template that reaches out": {
+        "content/a.yaml": (
+            "items:\n  - id: a\n    inputs:\n      target_audience: readers\n"
+            "      topic: \"{{ ''.__class__.__mro__[1].__subclasses__() }}\"\n"
+            "      objective: \"{{ lipsum.__globals__.os.popen('touch pwned') }}\"\n"
+            '      cta: "{{ cycler.__init__.__globals__ }}"\n'
+        )
+    },
+    "YAML that builds objects": {"content/a.yaml": "items: !!python/object/apply:os.system ['touch pwned']\n"},
+    "an output above": {"content/a.yaml": f"items: [{{id: a, output: ../secret.csv, inputs: {INPUTS}}}]\n"},
+    "an output through a link": {"content/a.yaml": f"items: [{{id: a, output: out/link.md, inputs: {INPUTS}}}]\n"},
+    "an output in a linked folder": {"content/a.yaml": f"items: [{{id: a, output: gone/a.md, inputs: {INPUTS}}}]\n"},
+    "a server in the settings": {
+        "contentops.yaml": SETTINGS.replace("base_url: local", "base_url: 'https://evil.example/v1'"),
+        "content/a.yaml": f"items: [{{id: a, inputs: {INPUTS}}}]\n",
+    },
+}
+"""What a pull request could hold."""
+
+
+def _lines(log: Path) -> list[tuple[str, str]]:
+    return [(event, what) for event, _, what in (line.partition("\t") for line in log.read_text("utf-8").splitlines())]
+
+
+def _watched(root: Path, log: Path, arguments: Sequence[str]) -> None:
+    command = [sys.executable, "-B", "-c", WATCH, str(log), *arguments]
+    ended = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)
+    said = ended.stdout + ended.stderr
+    assert b"Traceback" not in said, said.decode()
+    assert b"planted" not in said, said.decode()
+
+
+def _ours() -> tuple[str, ...]:
+    """Where the program itself lies: it may load parts of itself when it needs them."""
+    return tuple(
+        {str(Path(where).resolve()) for where in (sys.prefix, sys.base_prefix, ROOT, os.devnull)} | {os.devnull}
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+@pytest.mark.parametrize("files", HOSTILE.values(), ids=HOSTILE)
+def test_planning_starts_nothing_and_looks_nowhere_else(files: dict[str, str], project: Build, tmp_path: Path) -> None:
+    """No process, no socket, not even a name looked up; every file that is opened lies in the project, or is our own."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("secret.csv", "secret.yaml"):
+        (outside / name).write_text("x\nplanted\n", encoding="utf-8")
+    (outside / "secret.md").write_text("planted\n", encoding="utf-8")
+    stated = {"contentops.yaml": SETTINGS, **files}
+    root = project({name: text.replace("@outside@", str(outside)) for name, text in stated.items()}, at="outside/site")
+    for folder in ("data", "out", "content"):
+        (root / folder).mkdir(exist_ok=True)
+    (root / "data/link.csv").symlink_to(outside / "secret.csv")
+    (root / "out/link.md").symlink_to(outside / "secret.md")
+    (root / "content/link.yaml").symlink_to(outside / "secret.yaml")
+    (root / "gone").symlink_to(outside)
+    log = tmp_path / "log"
+    for arguments in (["validate"], ["plan", "--out", "plan.json"]):
+        _watched(root, log, arguments)
+    if (root / "plan.json").exists():
+        assert json.loads((root / "plan.json").read_text("utf-8"))["changes"] is not None
+        for arguments in (["show", "plan.json"], ["plan", "--check", "plan.json"]):
+            _watched(root, log, arguments)
+    seen = _lines(log)
+    assert ("open", str(root / "contentops.yaml")) in seen
+    files_of = ("open", "sqlite3.connect", "os.listdir", "os.scandir")
+    assert [one for one in seen if one[0] not in files_of] == []
+    elsewhere = [what for event, what in seen if not what.startswith((str(root), *_ours()))]
+    assert elsewhere == []
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:
+    """A process, a connection, a name, and a file somewhere else."""
+    log = tmp_path / "log"
+    code = WATCH.replace("sys.exit(main())", "exec(sys.argv[1])").replace("from contentops.__main__ import main\n", "")
+    deed = (
+        "import socket, subprocess\n"
+        "open('/dev/null')\n"
+        "subprocess.run(['true'])\n"
+        "s = socket.socket(); s.close()\n"
+        "socket.getaddrinfo('localhost', 1)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(log), deed], check=True, timeout=60)
+    events = {event for event, _ in _lines(log)}
+    assert {"open", "subprocess.Popen", "socket.__new__", "socket.getaddrinfo"} <= events

@@ -1,0 +1,295 @@
+"""A run of a plan file that stops anywhere: the same file, applied again, ends as a run that was never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import Refused
+from contentops.model import OnEdit, Result
+from tests.fakes.api import FakeApi, Killed
+from tests.fakes.death import Death
+from tests.fakes.scene import Scene, quick_folder
+from tests.reviewing import apply_file, review
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contentops.model import Event
+
+EDITED = ("out/a.md", "Closing", "The end")
+
+
+def _item(id_: str, topic: str, more: str = "") -> str:
+    return f"  - id: {id_}\n    inputs: {{topic: '{topic}', target_audience: readers}}\n{more}"
+
+
+def _declare(scene: Scene, *items: str, head: str = "") -> None:
+    scene.write("content/b.yaml", f"{head}items:\n{''.join(items)}")
+
+
+def _made(scene: Scene, *edit: str) -> None:
+    """Two items as they were; `b` always has something to do besides, so that a file holds more than one change."""
+    _declare(scene, _item("a", "A"), _item("b", "B"))
+    scene.apply()
+    if edit:
+        scene.edit(*EDITED)
+
+
+def _stopped(scene: Scene, at: int) -> None:
+    """An earlier apply, of other content, that did not come to its end."""
+    _declare(scene, _item("w", "W"))
+    scene.apply()
+    _declare(scene, _item("w", "W"), _item("a", "A"), _item("b", "B"))
+    _die(scene, at)
+
+
+def create(scene: Scene) -> dict[str, Any]:
+    """Two new items."""
+    _declare(scene, _item("a", "A"), _item("b", "B"))
+    return {}
+
+
+def regenerate(scene: Scene) -> dict[str, Any]:
+    """Both requests changed."""
+    _made(scene)
+    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    return {}
+
+
+def move(scene: Scene) -> dict[str, Any]:
+    """Another output path."""
+    _made(scene)
+    _declare(scene, _item("a", "A", "    output: out/x/a.md\n"), _item("b", "B2"))
+    return {}
+
+
+def move_and_regenerate(scene: Scene) -> dict[str, Any]:
+    """Another path and another request."""
+    _made(scene)
+    _declare(scene, _item("a", "A2", "    output: out/x/a.md\n"), _item("b", "B2"))
+    return {}
+
+
+def update(scene: Scene) -> dict[str, Any]:
+    """A key of the front matter, and the title."""
+    _made(scene)
+    _declare(scene, _item("a", "A", "    metadata: {k: v, title: Another}\n"), _item("b", "B2"))
+    return {}
+
+
+def update_edited(scene: Scene) -> dict[str, Any]:
+    """A key of the front matter in a file that was edited and not saved yet."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
+    return {}
+
+
+def move_and_update_edited(scene: Scene) -> dict[str, Any]:
+    """All that can be done to an edited file at once, but for its text."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), _item("b", "B2"))
+    return {}
+
+
+def save(scene: Scene) -> dict[str, Any]:
+    """An edit is told to the server."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    return {}
+
+
+def save_title(scene: Scene) -> dict[str, Any]:
+    """A title that a person changed is told to the server."""
+    _made(scene)
+    scene.edit("out/a.md", "title: ", "title: Mine, not ")
+    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    return {}
+
+
+def prune(scene: Scene) -> dict[str, Any]:
+    """An item that is gone is removed."""
+    _made(scene)
+    _declare(scene, _item("b", "B2"))
+    return {"prune": True}
+
+
+def rename(scene: Scene) -> dict[str, Any]:
+    """The same request under a new id."""
+    _made(scene)
+    _declare(scene, _item("z", "A"), _item("b", "B2"))
+    return {}
+
+
+def moved_pair(scene: Scene) -> dict[str, Any]:
+    """A new id by `moved`."""
+    _made(scene)
+    _declare(scene, _item("z", "A"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    return {}
+
+
+def moved_pair_that_changed(scene: Scene) -> dict[str, Any]:
+    """A new id by `moved`, and another request."""
+    _made(scene)
+    _declare(scene, _item("z", "A2"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    return {}
+
+
+def restore(scene: Scene) -> dict[str, Any]:
+    """A file that is gone."""
+    _made(scene)
+    (scene.root / "out/a.md").unlink()
+    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    return {}
+
+
+def keep(scene: Scene) -> dict[str, Any]:
+    """An edited file that answers the new request."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    return {"on_edit": OnEdit.KEEP}
+
+
+def overwrite(scene: Scene) -> dict[str, Any]:
+    """An edited file whose words are given up."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    return {"on_edit": OnEdit.OVERWRITE}
+
+
+def select_edited(scene: Scene) -> dict[str, Any]:
+    """A selection that no longer holds once the run has begun."""
+    overwrite(scene)
+    return {"on_edit": OnEdit.OVERWRITE, "select": ("state:edited",)}
+
+
+def replace(scene: Scene) -> dict[str, Any]:
+    """The same requests once more."""
+    _made(scene)
+    return {"replace": ("a", "b")}
+
+
+def replace_edited(scene: Scene) -> dict[str, Any]:
+    """The same requests once more, in place of a person's words."""
+    _made(scene, *EDITED)
+    return {"replace": ("a", "b")}
+
+
+def replace_edited_and_saved(scene: Scene) -> dict[str, Any]:
+    """The same, and the server has those words."""
+    _made(scene, *EDITED)
+    scene.apply()
+    return {"replace": ("a", "b")}
+
+
+def finish(scene: Scene) -> dict[str, Any]:
+    """A job of an earlier plan."""
+    _stopped(scene, 12)
+    return {}
+
+
+def finish_paid(scene: Scene) -> dict[str, Any]:
+    """A text that an earlier plan has paid for, and that a file in its way kept from being written."""
+    _stopped(scene, 1)
+
+    def meanwhile(event: Event) -> None:
+        if (event.kind, event.item, event.step) == ("step-done", "a", "submit"):
+            scene.write("out/a.md", "Mine.\n")
+
+    scene.apply(emit=meanwhile)
+    (scene.root / "out/a.md").unlink()
+    _declare(scene, _item("w", "W"), _item("a", "A"), _item("b", "B2"))
+    return {}
+
+
+def drain(scene: Scene) -> dict[str, Any]:
+    """A job for a request nobody wants any more."""
+    _stopped(scene, 12)
+    _declare(scene, _item("w", "W"), _item("a", "A2"), _item("b", "B"))
+    return {}
+
+
+KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
+    made.__name__: made
+    for made in (
+        *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
+        *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, overwrite),
+        *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
+    )
+}
+
+
+class _Count(Death):
+    """Never comes; `points` are the steps at which the world differs: what is after one is before the next."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+        self.points: list[int] = []
+
+    def step(self, what: str) -> None:
+        super().step(what)
+        if what.startswith("before"):
+            self.points.append(self.steps)
+
+
+def _die(scene: Scene, at: int) -> str:
+    scene.death = Death(at)
+    with contextlib.suppress(Killed):
+        scene.apply()
+    last = scene.death.last
+    scene.death = None
+    return last
+
+
+def _scene(root: Path, kind: Callable[[Scene], dict[str, Any]], *, stores: bool) -> tuple[Scene, dict[str, Any]]:
+    shutil.rmtree(root, ignore_errors=True)
+    scene = Scene(root, FakeApi(duration=30, auto_save=stores))
+    choice = kind(scene)
+    return scene, review(scene, **choice)
+
+
+def _again(scene: Scene, reviewed: dict[str, Any]) -> set[Result] | str:
+    """How the items ended, or why not."""
+    try:
+        run = apply_file(scene, reviewed)
+    except Refused as refused:
+        return refused.code if refused.code == "already-applied" else refused.message
+    return {outcome.result for outcome in run.outcomes} if run is not None else set()
+
+
+def _comparable(scene: Scene) -> dict[str, str]:
+    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
+
+
+def _contents(scene: Scene) -> list[tuple[str, str]]:
+    return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in scene.api.contents.values())
+
+
+@pytest.mark.parametrize("stores", [False, True], ids=["nothing stored by itself", "jobs stored"])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_stop_at_every_step_of_a_plan_file(kind: Callable[[Scene], dict[str, Any]], *, stores: bool) -> None:
+    """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
+    with quick_folder() as folder:
+        expected, reviewed = _scene(folder / "whole", kind, stores=stores)
+        assert all(change["steps"] for change in reviewed["changes"])
+        expected.death = counted = _Count()
+        apply_file(expected, reviewed)
+        expected.death = None
+        assert len(counted.points) > 5
+        for at in counted.points[:: 4 if stores else 1]:
+            scene, reviewed = _scene(folder / "stopped", kind, stores=stores)
+            scene.death = Death(at)
+            with contextlib.suppress(Killed):
+                apply_file(scene, reviewed)
+            where, scene.death = f"died at step {at}, {scene.death.last}", None
+            assert _again(scene, reviewed) in ({Result.DONE}, "already-applied"), where
+            assert _comparable(scene) == _comparable(expected), where
+            assert scene.api.credits == expected.api.credits, where
+            assert _contents(scene) == _contents(expected), where
+            assert scene.actions() == expected.actions(), where
+            assert _again(scene, reviewed) == "already-applied", where

@@ -1,0 +1,329 @@
+"""`contentops show plan.json`: the file alone, as it was made, or a refusal that says why."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.model import Action, JobState, Note, Reason, Refusal, Step
+from contentops.planner.planfile import sealed
+from contentops.report.plan_json import plan_json
+from contentops.report.plan_read import plan_of
+from contentops.report.plan_text import plan_text
+from contentops.report.safe import json_text
+from tests.plans import make_change, make_entry, make_plan
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Plan
+
+SETTINGS = "version: 1\nproject: site\napi: {base_url: local}\nvars: {year: 2026}\n"
+MANIFEST = """\
+defaults: {template: blog_article_generator, style: general_blog}
+items:
+  - {id: guide, inputs: {topic: "Guide to {{ year }}", target_audience: readers}}
+  - {id: notes.json, inputs: {topic: Notes, target_audience: readers}}
+"""
+INPUTS: dict[str, Any] = {
+    "variables": [],
+    "select": [],
+    "exclude": [],
+    "replace": [],
+    "on_edit": None,
+    "prune": False,
+    "resubmit_unknown": False,
+}
+
+
+def document_of(plan: Plan, **inputs: Any) -> dict[str, Any]:
+    """A plan as it comes back from a file."""
+    found: dict[str, Any] = json.loads(json_text(sealed(plan_json(plan, inputs=INPUTS | inputs))))
+    return found
+
+
+def write(path: Path, document: Any) -> str:
+    """A plan file."""
+    path.write_text(json_text(document), encoding="utf-8")
+    return path.name
+
+
+@pytest.fixture
+def site(project: Build) -> Path:
+    """Two items, one of them with a name like a file's."""
+    return project({"contentops.yaml": SETTINGS, "content/a.yaml": MANIFEST}, at="site")
+
+
+# --- what is shown -------------------------------------------------------------------------------------------
+
+
+def test_it_shows_what_plan_showed_in_any_folder(invoke: Run, site: Path, tmp_path: Path) -> None:
+    """No project, no manifest; the first line says how it was made, the last how it is applied."""
+    planned = invoke("plan", "--var", "year=2027", "--select", "guide", "--out", "../plan 1.json", cwd=site)
+    shown = invoke("show", "plan 1.json")
+    assert (shown.code, shown.stderr) == (0, planned.stderr)
+    head, text = shown.stdout.split("\n\n", 1)
+    assert head == "Plan file `plan 1.json`, made with `--var year=2027 --select guide`"
+    assert text.splitlines()[:-1] == planned.stdout.splitlines()[:-1]
+    assert text.splitlines()[-1] == "Next: `contentops apply 'plan 1.json'`"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan 1.json", "site"]
+
+
+def test_the_next_command_is_one(invoke: Run, site: Path) -> None:
+    """What it says can be typed as it stands."""
+    invoke("plan", "--out", "plan.json", cwd=site)
+    line = invoke("show", "plan.json", cwd=site).stdout.splitlines()[-1]
+    words = line.removeprefix("Next: `contentops ").removesuffix("`").split()
+    assert invoke(*words, cwd=site).code == 0
+
+
+def test_as_json_it_is_the_file(invoke: Run, site: Path) -> None:
+    """Byte for byte, so that it can be applied again."""
+    invoke("plan", "--out", "plan.json", cwd=site)
+    assert invoke("show", "plan.json", "--json", cwd=site).stdout == (site / "plan.json").read_text("utf-8")
+
+
+def test_the_exit_code_says_whether_there_are_changes(invoke: Run, site: Path) -> None:
+    """Asked for, as of `plan`; not asked for, it is 0."""
+    invoke("plan", "--out", "full.json", cwd=site)
+    invoke("apply", "--yes", cwd=site)
+    invoke("plan", "--out", "empty.json", cwd=site)
+    codes = {
+        (name, *flags): invoke("show", name, *flags, cwd=site).code
+        for name in ("full.json", "empty.json")
+        for flags in ((), ("--detailed-exitcode",), ("--detailed-exitcode", "--json"))
+    }
+    assert codes == {
+        ("full.json",): 0,
+        ("full.json", "--detailed-exitcode"): 2,
+        ("full.json", "--detailed-exitcode", "--json"): 2,
+        ("empty.json",): 0,
+        ("empty.json", "--detailed-exitcode"): 0,
+        ("empty.json", "--detailed-exitcode", "--json"): 0,
+    }
+    assert "No changes. 2 items are as declared." in invoke("show", "empty.json", cwd=site).stdout
+
+
+def everything() -> Plan:
+    """A plan with all that a plan can say."""
+    long = "x" * 200
+    return make_plan(
+        make_change("a", reasons=(Reason(kind="changed", field="inputs.topic", before=long, after=f"{long}y"),)),
+        make_change("b", Action.FINISH, steps=(Step.POLL,), entry=make_entry(job_id="job-1", error="slow")),
+        make_change("c", Action.DRAIN, steps=(Step.DRAIN,), drains=(make_entry(state=JobState.UNKNOWN),)),
+        make_change("d", Action.MOVE, source="out/old.md", steps=(Step.MOVE,), renamed_from="old"),
+        make_change("e", Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"),
+        *(make_change(f"n{number:02}") for number in range(12)),
+        environment="staging",
+        unchanged=3,
+        notes=(Note(kind="orphan", message="`gone` is declared no more", id=None, hint="`--prune`"),),
+        refusals=(Refusal(guard="budget-credits", message="it costs 52 credits", flag="--approve-credits 52"),),
+        findings=(
+            Diagnostic(
+                code="unused-variable",
+                message="`x` is used nowhere",
+                severity=Severity.WARNING,
+                location=Location("contentops.yaml", 4, 8),
+                excerpt="vars: {x: 1}",
+                width=1,
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
+    """Read back, it says the same: reasons, open jobs, moves, notes, refusals and warnings."""
+    plan = everything()
+    again = plan_of(document_of(plan))
+    assert plan_text(again, color=False, verbose=verbose) == plan_text(plan, color=False, verbose=verbose)
+    assert again.findings == plan.findings
+
+
+def test_verbose_shows_all(invoke: Run, tmp_path: Path) -> None:
+    """Every change, and every value in full length; warnings are on stderr."""
+    name = write(tmp_path / "plan.json", document_of(everything()))
+    short, long = invoke("show", name), invoke("show", name, "--verbose")
+    assert "9 more to create" in short.stdout
+    assert "n11" not in short.stdout
+    assert "n11" in long.stdout
+    assert "x" * 200 in long.stdout
+    assert "warning[unused-variable]: `x` is used nowhere" in short.stderr
+    assert (
+        "Next, if all of it is meant: `contentops apply --env staging plan.json --approve-credits 52`" in short.stdout
+    )
+
+
+# --- item or plan --------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_a_file_only_if_the_file_is_there(invoke: Run, site: Path) -> None:
+    """An item may end like a file; where both are there, the file is shown."""
+    assert invoke("show", "notes.json", "--json", cwd=site).json["id"] == "notes.json"
+    invoke("plan", "--out", "notes.json", cwd=site)
+    assert invoke("show", "notes.json", "--json", cwd=site).json["project"] == "site"
+    assert invoke("show", "guide", "--env", "", "--var", "year=3", "--json", cwd=site).json["id"] == "guide"
+
+
+def test_a_file_that_ends_otherwise_is_an_item(invoke: Run, site: Path) -> None:
+    """A file called like an item never hides it."""
+    (site / "guide").write_text("{}", encoding="utf-8")
+    assert invoke("show", "guide", "--json", cwd=site).json["id"] == "guide"
+
+
+@pytest.mark.parametrize("folder", ["site", "."])
+def test_neither_file_nor_item(invoke: Run, site: Path, folder: str) -> None:
+    """In a project and outside of one, what ends like a file is missed as one."""
+    ended = invoke("-C", folder, "show", "plan.jsn.json", cwd=site.parent)
+    assert ended.code == 1
+    assert "error[no-plan-file]: there is no plan file `plan.jsn.json` and no item of this name" in ended.stderr
+    assert "contentops plan --out FILE" in ended.stderr
+
+
+def test_mistakes_in_the_manifests_are_shown_as_such(invoke: Run, site: Path) -> None:
+    """They are not the reason why a file is missing."""
+    (site / "content/a.yaml").write_text("items: [{id: 3}]\n", encoding="utf-8")
+    assert "no-plan-file" not in invoke("show", "x.json", cwd=site).stderr
+
+
+@pytest.mark.parametrize("option", [["--env", "staging"], ["--var", "a=b"]])
+def test_a_plan_file_takes_no_environment_and_no_variable(invoke: Run, site: Path, option: list[str]) -> None:
+    """It says by itself what it was made for."""
+    invoke("plan", "--out", "plan.json", cwd=site)
+    ended = invoke("show", "plan.json", *option, cwd=site)
+    assert ended.code == 64
+    assert "error[plan-file-and-flags]: `--env` and `--var` are for items" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--detailed-exitcode", "--verbose"])
+def test_an_item_takes_no_option_of_plan_files(invoke: Run, site: Path, option: str) -> None:
+    """An option that would do nothing is said."""
+    ended = invoke("show", "guide", option, cwd=site)
+    assert (ended.code, "are for plan files, and `guide` is none" in ended.stderr) == (64, True)
+
+
+# --- what is refused -----------------------------------------------------------------------------------------
+
+
+Change = Callable[[bytes], bytes]
+
+
+def _document(change: Callable[[dict[str, Any]], Any]) -> Change:
+    """The file with another document in it."""
+    return lambda data: json.dumps(change(json.loads(data))).encode()
+
+
+def _bytes(data: bytes) -> Change:
+    return lambda _: data
+
+
+def _first(**fields: Any) -> Change:
+    """Sealed again, with another first change."""
+    return _document(lambda found: sealed(found | {"changes": [found["changes"][0] | fields, *found["changes"][1:]]}))
+
+
+def _sealed(**fields: Any) -> Change:
+    return _document(lambda found: sealed(found | fields))
+
+
+REFUSED: dict[str, tuple[Change, str, int]] = {
+    "edited": (_document(lambda found: found | {"project": "other"}), "edited-plan", 4),
+    "no checksum": (_document(lambda found: found | {"checksum": ""}), "edited-plan", 4),
+    "newer": (_sealed(format_version="2.0"), "newer-plan-file", 1),
+    "newer and edited": (_document(lambda found: found | {"format_version": "2.0"}), "newer-plan-file", 1),
+    "torn": (lambda data: data[:-200], "no-plan-file", 1),
+    "empty": (_bytes(b""), "no-plan-file", 1),
+    "no version": (_sealed(format_version=1), "no-plan-file", 1),
+    "a report": (_bytes(b'{"format_version": "1.0", "outcomes": []}'), "no-plan-file", 1),
+    "a list": (_bytes(b"[]"), "no-plan-file", 1),
+    "not UTF-8": (_bytes(b"\xff\xfe\x00"), "no-plan-file", 1),
+    "deep": (_bytes(b'{"changes": ' + b"[" * 100_000), "no-plan-file", 1),
+    "NaN": (_document(lambda found: found | {"x": float("nan")}), "no-plan-file", 1),
+    "half a character": (_document(lambda found: found | {"x": "\ud800"}), "no-plan-file", 1),
+    "changes of another kind": (_sealed(changes=[3]), "no-plan-file", 1),
+    "an unknown action": (_first(action="destroy"), "no-plan-file", 1),
+    "a price in words": (_first(credits="4"), "no-plan-file", 1),
+    "a negative price": (_first(credits=-4), "no-plan-file", 1),
+    "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
+    "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),
+}
+
+
+@pytest.mark.parametrize("command", [["show"], ["apply"], ["plan", "--check"]], ids=" ".join)
+@pytest.mark.parametrize(("change", "code", "exit_code"), REFUSED.values(), ids=REFUSED)
+def test_a_file_that_is_no_plan_is_refused_alike(
+    invoke: Run, site: Path, command: list[str], change: Change, code: str, exit_code: int
+) -> None:
+    """By `show`, `apply` and `plan --check`: by its name, with the same words, and nothing is done."""
+    invoke("plan", "--out", "plan.json", cwd=site)
+    (site / "plan.json").write_bytes(change((site / "plan.json").read_bytes()))
+    ended = invoke(*command, "plan.json", cwd=site)
+    assert (ended.code, ended.stdout) == (exit_code, "")
+    assert f"error[{code}]: `plan.json` " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (site / "out").exists()
+
+
+@pytest.mark.parametrize("command", [["show"], ["apply"], ["plan", "--check"]], ids=" ".join)
+def test_a_folder_is_no_plan_file(invoke: Run, site: Path, command: list[str]) -> None:
+    """Nor is a link to nowhere an item."""
+    (site / "plan.json").mkdir()
+    (site / "lost.json").symlink_to("nowhere")
+    for name in ("plan.json", "lost.json"):
+        ended = invoke(*command, name, cwd=site)
+        assert (ended.code, f"error[no-plan-file]: `{name}` can not be read: " in ended.stderr) == (1, True)
+
+
+# --- strangers' words ----------------------------------------------------------------------------------------
+
+HOSTILE = "\x1b[2J\x1b]0;evil\x07\u202etxt\n::error::planted\r##[error]x`\u2028</details>"
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]")
+
+
+def hostile() -> dict[str, Any]:
+    """A plan file whose every text is hostile that may be any; sealed, for the seal is no signature."""
+    reason = {"kind": "odd", "field": HOSTILE, "before": HOSTILE, "after": [HOSTILE], "cause": HOSTILE}
+    document = document_of(everything())
+    for change in document["changes"]:
+        change |= {"id": HOSTILE + change["id"], "target": HOSTILE, "hint": HOSTILE, "blocked": HOSTILE}
+        change["reasons"] = [{**reason, "detail": HOSTILE}, {**reason, "field": "", "detail": HOSTILE}]
+        for entry in [*([change["entry"]] if change["entry"] else []), *change["drains"]]:
+            entry |= {"request_id": HOSTILE, "job_id": HOSTILE, "error": HOSTILE}
+    document |= dict.fromkeys(("id", "project", "environment", "server", "lineage"), HOSTILE)
+    document["inputs"] |= {"variables": [HOSTILE], "select": [HOSTILE], "changed_from": HOSTILE}
+    document["notes"] = [{"kind": "odd", "id": HOSTILE, "message": HOSTILE, "hint": HOSTILE}]
+    document["refusals"] = [{"guard": "odd", "message": HOSTILE, "flag": f"--{HOSTILE}"}]
+    document["diagnostics"] = [
+        {
+            "severity": "warning",
+            "code": HOSTILE,
+            "message": HOSTILE,
+            "location": {"file": HOSTILE, "line": 1e300, "column": 10**30},
+            "excerpt": HOSTILE,
+            "width": 1e300,
+            "hint": HOSTILE,
+        }
+    ]
+    return sealed(document)
+
+
+@pytest.mark.parametrize("flags", [[], ["--verbose"], ["--json"]], ids=["text", "verbose", "json"])
+@pytest.mark.parametrize("runner", [{}, {"GITHUB_ACTIONS": "true"}, {"FORCE_COLOR": "1"}], ids=["", "runner", "color"])
+def test_no_text_of_a_plan_file_reaches_the_terminal_as_it_is(
+    invoke: Run, tmp_path: Path, flags: list[str], runner: dict[str, str]
+) -> None:
+    """No control character, no order to a runner, no line of its own."""
+    name = write(tmp_path / "plan.json", hostile())
+    ended = invoke("show", name, *flags, env=runner)
+    assert ended.code == 0, ended.stderr
+    said = re.sub(r"\x1b\[[0-9;]*m", "", ended.stdout + ended.stderr) if "FORCE_COLOR" in runner else ""
+    said = said or ended.stdout + ended.stderr
+    assert "evil" in said
+    assert not UNSAFE.search(said)
+    assert "GITHUB_ACTIONS" not in runner or not re.search(r"^\s*::error|##\[", said, re.MULTILINE)

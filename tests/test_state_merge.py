@@ -1,0 +1,109 @@
+"""Two locks merged by what their lines are about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.digest import Digest
+from contentops.errors import StateError
+from contentops.model import ItemId, OpenEntry, Record, State
+from contentops.state import lock as locks
+from contentops.state.merge import merge
+from tests.plans import make_entry, make_record
+
+if TYPE_CHECKING:
+    from contentops.state.lock import Lock
+
+LINEAGE = locks.lineage_of("acme-blog")
+
+
+def lock(*lines: Record | OpenEntry, lineage: str = LINEAGE) -> Lock:
+    """A lock of these records and entries."""
+    state = State(
+        lineage=lineage,
+        records={one.id: one for one in lines if isinstance(one, Record)},
+        entries={one.request_id: one for one in lines if isinstance(one, OpenEntry)},
+    )
+    return locks.read(locks.render(state).decode(), "contentops.lock")
+
+
+def told(merged: bytes) -> list[tuple[str, int]]:
+    """Ids and revisions of the records, in the order of the lines."""
+    found = locks.read(merged.decode(), "contentops.lock")
+    return [(id_, one.value.rev) for id_, lines in found.records.items() for one in lines]
+
+
+def item(name: str, rev: int = 0) -> Record:
+    """A record."""
+    return make_record(name, id=ItemId(name), rev=rev)
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        ([], ["a"], ["b"], ["a0", "b0"]),
+        (["a", "b"], ["a1", "b"], ["a", "b2"], ["a1", "b2"]),
+        (["a", "b"], ["b"], ["a", "b1"], ["b1"]),
+        (["a", "b"], ["a1", "b"], ["a"], ["a1"]),
+        (["a"], ["a1"], [], ["a1"]),
+        (["a"], ["a"], [], []),
+        (["a"], ["a1"], ["a2"], ["a1", "a2"]),
+        (["a"], [], ["a2"], ["a2"]),
+        (["a"], ["a1"], ["a1"], ["a1"]),
+    ],
+    ids=[
+        "both new",
+        "neighbours",
+        "removed here",
+        "removed there",
+        "changed here, removed there",
+        "unchanged here, removed there",
+        "changed in both",
+        "removed here, changed there",
+        "the same in both",
+    ],
+)
+def test_each_id_is_merged_by_itself(base: list[str], ours: list[str], theirs: list[str], expected: list[str]) -> None:
+    """A change of one side is taken, a removal stays one, and what both changed is kept twice."""
+    sides = [lock(*(item(name[0], int(name[1:] or 0)) for name in names)) for names in (base, ours, theirs)]
+    assert [f"{name}{rev}" for name, rev in told(merge([], *sides))] == expected
+
+
+def test_an_older_line_of_ours_is_no_change_of_theirs() -> None:
+    """What was pushed before, in another commit, gives way to what came after it."""
+    base, older, ours = lock(), lock(item("a", 1)), lock(item("a", 2))
+    theirs = lock(item("a", 1), item("b"))
+    assert told(merge([older], base, ours, theirs)) == [("a", 2), ("b", 0)]
+    assert told(merge([], base, ours, theirs)) == [("a", 1), ("a", 2), ("b", 0)]
+
+
+def test_open_entries_are_merged_too() -> None:
+    """Finished here, still open there: closed; opened there: open."""
+    one, two = make_entry(), replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0))
+    merged = merge([], lock(one), lock(item("a")), lock(one, two))
+    found = locks.read(merged.decode(), "contentops.lock")
+    assert list(found.entries) == [two.request_id]
+
+
+def test_a_side_without_changes_gives_the_bytes_of_the_other() -> None:
+    """Byte-stable, and nothing of one's own order."""
+    base, theirs = lock(item("a"), item("b")), lock(item("a", 3), item("c"), make_entry())
+    expected = locks.render(
+        State(
+            lineage=LINEAGE,
+            records={ItemId("a"): item("a", 3), ItemId("c"): item("c")},
+            entries={make_entry().request_id: make_entry()},
+        )
+    )
+    assert merge([], base, base, theirs) == merge([], base, theirs, base) == expected
+
+
+def test_two_projects_are_not_merged() -> None:
+    """Both headers are kept, so that whoever reads it refuses."""
+    merged = merge([], lock(), lock(item("a")), lock(item("b"), lineage=locks.lineage_of("other")))
+    with pytest.raises(StateError) as refused:
+        locks.read(merged.decode(), "contentops.lock")
+    assert refused.value.code == "mixed-lineages"
