@@ -60,7 +60,7 @@ def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
     with open_cache(project, write=False) as cache, open_store(project, write=False) as store:
         desired = validate(project)
         store.heal(specs_by_id(desired))
-        found = situation(project, desired, store.state, cache, Choice())
+        found = situation(project, desired, store, cache, Choice())
     changes = {change.id: change for change in make_plan(found).changes}
     specs = specs_by_id(desired)
     entries = open_entries(found.state, found.server)

@@ -155,7 +155,7 @@ def plan(project: Project, choice: Choice) -> Plan:
         offer = offer_of(project)
         desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
-        return make_plan(situation(project, desired, store.state, cache, choice, offer))
+        return make_plan(situation(project, desired, store, cache, choice, offer))
 
 
 def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
@@ -164,16 +164,16 @@ def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Com
         offer = offer_of(project)
         desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
-        found = situation(project, desired, store.state, cache, _of_file(choice, desired), offer)
+        found = situation(project, desired, store, cache, _of_file(choice, desired), offer)
         return compare_file(found, make_plan(found), reviewed, record_digest)
 
 
 def situation(
-    project: Project, desired: Desired, state: State, cache: Cache, choice: Choice, offer: Offer | None = None
+    project: Project, desired: Desired, store: StateStore, cache: Cache, choice: Choice, offer: Offer | None = None
 ) -> Situation:
     """All four sides, gathered: what the planner compares. `offer` is what the server is known to offer."""
     server = project.api.server
-    state, rekeyed = apply_moved(desired, state)
+    state, rekeyed = apply_moved(desired, store.state)
     if choice.changed_from:
         from contentops.history import narrowed
 
@@ -201,6 +201,7 @@ def situation(
         choice=choice,
         rekeyed=rekeyed,
         definitions=_definitions(offer),
+        interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
 
@@ -267,7 +268,7 @@ def apply(
         desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
         choice = choice if reviewed is None else _of_file(choice, desired)
-        found = situation(project, desired, store.state, cache, choice, offer)
+        found = situation(project, desired, store, cache, choice, offer)
         planned = make_plan(found)
         if reviewed is not None:
             planned = compare_file(found, planned, reviewed, record_digest).plan

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentops.errors import Refused
-from contentops.model import OnEdit
+from contentops.model import OnEdit, Step
 from contentops.pipeline import Approval
+from contentops.planner.differences import Named, difference
+from contentops.report.plan_json import plan_json, record_digest
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, plan_of
 from tests.reviewing import apply_file, check_file, review
 
 if TYPE_CHECKING:
@@ -328,3 +332,40 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(scene: Scene)
     scene.apply()
     _declare(scene, _item("a", "A", "output: out/b2.md"), _item("b", "B"))
     assert "`a`: it is blocked now: `out/b2.md` exists" in _say(scene, reviewed)
+
+
+# --- the last line of defence ------------------------------------------------------------------------------
+
+
+def _named(**today: Any) -> Named:
+    """A generation as it was reviewed, and as it would be today."""
+    spec = a_spec()
+    file = a_file(spec.output)
+    plan = plan_of([spec], [a_record(spec)], [file], replace=("a",))
+    (reviewed,) = plan_json(plan)["changes"]
+    (change,) = plan.changes
+    return Named(
+        s=a_situation([spec], [a_record(spec)], [file], replace=("a",)),
+        plan_id="p",
+        reviewed=reviewed,
+        spec=spec,
+        record=a_record(spec),
+        change=dataclasses.replace(change, **today),
+    )
+
+
+@pytest.mark.parametrize(
+    ("today", "why"),
+    [
+        ({}, ""),
+        ({"credits": 5}, "it costs 5 credits now, not 4"),
+        ({"credits": 3}, ""),
+        ({"attempt": 3}, "it would be submitted once more; see `contentops state resolve a`"),
+        ({"target": "out/b.md"}, "it would write another file, which the plan does not say"),
+        ({"steps": (Step.DRAIN, Step.SUBMIT, Step.POLL, Step.WRITE)}, "it would drain, which the plan does not say"),
+    ],
+    ids=["same", "dearer", "cheaper", "again", "elsewhere", "more"],
+)
+def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(today: dict[str, Any], why: str) -> None:
+    """Price, number of the submit, target and steps are each held against the file."""
+    assert difference(_named(**today), record_digest) == why

@@ -9,9 +9,9 @@ import pytest
 
 from contentops.api.calls import GetContent, ListContent, Status, Submit
 from contentops.api.replies import Accepted, ContentList, Failure, FailureKind, JobStatus
+from contentops.executor.durations import Durations
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
 from contentops.executor.limiter import Limiter
-from contentops.executor.durations import Durations
 from contentops.executor.scheduler import ASK_FIRST, Gate, Scheduler
 from tests.fakes.clock import Timeline, run
 from tests.fakes.sides import a_spec, an_entry

@@ -82,7 +82,10 @@ def test_an_older_line_of_ours_is_no_change_of_theirs() -> None:
 
 def test_open_entries_are_merged_too() -> None:
     """Finished here, still open there: closed; opened there: open."""
-    one, two = make_entry(), replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0))
+    one, two = (
+        make_entry(),
+        replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
+    )
     merged = merge([], lock(one), lock(item("a")), lock(one, two))
     found = locks.read(merged.decode(), "contentops.lock")
     assert list(found.entries) == [two.request_id]

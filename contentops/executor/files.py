@@ -137,10 +137,10 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
             given_back = _told(answer, saved.server_body) or given_back
             if isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
                 silent = answer.told
-    if given_back is not None:
-        # Nobody has it to the letter any more, but the server has what it made of it.
-        run.text = dataclasses.replace(given_back, title=record.title or given_back.title)
-        return
+        if given_back is not None:
+            # Nobody has it to the letter any more: what the server made of it is nearer than any earlier text.
+            run.text = dataclasses.replace(given_back, title=record.title or given_back.title)
+            return
     if ctx.stopped:
         raise Ended(Result.PENDING)
     if silent:

@@ -95,12 +95,13 @@ def is_restyled(run: ItemRun, stored: Stored, known: set[Digest], *, same_body: 
     `known` are the digests of our texts. Only where it is not on record what the server gave back, and no later than
     our save by the server's own word.
     """
-    saved = run.record.saved if run.record is not None else None
-    if saved is not None and saved.server_body not in (NOTHING, saved.body):
-        return False
-    changed, ours = seconds_of(stored.updated_at), seconds_of(run.record.saved_at) if run.record is not None else None
-    if changed is not None and ours is not None and changed > ours + SLACK:
-        return False
+    record = run.record
+    if record is not None and record.content_id == stored.id:
+        saved, changed, ours = record.saved, seconds_of(stored.updated_at), seconds_of(record.saved_at)
+        if saved is not None and saved.server_body not in (NOTHING, saved.body):
+            return False
+        if changed is not None and ours is not None and changed > ours + SLACK:
+            return False
     if not (same_title or any(is_same_title(stored.title, title) for title in _titles(run))):
         return False
     if not (same_body or any(stored.words == words_digest(text) for text in _texts(run, stored.id, known))):

@@ -49,8 +49,7 @@ def save(run: ItemRun) -> Generator[Effect, object, None]:
     if known and (yield from _may_overwrite(run, known)):
         yield from _overwrite(run, known, title, body)
     else:
-        # Not knowing yet whether the server stores finished jobs by itself is reason enough to look.
-        yield from _create(run, title, body, careful=not _first(run) or ctx.traits.stores_jobs is not False)
+        yield from _create(run, title, body, careful=_may_be_stored(run))
 
 
 def _body(run: ItemRun) -> str:
@@ -127,7 +126,7 @@ def _overwrite(
         )
         if not missing:
             raise not_saved(run, answer)
-        yield from _create(run, title, body, careful=not _first(run), supersedes=(*beside, content_id))
+        yield from _create(run, title, body, careful=_may_be_stored(run), supersedes=(*beside, content_id))
         return
     patience = _Patience(run)
     digest = body_digest(body)
@@ -175,9 +174,14 @@ def _arrived(run: ItemRun, content_id: str, title: str, body: str) -> Generator[
     return (yield from find(run, title, body, titled=True, beside=(content_id,)))
 
 
-def _first(run: ItemRun) -> bool:
-    """Whether no earlier save of this text can have been lost: only where this very run has paid for it."""
-    return run.fresh and run.intended is not None
+def _may_be_stored(run: ItemRun) -> bool:
+    """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
+
+    No earlier save can have been lost where this very run has paid for the text. Not knowing yet whether the server
+    stores finished jobs by itself is reason enough to look.
+    """
+    first = run.fresh and run.intended is not None
+    return not first or run.ctx.traits.stores_jobs is not False
 
 
 class _Patience:

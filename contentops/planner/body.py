@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contentops.digest import NOTHING
 from contentops.model import Action, JobState, Observed, OnEdit, Reason, Step
 from contentops.planner.explain import explain
-from contentops.planner.situation import key_of, pending, tombstones
+from contentops.planner.situation import key_of, pending, saves, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,9 +120,17 @@ def _replace(s: Situation, item: Item) -> Body | None:
         entry.digest == item.spec.digest and entry.attempt > item.own.attempt for entry in pending(list(item.entries))
     ):
         return None  # the replacement is under way already: it is finished, not paid for again
+    if s.interrupted and is_same(s, item) and _is_unsaved(s, item, item.own):
+        # Its text came just before the stop: the same command again is there to finish, not to pay for another.
+        return Body(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
     attempt = 1 + max([item.own.attempt, *(entry.attempt for entry in item.entries)])
     reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_lost_words(item))
     return Body(action=Action.REGENERATE, steps=GENERATE, reasons=reasons, attempt=attempt)
+
+
+def _is_unsaved(s: Situation, item: Item, own: Record) -> bool:
+    """Whether the text the record brought stands in the file and has not reached the server yet."""
+    return saves(s, item.spec) and item.file.body == own.generated != saved_body(s, own)
 
 
 def _section(s: Situation, item: Item) -> Body | None:
@@ -147,7 +155,7 @@ def _section(s: Situation, item: Item) -> Body | None:
 def _open(s: Situation, item: Item) -> Body | None:
     """An open entry of this very digest answers the spec; nothing is submitted beside it."""
     entry = next((entry for entry in reversed(pending(list(item.entries))) if entry.digest == item.spec.digest), None)
-    if entry is None:
+    if entry is None or _given_up(s, item, entry):
         return None
     why = _why(s, item)
     lost = s.server == "local" and s.stored(entry.digest) is None
@@ -163,6 +171,12 @@ def _open(s: Situation, item: Item) -> Body | None:
     return Body(
         action=Action.FINISH, steps=(bring, Step.WRITE), reasons=(*why, reason), entry=entry, attempt=entry.attempt
     )
+
+
+def _given_up(s: Situation, item: Item, entry: OpenEntry) -> bool:
+    """Whether a person kept the file in place of what a lost submit may have brought."""
+    unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    return unclear and item.own is not None and is_same(s, item) and entry.attempt <= item.own.attempt
 
 
 def _weighed(

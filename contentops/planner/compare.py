@@ -14,7 +14,7 @@ from contentops.document.preset import apply_preset
 from contentops.model import Action, Change, JobState, Note, Observed, Reason, Step
 from contentops.planner.body import Body, Item, is_edited, is_protected, is_same, saved_body, which_body
 from contentops.planner.explain import explain
-from contentops.planner.situation import pending, temporary_name
+from contentops.planner.situation import pending, saves, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def compare(s: Situation, item: Item) -> tuple[Change | None, tuple[Note, ...]]:
         for entry in pending(list(item.entries))
         if entry is not body.entry and entry.state is not JobState.UNKNOWN
     )
-    notes = _unknown_notes(item)
+    notes = _unknown_notes(item, body)
     notes += _protection_notes(s, item)
     if body.blocked:
         return _change(s, item, body, steps=(), drains=_with_own_job(body, drains)), notes
@@ -190,11 +190,6 @@ def _kept(id_: ItemId, key: str) -> Note:
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
-def saves(s: Situation, spec: Spec) -> bool:
-    """Whether the item's text is told to `/content/save`."""
-    return spec.save and s.project.api.save == "auto"
-
-
 def which_save(s: Situation, item: Item, body: Body, title: str | None) -> Body:
     """Whether the server has the title and body that will stand on disk."""
     if not saves(s, item.spec):
@@ -314,16 +309,16 @@ def _definitions(s: Situation, item: Item, body: Body, steps: tuple[Step, ...]) 
     return s.definitions.of(request.template, request.style)
 
 
-def _unknown_notes(item: Item) -> tuple[Note, ...]:
+def _unknown_notes(item: Item, body: Body) -> tuple[Note, ...]:
     return tuple(
         Note(
             kind="unknown-outcome",
             id=item.spec.id,
-            message=f"`{item.spec.id}`: what became of a submit of an earlier spec is not known",
+            message=f"`{item.spec.id}`: what became of an earlier submit is not known",
             hint=f"`contentops state resolve {item.spec.id} --forget` drops it",
         )
         for entry in item.entries
-        if entry.state is JobState.UNKNOWN and entry.digest != item.spec.digest
+        if entry.state is JobState.UNKNOWN and entry is not body.entry
     )
 
 

@@ -151,7 +151,7 @@ def difference(one: Named, record_digest: Callable[[Record | None], Digest]) -> 
     if (one.spec.digest if one.spec else NOTHING) != reviewed["digest"]:
         return _other_request(one)
     if change is None:
-        if one.record is not None and one.record.output != reviewed["target"]:
+        if one.spec is not None and one.record is not None and one.record.output != reviewed["target"]:
             return _ANOTHER_FILE
         return _not_done(one, None) or _other_front(one, {}, None)
     if not one.recorded and record_digest(change.record) != reviewed["record"]:

@@ -73,6 +73,8 @@ class Situation:
     """Ids whose record a `moved` pair has just given them; not yet written down."""
     definitions: Definitions = field(default_factory=Definitions)
     """What the catalogue says of the server's templates and styles now."""
+    interrupted: bool = False
+    """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
 
@@ -84,6 +86,11 @@ class Situation:
     def observe(self, path: str) -> Observed:
         """What is at `path`; a path nobody looked at counts as absent."""
         return self.observed.get(path) or Observed(path=path)
+
+
+def saves(s: Situation, spec: Spec) -> bool:
+    """Whether the item's text is told to `/content/save`."""
+    return spec.save and s.project.api.save == "auto"
 
 
 def temporary_name(target: str, item: ItemId) -> str:

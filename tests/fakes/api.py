@@ -375,7 +375,11 @@ class FakeApi(httpx.AsyncBaseTransport):
             self._unfinished.remove(job)
             if self.habits.auto_save and not job.error:
                 metadata = {"request_id": job.job_id} if self.habits.names_request else {}
-                job.content_id = self._create(job.title, job.text, metadata, at=job.ends).id
+                job.content_id = self._create(*self._written(job), metadata, at=job.ends).id
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        """Title and text of a finished job."""
+        return job.title, job.text
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
         content_id = f"cnt_{uuid5(NAMESPACE_URL, str(len(self.contents))).hex[:12]}"
@@ -396,21 +400,22 @@ class FakeApi(httpx.AsyncBaseTransport):
         elif now >= job.ends:
             data |= {"status": habits.completed, "content": self._content_of(job)}
             if habits.envelope:
-                data["metadata"] = {"title": job.title}
+                data["metadata"] = {"title": self._written(job)[0]}
         return 200, {"success": True, "data": data} if habits.envelope else data, {}
 
     def _content_of(self, job: Generation) -> Any:
-        text = f'---\ntitle: "{job.title}"\n---\n{job.text}' if self.habits.front_matter else job.text
+        title, text = self._written(job)
+        text = f'---\ntitle: "{title}"\n---\n{text}' if self.habits.front_matter else text
         if self.habits.envelope:
             return text
         content: dict[str, Any] = {
-            "title": job.title,
+            "title": title,
             "body": text,
             "word_count": len(text.split()),
             "created_at": _iso(job.ends),
         }
         if self.habits.status_body != "text":
-            content = {"title": job.title} | ({"body": ""} if self.habits.status_body == "empty" else {})
+            content = {"title": title} | ({"body": ""} if self.habits.status_body == "empty" else {})
         return content | ({"id": job.content_id} if job.content_id and self.habits.names_content else {})
 
     def _get(self, content_id: str) -> tuple[int, Any, dict[str, str]]:

@@ -1,0 +1,124 @@
+"""Texts out of the content store may begin with front matter, like those of jobs; and what a job's text is titled."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.api.calls import GetContent, Status
+from contentops.api.reading import read
+from contentops.api.replies import Content, JobStatus
+from tests.fakes.api import FakeApi, Generation
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
+RULES = "---\n# Only a heading\n---\nText.\n"
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+class Fronted(FakeApi):
+    """A server whose texts carry front matter in the store as well."""
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        return job.title, f'---\ntitle: "{job.title}"\ndescription: "d"\n---\n\n{job.text}'
+
+
+# --- read ---------------------------------------------------------------------------------------------------------
+
+
+def test_front_matter_of_a_stored_text() -> None:
+    """It is taken off, and kept beside; the content's own title comes first."""
+    text = "## Intro\n\nText.\n"
+    assert read(GetContent("c"), {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT)
+    assert read(GetContent("c"), {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT)
+
+
+@pytest.mark.parametrize("body", ["---\n\nAfter a rule.\n", RULES, "---\n: : [\n---\nText.\n", "--- \nText.\n"])
+def test_a_rule_at_the_beginning_is_no_front_matter(body: str) -> None:
+    """What a person drew stays in the text."""
+    assert read(GetContent("c"), {"title": "T", "content": body}) == Content("c", "T", body)
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        ({"content": "# Mine\n\nText.\n"}, "Mine"),
+        ({"content": "Text.\r\n\r\n# Mine\r\n"}, "Mine"),
+        ({"content": "## Section\n"}, "Blog Article Generator"),
+        ({"content": FRONT}, "AI: adoption"),
+        ({"content": "# Mine\n", "title": "Theirs"}, "Theirs"),
+        ({"content": {"title": "Theirs", "body": "# Mine\n"}}, "Theirs"),
+        ({"content": None}, ""),
+    ],
+)
+def test_the_title_of_a_job(data: dict[str, Any], title: str) -> None:
+    """The name the server puts into the metadata is the template's: whatever the text says of itself comes first."""
+    answer = read(Status("j"), {"status": "completed", "metadata": {"title": "Blog Article Generator"}, **data})
+    assert isinstance(answer, JobStatus)
+    assert answer.title == title
+
+
+# --- apply --------------------------------------------------------------------------------------------------------
+
+
+def _body(scene: Scene) -> str:
+    text = scene.read("out/one.md")
+    assert len(re.findall("^---$", text, re.MULTILINE)) == 2
+    return text.split("---\n", 2)[2]
+
+
+@pytest.mark.parametrize(("status", "named"), [("text", True), ("text", False), ("empty", True)])
+def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, status: Any, *, named: bool) -> None:
+    """Fetched or told, named or not: one block of front matter in the file, one content, and later saves go on."""
+    scene = Scene(root, Fronted(duration=30, status_body=status, names_content=named))
+    scene.write("content/blog.yaml", blog("one"))
+    assert results(scene.apply()) == {"one": "done"}
+    assert "description" not in _body(scene)
+    assert len(scene.api.contents) == 1
+    assert scene.api.count("save") == 0
+    scene.edit("out/one.md", "## Closing", "## By hand")
+    assert results(scene.apply()) == {"one": "done"}
+    (stored,) = scene.api.contents.values()
+    assert "By hand" in stored.body
+    assert "description" not in stored.body
+    assert scene.plan().empty
+
+
+def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:
+    """What the file says below its own front matter is saved as it is, and known for ours again."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.edit("out/one.md", "## Introduction", "---\nnote: mine\n---\n\n## Introduction")
+    for words in ("First", "Second"):
+        scene.write("out/one.md", scene.read("out/one.md") + f"\n{words}\n")
+        assert results(scene.apply()) == {"one": "done"}
+        (stored,) = scene.api.contents.values()
+        assert "note: mine" in stored.body
+        assert words in stored.body
+    assert "note: mine" in scene.read("out/one.md")
+
+
+def test_front_matter_edited_there_with_the_text(root: Path) -> None:
+    """A person's words there are never overwritten, with front matter around them or not."""
+    scene = Scene(root, Fronted(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    content = scene.record("one").content_id
+    theirs = scene.api.contents[content].body.replace("Take", "Edited take")
+    scene.api.edit(content, theirs)
+    scene.edit("out/one.md", "## Closing", "## By hand")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.contents[content].body == theirs

@@ -1,0 +1,81 @@
+"""The same command again after a stop: it finishes what it began and pays for nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from contentops.model import OnEdit, Step
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.death import Death
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _applied(root: Path, **habits: Any) -> Scene:
+    scene = Scene(root, FakeApi(duration=30, auto_save=False, **habits))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    return scene
+
+
+def _steps(root: Path) -> int:
+    """How many things a replacement does to the world."""
+    scene = _applied(root)
+    scene.death = Death(10**9)
+    scene.apply(replace=("one",))
+    return scene.death.steps
+
+
+def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> None:
+    """Killed at any step before the server has its text, and run again: one replacement is paid for."""
+    finished = 0
+    for at in range(1, _steps(tmp_path / "count") + 1):
+        scene = _applied(tmp_path / f"at-{at}")
+        (stored,) = scene.api.contents.values()
+        before = stored.body
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply(replace=("one",))
+        scene.death = None
+        if stored.body != before:
+            continue
+        (change,) = scene.plan(replace=("one",)).changes
+        finished += Step.SUBMIT not in change.steps and "again for another one" in change.hint
+        assert results(scene.apply(replace=("one",))) == {"one": "done"}
+        assert scene.api.credits == 8, f"step {at}"
+        assert stored.body != before
+    assert finished
+
+
+def test_once_it_is_saved_the_next_one_is_paid_for(tmp_path: Path) -> None:
+    """Asking again after an apply that came to its end asks for another text."""
+    scene = _applied(tmp_path)
+    for credits_ in (8, 12):
+        scene.apply(replace=("one",))
+        assert scene.api.credits == credits_
+
+
+def test_a_replacement_asked_for_after_a_failed_save_is_paid_for(tmp_path: Path) -> None:
+    """Where the run before came to its end, the person has seen the text: asking for another one means that."""
+    scene = _applied(tmp_path)
+    scene.api.fault(on("save", 2), 422)
+    assert results(scene.apply(replace=("one",))) == {"one": "failed"}
+    assert results(scene.apply(replace=("one",))) == {"one": "done"}
+    assert scene.api.credits == 12
+
+
+def test_an_edit_that_is_kept_settles_a_lost_submit(tmp_path: Path) -> None:
+    """The file is the item's text from then on; what became of the submit is a note, not a block."""
+    scene = _applied(tmp_path, request_ids="ignore")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    scene.api.fault(on("submit", 2), "drop")
+    assert results(scene.apply()) == {"one": "unknown"}
+    scene.edit("out/one.md", "All about", "Everything about")
+    assert results(scene.apply(on_edit=OnEdit.KEEP)) == {"one": "done"}
+    plan = scene.plan()
+    assert plan.empty, plan.changes
+    assert [note.kind for note in plan.notes if note.id == "one"] == ["unknown-outcome"]
+    assert "Everything about" in (tmp_path / "out/one.md").read_text("utf-8")

@@ -1,0 +1,356 @@
+"""Servers that change what they store: every later save goes on, and nobody's edit is taken for the server's doing."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.executor.stop import Stop
+from tests.fakes.api import Killed, on
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from contentops.model import Event
+
+TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
+ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])
+DATES = pytest.mark.parametrize("dates", [True, False], ids=["dates edits", "dates nothing"])
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def _done(root: Path, api: TidyApi, *items: str) -> Scene:
+    """A scene whose items are generated and saved."""
+    scene = Scene(root, api)
+    scene.write("content/blog.yaml", blog(*(items or ("one",))))
+    assert set(results(scene.apply()).values()) == {"done"}
+    return scene
+
+
+def _by_hand(scene: Scene, words: str, item: str = "one") -> None:
+    scene.write(f"out/{item}.md", scene.read(f"out/{item}.md") + f"\n{words}\n")
+
+
+def _stored(scene: Scene, item: str = "one") -> str:
+    return scene.api.contents[scene.record(item).content_id].body
+
+
+def _cut_off(scene: Scene, **where: int) -> None:
+    for name, n in where.items():
+        scene.api.fault(on(name.replace("_", " "), n), "kill")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+
+
+# --- what it costs ------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_keeps_texts_is_looked_at_once(root: Path) -> None:
+    """One fetch after the first save tells; from then on a save is one request, also in later runs."""
+    scene = _done(root, TidyApi(), "one", "two", "three")
+    assert scene.api.count("get content") == 1
+    scene.write("content/blog.yaml", blog("one", "two", "three", "four"))
+    before = len(scene.api.requests)
+    assert results(scene.apply()) == {"four": "done"}
+    assert [seen.name for seen in scene.api.requests[before:] if seen.name != "status"] == ["submit", "save"]
+    saved = scene.record("one").saved
+    assert saved is not None
+    assert not saved.server_body
+
+
+def test_saves_at_the_same_time_ask_once(root: Path) -> None:
+    """Items saved while the first look is under way wait for its answer instead of asking themselves."""
+    scene = Scene(root, TidyApi())
+    scene.write("content/blog.yaml", blog("zero"))
+    scene.api.fault(on("get content"), 503)
+    scene.apply()
+    scene.api.heal()
+    before = scene.api.count("get content")
+    scene.write("content/blog.yaml", blog("zero", *(f"item-{n}" for n in range(12))))
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.api.count("get content") == before + 1
+
+
+def test_a_server_that_changes_texts_is_looked_at_after_each_save(root: Path) -> None:
+    """What it gave back is on record for every item, once for each save."""
+    scene = _done(root, TidyApi(curl), "one", "two", "three")
+    assert scene.api.count("get content") == 3
+    for item in ("one", "two", "three"):
+        saved = scene.record(item).saved
+        assert saved is not None
+        assert saved.server_body not in ("", saved.body)
+        assert saved.server_title not in ("", saved.title)
+
+
+# --- later saves --------------------------------------------------------------------------------------------
+
+
+@ANY
+def test_edits_by_hand_are_saved_again_and_again(root: Path, tidy: Callable[[str], str]) -> None:
+    """Whatever the server makes of a text, the next edit of the file is saved over it."""
+    scene = _done(root, TidyApi(tidy))
+    for words in ("By hand...", 'Once "more"  ', "And it's again -- example.com"):
+        _by_hand(scene, words)
+        assert results(scene.apply()) == {"one": "done"}
+        assert tidy(words.strip()) in _stored(scene)
+        assert scene.plan().empty
+    assert len(scene.api.contents) == 1
+
+
+@ANY
+def test_a_new_text_is_saved_over_the_old_one(root: Path, tidy: Callable[[str], str]) -> None:
+    """A changed spec is paid for once, saved, and the plan is empty."""
+    scene = _done(root, TidyApi(tidy))
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "2027" in _stored(scene)
+    assert scene.api.credits == 8
+    assert scene.plan().empty
+
+
+@ANY
+def test_a_clone_without_cache_saves_too(root: Path, tidy: Callable[[str], str]) -> None:
+    """What the server gave back is in the lock, so a machine that has nothing else saves over it."""
+    scene = _done(root, TidyApi(tidy))
+    shutil.rmtree(scene.root / ".contentops")
+    _by_hand(scene, "By hand...")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in _stored(scene)
+    assert scene.plan().empty
+
+
+@ANY
+def test_a_text_the_server_stored_itself_is_saved_over(root: Path, tidy: Callable[[str], str]) -> None:
+    """The status gives the text and names the content, but the store has its own version of it."""
+    scene = _done(root, TidyApi(tidy, auto_save=True))
+    assert scene.api.count("save") == 0
+    shutil.rmtree(scene.root / ".contentops")
+    _by_hand(scene, "By hand...")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in _stored(scene)
+    assert len(scene.api.contents) == 1
+
+
+@pytest.mark.parametrize("tidy", [keep, strip, curl], ids=["keeps", "strips", "curls"])
+def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path, tidy: Callable[[str], str]) -> None:
+    """The manifest's title goes over the server's version of a new text, long after the last save."""
+    scene = Scene(root, TidyApi(tidy, auto_save=True))
+    scene.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+    assert results(scene.apply()) == {"one": "done"}
+    scene.timeline.now += 86_400
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.contents[scene.record("one").content_id].title == "Mine"
+    assert scene.plan().empty
+
+
+def test_marks_the_first_text_had_none_of(root: Path) -> None:
+    """The first text had nothing to curl, so the server seemed to keep texts; a later one is known for ours all the same."""
+    scene = _done(root, TidyApi(keep), "one", "two")
+    assert isinstance(scene.api, TidyApi)
+    scene.api.tidy = curl
+    _by_hand(scene, "It's by hand...")
+    scene.apply()
+    looks = scene.api.count("get content")
+    _by_hand(scene, "And it's again...")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "again" in _stored(scene)
+    assert scene.api.count("get content") == looks + 2  # before the save, and after it from now on
+    assert scene.plan().empty
+
+
+# --- a person's edit there ------------------------------------------------------------------------------------
+
+
+@ANY
+@DATES
+@pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
+def test_an_edit_there_is_never_overwritten(
+    root: Path, tidy: Callable[[str], str], *, dates: bool, cache: bool
+) -> None:
+    """A word changed in WriterzRoom blocks the save, on every kind of server; hand edits and new texts alike."""
+    scene = _done(root, TidyApi(tidy, dates=dates))
+    content = scene.record("one").content_id
+    theirs = _stored(scene).replace("that", "this")
+    assert theirs != _stored(scene)
+    scene.api.edit(content, theirs)
+    if not cache:
+        shutil.rmtree(scene.root / ".contentops")
+    _by_hand(scene, "By hand...")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.contents[content].body == theirs
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.apply(on_edit="overwrite")
+    assert scene.api.contents[content].body == theirs
+    assert len(scene.api.contents) == 1
+
+
+@ANY
+def test_a_title_given_there_is_never_overwritten(root: Path, tidy: Callable[[str], str]) -> None:
+    """The same for a title."""
+    scene = _done(root, TidyApi(tidy))
+    content = scene.record("one").content_id
+    scene.api.edit(content, _stored(scene), title="A better one")
+    _by_hand(scene, "By hand...")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.contents[content].title == "A better one"
+
+
+@ANY
+def test_what_the_hint_says_helps_for_good(root: Path, tidy: Callable[[str], str]) -> None:
+    """Deleted there, the file is saved as new; taken into the file, it is saved; both times later saves go on."""
+    scene = _done(root, TidyApi(tidy))
+    content = scene.record("one").content_id
+    scene.api.edit(content, "Edited there...\n")
+    _by_hand(scene, "By hand...")
+    run = scene.apply()
+    assert run is not None
+    assert "delete the content" in run.outcomes[0].hint
+    del scene.api.contents[content]
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in _stored(scene)
+    theirs = 'Edited there\'s "again"...\n'
+    scene.api.edit(scene.record("one").content_id, theirs)
+    _by_hand(scene, "Once more...")
+    assert results(scene.apply()) == {"one": "blocked"}
+    head = scene.read("out/one.md").split("\n---\n", 1)[0]
+    scene.write("out/one.md", f"{head}\n---\n\n{theirs}")
+    assert results(scene.apply()) == {"one": "done"}
+    _by_hand(scene, "And again...")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "And again" in _stored(scene)
+    assert scene.plan().empty
+
+
+@TIDY
+@DATES
+def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
+    root: Path, tidy: Callable[[str], str], *, dates: bool
+) -> None:
+    """Edited between the save and a look that had to wait: it is not recorded as ours, and never overwritten."""
+    scene = Scene(root, TidyApi(tidy, dates=dates))
+    scene.write("content/blog.yaml", blog("one"))
+    theirs = "Edited there.\n"
+
+    def edit_and_refuse() -> Any:
+        (content,) = scene.api.contents
+        scene.api.edit(content, theirs)
+        return httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "40"})
+
+    scene.api.fault(on("get content", 1), edit_and_refuse)
+    assert results(scene.apply()) == {"one": "done"}
+    _by_hand(scene, "By hand")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert _stored(scene) == theirs
+
+
+# --- cut off ---------------------------------------------------------------------------------------------------
+
+
+@TIDY
+def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[[str], str]) -> None:
+    """What the server gave back is not on record: typography alone does not block; anything else does, unharmed."""
+    scene = Scene(root, TidyApi(tidy))
+    scene.write("content/blog.yaml", blog("one"))
+    _cut_off(scene, get_content=1)
+    scene.apply()
+    (before,) = scene.api.contents.values()
+    text = before.body
+    _by_hand(scene, "By hand...")
+    blocked = tidy is rewrite
+    assert results(scene.apply()) == {"one": "blocked" if blocked else "done"}
+    assert len(scene.api.contents) == 1
+    assert (_stored(scene) == text) is blocked
+    assert scene.plan().empty is not blocked
+
+
+@TIDY
+@pytest.mark.parametrize("fault", ["reset", "504", "500-after", "truncated"])
+@pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
+def test_lost_answers_store_nothing_twice(
+    root: Path, tidy: Callable[[str], str], fault: Any, *, create_only: bool
+) -> None:
+    """A save that arrived is known again by what was sent with it, whatever became of its text."""
+    scene = Scene(root, TidyApi(tidy, create_only=create_only))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.api.fault(on("save", 1, 2), fault)
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.contents) == 1
+    scene.api.heal()
+    scene.api.fault(on("save", 2, 3), fault)
+    _by_hand(scene, "By hand...")
+    # What became of the first save's text was never seen, so that a rewritten one could be a person's.
+    blocked = tidy is rewrite
+    assert results(scene.apply()) == {"one": "blocked" if blocked else "done"}
+    record = scene.record("one")
+    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+    assert ("By hand" in _stored(scene)) is not blocked
+    assert scene.plan().empty is not blocked
+
+
+def test_a_changed_quote_is_not_taken_for_a_save_that_arrived(root: Path) -> None:
+    """An edit of nothing but typography whose save was lost is sent again."""
+    scene = _done(root, TidyApi(curl))
+    scene.edit("out/one.md", "it -- see", "it - see")
+    scene.api.fault(on("save", 2), "drop")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "it - see" in _stored(scene)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503], ids=str)
+def test_a_look_without_answer_fails_nothing(root: Path, status: int) -> None:
+    """The text is saved and on record; the look is tried again with a later run, not for every item."""
+    scene = Scene(root, TidyApi(curl))
+    scene.api.fault(on("get content"), status)
+    scene.write("content/blog.yaml", blog("one", "two", "three"))
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.plan().empty
+    assert len({seen.path for seen in scene.api.requests if seen.name == "get content"}) == 1
+    scene.api.heal()
+    _by_hand(scene, "By hand...")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in _stored(scene)
+
+
+def test_interrupted_in_the_middle_of_a_look(root: Path) -> None:
+    """The save is done; a stop while its look is under way leaves nothing to do."""
+    scene = Scene(root, TidyApi(curl))
+    scene.write("content/blog.yaml", blog("one"))
+    stop = Stop()
+
+    def ask(event: Event) -> None:
+        if event.kind == "step-done" and event.step == "save":
+            stop.request()
+
+    assert results(scene.apply(stop=stop, emit=ask)) == {"one": "done"}
+    assert scene.plan().empty
+
+
+# --- restore ---------------------------------------------------------------------------------------------------
+
+
+@ANY
+def test_a_missing_file_comes_back_as_the_server_has_it(root: Path, tidy: Callable[[str], str]) -> None:
+    """Without cache, words by hand come back in the server's version rather than not at all; nothing is left to do."""
+    scene = _done(root, TidyApi(tidy))
+    _by_hand(scene, "It's by hand...")
+    scene.apply()
+    (scene.root / "out/one.md").unlink()
+    shutil.rmtree(scene.root / ".contentops")
+    assert results(scene.apply()) == {"one": "done"}
+    assert tidy("It's by hand...") in scene.read("out/one.md")
+    assert scene.api.credits == 4
+    assert scene.plan().empty

@@ -1,0 +1,203 @@
+"""A text that may be stored already is searched for: each content is fetched once, and nothing is stored twice."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.executor import searching
+from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ITEMS = tuple(f"item-{n:02}" for n in range(24))
+LOST = ["reset", "504", "500-after", "truncated", "slow"]
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+class OneTitle(FakeApi):
+    """A server that titles every text alike."""
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        return "Blog Article Generator", job.text
+
+
+def _scene(root: Path, api: FakeApi, *items: str) -> Scene:
+    scene = Scene(root, api)
+    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return scene
+
+
+def _fetches(api: FakeApi) -> collections.Counter[str]:
+    return collections.Counter(seen.path for seen in api.requests if seen.name == "get content")
+
+
+def _strangers(scene: Scene, number: int, *, ago: float) -> None:
+    """Contents other people stored, some time ago."""
+    for n in range(number):
+        stored = Stored(f"theirs-{n}", f"Theirs {n}", f"Their words {n}.\n", -ago, -ago)
+        scene.api.contents[stored.id] = stored
+
+
+def test_texts_the_server_stores_without_naming_them(root: Path) -> None:
+    """All titled alike, stored by the server itself: none is stored twice, none fetched twice."""
+    scene = _scene(root, OneTitle(duration=30, names_content=False))
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert len(scene.api.contents) == len(ITEMS)
+    assert scene.api.count("save") == 0
+    assert set(_fetches(scene.api).values()) == {1}
+    assert {scene.record(item).content_id for item in ITEMS} == set(scene.api.contents)
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_saves_whose_answers_are_all_lost(root: Path, fault: Any) -> None:
+    """Every save arrives and no answer comes: two dozen texts with one title are stored once each."""
+    scene = _scene(root, OneTitle(duration=30, auto_save=False))
+    scene.api.fault(on("save", *range(1, 60)), fault)
+    for _ in range(3):
+        scene.apply()
+    assert len(scene.api.contents) == len(ITEMS)
+    assert {scene.record(item).content_id for item in ITEMS} == set(scene.api.contents)
+    assert scene.plan().empty
+
+
+def test_saves_of_a_run_that_died(root: Path) -> None:
+    """Killed when two dozen texts were stored and none of it was on record: found, each fetched once."""
+    scene = _scene(root, OneTitle(duration=30, auto_save=False), "zero")
+    scene.apply()
+    scene.write("content/blog.yaml", blog("zero", *ITEMS))
+    scene.api.fault(lambda name, n: name == "save" and 1 < n < len(ITEMS), "504")
+    scene.api.fault(on("save", len(ITEMS)), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    fetched = sum(_fetches(scene.api).values())
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert len(scene.api.contents) == len(ITEMS) + 1
+    assert sum(_fetches(scene.api).values()) - fetched <= len(ITEMS)
+    assert scene.plan().empty
+
+
+def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
+    """Fifty thousand contents of a day before cost one list."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
+    _strangers(scene, 50_000, ago=86_400.0)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.count("list content") == 1
+    assert all("theirs" not in path for path in _fetches(scene.api))
+
+
+def test_too_many_contents_to_look_at(root: Path) -> None:
+    """Where hundreds of contents of the time in question belong to nobody, a save is blocked rather than doubled."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
+    _strangers(scene, searching.FETCHES + 3, ago=0.0)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked"}
+    assert "contentops content list" in run.outcomes[0].hint
+    assert scene.api.count("save") == 0
+    assert sum(_fetches(scene.api).values()) == searching.FETCHES + 2
+    for content in [id_ for id_ in scene.api.contents if id_.startswith("theirs")][5:]:
+        del scene.api.contents[content]
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
+
+
+def test_a_content_that_can_not_be_looked_at(root: Path) -> None:
+    """A server that is down for one of the contents proves nothing: the save waits for the next run."""
+    scene = _scene(root, FakeApi(duration=30, names_content=False), "one")
+    scene.api.fault(on("get content"), 503)
+    assert results(scene.apply()) == {"one": "failed"}
+    assert scene.api.count("save") == 0
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.contents) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404], ids=str)
+def test_a_content_that_is_not_for_us(root: Path, status: int) -> None:
+    """Somebody else's content, or one that has just been deleted, is no reason to wait."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
+    _strangers(scene, 1, ago=0.0)
+    scene.api.fault(on("get content", 1), status)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.record("one").content_id in scene.api.contents
+
+
+def test_an_adopted_text_is_not_searched_for_among_everything(root: Path) -> None:
+    """No job made it, so no time tells when it can have been stored: its title alone does."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
+    scene.apply()
+    _strangers(scene, 500, ago=0.0)
+    (scene.root / "contentops.lock").unlink()
+    text = scene.read("out/one.md").replace("## Closing", "## By hand")
+    scene.write("out/one.md", text)
+    assert results(scene.apply()) == {"one": "done"}
+    assert all("theirs" not in path for path in _fetches(scene.api))
+
+
+# --- titles -------------------------------------------------------------------------------------------------------
+
+
+def _retitle(scene: Scene, title: str) -> None:
+    lines = [f"title: {title}" if line.startswith("title:") else line for line in scene.read("out/one.md").split("\n")]
+    scene.write("out/one.md", "\n".join(lines))
+
+
+@pytest.mark.parametrize("fault", [*LOST, "kill-after", "kill", "drop"])
+@pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"create_only": True, "put": False}], ids=str)
+def test_a_new_title_whose_save_was_lost(root: Path, habits: dict[str, Any], fault: Any) -> None:
+    """Body as before, only the title new: every content is the item's own or listed as superseded."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False, **habits), "one")
+    scene.apply()
+    _retitle(scene, "Mine")
+    scene.api.fault(on("save", 2), fault)
+    for _ in range(2):
+        try:
+            scene.apply()
+        except Killed:
+            scene.api.heal()
+    record = scene.record("one")
+    assert scene.api.contents[record.content_id].title == "Mine"
+    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+    assert len(scene.api.contents) == 1 + bool(habits)
+    assert scene.plan().empty
+
+
+def test_new_titles_where_contents_can_only_be_made(root: Path) -> None:
+    """Without any way to store over a content, each new title is one more content, listed; and the run ends."""
+    scene = _scene(root, FakeApi(duration=30, auto_save=False, create_only=True, put=False), "one")
+    scene.apply()
+    for title in ("First", "Second", "Third"):
+        _retitle(scene, title)
+        assert results(scene.apply()) == {"one": "done"}
+        record = scene.record("one")
+        assert scene.api.contents[record.content_id].title == title
+        assert {record.content_id, *record.superseded} == set(scene.api.contents)
+    assert len(scene.api.contents) == 4
+
+
+def test_what_the_server_stored_under_its_own_title_where_contents_can_only_be_made(root: Path) -> None:
+    """Found under the server's title, it can not be stored over: both it and what came before are listed."""
+    api = OneTitle(duration=30, names_content=False, create_only=True, put=False)
+    scene = Scene(root, api)
+    manifest = blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs")
+    scene.write("content/blog.yaml", manifest)
+    assert results(scene.apply()) == {"one": "done"}
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    assert results(scene.apply()) == {"one": "done"}
+    record = scene.record("one")
+    assert scene.api.contents[record.content_id].title == "Mine"
+    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+    assert scene.plan().empty
