@@ -78,7 +78,7 @@ Exit codes are listed in [exit codes](exit-codes.md), error codes in [errors](er
 
 def _commands(command: click.Command, path: str, depth: int = 2) -> Iterator[str]:
     """A section for this command and, in the order of its help, for each one below it."""
-    context = click.Context(command, info_name=path.rpartition(" ")[2])
+    context = click.Context(command, info_name=path.rpartition(" ")[2], **command.context_settings)
     yield f"{'#' * depth} `{path}`"
     yield ""
     yield from _prose(command.help or "")
