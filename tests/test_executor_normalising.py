@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from contentops.executor.stop import Stop
 from tests.fakes.api import Killed, on
+from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, quick_folder, results
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
 
@@ -337,6 +339,33 @@ def test_interrupted_in_the_middle_of_a_look(root: Path) -> None:
 
     assert results(scene.apply(stop=stop, emit=ask)) == {"one": "done"}
     assert scene.plan().empty
+
+
+@pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"auto_save": True}], ids=str)
+@pytest.mark.parametrize("part", range(3))
+def test_a_stop_at_every_step_on_a_server_that_changes_texts(root: Path, habits: dict[str, Any], part: int) -> None:
+    """Stopped anywhere, run again, edited by hand and applied: nothing paid or stored twice, nothing blocked."""
+
+    def steps(scene: Scene, at: int) -> int:
+        scene.write("content/blog.yaml", blog("one", "two"))
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply()
+        made, scene.death = scene.death.steps, None
+        return made
+
+    for at in range(1 + part, steps(Scene(root / "count", TidyApi(curl, **habits)), 10**9) + 1, 3):
+        scene = Scene(root / f"at-{at}", TidyApi(curl, **habits))
+        steps(scene, at)
+        for _ in range(2):
+            scene.apply()
+        assert scene.plan().empty, at
+        assert len(scene.api.contents) == 2, at
+        _by_hand(scene, "By hand...")
+        assert results(scene.apply()) == {"one": "done"}, at
+        assert "By hand" in _stored(scene), at
+        assert scene.plan().empty, at
+        assert scene.api.credits == 8, at
 
 
 # --- restore ---------------------------------------------------------------------------------------------------

@@ -201,3 +201,20 @@ def test_what_the_server_stored_under_its_own_title_where_contents_can_only_be_m
     assert scene.api.contents[record.content_id].title == "Mine"
     assert {record.content_id, *record.superseded} == set(scene.api.contents)
     assert scene.plan().empty
+
+
+def test_a_content_edited_after_it_was_found(root: Path) -> None:
+    """Found under the server's title, then edited there before our title goes over it: both texts stay."""
+    scene = Scene(root, OneTitle(duration=30, names_content=False))
+    scene.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+
+    def edited_meanwhile(name: str, n: int) -> bool:
+        if name == "get content" and n == 2:
+            scene.api.edit(next(iter(scene.api.contents)), "Edited there.\n")
+        return False
+
+    scene.api.fault(edited_meanwhile, 500)
+    assert results(scene.apply()) == {"one": "blocked"}
+    (stored,) = scene.api.contents.values()
+    assert (stored.title, stored.body) == ("Blog Article Generator", "Edited there.\n")
+    assert "All about one" in scene.read("out/one.md")
