@@ -276,7 +276,11 @@ def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> Non
 
 
 @pytest.mark.parametrize("rpm", [0, 10, 600])
-@pytest.mark.parametrize("asked", [(), ("0",), ("-5",), (at(-60),), ("soon",), ("0.001",), ("1",), ("600",)], ids=str)
+@pytest.mark.parametrize(
+    "asked",
+    [(), ("0",), ("-5",), (at(-60),), ("soon",), ("0.001",), ("1",), ("600",)],
+    ids=["absent", "zero", "negative", "over", "garbage", "a moment", "a second", "ten minutes"],
+)
 @pytest.mark.parametrize("names", [("submit",), ("status",), ("save",), ("submit", "status", "save")], ids="+".join)
 def test_a_server_that_turns_all_away_for_ever(
     root: Path, names: tuple[str, ...], asked: tuple[Said, ...], rpm: int

@@ -237,7 +237,22 @@ def test_results_that_can_not_be_pushed_are_kept(world: World, tmp_path: Path) -
     assert ended.outcomes[KEPT] == "success"
     step = read(path)["jobs"]["apply"]["steps"][int(KEPT)]
     assert step["uses"].startswith("actions/upload-artifact@")
-    assert step["with"]["include-hidden-files"] == "true"
+    assert (step["with"]["path"], step["with"]["include-hidden-files"]) == (".", "true")
+
+
+@posix
+def test_what_is_kept_can_be_pushed_later(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    """The clone out of the artifact brings its results, and nothing it did not make, on top of what others pushed."""
+    runner, other = world.clone("runner"), world.clone("other")
+    runner.apply("--select", "one")
+    other.apply("--select", "two")
+    other.commit()
+    runner.root.rename(tmp_path / "contentops-results")
+    runner.root = tmp_path / "contentops-results"
+    runner.commit()
+    fresh = world.clone("fresh")
+    assert not {"one", "two"} & set(fresh.changes())
+    assert "two.md" not in " ".join(fresh.files())
 
 
 @posix
