@@ -69,7 +69,7 @@ wheel: $(READY_DEV) ## Build the wheel into dist/
 # Where there is a file system in memory, the many durable writes of the crash tests cost nothing.
 tests: export PYTEST_DEBUG_TEMPROOT := $(shell test -d /dev/shm -a -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
-	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term:skip-covered)
+	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --cov --cov-report=term:skip-covered)
 
 .PHONY: docs
 docs: $(READY_DEV) ## Write the generated reference pages anew

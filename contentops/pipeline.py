@@ -22,6 +22,7 @@ from contentops.model import Definitions, Step
 from contentops.output.conflicts import known_bodies
 from contentops.output.files import Outputs, System
 from contentops.output.glance import Glance
+from contentops.output.permission import denial
 from contentops.planner.guards import approved
 from contentops.planner.plan import make_plan
 from contentops.planner.planfile import Compared, compare_file
@@ -197,6 +198,7 @@ def situation(
         state=state,
         observed=observed,
         stored=stored,
+        denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,
         rekeyed=rekeyed,

@@ -43,6 +43,9 @@ def compare(s: Situation, item: Item) -> tuple[Change | None, tuple[Note, ...]]:
     notes += front_notes
     if not steps and not drains:
         return None, notes
+    if {Step.WRITE, Step.UPDATE, Step.MOVE} & set(steps) and (why := s.denied(item.spec.output)):
+        held = _unwritable(body, why)
+        return _change(s, item, held, steps=(), drains=_with_own_job(held, drains)), notes
     action = next((found for found in (body.action, path.action) if found is not Action.NONE), Action.NONE)
     if action is Action.NONE:
         action = _light_action(steps)
@@ -56,6 +59,17 @@ def compare(s: Situation, item: Item) -> tuple[Change | None, tuple[Note, ...]]:
         section=body.section,
     )
     return _change(s, item, merged, steps=steps, drains=drains, front=front, title=title), notes
+
+
+def _unwritable(body: Body, why: str) -> Body:
+    """Nothing is paid for that could not be written afterwards."""
+    return Body(
+        action=Action.BLOCKED,
+        blocked="unwritable-file",
+        hint=f"{why}; change its permissions, or set `protected: true` to keep the item as it is",
+        reasons=body.reasons,
+        entry=body.entry,
+    )
 
 
 def gone(

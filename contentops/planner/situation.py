@@ -49,6 +49,11 @@ class Stored:
     body: Digest
 
 
+def nothing_denied(_path: str) -> str:
+    """Every output can be written."""
+    return ""
+
+
 def nothing_stored(_digest: Digest) -> Stored | None:
     """The answer of a cache that is not there."""
     return None
@@ -59,7 +64,8 @@ class Situation:
     """The sides of the comparison. Records are already keyed by the ids `moved` pairs gave them.
 
     `observed` holds every path that `paths` names. `stored` looks a request digest up among the finished texts of
-    this server. `foreign` names the lock of another environment that owns a path, by path key.
+    this server. `denied` says what keeps the output at a path from being written, if anything. `foreign` names the
+    lock of another environment that owns a path, by path key.
     """
 
     project: Project
@@ -67,6 +73,7 @@ class Situation:
     state: State
     observed: Mapping[str, Observed]
     stored: Callable[[Digest], Stored | None] = nothing_stored
+    denied: Callable[[str], str] = nothing_denied
     foreign: Mapping[str, str] = field(default_factory=dict)
     choice: Choice = field(default_factory=Choice)
     rekeyed: frozenset[ItemId] = frozenset()

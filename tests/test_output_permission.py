@@ -1,0 +1,70 @@
+"""Outputs that can not be written: found before anything is paid for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.model import Action, Step
+from contentops.output.permission import denial
+from contentops.planner.plan import make_plan
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Spec
+
+
+def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
+    """Its item is held back with the reason, the others go on; once it is writable, it follows."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    (tmp_path / "out/one.md").chmod(0o444)
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+    change = next(change for change in scene.plan().changes if change.id == "one")
+    assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
+    assert "`out/one.md` is marked read-only" in change.hint
+    assert results(scene.apply()) == {"one": "blocked", "two": "done"}
+    assert scene.api.credits == 12
+    (tmp_path / "out/one.md").chmod(0o644)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.plan().empty
+
+
+def test_a_read_only_file_that_stays_as_it_is_is_no_problem(tmp_path: Path) -> None:
+    """Only what would be written is looked at."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    (tmp_path / "out/one.md").chmod(0o444)
+    assert scene.plan().empty
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")
+def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
+    """The nearest folder that is there decides."""
+    (tmp_path / "out").mkdir(mode=0o555)
+    assert denial(tmp_path)("out/deep/er/one.md") == "no file can be written in `out`"
+    assert denial(tmp_path)("other/one.md") == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [(a_spec(topic="new"), False), (a_spec(output="out/moved.md"), False), (a_spec(), True)],
+    ids=["rewritten", "moved", "as it is"],
+)
+def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
+    """A rewrite, or a move; never an item that only stays."""
+    before = a_spec()
+    s = a_situation([spec], [a_record(before)], [a_file(before.output)])
+    plan = make_plan(dataclasses.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
+    held = [change.blocked for change in plan.changes if change.blocked]
+    assert held == ([] if kept else ["unwritable-file"])
+    assert not any(Step.SUBMIT in change.steps for change in plan.changes)
