@@ -18,8 +18,19 @@ if TYPE_CHECKING:
 
 PATIENCE = 300.0
 """Seconds that a call over the network may take."""
-_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""What git sets for its hooks, relative to a folder that need not be ours."""
+_LOCAL = frozenset(
+    f"GIT_{name}"
+    for name in (
+        # What git itself calls local to a repository, but for settings.
+        *("ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE", "INDEX_FILE"),
+        *("INTERNAL_SUPER_PREFIX", "NO_REPLACE_OBJECTS", "OBJECT_DIRECTORY", "PREFIX", "REPLACE_REF_BASE"),
+        *("SHALLOW_FILE", "WORK_TREE"),
+        "NAMESPACE",
+        # What gives our paths another meaning.
+        *("GLOB_PATHSPECS", "ICASE_PATHSPECS", "LITERAL_PATHSPECS", "NOGLOB_PATHSPECS"),
+    )
+)
+"""What would lead git to another repository than that of the folder, or to other files in it."""
 _SETTINGS = {
     # A folder of the project that looks like a repository would be one, and its settings name commands to run.
     "safe.bareRepository": "explicit",
@@ -77,7 +88,7 @@ def try_git(
 
     Raises GitFailed only where git can not be started at all.
     """
-    environ = {name: value for name, value in os.environ.items() if name not in _HOOKS}
+    environ = {name: value for name, value in os.environ.items() if name not in _LOCAL}
     # The C locale keeps the words we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
@@ -132,7 +143,9 @@ def failure(root: Path | str, arguments: Sequence[str], ended: Ended) -> Content
 
 def said(ended: Ended) -> str:
     """The words of a git that failed, on one line and not too many."""
-    return " ".join(ended.words.split())[:_WORDS].rstrip(".") or f"it ended with {ended.code}"
+    # Some refusals, as that of a commit of nothing, are told where the answer would be.
+    words = ended.words or masked(ended.stdout[: _WORDS * 4].decode("utf-8", "replace"))
+    return " ".join(words.split())[:_WORDS].rstrip(".") or f"it ended with {ended.code}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +157,13 @@ class Clone:
     extra: Mapping[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
+    address: str = ""
+    """Where pushes go, if the remote's fetches come from somewhere else."""
+
+    @property
+    def source(self) -> str:
+        """What to fetch from: the place that is pushed to."""
+        return self.address or self.remote
 
     def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
         """What git prints, without the line break at its end. Raises GitFailed."""

@@ -7,11 +7,12 @@ the other commit gets the files that are results, and the lock is merged by what
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import StateError
+from contentops.git import GitFailed
 from contentops.report.commit_text import is_subject
 from contentops.results import RULES, body_of, ledger, lock_at, lock_name, read_lock
 from contentops.state.attributes import PATTERN, with_line
@@ -49,16 +50,28 @@ class Results:
     """What is at the remote, as far as is known here; empty: nothing of it."""
     head: str
     changes: Mapping[str, Entry]
-    known: Mapping[str, frozenset[str]]
-    """Which contents each of the paths has had on the way, empty for none: a remote that has one of them has no other's
-    work there."""
-    files: tuple[str, ...]
-    """What there is to tell of: the paths of the project, sorted."""
+    known: Mapping[str, tuple[str, ...]]
+    """Which contents each of the paths has had on the way, the oldest first, empty for none: a remote that has one of
+    them has no other's work there."""
     ours: bool
     """Whether every commit on the way is one of ours, and nothing else was changed by them."""
     folder: str
     """Of the project in the repository: empty, or with a slash at its end."""
     environment: str
+    edited: tuple[str, ...] = ()
+    """Outputs whose newest text or absence here is a person's own commit, and theirs to push; paths of the project."""
+    passed: tuple[tuple[str, str], ...] = ()
+    """What the remote's lock has been through since `base`: the contents before and after each step, empty for none."""
+    overtaken: tuple[str, ...] = ()
+    """Results that the remote has had and changed again, which stay as they are there; paths of the project."""
+
+    pushed: str = ""
+    """The last commit here whose results were pushed without it, or empty."""
+
+    @property
+    def told(self) -> str:
+        """The commit up to which earlier messages have told of results; may be empty."""
+        return self.pushed or self.base
 
     @property
     def lock(self) -> str:
@@ -83,24 +96,70 @@ def gather(clone: Clone, environment: str, base: str, head: str) -> Results:
     changed = {step.path: step for step in _steps(clone.read("diff-tree", *_RAW, base or empty, head))}
     book = ledger(lock_at(clone, head, environment), lock_at(clone, base, environment))
     lock = folder + lock_name(environment)
-    mine = {
+    owned = {
         path: step
         for path, step in changed.items()
         if path == lock or (path.startswith(folder) and book.owns(path.removeprefix(folder)))
     }
-    reach = f"{base}..{head}" if base else head
-    ours = changed.keys() <= mine.keys() | {folder + RULES} and _all_ours(clone, reach)
-    if not ours:
-        mine = dict(_recorded(clone, mine, book, folder, lock))
+    history = _history(clone, [f"{base}..{head}" if base else head])
+    by_us = _by_us(clone, history)
+    ours = changed.keys() <= owned.keys() | {folder + RULES} and len(by_us) == len(history)
+    made: dict[str, Entry] = {}
+    mine: dict[str, Entry] = {}
+    for commit, steps in history.items():
+        made |= {step.path: step.new for step in steps if commit in by_us}
+    # What a commit of ours holds was decided when it was made, whatever filters and hooks did to it since then.
+    others = {path: step for path, step in owned.items() if not ours and made.get(path) != step.new}
+    recorded = set(_recorded(clone, others, book, folder, lock))
+    for path, step in owned.items():
+        if path not in others or path in recorded:
+            mine[path] = step.new
+        elif path in made and made[path] != step.old:
+            # Below a person's edit: the lock that goes out tells of it.
+            mine[path] = made[path]
     return Results(
         base=base,
         head=head,
-        changes={path: step.new for path, step in mine.items()},
-        known=_known(clone, reach, mine),
-        files=tuple(sorted(path.removeprefix(folder) for path in (changed if ours else mine))),
+        changes=mine,
+        known=_known(history, {path: owned[path] for path in mine}),
         ours=ours,
         folder=folder,
         environment=environment,
+        edited=tuple(sorted(path.removeprefix(folder) for path in others.keys() - recorded)),
+    )
+
+
+def unsettled(clone: Clone, results: Results, tip: str, earlier: tuple[str, str]) -> Results:
+    """`results` without what the remote's commits since `base` have had already, up to `tip`.
+
+    `earlier`: a commit here that was pushed, and what it was pushed as, or two empty names. Whatever `tip` has in its
+    place is a later decision of somebody's, be it an edit or a revert; so is an older version where a newer one of ours
+    has been. Raises GitFailed.
+    """
+    here, pushed = earlier
+    reach = [*filter(None, (tip, pushed)), *([f"^{results.base}"] if results.base else [])]
+    steps = [step for there in _history(clone, reach).values() for step in there if step.path in results.changes]
+    there = listing(clone, tip)
+    had: dict[str, set[str]] = {}
+    for step in steps:
+        had.setdefault(step.path, set()).add(step.new.oid)
+    changes, known = dict(results.changes), dict(results.known)
+    for path, oids in had.items():
+        if path == results.lock:
+            continue
+        if changes[path].oid in oids:
+            del changes[path]
+        last = max((at for at, oid in enumerate(known[path]) if oid in oids), default=0)
+        known[path] = known[path][last:]
+    gone = {path: entry for path, entry in results.changes.items() if path not in changes}
+    overtaken = {path for path, entry in gone.items() if there.get(path, Entry()) != entry}
+    return replace(
+        results,
+        changes=changes,
+        known=known,
+        pushed=here,
+        passed=tuple((step.old.oid, step.new.oid) for step in steps if step.path == results.lock),
+        overtaken=tuple(sorted(path.removeprefix(results.folder) for path in overtaken)),
     )
 
 
@@ -111,47 +170,67 @@ def _steps(raw: bytes) -> Iterator[_Step]:
     words = iter(raw.decode("utf-8", "surrogateescape").split("\0"))
     for word in words:
         if word.startswith(":"):
-            old_mode, new_mode, old, new, _ = word[1:].split(" ", 4)
-            yield _Step(_entry(old_mode, old), _entry(new_mode, new), next(words))
+            yield _step(word, next(words))
+
+
+def _step(about: str, path: str) -> _Step:
+    old_mode, new_mode, old, new, _ = about[1:].split(" ", 4)
+    return _Step(_entry(old_mode, old), _entry(new_mode, new), path)
 
 
 def _entry(mode: str, oid: str) -> Entry:
     return Entry(mode, oid) if oid.strip("0") else Entry()
 
 
-def _all_ours(clone: Clone, reach: str) -> bool:
-    """Whether every commit has our kind of subject and one parent at most."""
-    lines = clone.run("rev-list", "--format=%P%x09%s", reach, "--").split("\n")[1::2]
-    return all(" " not in parents and is_subject(subject) for parents, _, subject in (x.partition("\t") for x in lines))
+def _history(clone: Clone, reach: list[str]) -> dict[str, list[_Step]]:
+    """What each commit changed, the oldest first; a merge by itself changes nothing."""
+    commits = clone.read("rev-list", "--topo-order", "--reverse", *reach, "--")
+    raw = clone.read("diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames", stdin=commits)
+    found: dict[str, list[_Step]] = {commit: [] for commit in commits.decode("ascii").split()}
+    commit = ""
+    words = iter(raw.decode("utf-8", "surrogateescape").split("\0"))
+    for word in words:
+        if word.startswith(":"):
+            found[commit].append(_step(word, next(words)))
+        elif word:
+            commit = word
+    return found
 
 
-def _recorded(
-    clone: Clone, steps: Mapping[str, _Step], book: Ledger, folder: str, lock: str
-) -> Iterator[tuple[str, _Step]]:
-    """The steps that an apply has made: a person's own edits, removals and links are theirs to push."""
+def _by_us(clone: Clone, commits: Iterable[str]) -> frozenset[str]:
+    """Those with our kind of subject and one parent at most."""
+    stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
+    if not stdin:
+        return frozenset()
+    said = clone.run("rev-list", "--no-walk=unsorted", "--stdin", "--format=%H%x09%P%x09%s", stdin=stdin)
+    lines = (line.split("\t", 2) for line in said.split("\n")[1::2])
+    return frozenset(commit for commit, parents, subject in lines if " " not in parents and is_subject(subject))
+
+
+def _recorded(clone: Clone, steps: Mapping[str, _Step], book: Ledger, folder: str, lock: str) -> Iterator[str]:
+    """The paths of the steps that an apply has made: a person's own edits, removals and links are theirs to push."""
     texts = contents(clone, {one.oid for step in steps.values() for one in (step.old, step.new) if one.mode in _FILES})
     # A text that was there before is not news, wherever an apply moved it and whatever it wrote above it.
     before = {body_of(texts[step.old.oid]) for step in steps.values() if step.old.oid in texts}
     for path, step in steps.items():
         name = path.removeprefix(folder)
         if path == lock:
-            yield path, step
+            yield path
         elif not step.new.mode:
             if not book.lives(name):
-                yield path, step
+                yield path
         elif step.new.oid in texts:
             body = body_of(texts[step.new.oid])
             if book.recorded(name, body) or (body and body in before):
-                yield path, step
+                yield path
 
 
-def _known(clone: Clone, reach: str, steps: Mapping[str, _Step]) -> dict[str, frozenset[str]]:
-    found = {path: {step.old.oid, step.new.oid} for path, step in steps.items()}
-    commits = clone.read("rev-list", reach, "--")
-    for step in _steps(clone.read("diff-tree", "--stdin", "--root", *_RAW, stdin=commits)):
-        if step.path in found:
-            found[step.path] |= {step.old.oid, step.new.oid}
-    return {path: frozenset(oids) for path, oids in found.items()}
+def _known(history: Mapping[str, list[_Step]], steps: Mapping[str, _Step]) -> dict[str, tuple[str, ...]]:
+    found = {path: [step.old.oid] for path, step in steps.items()}
+    for step in (step for there in history.values() for step in there if step.path in found):
+        found[step.path] += [step.old.oid, step.new.oid]
+    # A merge may have brought what no commit shows.
+    return {path: (*oids, steps[path].new.oid) for path, oids in found.items()}
 
 
 def contents(clone: Clone, oids: Iterable[str]) -> dict[str, bytes]:
@@ -201,12 +280,14 @@ def graft(clone: Clone, results: Results, tip: str, *, force: bool = False) -> G
         theirs = there.get(path, Entry())
         if theirs == mine:
             continue
-        if theirs.oid in results.known[path] or (force and path != results.lock):
+        # Where others have been at the lock, even one of our own versions may be there on purpose.
+        alone = path != results.lock or not results.passed
+        if (alone and theirs.oid in results.known[path]) or (force and path != results.lock):
             updates[path] = mine
-        elif path != results.lock or not (merged := _merged(clone, results, theirs)):
+        elif path != results.lock or (merged := _merged(clone, results, theirs)) is None:
             conflicts.append(path)
-        else:
-            updates[path] = Entry("100644", merged)
+        elif merged.oid != theirs.oid:
+            updates[path] = merged
     if not force:
         conflicts += _in_the_way(there, updates)
     updates |= _rule(clone, results, there) if updates else {}
@@ -231,30 +312,56 @@ def _folders(path: str) -> Iterator[str]:
 def _tree(clone: Clone, tip: str, updates: Mapping[str, Entry]) -> str:
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        clone.run("read-tree", tip, extra=index)
+        clone.run(*_WHOLE, "read-tree", tip, extra=index)
         # What goes first makes room: a file may become a folder.
         ordered = sorted(updates.items(), key=lambda update: bool(update[1].mode))
         lines = [f"{entry.mode or _GONE} {entry.oid or '0' * len(tip)}\t{path}\0" for path, entry in ordered]
         stdin = "".join(lines).encode("utf-8", "surrogateescape")
-        clone.run("update-index", "-z", "--index-info", stdin=stdin, extra=index)
-        return clone.run("write-tree", extra=index)
+        clone.run(*_WHOLE, "update-index", "-z", "--index-info", stdin=stdin, extra=index)
+        tree = clone.run(*_WHOLE, "write-tree", extra=index)
+    room = {folder for path in updates for folder in _folders(path)}
+    strange = [path for path in touched(clone, tip, tree) if path not in updates and path not in room]
+    if any(not updates.keys() & set(_folders(path)) for path in strange):
+        raise GitFailed(f"git made a tree that differs from `{tip[:12]}` in `{strange[0]}`, which is no result")
+    return tree
 
 
-def _merged(clone: Clone, results: Results, theirs: Entry) -> str:
-    """The name of a lock that holds both sides' facts; empty where that can not be."""
+_WHOLE = ("-c", "core.splitIndex=false", "-c", "index.skipHash=false")
+"""An index that is whole by itself: git loses its entries where it is split and has no checksum."""
+
+
+def touched(clone: Clone, before: str, after: str, *options: str) -> tuple[str, ...]:
+    """The paths in which two commits or trees differ. Raises GitFailed."""
+    said = clone.read("diff-tree", *_RAW, "--name-only", *options, before, after)
+    return tuple(filter(None, said.decode("utf-8", "surrogateescape").split("\0")))
+
+
+def _merged(clone: Clone, results: Results, theirs: Entry) -> Entry | None:
+    """A lock that holds both sides' facts, or None where that can not be."""
     if theirs.mode and theirs.mode not in _FILES:
-        return ""
+        return None
     name = lock_name(results.environment)
-    versions = contents(clone, filter(None, results.known[results.lock] | {theirs.oid}))
+    versions = contents(clone, filter(None, {*results.known[results.lock], *sum(results.passed, ()), theirs.oid}))
     try:
-        known = [read_lock(data, name) for oid, data in versions.items() if oid != theirs.oid]
+        known = [read_lock(versions[oid], name) for oid in set(results.known[results.lock]) - {""}]
         base = lock_at(clone, results.base, results.environment) if results.base else Lock()
         ours = lock_at(clone, results.head, results.environment)
-        data = merge(known, base, ours, read_lock(versions[theirs.oid], name) if theirs.oid else Lock())
+        passed = [(_version(versions, old, name), _version(versions, new, name)) for old, new in results.passed]
+        data = merge(known, base, ours, read_lock(versions[theirs.oid], name) if theirs.oid else Lock(), passed)
+        if not data:
+            return Entry()
         read_lock(data, name)
     except (StateError, KeyError):
-        return ""
-    return _blob(clone, data)
+        return None
+    return Entry("100644", _blob(clone, data))
+
+
+def _version(versions: Mapping[str, bytes], oid: str, name: str) -> Lock:
+    """A lock as it was; an empty one where it was none, as nothing is known of it then."""
+    try:
+        return read_lock(versions[oid], name) if oid else Lock()
+    except StateError:
+        return Lock()
 
 
 def _rule(clone: Clone, results: Results, there: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.errors import Refused, StateError, UsageError
-from contentops.git import PATIENCE, Clone, run_git, try_git
+from contentops.git import PATIENCE, Clone, GitFailed, run_git, try_git
+from contentops.github.event import run_page
+from contentops.github.token import credentials
+from contentops.grafting import touched
 from contentops.pipeline import World, exclusively, open_store
-from contentops.pushing import Target, check_branch, credentials, identity, push, waiting
+from contentops.pushing import Target, check_branch, identity, push, waiting
 from contentops.report.commit_text import commit_message, made
 from contentops.results import ledger, lock_at, lock_name, read_lock, settled
 from contentops.state.lock import Lock
-from contentops.worktree import LITERAL, missing, status_of
+from contentops.worktree import missing, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -71,13 +74,17 @@ class Published:
     """Whether an earlier run had committed it, and could not push it."""
     stays: bool = False
     """Whether the branch of the clone could not be brought to what was pushed."""
+    unpushed: tuple[str, ...] = ()
+    """Outputs that a person's own commits changed or removed, which are theirs to push."""
+    overtaken: tuple[str, ...] = ()
+    """Results that the branch has had and changed again, which stay as they are there."""
     ignored: tuple[str, ...] = ()
     """Outputs that git ignores, and so can not come back."""
     outside: tuple[str, ...] = ()
     """Outputs that lie in another repository, such as a submodule."""
     edited: tuple[str, ...] = ()
     """Outputs that a person edited or removed, which were left alone."""
-    left: int = 0
+    others: int = 0
     """Other changed files, which were left alone."""
 
     @property
@@ -107,7 +114,7 @@ def publish(project: Project, where: Where, *, world: World | None = None, pause
 
         def message(base: str, *, skip: bool) -> str:
             what = made(settled(lock_at(clone, base, project.environment)), settled(lock))
-            return commit_message(what, environment=project.environment, run=run_address(world.environ), skip=skip)
+            return commit_message(what, environment=project.environment, run=run_page(world.environ), skip=skip)
 
         before = clone.head()
         book = ledger(lock, lock_at(clone, before, project.environment))
@@ -123,7 +130,7 @@ def publish(project: Project, where: Where, *, world: World | None = None, pause
             ignored=ignored,
             outside=outside,
             edited=status.edited,
-            left=status.others,
+            others=status.others,
         )
         return _pushed(project, clone, where, world.environ, found, message, pause)
 
@@ -142,19 +149,21 @@ def _pushed(
         return found
     target = _target(project, found.target, environ)
     pushed = push(clone, target, message=message, skip=where.skip, pause=pause)
-    if pushed is None or not (found.commit or pushed.new or pushed.why):
-        return found
-    earlier = not found.commit
+    found = replace(found, unpushed=pushed.edited, overtaken=pushed.overtaken)
+    if not pushed.commit or not (found.commit or pushed.new or pushed.why):
+        return replace(found, stays=pushed.stays and bool(pushed.overtaken))
+    # A branch that had the results already has them in somebody else's commit.
+    known = bool(found.commit) and not pushed.new and not pushed.why
     return replace(
         found,
         commit=pushed.commit,
-        message=_message_of(clone, pushed.commit) if earlier else found.message,
-        files=pushed.files if earlier else found.files,
+        message=found.message if known else _message_of(clone, pushed.commit),
+        files=found.files if known else pushed.files,
         branch=pushed.branch,
         why=pushed.why,
         attempts=pushed.attempts,
-        earlier=earlier,
-        stays=pushed.left,
+        earlier=not found.commit,
+        stays=pushed.stays,
     )
 
 
@@ -179,13 +188,6 @@ def check_waiting(project: Project, where: Where, *, world: World | None = None)
         raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
 
 
-def run_address(environ: Mapping[str, str]) -> str:
-    """The page of the workflow run we are part of, or empty."""
-    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
-    server, repository, run = (environ.get(name, "") for name in names)
-    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
-
-
 def run_name(environ: Mapping[str, str]) -> str:
     """The number and the attempt of the workflow run we are part of, or empty."""
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
@@ -202,14 +204,14 @@ def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target
 
 def _open(project: Project, where: Where, environ: Mapping[str, str]) -> Clone:
     run_git(project.root, "rev-parse", "--git-dir")
-    address = ""
-    if where.push:
-        address = remote_address(project.root, where.remote)
+    address = remote_address(project.root, where.remote) if where.push else ""
+    same = not address or address == run_git(project.root, "remote", "get-url", "--", where.remote).strip()
     return Clone(
         root=project.root,
         remote=where.remote,
         extra={**identity(project.root, environ), **credentials(address, environ)},
         patience=where.patience,
+        address="" if same else address,
     )
 
 
@@ -277,17 +279,34 @@ def _commit(clone: Clone, changed: Mapping[str, str], message: str) -> str:
     """The commit of exactly these paths; whatever else is staged stays staged. Raises GitFailed."""
 
     def listed(paths: Iterable[str]) -> bytes:
-        return "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+        return "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
 
     # Staged and then removed, a path is in no commit, and git knows nothing to commit of it.
     never = [path for path, letters in changed.items() if letters == "AD"]
     rest = [path for path in changed if path not in never]
     to_add = [path for path in rest if changed[path] != "D "]
     if never:
-        clone.run("rm", "--quiet", "--cached", "--sparse", *_FROM_LIST, stdin=listed(never), extra=LITERAL)
+        clone.run("rm", "--quiet", "--cached", "--sparse", *_FROM_LIST, stdin=listed(never))
     if to_add:
-        clone.run("add", "--sparse", *_FROM_LIST, stdin=listed(to_add), extra=LITERAL)
+        clone.run(*_SUMMED, "add", "--sparse", *_FROM_LIST, stdin=listed(to_add))
     if not rest:
         return ""
-    clone.run("commit", "--quiet", "--only", f"--message={message}", *_FROM_LIST, stdin=listed(rest), extra=LITERAL)
+    before = clone.head()
+    clone.run(*_SUMMED, "commit", "--quiet", "--only", f"--message={message}", *_FROM_LIST, stdin=listed(rest))
+    _refuse_losses(clone, before, set(rest))
     return clone.head()
+
+
+_SUMMED = ("-c", "index.skipHash=false")
+"""An index with a checksum: git loses the entries of one that is split and has none."""
+
+
+def _refuse_losses(clone: Clone, before: str, asked: set[str]) -> None:
+    """A commit that removes more than it was to is taken back. A hook may add to it; that is never pushed."""
+    lost = touched(clone, before, "HEAD", "--relative", "--diff-filter=D") if before else ()
+    strange = [path for path in lost if path not in asked]
+    if strange:
+        clone.run("update-ref", "-m", "contentops commit: taken back", "HEAD", before)
+        hint = "look at `git status`: a hook removes files, or the index is damaged, which `git reset` mends"
+        more = f" and {len(strange) - 1:,} more" if strange[1:] else ""
+        raise GitFailed(f"git's commit would have removed `{strange[0]}`{more}, which is no result", hint=hint)

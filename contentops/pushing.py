@@ -6,18 +6,17 @@ ever forced, and the clone is brought to the pushed commit only where that loses
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from contentops.errors import ContentopsError, UsageError
 from contentops.git import Ended, failure, masked, said, try_git
-from contentops.grafting import gather, graft, make_commit
+from contentops.grafting import gather, graft, make_commit, touched, unsettled
 from contentops.report.commit_text import is_subject
 from contentops.results import lock_name
+from contentops.worktree import earlier, follow, is_ancestor, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +41,6 @@ _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "f
 _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
 _BOT = "github-actions[bot]"
 _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _WORDS = 300
 _NAME = 60
@@ -90,7 +88,10 @@ def _plain(name: str) -> str:
 
 
 class Pushed(NamedTuple):
-    """Where the commit is now: its name there, the branch, why not the one meant, and how often it was tried."""
+    """Where the commit is now: its name there, the branch, why not the one meant, and how often it was tried.
+
+    Without a commit there was nothing to push.
+    """
 
     commit: str
     branch: str
@@ -98,13 +99,17 @@ class Pushed(NamedTuple):
     attempts: int
     files: tuple[str, ...]
     """The results in it, as paths of the project."""
+    edited: tuple[str, ...] = ()
+    """Outputs that a person's own commits changed, which are theirs to push."""
+    overtaken: tuple[str, ...] = ()
+    """Results that the branch has had and changed again, which stay as they are there."""
     new: bool = True
     """Whether the branch did not hold the results already."""
-    left: bool = False
+    stays: bool = False
     """Whether the branch of the clone could not be brought to the commit."""
 
 
-# --- who, and with which key -------------------------------------------------------------------------------
+# --- who, and where --------------------------------------------------------------------------------------------
 
 
 def identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -122,34 +127,9 @@ def identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The token of the workflow as settings of the child alone: never in an argument, a file, or for another server."""
-    token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or ""
-    server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
-    if not token or not server or not address.startswith(f"{server}/") or not _is_safe(server):
-        return {}
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    settings = (
-        # An empty value drops a header that a checkout may have left behind: the server refuses two.
-        (f"http.{server}/.extraheader", ""),
-        (f"http.{server}/.extraheader", f"AUTHORIZATION: basic {basic}"),
-        (f"http.{server}/.followRedirects", "false"),
-    )
-    stated = environ.get("GIT_CONFIG_COUNT", "")
-    start = int(stated) if stated.isdecimal() else 0
-    found = {"GIT_CONFIG_COUNT": str(start + len(settings))}
-    for at, (key, value) in enumerate(settings, start):
-        found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
-    return found
-
-
-def _is_safe(server: str) -> bool:
-    parts = urlsplit(server)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-
-
 def check_branch(clone: Clone, branch: str) -> str:
-    """`branch`, if it can be the name of one. Raises UsageError."""
+    """The branch of this name, `refs/heads/` before it or not. Raises UsageError where there can be none."""
+    branch = branch.removeprefix("refs/heads/")
     if branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
         raise UsageError(f"`{branch}` can not be the name of a branch", code="no-branch")
     return branch
@@ -158,18 +138,16 @@ def check_branch(clone: Clone, branch: str) -> str:
 # --- pushing -----------------------------------------------------------------------------------------------
 
 
-def push(
-    clone: Clone, target: Target, *, message: Message, skip: bool, pause: Callable[[float], None]
-) -> Pushed | None:
+def push(clone: Clone, target: Target, *, message: Message, skip: bool, pause: Callable[[float], None]) -> Pushed:
     """Pushes the results that HEAD has and the remote's branch has not; else puts them on a branch of their own.
 
-    None where there are no such results. `pause` waits some seconds between two attempts; `skip`: whether the push is
+    `pause` waits some seconds between two attempts; `skip`: whether the push is
     to start no workflow. Raises NotPublished.
     """
     head = clone.run("rev-parse", "HEAD")
     results = _known_results(clone, target, head)
     if results is not None and not results.changes:
-        return None
+        return _nothing(results)
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             pause(2.0 ** (attempt - 2))
@@ -179,12 +157,17 @@ def push(
             continue
         if results is None or not tip:
             results = gather(clone, target.environment, _meeting(clone, tip, head), head)
-            if not results.changes:
-                return None
-        pushed = _try(_Job(clone, target, results, message, attempt), tip, skip=skip)
+        fresh = unsettled(clone, results, tip, earlier(clone, target.branch)) if tip else results
+        if not fresh.changes:
+            return _nothing(fresh, stays=bool(tip) and not follow(clone, fresh, target.branch, tip, tip))
+        pushed = _try(_Job(clone, target, fresh, message, attempt), tip, skip=skip)
         if pushed is not None:
             return pushed
     raise AssertionError("the last attempt ends")
+
+
+def _nothing(results: Results, *, stays: bool = False) -> Pushed:
+    return Pushed("", "", "", 0, (), results.edited, results.overtaken, new=False, stays=stays)
 
 
 class _Job(NamedTuple):
@@ -194,8 +177,14 @@ class _Job(NamedTuple):
     message: Message
     attempt: int
 
-    def done(self, commit: str, branch: str, *, why: str = "", new: bool = True, left: bool = False) -> Pushed:
-        return Pushed(commit, branch, why, self.attempt, self.results.files, new, left)
+    def done(
+        self, commit: str, branch: str, *, below: str = "", why: str = "", new: bool = True, stays: bool = False
+    ) -> Pushed:
+        """`below`: the commit that this one was put on, or empty."""
+        found = self.results
+        paths = touched(self.clone, below, commit) if below else found.changes
+        files = tuple(sorted(path.removeprefix(found.folder) for path in paths))
+        return Pushed(commit, branch, why, self.attempt, files, found.edited, found.overtaken, new=new, stays=stays)
 
 
 def _try(job: _Job, tip: str, *, skip: bool) -> Pushed | None:
@@ -212,20 +201,25 @@ def _try(job: _Job, tip: str, *, skip: bool) -> Pushed | None:
         if made.conflicts:
             return _offer(job, _shared(clone, results, tip), _conflict(branch, results, made.conflicts))
         if made.tree == clone.run("rev-parse", f"{tip}^{{tree}}"):
-            return job.done(tip, branch, new=False, left=not _follow(job, tip, tip))
+            return job.done(tip, branch, new=False, stays=not follow(clone, results, branch, tip, tip))
         if not results.ours or tip != results.base:
-            commit = make_commit(clone, made.tree, tip, job.message(results.base, skip=skip))
+            commit = make_commit(clone, made.tree, tip, job.message(results.told, skip=skip))
     ended = _try_push(clone, commit, branch, tip)
     if not ended.code:
-        return job.done(commit, branch, left=not _follow(job, tip, commit))
+        stays = not follow(clone, results, branch, tip, commit)
+        if stays:
+            remember(clone, branch, results.head, commit)
+        below = tip or results.base or clone.run("hash-object", "-t", "tree", "--stdin")
+        return job.done(commit, branch, below=below, stays=stays)
     rejection, last = _rejection(ended), job.attempt == ATTEMPTS
-    if rejection and not any(race in rejection for race in _RACES):
-        return _offer(job, tip or results.base, f"`{branch}` takes no push: {rejection}")
-    if rejection and last:
-        return _offer(job, tip or results.base, f"`{branch}` kept moving")
+    raced = any(race in rejection for race in _RACES)
+    if rejection and (last or not raced):
+        why = f"`{branch}` kept moving" if raced else f"`{branch}` takes no push: {rejection}"
+        return _offer(job, tip or results.base, why)
     if not rejection:
-        # Not an answer of the server: the network, or a key that it does not take.
-        _give_up(results.head, ended, last=last)
+        # Not an answer of the server: the network, a key that it does not take, or (git itself had no trouble) a hook
+        # of the clone, which would say the same again.
+        _give_up(results.head, ended, last=last or "fatal: " not in ended.words)
     return None
 
 
@@ -239,7 +233,7 @@ def _try_push(clone: Clone, commit: str, branch: str, tip: str) -> Ended:
 
 def _fetch(clone: Clone, ref: str) -> tuple[str, Ended]:
     """The commit of a ref of the remote, and how git ended; without an error and a commit there is no such ref."""
-    ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.remote, ref)
+    ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.words:
         return "", Ended(0, b"", "")
     return ("" if ended.code else clone.run("rev-parse", "FETCH_HEAD")), ended
@@ -297,26 +291,7 @@ def _conflict(branch: str, results: Results, paths: tuple[str, ...]) -> str:
 
 def _shared(clone: Clone, results: Results, tip: str) -> str:
     """Where a merge of the results would start from: what both sides have, else what is at the remote."""
-    return results.base if results.base and _is_ancestor(clone, results.base, tip) else tip
-
-
-def _is_ancestor(clone: Clone, commit: str, of: str) -> bool:
-    return not clone.attempt("merge-base", "--is-ancestor", commit, of).code
-
-
-def _follow(job: _Job, tip: str, commit: str) -> bool:
-    """Brings the branch of the clone from our commit to the one that was pushed; whether it is where it should be."""
-    clone, results = job.clone, job.results
-    current = clone.attempt("symbolic-ref", "--quiet", "HEAD").stdout.decode("utf-8", "surrogateescape").strip()
-    if commit == results.head or current not in {"", f"refs/heads/{job.target.branch}"}:
-        return True
-    if not results.ours or not results.base or not _is_ancestor(clone, results.base, tip):
-        return False
-    clone.attempt("update-index", "-q", "--refresh")
-    # Git does the same for a checkout: all of it, or nothing where somebody's changes are in the way.
-    if clone.attempt("read-tree", "-m", "-u", results.head, commit).code:
-        return False
-    return not clone.attempt("update-ref", "-m", "contentops commit", "HEAD", commit, results.head).code
+    return results.base if results.base and is_ancestor(clone, results.base, tip) else tip
 
 
 # --- branches of their own ---------------------------------------------------------------------------------
@@ -343,20 +318,20 @@ def _offer(job: _Job, parent: str, why: str) -> Pushed:
     tree = (
         graft(clone, results, parent, force=True).tree if parent else clone.run("rev-parse", f"{results.head}^{{tree}}")
     )
-    commit = make_commit(clone, tree, parent, job.message(results.base, skip=False))
+    commit = make_commit(clone, tree, parent, job.message(results.told, skip=False))
     name = words = ""
     for folder in FOLDERS:
         name = target.own(folder, results.head)
         ended = _try_push(clone, commit, name, "")
         if not ended.code:
-            return job.done(commit, name, why=why)
+            return job.done(commit, name, below=parent, why=why)
         words = _rejection(ended) or said(ended)
     raise NotPublished(f"{why}; and the branch `{name}` could not be pushed: {words}", hint=_by_hand(results.head))
 
 
 def _branches(clone: Clone) -> dict[str, str]:
     """The branches of the remote that could hold results, with their commits; none where it does not say."""
-    return _heads(clone.reach(*_LIST, clone.remote, *_PATTERNS))
+    return _heads(clone.reach(*_LIST, clone.source, *_PATTERNS))
 
 
 _LIST = ("ls-remote", "--heads", "--")
@@ -371,7 +346,7 @@ def _heads(ended: Ended) -> dict[str, str]:
 
 def waiting(clone: Clone, target: Target) -> tuple[str, ...]:
     """The branches of the remote that hold results of this place which nobody has merged. Raises GitFailed."""
-    arguments = (*_LIST, clone.remote, *_PATTERNS)
+    arguments = (*_LIST, clone.source, *_PATTERNS)
     ended = clone.reach(*arguments)
     if ended.code:
         raise failure(clone.root, arguments, ended)

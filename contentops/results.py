@@ -105,7 +105,15 @@ def lock_at(clone: Clone, commit: str, environment: str) -> Lock:
     """The lock at a commit, below the folder of the project; an empty one where there is none. Raises StateError."""
     name = lock_name(environment)
     ended = clone.attempt("cat-file", "blob", f"{commit}:./{name}") if commit else None
-    return locks.Lock() if ended is None or ended.code else read_lock(ended.stdout, f"{name} at {commit[:12]}")
+    if ended is None or ended.code:
+        return locks.Lock()
+    try:
+        return read_lock(ended.stdout, name)
+    except StateError as error:
+        first = error.diagnostics()[0]
+        hint = f"mend the file, then commit and push it with git: `git commit {name}` and `git push`"
+        message = f"`{name}` was committed in {commit[:12]} as it can not be read: {first.message}"
+        raise StateError(message, code=first.code, hint=hint) from error
 
 
 def read_lock(data: bytes, name: str) -> Lock:

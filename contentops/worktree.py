@@ -1,4 +1,4 @@
-"""What of the files that are changed here is a result, and what is a person's."""
+"""The clone as a person has it: what of its changed files is a result, and how far it follows what was pushed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from contentops.results import RULES, body_of, lock_name, nfc, settled
 from contentops.state.attributes import with_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.git import Clone
+    from contentops.grafting import Results
     from contentops.results import Ledger
     from contentops.state.lock import Lock
 
-LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 _UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
 
 
@@ -41,13 +41,14 @@ def status_of(clone: Clone, environment: str, book: Ledger, lock: Lock, *, edits
     own = lock_name(environment)
     found: dict[str, str] = {}
     others = 0
-    for letters, path in _lines(clone):
+    as_committed = _as_committed(clone)
+    for path, letters in _lines(clone).items():
         if path != own and not book.owns(path) and not (path == RULES and _is_rule(clone)):
             others += 1
         elif letters in _UNMERGED:
             hint = "finish the merge, or leave it with `git merge --abort`, then run it again"
             raise Refused(f"git has not merged `{path}` yet", code="unmerged", hint=hint)
-        else:
+        elif not as_committed(letters, path):
             found[path] = letters
     outputs = sorted(path for path in found if path not in {own, RULES})
     edited = _edited(clone, book, lock, outputs, edits=edits)
@@ -56,13 +57,32 @@ def status_of(clone: Clone, environment: str, book: Ledger, lock: Lock, *, edits
     return Status({} if set(results) == {RULES} else results, edited, others)
 
 
-def _lines(clone: Clone) -> Iterator[tuple[str, str]]:
+def _lines(clone: Clone) -> dict[str, str]:
     folder = clone.folder()
     arguments = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", ".")
     said = clone.read("--no-optional-locks", "status", *arguments)
-    for line in said.decode("utf-8", "surrogateescape").split("\0"):
-        if line:
-            yield line[:2], line[3:].removeprefix(folder)
+    lines = filter(None, said.decode("utf-8", "surrogateescape").split("\0"))
+    # What is out of the index and still here has two lines: the second counts.
+    return {line[3:].removeprefix(folder): line[:2] for line in lines}
+
+
+def _as_committed(clone: Clone) -> Callable[[str, str], bool]:
+    """Whether a file is as it was committed, so that only the index is another, which is a person's."""
+    head = clone.head()
+    if not head:
+        return lambda _letters, _path: False
+    said = clone.read("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", "HEAD", "--", ".")
+    differ = frozenset(said.decode("utf-8", "surrogateescape").split("\0"))
+
+    def untouched(letters: str, path: str) -> bool:
+        if letters == "??":
+            # New to the index, but perhaps not to the last commit.
+            before = clone.attempt("rev-parse", "--verify", "--quiet", f"HEAD:./{path}").stdout.strip()
+            return bool(before) and clone.attempt("hash-object", "--", path).stdout.strip() == before
+        # Staged and then removed, a path is in neither, and has to leave the index.
+        return letters != "AD" and path not in differ
+
+    return untouched
 
 
 def _is_rule(clone: Clone) -> bool:
@@ -124,3 +144,57 @@ def _ignored(clone: Clone, files: Sequence[str]) -> frozenset[str]:
         # Git ends at the first path that lies in another repository.
         return frozenset().union(*(_ignored(clone, [path]) for path in files))
     return frozenset(filter(None, ended.stdout.decode("utf-8", "surrogateescape").split("\0")))
+
+
+# --- what was pushed ---------------------------------------------------------------------------------------
+
+
+def follow(clone: Clone, results: Results, branch: str, tip: str, commit: str) -> bool:
+    """Brings the branch of the clone from our commit to the one that was pushed on top of `tip`.
+
+    Whether it is where it should be; if not, nothing is changed here.
+    """
+    current = clone.attempt("symbolic-ref", "--quiet", "HEAD").stdout.decode("utf-8", "surrogateescape").strip()
+    if commit == results.head or current not in {"", f"refs/heads/{branch}"}:
+        return True
+    if not results.ours or not results.base or not is_ancestor(clone, results.base, tip):
+        return False
+    clone.attempt("update-index", "-q", "--refresh")
+    # Git does the same for a checkout: all of it, or nothing where somebody's changes are in the way.
+    if clone.attempt("read-tree", "-m", "-u", results.head, commit).code:
+        return False
+    if clone.attempt("update-ref", "-m", "contentops commit", "HEAD", commit, results.head).code:
+        clone.attempt("read-tree", "-m", "-u", commit, results.head)
+        return False
+    for ref in _marks(clone, branch):
+        clone.attempt("update-ref", "-d", ref)
+    return True
+
+
+def is_ancestor(clone: Clone, commit: str, of: str) -> bool:
+    """Whether one commit is below another, or the same."""
+    return not clone.attempt("merge-base", "--is-ancestor", commit, of).code
+
+
+def remember(clone: Clone, branch: str, here: str, there: str) -> None:
+    """Notes in refs of ours that the results of the commit `here` were pushed as `there`, which is not below it.
+
+    Where the branch is set back afterwards, nothing else in the clone would tell.
+    """
+    for ref, commit in zip(_marks(clone, branch), (here, there), strict=True):
+        clone.attempt("update-ref", "-m", "contentops commit", ref, commit)
+
+
+def earlier(clone: Clone, branch: str) -> tuple[str, str]:
+    """The two commits of the last note; empty where the first is not below what is checked out."""
+    found = [
+        clone.attempt("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").stdout.decode("ascii").strip()
+        for ref in _marks(clone, branch)
+    ]
+    here, there = found
+    return (here, there) if here and there and is_ancestor(clone, here, "HEAD") else ("", "")
+
+
+def _marks(clone: Clone, branch: str) -> tuple[str, str]:
+    here, there = (f"refs/contentops/{which}/{clone.remote}/{branch}" for which in ("here", "there"))
+    return here, there

@@ -32,7 +32,7 @@ def test_the_holder_is_named(tmp_path: Path) -> None:
         pass
 
     assert str(caught.value) == (
-        f"another apply is running here by ann@build-1, process {os.getpid()}, at https://ci.example.com/run/7, "
+        f"another `contentops` command is running here by ann@build-1, process {os.getpid()}, at https://ci.example.com/run/7, "
         f"since {NOW}"
     )
     assert caught.value.exit_code is ExitCode.REFUSED
@@ -64,7 +64,7 @@ def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
 
 def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Each has a lock of its own, and a refusal names its environment."""
-    refused = pytest.raises(LockHeld, match="another apply of environment `staging` is running here")
+    refused = pytest.raises(LockHeld, match="another `contentops` command for environment `staging` is running here")
     with held(tmp_path), held(tmp_path, environment="staging"), refused:
         held(tmp_path, environment="staging").__enter__()
 
@@ -90,7 +90,7 @@ def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: st
         with pytest.raises(LockHeld) as caught:
             held(tmp_path).__enter__()
 
-    assert str(caught.value) == f"another apply is running here{words}"
+    assert str(caught.value) == f"another `contentops` command is running here{words}"
 
 
 HOLD = textwrap.dedent(

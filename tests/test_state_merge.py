@@ -68,8 +68,10 @@ def item(name: str, rev: int = 0) -> Record:
 )
 def test_each_id_is_merged_by_itself(base: list[str], ours: list[str], theirs: list[str], expected: list[str]) -> None:
     """A change of one side is taken, a removal stays one, and what both changed is kept twice."""
-    sides = [lock(*(item(name[0], int(name[1:] or 0)) for name in names)) for names in (base, ours, theirs)]
-    assert [f"{name}{rev}" for name, rev in told(merge([], *sides))] == expected
+    before, here, there = (
+        lock(*(item(name[0], int(name[1:] or 0)) for name in names)) for names in (base, ours, theirs)
+    )
+    assert [f"{name}{rev}" for name, rev in told(merge([], before, here, there))] == expected
 
 
 def test_an_older_line_of_ours_is_no_change_of_theirs() -> None:

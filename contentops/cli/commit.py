@@ -82,8 +82,9 @@ def _offer(done: Published) -> str:
     from contentops.errors import ContentopsError
     from contentops.github.client import connect
     from contentops.github.posting import open_pull_request
+    from contentops.github.token import token_of
 
-    if not (os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN")) or not os.environ.get("GITHUB_REPOSITORY"):
+    if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
     try:
         github = connect(os.environ, pause=time.sleep)
@@ -112,8 +113,15 @@ def _warn(done: Published) -> None:
         terminal.tell(f"warning[ignored]: git ignores {_named(done.ignored)}, so it is not committed")
     if done.outside:
         terminal.tell(f"warning[ignored]: another repository holds {_named(done.outside)}, so it is not committed")
-    if done.left and done.commit:
-        terminal.tell(f"note: left alone, as they are no results: {plural(done.left, 'other changed file')}")
+    if done.others and done.commit:
+        terminal.tell(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
+    if done.unpushed:
+        terminal.tell(f"note: not pushed, as commits of your own changed it: {_named(done.unpushed)}")
+    if done.overtaken:
+        terminal.tell(
+            f"note: `{visible(done.target)}` has had {_named(done.overtaken)} from here, and has something else now: "
+            "that stays"
+        )
     if done.stays:
         terminal.tell(
             f"note: `{visible(done.target)}` is left as it is here, with what is yours alone: `git pull --rebase` "
@@ -160,4 +168,8 @@ def document(done: Published, request: str) -> dict[str, object]:
         "earlier": done.earlier,
         "ignored": [*done.ignored, *done.outside],
         "edited": list(done.edited),
+        "unpushed": list(done.unpushed),
+        "overtaken": list(done.overtaken),
+        "others": done.others,
+        "stays": done.stays,
     }

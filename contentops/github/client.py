@@ -18,6 +18,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 
 from contentops import __version__
 from contentops.errors import ContentopsError, UsageError
+from contentops.github.token import is_safe, token_of
 from contentops.masking import redact
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ TRIES = 4
 _TIMEOUT = 30.0
 _REDIRECTS = 3
 _LONGEST_WAIT = 60.0
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MOVED = frozenset({301, 302, 307, 308})
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _WORDS = 300
@@ -158,7 +158,7 @@ class GitHub:
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
     """The API that a job on a runner is to use. Raises UsageError where token, repository or address are missing."""
-    token = (environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "").strip()
+    token = token_of(environ)
     if not token or not token.isprintable() or " " in token:
         hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"
         raise UsageError("there is no token for GitHub in `GITHUB_TOKEN`", code="no-token", hint=hint)
@@ -167,8 +167,7 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         message = f"`{name}` is no repository of GitHub" if name else "it is not known which repository this is"
         raise UsageError(message, code="no-github-repository", hint="set `GITHUB_REPOSITORY` to `OWNER/NAME`")
     api = (environ.get("GITHUB_API_URL") or API).rstrip("/")
-    scheme, host, _ = _origin(api)
-    if scheme != "https" and not (scheme == "http" and host in _LOOPBACK):
+    if not is_safe(api):
         raise UsageError(
             "`GITHUB_API_URL` would send the token unencrypted", code="insecure-url", hint="use `https://`"
         )

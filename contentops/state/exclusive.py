@@ -57,9 +57,9 @@ class ApplyLock:
             self._held = None
 
     def _refusal(self, folder: Path) -> LockHeld:
-        message = "another apply is running here"
+        message = "another `contentops` command is running here"
         if self._environment:
-            message = f"another apply of environment `{self._environment}` is running here"
+            message = f"another `contentops` command for environment `{self._environment}` is running here"
         return LockHeld(
             message + _holder(folder / self._note_name),
             hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",

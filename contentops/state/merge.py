@@ -18,27 +18,42 @@ if TYPE_CHECKING:
 _Lines = dict[tuple[str, ...], set[str]]
 
 
-def merge(known: Sequence[Lock], base: Lock, ours: Lock, theirs: Lock) -> bytes:
+def merge(
+    known: Sequence[Lock], base: Lock, ours: Lock, theirs: Lock, passed: Sequence[tuple[Lock, Lock]] = ()
+) -> bytes:
     """The lock of both: `theirs` with what changed between `base` and `ours`.
 
     `known` are the versions on our way from `base`: a line of theirs that one of them had is an older one of ours.
-    Two headers are both kept; whoever reads the result refuses them where they differ in lineage.
+    `passed` are the steps that theirs has gone through since `base`, each with the lock before and after it: what one
+    of them brought to where it is in `ours` has arrived, and whatever followed is a later decision. Two headers are
+    both kept; whoever reads the result refuses them where they differ in lineage.
     """
     then, here, there = _lines(base), _lines(ours), _lines(theirs)
     before = [_lines(lock) for lock in (base, *known)]
+    steps = [(_lines(old), _lines(new)) for old, new in passed]
     kept: list[str] = []
     for key in sorted(here.keys() | there.keys()):
         mine, other = here.get(key, set()), there.get(key, set())
-        passed = set().union(*(lines.get(key, set()) for lines in before))
-        kept += sorted(_kept(mine, other, then.get(key, set()), passed))
+        older = set().union(*(lines.get(key, set()) for lines in before))
+        arrived = any(_arrives(mine, old.get(key, set()), new.get(key, set())) for old, new in steps)
+        kept += sorted(other if arrived else _kept(mine, other, then.get(key, set()), older))
     heads = {header_line(lock.header) for lock in (ours, theirs) if lock.header is not None}
+    if not kept and theirs.header is None:
+        # Somebody took the whole lock away, and nothing came after that.
+        return b""
     return "\n".join([*sorted(heads), *kept, ""]).encode()
 
 
-def _kept(mine: set[str], other: set[str], then: set[str], passed: set[str]) -> set[str]:
+def _arrives(mine: set[str], old: set[str], new: set[str]) -> bool:
+    if not mine:
+        return bool(old) and not new
+    return mine <= new and not mine <= old
+
+
+def _kept(mine: set[str], other: set[str], then: set[str], older: set[str]) -> set[str]:
     if mine == then:
         return other
-    return mine if other <= passed else mine | other
+    return mine if other <= older else mine | other
 
 
 def _lines(lock: Lock) -> _Lines:
