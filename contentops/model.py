@@ -575,7 +575,7 @@ class Result(enum.StrEnum):
     LATE = "late"
     """The job still runs on the server; the next apply polls it."""
     PENDING = "pending"
-    """Not reached: the run was stopped or paused."""
+    """Not finished, as the run stopped: not reached, or its job still runs and the next apply polls it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListC
 from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
 from contentops.errors import ApiError
 from contentops.executor.limiter import Limiter
+from contentops.executor.retrying import RETRY_FOR, backoff
 from contentops.pipeline import World, connected, read_state
 from contentops.state import folder as place
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from contentops.api.replies import Reply
     from contentops.model import Json, Project
 
-RETRY_FOR = 60.0
-"""Seconds over which one call is tried again."""
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
@@ -49,7 +48,8 @@ class Caller:
     async def ask(self, call: Call) -> Reply | Failure:
         """The answer to a free call, after as many tries as it takes within `RETRY_FOR` seconds."""
         clock = asyncio.get_running_loop().time
-        began, tries = clock(), 0
+        asked, tries = clock(), 0
+        began: float | None = None
         while True:
             await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
             before = self._client.requests
@@ -59,18 +59,16 @@ class Caller:
             if not isinstance(answer, Failure):
                 return answer
             tries += 1
+            began = clock() if began is None else began
             if answer.kind is FailureKind.THROTTLED:
-                if (answer.retry_after or 0.0) > LONGEST_PAUSE or clock() - began > LONGEST_PAUSE:
+                if (answer.retry_after or 0.0) > LONGEST_PAUSE or clock() - asked > LONGEST_PAUSE:
                     return answer
                 self._limiter.throttled(clock(), answer.retry_after)
                 continue
             if answer.kind not in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE} or clock() - began > RETRY_FOR:
                 return answer
-            pause = self._random.uniform(0.5, 1.0) * min(20.0, 2.0**tries)
-            if clock() - began + pause > RETRY_FOR:
-                return answer
             self._tell(f"{answer.message}; trying again")
-            await self._wait(max(pause, min(answer.retry_after or 0.0, RETRY_FOR)), "the next try")
+            await self._wait(backoff(self._random, tries, answer.retry_after), "the next try")
 
     async def need(self, call: Call) -> Reply:
         """The answer to a free call. Raises ApiError where there is none."""
@@ -125,7 +123,7 @@ def _hint(failure: Failure, project: Project) -> str:
         case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
             return "check the network and `api.base_url`, or try again later; nothing was changed"
         case _:
-            return "`contentops doctor` shows what answers there; `api.dialect: auto` finds the prefix by itself"
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix by itself"
 
 
 def talk(

@@ -12,6 +12,7 @@ from contentops import inspection, pipeline, pulling
 from contentops.catalogue.lockfile import FILE, compose, parse
 from contentops.catalogue.offer import Offer, OfferedChoice, OfferedTemplate
 from contentops.errors import ApiError, InputError
+from contentops.executor.retrying import LONGEST_BACKOFF, RETRY_FOR
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
 
@@ -254,7 +255,7 @@ def test_a_server_that_stays_down_ends_the_pull(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="maintenance") as raised:
         pull(scene)
     assert "try again later" in raised.value.hint
-    assert scene.timeline.now <= 65
+    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + LONGEST_BACKOFF
     assert not (tmp_path / FILE).exists()
 
 

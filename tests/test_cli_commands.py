@@ -65,7 +65,7 @@ def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
     ended = invoke("plan", "--out", "plan.json", cwd=demo)
     assert ended.code == 0
     assert ended.stdout.startswith(PLAN_HEAD)
-    assert ended.stdout.endswith("Plan: 4 to create, 0 unchanged. 0 credits.\nNext: `contentops apply`\n")
+    assert ended.stdout.endswith("Plan: 4 to create, 0 unchanged. 0 credits.\nNext: `contentops apply plan.json`\n")
     written = json.loads((demo / "plan.json").read_text())
     for arguments in (["--json"], ["--format", "json"]):
         assert invoke("plan", *arguments, cwd=demo).json == written
@@ -149,7 +149,7 @@ def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None
 def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
     """Every item is new."""
     text = invoke("status", cwd=demo).stdout
-    assert text.startswith("ITEM             STATE  OUTPUT                  GENERATED  NOTE\n")
+    assert text.startswith("ITEM             STATE  OUTPUT\n")
     assert text.endswith("\n4 items: 4 new.\n")
     assert [item["state"] for item in invoke("status", "--json", cwd=demo).json["items"]] == ["new"] * 4
     assert invoke("status", "--select", "nothing", cwd=demo).stdout == "No items.\n"

@@ -93,7 +93,9 @@ def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     """A file where a folder is needed is told as what it is."""
     (tmp_path / "content").write_text("a file")
-    with pytest.raises(OutputError, match="the project can not be written"):
+    with pytest.raises(
+        OutputError, match=r"`.*articles\.yaml` can not be written: File exists; before that, `contentops\.yaml` was"
+    ):
         scaffold(tmp_path, name="x")
 
 

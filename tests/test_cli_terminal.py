@@ -268,6 +268,7 @@ def test_a_log_has_one_line_per_change_of_state() -> None:
         make_event("run-started", items=2, submits=2, credits=8),
         make_event("item-started", "a", action="create"),
         make_event("step-started", "a", "submit"),
+        make_event("step-done", "a", "submit", job="job-1"),
         make_event("step-done", "a", "submit"),
         make_event("step-done", "a", "poll"),
         make_event("progress", "a", "poll", stage="writer\x1b", progress=0.6),

@@ -52,7 +52,7 @@ def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, run: 
         first.until("step-done", "submit")
         second = run("apply", "--yes", cwd=root, env=ENV)
         assert (second.code, second.stdout) == (4, "")
-        assert "error[lock-held]: another apply is running here by " in second.stderr
+        assert "error[lock-held]: another `contentops` command is running here by " in second.stderr
         assert f"{getpass.getuser()}@" in second.stderr
         assert f"process {first.process}" in second.stderr
         assert "since 20" in second.stderr

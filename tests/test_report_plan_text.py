@@ -31,7 +31,7 @@ def test_an_empty_plan_says_so() -> None:
 
 
 def test_a_plan_tells_what_why_and_how_much() -> None:
-    """Every kind of change with its steps, values, cause, price, note and next command."""
+    """Every kind of change with its unusual steps, values, cause, price, note and next command."""
     plan = make_plan(
         make_change("ai-guide"),
         make_change(
@@ -79,31 +79,24 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "Project `acme-blog`, environment `staging`, server `local`\n"
         "\n"
         "  + ai-guide  create      4 credits  out/ai-guide.md\n"
-        "      steps: submit, poll, write, save\n"
-        "      new\n"
         "  ! blog      blocked     out/blog.md\n"
         "      blocked: edited by hand\n"
         "      edited: `out/blog.md` was edited by hand\n"
         "      hint: `--on-edit keep` keeps it\n"
         "  ~ city-01   regenerate  4 credits  out/city-01.md\n"
-        "      steps: submit, poll, write, save\n"
         '      inputs.topic: "1, 2025" -> "1, 2026"\n'
         "        because of var `year` in contentops.yaml:12:9\n"
         "  ~ city-02   regenerate  4 credits  out/city-02.md\n"
-        "      steps: submit, poll, write, save\n"
         '      inputs.topic: "2, 2025" -> "2, 2026"\n'
         "        because of var `year` in contentops.yaml:12:9\n"
         "  + free      create      free  out/free.md\n"
         "      steps: submit, poll, write, save (attempt 2)\n"
-        "      new\n"
         "  ? lost      resolve     out/lost.md\n"
         "      steps: look up\n"
         "      open: request `request-1`, unknown since 2026-03-01T10:00:00Z: reset\n"
         "  > moved     move        out/old.md -> out/new.md\n"
-        "      steps: move\n"
         "      renamed from `old`\n"
         "  ~ tags      update      out/tags.md\n"
-        "      steps: update\n"
         '      metadata.tags: ["a"] -> ["a", "b"]\n'
         "      output: occupied (a detail)\n"
         "      drain: job `job-9`, running\n"
@@ -143,6 +136,19 @@ def test_blocked_items_are_folded_too() -> None:
     text = _text(make_plan(*held))
     assert "  ! … 9 more blocked for the same reasons (`--verbose` lists them)" in text
     assert text.endswith("Nothing can be done until what is held back is decided; see the hints above.")
+
+
+def test_steps_are_told_where_the_action_does_not_say_them() -> None:
+    """A generation that moves its file first, and one with a note of its own; verbose tells all of them."""
+    plain = make_change("a")
+    moved = make_change("b", Action.REGENERATE, steps=(Step.MOVE, *GENERATE))
+    told = make_change("c", reasons=(Reason(kind="new", detail="its job was lost"),))
+    text = _text(make_plan(plain, moved, told))
+    assert [line.strip() for line in text.splitlines() if line.startswith("      ")] == [
+        "steps: move, submit, poll, write, save",
+        "new: its job was lost",
+    ]
+    assert _text(make_plan(plain), verbose=True).count("      steps: submit, poll, write, save\n      new\n") == 1
 
 
 def test_long_values_are_cut_unless_verbose() -> None:

@@ -61,7 +61,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         "stopped (credits): no credits left\n"
         "hint: buy some\n"
         "\n"
-        "Apply: 1 done, 1 pending. 4 credits spent, 12 requests, 1m 3s.\n"
+        "Apply: 1 done, 1 not reached. 4 credits spent, 12 requests, 1m 3s.\n"
         "Next: `contentops apply` goes on where this run stopped"
     )
 

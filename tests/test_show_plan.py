@@ -67,11 +67,13 @@ def test_it_shows_what_plan_showed_in_any_folder(invoke: Run, site: Path, tmp_pa
     """No project, no manifest; the first line says how it was made, the last how it is applied."""
     planned = invoke("plan", "--var", "year=2027", "--select", "guide", "--out", "../plan 1.json", cwd=site)
     shown = invoke("show", "plan 1.json")
-    assert (shown.code, shown.stderr) == (0, planned.stderr)
+    assert (shown.code, shown.stderr) == (0, "")
     head, text = shown.stdout.split("\n\n", 1)
     assert head == "Plan file `plan 1.json`, made with `--var year=2027 --select guide`"
     assert text.splitlines()[:-1] == planned.stdout.splitlines()[:-1]
     assert text.splitlines()[-1] == "Next: `contentops apply 'plan 1.json'`"
+    assert planned.stdout.splitlines()[-1] == "Next: `contentops apply '../plan 1.json'`"
+    assert planned.stderr == "plan file written: `../plan 1.json`\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plan 1.json", "site"]
 
 

@@ -32,10 +32,10 @@ def test_a_limited_run_says_how_long_the_rest_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("left", "words"),
     [
-        (360, "waiting for limit (5 s); about 6 min left"),
-        (20, "waiting for limit (5 s); about 20 s left"),
-        (None, "waiting for limit (5 s)"),
-        ("soon", "waiting for limit (5 s)"),
+        (360, "waiting for the rate limit (5 s); about 6 min left"),
+        (20, "waiting for the rate limit (5 s); about 20 s left"),
+        (None, "waiting for the rate limit (5 s)"),
+        ("soon", "waiting for the rate limit (5 s)"),
     ],
     ids=str,
 )

@@ -20,6 +20,7 @@ from contentops.errors import ExitCode, Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from contentops.cli.display import Display
     from contentops.cli.options import Session
     from contentops.executor.stop import Stop
     from contentops.model import Json, Plan, Project, Run
@@ -132,7 +133,7 @@ def carry_out(
     stop = Stop()
     with contextlib.ExitStack() as cleanup:
         display = cleanup.enter_context(watching(sys.stderr, events=manner.events))
-        confirmation = Confirmation(manner, lambda: _begin(cleanup, display.start, stop))
+        confirmation = Confirmation(manner, lambda: _begin(cleanup, display, stop))
         plan, run = pipeline.apply(
             project,
             choice,
@@ -148,10 +149,10 @@ def carry_out(
     return _finish(plan, run, confirmation, manner)
 
 
-def _begin(cleanup: contextlib.ExitStack, start: Callable[[], None], stop: Stop) -> None:
+def _begin(cleanup: contextlib.ExitStack, display: Display, stop: Stop) -> None:
     """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
-    cleanup.enter_context(stopping(stop.request))
-    start()
+    cleanup.enter_context(stopping(stop.request, told=display.stopping))
+    display.start()
 
 
 class Confirmation:
@@ -186,11 +187,13 @@ class Confirmation:
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
         from contentops.report.plan_text import plan_text
+        from contentops.report.wrapping import fitted
 
         self.shown = True
         show_findings(plan)
         stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
         text = plan_text(plan, color=terminal.wants_color(stream), verbose=self._manner.verbose, advice=False)
+        text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
 
 
@@ -216,8 +219,9 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Man
         terminal.say_json(document)
     elif run is not None:
         from contentops.report.run_text import run_text
+        from contentops.report.wrapping import fitted
 
-        terminal.say(run_text(run, color=terminal.wants_color(sys.stdout)))
+        terminal.say(fitted(run_text(run, color=terminal.wants_color(sys.stdout)), terminal.width(sys.stdout)))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

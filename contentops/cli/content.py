@@ -9,7 +9,7 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
-from contentops.cli.tables import table
+from contentops.cli.tables import moment, table
 from contentops.report import FORMAT_VERSION
 from contentops.report.safe import visible
 from contentops.report.summary import plural
@@ -50,17 +50,20 @@ def list_contents(session: Session, environment: str, variables: tuple[str, ...]
         ]
         terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, "contents": contents})
     else:
-        terminal.say(listing(found))
+        terminal.say(listing(found, width=terminal.width(sys.stdout)))
 
 
-def listing(found: Sequence[Owned]) -> str:
-    """One line per content, and how many no item owns."""
+def listing(found: Sequence[Owned], *, width: int = 0) -> str:
+    """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
     if not found:
         return "No contents."
-    rows = [(one.entry.id, _item(one), one.entry.title, one.entry.status, one.entry.updated_at) for one in found]
+    rows = [
+        (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in found
+    ]
     free = sum(not one.item for one in found)
     counted = f"{plural(len(found), 'content')}, {free:,} of no item."
-    return f"{table(('CONTENT', 'ITEM', 'TITLE', 'STATUS', 'UPDATED'), rows)}\n\n{counted}"
+    listed = table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
+    return f"{listed}\n\n{counted}"
 
 
 def _item(one: Owned) -> str:

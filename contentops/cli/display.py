@@ -11,6 +11,7 @@ from contentops.cli.progress import Progress
 from contentops.errors import OutputError
 from contentops.report.run_json import event_json
 from contentops.report.safe import json_text
+from contentops.report.wrapping import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 ROWS = 12
 """Items in work that are shown at once."""
+_ECHO = 3
+"""Columns kept free."""
 
 
 class Display(Protocol):
@@ -31,6 +34,9 @@ class Display(Protocol):
 
     def show(self, event: Event) -> None:
         """Shows an event; never fails, whatever became of the terminal."""
+
+    def stopping(self) -> bool:
+        """The run was asked to stop; whether the display says so by itself. Called in a signal handler."""
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
@@ -52,6 +58,10 @@ class Plain:
             for line in self._progress.take(event):
                 self._stream.write(f"{terminal.for_log(line)}\n")
             self._stream.flush()
+
+    def stopping(self) -> bool:
+        """What is written to the stream stays there: nothing to do."""
+        return False
 
     def close(self) -> None:
         """Nothing to put back."""
@@ -90,7 +100,7 @@ class Moving:
             lines = self._progress.take(event) if event.kind in {"item-done", "note"} else self._quietly(event)
         with contextlib.suppress(OSError, ValueError):
             for line in lines:
-                self._console.print(Text(line), soft_wrap=True)
+                self._console.print(Text(fitted(line, self._console.width)), soft_wrap=True)
 
     def redraw(self) -> None:
         """Draws the picture now instead of at its next time."""
@@ -100,6 +110,11 @@ class Moving:
         self._progress.take(event)
         return ()
 
+    def stopping(self) -> bool:
+        """The next picture says so."""
+        self._progress.stopping = True
+        return True
+
     def close(self) -> None:
         """Removes the moving part."""
         with contextlib.suppress(OSError, ValueError):
@@ -108,21 +123,26 @@ class Moving:
     def _picture(self) -> RenderableType:
         """What is in work now. Runs in the thread that redraws."""
         from rich.console import Group
+        from rich.constrain import Constrain
         from rich.table import Table
         from rich.text import Text
 
         from contentops.report.safe import visible
 
         with self._lock:
-            rows = [(visible(item), active.words()) for item, active in list(self._progress.active.items())[:ROWS]]
-            hidden = len(self._progress.active) - len(rows)
-            totals = self._progress.totals()
+            working, waiting = self._progress.in_work()
+            rows = [(visible(item), active.words()) for item, active in working[:ROWS]]
+            hidden = len(working) - len(rows)
+            lines = [self._progress.counts(), self._progress.now()]
         grid = Table.grid(padding=(0, 2))
         for item, words in rows:
             grid.add_row(Text(f"  {item}", no_wrap=True, overflow="ellipsis"), Text(words, style="dim", no_wrap=True))
         if hidden:
             grid.add_row(Text(f"  and {hidden} more", style="dim"))
-        return Group(grid, Text(totals, style="bold", no_wrap=True, overflow="ellipsis"))
+        folded = [Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in waiting]
+        ending = [Text(line, style="bold", no_wrap=True, overflow="ellipsis") for line in lines if line]
+        # Room at the end of each line: a `^C` that the terminal echoes there must not begin another one.
+        return Constrain(Group(*([grid] if rows else []), *folded, *ending), max(self._console.width - _ECHO, 1))
 
 
 class Recorded:
@@ -151,6 +171,10 @@ class Recorded:
                 self._end_file()
                 terminal.tell(f"warning[events]: `{self._path}` can not be written any more: {error}")
         self._display.show(event)
+
+    def stopping(self) -> bool:
+        """As the display does."""
+        return self._display.stopping()
 
     def close(self) -> None:
         """Closes both."""

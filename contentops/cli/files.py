@@ -79,7 +79,7 @@ def _in_the_way(path: Path, option: str, why: str) -> OutputError:
     return OutputError(
         f"`{path}` {why}, so it is not written over",
         code="in-the-way",
-        hint=f"choose another file for `{option}`, or remove that one first",
+        hint=f"choose another file for `{option}`",
     )
 
 

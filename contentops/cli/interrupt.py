@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 _STDERR = 2
 _FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
 # A display may have hidden the cursor; nobody else will bring it back.
-_SECOND = b"\x1b[?25h\nexit at once; run `contentops apply` to go on\n"
+_SHOWN = b"\x1b[?25h"
+_SECOND = b"\nexit at once; run `contentops apply` to go on\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def stopping(request: Callable[[], None]) -> Iterator[None]:
+def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """While open, the first signal calls `request` and the second ends the process with 130.
 
-    Writes go to the file descriptor itself: a handler may run in the middle of a buffered write.
+    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
+    itself: a handler may run in the middle of a buffered write.
     """
     asked = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _say(_SECOND if os.isatty(_STDERR) else _SECOND.removeprefix(b"\x1b[?25h"))
+            _say(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
             os._exit(ExitCode.INTERRUPTED)
         asked = True
-        _say(_FIRST)
+        if not told():
+            _say(_FIRST)
         request()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
-@click.option("-v", "--verbose", is_flag=True, help="List every change and show values in full length.")
+@click.option("-v", "--verbose", is_flag=True, help="List every change with its steps; show values in full length.")
 @click.pass_obj
 def command(
     session: Session,
@@ -81,7 +81,7 @@ def command(
     inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
     if out:
         _write(session, out, plan, inputs)
-    _show(plan, "json" if as_json else form or "text", inputs, verbose=verbose)
+    _show(plan, "json" if as_json else form or "text", inputs, out, verbose=verbose)
     if terminal.read_by_runner():
         from contentops.cli.github import annotate, tell_plan
 
@@ -150,9 +150,10 @@ def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> N
     from contentops.report.safe import json_text
 
     write_whole(session.path(out), json_text(sealed(plan_json(plan, inputs=inputs))) + "\n")
+    terminal.tell(f"plan file written: `{visible(out)}`")
 
 
-def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> None:
+def _show(plan: Plan, form: str, inputs: dict[str, Json], out: str, *, verbose: bool) -> None:
     if form == "json":
         from contentops.planner.planfile import sealed
         from contentops.report.plan_json import plan_json
@@ -168,7 +169,8 @@ def _show(plan: Plan, form: str, inputs: dict[str, Json], *, verbose: bool) -> N
         from contentops.report.plan_text import plan_text
 
         color = terminal.wants_color(sys.stdout)
-        terminal.say(plan_text(plan, color=color, verbose=verbose, flags=flags_of(inputs)))
+        flags = [shlex.quote(out)] if out else flags_of(inputs)
+        terminal.say(plan_text(plan, color=color, verbose=verbose, flags=flags))
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:

@@ -1,8 +1,8 @@
 """What a run is doing right now, told from its events; pure, so that every display says the same.
 
 Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
-(item-started); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left` (waiting); `result`,
-`credits`, `output`, `error` (item-done); `message` (note).
+(item-started); `job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left`
+(waiting); `action`, `result`, `credits`, `output`, `error` (item-done); `message` (note).
 """
 
 from __future__ import annotations
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 HEARTBEAT = 30.0
 """Seconds after which a log hears that the run is alive."""
 _WORDS = 200
+_WAITS = {
+    "limit": "the rate limit",
+    "answer": "an answer",
+    "retry": "the next try",
+    "first-job": "the first job of this server",
+    "turn": "its turn",
+}
+"""What an event calls it, and a person."""
+_NOT_TOLD = frozenset({"done", "pending"})
+_STOPPING = "stopping: nothing new is submitted; Ctrl-C again exits at once"
 
 
 @dataclass(slots=True)
@@ -30,9 +40,13 @@ class Active:
     step: str = ""
     stage: str = ""
     progress: float | None = None
+    waits: str = ""
+    """What the item can not go on without, as an event calls it."""
 
     def words(self) -> str:
         """Such as `poll: writer 60 %`."""
+        if self.waits:
+            return f"waiting for {_WAITS.get(self.waits, self.waits)}"
         share = "" if self.progress is None else f"{self.progress:.0%}"
         detail = " ".join(part for part in (self.stage, share) if part)
         return ": ".join(part for part in (self.step, detail) if part) or "waiting"
@@ -49,6 +63,8 @@ class Progress:
     """Items by result."""
     waits: str = ""
     """What the run waits for, or empty."""
+    stopping: bool = False
+    """A person asked it to stop."""
     _spoken: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
@@ -69,18 +85,35 @@ class Progress:
         return at - self._spoken >= HEARTBEAT
 
     def totals(self) -> str:
-        """Such as `3 of 20 done, 1 failed, 5 in work, 12 credits; waiting for the rate limit (12 s)`."""
-        finished = self.done.total()
-        others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name != "done"]
+        """Such as `3 of 20 ended, 1 failed, 5 in work, 12 credits; waiting for the rate limit (12 s)`."""
+        return "; ".join(part for part in (self.counts(), self.now()) if part)
+
+    def now(self) -> str:
+        """What it waits for, or that it stops; empty where there is nothing to say."""
+        return _STOPPING if self.stopping else self.waits
+
+    def in_work(self) -> tuple[list[tuple[str, Active]], list[str]]:
+        """The items something is done for, and a line for those that wait, such as `3 items: waiting for an answer`."""
+        working = [(item, active) for item, active in self.active.items() if not active.waits]
+        waiting = Counter(active.words() for active in self.active.values() if active.waits)
+        return working, [f"{plural(number, 'item')}: {words}" for words, number in waiting.items()]
+
+    def counts(self) -> str:
+        """Such as `3 of 20 ended, 1 failed, 5 in work, 12 credits`."""
+        finished = self._finished()
+        others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_TOLD]
         parts = [f"{finished:,} of {max(self.total, finished):,} ended", *others]
         if self.active:
             parts.append(f"{len(self.active):,} in work")
         parts.append(plural(self.credits, "credit"))
-        return ", ".join(parts) + (f"; {self.waits}" if self.waits else "")
+        return ", ".join(parts)
+
+    def _finished(self) -> int:
+        return self.done.total() - self.done["pending"]
 
     def place(self) -> str:
         """Such as `[3/20]`."""
-        finished = self.done.total()
+        finished = self._finished()
         return f"[{finished}/{max(self.total, finished)}]"
 
 
@@ -108,13 +141,17 @@ def _step_started(progress: Progress, event: Event) -> tuple[str, ...]:
     return ()
 
 
-def _step_done(_progress: Progress, event: Event) -> tuple[str, ...]:
-    return (f"{visible(event.item)}: submitted",) if event.step == "submit" else ()
+def _step_done(progress: Progress, event: Event) -> tuple[str, ...]:
+    if event.step == "poll":
+        # A job has ended, so it was not the first one that the others go on waiting for.
+        for active in progress.active.values():
+            active.waits = "turn" if active.waits == "first-job" else active.waits
+    return (f"{visible(event.item)}: submitted",) if event.step == "submit" and "job" in event.data else ()
 
 
 def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
     active = progress.active.setdefault(event.item, Active(step=visible(event.step)))
-    active.stage = _text(event, "stage")
+    active.stage, active.waits = _text(event, "stage"), ""
     share = event.data.get("progress")
     known = isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1
     active.progress = float(share) if known and share is not None else None
@@ -122,10 +159,15 @@ def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
-    what = _text(event, "on") or "the server"
+    what = _text(event, "on")
+    if event.item:
+        progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = what
+        return ()
+    what = _WAITS.get(what, what) or "the server"
     seconds = event.data.get("seconds")
-    known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    progress.waits = f"waiting for {what}" + (f" ({seconds:.0f} s)" if known and seconds is not None else "")
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    span = float(seconds) if known and seconds is not None else 0.0
+    progress.waits = f"waiting for {what}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
     left = event.data.get("left")
     if isinstance(left, (int, float)) and not isinstance(left, bool) and left > 0:
         progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
@@ -138,6 +180,9 @@ def _item_done(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.active.pop(event.item, None)
     progress.done[result] += 1
     progress.credits += spent
+    if result == "pending" or (result == "blocked" and event.data.get("action") == "blocked"):
+        # What a stopped run did not get to is counted at its end; what the plan held back stands in the plan.
+        return ()
     price = f", {plural(spent, 'credit')}" if spent else ""
     output = _text(event, "output")
     error = _text(event, "error")

@@ -12,11 +12,13 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, open_project, project_options
+from contentops.errors import UsageError
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
+_NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
 _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 
 
@@ -40,7 +42,13 @@ def command(session: Session, since: str, environment: str, variables: tuple[str
 
     start = moment(since, time.time())
     project = open_project(session, environment, variables)
-    known: frozenset[str] = history.requests_at(project, since) if since and start is None else frozenset()
+    try:
+        known: frozenset[str] = history.requests_at(project, since) if since and start is None else frozenset()
+    except UsageError as error:
+        if error.code not in _NO_COMMIT:
+            raise
+        message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
+        raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     spend = count_spend(pipeline.read_state(project), pipeline.validate(project), since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     if as_json:

@@ -38,14 +38,27 @@ def scaffold(directory: Path, *, name: str) -> tuple[str, ...]:
     if taken:
         message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
         raise Refused(message, code="exists", hint="nothing was written; choose another folder")
+    written: list[str] = []
+    path = ""
     try:
         for path, text in files.items():
             _create(directory / path, text)
-        added = [path for path, lines in GIT_LINES.items() if _append(directory / path, lines)]
+            written.append(path)
+        for path, lines in GIT_LINES.items():
+            if _append(directory / path, lines):
+                written.append(path)
     except (OSError, UnicodeDecodeError) as error:
-        message = f"the project can not be written: {error}"
-        raise OutputError(message, hint="remove what was written so far, then try again") from error
-    return (*files, *added)
+        raise _failure(directory / path, error, written) from error
+    return tuple(written)
+
+
+def _failure(path: Path, error: OSError | UnicodeDecodeError, written: list[str]) -> OutputError:
+    why = error.strerror or str(error) if isinstance(error, OSError) else "it is no UTF-8"
+    left = f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
+    hint = "choose another folder, or check who may write there"
+    if written:
+        hint = "put that right, remove what was written, then try again"
+    return OutputError(f"`{path}` can not be written: {why}{left if written else ''}", hint=hint)
 
 
 def _files(name: str) -> dict[str, str]:

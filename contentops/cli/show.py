@@ -71,9 +71,13 @@ def command(
 def _show_plan(session: Session, path: str, *, as_json: bool, detailed_exitcode: bool, verbose: bool) -> int:
     from contentops.cli.plan import flags_of, show_findings
     from contentops.cli.planfile import read_plan
-    from contentops.report.plan_read import plan_of
+    from contentops.report.plan_read import no_plan_file, plan_of
 
-    document = read_plan(session.path(path))
+    file = session.path(path)
+    # A pipe or a device may have no end.
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise no_plan_file(f"`{path}` is no regular file")
+    document = read_plan(file)
     plan = plan_of(document)
     if as_json:
         terminal.say_json(document)

@@ -36,6 +36,10 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **told})
         return
+    if project.api.server == "local":
+        terminal.tell("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
+    if told["dashboard"] and told["dashboard"].get("credits") == told["credits"]:
+        told["dashboard"] = {name: value for name, value in told["dashboard"].items() if name != "credits"}
     shown = {name: "not told by this server" if value is None else _counted(value) for name, value in told.items()}
     terminal.say("\n".join(outline(shown, color=terminal.wants_color(sys.stdout))))
 

@@ -10,7 +10,7 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import choice_of, open_project, project_options, selection_options
-from contentops.cli.tables import table
+from contentops.cli.tables import moment, table
 from contentops.report import FORMAT_VERSION
 from contentops.report.paint import paint
 from contentops.report.summary import plural
@@ -46,7 +46,7 @@ def command(
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "items": [_item(item) for item in items]})
     else:
-        terminal.say(status_text(items, color=terminal.wants_color(sys.stdout)))
+        terminal.say(status_text(items, color=terminal.wants_color(sys.stdout), width=terminal.width(sys.stdout)))
 
 
 def _item(item: ItemStatus) -> dict[str, str | int]:
@@ -60,12 +60,12 @@ def _item(item: ItemStatus) -> dict[str, str | int]:
     }
 
 
-def status_text(items: Sequence[ItemStatus], *, color: bool) -> str:
-    """One line per item, then how many are in which state."""
+def status_text(items: Sequence[ItemStatus], *, color: bool, width: int = 0) -> str:
+    """One line per item, of at most `width` columns (0: of any), then how many are in which state."""
     if not items:
         return "No items."
-    rows = [(item.id, item.state, item.output, item.generated_at, item.note) for item in items]
-    head, *lines = table(("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE"), rows).split("\n")
+    rows = [(item.id, item.state, item.output, moment(item.generated_at), item.note) for item in items]
+    head, *lines = table(("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE"), rows, width=width, sparse=True).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim", color=color), *lines, "", f"{plural(len(items), 'item')}: {parts}."])

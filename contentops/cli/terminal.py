@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.report.github import inert, inert_json
 from contentops.report.safe import json_text
+from contentops.report.wrapping import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,11 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
 
+def width(stream: TextIO) -> int:
+    """How many columns a line may have; 0, for any, where no person reads it on a terminal."""
+    return shutil.get_terminal_size().columns if stream.isatty() and not in_ci() else 0
+
+
 def can_ask(environ: Mapping[str, str] | None = None) -> bool:
     """Whether a person is there to answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci(environ)
@@ -59,7 +66,7 @@ def say_json(value: Json) -> None:
 def tell(text: str) -> None:
     """Prints a message to stderr; an empty one prints nothing."""
     if text:
-        sys.stderr.write(f"{for_log(text)}\n")
+        sys.stderr.write(f"{for_log(fitted(text, width(sys.stderr)))}\n")
         sys.stderr.flush()
 
 

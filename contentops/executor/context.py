@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
 from contentops.executor.effects import Priority, Send, Sleep
+from contentops.executor.retrying import RETRY_FOR, backoff
 from contentops.executor.shelf import Shelf
 from contentops.model import Event
 
@@ -26,14 +28,12 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
-RETRY_FOR = 60.0
-"""Seconds over which one call is tried again before its item gives up."""
-FIRST_BACKOFF = 1.0
-LONGEST_BACKOFF = 20.0
 REFUSALS = 5
 """Refused submits in a row that stop a run."""
 FETCHES = 10
 """Stored contents looked at in one run to find a lost submit."""
+TOLD_AGAIN = 60.0
+"""Seconds after which a run says once more that it tries again, and why."""
 
 
 @dataclass(slots=True)
@@ -97,6 +97,13 @@ class Context:
     """Content ids on this server that belong to some item."""
     shelf: Shelf = field(default_factory=Shelf)
     """The stored contents this run has seen."""
+    reached: bool = False
+    """Something answered at the server's address in this run, whatever it said."""
+    unreached_since: float | None = None
+    """Loop time of the first call that found no connection, until something answered."""
+    last_done: tuple[str, str] = ("", "")
+    """Item and step of the latest `step-done`."""
+    _trouble_told: float = -math.inf
 
     @property
     def server(self) -> str:
@@ -114,6 +121,8 @@ class Context:
 
     def event(self, kind: str, item: str = "", step: str = "", **data: object) -> None:
         """Tell the display and the events file what just happened."""
+        if kind == "step-done":
+            self.last_done = (item, step)
         self.emit(Event(kind=kind, at=self.iso(), item=item, step=step, data=data))
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
@@ -151,11 +160,35 @@ class Context:
             if not passing or self.now() - began > RETRY_FOR:
                 return answer
             tries += 1
-            yield Sleep(self.now() + max(self.backoff(tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+            yield self.pause(tries, answer)
 
-    def backoff(self, tries: int) -> float:
-        """Seconds to wait before the next try: full jitter under a doubling cap."""
-        return self.random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(tries, 10)))
+    def pause(self, tries: int, failure: Failure) -> Sleep:
+        """The wait before the next try; tells why, once a minute at most."""
+        if self.now() - self._trouble_told >= TOLD_AGAIN:
+            self._trouble_told = self.now()
+            self.event("note", message=f"{failure.told}; trying again")
+        seconds = backoff(self.random, tries, failure.retry_after)
+        if not self.gate.running:
+            self.event("waiting", on="retry", seconds=round(seconds, 1), left=None)
+        return Sleep(self.now() + seconds)
+
+    def heard(self, answer: Reply | Failure) -> None:
+        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds."""
+        if self.reached:
+            return
+        if not (isinstance(answer, Failure) and answer.kind is FailureKind.NOT_SENT and answer.status is None):
+            self.reached = True
+            return
+        if self.unreached_since is None:
+            self.unreached_since = self.now()
+        if self.now() - self.unreached_since > RETRY_FOR:
+            self.stop(
+                "refused-submits",
+                f"nothing was reached in this run: {answer.told}",
+                f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
+                "then run `contentops apply` again",
+                at_once=True,
+            )
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""

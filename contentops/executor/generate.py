@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import RegenerateSection, Status, Submit
 from contentops.api.replies import Accepted, Failure, FailureKind, JobStatus
-from contentops.executor.context import RETRY_FOR
 from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep
 from contentops.executor.entries import accepted, count_refusal, intend, new_entry, unknown
 from contentops.executor.item import Ended, ItemRun
 from contentops.executor.lookup import Found, look
+from contentops.executor.retrying import RETRY_FOR
 from contentops.model import JobState, Result
 from contentops.state.lines import Drop
 
@@ -44,8 +44,13 @@ def submit(run: ItemRun) -> Generator[Effect, object, None]:
 
 def _admitted(run: ItemRun) -> Generator[Effect, object, bool]:
     """Whether the item may submit; waits for a place among the unfinished jobs."""
+    ctx = run.ctx
     if not run.admitted:
+        if not ctx.gate.proven or not ctx.gate.open():
+            ctx.event("waiting", run.change.id, "submit", on="turn" if ctx.gate.proven else "first-job")
         run.admitted = (yield Admit()) is True
+        if run.admitted:
+            ctx.event("progress", run.change.id, "submit", stage="", progress=None)
     return run.admitted
 
 
@@ -116,7 +121,7 @@ def _send(run: ItemRun) -> Generator[Effect, object, None]:
             continue
         if answer.kind is FailureKind.NOT_SENT and ctx.now() - began < RETRY_FOR and not ctx.stopped:
             tries += 1
-            yield Sleep(ctx.now() + ctx.backoff(tries))
+            yield ctx.pause(tries, answer)
             continue
         raise _refused(run, answer)
 

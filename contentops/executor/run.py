@@ -13,6 +13,7 @@ from contentops.executor import files, generate, jobs, saving
 from contentops.executor.context import Context, Traits
 from contentops.executor.durations import Durations
 from contentops.executor.effects import Stopped
+from contentops.executor.forecast import seconds_left
 from contentops.executor.item import Ended, ItemRun
 from contentops.executor.limiter import Limiter
 from contentops.executor.scheduler import Gate, Scheduler
@@ -94,10 +95,16 @@ async def execute(
     if deadline is not None:
         ctx.deadline = loop.time() + deadline
     outcomes: dict[ItemId, Outcome] = {}
+
+    async def send(call: Call) -> Reply | Failure:
+        answer = await edges.send(call)
+        ctx.heard(answer)
+        return answer
+
     scheduler = Scheduler(
-        send=edges.send,
+        send=send,
         flush=edges.store.flush,
-        tick=_Tick(ctx, stop, loop.time(), lambda: _seconds_left(ctx, limit, len(plan.changes) - len(outcomes))),
+        tick=_Tick(ctx, stop, loop.time(), lambda: seconds_left(ctx, limit, outcomes)),
         limiter=Limiter(limit),
         durations=durations,
         gate=gate,
@@ -162,7 +169,8 @@ class _Tick:
             self._heartbeat = now + HEARTBEAT
             what, until = scheduler.waiting_for(now)
             seconds = round(max(0.0, until - now), 1) if until else None
-            ctx.event("waiting", on=what, seconds=seconds, left=self._left())
+            left = None if what == "retry" or not ctx.reached else self._left()
+            ctx.event("waiting", on=what, seconds=seconds, left=left)
 
 
 def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
@@ -174,16 +182,6 @@ def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
             code="text-not-kept",
             hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
         )
-
-
-def _seconds_left(ctx: Context, per_minute: int, items: int) -> float | None:
-    """About how long the rest takes: three requests an item through the limit, or one job; None if nothing tells."""
-    if not items:
-        return None
-    requests = 3 * items * 60.0 / per_minute if per_minute else 0.0
-    kinds = list(ctx.durations.seen)
-    job = ctx.durations.median(kinds[0]) if kinds and ctx.gate.running else 0.0
-    return round(max(requests, job)) or None
 
 
 def _proven(state: State, plan: Plan, dialect: str) -> bool:
@@ -317,6 +315,9 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
             ctx.event("step-started", change.id, step)
             yield from _step(run, step)
             run.done.append(step)
+            if ctx.last_done != (change.id, step):
+                # Steps that know more than that tell it themselves.
+                ctx.event("step-done", change.id, step)
         outcome = _end(run)
     except Ended as end:
         outcome = _outcome(run, end.result, end.error, end.hint)

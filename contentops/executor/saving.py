@@ -10,11 +10,11 @@ from contentops.api.replies import Content, Failure, FailureKind, SavedReply
 from contentops.digest import NOTHING
 from contentops.document.clean import body_digest, clean_title, title_digest
 from contentops.document.typography import words_digest
-from contentops.executor.context import RETRY_FOR
-from contentops.executor.effects import Priority, Send, Sleep
+from contentops.executor.effects import Priority, Send
 from contentops.executor.files import base_record, note
 from contentops.executor.given_back import is_restyled, look_back
 from contentops.executor.item import Ended, ItemRun
+from contentops.executor.retrying import RETRY_FOR
 from contentops.executor.searching import find, not_saved
 from contentops.executor.shelf import BODY_KEY, ITEM_KEY, SPEC_KEY, Stored
 from contentops.model import Result, Saved
@@ -206,7 +206,7 @@ class _Patience:
         lost = answer.kind is not FailureKind.NOT_SENT
         if not passing or ctx.now() - self._began > RETRY_FOR or (lost and self._tries >= SENDS):
             raise not_saved(run, answer)
-        yield Sleep(ctx.now() + max(ctx.backoff(self._tries), min(answer.retry_after or 0.0, RETRY_FOR)))
+        yield ctx.pause(self._tries, answer)
         return lost
 
 

@@ -168,16 +168,22 @@ class Scheduler:
         self._wake.set()
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """What the loop waits for, in one word, and until which loop time (0 if unknown)."""
+        """What the loop waits for, in one word, and until which loop time (0 if unknown).
+
+        One of: limit, answer, retry, first-job, jobs, or empty.
+        """
         if len(self._queue) > self._held:
             return "limit", self._limiter.ready_at(now)
         if self._queue and self.gate.held_until > now:
             return "limit", self.gate.held_until
         if self._flying:
             return "answer", 0.0
-        if self._timers:
-            return "jobs", self._timers[0][0]
-        return "", 0.0
+        if not self._timers:
+            return "", 0.0
+        until, _, _, watch = self._timers[0]
+        if watch is None:
+            return "retry", until
+        return ("first-job" if self._admissions and not self.gate.proven else "jobs"), until
 
     async def run(self, programs: Iterable[Program]) -> None:
         """Run all programs to their end, or to the stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,18 +43,19 @@ def run_text(run: Run, *, color: bool) -> str:
 def _troubles(run: Run, *, color: bool) -> Iterator[str]:
     for result, (sign, style) in _SIGNS.items():
         found = [outcome for outcome in run.outcomes if outcome.result is result]
-        for outcome in found[:_SHOWN]:
-            yield from _outcome(outcome, paint(sign, style, color=color), style, color=color)
+        for hint, alike in itertools.groupby(found[:_SHOWN], key=lambda outcome: outcome.hint):
+            for outcome in alike:
+                yield _outcome(outcome, paint(sign, style, color=color), style, color=color)
+            if hint:
+                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
         if len(found) > _SHOWN:
             yield f"  {paint(sign, style, color=color)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
 
 
-def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> Iterator[str]:
+def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> str:
     words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
     name = paint(visible(outcome.id), "strong", color=color)
-    yield f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
-    if outcome.hint:
-        yield f"      {paint('hint', 'hint', color=color)}: {visible(outcome.hint)}"
+    return f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
 
 
 def _stop(run: Run, *, color: bool) -> Iterator[str]:
@@ -66,6 +68,8 @@ def _stop(run: Run, *, color: bool) -> Iterator[str]:
 
 def _ending(run: Run, *, color: bool) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
+    if run.count(Result.PENDING):
+        counts[-1:] = _pending(run)
     facts = [f"{plural(run.credits, 'credit')} spent", plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
@@ -73,6 +77,16 @@ def _ending(run: Run, *, color: bool) -> Iterator[str]:
     yield paint(text, "strong", color=color)
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run)}"
+
+
+def _pending(run: Run) -> Iterator[str]:
+    """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
+    number = run.count(Result.PENDING)
+    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes)
+    if number > running:
+        yield f"{number - running:,} not reached"
+    if running:
+        yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 
 
 def _next(run: Run) -> str:

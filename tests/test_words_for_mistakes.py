@@ -1,0 +1,130 @@
+"""What a person is told to do next is what helps them, and never what would lose them something."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.cli.scaffold import scaffold
+from contentops.errors import OutputError
+from tests.serving import served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+SITE = {
+    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n",
+    "content/a.yaml": (
+        "defaults: {template: blog_article_generator, style: general_blog}\n"
+        "items: [{id: welcome, inputs: {topic: T, target_audience: readers}}]\n"
+    ),
+}
+
+
+@pytest.fixture
+def site(project: Build) -> Path:
+    """One item, not generated yet."""
+    return project(SITE)
+
+
+@pytest.mark.parametrize("target", ["contentops.lock", "out/welcome.md"])
+def test_nobody_is_told_to_remove_what_is_in_the_way(invoke: Run, site: Path, target: str) -> None:
+    """The lock and a text are in the way because they must stay."""
+    assert invoke("apply", "--yes", cwd=site).code == 0
+    ended = invoke("plan", "--out", target, cwd=site)
+    assert ended.code == 1
+    assert ended.stderr.splitlines()[-1] == "hint: choose another file for `--out`"
+
+
+@pytest.mark.parametrize("command", [("diff", "welcome"), ("regenerate", "welcome", "--section", "x")])
+def test_an_item_without_a_text_is_no_unknown_one(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
+    """`status` lists it, so these must not deny it; a name that is close is still offered."""
+    ended = invoke(*command, cwd=site)
+    assert (ended.code, ended.stderr) == (
+        64,
+        "error[not-generated]: nothing was generated for `welcome` yet\nhint: `contentops apply` generates it\n",
+    )
+    ended = invoke(command[0], "welcom", *command[2:], cwd=site)
+    assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        pytest.param(("plan", "-C", "x"), "`-C` stands before the command: `contentops -C ... plan`", id="before"),
+        pytest.param(("state", "list", "-C", "x"), "`-C` stands before the command: `contentops -C ... state list`"),
+        pytest.param(
+            ("--env", "a", "plan"), "options other than `-C`, `--version` stand after the command", id="after"
+        ),
+        pytest.param(("plan", "--selct", "a"), "did you mean `--select`?", id="nearest"),
+        pytest.param(("plan", "--zzz"), "`contentops plan --help` shows the usage", id="none"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_right_one(invoke: Run, arguments: tuple[str, ...], hint: str) -> None:
+    """The place it belongs to, or the one name that is near."""
+    ended = invoke(*arguments)
+    assert ended.code == 64
+    assert ended.stderr.startswith("error[usage]: no such option `-")
+    assert ended.stderr.splitlines()[-1] == f"hint: {hint}"
+
+
+def test_a_start_that_is_nothing_is_told_so(invoke: Run, site: Path) -> None:
+    """Before anything about git, which may not be what was meant."""
+    ended = invoke("report", "--since", "yesterday", cwd=site)
+    assert ended.code == 64
+    assert ended.stderr.startswith("error[no-repository]: `--since yesterday` is no date, no time ago, and no commit: ")
+    assert ended.stderr.endswith("hint: write a date such as `2026-01-01`, or `30d`\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of POSIX")
+def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_path: Path) -> None:
+    """Nothing was written, so nothing is to be removed."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught:
+        scaffold(tmp_path / "file", name="x")
+    where = tmp_path / "file" / "contentops.yaml"
+    assert caught.value.message == f"`{where}` can not be written: File exists"
+    assert caught.value.hint == "choose another folder, or check who may write there"
+
+
+def test_prices_agree_where_nothing_is_charged(invoke: Run, site: Path) -> None:
+    """The plan, the item and its record say the same; the account's numbers say that nobody pays them."""
+    assert "  free  " in invoke("plan", cwd=site).stdout
+    assert invoke("apply", "--yes", cwd=site).code == 0
+    found = invoke("show", "welcome", "--json", cwd=site).json
+    assert (found["credits"], found["record"]["credits"]) == (0, 0)
+    ended = invoke("stats", cwd=site)
+    assert (ended.stdout.count("credits:\n"), ended.stdout.count("by_mode")) == (1, 1)
+    assert "charges nothing" in ended.stderr
+
+
+def test_doctor_lets_a_server_on_this_machine_do_without_a_key(invoke: Run, project: Build, tmp_path: Path) -> None:
+    """As `apply` does; the server itself is asked."""
+    with served(tmp_path) as address:
+        root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/v1"')})
+        ended = invoke("doctor", cwd=root)
+        checks = {one["name"]: one for one in invoke("doctor", "--json", cwd=root).json["checks"]}
+    assert ended.code == 0, ended.stdout
+    assert (checks["key"]["ok"], checks["server"]["ok"]) == (None, True)
+    assert "answers with" in checks["server"]["message"]
+
+
+def test_doctor_fails_without_a_key_elsewhere(invoke: Run, project: Build) -> None:
+    """No server but one on this machine is asked without."""
+    url = "https://api.invalid/v1"
+    root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{url}"')})
+    checks = {one["name"]: one["ok"] for one in invoke("doctor", "--json", cwd=root).json["checks"]}
+    assert (checks["key"], "server" in checks) == (False, False)
+
+
+def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_path: Path) -> None:
+    """A path that is not there is answered with what mends it."""
+    with served(tmp_path) as address:
+        root = project({**SITE, "contentops.yaml": SITE["contentops.yaml"].replace("local", f'"{address}/nowhere"')})
+        ended = invoke("doctor", cwd=root)
+    assert (ended.code, "contentops doctor" in ended.stdout) == (1, False)
+    assert "check the path at the end of `api.base_url`" in ended.stdout
