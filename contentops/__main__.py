@@ -11,7 +11,7 @@ try:
     import click
 
     from contentops.cli.main import cli
-    from contentops.errors import ContentopsError, ExitCode, UsageError
+    from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
 except KeyboardInterrupt:
     # Loading takes long enough for somebody to think better of it.
     sys.stderr.write("\ninterrupted\n")
@@ -83,8 +83,28 @@ def _asks_json(args: Sequence[str]) -> bool:
 def _usage(error: click.ClickException) -> UsageError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "contentops"
+    if isinstance(error, click.NoSuchOption):
+        return UsageError(
+            f"no such option `{error.option_name}`", hint=_other_option(error.option_name, context, where)
+        )
     message = error.format_message().rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=f"`{where} --help` shows the usage")
+
+
+def _other_option(name: str, context: click.Context | None, where: str) -> str:
+    """What to write instead of an option that is not there: the one meant, or in which place it is known."""
+    known = _options(context.command) if context is not None else []
+    if context is not None and context.parent is not None and name in _options(cli):
+        return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
+    if near := nearest(name, known):
+        return f"did you mean `{near}`?"
+    if context is not None and context.command is cli:
+        return f"options other than {', '.join(f'`{one}`' for one in known)} stand after the command"
+    return f"`{where} --help` shows the usage"
+
+
+def _options(command: click.Command) -> list[str]:
+    return [name for one in command.params if isinstance(one, click.Option) for name in one.opts]
 
 
 def _directory(args: Sequence[str]) -> str:

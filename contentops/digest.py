@@ -29,6 +29,11 @@ def canonical(value: object) -> str:
     return _encode(value)
 
 
+def is_same_json(one: object, other: object) -> bool:
+    """Whether two JSON values are written alike: `1`, `1.0` and `true` are not."""
+    return canonical(one) == canonical(other)
+
+
 def digest_bytes(data: bytes) -> Digest:
     """The digest of raw bytes."""
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")

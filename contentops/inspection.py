@@ -19,12 +19,13 @@ from contentops.pipeline import (
     validate,
 )
 from contentops.planner.plan import make_plan
-from contentops.planner.situation import Choice, open_entries, specs_by_id, tombstones
+from contentops.planner.situation import Choice, open_entries, price_of, specs_by_id, tombstones
+from contentops.report.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.model import Change, Json, Project, Record
+    from contentops.model import Change, Json, Project, Record, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ def show(project: Project, item: str) -> dict[str, Json]:
         found |= {
             "request": spec.request.as_json(),
             "digest": spec.digest,
-            "credits": spec.request.credits,
+            "credits": price_of(spec, project.api.server),
             "output": spec.output,
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),
@@ -146,7 +147,7 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is None:
-        raise no_item(item, state.records)
+        raise _without_text(project, item, state)
     try:
         file = split(Outputs(project.root).read(record.output)).body
     except OutputError as error:
@@ -178,9 +179,10 @@ def section(project: Project, item: str, heading: str) -> str:
     from contentops.document.front_matter import split
     from contentops.document.sections import headings
 
-    record = read_state(project).records.get(ItemId(item))
+    state = read_state(project)
+    record = state.records.get(ItemId(item))
     if record is None:
-        raise no_item(item, read_state(project).records)
+        raise _without_text(project, item, state)
     known = headings(split(Outputs(project.root).read(record.output)).body)
     wanted = heading.strip().lstrip("#").strip()
     found = next((one for one in known if one.casefold() == wanted.casefold()), None)
@@ -193,6 +195,15 @@ def section(project: Project, item: str, heading: str) -> str:
         )
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
     return found
+
+
+def _without_text(project: Project, item: str, state: State) -> UsageError:
+    """The error for an id that has no record: it is declared and nothing was generated yet, or it names nothing."""
+    specs = specs_by_id(validate(project))
+    if ItemId(item) not in specs:
+        return no_item(item, [*specs, *state.records])
+    message = f"nothing was generated for `{item}` yet"
+    return UsageError(message, code="not-generated", hint="`contentops apply` generates it")
 
 
 def no_item(item: str, known: Any) -> UsageError:
@@ -218,13 +229,15 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(
             name="manifests",
             ok=True,
-            message=f"{_count(len(desired.specs), 'item')} in {_count(len(desired.manifests), 'manifest')}",
+            message=f"{plural(len(desired.specs), 'item')} in {plural(len(desired.manifests), 'manifest')}",
         )
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
         state = read_state(project)
-        yield Check(name="state", ok=True, message=f"{len(state.records)} records, {len(state.entries)} open")
+        yield Check(
+            name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
+        )
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
     with open_cache(project, write=False) as cache:
@@ -234,12 +247,15 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return
     yield _catalogue_check(project)
+    from contentops.api.address import needs_key
+
     key = world.environ.get(project.api.key_env, "").strip()
-    if not key:
+    if not key and needs_key(project.api):
         hint = f"set `{project.api.key_env}`; plan works without it"
         yield Check(name="key", ok=False, message=f"`{project.api.key_env}` is not set", hint=hint)
         return
-    yield Check(name="key", ok=True, message=f"`{project.api.key_env}` is set")
+    unset = f"`{project.api.key_env}` is not set; a server on this machine may do without"
+    yield Check(name="key", ok=True if key else None, message=f"`{project.api.key_env}` is set" if key else unset)
     yield _server_check(project, key, world)
 
 
@@ -255,7 +271,7 @@ def _catalogue_check(project: Project) -> Check:
         found = error.diagnostics()[0]
         message = f"`catalog.lock.json` can not be used: {found.message}"
         return Check(name="catalogue", ok=False, message=message, hint=found.hint)
-    return Check(name="catalogue", ok=True, message=f"{_count(len(offer.templates), 'template')} of this server known")
+    return Check(name="catalogue", ok=True, message=f"{plural(len(offer.templates), 'template')} of this server known")
 
 
 def _server_check(project: Project, key: str, world: World) -> Check:
@@ -278,12 +294,8 @@ def _server_check(project: Project, key: str, world: World) -> Check:
     if isinstance(answer, Failure):
         problem = refused(answer, project)
         return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
-    message = f"{where} answers with {_count(len(answer.entries), 'template')}"
+    message = f"{where} answers with {plural(len(answer.entries), 'template')}"
     if project.api.dialect == "auto":
         shape = "inside `{success, data}`" if found.enveloped else "bare"
         message += f"; found at `{found.base}`, lists {shape}, and a submit carries its inputs under every known name"
     return Check(name="server", ok=True, message=message)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

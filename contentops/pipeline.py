@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contentops.errors import ApiError, Refused, StateError
+from contentops.errors import Refused, StateError
 from contentops.executor.stop import Stop
 from contentops.manifest.load import load
 from contentops.model import Definitions, Step
@@ -316,14 +316,11 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if project.api.base_url == "local":
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
-    # Plain http is for this machine's own servers only, and those may do without a key.
-    remote = project.api.base_url.startswith("https:")
-    if not key and remote and any(NETWORK & set(change.steps) for change in plan.changes):
-        raise ApiError(
-            f"no API key: the environment variable `{project.api.key_env}` is not set",
-            code="no-key",
-            hint=f"set `{project.api.key_env}`, or use `api: {{base_url: local}}` to try it without an account",
-        )
+    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+        from contentops.api.address import needs_key, no_key
+
+        if needs_key(project.api):
+            raise no_key(project.api)
     return key
 
 
@@ -436,17 +433,14 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import socket
 
     from contentops.executor.context import iso
+    from contentops.github.event import run_page
     from contentops.state.exclusive import ApplyLock
 
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
         user = "somebody"
-    who = f"{user}@{socket.gethostname()}, process {os.getpid()}"
-    where = ""
-    if world.environ.get("GITHUB_RUN_ID"):
-        where = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(
-            {name: world.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")}
-        )
+    who = f"{user}@{socket.gethostname()}"
+    where = run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
         yield

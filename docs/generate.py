@@ -129,7 +129,7 @@ def _meaning(option: click.Option) -> str:
     text = (option.help or "").strip()
     default = option.default
     plain = isinstance(default, (str, int, float)) and not isinstance(default, bool) and default != ""
-    if plain and not option.is_flag:
+    if plain and not option.is_flag and "Default:" not in text:
         text += f" Default: `{default}`."
     return f"{text} Required." if option.required else text
 

@@ -20,20 +20,20 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
         return f"http://local{dialect.local_prefix}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
     if "@" in settings.base_url:
-        raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="base-url")
+        raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="bad-url")
     try:
         parts = urlsplit(settings.base_url)
         host = parts.hostname or ""
         usable = parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
     except ValueError as error:
-        raise ApiError(f"{wrong} ({error})", code="base-url") from error
+        raise ApiError(f"{wrong} ({error})", code="bad-url") from error
     if not usable or parts.query or parts.fragment or not is_printable(settings.base_url):
         hint = "it is `local`, or starts with `https://` and has no query"
-        raise ApiError(wrong, code="base-url", hint=hint)
+        raise ApiError(wrong, code="bad-url", hint=hint)
     if parts.scheme == "http" and not is_loopback(host):
         raise ApiError(
             f"{wrong}: plain http would show the key to everyone on the way",
-            code="base-url",
+            code="insecure-url",
             hint="use `https://`; plain http is for this machine's own addresses only",
         )
     base = settings.base_url.rstrip("/")
@@ -46,6 +46,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def needs_key(settings: ApiSettings) -> bool:
+    """Whether the server can not be asked without an API key: neither the embedded one nor one on this machine."""
+    return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
+
+
+def no_key(settings: ApiSettings) -> ApiError:
+    """The error for a server that needs a key where there is none."""
+    hint = f"export {settings.key_env}=..., with a key from Settings, API Access; the embedded server needs none"
+    return ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
 
 
 def is_printable(text: str) -> bool:
@@ -67,9 +78,8 @@ def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> 
             raise ApiError(message, code="bad-credentials", hint="copy it again, without quotes and line breaks")
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    elif not local and not is_loopback(urlsplit(settings.base_url).hostname or ""):
-        hint = f"export {settings.key_env}=..., with a key from Settings, API Access"
-        raise ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
+    elif needs_key(settings):
+        raise no_key(settings)
     if user:
         headers["X-User-ID"] = user
     elif dialect.needs_user and not local:

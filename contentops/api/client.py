@@ -1,7 +1,7 @@
 """The client: one call out, one reply or failure back, and nothing raised for what network or server do.
 
-The only module that imports httpx, and only once a client is made. It retries nothing and follows nothing: when to
-send again is the executor's decision alone.
+The only module that imports httpx, but for the embedded server's way to a model, and only once a client is made. It
+retries nothing and follows nothing: when to send again is the executor's decision alone.
 """
 
 from __future__ import annotations

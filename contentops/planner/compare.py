@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.digest import canonical
+from contentops.digest import is_same_json
 from contentops.document.clean import title_digest
 from contentops.document.preset import apply_preset
 from contentops.model import Action, Change, JobState, Note, Observed, Reason, Step
 from contentops.planner.body import Body, Item, is_edited, is_protected, is_same, saved_body, which_body
 from contentops.planner.explain import explain
-from contentops.planner.situation import pending, saves, temporary_name
+from contentops.planner.situation import pending, price_of, saves, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,10 +169,10 @@ def which_front_matter(
     notes: list[Note] = []
     for key in sorted(wanted.keys() | record.metadata.keys()):
         before, after = record.metadata.get(key), wanted.get(key)
-        if _equal(before, after) and (key in wanted) == (key in record.metadata):
+        if is_same_json(before, after) and (key in wanted) == (key in record.metadata):
             continue
         found = item.file.front.get(key)
-        if _equal(found, before) or _equal(found, after):
+        if is_same_json(found, before) or is_same_json(found, after):
             changes[key] = after
             reasons.append(Reason(kind="front-matter", field=f"metadata.{key}", before=before, after=after))
         else:
@@ -188,11 +188,6 @@ def which_front_matter(
     elif Step.WRITE not in body.steps:
         title = None
     return changes, title, tuple(reasons), tuple(notes)
-
-
-def _equal(one: Json, other: Json) -> bool:
-    """Whether two values are written alike: `1`, `1.0` and `true` are not."""
-    return canonical(one) == canonical(other)
 
 
 def _kept(id_: ItemId, key: str) -> Note:
@@ -260,7 +255,7 @@ def _union(
 
 
 def _differs(file: Observed, front: Mapping[str, Json], title: str | None) -> bool:
-    return any(not _equal(file.front.get(key), value) for key, value in front.items()) or title not in (
+    return any(not is_same_json(file.front.get(key), value) for key, value in front.items()) or title not in (
         None,
         file.title,
     )
@@ -309,7 +304,7 @@ def _change(
         section=body.entry.section if body.entry is not None else body.section,
         renamed_from=item.orphan.id if item.orphan is not None and item.record is None else None,
         definitions=_definitions(s, item, body, steps),
-        credits=item.spec.request.credits if Step.SUBMIT in steps and s.server != "local" else 0,
+        credits=price_of(item.spec, s.server) if Step.SUBMIT in steps else 0,
         hint=body.hint,
         blocked=body.blocked,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from contentops.digest import NOTHING, canonical
+from contentops.digest import NOTHING, is_same_json
 from contentops.document.clean import clean_title, title_digest
 from contentops.document.front_matter import PROVENANCE_KEY
 from contentops.model import Action, Observed, Step
@@ -127,11 +127,7 @@ def _is_recorded(one: Named, key: str, value: Json) -> bool:
     """Whether the record says that this value was written."""
     if key == PROVENANCE_KEY:
         return one.file.owner in ("", one.reviewed["id"])
-    return one.record is not None and _equal(one.record.metadata.get(key), value)
-
-
-def _equal(one: Json, other: Json) -> bool:
-    return canonical(one) == canonical(other)
+    return one.record is not None and is_same_json(one.record.metadata.get(key), value)
 
 
 def failed_itself(one: Named) -> int:
@@ -207,7 +203,7 @@ def _carries(file: Observed, one: Named) -> bool:
 def _stands(file: Observed, one: Named, key: str, value: Json) -> bool:
     if key == PROVENANCE_KEY:
         return file.owner in ("", one.reviewed["id"])
-    return _equal(file.front.get(key), value)
+    return is_same_json(file.front.get(key), value)
 
 
 def _more(one: Named, change: Change) -> str:
@@ -239,7 +235,7 @@ def _other_front(one: Named, front: Mapping[str, Json], title: str | None) -> st
         if key not in stated:
             return False
         if key in front:
-            return _equal(stated[key], front[key])
+            return is_same_json(stated[key], front[key])
         return _is_recorded(one, key, stated[key]) or _stands(one.file, one, key, stated[key])
 
     other = [key for key in sorted(stated.keys() | front.keys()) if not same(key)]

@@ -176,6 +176,11 @@ def honours_ids(state: State, server: str) -> bool | None:
     return proofs == {True}
 
 
+def price_of(spec: Spec, server: str) -> int:
+    """The credits of one submit of `spec`; the embedded server charges nothing."""
+    return 0 if server == "local" else spec.request.credits
+
+
 def tombstones(entries: list[OpenEntry], digest: Digest) -> list[OpenEntry]:
     """The failed attempts at this very digest."""
     return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]

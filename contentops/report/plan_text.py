@@ -22,7 +22,7 @@ from contentops.report.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from contentops.model import Change, Note, OpenEntry, Plan, Reason
 
@@ -35,11 +35,33 @@ _NOTES = 10
 _CAUSES = 10
 """Shared causes that are shown."""
 _ID_ROOM = 40
+_GENERATION = (Step.SUBMIT, Step.POLL, Step.WRITE)
+_USUAL: Mapping[Action, frozenset[tuple[Step, ...]]] = {
+    **dict.fromkeys(
+        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE),
+        frozenset({_GENERATION, (*_GENERATION, Step.SAVE)}),
+    ),
+    **{
+        action: frozenset({(step,)})
+        for action, step in (
+            (Action.MOVE, Step.MOVE),
+            (Action.RENAME, Step.MOVE),
+            (Action.UPDATE, Step.UPDATE),
+            (Action.SAVE, Step.SAVE),
+            (Action.REMOVE, Step.REMOVE),
+            (Action.KEEP, Step.RECORD),
+        )
+    },
+}
+"""Steps that the word for the action says already; whether texts are saved is a setting of the project."""
 _VALUE = 60
 
 
 def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
-    """The plan with its reasons, costs and notes; `verbose` lists every change and every value in full length.
+    """The plan with its reasons, costs and notes.
+
+    `verbose` lists every change with its steps, and every value in full length. Without it, what the word for an action
+    says by itself is left out: its usual steps, and that a created item is new.
 
     The last lines are the counts with the price, what `apply` would refuse, and, with `advice`, the next command,
     which repeats `flags`: those the plan was made with.
@@ -121,19 +143,25 @@ def _paths(change: Change) -> str:
 
 
 def _details(change: Change, *, verbose: bool) -> Iterator[str]:
-    if change.steps:
-        again = f" (attempt {change.attempt})" if change.attempt > 1 and Step.SUBMIT in change.steps else ""
+    again = f" (attempt {change.attempt})" if change.attempt > 1 and Step.SUBMIT in change.steps else ""
+    if change.steps and (verbose or again or change.steps not in _USUAL.get(change.action, ())):
         yield f"steps: {', '.join(step.value for step in change.steps)}{again}"
     if change.renamed_from is not None:
         yield f"renamed from `{visible(change.renamed_from)}`"
     if change.blocked and all(reason.kind != change.blocked for reason in change.reasons):
         yield f"blocked: {visible(change.blocked.replace('-', ' '))}"
     for reason in change.reasons:
-        yield from _reason(reason, verbose=verbose)
+        if verbose or not _is_said(change.action, reason):
+            yield from _reason(reason, verbose=verbose)
     if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
         yield f"open: {_entry(change.entry)}"
     for entry in change.drains:
         yield f"drain: {_entry(entry)}"
+
+
+def _is_said(action: Action, reason: Reason) -> bool:
+    """Whether a reason is that the item is new, and no more: that is what `create` means."""
+    return action is Action.CREATE and reason.kind == "new" and not (reason.field or reason.detail or reason.cause)
 
 
 def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
