@@ -15,8 +15,8 @@ from contentops.errors import ContentopsError
 from contentops.github.token import credentials
 from contentops.pipeline import World as Outside
 from contentops.pipeline import open_project
-from contentops.publishing import Where, publish
-from contentops.pushing import ATTEMPTS
+from contentops.publishing.publish import Where, publish
+from contentops.publishing.push import ATTEMPTS
 from contentops.report.commit_text import Made, commit_message, made
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.plans import make_entry, make_record

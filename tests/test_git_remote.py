@@ -15,7 +15,7 @@ from contentops.errors import ContentopsError
 from contentops.git import GitFailed, masked, run_git, try_git
 from contentops.pipeline import World as Outside
 from contentops.pipeline import open_project
-from contentops.publishing import Where, check_waiting, publish
+from contentops.publishing.publish import Where, check_waiting, publish
 from tests.fakes.github import FakeGitHub
 from tests.test_git_commit import Machine, World, make_world
 

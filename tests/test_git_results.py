@@ -15,8 +15,8 @@ import pytest
 from contentops.errors import ContentopsError
 from contentops.git import Clone
 from contentops.pipeline import open_project
-from contentops.publishing import Where, publish
-from contentops.pushing import Target, _rejection, _try_push
+from contentops.publishing.publish import Where, publish
+from contentops.publishing.push import Target, _rejection, _try_push
 from tests.test_git_commit import PROJECT, PROTECTED, WHO, Machine, World, make_world, manifest, own_branch, posix
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from contentops.report.summary import plural
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
-    from contentops.publishing import Published
+    from contentops.publishing.publish import Published
 
 
 @click.command("commit", short_help="Commit and push what applies have made.")
@@ -52,8 +52,8 @@ def command(
     few times; nothing is ever forced, and no other commit is pushed. Where the branch takes no push, they go to a
     branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
     """
-    from contentops.publishing import Where, publish
-    from contentops.publishing import check_waiting as check
+    from contentops.publishing.publish import Where, publish
+    from contentops.publishing.publish import check_waiting as check
 
     project = open_project(session, environment, variables)
     where = Where(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import ContentopsError, UsageError
 from contentops.git import Ended, failure, masked, said, try_git
-from contentops.grafting import gather, graft, make_commit, touched, unsettled
+from contentops.publishing.graft import gather, graft, make_commit, touched, unsettled
+from contentops.publishing.results import lock_name
+from contentops.publishing.worktree import earlier, follow, is_ancestor, remember
 from contentops.report.commit_text import is_subject
-from contentops.results import lock_name
-from contentops.worktree import earlier, follow, is_ancestor, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
     from contentops.git import Clone
-    from contentops.grafting import Results
+    from contentops.publishing.graft import Results
 
     class Message(Protocol):
         """The message of a commit of what was made since `base`."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import StateError
 from contentops.git import GitFailed
+from contentops.publishing.results import RULES, body_of, ledger, lock_at, lock_name, read_lock
 from contentops.report.commit_text import is_subject
-from contentops.results import RULES, body_of, ledger, lock_at, lock_name, read_lock
 from contentops.state.attributes import PATTERN, with_line
 from contentops.state.lock import Lock
 from contentops.state.merge import merge
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.git import Clone
-    from contentops.results import Ledger
+    from contentops.publishing.results import Ledger
 
 _FILES = frozenset({"100644", "100755"})
 _GONE = "0"

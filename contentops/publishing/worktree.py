@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import Refused
-from contentops.grafting import contents, listing
 from contentops.output import Outputs
 from contentops.output.conflicts import known_bodies
-from contentops.results import RULES, body_of, lock_name, nfc, settled
+from contentops.publishing.graft import contents, listing
+from contentops.publishing.results import RULES, body_of, lock_name, nfc, settled
 from contentops.state.attributes import with_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.git import Clone
-    from contentops.grafting import Results
-    from contentops.results import Ledger
+    from contentops.publishing.graft import Results
+    from contentops.publishing.results import Ledger
     from contentops.state.lock import Lock
 
 _UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})

@@ -15,19 +15,19 @@ from contentops.errors import Refused, StateError, UsageError
 from contentops.git import PATIENCE, Clone, GitFailed, run_git, try_git
 from contentops.github.event import run_page
 from contentops.github.token import credentials
-from contentops.grafting import touched
 from contentops.pipeline import World, exclusively, open_store
-from contentops.pushing import Target, check_branch, identity, push, waiting
+from contentops.publishing.graft import touched
+from contentops.publishing.push import Target, check_branch, identity, push, waiting
+from contentops.publishing.results import ledger, lock_at, lock_name, read_lock, settled
+from contentops.publishing.worktree import missing, status_of
 from contentops.report.commit_text import commit_message, made
-from contentops.results import ledger, lock_at, lock_name, read_lock, settled
 from contentops.state.lock import Lock
-from contentops.worktree import missing, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Project
-    from contentops.pushing import Message
+    from contentops.publishing.push import Message
 
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
