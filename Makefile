@@ -37,8 +37,8 @@ demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at
 	contentops plan --detailed-exitcode || { \
 	  echo "error: the second plan should have been empty (exit code $$?)" >&2; exit 1; }; \
 	say 'find out -type f | sort'; find out -type f | sort; \
-	printf '\n%s files written, nothing paid. Look around, change something and plan again:\n  cd %s\n' \
-	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch"
+	printf '\n%s files written, nothing paid. Look around, change something and plan again:\n  cd %s && %s plan\n' \
+	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch" "$$(command -v contentops)"
 
 .PHONY: test
 test: lint types imports spelling wheel tests ## Run every check that CI runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 try:
     import click
 
-    from contentops.cli.main import cli
+    from contentops.cli.main import COMMANDS, cli
     from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
 except KeyboardInterrupt:
     # Loading takes long enough for somebody to think better of it.
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print(error.diagnostics(), args)
         code = error.exit_code
     except click.ClickException as error:
-        _print(_usage(error).diagnostics(), args)
+        _print(_usage(error, args).diagnostics(), args)
         code = ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("\ninterrupted\n")
@@ -80,14 +81,15 @@ def _asks_json(args: Sequence[str]) -> bool:
     return any(one in {"--json", "--format=json"} or (one, two) == ("--format", "json") for one, two in pairs)
 
 
-def _usage(error: click.ClickException) -> UsageError:
+def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "contentops"
+    command = [one for one in args if one in COMMANDS][:1]
+    where = context.command_path if context is not None else " ".join(["contentops", *command])
     if isinstance(error, click.NoSuchOption):
         return UsageError(
             f"no such option `{error.option_name}`", hint=_other_option(error.option_name, context, where)
         )
-    message = error.format_message().rstrip(".")
+    message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=f"`{where} --help` shows the usage")
 
 
@@ -96,10 +98,10 @@ def _other_option(name: str, context: click.Context | None, where: str) -> str:
     known = _options(context.command) if context is not None else []
     if context is not None and context.parent is not None and name in _options(cli):
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
-    if near := nearest(name, known):
-        return f"did you mean `{near}`?"
     if context is not None and context.command is cli:
         return f"options other than {', '.join(f'`{one}`' for one in known)} stand after the command"
+    if near := nearest(name, known):
+        return f"did you mean `{near}`?"
     return f"`{where} --help` shows the usage"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import ApiError, ContentopsError, OutputError, StateError, UsageError, nearest
@@ -25,7 +26,7 @@ from contentops.report.summary import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.model import Change, Json, Project, Record, State
+    from contentops.model import Change, Desired, Json, Project, Record, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +232,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
             ok=True,
             message=f"{plural(len(desired.specs), 'item')} in {plural(len(desired.manifests), 'manifest')}",
         )
+        yield _outputs_check(project, desired)
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
@@ -257,6 +259,15 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     unset = f"`{project.api.key_env}` is not set; a server on this machine may do without"
     yield Check(name="key", ok=True if key else None, message=f"`{project.api.key_env}` is set" if key else unset)
     yield _server_check(project, key, world)
+
+
+def _outputs_check(project: Project, desired: Desired) -> Check:
+    from contentops.output.permission import denial
+
+    denied = denial(Path(project.root))
+    problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
+    hint = "change its permissions: an item whose file can not be written is not paid for" if problem else ""
+    return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
 
 
 def _catalogue_check(project: Project) -> Check:

@@ -35,6 +35,7 @@ from contentops.planner.situation import (
     key_of,
     paths,
     specs_by_id,
+    swapped,
 )
 from contentops.project import find_root, load_project, parse_variable
 from contentops.report.plan_json import plain, record_digest
@@ -284,7 +285,7 @@ def apply(
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         key = _key(project, planned, world)
-        run = _carry_out(project, planned, found.state, store, cache, key, emit, stop, deadline, world)
+        run = _carry_out(project, planned, found, store, cache, key, emit, stop, deadline, world)
         _write_report(project, planned, run, inputs or {})
     return planned, run
 
@@ -327,7 +328,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
 def _carry_out(
     project: Project,
     plan: Plan,
-    state: State,
+    found: Situation,
     store: StateStore,
     cache: Cache,
     key: str,
@@ -347,13 +348,14 @@ def _carry_out(
             edges = Edges(
                 store=store,
                 cache=cache,
-                outputs=Outputs(project.root, whole=known_bodies(state), system=world.system),
+                outputs=Outputs(project.root, whole=known_bodies(found.state), system=world.system),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=world.wall,
                 random=world.random,
             )
-            return await execute(project, plan, state, edges, stop=stop, deadline=deadline)
+            swaps = swapped(found.desired)
+            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline, swaps=swaps)
 
     return (world.run or asyncio.run)(run())
 

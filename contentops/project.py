@@ -169,8 +169,10 @@ def _read(root: Path) -> tuple[Document, list[Diagnostic]]:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         message = f"`{PROJECT_FILE}` can not be read: {(error.strerror or 'unknown error').lower()}"
-        location = Location(PROJECT_FILE)
-        raise InputError([Diagnostic(code="unreadable", message=message, location=location)]) from None
+        found = Diagnostic(
+            code="unreadable", message=message, location=Location(PROJECT_FILE), hint="check its permissions"
+        )
+        raise InputError([found]) from None
     return read_yaml(PROJECT_FILE, data)
 
 

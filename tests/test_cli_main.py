@@ -124,7 +124,7 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
         ),
         pytest.param(
             ["apply", "--deadline", "soon"],
-            "error[usage]: invalid value for '--deadline': `soon` is no duration; write `90s`, `10m` or `2h`\n"
+            "error[usage]: invalid value for `--deadline`: `soon` is no duration; write `90s`, `10m` or `2h`\n"
             "hint: `contentops apply --help` shows the usage\n",
             id="bad value",
         ),
@@ -205,6 +205,13 @@ def test_completion_answers(run: Run) -> None:
     """What the script asks for, the program answers with its commands."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": "contentops pl", "COMP_CWORD": "1"}
     assert run(env=env).stdout == "plain,plan\n"
+
+
+@pytest.mark.parametrize("words", ["apply pl", "show pl", "plan --out pl", "plan --check pl", "apply --events pl"])
+def test_completion_knows_files(run: Run, words: str) -> None:
+    """Where a file is named, the shell completes as it does."""
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
+    assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout == "file,pl\n"
 
 
 def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:

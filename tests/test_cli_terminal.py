@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -28,6 +29,22 @@ from contentops.errors import OutputError, Refused
 from contentops.model import State
 from tests.plans import make_change, make_entry, make_event, make_plan, make_record
 from tests.terminals import on_a_terminal
+
+if TYPE_CHECKING:
+    from tests.running import Build
+
+
+PROJECT = """
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
+MANIFEST = """
+items:
+  - id: an-article-with-a-long-name
+    inputs: {topic: First things, target_audience: everybody}
+"""
 
 
 class Terminal(io.StringIO):
@@ -94,6 +111,14 @@ def test_tables_stand_straight_whatever_they_hold() -> None:
     """Wide characters count double, hostile ones are shown, and no line ends in spaces."""
     assert table(("A", "B"), [("漢字", "x"), ("a\x1b", ""), ("abcdef", "y")]) == (
         "A       B\n漢字    x\na\\x1b\nabcdef  y"
+    )
+
+
+def test_a_column_that_says_nothing_when_cut_stays_whole() -> None:
+    """A narrow terminal cuts the others."""
+    rows = [("a", "x" * 30, "2026-03-01T10:00Z")]
+    assert table(("ID", "PATH", "TIME"), rows, width=34, whole=("TIME",)).split("\n")[1] == (
+        f"a   {'x' * 10}…  2026-03-01T10:00Z"
     )
 
 
@@ -255,7 +280,44 @@ def test_the_second_signal_exits_at_once() -> None:
     """Whatever the first one began, the second ends it with 130."""
     code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
     assert (code, out) == (130, "ready\n")
-    assert err.endswith("\nexit at once; run `contentops apply` to go on\n")
+    assert err.endswith("\nexit at once; run the same command again to go on\n")
+
+
+_IMPATIENT = """
+import os, signal, sys
+from contentops.__main__ import main
+class Out:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        if text.startswith("Apply:"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.stream.write(text)
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+sys.stdout = Out(sys.stdout)
+sys.exit(main(["apply", "--yes"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+def test_what_happened_is_said_to_whoever_presses_twice(project: Build) -> None:
+    """A Ctrl-C that comes when the run has ended takes nothing away from its summary."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": MANIFEST})
+    ended = subprocess.run(
+        [sys.executable, "-c", _IMPATIENT], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, "Apply: 1 done." in ended.stdout) == (0, True), ended.stderr
+
+
+def test_a_plan_fits_the_terminal(project: Build) -> None:
+    """No line is wider than the terminal, so that none is broken within a word."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": MANIFEST})
+    script = "from contentops.__main__ import main; main(['plan'])"
+    environ = {"COLUMNS": "40", "CI": "", "GITHUB_ACTIONS": "", "NO_COLOR": "1"}
+    lines = on_a_terminal(script, b"", environ, cwd=root).splitlines()
+    assert "    out/an-article-with-a-long-name.md" in lines
+    assert max(map(len, lines)) <= 40
 
 
 # --- progress ----------------------------------------------------------------------------------------------
@@ -302,6 +364,13 @@ def test_a_log_is_never_silent_for_long() -> None:
     assert progress.take(make_event("waiting", second=61)) == (
         "0 of 3 ended, 1 in work, 0 credits; waiting for the server",
     )
+
+
+def test_what_is_in_sight_needs_no_sign_of_life() -> None:
+    """A display that shows the totals all the time does not print them as well."""
+    progress = Progress(silent=True)
+    progress.take(make_event("run-started", items=3, second=0))
+    assert progress.take(make_event("item-done", "a", result="pending", second=59)) == ()
 
 
 def test_an_item_in_work_says_where_it_is() -> None:

@@ -187,7 +187,7 @@ def test_json_keeps_types_and_places() -> None:
         ('[{"\\u0000": 1}]', "control-character", (1, 2), "U+0000"),
         ("[[1]]", "bad-row", (1, 2), "not a list"),
         ("[null]", "bad-row", (1, 2), "not null"),
-        ("[" + "[" * 5000, "too-deep", (1, 2), "100 deep"),
+        ("[" * 5001 + "]" * 5001, "too-deep", (1, 2), "100 deep"),
         ('[{"a":' + "[" * 120 + "]" * 120 + "}]", "too-deep", (1, 2), "100 deep"),
     ],
     ids=lambda value: repr(value)[:30],

@@ -354,6 +354,16 @@ def test_moved_ids_swap(root: Path) -> None:
     assert scene.api.credits == 8
 
 
+def test_moved_ids_swap_where_neither_was_made_yet(root: Path) -> None:
+    """In a fresh environment the pairs rename nothing, the next time either; on another machine it costs nothing."""
+    scene = Scene(root, FakeApi(duration=30))
+    scene.write("content/blog.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + blog("a", "b"))
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.plan().empty
+    shutil.rmtree(root / ".contentops")
+    assert scene.plan().empty
+
+
 def test_a_new_id_for_an_equal_request_is_a_rename(root: Path) -> None:
     """An item that only got another id takes its text along, killed anywhere or not."""
     scene = _done(root / "first", "a", "b")

@@ -55,6 +55,20 @@ def test_a_kill_during_a_submit_leaves_time_for_it_to_arrive(tmp_path: Path, pau
     assert scene.api.credits == 8
 
 
+def test_a_job_that_was_forgotten_once_ends_the_proof(tmp_path: Path) -> None:
+    """A server that said 404 of a job it had accepted may do so again: silence never makes a lost submit unpaid."""
+    scene = _known(tmp_path)
+    # The first status of a run asks for our id, the next is a poll.
+    scene.api.fault(on("status", scene.api.count("status") + 2), 404)
+    assert results(scene.apply()) == {"second": "done"}
+    scene.api.heal()
+    scene.write("content/third.yaml", blog("third"))
+    scene.api.fault(on("submit", 3), "504")
+    scene.api.habits.early_404, scene.api.habits.auto_save = 1e6, False
+    assert results(scene.apply()) == {"third": "unknown"}
+    assert scene.api.credits == 12
+
+
 def test_a_submit_that_never_arrived_is_sent_again_soon(tmp_path: Path) -> None:
     """Once nothing can arrive any more it is proven lost: one more submit, in the same run."""
     scene = _known(tmp_path)

@@ -203,6 +203,25 @@ def test_what_the_server_stored_under_its_own_title_where_contents_can_only_be_m
     assert scene.plan().empty
 
 
+def test_many_texts_under_one_title_whose_saves_were_lost(root: Path) -> None:
+    """Killed when ours stood beside what the server stored under its own title: ours is found, however busy the look."""
+    scene = _scene(root, OneTitle(duration=30, names_content=False, create_only=True, put=False), "zero")
+    scene.apply()
+    items = ITEMS[:9]
+    scene.write("content/more.yaml", blog(*items).replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+    scene.api.fault(lambda name, n: name == "save" and n < 5, "504")
+    scene.api.fault(on("save", 5), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    looked = scene.api.count("get content")
+    scene.api.fault(on("get content", *range(looked + 1, looked + 5)), 500)
+    assert set(results(scene.apply()).values()) == {"done"}
+    ours = [stored.body for stored in scene.api.contents.values() if stored.title == "Mine"]
+    assert len(ours) == len(set(ours)) == len(items)
+    assert scene.plan().empty
+
+
 def test_a_content_edited_after_it_was_found(root: Path) -> None:
     """Found under the server's title, then edited there before our title goes over it: both texts stay."""
     scene = Scene(root, OneTitle(duration=30, names_content=False))

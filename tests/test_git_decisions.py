@@ -139,6 +139,30 @@ def test_what_was_taken_off_by_force_stays_off(world: World) -> None:
     assert world.tip() == innocent
 
 
+def test_what_was_taken_off_by_force_stays_off_after_a_merge(world: World) -> None:
+    """The next pull keeps the dropped commits here, below a merge: they are no news for all that."""
+    innocent = world.tip()
+    machine = world.clone("machine")
+    machine.apply()
+    machine.commit()
+    second = world.clone("second")
+    second.git("reset", "--quiet", "--hard", innocent)
+    second.write("README.md", "hello")
+    second.git("add", "README.md")
+    second.git("commit", "--quiet", "--message=README.md")
+    second.git("push", "--quiet", "--force")
+    machine.git("pull", "--quiet", "--no-rebase", "--no-edit")
+    tip = world.tip()
+    assert machine.commit("--json").json["overtaken"] == ["out/one.md", "out/three.md", "out/two.md"]
+    assert world.tip() == tip
+    machine.write("content/more.yaml", manifest("alpha"))
+    machine.apply("--select", "alpha")
+    machine.commit()
+    assert {"out/alpha.md", "README.md"} < set(paths(world))
+    assert "out/one.md" not in paths(world)
+    assert '"id":"one"' not in content(world, "contentops.lock")
+
+
 def test_what_was_taken_off_here_as_well_is_new(world: World) -> None:
     """Whoever sets the clone back too, and makes the texts again, wants them pushed."""
     innocent = world.tip()
@@ -158,6 +182,24 @@ def test_each_message_tells_of_its_own(world: World) -> None:
     machine.apply()
     machine.commit()
     assert subjects(world) == ["content: 1 rewritten", "content: 3 created", "Three articles"]
+
+
+def test_what_is_as_it_was_goes_out_again(world: World) -> None:
+    """Behind its remote, what a clone made and took back since leaves nothing behind there."""
+    machine = behind(world)
+    manifests = manifest("one", "two", "three")
+    machine.write("content/blog.yaml", manifests.replace("id: one\n", "id: one\n    output: moved/one.md\n"))
+    machine.write("content/more.yaml", manifest("alpha"))
+    machine.apply()
+    machine.commit()
+    assert {"moved/one.md", "out/alpha.md"} < set(paths(world))
+    machine.write("content/blog.yaml", manifests)
+    (machine.root / "content/more.yaml").unlink()
+    machine.apply("--prune")
+    machine.commit()
+    assert [path for path in paths(world) if path.endswith(".md")] == ["out/one.md", "out/three.md", "out/two.md"]
+    assert '"id":"alpha"' not in content(world, "contentops.lock")
+    assert content(world, "contentops.lock") == (machine.root / "contentops.lock").read_text("utf-8")
 
 
 def test_no_mark_is_left_once_the_clone_follows(world: World) -> None:

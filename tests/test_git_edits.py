@@ -147,6 +147,36 @@ def test_results_that_a_person_committed_go_along(world: World, first: Machine) 
     assert first.git("rev-parse", "HEAD") == head
 
 
+def test_a_revert_here_is_theirs_to_push(world: World, first: Machine) -> None:
+    """Reverted with git and not pushed: nothing of it goes out, also where later results do."""
+    first.commit()
+    tip = world.tip()
+    first.git("revert", "--no-edit", "HEAD")
+    found = first.commit("--json").json
+    assert (found["commit"], found["unpushed"]) == ("", ["out/one.md", "out/three.md", "out/two.md"])
+    assert world.tip() == tip
+    first.write("content/more.yaml", manifest("alpha"))
+    first.apply("--select", "alpha")
+    first.commit()
+    assert {"out/alpha.md", "out/one.md"} <= set(paths(world))
+    lock = content(world, "contentops.lock")
+    assert all(f'"id":"{name}"' in lock for name in ("alpha", "one", "two", "three"))
+
+
+def test_a_revert_of_what_was_not_pushed(world: World, first: Machine) -> None:
+    """Lock and texts go out as they were before it, so that they fit."""
+    first.commit()
+    for topic in ("anew", "once more"):
+        first.write("content/blog.yaml", manifest("one", "two", "three", topic=f"{{}}, {topic}"))
+        first.apply()
+        first.commit("--no-push")
+    before = first.git("show", "HEAD:out/one.md")
+    first.git("revert", "--no-edit", "HEAD")
+    first.commit()
+    assert content(world, "out/one.md") == before
+    assert content(world, "contentops.lock") == first.git("show", "HEAD~1:contentops.lock")
+
+
 # --- a person in the middle of something -------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from tests.fakes.asgi import Ticks, call, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -703,5 +704,22 @@ def test_an_unusable_store_is_a_passing_failure() -> None:
         assert (reply.status, reply.json["error"]["code"]) == (503, "unavailable")
         health = await call(app, "GET", "/health")
         assert (health.status, health.json["status"]) == (503, "unhealthy")
+
+    run(scenario, store=store)
+
+
+def test_a_damaged_store_is_named(tmp_path: Path) -> None:
+    """A file whose pages are no longer those of a database is no passing failure: the reply says what to do."""
+    store = Store(tmp_path / "local.db")
+    store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = (tmp_path / "local.db").read_bytes()
+    (tmp_path / "local.db").write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+    store.rows("PRAGMA shrink_memory")
+
+    async def scenario(app: Any) -> None:
+        reply = await call(app, "GET", "/v1/content")
+        assert reply.status == 500
+        assert "`local.db` is damaged" in reply.json["error"]["message"]
+        assert "move the file away" in reply.json["error"]["message"]
 
     run(scenario, store=store)

@@ -91,6 +91,20 @@ def test_a_failed_write_changes_nothing() -> None:
         assert store.rows("SELECT * FROM keys") == []
 
 
+def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
+    """The write that finds the disk full tells so, and the next one, with room again, is made."""
+    insert = "INSERT INTO keys (id, digest, plan, created_at) VALUES (?, ?, ?, 1)"
+    with Store(tmp_path / "db") as store:
+        pages = store.rows("PRAGMA page_count")[0][0]
+        store.run(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(sqlite3.OperationalError, match="full"), store.write():
+            store.run(insert, ("big", "d", "p" * 100_000))
+        store.run("PRAGMA max_page_count = 1000000")
+        with store.write():
+            store.run(insert, ("small", "e", "p"))
+        assert [row["id"] for row in store.rows("SELECT id FROM keys")] == ["small"]
+
+
 def test_contents_that_are_gone_can_not_be_changed() -> None:
     """Updating or removing an unknown content says so instead of making one."""
     with Store() as store:

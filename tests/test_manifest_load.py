@@ -106,12 +106,24 @@ def test_globs_of_an_environment_are_named_there(project: Build) -> None:
         ("a+b.yaml", "a+b.yaml", True),
         ("a.yaml", "aXyaml", False),
         ("[]]x", "]x", True),
+        ("[!]]x", "ax", True),
+        ("[!]]x", "]x", False),
+        ("a*b*c.yaml", "abbcbc.yaml", True),
+        ("a*b*c.yaml", "acb.yaml", False),
+        ("**/**/**/a.yaml", "x/y/a.yaml", True),
+        ("**/**", "a/b", True),
     ],
 )
 def test_globs(glob: str, path: str, matches: bool) -> None:
     """`*` stays within a name, `**` stands for any folders, also none."""
     assert glob_problem(glob) == ""
     assert bool(glob_regex(glob).fullmatch(path)) is matches
+
+
+def test_a_glob_of_many_stars_ends() -> None:
+    """No name makes a glob try every way to share it out among its stars."""
+    assert not glob_regex("*a" * 30 + "b.yaml").fullmatch("a" * 200 + ".yaml")
+    assert not glob_regex("**/" * 30 + "b.yaml").fullmatch("a/" * 60)
 
 
 @pytest.mark.parametrize(

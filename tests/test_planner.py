@@ -429,6 +429,14 @@ def test_stated_title_is_written_and_saved() -> None:
     assert (change.steps, change.title) == ((Step.UPDATE, Step.SAVE), "Better")
 
 
+def test_a_title_a_person_changed_stays() -> None:
+    """A title that is not the one last written is kept, noted, and told to the server."""
+    old, new = a_spec(), a_spec(metadata={"title": "Better"})
+    plan = plan_of([new], [a_record(old)], [replace(a_file(old.output), title="Mine")])
+    assert [(change.steps, change.title) for change in plan.changes] == [((Step.SAVE,), None)]
+    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
+
+
 def test_edit_by_hand_is_saved_and_then_is_no_change() -> None:
     """An edit is told to the server once."""
     spec = a_spec()

@@ -652,6 +652,12 @@ def test_python_parser_finds_the_same_trap(text: str) -> None:
     assert abs(place_of(found)[0] - place_of(expected)[0]) <= 1
 
 
+def test_a_long_line_of_quotes_is_explained_at_once() -> None:
+    """What is wrong in a line is looked for near its start, however long it is."""
+    _, found = read_yaml("a.yaml", b"a: 1\nb: c: " + b'"a\\' * 300_000 + b"\n")
+    assert [one.code for one in found] == ["yaml-syntax"]
+
+
 def test_unquoted_jinja_is_reported_everywhere() -> None:
     """Each unquoted expression that YAML could read is reported, and its text is used for what follows."""
     document, findings = read_yaml("a.yaml", b'a: {{ x }}\nb: [{{ y }}, {c: {{ z }}}]\nd: &d {{ "q" }}\ne: *d\n')

@@ -183,6 +183,11 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ 'a' + 1 }}", "template-error", "can only concatenate", ""),
         ("{{ year() }}", "template-error", "not callable", ""),
         ("{{ 1 | join }}", "template-error", "not iterable", ""),
+        ("{{ 7 | wordwrap(1) }}", "template-value", "`wordwrap` takes no such value: a whole number", ""),
+        ("{{ people | indent }}", "template-value", "`indent` takes no such value: a list", ""),
+        ("{{ company | dictsort }}", "template-value", "`dictsort` takes no such value: a text", ""),
+        ("{{ company | truncate(2) }}", "template-value", "`truncate` to 2 leaves no room for the `...`", "take more"),
+        ("{{ company | truncate(9, leeway=-1) }}", "template-value", "leaves no room", ""),
     ],
 )
 def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
@@ -498,6 +503,19 @@ def test_circles_are_named(project: Build, variables: str, inputs: str, expected
     [line] = [line for line in lines(findings(root)) if "variable-cycle" in line]
     assert expected in line
     assert len(findings(root)) == 1
+
+
+def test_a_chain_of_values_has_an_end(project: Build) -> None:
+    """Values may lead from one to the next, but not for ever; the first of them is named."""
+    chain = "".join(f"  v{n}: '{{{{ v{n + 1} }}}}'\n" for n in range(300))
+    root = project(
+        {
+            "contentops.yaml": PROJECT + f"vars:\n{chain}  v300: end\n",
+            "content/a.yaml": "items: [{id: one, inputs: {topic: '{{ v280 }}'}}, {id: two, inputs: {topic: '{{ v0 }}'}}]\n",
+        }
+    )
+    [line] = [line for line in lines(findings(root)) if "template-limit" in line]
+    assert "`item.inputs` leads through more than 50 other values" in line
 
 
 def test_a_null_expression_leaves_the_key_out(project: Build) -> None:

@@ -79,7 +79,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "Project `acme-blog`, environment `staging`, server `local`\n"
         "\n"
         "  + ai-guide  create      4 credits  out/ai-guide.md\n"
-        "  ! blog      blocked     out/blog.md\n"
+        "  ! blog      blocked                out/blog.md\n"
         "      blocked: edited by hand\n"
         "      edited: `out/blog.md` was edited by hand\n"
         "      hint: `--on-edit keep` keeps it\n"
@@ -89,14 +89,14 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "  ~ city-02   regenerate  4 credits  out/city-02.md\n"
         '      inputs.topic: "2, 2025" -> "2, 2026"\n'
         "        because of var `year` in contentops.yaml:12:9\n"
-        "  + free      create      free  out/free.md\n"
+        "  + free      create      free       out/free.md\n"
         "      steps: submit, poll, write, save (attempt 2)\n"
-        "  ? lost      resolve     out/lost.md\n"
+        "  ? lost      resolve                out/lost.md\n"
         "      steps: look up\n"
         "      open: request `request-1`, unknown since 2026-03-01T10:00:00Z: reset\n"
-        "  > moved     move        out/old.md -> out/new.md\n"
+        "  > moved     move                   out/old.md -> out/new.md\n"
         "      renamed from `old`\n"
-        "  ~ tags      update      out/tags.md\n"
+        "  ~ tags      update                 out/tags.md\n"
         '      metadata.tags: ["a"] -> ["a", "b"]\n'
         "      output: occupied (a detail)\n"
         "      drain: job `job-9`, running\n"
@@ -237,3 +237,30 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
         text = _text(plan, verbose=verbose)
         assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
         text.encode()
+
+
+def test_what_an_apply_refuses_is_left_to_its_error() -> None:
+    """Where the refusal follows anyway, the plan does not tell it too."""
+    plan = make_plan(make_change(), refusals=(Refusal(guard="budget", message="too dear", flag="--approve-credits 8"),))
+    assert "too dear" in _text(plan)
+    assert "too dear" not in plan_text(plan, color=False, verbose=False, advice=False)
+
+
+def test_paths_stand_straight_behind_prices() -> None:
+    """Whatever the prices, the output paths of all changes begin in one column."""
+    plan = make_plan(
+        make_change("a", steps=GENERATE, credits=1),
+        make_change("b", steps=GENERATE, credits=12),
+        make_change("c", Action.SAVE, steps=(Step.SAVE,)),
+    )
+    lines = [line for line in _text(plan).split("\n") if "out/" in line]
+    assert len(lines) == 3
+    assert len({line.index("out/") for line in lines}) == 1
+
+
+def test_hints_name_the_environment() -> None:
+    """A command that is copied from a plan goes to the environment the plan is for."""
+    hint = "`contentops state resolve a`, or see `contentops init`"
+    note = Note(kind="x", message="m", hint=hint)
+    plan = make_plan(make_change(hint=hint), notes=(note,), environment="staging")
+    assert _text(plan).count("hint: `contentops state resolve --env staging a`, or see `contentops init`\n") == 2

@@ -9,7 +9,7 @@ from contentops.errors import ExitCode
 from contentops.model import Action, Result, Run
 from contentops.report.exit import exit_code_of, exit_code_without_run
 from contentops.report.run_json import event_json, run_json
-from contentops.report.run_text import duration, run_text
+from contentops.report.run_text import as_typed, duration, run_text
 from contentops.schema_files import load_schema
 from tests.plans import make_change, make_event, make_outcome, make_plan, make_run
 from tests.test_report_plan_json import strict
@@ -182,3 +182,21 @@ def test_color_is_only_paint() -> None:
     for code in ("1", "36", "1;31", "1;33", "0"):
         painted = painted.replace(f"\x1b[{code}m", "")
     assert painted == _text(run)
+
+
+def test_hints_are_typed_as_the_run_was() -> None:
+    """What goes on with a run has its environment and its choice; other commands of a hint have the environment."""
+    outcome = make_outcome("u", Result.UNKNOWN, hint="`contentops state resolve u`, or run `contentops apply` again")
+    run = make_run(outcome, stopped="interrupted", hint="run `contentops apply` again", environment="staging")
+    again = "contentops apply --env staging --var year=2027"
+    text = run_text(as_typed(run, again), color=False, again=again)
+    assert f"hint: `contentops state resolve --env staging u`, or run `{again}` again\n" in text
+    assert f"hint: run `{again}` again\n" in text
+    assert "Next:" not in text
+    assert as_typed(run, "contentops apply plan.json").hint == "run `contentops apply plan.json` again"
+
+
+def test_a_reason_to_stop_is_told_once() -> None:
+    """Some messages begin with it."""
+    run = make_run(stopped="interrupted", message="interrupted; nothing more was submitted", hint="go on")
+    assert _text(run).startswith("stopped (interrupted): nothing more was submitted\n")

@@ -190,14 +190,6 @@ def test_entries_of_one_request_are_kept_apart() -> None:
     read = lock.read(joined(HEADER, entry_line(running), entry_line(paid)), NAME)
 
     assert [line.value for line in read.entries[running.request_id]] == [running, paid]
-    assert read.duplicates == ()
-
-
-def test_duplicates_are_named() -> None:
-    """The ids that two lines claim are listed, sorted."""
-    lines = [record_line(facts.record(name, take)) for name in "ba" for take in (1, 2)]
-
-    assert lock.read(joined(HEADER, *lines, record_line(facts.record("c"))), NAME).duplicates == ("a", "b")
 
 
 OLD = facts.record(take=1, rev=7)

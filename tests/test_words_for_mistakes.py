@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,11 @@ def test_an_item_without_a_text_is_no_unknown_one(invoke: Run, site: Path, comma
         pytest.param(("state", "list", "-C", "x"), "`-C` stands before the command: `contentops -C ... state list`"),
         pytest.param(
             ("--env", "a", "plan"), "options other than `-C`, `--version` stand after the command", id="after"
+        ),
+        pytest.param(
+            ("--select", "plan"),
+            "options other than `-C`, `--version` stand after the command",
+            id="after, like another",
         ),
         pytest.param(("plan", "--selct", "a"), "did you mean `--select`?", id="nearest"),
         pytest.param(("plan", "--zzz"), "`contentops plan --help` shows the usage", id="none"),
@@ -128,3 +134,35 @@ def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_pat
         ended = invoke("doctor", cwd=root)
     assert (ended.code, "contentops doctor" in ended.stdout) == (1, False)
     assert "check the path at the end of `api.base_url`" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("completion",), "missing argument `{bash|zsh|fish}`. Choose from: bash, zsh, fish"),
+        (
+            ("plan", "--select"),
+            "option `--select` requires an argument\nhint: `contentops plan --help` shows the usage",
+        ),
+        (("state", "lst"), "there is no command `lst`; did you mean `list`?"),
+        (("serve", "zzz"), "there is no command `zzz`; `contentops serve --help` lists the commands"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_voice(invoke: Run, arguments: tuple[str, ...], words: str) -> None:
+    """On one line, literals in backticks, with the way to the help of that very command."""
+    ended = invoke(*arguments)
+    assert ended.code == 64
+    assert ended.stderr.startswith(f"error[usage]: {words}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
+def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) -> None:
+    """What no apply could write is a failed check."""
+    (site / "out").mkdir()
+    (site / "out" / "welcome.md").write_text("mine")
+    (site / "out" / "welcome.md").chmod(0o444)
+    ended = invoke("doctor", cwd=site)
+    assert ended.code == 1
+    assert "failed  outputs: `out/welcome.md` is marked read-only\n" in ended.stdout
+    (site / "out" / "welcome.md").chmod(0o644)
+    assert "ok      outputs: can be written\n" in invoke("doctor", cwd=site).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.files import check_events_place, file_name
+from contentops.cli.files import check_events_place, complete_file, file_name
 from contentops.cli.interrupt import stopping
 from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
-from contentops.cli.plan import show_findings
+from contentops.cli.plan import flags_of, show_findings
 from contentops.errors import ExitCode, Refused
+from contentops.report.summary import command as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +53,11 @@ _manners = (
     click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing."),
     click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`."),
     click.option(
-        "--events", metavar="FILE", callback=file_name, help="Write what happens to FILE, one JSON object a line."
+        "--events",
+        metavar="FILE",
+        callback=file_name,
+        shell_complete=complete_file,
+        help="Write what happens to FILE, one JSON object a line.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
 )
@@ -85,7 +91,7 @@ def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner
 
 
 @click.command("apply", short_help="Do what the plan says.")
-@click.argument("plan_file", metavar="[PLAN]", required=False)
+@click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
 @apply_options
 @click.pass_obj
 def command(
@@ -105,16 +111,24 @@ def command(
     """
     approval, manner = manner_of(session, given)
     reviewed = None
+    again = going_on("apply", environment, variables, given)
     if plan_file is not None:
         from contentops.cli.planfile import alone, choice_in, read_plan
 
         reviewed = read_plan(session.path(plan_file))
         variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
+        again = command_line("apply", "", [shlex.quote(plan_file)])
         choice, manner, inputs = choice_in(reviewed), dataclasses.replace(manner, yes=True), reviewed["inputs"]
     else:
         choice, inputs = choice_of(**given), {"variables": variables, **given}
     project = open_project(session, environment, variables)
-    return carry_out(project, choice, approval, manner, inputs, reviewed)
+    return carry_out(project, choice, approval, manner, inputs, again, reviewed)
+
+
+def going_on(verb: str, environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> str:
+    """The command that goes on with a run: as it was typed, but for what may pay a second time."""
+    flags = flags_of({**given, "variables": variables, "resubmit_unknown": False})
+    return command_line(verb, environment, flags)
 
 
 def carry_out(
@@ -123,35 +137,40 @@ def carry_out(
     approval: Approval,
     manner: Manner,
     inputs: Mapping[str, Json],
+    again: str,
     reviewed: Mapping[str, Json] | None = None,
 ) -> int:
-    """Plan, show, ask and apply on the command line; returns the exit code. `inputs`: what `retry` goes on with."""
+    """Plan, show, ask and apply on the command line; returns the exit code.
+
+    `inputs` is what `retry` goes on with, `again` the command that does.
+    """
     from contentops import pipeline
     from contentops.cli.display import watching
     from contentops.executor.stop import Stop
 
     stop = Stop()
-    with contextlib.ExitStack() as cleanup:
-        display = cleanup.enter_context(watching(sys.stderr, events=manner.events))
-        confirmation = Confirmation(manner, lambda: _begin(cleanup, display, stop))
-        plan, run = pipeline.apply(
-            project,
-            choice,
-            approval,
-            show=confirmation.preview,
-            confirm=confirmation,
-            emit=display.show,
-            stop=stop,
-            reviewed=reviewed,
-            inputs=inputs,
-            deadline=manner.deadline,
-        )
-    return _finish(plan, run, confirmation, manner)
+    with contextlib.ExitStack() as signals:
+        with watching(sys.stderr, events=manner.events) as display:
+            confirmation = Confirmation(manner, lambda: _begin(signals, display, stop))
+            plan, run = pipeline.apply(
+                project,
+                choice,
+                approval,
+                show=confirmation.preview,
+                confirm=confirmation,
+                emit=display.show,
+                stop=stop,
+                reviewed=reviewed,
+                inputs=inputs,
+                deadline=manner.deadline,
+            )
+        # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
+        return _finish(plan, run, confirmation, manner, again)
 
 
-def _begin(cleanup: contextlib.ExitStack, display: Display, stop: Stop) -> None:
+def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
     """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
-    cleanup.enter_context(stopping(stop.request, told=display.stopping))
+    signals.enter_context(stopping(stop.request, told=display.stopping))
     display.start()
 
 
@@ -203,11 +222,13 @@ def _ask() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner) -> int:
+def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner, again: str) -> int:
     from contentops.report.run_json import run_json
+    from contentops.report.run_text import as_typed, run_text
 
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
+    run = as_typed(run, again) if run is not None else None
     document = run_json(run, plan)
     if terminal.read_by_runner():
         from contentops.cli.github import tell_plan, tell_run
@@ -218,10 +239,7 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Man
     if manner.as_json:
         terminal.say_json(document)
     elif run is not None:
-        from contentops.report.run_text import run_text
-        from contentops.report.wrapping import fitted
-
-        terminal.say(fitted(run_text(run, color=terminal.wants_color(sys.stdout)), terminal.width(sys.stdout)))
+        terminal.show(run_text(run, color=terminal.wants_color(sys.stdout), again=again))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

@@ -60,7 +60,7 @@ def pull(session: Session, environment: str, variables: tuple[str, ...], *, as_j
         return
     for note in pulled.notes:
         terminal.tell(f"note: {visible(note)}")
-    terminal.say("\n".join(pulled_text(pulled, color=terminal.wants_color(sys.stdout))))
+    terminal.show("\n".join(pulled_text(pulled, color=terminal.wants_color(sys.stdout))))
 
 
 def _pulled_json(pulled: Pulled) -> dict[str, Json]:

@@ -74,7 +74,7 @@ class Moving:
         from rich.console import Console
         from rich.live import Live
 
-        self._progress = Progress()
+        self._progress = Progress(silent=True)
         self._lock = threading.RLock()
         self._console = Console(
             file=stream, no_color=not color, force_terminal=True, highlight=False, markup=False, emoji=False

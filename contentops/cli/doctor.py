@@ -38,7 +38,7 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
         found = [{"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks]
         terminal.say_json({"format_version": FORMAT_VERSION, "checks": found})
     else:
-        terminal.say("\n".join(checks_text(checks, color=terminal.wants_color(sys.stdout))))
+        terminal.show("\n".join(checks_text(checks, color=terminal.wants_color(sys.stdout))))
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE
 
 

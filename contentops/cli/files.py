@@ -17,11 +17,19 @@ from contentops.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from click.shell_completion import CompletionItem
 
 OURS = ("contentops.yaml", "contentops*.lock", "catalog.lock.json")
 """Names that only contentops itself writes, or a person."""
 LARGEST = 256 << 20
 """Bytes of the largest file that is looked at to find out what it is."""
+
+
+def complete_file(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Tells a shell to complete names of files as it does."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
 
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:

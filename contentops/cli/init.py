@@ -23,7 +23,9 @@ _FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository
 @click.command("init", short_help="Start a project in this folder.")
 @click.argument("directory", default=".")
 @click.option("--name", default="", help="The project's name; default: the folder's.")
-@click.option("--ci", type=click.Choice(["github"]), help="Also write workflows; alone in a project that is there.")
+@click.option(
+    "--ci", type=click.Choice(["github"]), help="Also write workflows; in a project that is there already, only those."
+)
 @click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
 @json_option
 @click.pass_obj
@@ -52,14 +54,14 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     place = "" if folder == Path() else f" in `{visible(str(folder))}`"
     terminal.say("\n".join(f"  + {path}" for path in written))
     if ci:
-        terminal.say(f"\n{_AFTER_CI if action else _FILL_IN}")
+        terminal.show(f"\n{_AFTER_CI if action else _FILL_IN}")
     if prepared is not None:
-        terminal.say(f"Every push to `{prepared.branch}` is applied; another branch stands in contentops-apply.yml.")
+        terminal.show(f"Every push to `{prepared.branch}` is applied; another branch stands in contentops-apply.yml.")
     if there:
         return
-    terminal.say(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
+    terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
     prefix = "contentops" if not place else f"contentops -C {folder}"
-    terminal.say(f"Next: `{prefix} plan`, then `{prefix} apply`")
+    terminal.show(f"Next: `{prefix} plan`, then `{prefix} apply`")
 
 
 def _name_of(folder: Path) -> str:

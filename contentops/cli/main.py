@@ -53,18 +53,6 @@ class LazyGroup(Group):
         found = importlib.import_module(f"contentops.cli.{cmd_name}").command
         return found if isinstance(found, click.Command) else None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` begin with; a wrong name is answered with the nearest right one."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from contentops.errors import nearest
-
-            near = nearest(args[0], COMMANDS)
-            hint = f"did you mean `{near}`?" if near else "`contentops --help` lists the commands"
-            raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it
         """The help lines, without importing the commands."""
         with formatter.section("Commands"):

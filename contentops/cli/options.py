@@ -42,6 +42,18 @@ class Group(click.Group):
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with; a wrong name is answered with the nearest right one."""
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            from contentops.errors import nearest
+
+            near = nearest(args[0], self.list_commands(ctx))
+            hint = f"did you mean `{near}`?" if near else f"`{ctx.command_path} --help` lists the commands"
+            raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 _env = click.option("--env", "environment", metavar="NAME", default="", help="The environment to use.")
 _var = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.files import check_plan_place, file_name, write_whole
+from contentops.cli.files import check_plan_place, complete_file, file_name, write_whole
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
 from contentops.errors import ExitCode, Refused
 from contentops.report import FORMAT_VERSION
@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @click.option(
-    "--out", metavar="FILE", callback=file_name, help="Also write the plan as JSON to FILE, for `apply FILE`."
+    "--out",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Also write the plan as JSON to FILE, for `apply FILE`.",
 )
-@click.option("--check", "reviewed", metavar="FILE", callback=file_name, help="Only say whether plan FILE still holds.")
+@click.option(
+    "--check",
+    "reviewed",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Only say whether plan FILE still holds.",
+)
 @click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
 @click.option(
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
@@ -127,12 +138,12 @@ def _tell_check(left: Plan | None, *, as_json: bool) -> int:
         document = {"format_version": FORMAT_VERSION, "changes": changes, "credits": price, "refusals": said}
         terminal.say_json(document)
     elif left is None:
-        terminal.say("Nothing of the plan is left to do: it is applied already.")
+        terminal.show("Nothing of the plan is left to do: it is applied already.")
     else:
-        terminal.say(f"The plan still holds: {plural(changes, 'change')}, {plural(price, 'credit')}.")
+        terminal.show(f"The plan still holds: {plural(changes, 'change')}, {plural(price, 'credit')}.")
         for refusal in refusals:
             way = way_on(refusal)
-            terminal.say(f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}")
+            terminal.show(f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}")
     if left is not None and terminal.read_by_runner():
         from contentops.cli.github import tell_plan
 
@@ -170,7 +181,7 @@ def _show(plan: Plan, form: str, inputs: dict[str, Json], out: str, *, verbose: 
 
         color = terminal.wants_color(sys.stdout)
         flags = [shlex.quote(out)] if out else flags_of(inputs)
-        terminal.say(plan_text(plan, color=color, verbose=verbose, flags=flags))
+        terminal.show(plan_text(plan, color=color, verbose=verbose, flags=flags))
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:

@@ -65,6 +65,8 @@ class Progress:
     """What the run waits for, or empty."""
     stopping: bool = False
     """A person asked it to stop."""
+    silent: bool = False
+    """Whether the totals are in sight anyway, so that a sign of life would say them twice."""
     _spoken: float | None = None
 
     def take(self, event: Event) -> tuple[str, ...]:
@@ -78,7 +80,7 @@ class Progress:
         return lines
 
     def _silent(self, at: float | None) -> bool:
-        if at is None:
+        if at is None or self.silent:
             return False
         if self._spoken is None:
             self._spoken = at

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli.apply import Manner, carry_out
+from contentops.cli.apply import Manner, carry_out, going_on
 from contentops.cli.options import open_project, project_options
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def command(
     manner = Manner(yes=yes, verbose=True, as_json=as_json, events="", deadline=None)
     approval = Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": variables, "sections": {item: section}}
-    return carry_out(project, choice, approval, manner, inputs)
+    return carry_out(project, choice, approval, manner, inputs, going_on("retry", environment, variables, {}))

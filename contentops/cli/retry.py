@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli import terminal
-from contentops.cli.apply import apply_options, carry_out, manner_of
+from contentops.cli.apply import apply_options, carry_out, going_on, manner_of
 from contentops.cli.options import choice_of, open_project
 from contentops.cli.plan import flags_of
 from contentops.errors import ExitCode
@@ -37,6 +37,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     from contentops.runs import last_run
 
     approval, manner = manner_of(session, given)
+    again = going_on("retry", environment, variables, given)
     project = open_project(session, environment, variables)
     last = last_run(project)
     if last is None or not last.undone:
@@ -47,7 +48,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
             nothing = pipeline.plan(project, pipeline.Choice(only=frozenset()))
             terminal.say_json(run_json(None, nothing))
         else:
-            terminal.say(f"Nothing to retry: {why}.")
+            terminal.show(f"Nothing to retry: {why}.")
         return ExitCode.DONE
     asked = last.asked_for(pipeline.read_state(project))
     if asked["replace"]:
@@ -58,7 +59,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     variables = (*asked["variables"], *variables)
     choice = dataclasses.replace(choice_of(**given), only=last.undone, sections=asked["sections"], notes=notes)
     inputs = {"variables": variables, "sections": asked["sections"], **given}
-    return carry_out(open_project(session, environment, variables), choice, approval, manner, inputs)
+    return carry_out(open_project(session, environment, variables), choice, approval, manner, inputs, again)
 
 
 def _notes(last: LastRun, asked: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Note, ...]:

@@ -31,11 +31,19 @@ _store = click.option(
 )
 
 
-@click.group("serve", invoke_without_command=True, short_help="Run the embedded server for other programs.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one.")
+@click.group("serve", cls=Group, invoke_without_command=True, short_help="Run the embedded server for other programs.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one."
+)
 @_store
-@click.option("--engine", default="outline", show_default=True, help="Who writes the texts: `outline` or `openai`.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    default="outline",
+    show_default=True,
+    help="Who writes the texts: `outline` or `openai`.",
+)
 @click.option(
     "--model",
     metavar="NAME",
@@ -44,14 +52,21 @@ _store = click.option(
 )
 @click.option(
     "--max-tokens",
+    metavar="N",
     type=click.IntRange(min=1),
     help="Tokens a model may write in one call. Default: by mode and length.",
 )
 @click.option(
-    "--stage-seconds", type=click.FloatRange(min=0), default=0.0, show_default=True, help="How long each stage takes."
+    "--stage-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How long each stage takes.",
 )
 @click.option(
     "--requests-per-minute",
+    metavar="N",
     type=click.IntRange(min=0),
     help="Requests of a key, or of everyone without keys, in any minute; 0 for no limit."
     " Default: 10 where keys are asked for, else none.",
@@ -59,6 +74,7 @@ _store = click.option(
 @click.option("--free-polls", is_flag=True, help="Asking for the status of a job does not count as a request.")
 @click.option(
     "--max-active",
+    metavar="N",
     type=click.IntRange(min=0),
     default=0,
     help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
@@ -125,7 +141,7 @@ _credits = click.option(
 _modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
 
 
-@command.group("keys", cls=Group)
+@command.group("keys", cls=Group, short_help="Make, list, change and revoke keys.")
 def keys() -> None:
     """Keys that requests must carry once there is one, or where the server listens beyond this machine."""
 
@@ -213,7 +229,7 @@ def revoke(session: Session, key_id: str, store: str) -> None:
     terminal.say(f"key `{key_id}` is revoked")
 
 
-@keys.command("change")
+@keys.command("change", short_help="Give a key another plan, more or fewer credits, or other modes.")
 @click.argument("key_id", metavar="KEY")
 @click.option("--plan", help="Its new plan; `starter` closes it until it is changed again.")
 @_credits

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
+from contentops.cli.files import complete_file
 from contentops.cli.options import open_project, project_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.report import FORMAT_VERSION
@@ -29,7 +30,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 
 @click.command("show", short_help="Show one item as it is sent, or a plan file.")
-@click.argument("what", metavar="ITEM|PLAN")
+@click.argument("what", metavar="ITEM|PLAN", shell_complete=complete_file)
 @project_options
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
@@ -83,7 +84,7 @@ def _show_plan(session: Session, path: str, *, as_json: bool, detailed_exitcode:
         terminal.say_json(document)
     else:
         show_findings(plan)
-        terminal.say(f"{_made_with(path, flags_of(document['inputs']))}\n\n{_text(path, plan, verbose=verbose)}")
+        terminal.show(f"{_made_with(path, flags_of(document['inputs']))}\n\n{_text(path, plan, verbose=verbose)}")
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
 
 

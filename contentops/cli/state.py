@@ -150,4 +150,4 @@ def _report(done: str, *, as_json: bool) -> None:
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "done": done})
     else:
-        terminal.say(visible(done))
+        terminal.show(visible(done))

@@ -65,7 +65,8 @@ def status_text(items: Sequence[ItemStatus], *, color: bool, width: int = 0) -> 
     if not items:
         return "No items."
     rows = [(item.id, item.state, item.output, moment(item.generated_at), item.note) for item in items]
-    head, *lines = table(("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE"), rows, width=width, sparse=True).split("\n")
+    heads = ("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE")
+    head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "GENERATED")).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim", color=color), *lines, "", f"{plural(len(items), 'item')}: {parts}."])

@@ -57,6 +57,11 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
+def show(text: str) -> None:
+    """Prints a result that people read to stdout, its lines fitted to the terminal."""
+    say(fitted(text, width(sys.stdout)))
+
+
 def say_json(value: Json) -> None:
     """Prints a result to stdout as JSON."""
     text = json_text(value)

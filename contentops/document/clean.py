@@ -63,11 +63,6 @@ def title_digest(title: str) -> Digest:
     return digest_text(clean_title(title))
 
 
-def same_text(one: str, other: str) -> bool:
-    """Whether two bodies are the same text, whatever their line endings, byte order mark and blank lines around."""
-    return one == other or body_digest(one) == body_digest(other)
-
-
 def _without_controls(text: str) -> str:
     if text.isascii():
         # Bodies are read and compared by the ten thousand; this is five times as fast as a pattern.

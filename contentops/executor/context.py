@@ -16,14 +16,14 @@ from contentops.model import Event
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from contentops.api.calls import Call
     from contentops.api.replies import ContentEntry, Reply
     from contentops.executor.durations import Durations
     from contentops.executor.effects import Effect
     from contentops.executor.scheduler import Gate
-    from contentops.model import Plan, Project
+    from contentops.model import ItemId, Plan, Project
     from contentops.output.files import Outputs
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -95,6 +95,8 @@ class Context:
     """Loop time after which nothing new is started."""
     owned: set[str] = field(default_factory=set)
     """Content ids on this server that belong to some item."""
+    swaps: Mapping[ItemId, ItemId] = field(default_factory=dict)
+    """The former id by the new one, of items that changed ids among themselves."""
     shelf: Shelf = field(default_factory=Shelf)
     """The stored contents this run has seen."""
     reached: bool = False

@@ -44,6 +44,8 @@ def base_record(run: ItemRun) -> Record:
             used=spec.used,
             protected=protected,
             plan_id=ctx.plan.id,
+            # Made under the new id: the pair that gave it has nothing left to rename.
+            moved_from=ctx.swaps.get(spec.id, ""),
         )
     here = dataclasses.replace(
         old, id=spec.id, output=run.path or run.change.target, protected=protected, plan_id=ctx.plan.id

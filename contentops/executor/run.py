@@ -25,7 +25,7 @@ from contentops.state.lines import Forget
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure, Reply
@@ -56,12 +56,19 @@ class Edges:
 
 
 async def execute(
-    project: Project, plan: Plan, state: State, edges: Edges, *, stop: Stop, deadline: float | None = None
+    project: Project,
+    plan: Plan,
+    state: State,
+    edges: Edges,
+    *,
+    stop: Stop,
+    deadline: float | None = None,
+    swaps: Mapping[ItemId, ItemId] | None = None,
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and say what happened.
 
-    `deadline` is seconds from now. Raises StateError where lock, journal or cache can not be written; everything
-    recorded until then is kept.
+    `deadline` is seconds from now; `swaps` is as `planner.situation.swapped` gives it. Raises StateError where lock,
+    journal or cache can not be written; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
     settings = project.api
@@ -91,6 +98,7 @@ async def execute(
         random=edges.random,
         halt=lambda: scheduler.stop(loop.time()),
         owned=_owned(state, plan.server),
+        swaps=swaps or {},
     )
     if deadline is not None:
         ctx.deadline = loop.time() + deadline

@@ -51,12 +51,16 @@ def find(
             stored = ctx.shelf.get(entry)
             if stored is None or not stored.is_of(run.spec.id, body) or (titled and not stored.is_titled(title)):
                 continue
+            if not stored.is_titled(title) and any(is_same_title(each.title, title) for each in unknown):
+                # Another item is fetching one that may be this very text under our own title.
+                unknown.append(entry)
+                continue
             # Another item with the same words may have taken it while we asked.
             if _is_free(run, entry.id):
                 ctx.owned.add(entry.id)
                 return stored
         left = [entry for entry in unknown if _is_free(run, entry.id)]
-        mine = next((entry for entry in left if entry.id not in ctx.shelf.asking), None)
+        mine = next((entry for entry in left if entry.id not in ctx.shelf.asking and not ctx.shelf.knows(entry)), None)
         if mine is not None:
             yield from _fetch(run, mine)
         elif left:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from contentops.local.store import Store
     from contentops.local.submission import Submission
 
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PAGE = 100
 """Entries on a page of `/api` lists unless the request says otherwise."""
 
@@ -138,9 +139,17 @@ def _endpoint(service: Service, by_method: dict[str, Endpoint]) -> Callable[[Req
         except Refusal as refusal:
             return refusal.response(where)
         except sqlite3.Error as error:
-            return Refusal(503, f"The store can not be used right now: {error}").response(where)
+            return _unusable(service.store, error).response(where)
 
     return respond
+
+
+def _unusable(store: Store, error: sqlite3.Error) -> Refusal:
+    """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
+    if store.path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+        hint = "stop the server and move the file away, and a new one is made"
+        return Refusal(500, f"The store `{store.path.name}` is damaged ({error}): {hint}")
+    return Refusal(503, f"The store can not be used right now: {error}")
 
 
 def _open(service: Service) -> Callable[[Request], Awaitable[Response]]:

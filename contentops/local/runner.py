@@ -95,9 +95,9 @@ class Runner:
             except asyncio.CancelledError:
                 self._release(job_id)
                 raise
-            except (sqlite3.Error, OSError):
+            except (sqlite3.Error, OSError) as error:
                 # The store is busy or the disk full: the job stays open, and the next request for it starts it again.
-                _LOG.exception("job `%s` was put aside", job_id)
+                _LOG.warning("job `%s` was put aside: %s", job_id, error)
                 self._release(job_id)
 
     def _release(self, job_id: str) -> None:

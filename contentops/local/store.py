@@ -157,10 +157,12 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # Where the disk is full, SQLite may have rolled back by itself.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Carry out a statement inside `write`; gives the number of rows it changed."""

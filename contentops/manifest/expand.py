@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.model import Json, Project
 
 MAX_INSTANCES: Final = 200_000
-"""Most items one declaration may become."""
+"""Most items the declarations of one file may become."""
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
 """Names that variables can not have."""
@@ -174,11 +174,13 @@ def expand(
     the command line.
     """
     variables = overlay(cli, below.variables)
-    return [
-        _declare(document, index, entry, below, data, cli, variables, problems)
-        for index, entry in _entries(document)
-        if not isinstance(entry.get("for_each"), str) or index in data
-    ]
+    found: list[Declared] = []
+    room = MAX_INSTANCES
+    for index, entry in _entries(document):
+        if not isinstance(entry.get("for_each"), str) or index in data:
+            found.append(_declare(document, index, entry, below, data, cli, variables, room, problems))
+            room -= len(found[-1].each or ())
+    return found
 
 
 def _declare(
@@ -189,11 +191,12 @@ def _declare(
     data: Mapping[int, Sequence[Row]],
     cli: Mapping[str, Tree],
     variables: dict[str, Tree],
+    room: int,
     problems: Problems,
 ) -> Declared:
     written = Written(entry, "item", document, ("items", index))
     name = entry.get("id")
-    label = f"item `{name}`" if isinstance(name, str | int) else f"item {index + 1}"
+    label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
     own: dict[str, Tree] = {}
     if "vars" in entry:
         own = _names(written.below("vars"), problems)
@@ -205,41 +208,45 @@ def _declare(
         fields=overlay(fields(written, leave_out=_OWN_KEYS), below.defaults),
         variables=variables,
         own_variables=tuple(map(top, own.values())),
-        each=_combinations(written, label, data.get(index), problems),
+        each=_combinations(written, label, data.get(index), room, problems),
     )
 
 
 def _combinations(
-    written: Written, label: str, rows: Sequence[Row] | None, problems: Problems
+    written: Written, label: str, rows: Sequence[Row] | None, room: int, problems: Problems
 ) -> tuple[Each, ...] | None:
     entry = written.value
     if "for_each" in entry and "matrix" in entry:
         return ()
     if "for_each" in entry:
-        return _rows(written.below("for_each"), label, rows, problems)
+        return _rows(written.below("for_each"), label, rows, room, problems)
     if isinstance(entry.get("matrix"), dict):
-        return _matrix(written.below("matrix"), label, problems)
+        return _matrix(written.below("matrix"), label, room, problems)
     return None
 
 
-def _rows(written: Written, label: str, rows: Sequence[Row] | None, problems: Problems) -> tuple[Each, ...]:
-    if isinstance(written.value, list):
-        if _refuse_templates(written, label, problems):
-            return ()
-        return _some([_inline(written.below(index)) for index in range(len(written.value))], written, label, problems)
-    return () if rows is None else _some([_each(row) for row in rows], written, label, problems)
-
-
-def _some(found: list[Each], written: Written, label: str, problems: Problems) -> tuple[Each, ...]:
-    """The combinations, with a word about none or too many."""
-    if not found:
+def _rows(written: Written, label: str, rows: Sequence[Row] | None, room: int, problems: Problems) -> tuple[Each, ...]:
+    inline = isinstance(written.value, list)
+    if inline and _refuse_templates(written, label, problems):
+        return ()
+    count = len(written.value if inline else rows or ())
+    if not count and (inline or rows is not None):
         core = "makes no items: its `for_each` is empty"
         problems.about(label, written, "empty-for-each", core, severity=Severity.WARNING)
-    if len(found) > MAX_INSTANCES:
-        core = f"would become {len(found)} items, more than {MAX_INSTANCES}"
-        problems.about(label, written, "too-many-items", core, hint="split the data over several declarations")
+    if not _fits(count, room, written, label, problems):
         return ()
-    return tuple(found)
+    return tuple(_inline(written.below(index)) for index in range(count)) if inline else tuple(map(_each, rows or ()))
+
+
+def _fits(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
+    """Whether so many items still fit into their file."""
+    if count > room:
+        others = "" if room == MAX_INSTANCES else ", with those above it"
+        core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
+        axes = isinstance(written.value, dict)
+        hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in a file of its own"
+        problems.about(label, written, "too-many-items", core, key=axes, hint=hint)
+    return count <= room
 
 
 def _inline(written: Written) -> Each:
@@ -266,7 +273,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
     return source is not None
 
 
-def _matrix(written: Written, label: str, problems: Problems) -> tuple[Each, ...]:
+def _matrix(written: Written, label: str, room: int, problems: Problems) -> tuple[Each, ...]:
     """The cross product of the axes: the last one changes fastest."""
     axes = written.value
     if (
@@ -280,9 +287,7 @@ def _matrix(written: Written, label: str, problems: Problems) -> tuple[Each, ...
     if empty is not None:
         core = f"makes no items: the axis `{empty}` of its `matrix` is empty"
         problems.about(label, written, "empty-for-each", core, key=True, severity=Severity.WARNING)
-    if count > MAX_INSTANCES:
-        core = f"would become {count} items, more than {MAX_INSTANCES}"
-        problems.about(label, written, "too-many-items", core, key=True, hint="shorten an axis")
+    if not _fits(count, room, written, label, problems):
         return ()
     places = {axis: [written.below(axis).below(index).location for index in range(len(axes[axis]))] for axis in axes}
     return tuple(

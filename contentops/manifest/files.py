@@ -145,6 +145,7 @@ def glob_problem(pattern: str) -> str:
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression: `*` and `?` stay within a name, `**` stands for any folders, also none."""
     parts = pattern.split("/")
+    parts = [part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ["**"]]
     regex = ""
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
@@ -156,20 +157,34 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
 
 
 def _segment(part: str) -> str:
-    regex, index = "", 0
+    """One name as a regular expression; what follows a star is taken where it comes first, once and for all."""
+    first, *others = _fixed(part)
+    if not others:
+        return first
+    middle = "".join(f"(?>[^/]*?{fixed})" for fixed in others[:-1])
+    return f"{first}{middle}[^/]*{others[-1]}"
+
+
+def _fixed(part: str) -> list[str]:
+    """What stands between the stars of a name, as regular expressions."""
+    found, regex, index = [], "", 0
     while index < len(part):
         char = part[index]
-        end = part.find("]", index + 2) if char == "[" else -1
+        # The first character of a class may be a bracket itself, also behind its `!`.
+        end = part.find("]", index + (3 if part[index + 1 : index + 2] == "!" else 2)) if char == "[" else -1
         if end > 0:
             body = part[index + 1 : end].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
             regex += f"(?!/)[{'^' + body[1:] if body.startswith('!') else body}]"
             index = end
-        elif char in "*?":
-            regex += "[^/]*" if char == "*" else "[^/]"
+        elif char == "*":
+            found.append(regex)
+            regex = ""
+        elif char == "?":
+            regex += "[^/]"
         else:
             regex += re.escape(char)
         index += 1
-    return regex
+    return [*found, regex]
 
 
 def _error(code: str, path: str, message: str, hint: str) -> FileError:

@@ -216,22 +216,30 @@ def filters() -> dict[str, Callable[..., Any]]:
     for name, position in (("center", 0), ("indent", 0), ("batch", 0), ("slice", 0)):
         kept[name] = _within(kept[name], position)
     kept["wordwrap"] = _wrapped(kept["wordwrap"])
+    kept["truncate"] = _truncated(kept["truncate"])
     kept["e"] = kept["escape"] = _escape
     kept["format"] = _format_filter
     kept["int"], kept["float"] = _int, _float
     kept["join"], kept["replace"] = _join, _replace
     kept["string"], kept["tojson"] = _text, _tojson
-    return {name: _charged(function) for name, function in kept.items()}
+    return {name: _charged(name, function) for name, function in kept.items()}
 
 
-def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, paying for its subject, which comes first or second (after what Jinja passes in)."""
+def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, paying for its subject, which comes first or second (after what Jinja passes in).
+
+    Jinja's own filters take it for granted that the subject is of a kind they know.
+    """
     place = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @functools.wraps(function)
     def charged(*args: Any, **kwargs: Any) -> Any:
-        charge_for(args[place] if len(args) > place else None)
-        return function(*args, **kwargs)
+        subject = args[place] if len(args) > place else None
+        charge_for(subject)
+        try:
+            return function(*args, **kwargs)
+        except AttributeError:
+            raise TemplateError("template-value", f"`{name}` takes no such value: {kind_of(subject)}") from None
 
     return charged
 
@@ -261,6 +269,27 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def checked(environment: Environment, text: str, width: int = 79, break_long_words: bool = True) -> Any:
         return function(environment, text, width, break_long_words)
+
+    return checked
+
+
+def _truncated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`truncate`, refusing a length below that of the mark it ends with, which Jinja only asserts."""
+
+    @functools.wraps(function)
+    def checked(
+        environment: Environment,
+        text: Any,
+        length: int = 255,
+        killwords: bool = False,
+        end: str = "...",
+        leeway: int | None = None,
+    ) -> Any:
+        if length < len(end) or (leeway or 0) < 0:
+            message = f"`truncate` to {length} leaves no room for the `{end[:20]}` it ends with"
+            hint = "take more, or say what it ends with: `truncate(2, true, '')`"
+            raise TemplateError("template-value", message, hint=hint)
+        return function(environment, text, length, killwords, end, leeway)
 
     return checked
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 ITEM_FIELDS: Final = ("id", "template", "style", "vertical", "brand_voice", "mode", "tags", "inputs", "metadata")
 """What templates may ask `item` for."""
 
+MAX_CHAIN: Final = 50
+"""How many values may lead from one to the next."""
+
 _DIGITS: Final = slice(7, 19)
 """The first 12 hexadecimal digits of a digest, behind its `sha256:`."""
 
@@ -165,6 +168,10 @@ class _Item:
             return value
         if name in self._stack:
             self._report_circle(name)
+            raise _FailedError
+        if len(self._stack) >= MAX_CHAIN:
+            core = f"`{self._stack[0]}` leads through more than {MAX_CHAIN} other values"
+            self._problems.about("", top(node), "template-limit", core, hint="let it use the last ones directly")
             raise _FailedError
         self._stack.append(name)
         try:

@@ -20,6 +20,8 @@ CODE = "yaml-syntax"
 UNQUOTED = "unquoted Jinja can not be read as YAML"
 
 _SHOWN = 60
+_SEARCHED = 2_000
+"""So much of a line is looked through for what is wrong in it."""
 _VALUE = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
 _OPEN_JINJA = re.compile(r"\{[{%#]")
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
@@ -53,7 +55,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
     """Unquoted Jinja in the line of the problem, or where what can not be read began."""
     for number, column in (at, begun):
-        line = source.line(number)
+        line = source.line(number)[:_SEARCHED]
         found = _OPEN_JINJA.search(_blank_quoted(line))
         entry = _VALUE.match(line)
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):

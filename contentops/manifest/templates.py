@@ -7,6 +7,7 @@ without Jinja, wherever that gives exactly what Jinja would give; everything els
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -157,8 +158,9 @@ class Templates:
         return found
 
 
+@functools.lru_cache(maxsize=1_000)
 def suggest(name: str, known: tuple[str, ...]) -> str:
-    """A hint that names the nearest known name, else all of them."""
+    """A hint that names the nearest known name, else all of them; kept, as thousands of rows share one mistake."""
     close = nearest(name, known)
     if close:
         return f"did you mean `{close}`?"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contentops.digest import NOTHING
 from contentops.model import Action, JobState, Observed, OnEdit, Reason, Step
 from contentops.planner.explain import explain
-from contentops.planner.situation import key_of, pending, saves, tombstones
+from contentops.planner.situation import is_made_by_local, key_of, pending, saves, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,11 +99,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 def is_same(s: Situation, item: Item) -> bool:
     """Whether the record answers the very request that is declared."""
-    return item.own is not None and item.own.digest == item.spec.digest and not _by_local(s, item.own)
-
-
-def _by_local(s: Situation, record: Record) -> bool:
-    return record.server == "local" and s.server != "local"
+    return item.own is not None and item.own.digest == item.spec.digest and not is_made_by_local(s, item.own)
 
 
 def _held(s: Situation, item: Item) -> Body | None:
@@ -406,7 +402,7 @@ def _why(s: Situation, item: Item) -> tuple[Reason, ...]:
     record = item.own
     if record is None:
         return (Reason(kind="new"),)
-    made = (Reason(kind="made-by-local", detail="made by the embedded server"),) if _by_local(s, record) else ()
+    made = (Reason(kind="made-by-local", detail="made by the embedded server"),) if is_made_by_local(s, record) else ()
     return made + explain(item.spec, record)
 
 

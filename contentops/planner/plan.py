@@ -13,7 +13,7 @@ from contentops.planner.body import Item
 from contentops.planner.compare import compare, find_file, gone
 from contentops.planner.guards import refusals
 from contentops.planner.select import candidate, check_selectors, is_selected
-from contentops.planner.situation import key_of, open_entries, pending, specs_by_id, tombstones
+from contentops.planner.situation import is_made_by_local, key_of, open_entries, pending, specs_by_id, tombstones
 from contentops.planner.upstream import upstream_notes
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def pair_renames(
     free: dict[str, list[Record]] = defaultdict(list)
     for id_ in sorted(s.state.records.keys() - specs.keys(), reverse=True):
         record = s.state.records[id_]
-        if not (record.server == "local" and s.server != "local"):
+        if not is_made_by_local(s, record):
             free[record.digest].append(record)
     pairs: dict[ItemId, Record] = {}
     for spec in s.desired.specs:

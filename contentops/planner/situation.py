@@ -8,15 +8,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from contentops.manifest.paths import collision_key
-from contentops.model import Catalogue, Definitions, Desired, JobState, Observed, OnEdit, Project, State
+from contentops.model import Definitions, Desired, JobState, Observed, OnEdit, Project, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import ItemId, Note, OpenEntry, Record, RequestId, Spec
-
-__all__ = ["Catalogue", "Choice", "Situation", "Stored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +93,11 @@ class Situation:
         return self.observed.get(path) or Observed(path=path)
 
 
+def is_made_by_local(s: Situation, record: Record) -> bool:
+    """Whether the embedded server made a text that another server is to have."""
+    return record.server == "local" and s.server != "local"
+
+
 def saves(s: Situation, spec: Spec) -> bool:
     """Whether the item's text is told to `/content/save`."""
     return spec.save and s.project.api.save == "auto"
@@ -136,6 +139,15 @@ def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId
         for key, entry in state.entries.items()
     }
     return dataclasses.replace(state, records=records, entries=entries), frozenset(todo.values())
+
+
+def swapped(desired: Desired) -> dict[ItemId, ItemId]:
+    """The former id by the new one, for `moved` pairs whose former id is declared too: a swap, or a longer ring.
+
+    Only there can a record made later under the new id be taken for one that is still to be renamed.
+    """
+    declared = {spec.id for spec in desired.specs}
+    return {pair.new: pair.old for pair in desired.moved if pair.old in declared}
 
 
 def paths(desired: Desired, state: State) -> Iterator[str]:

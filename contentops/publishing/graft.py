@@ -62,9 +62,10 @@ class Results:
     """Outputs whose newest text or absence here is a person's own commit, and theirs to push; paths of the project."""
     passed: tuple[tuple[str, str], ...] = ()
     """What the remote's lock has been through since `base`: the contents before and after each step, empty for none."""
+    undone: tuple[tuple[str, str], ...] = ()
+    """The steps of the lock here that are a person's reverts, the oldest first, and theirs to push."""
     overtaken: tuple[str, ...] = ()
     """Results that the remote has had and changed again, which stay as they are there; paths of the project."""
-
     pushed: str = ""
     """The last commit here whose results were pushed without it, or empty."""
 
@@ -89,12 +90,19 @@ class Grafted(NamedTuple):
 # --- what is new here --------------------------------------------------------------------------------------
 
 
-def gather(clone: Clone, environment: str, base: str, head: str) -> Results:
-    """The results in the commits after `base`. Raises StateError for a lock that can not be read, GitFailed."""
+def gather(clone: Clone, environment: str, base: str, head: str, pushed: str = "") -> Results:
+    """The results in the commits after `base`; those up to `pushed` may be at the remote without their commits.
+
+    Raises StateError for a lock that can not be read, GitFailed.
+    """
     folder = clone.folder()
     empty = "" if base else clone.run("hash-object", "-t", "tree", "--stdin")
     changed = {step.path: step for step in _steps(clone.read("diff-tree", *_RAW, base or empty, head))}
-    book = ledger(lock_at(clone, head, environment), lock_at(clone, base, environment))
+    if pushed:
+        # Back to what it was at `base`, and yet not what is at the remote.
+        back = (step for step in _steps(clone.read("diff-tree", *_RAW, pushed, head)) if step.path not in changed)
+        changed |= {step.path: step._replace(old=step.new) for step in back}
+    book = ledger(*(lock_at(clone, commit, environment) for commit in (head, base, pushed)))
     lock = folder + lock_name(environment)
     owned = {
         path: step
@@ -104,13 +112,17 @@ def gather(clone: Clone, environment: str, base: str, head: str) -> Results:
     history = _history(clone, [f"{base}..{head}" if base else head])
     by_us = _by_us(clone, history)
     ours = changed.keys() <= owned.keys() | {folder + RULES} and len(by_us) == len(history)
+    reverts = _reverts(clone, history.keys() - by_us)
     made: dict[str, Entry] = {}
     mine: dict[str, Entry] = {}
+    reverted: set[str] = set()
     for commit, steps in history.items():
         made |= {step.path: step.new for step in steps if commit in by_us}
+        touched_here = {step.path for step in steps}
+        reverted = reverted | touched_here if commit in reverts else reverted - touched_here
     # What a commit of ours holds was decided when it was made, whatever filters and hooks did to it since then.
     others = {path: step for path, step in owned.items() if not ours and made.get(path) != step.new}
-    recorded = set(_recorded(clone, others, book, folder, lock))
+    recorded = {path for path in _recorded(clone, others, book, folder, lock) if path == lock or path not in reverted}
     for path, step in owned.items():
         if path not in others or path in recorded:
             mine[path] = step.new
@@ -126,30 +138,45 @@ def gather(clone: Clone, environment: str, base: str, head: str) -> Results:
         folder=folder,
         environment=environment,
         edited=tuple(sorted(path.removeprefix(folder) for path in others.keys() - recorded)),
+        undone=tuple(
+            (step.old.oid, step.new.oid)
+            for commit, steps in history.items()
+            for step in steps
+            if commit in reverts and step.path == lock
+        ),
     )
 
 
-def unsettled(clone: Clone, results: Results, tip: str, earlier: tuple[str, str]) -> Results:
+def unsettled(
+    clone: Clone, results: Results, tip: str, earlier: tuple[str, str], taken_off: Iterable[str] = ()
+) -> Results:
     """`results` without what the remote's commits since `base` have had already, up to `tip`.
 
-    `earlier`: a commit here that was pushed, and what it was pushed as, or two empty names. Whatever `tip` has in its
-    place is a later decision of somebody's, be it an edit or a revert; so is an older version where a newer one of ours
-    has been. Raises GitFailed.
+    `earlier`: a commit here that was pushed, and what it was pushed as, or two empty names; `taken_off`: commits that
+    the branch has had and dropped. Whatever `tip` has in its place is a later decision of somebody's, be it an edit or
+    a revert; so is an older version where a newer one of ours has been. Raises GitFailed.
     """
     here, pushed = earlier
-    reach = [*filter(None, (tip, pushed)), *([f"^{results.base}"] if results.base else [])]
-    steps = [step for there in _history(clone, reach).values() for step in there if step.path in results.changes]
-    there = listing(clone, tip)
+    known_there = [f"^{results.base}"] if results.base else []
+    history = _history(clone, [*filter(None, (tip, pushed)), *taken_off, *known_there])
+    steps = [step for done in history.values() for step in done if step.path in results.changes]
+    late = _history(clone, [tip, f"^{pushed}", *known_there]).keys() if pushed else history.keys()
+    then, there = (listing(clone, commit) if commit else {} for commit in (here, tip))
+    # What was decided here after the push is later than all that was at the remote by then.
+    newer = {path for path, entry in results.changes.items() if here and then.get(path, Entry()) != entry}
     had: dict[str, set[str]] = {}
-    for step in steps:
-        had.setdefault(step.path, set()).add(step.new.oid)
+    for commit, done in history.items():
+        for step in done:
+            if step.path in results.changes and (commit in late or step.path not in newer):
+                had.setdefault(step.path, set()).add(step.new.oid)
     changes, known = dict(results.changes), dict(results.known)
-    for path, oids in had.items():
-        if path == results.lock:
-            continue
+    for path in (had.keys() | newer) - {results.lock}:
+        oids = had.get(path, set())
         if changes[path].oid in oids:
             del changes[path]
-        last = max((at for at, oid in enumerate(known[path]) if oid in oids), default=0)
+        if path in newer:
+            oids = oids | {then.get(path, Entry()).oid}
+        last = max((at for at, oid in enumerate(known[path][:-1]) if oid in oids), default=0)
         known[path] = known[path][last:]
     gone = {path: entry for path, entry in results.changes.items() if path not in changes}
     overtaken = {path for path, entry in gone.items() if there.get(path, Entry()) != entry}
@@ -205,6 +232,17 @@ def _by_us(clone: Clone, commits: Iterable[str]) -> frozenset[str]:
     said = clone.run("rev-list", "--no-walk=unsorted", "--stdin", "--format=%H%x09%P%x09%s", stdin=stdin)
     lines = (line.split("\t", 2) for line in said.split("\n")[1::2])
     return frozenset(commit for commit, parents, subject in lines if " " not in parents and is_subject(subject))
+
+
+def _reverts(clone: Clone, commits: Iterable[str]) -> frozenset[str]:
+    """Those that `git revert` has made."""
+    stdin = "".join(f"{commit}\n" for commit in commits).encode("ascii")
+    if not stdin:
+        return frozenset()
+    words = "--grep=^This reverts commit [0-9a-f]{7}"
+    return frozenset(
+        clone.run("rev-list", "--no-walk=unsorted", "--stdin", "--extended-regexp", words, stdin=stdin).split()
+    )
 
 
 def _recorded(clone: Clone, steps: Mapping[str, _Step], book: Ledger, folder: str, lock: str) -> Iterator[str]:
@@ -281,7 +319,7 @@ def graft(clone: Clone, results: Results, tip: str, *, force: bool = False) -> G
         if theirs == mine:
             continue
         # Where others have been at the lock, even one of our own versions may be there on purpose.
-        alone = path != results.lock or not results.passed
+        alone = path != results.lock or not (results.passed or results.undone)
         if (alone and theirs.oid in results.known[path]) or (force and path != results.lock):
             updates[path] = mine
         elif path != results.lock or (merged := _merged(clone, results, theirs)) is None:
@@ -341,13 +379,20 @@ def _merged(clone: Clone, results: Results, theirs: Entry) -> Entry | None:
     if theirs.mode and theirs.mode not in _FILES:
         return None
     name = lock_name(results.environment)
-    versions = contents(clone, filter(None, {*results.known[results.lock], *sum(results.passed, ()), theirs.oid}))
+    versions = contents(
+        clone,
+        filter(None, {*results.known[results.lock], *sum(results.passed, ()), *sum(results.undone, ()), theirs.oid}),
+    )
     try:
         known = [read_lock(versions[oid], name) for oid in set(results.known[results.lock]) - {""}]
-        base = lock_at(clone, results.base, results.environment) if results.base else Lock()
+        base = lock_at(clone, results.told, results.environment)
         ours = lock_at(clone, results.head, results.environment)
-        passed = [(_version(versions, old, name), _version(versions, new, name)) for old, new in results.passed]
-        data = merge(known, base, ours, read_lock(versions[theirs.oid], name) if theirs.oid else Lock(), passed)
+        passed, undone = (
+            [(_version(versions, old, name), _version(versions, new, name)) for old, new in steps]
+            for steps in (results.passed, results.undone)
+        )
+        other = read_lock(versions[theirs.oid], name) if theirs.oid else Lock()
+        data = merge(known, base, ours, other, passed, undone)
         if not data:
             return Entry()
         read_lock(data, name)

@@ -15,7 +15,7 @@ from contentops.errors import ContentopsError, UsageError
 from contentops.git import Ended, failure, masked, said, try_git
 from contentops.publishing.graft import gather, graft, make_commit, touched, unsettled
 from contentops.publishing.results import lock_name
-from contentops.publishing.worktree import earlier, follow, is_ancestor, remember
+from contentops.publishing.worktree import earlier, follow, is_ancestor, remember, taken_off
 from contentops.report.commit_text import is_subject
 
 if TYPE_CHECKING:
@@ -156,14 +156,21 @@ def push(clone: Clone, target: Target, *, message: Message, skip: bool, pause: C
             _give_up(head, ended, last=attempt == ATTEMPTS)
             continue
         if results is None or not tip:
-            results = gather(clone, target.environment, _meeting(clone, tip, head), head)
-        fresh = unsettled(clone, results, tip, earlier(clone, target.branch)) if tip else results
+            results = gather(
+                clone, target.environment, _meeting(clone, tip, head), head, earlier(clone, target.branch)[0]
+            )
+        fresh = _fresh(clone, target, results, tip) if tip else results
         if not fresh.changes:
             return _nothing(fresh, stays=bool(tip) and not follow(clone, fresh, target.branch, tip, tip))
         pushed = _try(_Job(clone, target, fresh, message, attempt), tip, skip=skip)
         if pushed is not None:
             return pushed
     raise AssertionError("the last attempt ends")
+
+
+def _fresh(clone: Clone, target: Target, results: Results, tip: str) -> Results:
+    off = taken_off(clone, target.branch, results.base)
+    return unsettled(clone, results, tip, earlier(clone, target.branch), off)
 
 
 def _nothing(results: Results, *, stays: bool = False) -> Pushed:
@@ -270,7 +277,7 @@ def _known_results(clone: Clone, target: Target, head: str) -> Results | None:
     base = fork.stdout.decode("ascii").strip()
     if not base and clone.attempt("cat-file", "-e", f"{head}:./{lock_name(target.environment)}").code:
         base = head
-    return gather(clone, target.environment, base, head) if base else None
+    return gather(clone, target.environment, base, head, earlier(clone, target.branch)[0]) if base else None
 
 
 def _meeting(clone: Clone, tip: str, head: str) -> str:

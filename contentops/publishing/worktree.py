@@ -195,6 +195,16 @@ def earlier(clone: Clone, branch: str) -> tuple[str, str]:
     return (here, there) if here and there and is_ancestor(clone, here, "HEAD") else ("", "")
 
 
+def taken_off(clone: Clone, branch: str, base: str) -> frozenset[str]:
+    """The commits of the remote's branch, as far as its log here tells, that are checked out above `base`.
+
+    Somebody has taken them off the branch, and a merge here has kept them.
+    """
+    ended = clone.attempt("rev-list", "--walk-reflogs", f"refs/remotes/{clone.remote}/{branch}", "--")
+    above = clone.read("rev-list", f"{base}..HEAD" if base else "HEAD", "--")
+    return frozenset(ended.stdout.decode("ascii").split()) & frozenset(above.decode("ascii").split())
+
+
 def _marks(clone: Clone, branch: str) -> tuple[str, str]:
     here, there = (f"refs/contentops/{which}/{clone.remote}/{branch}" for which in ("here", "there"))
     return here, there

@@ -11,6 +11,7 @@ from contentops.report.safe import ELLIPSIS, clip, columns, short_pair, visible
 from contentops.report.summary import (
     SIGNS,
     empty_sentence,
+    in_environment,
     is_review,
     next_apply,
     plan_sentence,
@@ -63,14 +64,14 @@ def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, fl
     `verbose` lists every change with its steps, and every value in full length. Without it, what the word for an action
     says by itself is left out: its usual steps, and that a created item is new.
 
-    The last lines are the counts with the price, what `apply` would refuse, and, with `advice`, the next command,
+    The last lines are the counts with the price and, with `advice`, what `apply` would refuse, and the next command,
     which repeats `flags`: those the plan was made with.
     """
     sections = [
         _header(plan, color=color),
         "\n".join(_changes(plan, color=color, verbose=verbose)),
         "\n".join(_causes(plan, color=color, verbose=verbose)),
-        "\n".join(_notes(plan.notes, color=color, verbose=verbose)),
+        "\n".join(_notes(plan, color=color, verbose=verbose)),
         "\n".join(_ending(plan, color=color, advice=advice, flags=flags)),
     ]
     return "\n\n".join(section for section in sections if section)
@@ -99,13 +100,17 @@ def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
         credit[kind] += change.credits
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
+    price_room = max((len(_price(change)) for change in plan.changes if change.credits), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
             if folded:
                 credit[kind] -= change.credits
-            yield from _change(change, room, color=color, verbose=verbose)
+            yield from _change(change, room, price_room, color=color, verbose=verbose)
+            if change.hint:
+                hint = in_environment(change.hint, plan.environment)
+                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
             yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind], color=color)
 
@@ -118,16 +123,15 @@ def _fold(action: Action, number: int, credits_: int, *, color: bool) -> str:
     return f"  {paint(sign, style, color=color)} {text} for the same reasons{price} (`--verbose` lists them)"
 
 
-def _change(change: Change, room: int, *, color: bool, verbose: bool) -> Iterator[str]:
+def _change(change: Change, room: int, price_room: int, *, color: bool, verbose: bool) -> Iterator[str]:
     sign, style = SIGNS[change.action]
     name = visible(change.id)
     padded = paint(name, "strong", color=color) + " " * (room - columns(name))
-    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style, color=color)}", _price(change), _paths(change)]
+    price = f"{_price(change):<{price_room}}"
+    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style, color=color)}", price, _paths(change)]
     yield f"  {paint(sign, style, color=color)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
-    if change.hint:
-        yield f"      {paint('hint', 'hint', color=color)}: {visible(change.hint)}"
 
 
 def _price(change: Change) -> str:
@@ -200,7 +204,8 @@ def _causes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
         yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
 
 
-def _notes(notes: Sequence[Note], *, color: bool, verbose: bool) -> Iterator[str]:
+def _notes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+    notes = plan.notes
     if notes:
         yield paint("Notes", "strong", color=color)
     sizes = Counter(note.kind for note in notes)
@@ -210,7 +215,8 @@ def _notes(notes: Sequence[Note], *, color: bool, verbose: bool) -> Iterator[str
         if verbose or sizes[note.kind] <= _NOTES or seen[note.kind] < _NOTES:
             yield f"  {note_line(note)}"
             if note.hint:
-                yield f"    {paint('hint', 'hint', color=color)}: {visible(note.hint)}"
+                hint = in_environment(note.hint, plan.environment)
+                yield f"    {paint('hint', 'hint', color=color)}: {visible(hint)}"
         elif seen[note.kind] == _NOTES:
             hidden = sizes[note.kind] - _NOTES + 1
             yield f"  {ELLIPSIS} {hidden:,} more of kind {visible(note.kind)} (`--verbose` lists them)"
@@ -229,11 +235,13 @@ def _ending(plan: Plan, *, color: bool, advice: bool, flags: Sequence[str]) -> I
         yield paint(empty_sentence(plan), "strong", color=color)
     else:
         yield paint(f"Plan: {plan_sentence(plan)}", "strong", color=color)
+    if not advice:
+        return
     for refusal in plan.refusals:
         way = way_on(refusal)
         text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
         yield f"{paint(who_refuses(refusal), 'warning', color=color)}: {text}"
-    if plan.empty or not advice:
+    if plan.empty:
         return
     if not any(change.steps for change in plan.changes):
         yield "Nothing can be done until what is held back is decided; see the hints above."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from contentops.model import Result
 from contentops.report.exit import exit_code_of
 from contentops.report.paint import paint
 from contentops.report.safe import ELLIPSIS, clip, visible
-from contentops.report.summary import command, plural
+from contentops.report.summary import command, in_environment, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +28,32 @@ _SIGNS = {
     Result.UNKNOWN: ("?", "unknown"),
     Result.LATE: (ELLIPSIS, "warning"),
 }
+_GOES_ON = ("`contentops apply", "`contentops retry")
+"""How a hint that names the next command does it."""
 _MINUTE, _HOUR = 60, 3600
 
 
-def run_text(run: Run, *, color: bool) -> str:
-    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command."""
+def as_typed(run: Run, again: str) -> Run:
+    """The run with the commands of its hints as they are typed for it; `again` is the one that goes on with it."""
+    usual = command("apply", run.environment)
+
+    def typed(hint: str) -> str:
+        return in_environment(hint, run.environment).replace(f"`{usual}`", f"`{again}`")
+
+    outcomes = tuple(dataclasses.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
+    return dataclasses.replace(run, hint=typed(run.hint), outcomes=outcomes)
+
+
+def run_text(run: Run, *, color: bool, again: str = "") -> str:
+    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
+
+    `again` is the command that goes on with the run; without it, the apply of its environment.
+    """
+    again = again or command("apply", run.environment)
     sections = [
         "\n".join(_troubles(run, color=color)),
         "\n".join(_stop(run, color=color)),
-        "\n".join(_ending(run, color=color)),
+        "\n".join(_ending(run, again, color=color)),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -60,13 +78,15 @@ def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> str:
 
 def _stop(run: Run, *, color: bool) -> Iterator[str]:
     if run.stopped:
-        words = f": {clip(visible(run.message), _WORDS)}" if run.message else ""
+        # The reason begins the message of some stops.
+        told = run.message.removeprefix(f"{run.stopped}; ")
+        words = f": {clip(visible(told), _WORDS)}" if told else ""
         yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning', color=color)}{words}"
     if run.hint:
         yield f"{paint('hint', 'hint', color=color)}: {visible(run.hint)}"
 
 
-def _ending(run: Run, *, color: bool) -> Iterator[str]:
+def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
@@ -75,8 +95,8 @@ def _ending(run: Run, *, color: bool) -> Iterator[str]:
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
     yield paint(text, "strong", color=color)
-    if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
-        yield f"Next: {_next(run)}"
+    if exit_code_of(run) is not ExitCode.DONE and not any(verb in run.hint for verb in _GOES_ON):
+        yield f"Next: {_next(run, f'`{again}`')}"
 
 
 def _pending(run: Run) -> Iterator[str]:
@@ -89,8 +109,7 @@ def _pending(run: Run) -> Iterator[str]:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 
 
-def _next(run: Run) -> str:
-    again = f"`{command('apply', run.environment)}`"
+def _next(run: Run, again: str) -> str:
     if run.stopped in {"unauthorized", "first-contact", "refused-submits"}:
         return f"put right what stopped the run, then {again}; what was paid for is kept"
     if run.stopped:

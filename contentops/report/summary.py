@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
@@ -104,6 +105,17 @@ def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
     if environment:
         parts += ["--env", shlex.quote(visible(environment))]
     return " ".join([*parts, *flags])
+
+
+_COMMAND = re.compile(r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|catalog) )?[a-z]+)")
+
+
+def in_environment(text: str, environment: str) -> str:
+    """Words with the commands they name as they are typed for an environment."""
+    if not environment or "--env" in text:
+        return text
+    flag = f" --env {shlex.quote(visible(environment))}"
+    return _COMMAND.sub(lambda found: found[0] + flag, text)
 
 
 def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 _PIECES = re.compile(r"`[^`]*`\S*|\S+")
 _WORDS = re.compile(r"\S+")
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
+_LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
 def fitted(text: str, width: int) -> str:
     """`text` with its lines broken between words where they are wider than `width` columns; 0 leaves them.
 
-    What follows a break stands under the first word of its line. What is between backticks is broken only if it is
-    wider than a line, and a word never is.
+    What follows a break stands under the first word of its line, or under that after a sign such as `+`. What is
+    between backticks is broken only if it is wider than a line, and a word never is.
     """
     return text if width <= 0 else "\n".join(_fit(line, width) for line in text.split("\n"))
 
@@ -28,7 +29,8 @@ def fitted(text: str, width: int) -> str:
 def _fit(line: str, width: int) -> str:
     if _columns(line) <= width:
         return line
-    indent = " " * (len(line) - len(line.lstrip(" ")))
+    lead = _LEAD.match(_PAINT.sub("", line))
+    indent = " " * (lead.end() if lead else 0)
     lines: list[str] = []
     start = 0
     row_end = 0

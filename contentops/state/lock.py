@@ -73,11 +73,6 @@ class Lock:
     records: Mapping[ItemId, tuple[Written[Record], ...]] = field(default_factory=dict)
     entries: Mapping[RequestId, tuple[Written[OpenEntry], ...]] = field(default_factory=dict)
 
-    @property
-    def duplicates(self) -> tuple[ItemId, ...]:
-        """The ids that more than one line claims, sorted."""
-        return tuple(sorted(id_ for id_, lines in self.records.items() if len(lines) > 1))
-
 
 def lineage_of(project: str) -> str:
     """The lineage of a project that has no lock yet."""

@@ -19,21 +19,30 @@ _Lines = dict[tuple[str, ...], set[str]]
 
 
 def merge(
-    known: Sequence[Lock], base: Lock, ours: Lock, theirs: Lock, passed: Sequence[tuple[Lock, Lock]] = ()
+    known: Sequence[Lock],
+    base: Lock,
+    ours: Lock,
+    theirs: Lock,
+    passed: Sequence[tuple[Lock, Lock]] = (),
+    undone: Sequence[tuple[Lock, Lock]] = (),
 ) -> bytes:
     """The lock of both: `theirs` with what changed between `base` and `ours`.
 
     `known` are the versions on our way from `base`: a line of theirs that one of them had is an older one of ours.
     `passed` are the steps that theirs has gone through since `base`, each with the lock before and after it: what one
-    of them brought to where it is in `ours` has arrived, and whatever followed is a later decision. Two headers are
-    both kept; whoever reads the result refuses them where they differ in lineage.
+    of them brought to where it is in `ours` has arrived, and whatever followed is a later decision.
+    `undone` are steps of ours that do not count, the oldest first. Two headers are both kept; whoever reads the result
+    refuses them where they differ in lineage.
     """
     then, here, there = _lines(base), _lines(ours), _lines(theirs)
     before = [_lines(lock) for lock in (base, *known)]
     steps = [(_lines(old), _lines(new)) for old, new in passed]
+    back = [(_lines(old), _lines(new)) for old, new in reversed(undone)]
     kept: list[str] = []
     for key in sorted(here.keys() | there.keys()):
         mine, other = here.get(key, set()), there.get(key, set())
+        if mine != then.get(key, set()):
+            mine = _without(mine, [(old.get(key, set()), new.get(key, set())) for old, new in back])
         older = set().union(*(lines.get(key, set()) for lines in before))
         arrived = any(_arrives(mine, old.get(key, set()), new.get(key, set())) for old, new in steps)
         kept += sorted(other if arrived else _kept(mine, other, then.get(key, set()), older))
@@ -42,6 +51,14 @@ def merge(
         # Somebody took the whole lock away, and nothing came after that.
         return b""
     return "\n".join([*sorted(heads), *kept, ""]).encode()
+
+
+def _without(mine: set[str], back: Sequence[tuple[set[str], set[str]]]) -> set[str]:
+    """The lines before the steps that brought them to `mine`, the newest step first."""
+    for old, new in back:
+        if new == mine:
+            mine = old
+    return mine
 
 
 def _arrives(mine: set[str], old: set[str], new: set[str]) -> bool:
