@@ -41,6 +41,7 @@ from contentops.project import find_root, load_project, parse_variable
 from contentops.report.plan_json import plain, record_digest
 from contentops.state.cache import Cache
 from contentops.state.durable import Disk
+from contentops.state.lock import request_id
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call
     from contentops.api.replies import Failure
     from contentops.catalogue.offer import Offer
-    from contentops.model import Catalogue, Desired, Event, Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Catalogue, Desired, Event, ItemId, Json, OpenEntry, Plan, Project, Refusal, Run, State
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
 
@@ -175,7 +176,11 @@ def situation(
 ) -> Situation:
     """All four sides, gathered: what the planner compares. `offer` is what the server is known to offer."""
     server = project.api.server
-    state, rekeyed = apply_moved(desired, store.state)
+
+    def made_as(entry: OpenEntry, id_: ItemId) -> bool:
+        return request_id(store.lineage, project.environment, id_, entry.digest, entry.attempt) == entry.request_id
+
+    state, rekeyed = apply_moved(desired, store.state, made_as)
     if choice.changed_from:
         from contentops.history import narrowed
 
@@ -271,6 +276,7 @@ def apply(
         desired = load(project, _catalogue(project, offer), cache)
         store.heal(specs_by_id(desired))
         choice = choice if reviewed is None else _of_file(choice, desired)
+        _sweep(project, desired, store.state, world)
         found = situation(project, desired, store, cache, choice, offer)
         planned = make_plan(found)
         if reviewed is not None:
@@ -282,12 +288,18 @@ def apply(
         if show is not None:
             show(planned)
         _refuse(planned)
+        key = _key(project, planned, world)
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
-        key = _key(project, planned, world)
         run = _carry_out(project, planned, found, store, cache, key, emit, stop, deadline, world)
         _write_report(project, planned, run, inputs or {})
     return planned, run
+
+
+def _sweep(project: Project, desired: Desired, state: State, world: World) -> None:
+    """Removes the half-written files that a killed run left beside the outputs."""
+    folders = {path.rpartition("/")[0] for path in paths(desired, state)}
+    Outputs(project.root, system=world.system).sweep(sorted(folders), before=world.wall())
 
 
 def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:

@@ -234,12 +234,12 @@ def _write_renamed_ids(ctx: Context, state: State) -> None:
     before = ctx.store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
-    if not moved:
+    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
+    if not moved and not entries:
         return
     planned = {change.id for change in ctx.plan.changes}
     moved = [dataclasses.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
-    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
     ctx.store.note("moved", *moved, *gone, *entries)
     ctx.store.flush()
 
@@ -352,10 +352,18 @@ def _end(run: ItemRun) -> Outcome:
     change = run.change
     if change.blocked:
         return _outcome(run, Result.BLOCKED, change.hint or change.blocked)
-    if run.drained and set(change.steps) == {Step.DRAIN}:
-        end = run.drained[0]
-        return _outcome(run, end.result, end.error, end.hint)
+    for entry, end in run.drained:
+        if set(change.steps) == {Step.DRAIN}:
+            return _outcome(run, end.result, end.error, end.hint)
+        if _is_left(run, entry):
+            return _outcome(run, end.result, f"the job of an earlier request: {end.error}", end.hint)
     return _outcome(run, Result.DONE)
+
+
+def _is_left(run: ItemRun, entry: OpenEntry) -> bool:
+    """Whether a job is still to be drained: the next plan lists it again."""
+    kept = run.ctx.store.entry(entry.request_id)
+    return kept is not None and kept.state in (JobState.RUNNING, JobState.PAID)
 
 
 def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:

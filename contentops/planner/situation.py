@@ -109,25 +109,37 @@ def temporary_name(target: str, item: ItemId) -> str:
     return str(PurePosixPath(target).parent / f".contentops-{mark}.moving")
 
 
-def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId]]:
+def apply_moved(
+    desired: Desired, state: State, made_as: Callable[[OpenEntry, ItemId], bool]
+) -> tuple[State, frozenset[ItemId]]:
     """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once.
 
-    Also returns the new ids, which an apply writes down before anything else.
+    Also returns the new ids, which an apply writes down before anything else. `made_as` says whether a submit was made
+    for an item of this id, whatever its entry says now.
 
-    A pair whose record already carries `moved_from` has been applied and is left alone, so that a swap that stays
-    in the manifest is not swapped back.
+    Pairs may stay in a manifest, and a swap that stays must not be swapped back: one that a record (by `moved_from`)
+    or an entry (by its request id) has come by is applied, and what answers the request of its item stays there.
     """
     import dataclasses
 
     pairs = {pair.old: pair.new for pair in desired.moved}
-    todo = {
-        old: new
-        for old, new in pairs.items()
-        if not ((found := state.records.get(new)) is not None and found.moved_from == old)
-        and (old in state.records or any(entry.item == old for entry in state.entries.values()))
-    }
+    if not pairs:
+        return state, frozenset()
+    former = {pair.new: pair.old for pair in desired.moved}
+    wanted = {spec.id: spec.digest for spec in desired.specs}
+    came = [one for one in state.records.values() if one.moved_from and former.get(one.id) == one.moved_from]
+    settled = {former[one.id] for one in came} | {one.id for one in came if wanted.get(one.id) == one.digest}
+    for entry in state.entries.values():
+        if entry.item in former and made_as(entry, former[entry.item]):
+            settled.add(former[entry.item])
+        if wanted.get(entry.item) == entry.digest:
+            settled.add(entry.item)
+    held = state.records.keys() | {entry.item for entry in state.entries.values()}
+    todo = {old: new for old, new in pairs.items() if old in held and old not in settled}
     # A target that keeps its own record is not overwritten: the old id then shows as an orphan.
-    todo = {old: new for old, new in todo.items() if new not in state.records or new in todo}
+    while kept := [old for old, new in todo.items() if new in state.records and new not in todo]:
+        for old in kept:
+            del todo[old]
     if not todo:
         return state, frozenset()
     records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}

@@ -119,7 +119,7 @@ def a_situation(
         records={record.id: record for record in records},
         entries={entry.request_id: entry for entry in entries},
     )
-    state, rekeyed = apply_moved(desired, state)
+    state, rekeyed = apply_moved(desired, state, lambda _entry, _id: False)
     return Situation(
         project=project,
         desired=desired,

@@ -1,0 +1,141 @@
+"""`moved` pairs reach jobs that still run, once, however often an apply is stopped; nothing is paid again."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import ApiError
+from contentops.executor.stop import Stop
+from contentops.pipeline import Approval, Choice, World, apply
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.scene import Scene, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Plan
+
+
+def _items(**topics: str) -> str:
+    inputs = (
+        f"  - id: {id_}\n    inputs: {{topic: {topic}, target_audience: readers}}\n" for id_, topic in topics.items()
+    )
+    return "items:\n" + "".join(inputs)
+
+
+def _started(root: Path, **topics: str) -> Scene:
+    """A scene whose jobs run, with nothing finished."""
+    scene = Scene(root, FakeApi(duration=600, request_ids="replay", auto_save=False))
+    # The first job of a server runs alone.
+    scene.write("content/first.yaml", _items(first="plums"))
+    scene.apply()
+    scene.write("content/a.yaml", _items(**topics))
+    # Every answer is lost, the last one with the process.
+    for number in range(2, len(topics) + 1):
+        scene.api.fault(on("submit", number), "504")
+    scene.api.fault(on("submit", len(topics) + 1), "kill-after")
+    with contextlib.suppress(Killed):
+        scene.apply()
+    scene.api.heal()
+    assert scene.api.credits == 4 + 4 * len(topics)
+    return scene
+
+
+def _stopped_and_done(scene: Scene) -> None:
+    """Applies that are stopped while the jobs run, and one that finishes."""
+    for _ in range(3):
+        scene.apply(deadline=30)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize(
+    ("pairs", "topics"),
+    [
+        ({"a": "b", "b": "a"}, {"a": "pears", "b": "apples"}),
+        ({"a": "b", "b": "c"}, {"b": "apples", "c": "pears"}),
+        ({"a": "c"}, {"c": "apples", "b": "pears"}),
+    ],
+    ids=["swap", "chain", "rename"],
+)
+def test_running_jobs_move_along_once(tmp_path: Path, pairs: dict[str, str], topics: dict[str, str]) -> None:
+    """The pairs stay in the manifest."""
+    scene = _started(tmp_path, a="apples", b="pears")
+    moved = ", ".join(f"{{from: {old}, to: {new}}}" for old, new in pairs.items())
+    scene.write("content/a.yaml", f"moved: [{moved}]\n{_items(**topics)}")
+    _stopped_and_done(scene)
+    assert scene.api.credits == 12
+    assert {id_: scene.api.charged(topic) for id_, topic in topics.items()} == dict.fromkeys(topics, 1)
+
+
+def test_one_of_two_runs(tmp_path: Path) -> None:
+    """A swap of ids of which only one has a job."""
+    scene = _started(tmp_path, a="apples")
+    scene.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + _items(a="pears", b="apples"))
+    _stopped_and_done(scene)
+    assert scene.api.credits == 12
+
+
+def test_jobs_made_after_the_swap_stay(tmp_path: Path) -> None:
+    """Where nothing was made before, the pairs rename nothing, not even what is on its way."""
+    scene = Scene(tmp_path, FakeApi(duration=600, request_ids="replay", auto_save=False))
+    scene.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + _items(a="pears", b="apples"))
+    scene.apply(deadline=100)
+    _stopped_and_done(scene)
+    assert scene.api.credits == 8
+
+
+def test_an_id_that_is_used_again(tmp_path: Path) -> None:
+    """`v1` became `v2`, then `v2` became `v3` and a new text is `v2`: each pair takes the text that it meant."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/a.yaml", _items(v1="apples"))
+    scene.apply()
+    scene.write("content/a.yaml", "moved: [{from: v1, to: v2}]\n" + _items(v2="apples"))
+    scene.apply(approval=Approval(changes=True))
+    scene.write("content/a.yaml", "moved: [{from: v1, to: v2}, {from: v2, to: v3}]\n" + _items(v2="pears", v3="apples"))
+    for _ in range(2):
+        scene.apply(approval=Approval(changes=True))
+    assert scene.api.credits == 8
+    assert "apples" in scene.read("out/v3.md")
+    assert scene.plan().empty
+
+
+def test_a_lost_submit_is_settled_under_its_new_id(tmp_path: Path) -> None:
+    """The new id is written down also where there is no record to rename, so that a hint that names it holds."""
+    scene = Scene(tmp_path, FakeApi(duration=600, request_ids="ignore", auto_save=False))
+    scene.write("content/a.yaml", _items(a="apples"))
+    scene.api.fault(on("submit", 1), "kill-after")
+    with contextlib.suppress(Killed):
+        scene.apply()
+    scene.api.heal()
+    assert results(scene.apply()) == {"a": "unknown"}
+    scene.write("content/a.yaml", "moved: [{from: a, to: b}]\n" + _items(b="apples"))
+    scene.apply()
+    state = scene.state
+    assert [(entry.item, entry.state.value) for entry in state.entries.values()] == [("b", "unknown")]
+
+
+def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
+    """A person who said yes is not told afterwards that it can not be done."""
+    scene = Scene(tmp_path, FakeApi())
+    scene.write("content/a.yaml", _items(a="apples"))
+    asked: list[Plan] = []
+
+    def confirm(plan: Plan) -> bool:
+        asked.append(plan)
+        return True
+
+    with pytest.raises(ApiError, match="is not set"):
+        apply(
+            scene.project,
+            Choice(),
+            Approval(),
+            confirm=confirm,
+            emit=scene.events.append,
+            stop=Stop(),
+            world=World(environ={}),
+        )
+    assert asked == []
