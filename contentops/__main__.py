@@ -12,6 +12,7 @@ try:
     import click
 
     from contentops.cli.main import COMMANDS, cli
+    from contentops.cli.streams import StdoutFailed, dependable
     from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
 except KeyboardInterrupt:
     # Loading takes long enough for somebody to think better of it.
@@ -29,32 +30,42 @@ _COMPLETE = "_CONTENTOPS_COMPLETE"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (default: that of the process) and returns the exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    with dependable():
+        try:
+            code = _ended(args)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader is gone: nothing more can be said.
+            code = ExitCode.ERROR
+        except StdoutFailed as error:
+            _explain(error.diagnostics())
+            code = error.exit_code
+    return int(code)
+
+
+def _ended(args: Sequence[str]) -> int:
+    """Runs a command line to its end, says why where that is an early one, and returns the exit code."""
     try:
-        _tolerate_any_text()
-        code = _run(list(args))  # click takes what it is given apart
-        sys.stdout.flush()
+        return _run(list(args))  # click takes what it is given apart
+    except (BrokenPipeError, StdoutFailed):
+        raise
     except ContentopsError as error:
         _print(error.diagnostics(), args)
-        code = error.exit_code
+        return error.exit_code
     except click.ClickException as error:
         _print(_usage(error, args).diagnostics(), args)
-        code = ExitCode.USAGE
+        return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("\ninterrupted\n")
-        code = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader is gone: nothing more can be said, and the flush at exit must not try.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.ERROR
+        return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
-        code = ExitCode.ERROR
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             from contentops.project import no_folder
 
             _print(no_folder().diagnostics(), args)
         else:
             _bug()
-    return int(code)
+        return ExitCode.ERROR
 
 
 def _run(args: list[str]) -> int:
@@ -65,14 +76,6 @@ def _run(args: list[str]) -> int:
             return int(cli.invoke(context) or 0)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-
-
-def _tolerate_any_text() -> None:
-    """Characters that a stream can not encode appear as escapes instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
 
 
 def _asks_json(args: Sequence[str]) -> bool:
@@ -122,7 +125,7 @@ def _directory(args: Sequence[str]) -> str:
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
     from contentops.cli import terminal
-    from contentops.report.diagnostics import diagnostics_json, diagnostics_text
+    from contentops.report.diagnostics import diagnostics_json
 
     if terminal.read_by_runner():
         from contentops.cli.github import annotate
@@ -131,7 +134,14 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
     if _asks_json(args):
         terminal.say_json(diagnostics_json(findings))
     else:
-        terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
+        _explain(findings)
+
+
+def _explain(findings: Sequence[Diagnostic]) -> None:
+    from contentops.cli import terminal
+    from contentops.report.diagnostics import diagnostics_text
+
+    terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
 
 
 def _folder_is_gone() -> bool:

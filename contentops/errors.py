@@ -18,11 +18,20 @@ from __future__ import annotations
 
 import difflib
 import enum
+import functools
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_FEW = 30
+"""Names that `nearest` compares with a word in full."""
+_LOOKED_AT = 500
+"""Names that are looked at, where there are more, until those few are chosen."""
+_LONGEST = 300
+"""Letters of a word that may have a nearest one."""
 
 
 class ExitCode(enum.IntEnum):
@@ -171,5 +180,40 @@ class FileChanged(OutputError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None if nothing is close."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    names = tuple(known)
+    if len(word) > _LONGEST:
+        return None
+    if len(names) > _FEW:
+        names = tuple(_likely(word, names))
+    found = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return found[0] if found else None
+
+
+def _likely(word: str, names: tuple[str, ...]) -> list[str]:
+    """Those of many names that share most pairs of letters with a word: a close look at each takes too long."""
+    pairs, holders = _paired(names)
+    wanted = frozenset(_pairs(word))
+    found: dict[str, int] = {}
+    for holding in sorted((holders[pair] for pair in _pairs(word) if pair in holders), key=len):
+        # Rare pairs first: they tell most.
+        for name in holding[:_LOOKED_AT]:
+            found[name] = len(wanted & pairs[name])
+        if len(found) >= _LOOKED_AT:
+            break
+    return heapq.nlargest(_FEW, found, key=lambda name: (found[name], -abs(len(name) - len(word))))
+
+
+@functools.lru_cache(maxsize=4)
+def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str, list[str]]]:
+    """The pairs of letters of each name, and the names that hold each pair."""
+    pairs = {name: frozenset(_pairs(name)) for name in names if len(name) <= _LONGEST}
+    holders: dict[str, list[str]] = {}
+    for name, held in pairs.items():
+        for pair in held:
+            holders.setdefault(pair, []).append(name)
+    return pairs, holders
+
+
+def _pairs(word: str) -> tuple[str, ...]:
+    """Each two letters that follow each other, once."""
+    return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))

@@ -14,6 +14,7 @@ from contentops.model import ApiSettings, ItemId, JobState
 from contentops.pipeline import World, exclusively, open_store
 from contentops.project import url_problem
 from contentops.report.safe import clip
+from contentops.report.summary import plural
 from contentops.state.lines import Drop, Forget
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def resolve(project: Project, item: str, *, job: str = "", content: str = "", fo
     with _editing(project) as store:
         open_ = [entry for entry in store.state.entries.values() if entry.item == item]
         lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
-        # A job the server has forgotten is as lost as an answer that never came.
-        lost = lost or [entry for entry in open_ if entry.state is JobState.RUNNING]
+        # A job the server has forgotten is as lost as an answer that never came; a later one may be all right.
+        running = sorted((one for one in open_ if one.state is JobState.RUNNING), key=lambda one: one.submitted_at)
+        lost = lost or running[:1]
         if forget:
             lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
         if not lost:
@@ -106,8 +108,9 @@ def resolve(project: Project, item: str, *, job: str = "", content: str = "", fo
             raise UsageError(f"`{item}` has no submit whose outcome is unknown", code="nothing-to-resolve", hint=hint)
         if forget:
             store.note("state resolve", *(Drop(entry.request_id) for entry in lost))
-            count = f"{len(lost)} open submit{'' if len(lost) == 1 else 's'}"
-            return f"forgot {count} of `{item}`; the next apply may submit it again"
+            rest = len(open_) - len(lost)
+            stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
+            return f"forgot {plural(len(lost), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
         latest = max(lost, key=lambda entry: entry.attempt)
         store.note("state resolve", _resolved(latest, job=job, content=content))
         what = f"job `{job}`" if job else f"content `{content}`"

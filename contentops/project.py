@@ -216,7 +216,7 @@ def _environment(settings: Map, name: str) -> Map:
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
     names = ", ".join(f"`{known}`" for known in declared)
-    known = f"declared: {names}" if declared else "`contentops.yaml` declares no environments"
+    known = f"declared: {names}" if declared else f"to declare one: `environments: {{draft: {{}}}}` in `{PROJECT_FILE}`"
     hint = f"did you mean `{close}`? {known}" if close else known
     raise UsageError(message, code="unknown-environment", hint=hint)
 

@@ -326,6 +326,15 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
     ]
 
 
+def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
+    """An id is cut in the message, in one file and in two."""
+    one = f"items:\n  - {{id: {'x' * 5_000}, inputs: {{topic: a}}}}\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": one + one.partition("\n")[2], "content/b.yaml": one})
+    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert len(found) == 2
+    assert all(len(finding.message) < 300 for finding in found)
+
+
 # --- catalogue ---------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import io
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,13 +18,12 @@ import jsonschema
 import pytest
 
 from contentops import __version__
+from contentops.__main__ import main
 from contentops.cli.main import COMMANDS, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.running import Run
+    from tests.running import Build, Run
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -81,7 +84,7 @@ def test_help_does_not_import_commands() -> None:
     script = (
         "import sys; from contentops.__main__ import main; main(['--help'])\n"
         "loaded = [m for m in sys.modules if m.split('.')[0] in ('rich', 'jinja2', 'yaml', 'httpx', 'jsonschema', 'asyncio')"
-        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.main', 'contentops.cli.options')]\n"
+        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.main', 'contentops.cli.options', 'contentops.cli.streams')]\n"
         "print(loaded, file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -231,6 +234,95 @@ def _closed_pipe() -> int:
     reader, writer = os.pipe()
     os.close(reader)
     return writer
+
+
+ACME_BLOG = {
+    "contentops.yaml": """\
+        version: 1
+        project: acme-blog
+        api: {base_url: local}
+        defaults: {template: blog_article_generator, style: general_blog}
+        """,
+    "content/blog.yaml": "items:\n  - {id: one, inputs: {topic: Tides, target_audience: readers}}\n",
+}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "plan", "plan --json", "plan --env x --json", "apply --yes"]
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbuffered: str) -> None:
+    """It is an error that says why, and where nothing was paid yet, nothing is."""
+    root = project(ACME_BLOG)
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "contentops", *command.split()],
+            cwd=root,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "error[output]: stdout can not be written: No space left on device\n",
+    )
+    assert not (root / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams with a shell")
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [("plan >&-", 0), ("apply <&-", 4), ("apply --yes <&- >&- 2>&-", 0), ("plan --env x 2>&-", 64)],
+)
+def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: int) -> None:
+    """Nobody is there to ask or to read, which is no mistake."""
+    script = f"{sys.executable} -m contentops {redirected}"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=project(ACME_BLOG), capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code
+    assert "bug" not in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize(("command", "code"), [("apply --yes", 0), ("plan --env x", 64)])
+def test_messages_that_nobody_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
+    """A command goes on where its log can not be written, and ends with its own code."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "contentops", *command.split()],
+            cwd=project(ACME_BLOG),
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == code
+    assert ("Apply: 1 done" in ended.stdout) == (not code)
+
+
+class _Filling(io.StringIO):
+    """A disk that is full when the run is over."""
+
+    def write(self, text: str) -> int:
+        if "Apply:" in text:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_run_whose_last_words_are_lost_is_whole(project: Build, invoke: Run) -> None:
+    """What was made is recorded; only the exit code tells that something could not be said."""
+    root = project(ACME_BLOG)
+    out, err = _Filling(), io.StringIO()
+    with contextlib.chdir(root), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["apply", "--yes"]) == 1
+    assert "Plan: 1 to create" in out.getvalue()
+    assert err.getvalue().endswith("error[output]: stdout can not be written: No space left on device\n")
+    assert "No changes. 1 item is as declared." in invoke("plan", cwd=root).stdout
 
 
 def test_odd_terminals_get_escapes(run: Run) -> None:

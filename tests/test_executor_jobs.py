@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from contentops import mending
 from contentops.model import JobState, OnEdit, Step
 from contentops.report.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
@@ -144,6 +146,82 @@ def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
     assert scene.timeline.now < 400
 
 
+# --- nobody answers ------------------------------------------------------------------------------------------
+
+
+def _polling(root: Path, rpm: int, items: int = 40) -> Scene:
+    """Many jobs of one kind that is learned, all about to be polled."""
+    scene = _scene(root, "zero", rpm=rpm, duration=60, auto_save=False)
+    scene.apply()
+    scene.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(items)]))
+    return scene
+
+
+def _tried(scene: Scene, since: float, until: float = math.inf) -> list[float]:
+    """When requests met nobody: they are none that the server saw, so a fault notes them."""
+    times: list[float] = []
+
+    def refused(_name: str, _n: int) -> bool:
+        now = scene.timeline.now
+        if since <= now < until:
+            times.append(now)
+            return True
+        return False
+
+    scene.api.fault(refused, "refuse")
+    return times
+
+
+@pytest.mark.parametrize("rpm", [0, 10, 120])
+def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int) -> None:
+    """Few questions, a true word about the wait, and an end after a minute that keeps every job."""
+    scene = _polling(root, rpm, items=4 if rpm == 10 else 40)
+    died = scene.timeline.now + 50
+    times = _tried(scene, died)
+    scene.events.clear()
+    run = scene.apply()
+    assert run is not None
+    assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
+    assert set(results(run).values()) == {"pending"}
+    assert "Connection refused" in run.message
+    assert "api.base_url" in run.hint
+    assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
+    assert 3 < len(times) < 60
+    assert 60 < times[-1] - times[0] < 90
+    told = [event for event in scene.events if event.kind == "note"]
+    assert len(told) == 1
+    assert "api.example.test" in str(told[0].data["message"])
+    waits = [event.data["on"] for event in scene.events if event.kind == "waiting" and not event.item]
+    assert waits[-1] == "retry"
+    assert "limit" not in waits or rpm
+    scene.api.heal()
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.api.credits == 4 * len(scene.api.generations) == 4 * (1 + len(run.outcomes))
+
+
+@pytest.mark.parametrize("rpm", [0, 120])
+def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int) -> None:
+    """Jobs that could not be asked for are asked for again soon after."""
+    scene = _polling(root, rpm)
+    since = scene.timeline.now + 50
+    times = _tried(scene, since, since + 45)
+    run = scene.apply()
+    assert run is not None
+    assert (run.stopped, set(results(run).values())) == ("", {"done"})
+    assert times
+    assert scene.api.credits == 4 * 41
+    assert scene.timeline.now < since + 45 + (60 if not rpm else 120)
+
+
+def test_two_short_outages_are_not_one_long_one(root: Path) -> None:
+    """What counts is the time in which nothing answered at all."""
+    scene = _scene(root, duration=300)
+    began = scene.timeline.now
+    scene.api.fault(lambda *_: any(low <= scene.timeline.now - began < low + 40 for low in (20, 90, 160)), "refuse")
+    run = scene.apply()
+    assert results(run) == {"one": "done"}
+
+
 # --- what a completed job may lack ---------------------------------------------------------------------------
 
 EMPTY: dict[str, Any] = {
@@ -155,16 +233,70 @@ EMPTY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("reply", EMPTY.values(), ids=EMPTY)
-def test_a_job_that_completes_without_a_text_has_failed(root: Path, reply: dict[str, Any]) -> None:
-    """An empty text is never written; it counts as a failed attempt."""
-    scene = _scene(root)
+def test_a_job_that_completes_without_a_text_is_not_paid_for_again(root: Path, reply: dict[str, Any]) -> None:
+    """An empty text is never written; the charged job stays open, and a later apply may still get its text."""
+    scene = _scene(root, "one", "two", auto_save=False)
     scene.api.fault(lambda name, n: name == "status" and n > 1, _answer(200, reply))
+    for _ in range(3):
+        run = scene.apply()
+        assert run is not None
+        assert results(run) == {"one": "failed", "two": "pending"}
+        assert run.stopped == "first-contact"
+        assert "without a text" in run.outcomes[0].error
+        assert "`revision`" in run.outcomes[0].hint
+    assert not scene.tree()
+    assert scene.entry("one").state is JobState.RUNNING
+    assert len(scene.api.generations) == 1
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done", "two": "done"}
+    assert scene.api.credits == 8
+
+
+def test_a_new_revision_follows_a_job_without_a_text(root: Path) -> None:
+    """The way out that the hint names: one more charge, and nothing stays open."""
+
+    def duration(number: int) -> float:
+        scene.api.habits.status_body = "text" if number > 1 else "absent"
+        return 60.0
+
+    scene = _scene(root, auto_save=False, duration=duration)
+    assert results(scene.apply()) == {"one": "failed"}
+    scene.edit("content/blog.yaml", "- id: one", "- id: one\n    revision: 2")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 8
+    assert scene.plan().empty
+
+
+def test_a_blocked_item_whose_job_left_no_text_is_not_paid_for_again(root: Path) -> None:
+    """Its job is drained while its file is held back, and still is the one it waits for."""
+    scene = _scene(root)
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.api.habits.status_body, scene.api.habits.auto_save = "absent", False
+    scene.apply(deadline=20)
+    scene.edit("out/one.md", "Closing", "My own words")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
+    assert scene.api.credits == 8
+
+
+def test_a_text_that_only_the_store_names_is_found(root: Path) -> None:
+    """A completed status with neither text nor content id: the content that carries our id is the text."""
+    scene = _scene(root)
+    scene.api.fault(lambda name, n: name == "status" and n > 9, _answer(200, {"status": "completed"}))
     run = scene.apply()
     assert run is not None
-    assert results(run) == {"one": "failed"}
-    assert "without a text" in run.outcomes[0].error
-    assert not scene.tree()
-    assert scene.entry("one").state is JobState.FAILED
+    assert results(run) == {"one": "done"}
+    assert run.credits == scene.api.credits == 4
+    assert len(scene.api.contents) == 1
+
+
+def test_a_completed_job_of_the_servers_own_id_is_found_in_the_store(root: Path) -> None:
+    """Where the server makes its own ids, the content names the job by that."""
+    scene = _scene(root, request_ids="ignore", status_body="absent", names_content=False)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
 
 
 @pytest.mark.parametrize("body", ["absent", "empty"])
@@ -314,6 +446,40 @@ def test_a_drained_job_that_failed_or_is_late_holds_nobody(root: Path) -> None:
     scene.apply()
     scene.apply()
     assert "2027" in scene.read("out/one.md")
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
+def test_a_drained_job_that_the_server_forgot_is_told(root: Path, *, gone: bool) -> None:
+    """The next plan drains it again, so the outcome is not good, and its hint names the way out."""
+    scene = _left_running(root, auto_save=False, duration=600)
+    scene.api.restart()
+    scene.api.habits.duration = 60
+    if gone:
+        scene.write("content/blog.yaml", blog("other"))
+    scene.apply()
+    scene.timeline.now += 1000
+    run = scene.apply()
+    assert run is not None
+    assert exit_code_of(run) == 3
+    (outcome,) = [each for each in run.outcomes if each.id == "one"]
+    assert outcome.result == "late"
+    assert "not found" in outcome.error
+    assert "state resolve one --forget" in outcome.hint
+    assert not scene.plan().empty
+    mending.resolve(scene.project, "one", forget=True)
+    assert scene.plan().empty
+    assert gone or "2027" in scene.read("out/one.md")
+
+
+def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
+    """Late with 404: the hint says how to give the job up, and that this may pay twice."""
+    scene = _scene(root, duration=300, auto_save=False)
+    scene.api.fault(on("status", 6), _restarting(scene))
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "late"}
+    assert "state resolve one --forget" in run.outcomes[0].hint
+    assert "pays" in run.outcomes[0].hint
 
 
 def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:

@@ -101,13 +101,13 @@ def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
 def test_too_many_contents_to_look_at(root: Path) -> None:
     """Where hundreds of contents of the time in question belong to nobody, a save is blocked rather than doubled."""
     scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(scene, searching.FETCHES + 3, ago=0.0)
+    _strangers(scene, searching.STRANGERS + 3, ago=0.0)
     run = scene.apply()
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert "contentops content list" in run.outcomes[0].hint
     assert scene.api.count("save") == 0
-    assert sum(_fetches(scene.api).values()) == searching.FETCHES + 2
+    assert sum(_fetches(scene.api).values()) == searching.STRANGERS + 2
     for content in [id_ for id_ in scene.api.contents if id_.startswith("theirs")][5:]:
         del scene.api.contents[content]
     assert results(scene.apply()) == {"one": "done"}

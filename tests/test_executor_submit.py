@@ -147,6 +147,34 @@ def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
     assert len(scene.api.contents) == 2
 
 
+@pytest.mark.parametrize("off", [-120.0, 0.0, 600.0])
+def test_a_server_whose_clock_is_off_loses_no_text(root: Path, off: float) -> None:
+    """What carries our id is ours whatever its time; those likeliest by their time are looked at first."""
+    scene = _proven(root, "one", request_ids="ignore")
+    for number in range(12):
+        scene.api._create(f"Other {number}", "Words.\n", {}, at=scene.timeline.now - 890)
+    scene.api.fault(on("submit", 2), "reset")
+    scene.apply()
+    scene.timeline.now += 300
+    scene.api._settle(scene.timeline.now)
+    (stored,) = [each for each in scene.api.contents.values() if "All about one" in each.body]
+    stored.created += off
+    stored.metadata["request_id"] = scene.entry("one").request_id
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.charged("All about one in 2026") == 1
+
+
+def test_the_second_look_reads_no_content_again(root: Path) -> None:
+    """Ten strangers of that time do not use up what the look at the end of the run needs."""
+    scene = _proven(root, "one", request_ids="ignore", names_request=True)
+    for number in range(7):
+        scene.api._create(f"Other {number}", "Words.\n", {"request_id": [number]}, at=scene.timeline.now)
+    scene.api.fault(on("submit", 2), "reset")
+    before = scene.api.count("get content")
+    scene.apply()
+    assert scene.api.count("get content") - before <= 8
+
+
 def test_strangers_are_listed_as_candidates(root: Path) -> None:
     """Content of that time that does not carry our id is named, not adopted."""
     scene = _proven(root, "one", request_ids="ignore", names_request=False)

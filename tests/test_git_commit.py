@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ContentopsError
+from contentops.git import Clone
 from contentops.github.token import credentials
 from contentops.pipeline import World as Outside
 from contentops.pipeline import open_project
 from contentops.publishing.publish import Where, publish
 from contentops.publishing.push import ATTEMPTS
+from contentops.publishing.worktree import alone
 from contentops.report.commit_text import Made, commit_message, made
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.plans import make_entry, make_record
@@ -340,6 +342,19 @@ def test_two_machines_commit_at_once(world: World, first: Machine) -> None:
         "content: 3 created",
         "content: 1 created",
     ]
+
+
+def test_one_commit_at_a_time_in_a_clone(world: World, first: Machine) -> None:
+    """Whatever project or environment it is of: they have one index and one HEAD."""
+    first.apply("--env", "staging")
+    project = open_project(str(first.root), "staging", ())
+    with alone(Clone(root=str(first.root), remote="origin")), pytest.raises(ContentopsError) as failed:
+        publish(project, Where(patience=0.1), pause=lambda _seconds: None)
+    assert failed.value.code == "lock-held"
+    assert world.branches() == ["main"]
+    assert first.git("log", "--format=%s").splitlines() == ["Three articles"]
+    first.commit("--env", "staging")
+    assert first.git("log", "--format=%s").splitlines() == ["content: 3 created", "Three articles"]
 
 
 def test_a_shallow_clone_catches_up(world: World, first: Machine) -> None:

@@ -94,6 +94,15 @@ def test_a_file_somebody_removed_is_left_alone(world: World, first: Machine) -> 
     assert "out/one.md" not in paths(world)
 
 
+def test_a_file_somebody_removed_before_it_was_committed(world: World, first: Machine) -> None:
+    """Its record goes out without it, so it is named; not where that was asked for."""
+    (first.root / "out/one.md").unlink()
+    for _ in range(2):
+        assert first.commit("--json").json["edited"] == ["out/one.md"]
+    assert "out/one.md" not in paths(world)
+    assert first.commit("--edits", "--json").json["edited"] == []
+
+
 @pytest.mark.parametrize("flags", [[], ["--edits"]], ids=["plain", "edits"])
 def test_a_link_is_no_output(world: World, first: Machine, flags: list[str]) -> None:
     """Whatever it leads to, it is never committed."""

@@ -130,6 +130,7 @@ def test_an_index_that_git_loses(world: World, done: Machine, how: str) -> None:
         env = {}
     done._invoke("commit", cwd=done.root, env={**WHO, **env})
     assert before <= set(paths(world))
+    assert before <= set(done.git("ls-files").splitlines())
 
 
 @posix

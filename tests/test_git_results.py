@@ -296,6 +296,23 @@ def test_a_signed_clone_signs(world: World, first: Machine) -> None:
     assert "out/one.md" not in paths(world)
 
 
+def test_a_clone_that_can_not_sign(world: World, first: Machine) -> None:
+    """Before its own commit or on top of others': the next run goes on from there."""
+    first.git("config", "gpg.program", str(world.remote / "no-gpg"))
+    first.git("config", "commit.gpgsign", "true")
+    told = first.commit(code=1).stderr
+    assert "error[git-failed]: `git commit` failed: " in told
+    assert "hint: nothing that was made is lost: mend that, then run `contentops commit` again" in told
+    first.git("config", "commit.gpgsign", "false")
+    first.commit("--no-push")
+    pushed_by_another(world, "README.md", "hello")
+    first.git("config", "commit.gpgsign", "true")
+    assert "`git commit-tree` failed: " in first.commit(code=1).stderr
+    first.git("config", "commit.gpgsign", "false")
+    first.commit()
+    assert subjects(world) == ["content: 3 created", "README.md", "Three articles"]
+
+
 # --- branches of their own ---------------------------------------------------------------------------------
 
 
@@ -369,6 +386,21 @@ def test_environments_wait_apart(world: World, first: Machine) -> None:
     first.commit("--env", "staging", GITHUB_RUN_ID="9")
     assert "No results" in first.commit("--check-waiting").stdout
     assert "contentops/acme-blog/staging/9-1-" in first.commit("--env", "staging", "--check-waiting", code=4).stderr
+
+
+def test_environments_whose_pushes_failed(world: World, first: Machine) -> None:
+    """Both go out, lock and all, though the clone notes of the first push that it could not follow it."""
+    second = world.clone("second")
+    second.write("content/blog.yaml", manifest("four"))
+    second.apply("--env", "staging")
+    second.commit("--env", "staging")
+    first.apply("--env", "staging")
+    for environment in ([], ["--env", "staging"]):
+        first.commit("--no-push", *environment)
+    first.commit()
+    assert first.commit("--env", "staging", "--json").json["message"].startswith("content: 3 created\n")
+    lock = content(world, "contentops.staging.lock")
+    assert [item for item in ("one", "two", "three", "four") if f'"id":"{item}"' not in lock] == []
 
 
 def test_projects_of_one_repository_wait_apart(world: World, invoke: Run) -> None:

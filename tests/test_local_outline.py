@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contentops.local import catalogue
-from contentops.local.engines import ENGINES, QUICK_STAGES, Draft, EngineError, Job, Section, named, unreported
+from contentops.local.engines import ENGINES, QUICK_STAGES, Draft, EngineError, Job, Section, named
 from contentops.local.engines.outline import LABEL
 from contentops.local.engines.prose import escape, inline, plain, points
+from tests.fakes.chat import unreported
 
 KNOWN = catalogue.load()
 TEMPLATES: dict[str, dict[str, Any]] = {entry["slug"]: entry for entry in KNOWN["templates"]}

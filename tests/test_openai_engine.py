@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from contentops.local import catalogue
 from contentops.local.app import create_app
 from contentops.local.clock import Clock
-from contentops.local.engines import EngineError, Job, Section, named, prompts, unreported
+from contentops.local.engines import EngineError, Job, Section, named, prompts
 from contentops.local.engines.chat import LARGEST, Chat, Endpoint, Question, TornError, endpoint
 from contentops.local.engines.openai import OpenAI
 from contentops.local.store import Store
 from tests.fakes.asgi import Ticks, call
-from tests.fakes.chat import FakeChat, Raw, chatting, refused, said
+from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -229,7 +229,7 @@ def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) 
     """An environment must be declared, so its name is never a path; messages show no escapes."""
     with pytest.raises(UsageError) as caught:
         load(tmp_path, "project: x\n", environment)
-    assert caught.value.hint == "`contentops.yaml` declares no environments"
+    assert caught.value.hint == "to declare one: `environments: {draft: {}}` in `contentops.yaml`"
     assert "\x1b" not in caught.value.message
     assert len(caught.value.message) < 150
 

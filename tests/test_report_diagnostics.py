@@ -95,6 +95,16 @@ def test_color_is_only_paint() -> None:
     assert painted == plain
 
 
+def test_a_long_hint_is_said_once_in_a_row() -> None:
+    """It stands with the first finding; short ones, and a long one after another, are said each time."""
+    long = _finding(hint="do this, and then " * 10 + "stop")
+    short = _finding(hint="x")
+    text = diagnostics_text([long, long, short, short], color=False)
+    assert (text.count("stop"), text.count("hint: x")) == (1, 2)
+    assert text.startswith(f"error[some-code]: something is wrong\nhint: {long.hint}\n")
+    assert diagnostics_text([long, short, long], color=False).count("stop") == 2
+
+
 def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
     """Further lines of a hint are indented."""
     text = diagnostics_text([_finding(hint="one\nerror[x]: two")], color=False)

@@ -49,20 +49,21 @@ def test_a_small_plan() -> None:
             "b",
             Action.BLOCKED,
             blocked="edited",
-            hint="decide",
+            hint="decide, or run `contentops discard b`",
             reasons=(Reason(kind="odd", field="output", cause="var `v` in a.yaml:1:2"),),
         ),
         make_change("c", Action.SAVE, steps=(Step.SAVE,)),
+        make_change("d", Action.CREATE, steps=(Step.SUBMIT,), credits=0, reasons=()),
         environment="staging",
         unchanged=2,
-        notes=(Note(kind="orphan", id=ItemId("o"), message="`o` is in no manifest", hint="`--prune` removes it"),),
+        notes=(Note(kind="orphan", id=ItemId("o"), message="`o` is in no manifest", hint="run `contentops apply`"),),
         refusals=(Refusal(guard="g", message="too dear", flag="--approve-credits 4"),),
     )
     assert plan_markdown(plan) == (
         "<!-- contentops:plan:acme-blog:staging -->\n"
         "### contentops plan: `acme-blog`, environment `staging`\n"
         "\n"
-        "**1 to regenerate, 1 to save, 1 blocked, 2 unchanged. 4 credits.**\n"
+        "**1 to create, 1 to regenerate, 1 to save, 1 blocked, 2 unchanged. 4 credits.**\n"
         "\n"
         ":warning: **apply would refuse:** too dear (to go on all the same: `--approve-credits 4`)\n"
         "\n"
@@ -70,13 +71,14 @@ def test_a_small_plan() -> None:
         "\n"
         "- var `v` in a.yaml:1:2: 2 items, 4 credits\n"
         "\n"
-        "- note: `o` is in no manifest (`--prune` removes it)\n"
+        "- note: `o` is in no manifest (run `contentops apply --env staging`)\n"
         "\n"
         "| | Item | Action | Credits | Output |\n"
         "|---|---|---|---:|---|\n"
         "| `!` | `b` | blocked |  | `out/b.md` |\n"
         "| `~` | `a` | regenerate | 4 | `out/was.md` → `out/a.md` |\n"
         "| `^` | `c` | save |  | `out/c.md` |\n"
+        "| `+` | `d` | create | free | `out/d.md` |\n"
         "\n"
         "<details><summary>Reasons</summary>\n"
         "\n"
@@ -85,7 +87,7 @@ def test_a_small_plan() -> None:
         "! blocked: edited\n"
         "  output: odd\n"
         "  because of var `v` in a.yaml:1:2\n"
-        "  hint: decide\n"
+        "  hint: decide, or run `contentops discard --env staging b`\n"
         "@@ a: regenerate @@\n"
         "  steps: submit\n"
         '- inputs.topic: "x"\n'

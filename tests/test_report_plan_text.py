@@ -30,6 +30,21 @@ def test_an_empty_plan_says_so() -> None:
     assert _text(make_plan()).endswith("\n\nNo changes. No items are declared.")
 
 
+def test_a_hint_does_not_say_its_reason_again() -> None:
+    """What stands above it already is left out; what else it says stays."""
+    reason = Reason(kind="edited", detail="`out/a.md` was edited by hand")
+    edited = make_change(
+        "a",
+        Action.BLOCKED,
+        blocked="edited",
+        hint="`out/a.md` was edited by hand; `--on-edit keep` or `overwrite`",
+        reasons=(reason,),
+    )
+    text = _text(make_plan(edited))
+    assert text.count("was edited by hand") == 1
+    assert "      edited: `out/a.md` was edited by hand\n      hint: `--on-edit keep` or `overwrite`\n" in text
+
+
 def test_a_plan_tells_what_why_and_how_much() -> None:
     """Every kind of change with its unusual steps, values, cause, price, note and next command."""
     plan = make_plan(

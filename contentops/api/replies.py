@@ -145,6 +145,11 @@ class Failure:
     """What answered is surely something else than the API: a page, a redirect, a login, a stranger's certificate."""
 
     @property
+    def unreached(self) -> bool:
+        """Whether nobody was there to be asked."""
+        return self.kind is FailureKind.NOT_SENT and self.status is None
+
+    @property
     def told(self) -> str:
         """The message after the endpoint and the status: what a person needs to know who has to mend it."""
         where = self.endpoint or self.call

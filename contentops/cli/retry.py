@@ -12,6 +12,7 @@ from contentops.cli.apply import apply_options, carry_out, going_on, manner_of
 from contentops.cli.options import choice_of, open_project
 from contentops.cli.plan import flags_of
 from contentops.errors import ExitCode
+from contentops.report.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,8 +69,7 @@ def _notes(last: LastRun, asked: Mapping[str, Any], given: Mapping[str, Any]) ->
 
     flags = [f"`{flag}`" for flag in flags_of(asked)]
     flags += [f"`--section {heading}`" for heading in asked["sections"].values()]
-    number = len(last.undone)
-    message = f"only what the run of {last.started_at} left undone: {number:,} item{'' if number == 1 else 's'}"
+    message = f"only what the run of {last.started_at} left undone: {plural(len(last.undone), 'item')}"
     if flags:
         message += f"; as then with {', '.join(flags)}"
     notes = [Note(kind="retry", message=message)]

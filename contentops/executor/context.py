@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 REFUSALS = 5
 """Refused submits in a row that stop a run."""
-FETCHES = 10
-"""Stored contents looked at in one run to find a lost submit."""
 TOLD_AGAIN = 60.0
 """Seconds after which a run says once more that it tries again, and why."""
 
@@ -102,7 +100,7 @@ class Context:
     reached: bool = False
     """Something answered at the server's address in this run, whatever it said."""
     unreached_since: float | None = None
-    """Loop time of the first call that found no connection, until something answered."""
+    """Loop time of the first call that found no connection since something answered."""
     last_done: tuple[str, str] = ("", "")
     """Item and step of the latest `step-done`."""
     _trouble_told: float = -math.inf
@@ -166,31 +164,42 @@ class Context:
 
     def pause(self, tries: int, failure: Failure) -> Sleep:
         """The wait before the next try; tells why, once a minute at most."""
-        if self.now() - self._trouble_told >= TOLD_AGAIN:
-            self._trouble_told = self.now()
-            self.event("note", message=f"{failure.told}; trying again")
+        self._tell_trouble(f"{failure.told}; trying again")
         seconds = backoff(self.random, tries, failure.retry_after)
         if not self.gate.running:
             self.event("waiting", on="retry", seconds=round(seconds, 1), left=None)
         return Sleep(self.now() + seconds)
 
+    def _tell_trouble(self, message: str) -> None:
+        if self.now() - self._trouble_told >= TOLD_AGAIN:
+            self._trouble_told = self.now()
+            self.event("note", message=message)
+
     def heard(self, answer: Reply | Failure) -> None:
-        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds."""
-        if self.reached:
+        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds.
+
+        Until then one question at a time finds out whether somebody answers again.
+        """
+        if not (isinstance(answer, Failure) and answer.unreached):
+            self.reached, self.unreached_since = True, None
+            self.gate.reached()
             return
-        if not (isinstance(answer, Failure) and answer.kind is FailureKind.NOT_SENT and answer.status is None):
-            self.reached = True
-            return
+        now = self.now()
         if self.unreached_since is None:
-            self.unreached_since = self.now()
-        if self.now() - self.unreached_since > RETRY_FOR:
-            self.stop(
-                "refused-submits",
-                f"nothing was reached in this run: {answer.told}",
-                f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
-                "then run `contentops apply` again",
-                at_once=True,
-            )
+            self.unreached_since = now
+        if now >= self.gate.ask_at:
+            self.gate.unreached(now + backoff(self.random, self.gate.unanswered + 1))
+        if now - self.unreached_since <= RETRY_FOR:
+            self._tell_trouble(f"{answer.told}; trying again for {RETRY_FOR:.0f} s, one request at a time")
+            return
+        silent = f"nothing was reached for {RETRY_FOR:.0f} s" if self.reached else "nothing was reached in this run"
+        self.stop(
+            "refused-submits",
+            f"{silent}: {answer.told}",
+            f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
+            "then run `contentops apply` again",
+            at_once=True,
+        )
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from contentops.model import Spec
+
 KEEP = 50
 """Jobs remembered per kind."""
 LENT = 5
@@ -91,6 +93,11 @@ class Durations:
         """Seconds a job of this kind takes, for forecasts."""
         learned = self.of(kind)
         return math.exp(learned[0]) if learned else math.sqrt(USUAL[0] * USUAL[1])
+
+
+def kind_of(spec: Spec | None) -> str:
+    """What durations are learned by: template and mode; jobs that no item waits for are of one kind."""
+    return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
 
 def p_done(durations: Durations, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:

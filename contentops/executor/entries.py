@@ -16,6 +16,8 @@ from contentops.state.lock import request_id
 if TYPE_CHECKING:
     from contentops.executor.context import Context
 
+TEXTLESS = "the job completed without a text"
+
 
 def new_entry(run: ItemRun) -> OpenEntry:
     """The entry of the submit this change pays for; not recorded yet."""
@@ -70,17 +72,37 @@ def failed(run: ItemRun, entry: OpenEntry, error: str) -> Ended:
     ctx = run.ctx
     if run.intended is not None and run.entry is not None:
         run.credits -= entry.credits  # failed generations are not meant to cost (the vendor's page on reliability)
-    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
-    if not ctx.gate.proven:
-        ctx.stop(
-            "first-contact",
-            f"the first job on this server failed: {error}",
-            "mend the item, then run `contentops apply` again",
-            at_once=False,
-        )
+    _note_failed(ctx, entry, error)
+    _stop_first(ctx, error, "mend the item, then run `contentops apply` again")
     if len(run.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it once more")
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {entry.item}`")
+
+
+def textless(run: ItemRun, entry: OpenEntry) -> Ended:
+    """The end, to be raised, of an item whose job completed and left no text: charged, so never paid anew by itself."""
+    ctx = run.ctx
+    # Under the same request the next submit would have the same id, and be answered with the same job.
+    hint = "run `contentops apply` again; it asks the same job; to generate and pay for it anew, bump its `revision`"
+    if not run.wants(entry):
+        # Nothing is paid for in its place.
+        _note_failed(ctx, entry, TEXTLESS)
+        return Ended(Result.FAILED, TEXTLESS)
+    kept = dataclasses.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
+    if kept != entry:
+        ctx.store.note("textless", kept)
+    _stop_first(ctx, TEXTLESS, hint)
+    return Ended(Result.FAILED, TEXTLESS + run.candidates, hint)
+
+
+def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
+    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
+
+
+def _stop_first(ctx: Context, error: str, hint: str) -> None:
+    """Submit nothing more where the first job of a server went wrong."""
+    if not ctx.gate.proven:
+        ctx.stop("first-contact", f"the first job on this server failed: {error}", hint, at_once=False)
 
 
 def count_refusal(ctx: Context, message: str) -> None:
@@ -99,6 +121,7 @@ def keep_text(run: ItemRun, title: str, body: str, content_id: str) -> None:
     """Keep a paid text before anything else happens to it."""
     ctx, entry = run.ctx, run.the_entry
     text = Text(title=clean_title(title), body=clean_body(body), content_id=content_id, generated_at=ctx.iso())
+    ctx.gate.proven = True
     if content_id:
         ctx.owned.add(content_id)
         ctx.traits.stores_jobs = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from contentops.executor.durations import kind_of
 from contentops.model import Step
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from contentops.executor.context import Context
-    from contentops.model import Change, ItemId
+    from contentops.model import ItemId
 
 REQUESTS = 3
 """Requests an item takes: submit, poll, save."""
@@ -27,7 +28,7 @@ def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> flo
     jobs = [change for change in left if Step.SUBMIT in change.steps or Step.POLL in change.steps]
     if not jobs:
         return round(requests) or None
-    one = max(_median(ctx, kind) for kind in {_kind(change) for change in jobs})
+    one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})
     alone = 0 if ctx.gate.proven else 1
     turns = alone + math.ceil((len(jobs) - alone) / ctx.gate.max_in_flight)
     since = ctx.now() - ctx.gate.progress_at if ctx.gate.running else 0.0
@@ -39,7 +40,3 @@ def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> flo
 def _median(ctx: Context, kind: str) -> float:
     """Seconds a job of a kind takes; the embedded server's take no time worth naming before one has shown it."""
     return 0.0 if ctx.server == "local" and ctx.durations.of(kind) is None else ctx.durations.median(kind)
-
-
-def _kind(change: Change) -> str:
-    return f"{change.spec.request.template}/{change.spec.request.mode}" if change.spec else "drained"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from contentops.executor.durations import kind_of
 from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class ItemRun:
     fresh: bool = False
     """The text was written by this very run, so no earlier save of it can be lost."""
     done: list[Step] = field(default_factory=list)
-    drained: list[Ended] = field(default_factory=list)
+    drained: list[tuple[OpenEntry, Ended]] = field(default_factory=list)
+    """The jobs nobody waits for that brought no text, and why."""
 
     @property
     def spec(self) -> Spec:
@@ -86,10 +88,12 @@ class ItemRun:
 
     @property
     def kind(self) -> str:
-        """Template and mode: what durations are learned by."""
-        if self.change.spec is None:
-            return "drained"
-        return f"{self.spec.request.template}/{self.spec.request.mode}"
+        """What the durations of its jobs are learned by."""
+        return kind_of(self.change.spec)
+
+    def wants(self, entry: OpenEntry) -> bool:
+        """Whether a text of this entry would answer the spec as it is now."""
+        return self.change.spec is not None and entry.digest == self.change.spec.digest
 
     def leave(self) -> None:
         """The item's job takes no place among the unfinished ones any more."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetContent
+from contentops.api.calls import GetContent, Status
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.document.clean import clean_body
 from contentops.executor.context import seconds_of
-from contentops.executor.effects import Watch
-from contentops.executor.entries import failed, keep_text
+from contentops.executor.effects import Priority, Send, Watch
+from contentops.executor.entries import failed, keep_text, textless
 from contentops.executor.generate import look_up
 from contentops.executor.item import Ended, ItemRun, Text
 from contentops.executor.lookup import Found, by_content
@@ -47,9 +47,13 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
             raise Ended(Result.LATE, f"its text can not be fetched: {content.told}", AGAIN)
         if isinstance(content, Content):
             body, title, run.fetched = content.body, title or content.title, True
-    run.leave()
     if not clean_body(body):
-        raise failed(run, entry, "the job completed without a text")
+        stored = (yield from by_content(run)) is Found.JOB
+        run.leave()
+        if stored:
+            return
+        raise textless(run, entry)
+    run.leave()
     keep_text(run, title, body, status.content_id)
 
 
@@ -66,7 +70,8 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
     run.begin()
     polls, unfinished, said = 0, 0.0, "no answer"
     while True:
-        answer = yield Watch(entry, run.kind, started, polls, started + ctx.project.api.job_timeout + 1)
+        until = started + ctx.project.api.job_timeout + 1
+        answer = yield from _reached(Watch(entry, run.kind, started, polls, until))
         # A poll that was turned away told nothing, so the next one need not be later for it; the limiter paces them.
         polls += not (isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED)
         elapsed = ctx.now() - started
@@ -87,7 +92,23 @@ def _until_done(run: ItemRun, entry: OpenEntry) -> Generator[Effect, object, Job
             run.leave()
             if run.not_there and (yield from by_content(run)) is Found.JOB:
                 return None
-            raise Ended(Result.LATE, f"after {ctx.project.api.job_timeout:.0f} s: {said}", AGAIN)
+            raise Ended(Result.LATE, f"after {ctx.project.api.job_timeout:.0f} s: {said}", _late_hint(run, entry))
+
+
+def _reached(watch: Watch) -> Generator[Effect, object, object]:
+    """The first answer to a poll; where there is no connection, the run says when it is sent again, and how long."""
+    answer: object = yield watch
+    while isinstance(answer, Failure) and answer.unreached:
+        answer = yield Send(Status(watch.entry.job_id), Priority.POLL)
+    return answer
+
+
+def _late_hint(run: ItemRun, entry: OpenEntry) -> str:
+    """What to do about a job that takes too long; one the server does not know may never end."""
+    if not run.not_there:
+        return AGAIN
+    lost = "the next apply pays for it anew" if run.wants(entry) else "its text is lost then"
+    return f"{AGAIN}; `contentops state resolve {run.change.id} --forget` gives it up, but {lost}"
 
 
 def _started(run: ItemRun, entry: OpenEntry) -> float:
@@ -102,7 +123,6 @@ def _learn(run: ItemRun, status: JobStatus, unfinished: float, elapsed: float) -
     """Remember how long a completed job took: it ended between the last poll that found it running and this one."""
     if status.state != "completed":
         return
-    run.ctx.gate.proven = True
     if run.intended is not None:
         run.ctx.durations.learn(run.kind, after=unfinished, by=elapsed)
 
@@ -178,7 +198,7 @@ def drain(run: ItemRun) -> Generator[Effect, object, None]:
             if end.result is Result.PENDING or run.ctx.stopped:
                 raise
             if run.ctx.store.entry(entry.request_id) is not None:
-                run.drained.append(end)
+                run.drained.append((entry, end))
     run.entry, run.text, run.admitted, run.intended, run.may_submit = own, text, False, None, may_submit
     run.fetched = False
 

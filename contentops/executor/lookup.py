@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
-from contentops.executor.context import FETCHES, seconds_of
+from contentops.executor.context import seconds_of
 from contentops.executor.effects import Sleep
 from contentops.executor.entries import accepted, keep_text
+from contentops.executor.searching import SLACK
 from contentops.model import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from contentops.api.replies import ContentEntry
     from contentops.executor.context import Context
     from contentops.executor.effects import Effect
     from contentops.executor.item import ItemRun
 
+CANDIDATES = 10
+"""Stored contents looked at in one run for texts of ours."""
 SETTLED = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 UNSEEN = 60.0
@@ -102,33 +105,56 @@ def _sent(run: ItemRun) -> float:
 
 
 def by_content(run: ItemRun) -> Generator[Effect, object, Found]:
-    """Search the stored contents of the time in question for one that carries our id."""
+    """Search the stored contents for one that carries our id, or its job's, likeliest first by their time."""
     ctx, entry = run.ctx, run.the_entry
     sent = seconds_of(entry.submitted_at)
-    if sent is None or ctx.fetched >= FETCHES:
+    if sent is None or ctx.fetched >= CANDIDATES:
         return Found.UNCLEAR
     entries = yield from ctx.list_content()
     if isinstance(entries, Failure):
         return Found.UNCLEAR
-    near = [found for found in entries if found.id not in ctx.owned and _made_by(ctx, found, sent)]
+    near = _near(run, entries, sent)
+    ours = {entry.request_id, entry.job_id} - {""}
     for found in near:
-        if ctx.fetched >= FETCHES:
+        if ctx.shelf.requests.get(found.id) not in {None, *ours}:
+            continue
+        if ctx.fetched >= CANDIDATES:
             break
         ctx.fetched += 1
         content = yield from ctx.ask(GetContent(found.id))
-        if isinstance(content, Content) and content.metadata.get("request_id") == entry.request_id and content.body:
-            if run.intended is not None:
-                run.credits += entry.credits
-            ctx.refused = 0
-            # The job's own id stays unknown: its content proves nothing about how this server names jobs.
-            run.entry = dataclasses.replace(entry, state=JobState.RUNNING, job_id="")
-            keep_text(run, content.title, content.body, content.id)
+        if not isinstance(content, Content) or not content.body:
+            continue
+        named = content.metadata.get("request_id")
+        ctx.shelf.requests[found.id] = named = named if isinstance(named, str) else ""
+        if named in ours:
+            _take(run, content)
             return Found.JOB
     left = [f"`{found.id}`" for found in near if found.id not in ctx.owned]
-    run.candidates = "; stored at that time and owned by no item: " + ", ".join(left[:5]) if left else ""
+    run.candidates = "; stored at about that time and owned by no item: " + ", ".join(left[:5]) if left else ""
     return Found.UNCLEAR
 
 
-def _made_by(ctx: Context, found: ContentEntry, sent: float) -> bool:
-    made = seconds_of(found.created_at)
-    return made is not None and sent - SETTLED <= made <= sent + ctx.project.api.job_timeout
+def _take(run: ItemRun, content: Content) -> None:
+    """Keep the stored text of our request."""
+    ctx, entry = run.ctx, run.the_entry
+    if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
+        if run.intended is not None:
+            run.credits += entry.credits
+        # The job's own id stays unknown: its content proves nothing about how this server names jobs.
+        entry = dataclasses.replace(entry, job_id="")
+    ctx.refused = 0
+    run.entry = dataclasses.replace(entry, state=JobState.RUNNING)
+    keep_text(run, content.title, content.body, content.id)
+
+
+def _near(run: ItemRun, entries: Iterable[ContentEntry], sent: float) -> list[ContentEntry]:
+    """The contents of nobody that the job may have left, nearest first to when it should have.
+
+    The server's clock may be off: what proves a text ours is the id it carries, never its time.
+    """
+    ctx = run.ctx
+    first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
+    due = sent + ctx.durations.median(run.kind)
+    made = [(seconds_of(found.created_at), found) for found in entries if found.id not in ctx.owned]
+    timed = [(abs(at - due), found) for at, found in made if at is not None and first <= at <= last]
+    return [found for _, found in sorted(timed, key=lambda each: each[0])]

@@ -43,7 +43,7 @@ LONGEST_WAIT = 5.0
 
 @dataclass(slots=True)
 class Gate:
-    """Who may submit: a cap on unfinished jobs, and one at a time until the server has completed one.
+    """Who may send: a cap on unfinished jobs, one at a time until the server has completed one or while nobody answers.
 
     While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking.
     """
@@ -64,6 +64,10 @@ class Gate:
     """Loop time before which no submit goes out."""
     progress_at: float = -math.inf
     """Loop time at which a job was last accepted or ended."""
+    unanswered: int = 0
+    """Turns in a row that found no connection; while there are any, one request goes out at a time."""
+    ask_at: float = 0.0
+    """Loop time before which none of them goes out."""
     _smooth: int = 0
 
     def open(self) -> bool:
@@ -103,6 +107,15 @@ class Gate:
         self.room = min(self.room, running)
         self.held_until = max(self.held_until, until)
         self._smooth = 0
+
+    def unreached(self, until: float) -> None:
+        """One more turn found no connection; the next is not before `until`."""
+        self.unanswered += 1
+        self.ask_at = until
+
+    def reached(self) -> None:
+        """Somebody answers."""
+        self.unanswered, self.ask_at = 0, 0.0
 
     def answered(self, *, known: bool) -> None:
         """The answer to a question for an id; enough unknown ones in a row end the asking."""
@@ -172,6 +185,8 @@ class Scheduler:
 
         One of: limit, answer, retry, first-job, jobs, or empty.
         """
+        if self.gate.unanswered and (self._queue or self._flying):
+            return "retry", self.gate.ask_at if self.gate.ask_at > now else 0.0
         if len(self._queue) > self._held:
             return "limit", self._limiter.ready_at(now)
         if self._queue and self.gate.held_until > now:
@@ -280,14 +295,22 @@ class Scheduler:
     def _enqueue(self, program: Program, send: Send) -> None:
         heapq.heappush(self._queue, _Queued((send.priority, next(self._order)), send, program))
 
+    def _room(self) -> int:
+        """How many requests may join those that are under way."""
+        return (1 if self.gate.unanswered else AT_ONCE) - len(self._flying)
+
+    def _ready_at(self, now: float) -> float:
+        """The earliest loop time at which the next request may leave."""
+        return max(self._limiter.ready_at(now), self.gate.ask_at)
+
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         batch: list[_Queued] = []
         held: list[_Queued] = []
-        room = AT_ONCE - len(self._flying)
+        room = self._room()
         submits = sum(isinstance(call, Submit | RegenerateSection) for _, call in self._flying.values())
         full = self.gate.running + submits + room > self.gate.room
         likely = self._likely_ended(loop.time()) if full else 0.0
-        while self._queue and len(batch) < room and self._limiter.ready_at(loop.time()) <= loop.time():
+        while self._queue and len(batch) < room and self._ready_at(loop.time()) <= loop.time():
             queued = heapq.heappop(self._queue)
             if queued.send.priority is Priority.SUBMIT:
                 if self.gate.closed:
@@ -317,8 +340,8 @@ class Scheduler:
         due = now + LONGEST_WAIT
         if self._timers:
             due = min(due, self._timers[0][0])
-        if len(self._queue) > self._held and len(self._flying) < AT_ONCE:
-            due = min(due, self._limiter.ready_at(now))
+        if len(self._queue) > self._held and self._room() > 0:
+            due = min(due, self._ready_at(now))
         elif self._queue and self.gate.held_until > now:
             due = min(due, self.gate.held_until)
         self._wake.clear()

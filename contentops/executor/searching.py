@@ -23,7 +23,7 @@ SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 PAUSE = 0.5
 """Seconds between looks for a content that another item is fetching."""
-FETCHES = 200
+STRANGERS = 200
 """Contents of nobody that a run fetches at most, besides two for each change of its plan."""
 
 _NOT_FOR_US = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -70,7 +70,7 @@ def find(
 
 def _fetch(run: ItemRun, entry: ContentEntry) -> Generator[Effect, object, None]:
     ctx, shelf = run.ctx, run.ctx.shelf
-    most = FETCHES + 2 * len(ctx.plan.changes)
+    most = STRANGERS + 2 * len(ctx.plan.changes)
     if shelf.fetched >= most:
         raise Ended(
             Result.BLOCKED,

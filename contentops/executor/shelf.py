@@ -81,6 +81,8 @@ class Shelf:
     asking: set[str] = field(default_factory=set)
     """Contents some item is fetching right now."""
     fetched: int = 0
+    requests: dict[str, str] = field(default_factory=dict)
+    """By content: the request whose text it is, by its metadata; empty: it names none."""
     looking_back: bool = False
     """Some item is finding out whether the server changes what it is given."""
     blind: bool = False

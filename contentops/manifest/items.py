@@ -99,7 +99,7 @@ def _report_duplicate(rendered: Rendered, first: Rendered, name: str, problems: 
     there = first.each.label if first.each and first.each.location else f"{first.declared.location}"
     if first.each and not first.each.location:
         there += f" ({first.each.label})"
-    core = f"item `{name}`{here} is declared twice: first at {there}"
+    core = f"item `{name[:200]}`{here} is declared twice: first at {there}"
     problems.about("", written, "duplicate-id", core, hint="ids are unique in the whole project: rename one")
 
 

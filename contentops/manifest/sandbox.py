@@ -64,6 +64,10 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "{% autoescape %}",
 }
 _NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
+_OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
+_TAG = re.compile(r"\{[{%#]")
+_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_CLOSING_TOKENS = {"token 'end of print statement'": "`}}`", "token 'end of statement block'": "`%}`"}
 
 
 class _Undefined(StrictUndefined):
@@ -350,7 +354,27 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     unknown = _NO_FILTER.search(error.message or "")
     if unknown:
         return _unknown_filter(unknown, word_offset(source, error.lineno, unknown.group(2)))
-    return TemplateError("template-syntax", _sentence(error.message or "is not Jinja"), offset=offset)
+    if tag := _unclosed(source):
+        hint = f"close it with `{_CLOSING[tag.group()]}`"
+        return TemplateError("template-syntax", f"a `{tag.group()}` is not closed", hint=hint, offset=tag.start())
+    message = error.message or "is not Jinja"
+    block = _OPEN_BLOCK.search(message)
+    hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
+    if block and message.startswith("Unexpected end of template"):
+        message = f"the `{{% {block.group(1)} %}}` has no end"
+    for token, closing in _CLOSING_TOKENS.items():
+        message = message.replace(token, closing)
+    return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
+
+
+def _unclosed(source: str) -> re.Match[str] | None:
+    """The first tag whose end does not come before the next tag begins."""
+    tags = list(_TAG.finditer(source))
+    ends = (*(tag.start() for tag in tags[1:]), len(source))
+    for tag, end in zip(tags, ends, strict=False):
+        if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
+            return tag
+    return None
 
 
 def _explain(error: Exception, offset: int) -> TemplateError:

@@ -59,7 +59,9 @@ def _check_ids(results: Sequence[FileResult], pen: _Pen) -> Iterator[Diagnostic]
             known = first.setdefault(item, (result.path, location))
             if known[0] != result.path:
                 hint = "ids are unique in the whole project: rename one"
-                yield pen.at("duplicate-id", f"item `{item}` is declared twice: first at {known[1]}", location, hint)
+                yield pen.at(
+                    "duplicate-id", f"item `{item[:200]}` is declared twice: first at {known[1]}", location, hint
+                )
 
 
 def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:

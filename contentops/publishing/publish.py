@@ -16,10 +16,10 @@ from contentops.git import PATIENCE, Clone, GitFailed, run_git, try_git
 from contentops.github.event import run_page
 from contentops.github.token import credentials
 from contentops.pipeline import World, exclusively, open_store
-from contentops.publishing.graft import touched
+from contentops.publishing.gather import touched
 from contentops.publishing.push import Target, check_branch, identity, push, waiting
 from contentops.publishing.results import ledger, lock_at, lock_name, read_lock, settled
-from contentops.publishing.worktree import missing, status_of
+from contentops.publishing.worktree import alone, missing, status_of
 from contentops.report.commit_text import commit_message, made
 from contentops.state.lock import Lock
 
@@ -97,42 +97,51 @@ def publish(project: Project, where: Where, *, world: World | None = None, pause
     """Commits what applies have made and pushes it, with what an earlier run could not push.
 
     `pause` waits some seconds between two attempts. Raises UsageError outside a repository, on no branch, or for a
-    remote there is none of; Refused in the middle of a merge, and for a lock that git ignores; StateError for a lock
-    that can not be read; GitFailed where git refuses the commit; NotPublished where the commit was made but could be
-    pushed nowhere.
+    remote there is none of; Refused in the middle of a merge, and for a lock that git ignores; LockHeld while another
+    commit goes on; StateError for a lock that can not be read; GitFailed where git refuses the commit; NotPublished
+    where the commit was made but could be pushed nowhere.
     """
     world = world or World()
     with exclusively(project, world):
         clone = _open(project, where, world.environ)
-        branch = _branch(clone, where, world.environ) if where.push else ""
-        _refuse_unfinished(clone)
-        with open_store(project, world, write=True) as store:
-            # A killed apply has left facts in the journal alone, and only the lock travels.
-            store.checkpoint()
-        _refuse_ignored(clone, project)
-        lock = _lock_on_disk(project)
+        try:
+            with alone(clone):
+                return _publish(project, clone, where, world, pause)
+        except GitFailed as error:
+            error.hint = error.hint or "nothing that was made is lost: mend that, then run `contentops commit` again"
+            raise
 
-        def message(base: str, *, skip: bool) -> str:
-            what = made(settled(lock_at(clone, base, project.environment)), settled(lock))
-            return commit_message(what, environment=project.environment, run=run_page(world.environ), skip=skip)
 
-        before = clone.head()
-        book = ledger(lock, lock_at(clone, before, project.environment))
-        status = status_of(clone, project.environment, book, lock, edits=where.edits)
-        text = message(before, skip=where.skip and where.push)
-        commit = _commit(clone, status.results, text) if status.results else ""
-        ignored, outside = missing(clone, book, status.edited)
-        found = Published(
-            commit=commit,
-            message=text if commit else "",
-            files=tuple(sorted(status.results)),
-            target=branch,
-            ignored=ignored,
-            outside=outside,
-            edited=status.edited,
-            others=status.others,
-        )
-        return _pushed(project, clone, where, world.environ, found, message, pause)
+def _publish(project: Project, clone: Clone, where: Where, world: World, pause: Callable[[float], None]) -> Published:
+    branch = _branch(clone, where, world.environ) if where.push else ""
+    _refuse_unfinished(clone)
+    with open_store(project, world, write=True) as store:
+        # A killed apply has left facts in the journal alone, and only the lock travels.
+        store.checkpoint()
+    _refuse_ignored(clone, project)
+    lock = _lock_on_disk(project)
+
+    def message(base: str, *, skip: bool) -> str:
+        what = made(settled(lock_at(clone, base, project.environment)), settled(lock))
+        return commit_message(what, environment=project.environment, run=run_page(world.environ), skip=skip)
+
+    before = clone.head()
+    book = ledger(lock, lock_at(clone, before, project.environment))
+    status = status_of(clone, project.environment, book, lock, edits=where.edits)
+    text = message(before, skip=where.skip and where.push)
+    commit = _commit(clone, status.results, text) if status.results else ""
+    left = missing(clone, book, status.edited)
+    found = Published(
+        commit=commit,
+        message=text if commit else "",
+        files=tuple(sorted(status.results)),
+        target=branch,
+        ignored=left.ignored,
+        outside=left.outside,
+        edited=tuple(sorted((*status.edited, *(() if where.edits else left.gone)))),
+        others=status.others,
+    )
+    return _pushed(project, clone, where, world.environ, found, message, pause)
 
 
 def _pushed(
@@ -288,17 +297,13 @@ def _commit(clone: Clone, changed: Mapping[str, str], message: str) -> str:
     if never:
         clone.run("rm", "--quiet", "--cached", "--sparse", *_FROM_LIST, stdin=listed(never))
     if to_add:
-        clone.run(*_SUMMED, "add", "--sparse", *_FROM_LIST, stdin=listed(to_add))
+        clone.run("add", "--sparse", *_FROM_LIST, stdin=listed(to_add))
     if not rest:
         return ""
     before = clone.head()
-    clone.run(*_SUMMED, "commit", "--quiet", "--only", f"--message={message}", *_FROM_LIST, stdin=listed(rest))
+    clone.run("commit", "--quiet", "--only", f"--message={message}", *_FROM_LIST, stdin=listed(rest))
     _refuse_losses(clone, before, set(rest))
     return clone.head()
-
-
-_SUMMED = ("-c", "index.skipHash=false")
-"""An index with a checksum: git loses the entries of one that is split and has none."""
 
 
 def _refuse_losses(clone: Clone, before: str, asked: set[str]) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.errors import ContentopsError, UsageError
 from contentops.git import Ended, failure, masked, said, try_git
-from contentops.publishing.graft import gather, graft, make_commit, touched, unsettled
+from contentops.publishing.gather import gather, touched, unsettled
+from contentops.publishing.graft import graft, make_commit
 from contentops.publishing.results import lock_name
 from contentops.publishing.worktree import earlier, follow, is_ancestor, remember, taken_off
 from contentops.report.commit_text import is_subject
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from contentops.git import Clone
-    from contentops.publishing.graft import Results
+    from contentops.publishing.gather import Results
 
     class Message(Protocol):
         """The message of a commit of what was made since `base`."""
@@ -156,9 +157,7 @@ def push(clone: Clone, target: Target, *, message: Message, skip: bool, pause: C
             _give_up(head, ended, last=attempt == ATTEMPTS)
             continue
         if results is None or not tip:
-            results = gather(
-                clone, target.environment, _meeting(clone, tip, head), head, earlier(clone, target.branch)[0]
-            )
+            results = gather(clone, target.environment, _meeting(clone, tip, head), head, _earlier(clone, target)[0])
         fresh = _fresh(clone, target, results, tip) if tip else results
         if not fresh.changes:
             return _nothing(fresh, stays=bool(tip) and not follow(clone, fresh, target.branch, tip, tip))
@@ -170,7 +169,11 @@ def push(clone: Clone, target: Target, *, message: Message, skip: bool, pause: C
 
 def _fresh(clone: Clone, target: Target, results: Results, tip: str) -> Results:
     off = taken_off(clone, target.branch, results.base)
-    return unsettled(clone, results, tip, earlier(clone, target.branch), off)
+    return unsettled(clone, results, tip, _earlier(clone, target), off)
+
+
+def _earlier(clone: Clone, target: Target) -> tuple[str, str]:
+    return earlier(clone, target.branch, clone.folder() + lock_name(target.environment))
 
 
 def _nothing(results: Results, *, stays: bool = False) -> Pushed:
@@ -215,7 +218,7 @@ def _try(job: _Job, tip: str, *, skip: bool) -> Pushed | None:
     if not ended.code:
         stays = not follow(clone, results, branch, tip, commit)
         if stays:
-            remember(clone, branch, results.head, commit)
+            remember(clone, results, branch, commit)
         below = tip or results.base or clone.run("hash-object", "-t", "tree", "--stdin")
         return job.done(commit, branch, below=below, stays=stays)
     rejection, last = _rejection(ended), job.attempt == ATTEMPTS
@@ -277,7 +280,7 @@ def _known_results(clone: Clone, target: Target, head: str) -> Results | None:
     base = fork.stdout.decode("ascii").strip()
     if not base and clone.attempt("cat-file", "-e", f"{head}:./{lock_name(target.environment)}").code:
         base = head
-    return gather(clone, target.environment, base, head, earlier(clone, target.branch)[0]) if base else None
+    return gather(clone, target.environment, base, head, _earlier(clone, target)[0]) if base else None
 
 
 def _meeting(clone: Clone, tip: str, head: str) -> str:

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from contentops.errors import Refused
+from contentops.errors import LockHeld, Refused, StateError
 from contentops.output import Outputs
 from contentops.output.conflicts import known_bodies
-from contentops.publishing.graft import contents, listing
+from contentops.publishing.gather import contents, listing
 from contentops.publishing.results import RULES, body_of, lock_name, nfc, settled
 from contentops.state.attributes import with_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from filelock import BaseFileLock
 
     from contentops.git import Clone
-    from contentops.publishing.graft import Results
+    from contentops.publishing.gather import Results
     from contentops.publishing.results import Ledger
     from contentops.state.lock import Lock
 
+_REPOSITORY = "160000"
+"""Git's mode of a submodule."""
 _UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
+
+
+@contextlib.contextmanager
+def alone(clone: Clone) -> Iterator[None]:
+    """The clone for ourselves: all projects and environments in it have one index, one HEAD, one FETCH_HEAD.
+
+    Waits as long as a call of the remote may take. Raises LockHeld.
+    """
+    import filelock
+
+    path = Path(clone.root) / clone.run("rev-parse", "--git-path", "contentops-commit")
+    # A lock that is only a file would outlive its owner.
+    hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
+    held: BaseFileLock = filelock.FileLock(path, timeout=clone.patience, thread_local=False, **hard)
+    try:
+        held.acquire()
+    except filelock.Timeout as error:
+        hint = "wait for it to end, or end that process, then run it again"
+        raise LockHeld("another `contentops commit` goes on in this clone", hint=hint) from error
+    except (OSError, NotImplementedError) as error:
+        raise StateError(f"can not lock `{path}`: {error}", hint="the clone must be writable") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 class Status(NamedTuple):
@@ -120,19 +151,34 @@ def _bodies(clone: Clone, paths: Iterable[str]) -> frozenset[str]:
     return frozenset(body_of(data) for data in contents(clone, oids).values())
 
 
-def missing(clone: Clone, book: Ledger, edited: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The outputs that are here and not in the last commit: those git ignores, and those in another repository.
+class Missing(NamedTuple):
+    """The outputs that a record owns and the last commit has not, by why that is so."""
 
-    `edited` are known to be missing.
-    """
+    ignored: tuple[str, ...]
+    outside: tuple[str, ...]
+    """In another repository, such as a submodule."""
+    gone: tuple[str, ...]
+    """Nowhere: somebody removed them before they were ever committed."""
+
+
+def missing(clone: Clone, book: Ledger, edited: Iterable[str]) -> Missing:
+    """What is not committed of the outputs; `edited` are known not to be."""
     folder, head = clone.folder(), clone.head()
     there = {
-        nfc(path.removeprefix(folder)) for path in (listing(clone, head) if head else ()) if path.startswith(folder)
+        nfc(path.removeprefix(folder)): entry.mode
+        for path, entry in (listing(clone, head) if head else {}).items()
+        if path.startswith(folder)
     }
     left = book.bodies.keys() - there - set(map(nfc, edited))
-    files = [path for path in sorted(left) if (Path(clone.root) / path).is_file()]
-    ignored = _ignored(clone, files)
-    return tuple(sorted(ignored)), tuple(path for path in files if path not in ignored)
+    others = tuple(f"{path}/" for path, mode in there.items() if mode == _REPOSITORY)
+    outside = {path for path in left if path.startswith(others)}
+    ignored = _ignored(clone, sorted(left - outside))
+    outside |= {path for path in left - ignored if _is_there(Path(clone.root) / path)}
+    return Missing(*(tuple(sorted(paths)) for paths in (ignored, outside, left - ignored - outside)))
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def _ignored(clone: Clone, files: Sequence[str]) -> frozenset[str]:
@@ -166,7 +212,7 @@ def follow(clone: Clone, results: Results, branch: str, tip: str, commit: str) -
     if clone.attempt("update-ref", "-m", "contentops commit", "HEAD", commit, results.head).code:
         clone.attempt("read-tree", "-m", "-u", commit, results.head)
         return False
-    for ref in _marks(clone, branch):
+    for ref in _marks(clone, branch, results.lock):
         clone.attempt("update-ref", "-d", ref)
     return True
 
@@ -176,20 +222,20 @@ def is_ancestor(clone: Clone, commit: str, of: str) -> bool:
     return not clone.attempt("merge-base", "--is-ancestor", commit, of).code
 
 
-def remember(clone: Clone, branch: str, here: str, there: str) -> None:
-    """Notes in refs of ours that the results of the commit `here` were pushed as `there`, which is not below it.
+def remember(clone: Clone, results: Results, branch: str, there: str) -> None:
+    """Notes in refs of ours that these results were pushed as the commit `there`, which is not below that of ours.
 
     Where the branch is set back afterwards, nothing else in the clone would tell.
     """
-    for ref, commit in zip(_marks(clone, branch), (here, there), strict=True):
+    for ref, commit in zip(_marks(clone, branch, results.lock), (results.head, there), strict=True):
         clone.attempt("update-ref", "-m", "contentops commit", ref, commit)
 
 
-def earlier(clone: Clone, branch: str) -> tuple[str, str]:
-    """The two commits of the last note; empty where the first is not below what is checked out."""
+def earlier(clone: Clone, branch: str, lock: str) -> tuple[str, str]:
+    """The two commits of the last note for a lock; empty where the first is not below what is checked out."""
     found = [
         clone.attempt("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").stdout.decode("ascii").strip()
-        for ref in _marks(clone, branch)
+        for ref in _marks(clone, branch, lock)
     ]
     here, there = found
     return (here, there) if here and there and is_ancestor(clone, here, "HEAD") else ("", "")
@@ -205,6 +251,8 @@ def taken_off(clone: Clone, branch: str, base: str) -> frozenset[str]:
     return frozenset(ended.stdout.decode("ascii").split()) & frozenset(above.decode("ascii").split())
 
 
-def _marks(clone: Clone, branch: str) -> tuple[str, str]:
-    here, there = (f"refs/contentops/{which}/{clone.remote}/{branch}" for which in ("here", "there"))
+def _marks(clone: Clone, branch: str, lock: str) -> tuple[str, str]:
+    """The refs of a lock: below the same commit, the results of other environments and projects are still to go out."""
+    whose = hashlib.sha256(lock.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    here, there = (f"refs/contentops/{which}/{whose}/{clone.remote}/{branch}" for which in ("here", "there"))
     return here, there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contentops.errors import Severity
@@ -11,7 +12,7 @@ from contentops.report.safe import ELLIPSIS, columns, visible
 from contentops.report.summary import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.errors import Diagnostic
     from contentops.model import Json
@@ -31,7 +32,7 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int 
     shown: Sequence[Diagnostic] = every
     if len(every) > limit:
         shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
-    blocks = [_block(finding, color=color) for finding in shown]
+    blocks = [_block(finding, color=color) for finding in _hinted_once(shown)]
     if len(every) > len(shown):
         blocks.append(f"{ELLIPSIS} and {len(every) - len(shown)} more; `--json` lists them all")
     if len(every) > 1:
@@ -63,6 +64,15 @@ def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
         "width": finding.width,
         "hint": finding.hint,
     }
+
+
+def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings, of a row with the same long hint only the first with it."""
+    before = ""
+    for finding in findings:
+        repeated = finding.hint == before and len(finding.hint) > _ROOM
+        yield replace(finding, hint="") if repeated else finding
+        before = finding.hint
 
 
 def _number(findings: Iterable[Diagnostic], severity: Severity) -> int:

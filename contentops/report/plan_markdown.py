@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from contentops.model import Action
+from contentops.model import Action, Step
 from contentops.report.plan_text import note_line
 from contentops.report.safe import clip, short_pair, visible
 from contentops.report.summary import (
     SIGNS,
+    command,
     empty_sentence,
+    in_environment,
     is_review,
     next_apply,
     plan_sentence,
@@ -65,12 +67,12 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
         room=int(page.room * _TABLE_SHARE),
     )
     told = [change for change in changes if _tells(change)]
-    blocks = list(_fitting(map(_explain, told), page.room))
+    blocks = list(_fitting((_explain(change, plan.environment) for change in told), page.room))
     fence = _fence(blocks)
     explained = page.fill_block(
         f"\n<details><summary>Reasons</summary>\n\n{fence}diff", blocks, f"{fence}\n\n</details>"
     )
-    ending = _hidden(len(changes) - listed, len(told) - explained, optional)
+    ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.environment)
     return "\n".join([*page.lines, *ending]) + "\n"
 
 
@@ -148,7 +150,7 @@ def _head(plan: Plan) -> Iterator[str]:
 
 def _important(plan: Plan) -> Iterator[str]:
     for refusal in plan.refusals:
-        way = way_on(refusal)
+        way = in_environment(way_on(refusal), plan.environment)
         yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
     stands = any(not is_review(refusal) for refusal in plan.refusals)
     if plan.changes and stands and (line := next_apply(plan)):
@@ -159,7 +161,7 @@ def _important(plan: Plan) -> Iterator[str]:
         yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
     for at, note in enumerate(plan.notes[:20]):
         lead = "\n" if at == 0 else ""
-        hint = f" ({prose(note.hint)})" if note.hint else ""
+        hint = f" ({prose(in_environment(note.hint, plan.environment))})" if note.hint else ""
         yield f"{lead}- note: {prose(note_line(note))}{hint}"
     if len(plan.notes) > 20:
         yield f"- {len(plan.notes) - 20:,} more notes"
@@ -170,14 +172,15 @@ def _row(change: Change) -> str:
     path = cell(change.target or change.source, _PATH)
     if change.source and change.target and change.source != change.target:
         path = f"{cell(change.source, _PATH)} → {path}"
-    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {change.credits or ''} | {path} |"
+    price = change.credits or ("free" if Step.SUBMIT in change.steps else "")
+    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {price} | {path} |"
 
 
 def _tells(change: Change) -> bool:
     return bool(change.reasons or change.hint or change.blocked)
 
 
-def _explain(change: Change) -> str:
+def _explain(change: Change, environment: str) -> str:
     lines = [f"@@ {clip(visible(change.id), _PATH)}: {change.action.value} @@"]
     if change.steps:
         lines.append(f"  steps: {', '.join(step.value for step in change.steps)}")
@@ -186,7 +189,7 @@ def _explain(change: Change) -> str:
     for reason in change.reasons:
         lines += _reason_lines(reason)
     if change.hint:
-        lines.append(f"  hint: {clip(visible(change.hint), _WORDS)}")
+        lines.append(f"  hint: {clip(visible(in_environment(change.hint, environment)), _WORDS)}")
     return "\n".join(lines)
 
 
@@ -205,7 +208,7 @@ def _reason_lines(reason: Reason) -> Sequence[str]:
     return [*lines, f"  because of {clip(visible(extra), _WORDS)}"] if extra else lines
 
 
-def _hidden(rows: int, reasons: int, words: int) -> Iterator[str]:
+def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
     """The honest last line."""
     parts = []
     if rows:
@@ -215,7 +218,7 @@ def _hidden(rows: int, reasons: int, words: int) -> Iterator[str]:
     if words:
         parts.append(f"{plural(words, 'more line')} of causes and notes hidden")
     if parts:
-        yield f"\n_{'; '.join(parts)}: `contentops plan` shows all of it._"
+        yield f"\n_{'; '.join(parts)}: {code(command('plan', environment))} shows all of it._"
 
 
 # --- escaping ----------------------------------------------------------------------------------------------

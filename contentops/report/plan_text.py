@@ -109,7 +109,7 @@ def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
                 credit[kind] -= change.credits
             yield from _change(change, room, price_room, color=color, verbose=verbose)
             if change.hint:
-                hint = in_environment(change.hint, plan.environment)
+                hint = in_environment(_unsaid(change), plan.environment)
                 yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
             yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind], color=color)
@@ -132,6 +132,14 @@ def _change(change: Change, room: int, price_room: int, *, color: bool, verbose:
     yield f"  {paint(sign, style, color=color)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
+
+
+def _unsaid(change: Change) -> str:
+    """The hint, without the reason it starts with where that stands above it already."""
+    hint = change.hint
+    for reason in change.reasons:
+        hint = hint.removeprefix(f"{reason.detail}; ")
+    return hint
 
 
 def _price(change: Change) -> str:

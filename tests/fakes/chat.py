@@ -73,3 +73,7 @@ async def chatting(reply: Callable[[Any, int], Raw]) -> AsyncIterator[FakeChat]:
     async with server:
         fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         yield fake
+
+
+async def unreported(stage: str) -> None:
+    """A report nobody listens to."""

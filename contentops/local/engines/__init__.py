@@ -80,10 +80,6 @@ class Engine(Protocol):
         ...
 
 
-async def unreported(stage: str) -> None:
-    """A report nobody listens to."""
-
-
 def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "", max_tokens: int = 0) -> Engine:
     """The engine of that name; `environ`, `model` and `max_tokens` are for those that call a model.
 

@@ -1,0 +1,39 @@
+"""The known word a misspelt one was meant as, among few and among thousands."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from contentops.errors import nearest
+
+MANY = tuple(
+    f"{kind}-to-{place}-{number}" for kind in ("guide", "way") for place in ("ghent", "oslo") for number in range(800)
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "expected"),
+    [
+        ("templte", ("style", "template"), "template"),
+        ("zzz", ("style", "template"), None),
+        ("guide-to-gent-417", MANY, "guide-to-ghent-417"),
+        ("gide-to-oslo-7", MANY, "guide-to-oslo-7"),
+        ("unlike", MANY, None),
+        ("x", MANY, None),
+        ("", MANY, None),
+        ("a" * 100_000, ("a" * 99_999,), None),
+    ],
+)
+def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | None) -> None:
+    """It is the most similar one, and none where nothing is close."""
+    assert nearest(word, known) == expected
+
+
+def test_a_thousand_mistakes_among_thousands_of_names_are_quick() -> None:
+    """Each wrong name costs a glance, not a comparison with every right one."""
+    known = [f"name-{number:05}" for number in range(3_000)]
+    began = time.process_time()
+    assert all(nearest(f"nmae-{number:05}", known) for number in range(1_000))
+    assert time.process_time() - began < 10
