@@ -61,7 +61,8 @@ def contract() -> Any:
 
 def test_every_route_is_described_and_none_is_made_up(contract: Any) -> None:
     """The document names the paths and methods the server has, under both prefixes."""
-    app = create_app(Store(), engine=named("outline"))
+    with Store() as store:
+        app = create_app(store, engine=named("outline"))
     real = {
         (route.path, method.lower())
         for route in app.routes

@@ -298,16 +298,17 @@ def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
 )
 def test_keys_that_can_not_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
     """The message says which plans and modes there are; no key is left behind."""
-    ring = KeyRing(Store())
-    with pytest.raises(KeyRefusedError, match=message):
-        ring.create_key(plan, modes=modes)
-    assert ring.issued() == []
+    with Store() as store:
+        ring = KeyRing(store)
+        with pytest.raises(KeyRefusedError, match=message):
+            ring.create_key(plan, modes=modes)
+        assert ring.issued() == []
 
 
 def test_a_key_that_is_not_there_can_not_be_changed() -> None:
     """The message says where the ids are to be seen."""
-    with pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
-        KeyRing(Store()).change(Key(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
+    with Store() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
+        KeyRing(store).change(Key(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
 
 
 # --- what earlier releases left --------------------------------------------------------------------------------
