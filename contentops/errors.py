@@ -217,3 +217,14 @@ def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str
 def _pairs(word: str) -> tuple[str, ...]:
     """Each two letters that follow each other, once."""
     return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
+
+
+@functools.lru_cache(maxsize=1_000)
+def suggest(name: str, known: tuple[str, ...]) -> str:
+    """A hint that names the nearest known name, else all of them; kept, as thousands of rows share one mistake."""
+    close = nearest(name, known)
+    if close:
+        return f"did you mean `{close}`?"
+    shown = ", ".join(f"`{entry}`" for entry in known[:12])
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return f"there are {shown}{more}" if shown else ""

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from contentops.manifest import limits
 from contentops.manifest.sandbox import compile_template
-from contentops.manifest.templates import (
-    MISSING,
-    Lazy,
-    Template,
-    TemplateError,
-    Templates,
-    as_json,
-    is_template,
-    text_of,
-)
+from contentops.manifest.templates import Template, Templates, is_template
+from contentops.manifest.values import MISSING, Lazy, TemplateError, as_json, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
 from contentops.errors import nearest
 from contentops.manifest.layers import Branch, Tree, Written, top
 from contentops.manifest.offered import UNRENDERED, check_offered
 from contentops.manifest.paths import check_output
-from contentops.manifest.templates import kind_of
+from contentops.manifest.values import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.manifest.expand import Declared
-    from contentops.manifest.problems import Problems
+    from contentops.manifest.problems import Problems, Report
     from contentops.manifest.render import Rendered
     from contentops.model import Catalogue, Json
 
@@ -38,13 +38,6 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
 }
 """What follows from a field that is not set because its key is misspelt."""
-
-
-class Report(Protocol):
-    """Reports a problem of the item at hand, at the field with this path."""
-
-    def __call__(self, path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
-        """`core` follows the name of the item in the message."""
 
 
 def check_item(rendered: Rendered, catalogue: Catalogue | None, problems: Problems) -> Spec | None:

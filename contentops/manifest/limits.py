@@ -20,7 +20,7 @@ from jinja2.runtime import Undefined
 from markupsafe import escape
 
 from contentops.digest import canonical
-from contentops.manifest.templates import MAX_TEXT, TemplateError, as_json, kind_of, text_of
+from contentops.manifest.values import MAX_TEXT, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.errors import nearest
-from contentops.manifest.templates import kind_of, suggest
+from contentops.errors import nearest, suggest
+from contentops.manifest.values import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from contentops.manifest.check import Report
+    from contentops.manifest.problems import Report
     from contentops.model import Catalogue, Json, Template, TemplateInput
 
 

@@ -7,7 +7,7 @@ finding: the first item is named and the others are counted.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from contentops.errors import Diagnostic, Severity
 from contentops.manifest.places import Document, finding
@@ -110,3 +110,10 @@ def _key(found: Diagnostic) -> tuple[str, int, int, str, str]:
     at: Location | None = found.location
     place = ("", 0, 0) if at is None else (at.file, at.line, at.column)
     return (*place, found.code, found.message)
+
+
+class Report(Protocol):
+    """Reports a problem of the item at hand, at the field with this path."""
+
+    def __call__(self, path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
+        """`core` follows the name of the item in the message."""

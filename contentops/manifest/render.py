@@ -10,17 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import digest_json
+from contentops.errors import suggest
 from contentops.manifest.layers import Tree, Written, top
 from contentops.manifest.scope import Scope, Trace, Uses, root_of
-from contentops.manifest.templates import (
-    MISSING,
-    Lazy,
-    TemplateError,
-    is_template,
-    plain,
-    suggest,
-    templates_in,
-)
+from contentops.manifest.templates import is_template, plain, templates_in
+from contentops.manifest.values import MISSING, Lazy, TemplateError
 from contentops.model import Origin
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from contentops.errors import suggest
 from contentops.manifest import limits
-from contentops.manifest.templates import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, suggest, text_of
+from contentops.manifest.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from jinja2 import Template as JinjaTemplate
     from jinja2.compiler import Frame
 
-    from contentops.manifest.templates import Lookup
+    from contentops.manifest.values import Lookup
     from contentops.model import Json
 
 _RESULT = "__result__"
