@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
+from contentops.cli.apply import going_on
 from contentops.schema_files import load_schema
 from tests.terminals import on_a_terminal
 from tests.test_report_plan_json import strict
@@ -37,6 +38,23 @@ def applied(demo: Path, invoke: Run) -> Path:
 
 
 # --- reading -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
+        ({"select": ("a",), "replace": ("a",)}, "contentops retry --env x --select a --var y=1"),
+        ({"canary": 1}, "contentops retry --env x --var y=1"),
+        ({"resubmit_unknown": True}, "contentops apply --env x --var y=1"),
+    ],
+    ids=["as typed", "replaced", "canary", "unknown"],
+)
+def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
+    """What was chosen to be paid is paid once: `retry` knows what of it was not reached."""
+    every = {"select": (), "exclude": (), "replace": (), "prune": False, "on_edit": None, "canary": None}
+    every |= {"changed_from": "", "resubmit_unknown": False}
+    assert sorted(going_on("apply", "x", ("y=1",), every | given).split()) == sorted(expected.split())
 
 
 def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:

@@ -272,6 +272,22 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
     assert not (root / "out").exists()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: str) -> None:
+    """What is cut short never looks like the whole."""
+    script = f"ulimit -f 4; exec {sys.executable} -m contentops schema manifest > cut"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout can not be written: File too large\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="closes streams with a shell")
 @pytest.mark.parametrize(
     ("redirected", "code"),

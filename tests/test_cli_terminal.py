@@ -280,7 +280,7 @@ def test_the_second_signal_exits_at_once() -> None:
     """Whatever the first one began, the second ends it with 130."""
     code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
     assert (code, out) == (130, "ready\n")
-    assert err.endswith("\nexit at once; run the same command again to go on\n")
+    assert err.endswith("\nexit at once; `contentops apply` goes on with what is under way\n")
 
 
 _IMPATIENT = """

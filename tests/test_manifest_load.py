@@ -124,6 +124,8 @@ def test_a_glob_of_many_stars_ends() -> None:
     """No name makes a glob try every way to share it out among its stars."""
     assert not glob_regex("*a" * 30 + "b.yaml").fullmatch("a" * 200 + ".yaml")
     assert not glob_regex("**/" * 30 + "b.yaml").fullmatch("a/" * 60)
+    assert not glob_regex("**/*/" * 10 + "b.yaml").fullmatch("a/" * 60 + "c.yaml")
+    assert glob_regex("**/*/" * 10 + "b.yaml").fullmatch("a/" * 60 + "b.yaml")
 
 
 @pytest.mark.parametrize(

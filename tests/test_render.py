@@ -147,6 +147,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("Hi {{ company and {{ year }}", "template-syntax", "a `{{` is not closed", "close it with `}}`"),
         ("Hi {{ company }, and more", "template-syntax", "a `{{` is not closed", "close it with `}}`"),
         ("{% if company yes", "template-syntax", "a `{%` is not closed", "close it with `%}`"),
+        ("{# {{ old }} #} {{ company + }}", "template-syntax", "unexpected `}}`", ""),
         ("{{ company company }}", "template-syntax", "expected `}}`, got 'company'", ""),
         ("{% if company company %}{% endif %}", "template-syntax", "expected `%}`, got 'company'", ""),
         ("{% if company %}", "template-syntax", "the `{% if %}` has no end", "end it with `{% endif %}`"),

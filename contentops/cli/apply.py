@@ -126,9 +126,14 @@ def command(
 
 
 def going_on(verb: str, environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> str:
-    """The command that goes on with a run: as it was typed, but for what may pay a second time."""
-    flags = flags_of({**given, "variables": variables, "resubmit_unknown": False})
-    return command_line(verb, environment, flags)
+    """The command that goes on with a run: as it was typed, but for what may pay a second time.
+
+    A text generated anew by choice, or another canary, is paid again where its flag is repeated: `retry` knows what of
+    it was not reached.
+    """
+    chosen = bool(given.get("replace") or given.get("canary"))
+    flags = flags_of({**given, "variables": variables, "resubmit_unknown": False, "replace": (), "canary": None})
+    return command_line("retry" if chosen else verb, environment, flags)
 
 
 def carry_out(

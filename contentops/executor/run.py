@@ -163,7 +163,7 @@ class _Tick:
 
     def __call__(self, scheduler: Scheduler, now: float) -> None:
         ctx = self._ctx
-        again = "run `contentops apply` again; it goes on where this stopped"
+        again = "run `contentops apply`; it goes on where this stopped"
         if self._stop.requested and ctx.stopped != "interrupted":
             ctx.stopped = ""
             ctx.stop("interrupted", "interrupted; nothing more was submitted", again, at_once=True)

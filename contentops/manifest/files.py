@@ -144,16 +144,27 @@ def glob_problem(pattern: str) -> str:
 @cache
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression: `*` and `?` stay within a name, `**` stands for any folders, also none."""
-    parts = pattern.split("/")
-    parts = [part for index, part in enumerate(parts) if part != "**" or parts[index - 1 : index] != ["**"]]
-    regex = ""
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        if part == "**":
-            regex += ".*" if last else "(?:[^/]+/)*"
-        else:
-            regex += _segment(part) + ("" if last else "/")
+    regex, *others = [_names(names) for names in _between(pattern.split("/"))]
+    for at, names in enumerate(others):
+        # What follows `**` is taken where it comes first, as behind a star.
+        regex += (f"(?:[^/]+/)*{names}" if names else ".*") if at == len(others) - 1 else f"(?>(?:[^/]+/)*?{names})"
     return re.compile(regex, re.DOTALL)
+
+
+def _between(parts: list[str]) -> list[list[str]]:
+    """The names of a glob, parted at each `**`; all but those behind the last one are folders."""
+    found: list[list[str]] = [[]]
+    for part in parts:
+        if part == "**":
+            found[-1].append("")
+            found.append([])
+        else:
+            found[-1].append(part)
+    return found
+
+
+def _names(parts: list[str]) -> str:
+    return "/".join(_segment(part) if part else "" for part in parts)
 
 
 def _segment(part: str) -> str:

@@ -67,8 +67,9 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
 _NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
 _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
 _TAG = re.compile(r"\{[{%#]")
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
-_CLOSING_TOKENS = {"token 'end of print statement'": "`}}`", "token 'end of statement block'": "`%}`"}
+_CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'": "`%}`"}
 
 
 class _Undefined(StrictUndefined):
@@ -364,13 +365,13 @@ def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     if block and message.startswith("Unexpected end of template"):
         message = f"the `{{% {block.group(1)} %}}` has no end"
     for token, closing in _CLOSING_TOKENS.items():
-        message = message.replace(token, closing)
+        message = message.replace(f"token {token}", closing).replace(token, closing)
     return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
 
 
 def _unclosed(source: str) -> re.Match[str] | None:
     """The first tag whose end does not come before the next tag begins."""
-    tags = list(_TAG.finditer(source))
+    tags = list(_TAG.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
     ends = (*(tag.start() for tag in tags[1:]), len(source))
     for tag, end in zip(tags, ends, strict=False):
         if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
