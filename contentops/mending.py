@@ -99,7 +99,7 @@ def resolve(project: Project, item: str, *, job: str = "", content: str = "", fo
         lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
         # A job the server has forgotten is as lost as an answer that never came; a later one may be all right.
         running = sorted((one for one in open_ if one.state is JobState.RUNNING), key=lambda one: one.submitted_at)
-        lost = lost or running[:1]
+        lost = lost or (running[:1] if forget else running[-1:])
         if forget:
             lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
         if not lost:

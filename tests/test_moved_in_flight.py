@@ -139,3 +139,24 @@ def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
             world=World(environ={}),
         )
     assert asked == []
+
+
+def test_a_swap_past_a_failed_attempt(tmp_path: Path) -> None:
+    """What once failed for the request that now comes back to an id keeps no text from moving there."""
+    bad = True
+    api = FakeApi(duration=40, fails=lambda inputs: "boom" if bad and inputs["topic"] == "pears" else "")
+    scene = Scene(tmp_path, api)
+    scene.write("content/first.yaml", _items(first="plums"))
+    scene.apply()
+    scene.write("content/a.yaml", _items(a="pears"))
+    assert results(scene.apply()) == {"a": "failed"}
+    bad = False
+    for topics in ({"a": "apples"}, {"a": "apples", "b": "pears"}):
+        scene.write("content/a.yaml", _items(**topics))
+        scene.apply()
+    paid = scene.api.credits
+    scene.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + _items(a="pears", b="apples"))
+    scene.apply(approval=Approval(changes=True))
+    assert scene.api.credits == paid
+    assert scene.plan().empty
+    assert "pears" in scene.read("out/a.md")

@@ -31,3 +31,19 @@ def test_forgetting_an_old_job_keeps_the_new_one(tmp_path: Path) -> None:
     assert results(scene.apply()) == {"one": "done"}
     assert scene.api.credits == 12
     assert scene.plan().empty
+
+
+def test_a_content_is_given_to_the_request_of_today(tmp_path: Path) -> None:
+    """Not to the job of an earlier request, from which its text would go to the cache."""
+    scene = Scene(tmp_path, FakeApi(duration=600, auto_save=False))
+    scene.write("content/first.yaml", blog("first"))
+    scene.apply()
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply(deadline=100)
+    scene.api.restart()
+    scene.timeline.now += 4000
+    scene.edit("content/blog.yaml", "All about one", "More about one")
+    scene.apply(deadline=100)
+    mending.resolve(scene.project, "one", content="cnt_x")
+    wanted = max(scene.state.entries.values(), key=lambda entry: entry.submitted_at)
+    assert (wanted.state.value, wanted.content_id) == ("paid", "cnt_x")

@@ -223,10 +223,10 @@ class Context:
         """What to do about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
-    def list_content(self) -> Generator[Effect, object, tuple[ContentEntry, ...] | Failure]:
+    def list_content(self, *, needed: bool = True) -> Generator[Effect, object, tuple[ContentEntry, ...] | Failure]:
         """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
         answer = yield from self.ask(ListContent())
-        if isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
+        if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
             self.stop("unauthorized", answer.told, self.key_hint(), at_once=False)
         if isinstance(answer, ContentList):
             return answer.entries

@@ -41,10 +41,11 @@ def poll(run: ItemRun) -> Generator[Effect, object, None]:
     body, title = status.body or "", status.title
     if not clean_body(body) and status.content_id:
         content = yield from run.ctx.ask(GetContent(status.content_id))
-        if isinstance(content, Failure):
+        if isinstance(content, Failure) and (content.kind is not FailureKind.NOT_FOUND or run.wants(entry)):
             # The text exists and is paid for: a job whose text can not be fetched now has not failed.
             run.leave()
-            raise Ended(Result.LATE, f"its text can not be fetched: {content.told}", AGAIN)
+            run.not_there = content.kind is FailureKind.NOT_FOUND
+            raise Ended(Result.LATE, f"its text can not be fetched: {content.told}", _late_hint(run, entry))
         if isinstance(content, Content):
             body, title, run.fetched = content.body, title or content.title, True
     if not clean_body(body):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetContent, Status
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
+from contentops.document.clean import clean_body
 from contentops.executor.context import seconds_of
 from contentops.executor.effects import Sleep
 from contentops.executor.entries import accepted, keep_text
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
+_UNIQUE = 16
+"""Letters from which on a server's id for a job is taken for no counter, which may begin again."""
 SETTLED = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 UNSEEN = 60.0
@@ -110,11 +113,14 @@ def by_content(run: ItemRun) -> Generator[Effect, object, Found]:
     sent = seconds_of(entry.submitted_at)
     if sent is None or ctx.fetched >= CANDIDATES:
         return Found.UNCLEAR
-    entries = yield from ctx.list_content()
+    entries = yield from ctx.list_content(needed=entry.state in (JobState.SUBMITTING, JobState.UNKNOWN))
     if isinstance(entries, Failure):
         return Found.UNCLEAR
     near = _near(run, entries, sent)
     ours = {entry.request_id, entry.job_id} - {""}
+    if run.not_there and len(entry.job_id) < _UNIQUE:
+        # A server that has forgotten the job may have given its id to another one.
+        ours = {entry.request_id}
     for found in near:
         if ctx.shelf.requests.get(found.id) not in {None, *ours}:
             continue
@@ -122,7 +128,7 @@ def by_content(run: ItemRun) -> Generator[Effect, object, Found]:
             break
         ctx.fetched += 1
         content = yield from ctx.ask(GetContent(found.id))
-        if not isinstance(content, Content) or not content.body:
+        if not isinstance(content, Content) or not clean_body(content.body):
             continue
         named = content.metadata.get("request_id")
         ctx.shelf.requests[found.id] = named = named if isinstance(named, str) else ""

@@ -132,7 +132,7 @@ def apply_moved(
     for entry in state.entries.values():
         if entry.item in former and made_as(entry, former[entry.item]):
             settled.add(former[entry.item])
-        if wanted.get(entry.item) == entry.digest:
+        if entry.item not in state.records and wanted.get(entry.item) == entry.digest:
             settled.add(entry.item)
     held = state.records.keys() | {entry.item for entry in state.entries.values()}
     todo = {old: new for old, new in pairs.items() if old in held and old not in settled}
