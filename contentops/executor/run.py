@@ -80,7 +80,8 @@ async def execute(
     gate = Gate(
         max_in_flight=settings.max_in_flight,
         proven=_proven(state, plan, settings.dialect),
-        ask_first=edges.store.journal_was_empty and traits.honours_ids is not False,
+        # A journal does not show whether the run that began it came to the end of its questions.
+        ask_first=traits.honours_ids is not False,
     )
     limit = 0 if plan.server == "local" else settings.requests_per_minute
     ctx = Context(
