@@ -14,7 +14,7 @@ VENV ?= .venv
 ARGS ?=
 RUN := $(VENV)/bin/python
 
-# A virtual environment can not be moved, so its stamps carry the place it was made for.
+# A virtual environment cannot be moved, so its stamps carry the place it was made for.
 HERE := $(shell pwd | cksum | tr ' ' -)
 MADE := $(VENV)/.made-$(HERE)
 READY := $(VENV)/.ready-$(HERE)

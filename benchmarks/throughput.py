@@ -121,9 +121,9 @@ def project(port: int, items: int, folder: Path) -> None:
 
 def ours(port: int, items: int, folder: Path) -> None:
     """The whole apply."""
-    from contentops import pipeline
-    from contentops.executor.stop import Stop
-    from contentops.pipeline import Approval, Choice
+    from contentops.execution.stop import Stop
+    from contentops.operations import pipeline
+    from contentops.operations.pipeline import Approval, Choice
 
     project(port, items, folder)
     _, run = pipeline.apply(

@@ -60,7 +60,7 @@ def _ended(args: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
-            from contentops.project import no_folder
+            from contentops.manifests.project import no_folder
 
             _print(no_folder().diagnostics(), args)
         else:
@@ -125,7 +125,7 @@ def _directory(args: Sequence[str]) -> str:
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
     from contentops.cli import terminal
-    from contentops.report.diagnostics import diagnostics_json
+    from contentops.reporting.diagnostics import diagnostics_json
 
     if terminal.read_by_runner():
         from contentops.cli.github import annotate
@@ -139,7 +139,7 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
 def _explain(findings: Sequence[Diagnostic]) -> None:
     from contentops.cli import terminal
-    from contentops.report.diagnostics import diagnostics_text
+    from contentops.reporting.diagnostics import diagnostics_text
 
     terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
 

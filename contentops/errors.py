@@ -6,11 +6,11 @@ Exceptions stop the work; the command line has the one place that catches them:
     ContentopsError
     |- InputError      manifests, data files or project settings are wrong; carries every diagnostic
     |- UsageError      the command line itself is wrong
-    |- StateError      lock, journal or cache can not be used
+    |- StateError      lock, journal or cache cannot be used
     |  `- LockHeld     another apply of this environment is running
     |- Refused         a guard, a stale plan or a missing confirmation
-    |- ApiError        the server can not be used at all (wrong key, wrong address, not JSON)
-    `- OutputError     a file can not be read or written, or lies outside the project
+    |- ApiError        the server cannot be used at all (wrong key, wrong address, not JSON)
+    `- OutputError     a file cannot be read or written, or lies outside the project
        `- FileChanged  the file is not the one the plan saw
 """
 
@@ -119,7 +119,7 @@ class ContentopsError(Exception):
 
 
 class InputError(ContentopsError):
-    """What a person wrote can not be used; carries every finding of every file."""
+    """What a person wrote cannot be used; carries every finding of every file."""
 
     code = "invalid-input"
 
@@ -161,13 +161,13 @@ class Refused(ContentopsError):
 
 
 class ApiError(ContentopsError):
-    """The server can not be used at all."""
+    """The server cannot be used at all."""
 
     code = "api"
 
 
 class OutputError(ContentopsError):
-    """A file can not be read or written, or its path is not allowed."""
+    """A file cannot be read or written, or its path is not allowed."""
 
     code = "output"
 

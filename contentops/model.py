@@ -113,7 +113,7 @@ class Project:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-# --- the catalogue -----------------------------------------------------------------------------------------
+# --- the catalog -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class Catalog:
     """The templates and styles a server offers. `verticals` is None where they are not known."""
 
     templates: Mapping[str, Template]
@@ -151,7 +151,7 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """What the catalogue says of how texts are made: by slug, the start of a digest for each aspect that is known.
+    """What the catalog says of how texts are made: by slug, the start of a digest for each aspect that is known.
 
     Aspects are `inputs` (what a template takes) and `manner` (how it, or a style, writes).
     """
@@ -320,7 +320,7 @@ class Record:
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
     definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalogue had them when this text was submitted: `Definitions.of`; empty: not known."""
+    """Template and style as the catalog had them when this text was submitted: `Definitions.of`; empty: not known."""
     moved_from: str = ""
     """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
     rev: int = 0
@@ -363,7 +363,7 @@ class OpenEntry:
     content_id: str = ""
     """Named by the server with a paid text."""
     definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalogue had them at the submit: `Definitions.of`; empty: not known."""
+    """Template and style as the catalog had them at the submit: `Definitions.of`; empty: not known."""
     error: str = ""
     """The server's words, where it failed or is unknown."""
 
@@ -392,7 +392,7 @@ class Observed:
     front: Mapping[str, Json] = field(default_factory=dict)
     """Front matter without the `contentops` block."""
     problem: str = ""
-    """Why the file can not be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
+    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
 
     It names the path and says what to do."""
     owner: str = ""
@@ -498,7 +498,7 @@ class Change:
     section: str = ""
     """The heading of the one section to generate anew, or empty: the whole text."""
     definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalogue has them, where the change submits or accepts a text: `Definitions.of`."""
+    """Template and style as the catalog has them, where the change submits or accepts a text: `Definitions.of`."""
     credits: int = 0
     hint: str = ""
     blocked: str = ""

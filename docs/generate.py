@@ -3,7 +3,7 @@
     python docs/generate.py           writes docs/reference/{cli,manifest,project}.md
     python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
 
-A test runs the check, so an option or a key can not be added without its line here.
+A test runs the check, so an option or a key cannot be added without its line here.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _yaml(value: object) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text on one line that can not end a table cell."""
+    """Text on one line that cannot end a table cell."""
     escaped = text.replace("\\|", "|").replace("|", "\\|")
     return " ".join(escaped.split())
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import InputError
-from contentops.manifest.load import load
-from contentops.model import Catalogue, Template, TemplateInput
-from contentops.project import load_project
+from contentops.manifests.load import load
+from contentops.manifests.project import load_project
+from contentops.model import Catalog, Template, TemplateInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from contentops.errors import Diagnostic
-    from contentops.manifest.load import ParseCache
+    from contentops.manifests.load import ParseCache
     from contentops.model import Desired
 
-CATALOGUE = Catalogue(
+CATALOG = Catalog(
     templates={
         "blog": Template(
             slug="blog",
@@ -51,11 +51,11 @@ def desired(
     *,
     environment: str = "",
     variables: Mapping[str, Any] | None = None,
-    catalogue: Catalogue | None = CATALOGUE,
+    catalog: Catalog | None = CATALOG,
     cache: ParseCache | None = None,
 ) -> Desired:
     """What the manifests below `root` declare."""
-    return load(load_project(root, environment=environment, variables=variables), catalogue, cache)
+    return load(load_project(root, environment=environment, variables=variables), catalog, cache)
 
 
 def findings(root: Path, **options: Any) -> tuple[Diagnostic, ...]:

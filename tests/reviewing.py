@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from contentops import pipeline
 from contentops.cli.planfile import choice_in
-from contentops.executor.stop import Stop
-from contentops.pipeline import Approval
-from contentops.planner.planfile import check_seal, sealed
-from contentops.report.plan_json import plan_json
+from contentops.execution.stop import Stop
+from contentops.operations import pipeline
+from contentops.operations.pipeline import Approval
+from contentops.planning.planfile import check_seal, sealed
+from contentops.reporting.plan_json import plan_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

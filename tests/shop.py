@@ -1,4 +1,4 @@
-"""A catalogue behind HTTP: lists, pages and descriptions as one of the known servers gives them, on virtual time."""
+"""A catalog behind HTTP: lists, pages and descriptions as one of the known servers gives them, on virtual time."""
 
 from __future__ import annotations
 

@@ -392,7 +392,7 @@ def test_proxies_are_never_used_for_this_machine(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("proxy", ["ftp://127.0.0.1", "socks5://127.0.0.1:1", "http://127.0.0.1:x"])
 def test_unusable_proxies_are_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy setting that can not work stops at once and names the variables."""
+    """A proxy setting that cannot work stops at once and names the variables."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ApiError, match="environment are not usable") as raised:
         Client(ApiSettings(), key=KEY)

@@ -91,7 +91,7 @@ def test_the_mode_can_be_left_out() -> None:
     dialect = dialect_named("v1")
     wire = spell(Submit({**REQUEST, "mode": "standard"}, "r"), dialect, send_mode=False)
     assert b"generation_mode" not in (wire.body or b"")
-    with pytest.raises(Unsendable, match="mode `premium` can not be asked for"):
+    with pytest.raises(Unsendable, match="mode `premium` cannot be asked for"):
         spell(SUBMIT, dialect, send_mode=False)
 
 

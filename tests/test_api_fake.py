@@ -24,7 +24,7 @@ from contentops.api.client import Client
 from contentops.api.dialects import DIALECTS
 from contentops.api.replies import (
     Accepted,
-    CatalogueReply,
+    CatalogReply,
     Content,
     ContentList,
     Failure,
@@ -226,8 +226,8 @@ def test_other_calls() -> None:
     templates, styles, stats, verticals, nothing = talk(
         FakeApi(), ListTemplates(), ListStyles(), DashboardStats(), ListVerticals(), GetContent("x")
     )
-    assert isinstance(templates, CatalogueReply)
-    assert isinstance(styles, CatalogueReply)
+    assert isinstance(templates, CatalogReply)
+    assert isinstance(styles, CatalogReply)
     assert stats == Stats({"total_content": 0})
     assert verticals.kind == nothing.kind == "not-found"
 

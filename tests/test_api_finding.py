@@ -15,9 +15,9 @@ from contentops.api.calls import CreditsUsage, GetTemplate, ListTemplates, Statu
 from contentops.api.client import Client
 from contentops.api.dialects import dialect_named
 from contentops.api.finding import PREFIXES, Place, candidates, is_about_form, spellings
-from contentops.api.replies import Accepted, CatalogueReply, Failure, FailureKind, JobStatus, Stats
-from contentops.local import embedded
+from contentops.api.replies import Accepted, CatalogReply, Failure, FailureKind, JobStatus, Stats
 from contentops.model import ApiSettings
+from contentops.server import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -345,7 +345,7 @@ def test_the_likeliest_spelling_comes_first() -> None:
 
 @pytest.mark.parametrize("dialect", ["v1", "v1-2026-04", "sdk", "auto"])
 def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -> None:
-    """A job, the catalogue and the credits, in process, in each dialect."""
+    """A job, the catalog and the credits, in process, in each dialect."""
     request = {
         "template": "blog_article_generator",
         "style": "general_blog",
@@ -372,8 +372,8 @@ def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -
     assert accepted == Accepted("ours", True)
     assert status.state == "completed"
     assert "Tea" in status.title + status.body
-    assert isinstance(templates, CatalogueReply)
+    assert isinstance(templates, CatalogReply)
     assert len(templates.entries) >= 13
-    assert isinstance(template, CatalogueReply)
+    assert isinstance(template, CatalogReply)
     assert isinstance(credit, Stats)
     assert credit.data

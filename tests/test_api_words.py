@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contentops.api.retry_after import LONGEST, retry_after
 from contentops.api.words import LIMIT, one_line, server_words, speak
-from contentops.masking import redact
+from contentops.sanitize import redact
 
 KEY = 'wr+live/"4f9c\\81=='
 NOW = 1_772_000_000.0
@@ -164,6 +164,6 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60), st.floats(0, 1e10))
 def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> None:
-    """No header makes it raise, or gives a wait that can not be slept."""
+    """No header makes it raise, or gives a wait that cannot be slept."""
     found = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
     assert found is None or 0 <= found <= LONGEST

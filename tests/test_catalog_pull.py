@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops import inspection, pipeline, pulling
-from contentops.catalogue.lockfile import FILE, compose, parse
-from contentops.catalogue.offer import Offer, OfferedChoice, OfferedTemplate
+from contentops.catalog.lockfile import FILE, compose, parse
+from contentops.catalog.offer import Offer, OfferedChoice, OfferedTemplate
 from contentops.errors import ApiError, InputError
-from contentops.executor.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.operations import catalog as pulling
+from contentops.operations import inspection, pipeline
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.pulling import Pulled
+    from contentops.operations.catalog import Pulled
 
 SERVER = "https://api.example.test:443"
 DOWN = httpx.Response(503, json={"detail": "maintenance"})
@@ -73,7 +74,7 @@ def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str
 
 
 def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
-    """The same catalogue is the same file, not even written again, whatever order the server lists it in."""
+    """The same catalog is the same file, not even written again, whatever order the server lists it in."""
     shop = Shop(many(3))
     scene = scene_of(tmp_path, shop)
     assert pull(scene).written
@@ -158,9 +159,9 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
     scene = scene_of(tmp_path, shop)
     assert pull(scene).notes == ("the server does not tell its verticals, so they are not checked",)
-    catalogue = pipeline.catalogue_of(scene.project)
-    assert catalogue is not None
-    assert catalogue.verticals is None
+    catalog = pipeline.catalog_of(scene.project)
+    assert catalog is not None
+    assert catalog.verticals is None
 
 
 def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     else:
         with pipeline.open_cache(scene.project, write=True) as cache:
-            cache.put_server_text(SERVER, "catalogue/t000", '{"at": "x"')
+            cache.put_server_text(SERVER, "catalog/t000", '{"at": "x"')
     pull(scene)
     assert "/templates/t000" in shop.paths
 
@@ -299,7 +300,7 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
         pipeline.plan(scene.project, pipeline.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
     assert "is written anew" in pull(scene).notes[0]
-    assert pipeline.catalogue_of(scene.project) is not None
+    assert pipeline.catalog_of(scene.project) is not None
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
@@ -315,7 +316,7 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
     """Unknown slugs, and missing, unknown and ill-typed inputs, are found without network."""
     inputs = {"topic": {"required": True}, "target_audience": {}, "words": {"type": "number"}}
     scene = scene_of(tmp_path, Shop({"blog_article_generator": inputs}))
-    assert [one.code for one in pipeline.validate(scene.project).findings] == ["no-catalogue"]
+    assert [one.code for one in pipeline.validate(scene.project).findings] == ["no-catalog"]
     pull(scene)
     assert pipeline.validate(scene.project).findings == ()
     scene.write(
@@ -338,7 +339,7 @@ def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
     pulled = pulling.pull(scene.project)
     assert (pulled.server, pulled.written) == ("local", False)
     assert len(pulled.offer.templates) >= 13
-    assert pipeline.catalogue_of(scene.project) is not None
+    assert pipeline.catalog_of(scene.project) is not None
     assert scene.read(FILE) == "broken"
 
 
@@ -376,15 +377,15 @@ def checks(scene: Scene) -> dict[str, inspection.Check]:
 
 
 def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
-    """The address, the envelope and the names; and that the catalogue is there or not."""
+    """The address, the envelope and the names; and that the catalog is there or not."""
     shop = Shop(prefix="/api", habit="enveloped")
     scene = scene_of(tmp_path, shop, api="dialect: auto")
     found = checks(scene)
     assert found["server"].ok
     assert "found at `https://api.example.test/api`, lists inside `{success, data}`" in found["server"].message
-    assert (found["catalogue"].ok, found["catalogue"].message) == (None, "there is no `catalog.lock.json`")
+    assert (found["catalog"].ok, found["catalog"].message) == (None, "there is no `catalog.lock.json`")
     pull(scene)
-    assert checks(scene)["catalogue"].message == "1 template of this server known"
+    assert checks(scene)["catalog"].message == "1 template of this server known"
 
 
 def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
@@ -401,7 +402,7 @@ def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
     ],
 )
 def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None:
-    """A server that can not be used is a failed check, never an error of doctor's own."""
+    """A server that cannot be used is a failed check, never an error of doctor's own."""
     found = checks(scene_of(tmp_path, Shop(prefix="/elsewhere"), api=api))["server"]
     assert found.ok is False
     assert words in found.message
@@ -411,7 +412,7 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "ok", "words"),
     [
-        ("{", False, "can not be used: the file is not whole JSON"),
+        ("{", False, "cannot be used: the file is not whole JSON"),
         (compose({"https://other.example:443": Offer()}), None, "was made for `https://other.example:443`"),
         (compose({}), None, "holds no server"),
     ],
@@ -420,7 +421,7 @@ def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_pa
     """Broken, foreign and empty files are told apart."""
     scene = scene_of(tmp_path, Shop())
     scene.write(FILE, text)
-    found = checks(scene)["catalogue"]
+    found = checks(scene)["catalog"]
     assert found.ok is ok
     assert words in found.message
     if ok is None:

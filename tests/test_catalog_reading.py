@@ -1,4 +1,4 @@
-"""The catalogue: from a server's words to an offer, to `catalog.lock.json` and back, and what changed between two."""
+"""The catalog: from a server's words to an offer, to `catalog.lock.json` and back, and what changed between two."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.catalogue.differences import differences
-from contentops.catalogue.lockfile import FILE, compose, parse
-from contentops.catalogue.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate, catalogue
-from contentops.catalogue.reading import choice, inputs_of, slug_of, template
+from contentops.catalog.differences import differences
+from contentops.catalog.lockfile import FILE, compose, parse
+from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate, catalog
+from contentops.catalog.reading import choice, inputs_of, slug_of, template
 from contentops.errors import InputError
 from contentops.model import Request
 from contentops.schema_files import load_schema
@@ -151,7 +151,7 @@ def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], det
     assert parse(text.encode()) == {SERVER: offer}
     assert compose(parse(text.encode())) == text
     jsonschema.validate(json.loads(text), load_schema("catalog"))
-    assert catalogue(offer).templates["t"].inputs_known == (offer.templates["t"].inputs is not None)
+    assert catalog(offer).templates["t"].inputs_known == (offer.templates["t"].inputs is not None)
 
 
 # --- the file ----------------------------------------------------------------------------------------------
@@ -203,13 +203,13 @@ GOOD = compose({SERVER: Offer(templates={"t": OfferedTemplate(slug="t")})})
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [
-        (GOOD[: len(GOOD) // 2], "damaged-catalogue", "not whole JSON"),
-        ("", "damaged-catalogue", "not whole JSON"),
-        (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalogue", "unfinished git merge"),
-        ("[" * 100_000, "damaged-catalogue", "no usable JSON"),
-        ('{"a": ' + "9" * 5000 + "}", "damaged-catalogue", "no usable JSON"),
+        (GOOD[: len(GOOD) // 2], "damaged-catalog", "not whole JSON"),
+        ("", "damaged-catalog", "not whole JSON"),
+        (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalog", "unfinished git merge"),
+        ("[" * 100_000, "damaged-catalog", "no usable JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "damaged-catalog", "no usable JSON"),
         (b"\xff", "not-utf8", "not UTF-8"),
-        (GOOD.replace('"1.0"', '"2.0"'), "newer-catalogue", "newer version"),
+        (GOOD.replace('"1.0"', '"2.0"'), "newer-catalog", "newer version"),
         (GOOD.replace('"1.0"', '"x"'), "wrong-value", "format_version"),
         ('{"format_version": "1.0"}', "missing-key", "servers"),
         ("[]", "wrong-type", ""),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.manifest.paths import check_output, collision_key, folders, is_own
+from contentops.manifests.paths import check_output, collision_key, folders, is_own
 from contentops.model import OnEdit
-from tests.desired import CATALOGUE, PROJECT, desired, findings, lines
+from tests.desired import CATALOG, PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def test_paths_that_are_fine(path: str) -> None:
     ],
 )
 def test_paths_that_are_refused(path: str, words: str) -> None:
-    """What leaves the project, hides, or can not be checked out somewhere, with the reason."""
+    """What leaves the project, hides, or cannot be checked out somewhere, with the reason."""
     assert words in (check_output(path) or "")
 
 
@@ -128,7 +128,7 @@ def test_folders_above_a_path() -> None:
     ],
 )
 def test_own_files(path: str, own: bool) -> None:
-    """The project file, locks and the catalogue snapshot are never outputs."""
+    """The project file, locks and the catalog snapshot are never outputs."""
     assert is_own(path) is own
 
 
@@ -251,7 +251,7 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
         ('"{{ five }}e\\u0301"', "it is not NFC"),
         ('"\\u0902{{ five }}"', "which starts with `\u0902`"),
         ('"a{{ five }}/\\u0902"', "holds the mark U+0902, without a letter"),
-        ('"{{ five }}a\\ufe0f"', "holds the mark U+FE0F, which can not be seen"),
+        ('"{{ five }}a\\ufe0f"', "holds the mark U+FE0F, which cannot be seen"),
         ('"{{ five }}\\u0915\\u200d"', "holds the character U+200D"),
         ('"{{ five }}\\u0915\\u093f b"', "holds a space"),
         ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
@@ -259,7 +259,7 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
     ],
 )  # fmt: skip
 def test_ids_that_are_refused(project: Build, name: str, words: str) -> None:
-    """An id is a name for files, commands and locks: no spaces, no climbing, nothing that can not be seen."""
+    """An id is a name for files, commands and locks: no spaces, no climbing, nothing that cannot be seen."""
     root = project(
         {
             "contentops.yaml": PROJECT,
@@ -304,7 +304,7 @@ def test_every_field_reaches_the_spec(project: Build) -> None:
 
 
 def test_required_fields(project: Build) -> None:
-    """Without template or style an item can not be sent; the item is named, and where to say it."""
+    """Without template or style an item cannot be sent; the item is named, and where to say it."""
     root = project(
         {"contentops.yaml": "version: 1\nproject: a\n", "content/a.yaml": "items:\n  - id: one\n  - inputs: {}\n"}
     )
@@ -335,16 +335,16 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
     assert all(len(finding.message) < 300 for finding in found)
 
 
-# --- catalogue ---------------------------------------------------------------------------------------------
+# --- catalog ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which the catalogue does not have (hint: did you mean `blog`?)"),
-        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which the catalogue does not have (hint: there are `bare`, `blog`)"),
-        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which the catalogue does not have (hint: did you mean `general`?)"),
-        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which the catalogue does not have (hint: did you mean `legal`?)"),
+        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which the catalog does not have (hint: did you mean `blog`?)"),
+        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which the catalog does not have (hint: there are `bare`, `blog`)"),
+        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which the catalog does not have (hint: did you mean `general`?)"),
+        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which the catalog does not have (hint: did you mean `legal`?)"),
         ("inputs: {words: 1}", "error[missing-input] <inputs> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
         ("mode: quick", "error[missing-input] <{> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
         ("inputs: {topic: ' '}", "error[missing-input] <' '> has an empty `topic`, which template `blog` needs (hint: fill it in)"),
@@ -366,7 +366,7 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
         ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list belongs"),
     ],
 )  # fmt: skip
-def test_against_the_catalogue(project: Build, keys: str, expected: str) -> None:
+def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     """Unknown names, missing and ill-typed inputs are found before a request is paid for."""
     [found] = lines(findings(single(project, keys)))
     severity, _, rest = found.partition(" ")
@@ -409,18 +409,18 @@ def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) ->
     )
 
 
-def test_without_a_catalogue_one_note_says_so(project: Build) -> None:
-    """Names can not be checked then, and nobody should think that they were."""
-    found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalogue=None).findings
-    assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalogue")]
+def test_without_a_catalog_one_note_says_so(project: Build) -> None:
+    """Names cannot be checked then, and nobody should think that they were."""
+    found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
+    assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalog")]
 
 
 def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:
-    """A catalogue may not list verticals."""
+    """A catalog may not list verticals."""
     from dataclasses import replace
 
     root = single(project, "vertical: anything, inputs: {topic: x}")
-    assert desired(root, catalogue=replace(CATALOGUE, verticals=None)).specs[0].request.vertical == "anything"
+    assert desired(root, catalog=replace(CATALOG, verticals=None)).specs[0].request.vertical == "anything"
 
 
 def test_inputs_that_failed_to_render_are_checked_by_name(project: Build) -> None:

@@ -132,7 +132,7 @@ def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path
     """The plan is not shown as if all had gone well."""
     ended = invoke("plan", "--out", "no/such/folder.json", cwd=demo)
     assert (ended.code, ended.stdout) == (1, "")
-    assert "error[output]: `no/such/folder.json` can not be written" in ended.stderr
+    assert "error[output]: `no/such/folder.json` cannot be written" in ended.stderr
 
 
 def test_warnings_go_beside_the_plan(invoke: Run, demo: Path) -> None:

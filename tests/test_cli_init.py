@@ -77,13 +77,13 @@ def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "-x", 'a"b', "a\nb", "x" * 101], ids=["empty", "dash", "quote", "line", "long"])
 def test_init_refuses_names_that_break_the_file(name: str, tmp_path: Path) -> None:
     """A name that is no word is refused before anything is written."""
-    with pytest.raises(Refused, match="can not be a project's name"):
+    with pytest.raises(Refused, match="cannot be a project's name"):
         scaffold(tmp_path, name=name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path) -> None:
-    """Characters that a name can not have become dashes; a folder without any gives a plain word."""
+    """Characters that a name cannot have become dashes; a folder without any gives a plain word."""
     assert invoke("init", "My Blog!").code == 0
     assert 'project: "My-Blog"\n' in (tmp_path / "My Blog!" / "contentops.yaml").read_text()
     assert invoke("init", "漢字").code == 0
@@ -94,7 +94,7 @@ def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     """A file where a folder is needed is told as what it is."""
     (tmp_path / "content").write_text("a file")
     with pytest.raises(
-        OutputError, match=r"`.*articles\.yaml` can not be written: File exists; before that, `contentops\.yaml` was"
+        OutputError, match=r"`.*articles\.yaml` cannot be written: File exists; before that, `contentops\.yaml` was"
     ):
         scaffold(tmp_path, name="x")
 

@@ -44,7 +44,7 @@ def test_help_lists_every_command_in_order(invoke: Run) -> None:
     assert invoke("-h").stdout == text
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use can not be removed there")
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
 @pytest.mark.parametrize(
     "command", ["plan", "apply --yes", "validate", "init", "init sub", "state list", "doctor", "-C sub plan"]
 )
@@ -59,7 +59,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
     assert ended.stderr.startswith("error[no-folder]: the folder this was started in is not there any more\n")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use can not be removed there")
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
 @pytest.mark.parametrize("command", ["schema", "--version", "-C ../there validate --json"])
 def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str) -> None:
     """Commands about no folder, or about one that is named in full, run anywhere."""
@@ -267,7 +267,7 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
         )
     assert (ended.returncode, ended.stderr) == (
         1,
-        "error[output]: stdout can not be written: No space left on device\n",
+        "error[output]: stdout cannot be written: No space left on device\n",
     )
     assert not (root / "out").exists()
 
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: s
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout can not be written: File too large\n")
+    assert (ended.returncode, ended.stderr) == (1, "error[output]: stdout cannot be written: File too large\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="closes streams with a shell")
@@ -308,7 +308,7 @@ def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: in
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize(("command", "code"), [("apply --yes", 0), ("plan --env x", 64)])
 def test_messages_that_nobody_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
-    """A command goes on where its log can not be written, and ends with its own code."""
+    """A command goes on where its log cannot be written, and ends with its own code."""
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "contentops", *command.split()],
@@ -339,7 +339,7 @@ def test_a_run_whose_last_words_are_lost_is_whole(project: Build, invoke: Run) -
     with contextlib.chdir(root), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         assert main(["apply", "--yes"]) == 1
     assert "Plan: 1 to create" in out.getvalue()
-    assert err.getvalue().endswith("error[output]: stdout can not be written: No space left on device\n")
+    assert err.getvalue().endswith("error[output]: stdout cannot be written: No space left on device\n")
     assert "No changes. 1 item is as declared." in invoke("plan", cwd=root).stdout
 
 

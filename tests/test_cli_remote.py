@@ -12,15 +12,15 @@ import httpx
 import jsonschema
 import pytest
 
-from contentops import remote
 from contentops.api.replies import ContentEntry
-from contentops.catalogue.differences import Difference
-from contentops.catalogue.offer import Offer, OfferedChoice
+from contentops.catalog.differences import Difference
+from contentops.catalog.offer import Offer, OfferedChoice
 from contentops.cli.catalog import pulled_text
 from contentops.cli.content import harmless
 from contentops.errors import ApiError
-from contentops.executor.retrying import LONGEST_BACKOFF, RETRY_FOR
-from contentops.pulling import Pulled
+from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.operations import content as remote
+from contentops.operations.catalog import Pulled
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -99,7 +99,7 @@ def test_stats(local: Path, invoke: Run) -> None:
     assert document["credits"]["used"] == 4
 
 
-def test_the_built_in_catalogue(project: Build, invoke: Run) -> None:
+def test_the_built_in_catalog(project: Build, invoke: Run) -> None:
     """Listed by kind, shown by slug, as text and JSON; nothing to pull."""
     set_up(project, "local")
     everything = invoke("catalog", "list").stdout
@@ -115,7 +115,7 @@ def test_the_built_in_catalogue(project: Build, invoke: Run) -> None:
     pulled = invoke("catalog", "pull")
     assert pulled.stdout.startswith("local: 13 templates, 71 styles, ")
     assert pulled.stdout.endswith("; built in.\n")
-    assert pulled.stderr == "note: the catalogue of the embedded server is built in\n"
+    assert pulled.stderr == "note: the catalog of the embedded server is built in\n"
 
 
 @pytest.mark.parametrize(("slug", "hint"), [("blog_artcle", "blog_article_generator"), ("zzzz", "catalog list")])
@@ -137,7 +137,7 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
     with served(tmp_path, "--requests-per-minute", "0") as address:
         env = {"WRITERZROOM_API_KEY": secret}
         root = set_up(project, address, "auto")
-        assert [one["code"] for one in invoke("validate", "--json").json["diagnostics"]] == ["no-catalogue"]
+        assert [one["code"] for one in invoke("validate", "--json").json["diagnostics"]] == ["no-catalog"]
         pulled = invoke("catalog", "pull", env=env)
         assert pulled.stdout == f"{address}: 13 templates, 71 styles, 6 verticals; catalog.lock.json written.\n"
         assert pulled.stderr.startswith("13 templates\n71 styles\ntemplate 1 of 13: ")
@@ -228,7 +228,7 @@ def test_no_file(project: Build, invoke: Run) -> None:
     set_up(project, "http://127.0.0.1:9/v1")
     ended = invoke("catalog", "list")
     assert ended.code == 1
-    assert ended.stderr.startswith("error[no-catalogue]: the catalogue of `http://127.0.0.1:9` is not known")
+    assert ended.stderr.startswith("error[no-catalog]: the catalog of `http://127.0.0.1:9` is not known")
     assert "run `contentops catalog pull`" in ended.stderr
 
 

@@ -160,7 +160,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "two\n"
     (tmp_path / "folder").mkdir()
     for wrong in (tmp_path / "folder", tmp_path / "none" / "plan.json", path / "below"):
-        with pytest.raises(OutputError, match="can not be written"):
+        with pytest.raises(OutputError, match="cannot be written"):
             write_whole(wrong, "x")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "plan.json"]
 
@@ -389,7 +389,7 @@ def test_an_item_in_work_says_where_it_is() -> None:
 
 
 def test_events_without_a_readable_time_are_shown_all_the_same() -> None:
-    """A time that can not be read never silences or repeats a line."""
+    """A time that cannot be read never silences or repeats a line."""
     from dataclasses import replace
 
     progress = Progress()
@@ -464,7 +464,7 @@ def test_events_are_recorded_one_a_line(tmp_path: Path) -> None:
 
 def test_an_events_file_that_can_not_be_opened_is_told_before_anything_begins(tmp_path: Path) -> None:
     """A folder is no file for events."""
-    with pytest.raises(OutputError, match="can not be written"), watching(io.StringIO(), events=str(tmp_path)):
+    with pytest.raises(OutputError, match="cannot be written"), watching(io.StringIO(), events=str(tmp_path)):
         pass
 
 
@@ -477,7 +477,7 @@ def test_a_full_disk_ends_the_events_not_the_run(capsys: pytest.CaptureFixture[s
     display.show(make_event("note", message="two"))
     display.close()
     assert stream.getvalue() == "note: one\nnote: two\n"
-    assert capsys.readouterr().err.count("warning[events]: `/dev/full` can not be written any more") == 1
+    assert capsys.readouterr().err.count("warning[events]: `/dev/full` cannot be written any more") == 1
 
 
 def test_a_terminal_gets_the_moving_display() -> None:

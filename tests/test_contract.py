@@ -16,9 +16,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 from starlette.routing import Route
 
-from contentops.local.app import create_app
-from contentops.local.engines import named
-from contentops.local.store import Store
+from contentops.server.app import create_app
+from contentops.server.engines import named
+from contentops.server.store import Store
 from tests.serving import key, served
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ FUZZED = [
     pytest.param(path, method, mode, id=f"{path}-{method}-{mode.value}")
     for path, method in OPERATIONS
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    # A call without parameters can not be made wrongly.
+    # A call without parameters cannot be made wrongly.
     if mode is GenerationMode.POSITIVE or not path.endswith("/health")
 ]
 

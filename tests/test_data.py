@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location
-from contentops.manifest import data, read
-from contentops.manifest.data import Row, read_rows
+from contentops.manifests import data, read
+from contentops.manifests.data import Row, read_rows
 
 
 def rows_of(path: str, text: str | bytes) -> list[Row]:
@@ -193,7 +193,7 @@ def test_json_keeps_types_and_places() -> None:
     ids=lambda value: repr(value)[:30],
 )
 def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int, int], word: str) -> None:
-    """Broken JSON, and JSON that can not be carried on, is a finding with line and column."""
+    """Broken JSON, and JSON that cannot be carried on, is a finding with line and column."""
     (found,) = findings_of("a.json", text)
     assert found.code == code
     assert found.location == Location("a.json", *at)

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contentops.digest import digest_text
-from contentops.document.clean import (
+from contentops.documents.clean import (
     TITLE_LIMIT,
     body_digest,
     clean_body,

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contentops.digest import canonical
-from contentops.document.clean import clean_body, clean_title
-from contentops.document.front_matter import (
+from contentops.documents.clean import clean_body, clean_title
+from contentops.documents.front_matter import (
     MAX_FRONT_MATTER,
     Document,
     compose,
@@ -136,13 +136,13 @@ def test_split(text: str, expected: Document) -> None:
     ],
 )
 def test_split_problem(text: str, words: str) -> None:
-    """What can not be understood is a finding, and such a file is never edited."""
+    """What cannot be understood is a finding, and such a file is never edited."""
     found = split(text)
     assert words in found.problem
     assert (found.front, found.title, found.provenance) == ({}, "", {})
-    with pytest.raises(OutputError, match="can not be edited"):
+    with pytest.raises(OutputError, match="cannot be edited"):
         update(text, {"a": 1})
-    with pytest.raises(OutputError, match="can not be edited"):
+    with pytest.raises(OutputError, match="cannot be edited"):
         replace_body(text, "x")
 
 
@@ -251,7 +251,7 @@ def test_update(text: str, changes: dict[str, Any], expected: str) -> None:
     ],
 )
 def test_update_refuses_what_it_can_not_do_alone(text: str) -> None:
-    """Where a key can not be changed without touching another, nothing is changed."""
+    """Where a key cannot be changed without touching another, nothing is changed."""
     with pytest.raises(OutputError, match="by itself"):
         update(text, {"a": "z"})
 

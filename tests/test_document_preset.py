@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contentops.document.preset import PRESETS, apply_preset
+from contentops.documents.preset import PRESETS, apply_preset
 
 NEUTRAL = {
     "date": "2026-03-01",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.document.sections import headings, main_heading
-from contentops.document.typography import plain, words_digest
+from contentops.documents.sections import headings, main_heading
+from contentops.documents.typography import plain, words_digest
 
 SAME = {
     "quotes": ('"It\'s"', "\u201cIt\u2019s\u201d"),

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contentops.document.yaml_read import MAX_DEPTH, YamlProblem, plain_value, read_mapping
-from contentops.document.yaml_write import write_pair, write_scalar, write_value
+from contentops.documents.yaml_read import MAX_DEPTH, YamlProblem, plain_value, read_mapping
+from contentops.documents.yaml_write import write_pair, write_scalar, write_value
 
 PLAIN_CHARACTERS = st.characters(exclude_categories=["Cs"])
 TRICKY = st.sampled_from(
@@ -138,7 +138,7 @@ def test_what_is_not_json_is_refused(value: Any, error: type[Exception]) -> None
     ],
 )
 def test_plain_value(text: str, value: Any) -> None:
-    """Plain scalars mean what YAML 1.2's core schema says, and nothing is lost that JSON can not hold."""
+    """Plain scalars mean what YAML 1.2's core schema says, and nothing is lost that JSON cannot hold."""
     assert same(plain_value(text), value)
 
 
@@ -167,7 +167,7 @@ def test_plain_value(text: str, value: Any) -> None:
     ],
 )
 def test_problems_are_told_with_their_line(text: str, words: str, line: int | None, pure: bool) -> None:
-    """Whatever can not be read safely ends in a finding at its line, from either parser."""
+    """Whatever cannot be read safely ends in a finding at its line, from either parser."""
     with pytest.raises(YamlProblem, match=words) as caught:
         read_mapping(text, first_line=2, pure=pure)
     assert line is None or caught.value.line in {line, line - pure}
@@ -183,7 +183,7 @@ def test_alias_bomb_is_refused() -> None:
 
 
 def test_deep_aliases_are_refused() -> None:
-    """Aliases can not nest deeper than what is written out."""
+    """Aliases cannot nest deeper than what is written out."""
     chain = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, MAX_DEPTH + 2))
     with pytest.raises(YamlProblem, match="nested deeper"):
         read_mapping(chain)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.executor.durations import KEEP, SPREAD, SPREADS, USUAL, Durations, p_done
-from contentops.executor.polling import next_poll
+from contentops.execution.durations import KEEP, SPREAD, SPREADS, USUAL, Durations, p_done
+from contentops.execution.polling import next_poll
 
 
 def _watched(durations: Durations, seconds: float) -> int:

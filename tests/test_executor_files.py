@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops import pipeline
-from contentops.executor.stop import Stop
+from contentops.execution.stop import Stop
 from contentops.model import JobState, OnEdit, Step
-from contentops.pipeline import Approval, Choice, World
-from contentops.report.exit import exit_code_of
+from contentops.operations import pipeline
+from contentops.operations.pipeline import Approval, Choice, World
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, quick_folder, results

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops import mending
 from contentops.model import JobState, OnEdit, Step
-from contentops.report.exit import exit_code_of
+from contentops.operations import records as mending
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
@@ -377,7 +377,7 @@ def test_a_duration_lies_between_two_polls(root: Path) -> None:
     """What is learned is when the last poll found it running and when the next found it done."""
     scene = _scene(root, rpm=10, duration=100)
     scene.apply()
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     with pipeline.open_cache(scene.project, write=False) as cache:
         (kinds,) = cache.durations().values()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.executor.limiter import LONGEST_PAUSE, Limiter
-from contentops.report.exit import exit_code_of
+from contentops.execution.limiter import LONGEST_PAUSE, Limiter
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.scene import Scene, blog, quick_folder, results

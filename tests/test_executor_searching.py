@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.executor import searching
+from contentops.execution import searching
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
@@ -189,7 +189,7 @@ def test_new_titles_where_contents_can_only_be_made(root: Path) -> None:
 
 
 def test_what_the_server_stored_under_its_own_title_where_contents_can_only_be_made(root: Path) -> None:
-    """Found under the server's title, it can not be stored over: both it and what came before are listed."""
+    """Found under the server's title, it cannot be stored over: both it and what came before are listed."""
     api = OneTitle(duration=30, names_content=False, create_only=True, put=False)
     scene = Scene(root, api)
     manifest = blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs")

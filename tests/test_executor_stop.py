@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops import pipeline
-from contentops.executor.stop import Stop
+from contentops.execution.stop import Stop
 from contentops.model import JobState, Result
-from contentops.pipeline import Approval, Choice
-from contentops.report.exit import exit_code_of
+from contentops.operations import pipeline
+from contentops.operations.pipeline import Approval, Choice
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 

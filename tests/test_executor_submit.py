@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops import mending
 from contentops.model import JobState, Result
-from contentops.report.exit import exit_code_of
+from contentops.operations import records as mending
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -137,7 +137,7 @@ def test_a_lost_answer_at_first_contact(root: Path) -> None:
 
 
 def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
-    """Where jobs can not be asked for, the stored content that carries our id is the text; it is charged once."""
+    """Where jobs cannot be asked for, the stored content that carries our id is the text; it is charged once."""
     scene = _scene(root, "one", "two", duration=30)
     scene.api.fault(on("submit", 1), "reset")
     scene.api.fault(lambda name, _: name == "status" and not scene.api.contents, 500)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Location
-from contentops.manifest.layers import Branch, Written, fields, leaves, overlay, tree
+from contentops.manifests.layers import Branch, Written, fields, leaves, overlay, tree
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
-    from contentops.manifest.layers import Tree
+    from contentops.manifests.layers import Tree
     from tests.running import Build
 
 LAYERED = """
@@ -320,7 +320,7 @@ ITEMS = [
     (
         "path-hidden",
         "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}",
-        "characters that can not be seen",
+        "characters that cannot be seen",
     ),
     ("path-folder", "{id: '{{ each.k }}', for_each: content, inputs: {topic: x}}", "`content` is not a file"),
     ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
@@ -330,7 +330,7 @@ ITEMS = [
 
 @pytest.mark.parametrize(("item", "expected"), [case[1:] for case in ITEMS], ids=[case[0] for case in ITEMS])
 def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None:
-    """Rows that can not be told apart or read are found at their declaration, and name their row."""
+    """Rows that cannot be told apart or read are found at their declaration, and name their row."""
     root = project(
         {
             "contentops.yaml": PROJECT,
@@ -414,7 +414,7 @@ def test_a_yaml_data_file_is_no_manifest(project: Build) -> None:
 
 
 def test_names_of_variables(project: Build) -> None:
-    """Names that templates can not write, or use for something else, are refused where they are declared."""
+    """Names that templates cannot write, or use for something else, are refused where they are declared."""
     root = project(
         {
             "contentops.yaml": PROJECT,

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.ci.git import Clone
+from contentops.ci.github.token import credentials
+from contentops.ci.publish import Where, publish
+from contentops.ci.push import ATTEMPTS
+from contentops.ci.worktree import alone
 from contentops.errors import ContentopsError
-from contentops.git import Clone
-from contentops.github.token import credentials
-from contentops.pipeline import World as Outside
-from contentops.pipeline import open_project
-from contentops.publishing.publish import Where, publish
-from contentops.publishing.push import ATTEMPTS
-from contentops.publishing.worktree import alone
-from contentops.report.commit_text import Made, commit_message, made
+from contentops.operations.pipeline import World as Outside
+from contentops.operations.pipeline import open_project
+from contentops.reporting.commit_text import Made, commit_message, made
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.plans import make_entry, make_record
 from tests.processes import KEY, Served, applying
@@ -275,7 +275,7 @@ def test_a_lock_can_not_name_hidden_files(first: Machine) -> None:
 
 
 def test_outputs_that_git_ignores_are_named(first: Machine) -> None:
-    """They can not come back, so a person hears of it."""
+    """They cannot come back, so a person hears of it."""
     first.write(".gitignore", "out/two.md\n")
     ended = first.commit("--no-push")
     assert "warning[ignored]: git ignores `out/two.md`, so it is not committed" in ended.stderr

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.ci.git import Clone
+from contentops.ci.publish import Where, publish
+from contentops.ci.push import Target, _rejection, _try_push
 from contentops.errors import ContentopsError
-from contentops.git import Clone
-from contentops.pipeline import open_project
-from contentops.publishing.publish import Where, publish
-from contentops.publishing.push import Target, _rejection, _try_push
+from contentops.operations.pipeline import open_project
 from tests.test_git_commit import PROJECT, PROTECTED, WHO, Machine, World, make_world, manifest, own_branch, posix
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def test_both_sides_changed_the_same_record(world: World, first: Machine) -> Non
 
 
 def test_a_file_where_a_folder_is_needed(world: World, first: Machine) -> None:
-    """What can not stand beside what others pushed waits on a branch."""
+    """What cannot stand beside what others pushed waits on a branch."""
     pushed_by_another(world, "out", "a file")
     ended = first.commit()
     assert "others changed the same files" in ended.stdout

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.github.client import GitHub, connect
+from contentops.ci.github.event import Origin, origin_of, read_event
+from contentops.ci.github.posting import open_pull_request, post_comment, pull_request
 from contentops.cli.comment import page
 from contentops.errors import ContentopsError
-from contentops.github.client import GitHub, connect
-from contentops.github.event import Origin, origin_of, read_event
-from contentops.github.posting import open_pull_request, post_comment, pull_request
 from contentops.model import Action, Reason
-from contentops.planner.planfile import sealed
-from contentops.report.plan_json import plan_json
-from contentops.report.plan_markdown import marker, plan_markdown
-from contentops.report.plan_read import plan_of
-from contentops.report.safe import json_text
+from contentops.planning.planfile import sealed
+from contentops.reporting.plan_json import plan_json
+from contentops.reporting.plan_markdown import marker, plan_markdown
+from contentops.reporting.plan_read import plan_of
+from contentops.reporting.safe import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.plans import make_change, make_plan
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -203,7 +203,7 @@ def test_an_event_that_can_not_be_read(tmp_path: Path) -> None:
     """Broken files are said; no file and no map are no event."""
     (tmp_path / "event").write_text("{")
     for name in (tmp_path / "event", tmp_path / "none"):
-        with pytest.raises(ContentopsError, match="can not be read"):
+        with pytest.raises(ContentopsError, match="cannot be read"):
             read_event({"GITHUB_EVENT_PATH": str(name)})
     (tmp_path / "event").write_text("[]")
     assert read_event({"GITHUB_EVENT_PATH": str(tmp_path / "event")}) == read_event({}) == {}
@@ -319,7 +319,7 @@ def test_a_server_that_is_not_there() -> None:
     waited: list[float] = []
     with FakeGitHub() as hub:
         github = client(hub, waited)
-    with pytest.raises(ContentopsError, match="can not be reached"):
+    with pytest.raises(ContentopsError, match="cannot be reached"):
         github.call("GET", "pulls/7")
     assert len(waited) == 3
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.github.client import GitHub, connect
+from contentops.ci.github.event import Origin
+from contentops.ci.github.posting import post_comment, pull_request
 from contentops.errors import ContentopsError
-from contentops.github.client import GitHub, connect
-from contentops.github.event import Origin
-from contentops.github.posting import post_comment, pull_request
 from tests.fakes.github import FakeGitHub, Reply
 
 if TYPE_CHECKING:

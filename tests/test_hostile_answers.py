@@ -22,7 +22,7 @@ from contentops.api.calls import Status, Submit
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
 from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
-from contentops.report.exit import exit_code_of
+from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, quick_folder, results
 from tests.processes import KEY, PROJECT
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Run as RunOf
-    from contentops.pipeline import World
+    from contentops.operations.pipeline import World
     from tests.running import Build, Completed, Run
 
 ITEMS = [f"i{number}" for number in range(8)]
@@ -232,7 +232,7 @@ def test_a_key_that_is_refused(root: Path, bad: Callable[[], httpx.Response], wo
 def test_a_question_whose_answer_is_torn_is_no_permission(
     root: Path, bad: Callable[[], httpx.Response], words: list[str]
 ) -> None:
-    """It may have been the job: where our id is asked for first, a success that can not be read forbids the submit."""
+    """It may have been the job: where our id is asked for first, a success that cannot be read forbids the submit."""
     api = Spoilt(bad)
     scene = scene_of(root, api)
     run = scene.apply()
@@ -248,7 +248,7 @@ def test_a_question_whose_answer_is_torn_is_no_permission(
 
 @pytest.mark.parametrize("down", [85, 300])
 def test_questions_without_an_answer_do_not_end_the_asking(root: Path, down: float) -> None:
-    """A server that can not be asked says nothing of our ids: what a lost machine has paid for is not paid again."""
+    """A server that cannot be asked says nothing of our ids: what a lost machine has paid for is not paid again."""
     items = [f"i{number:02}" for number in range(30)]
     api = FakeApi(duration=60, auto_save=False, request_ids="overwrite")
     scene = scene_of(root, api, "i00", rpm=0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.executor.limiter import MARGIN, WINDOW, Limiter
+from contentops.execution.limiter import MARGIN, WINDOW, Limiter
 
 
 def _greedy(limiter: Limiter, count: int, *, start: float = 0.0, pauses: list[float] | None = None) -> list[float]:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contentops.local import contents
-from contentops.local.app import create_app
-from contentops.local.clock import Clock
-from contentops.local.engines import named
-from contentops.local.keys import KeyRing
-from contentops.local.store import Store
+from contentops.server import contents
+from contentops.server.app import create_app
+from contentops.server.clock import Clock
+from contentops.server.engines import named
+from contentops.server.keys import KeyRing
+from contentops.server.store import Store
 from tests.fakes.asgi import Ticks, call, settled
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def test_unknown_ids_and_paths(prefix: str) -> None:
     ],
 )
 def test_refused_submits(prefix: str, change: dict[str, Any], status: int, reply: Any) -> None:
-    """A submit that can not be understood is refused with everything wrong with it, and starts no job."""
+    """A submit that cannot be understood is refused with everything wrong with it, and starts no job."""
 
     async def scenario(app: Any) -> None:
         answer = await call(app, "POST", f"{prefix}/generate", {**BODY, **change})
@@ -616,7 +616,7 @@ def test_one_section_is_written_anew() -> None:
     run(scenario, store=store)
 
 
-def test_catalogue_in_the_documented_shapes() -> None:
+def test_catalog_in_the_documented_shapes() -> None:
     """Lists and details of templates, styles and verticals under `/v1`."""
 
     async def scenario(app: Any) -> None:
@@ -645,7 +645,7 @@ def test_catalogue_in_the_documented_shapes() -> None:
     run(scenario)
 
 
-def test_catalogue_in_the_server_shapes() -> None:
+def test_catalog_in_the_server_shapes() -> None:
     """The same under `/api`: enveloped pages, details under `data`, 500 for an unknown slug."""
 
     async def scenario(app: Any) -> None:

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.local import jobs
-from contentops.local.app import create_app
-from contentops.local.clock import Clock
-from contentops.local.contents import Text
-from contentops.local.engines import STAGES, Draft, EngineError, named
-from contentops.local.presence import Presence
-from contentops.local.runner import AT_ONCE
-from contentops.local.store import Store
-from contentops.local.submission import Submission
+from contentops.server import jobs
+from contentops.server.app import create_app
+from contentops.server.clock import Clock
+from contentops.server.contents import Text
+from contentops.server.engines import STAGES, Draft, EngineError, named
+from contentops.server.presence import Presence
+from contentops.server.runner import AT_ONCE
+from contentops.server.store import Store
+from contentops.server.submission import Submission
 from tests.fakes.asgi import Ticks, call, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.local.engines import Job, Report, Section
+    from contentops.server.engines import Job, Report, Section
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -182,10 +182,10 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     path = tmp_path / "db"
     script = (
         "import os, sys\n"
-        "from contentops.local import jobs\n"
-        "from contentops.local.presence import Presence\n"
-        "from contentops.local.store import Store\n"
-        "from contentops.local.submission import Submission\n"
+        "from contentops.server import jobs\n"
+        "from contentops.server.presence import Presence\n"
+        "from contentops.server.store import Store\n"
+        "from contentops.server.submission import Submission\n"
         "store = Store(sys.argv[1])\n"
         "presence = Presence(store)\n"
         "presence.announce()\n"
@@ -286,7 +286,7 @@ def test_a_busy_store_puts_a_job_aside(tmp_path: Path) -> None:
 
     @dataclass
     class Blocking:
-        """Holds the store's runner folder as a file, so that the runner can not announce itself."""
+        """Holds the store's runner folder as a file, so that the runner cannot announce itself."""
 
         path: Path
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.local import ledger
-from contentops.local.app import create_app
-from contentops.local.clock import Clock
-from contentops.local.engines import named
-from contentops.local.keys import Key, KeyRefusedError, KeyRing
-from contentops.local.limits import WINDOW, Limits, Window
-from contentops.local.refusal import Refusal
-from contentops.local.store import VERSION, Store
+from contentops.server import ledger
+from contentops.server.app import create_app
+from contentops.server.clock import Clock
+from contentops.server.engines import named
+from contentops.server.keys import Key, KeyRefusedError, KeyRing
+from contentops.server.limits import WINDOW, Limits, Window
+from contentops.server.refusal import Refusal
+from contentops.server.store import VERSION, Store
 from tests.fakes.asgi import call
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ def test_keys_on_the_command_line(invoke: Run) -> None:
 
 
 def test_the_model_engine_on_the_command_line(invoke: Run) -> None:
-    """Settings that can not work end the command before anything listens."""
+    """Settings that cannot work end the command before anything listens."""
     ended = invoke("serve", "--engine", "openai", "--port", "0")
     assert (ended.code, "needs a model; name it with `--model`" in ended.stderr) == (1, True)
     env = {"OPENAI_BASE_URL": "http://10.0.0.1/v1", "OPENAI_API_KEY": "sk-hidden-123456"}

@@ -1,4 +1,4 @@
-"""The catalogue and the outline engine: every template, hostile inputs, same bytes every time."""
+"""The catalog and the outline engine: every template, hostile inputs, same bytes every time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from contentops.local import catalogue
-from contentops.local.engines import ENGINES, QUICK_STAGES, Draft, EngineError, Job, Section, named
-from contentops.local.engines.outline import LABEL
-from contentops.local.engines.prose import escape, inline, plain, points
+from contentops.server import catalog
+from contentops.server.engines import ENGINES, QUICK_STAGES, Draft, EngineError, Job, Section, named
+from contentops.server.engines.outline import LABEL
+from contentops.server.engines.prose import escape, inline, plain, points
 from tests.fakes.chat import unreported
 
-KNOWN = catalogue.load()
+KNOWN = catalog.load()
 TEMPLATES: dict[str, dict[str, Any]] = {entry["slug"]: entry for entry in KNOWN["templates"]}
 STYLES: dict[str, dict[str, Any]] = {entry["slug"]: entry for entry in KNOWN["styles"]}
 GOLDEN = Path(__file__).parent / "golden" / "local_outline.md"
@@ -50,15 +50,15 @@ def test_the_outline_of_one_article() -> None:
     assert write(inputs=turned, mode="premium", vertical="saas_tech", brand_voice="bv_acme") == draft
 
 
-def test_the_known_catalogue() -> None:
+def test_the_known_catalog() -> None:
     """Thirteen templates, seventy-one styles; each call gives a copy of its own."""
     assert len(TEMPLATES) == 13
     assert len(STYLES) == 71
     assert {"healthcare", "fintech", "legal", "saas_tech", "medical_ai", "political"} == {
         entry["slug"] for entry in KNOWN["verticals"]
     }
-    catalogue.load()["templates"].clear()
-    assert len(catalogue.load()["templates"]) == 13
+    catalog.load()["templates"].clear()
+    assert len(catalog.load()["templates"]) == 13
 
 
 @pytest.mark.parametrize("slug", TEMPLATES)
@@ -90,7 +90,7 @@ def test_each_template_makes_a_proper_text_of_its_required_inputs(slug: str, mod
     """With nothing but the required inputs, every section stands under its heading and no slot is left."""
     entry = TEMPLATES[slug]
     inputs = {spec["name"]: f"some {spec['name']}" for spec in entry["inputs"] if spec["required"]}
-    assert catalogue.missing(entry, inputs) == []
+    assert catalog.missing(entry, inputs) == []
     draft = write(slug, inputs=inputs, mode=mode)
     assert draft.title
     assert draft.body.startswith(LABEL)
@@ -138,7 +138,7 @@ def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
 
 
 def test_a_job_without_template_or_style_still_has_a_text() -> None:
-    """A template the catalogue no longer has is no reason to fail."""
+    """A template the catalog no longer has is no reason to fail."""
     draft = asyncio.run(named("outline").write(Job(id="j", template={}, style={}, inputs={"name": "N"}), unreported))
     assert draft.title == "N"
     assert asyncio.run(named("outline").write(Job(id="j", template={}, style={}), unreported)).title == "Untitled"

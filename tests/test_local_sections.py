@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.local import sections
+from contentops.server import sections
 
 TEXT = """---
 # not a heading: front matter

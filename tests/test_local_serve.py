@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.local.engines import named
-from contentops.local.keys import KeyRing
-from contentops.local.serve import ServeError, run, serve
-from contentops.local.store import Store
+from contentops.server.engines import named
+from contentops.server.keys import KeyRing
+from contentops.server.serve import ServeError, run, serve
+from contentops.server.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -164,8 +164,8 @@ def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signal
         "import logging, sys, pathlib\n"
         # A busy machine is told about as a slow callback, which is no warning.
         "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
-        "from contentops.local.engines import named\n"
-        "from contentops.local.serve import run\n"
+        "from contentops.server.engines import named\n"
+        "from contentops.server.serve import run\n"
         "run('localhost', 0, pathlib.Path(sys.argv[1]), engine=named('outline'), stage_seconds=3600.0,"
         " log=lambda line: print(line, flush=True))\n"
     )
@@ -217,8 +217,8 @@ def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path) -> Non
     script = (
         "import sys, pathlib\n"
         "sys.modules['uvicorn'] = None\n"
-        "from contentops.local.engines import named\n"
-        "from contentops.local.serve import run\n"
+        "from contentops.server.engines import named\n"
+        "from contentops.server.serve import run\n"
         "try:\n"
         "    run('localhost', 0, pathlib.Path(sys.argv[1]), engine=named('outline'), log=print)\n"
         "except ImportError as error:\n"

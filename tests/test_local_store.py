@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.local import LocalError, contents, jobs, ledger
-from contentops.local.clock import Clock, iso
-from contentops.local.keys import KeyRefusedError, KeyRing
-from contentops.local.presence import Presence
-from contentops.local.store import Store, StoreError
-from contentops.local.submission import Submission
+from contentops.server import LocalError, contents, jobs, ledger
+from contentops.server.clock import Clock, iso
+from contentops.server.keys import KeyRefusedError, KeyRing
+from contentops.server.presence import Presence
+from contentops.server.store import Store, StoreError
+from contentops.server.submission import Submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,9 +128,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
     """Four processes that open a new file at once and submit the same ids make each job exactly once."""
     script = (
         "import sys\n"
-        "from contentops.local import jobs\n"
-        "from contentops.local.store import Store\n"
-        "from contentops.local.submission import Submission\n"
+        "from contentops.server import jobs\n"
+        "from contentops.server.store import Store\n"
+        "from contentops.server.submission import Submission\n"
         "store = Store(sys.argv[1])\n"
         "print(sum(jobs.submit(store, Submission(), job_id=f'r{n}', key=f'k{n}', owner='', key_id='', at=1.0)[1]"
         " for n in range(40)))\n"

@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifest.files import FileError, ProjectFiles, glob_problem, glob_regex
-from contentops.manifest.layers import Written
-from contentops.manifest.load import load
-from contentops.manifest.problems import Problems, in_order
-from contentops.manifest.stored import FileResult, StoredOrigins, decode, encode
+from contentops.manifests.files import FileError, ProjectFiles, glob_problem, glob_regex
+from contentops.manifests.layers import Written
+from contentops.manifests.load import load
+from contentops.manifests.problems import Problems, in_order
+from contentops.manifests.project import load_project
+from contentops.manifests.stored import FileResult, StoredOrigins, decode, encode
 from contentops.model import Project, TemplateInput
-from contentops.project import load_project
-from contentops.report.diagnostics import diagnostics_text
-from tests.desired import CATALOGUE, PROJECT, desired, findings, lines
+from contentops.reporting.diagnostics import diagnostics_text
+from tests.desired import CATALOG, PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
     from tests.running import Build
@@ -140,11 +140,11 @@ def test_a_glob_of_many_stars_ends() -> None:
     ],
 )
 def test_globs_that_are_refused(project: Build, glob: str, words: str) -> None:
-    """A glob that can not mean files of the project is an error at its place."""
+    """A glob that cannot mean files of the project is an error at its place."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": ONE})
     bad = replace(load_project(root), manifests=(glob, "content/*.yaml"))
     with pytest.raises(InputError) as caught:
-        load(bad, CATALOGUE)
+        load(bad, CATALOG)
     assert words in caught.value.findings[0].message
 
 
@@ -418,7 +418,7 @@ def test_links_inside_the_project_are_read(project: Build) -> None:
 
 
 def test_files_that_can_not_be_read(project: Build) -> None:
-    """A pipe, a dangling link and a name that can not be printed hide nothing and stop nothing else."""
+    """A pipe, a dangling link and a name that cannot be printed hide nothing and stop nothing else."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: x, inputs: {}}]\n"})
     os.mkfifo(root / "content/pipe.yaml")
     (root / "content/gone.yaml").symlink_to(root / "nowhere")
@@ -426,8 +426,8 @@ def test_files_that_can_not_be_read(project: Build) -> None:
     (root / "content/bell\a.yaml").write_text(ONE)
     assert sorted((entry.code, entry.message) for entry in findings(root)) == [
         ("missing-input", "item `x` does not set `topic`, which template `blog` needs"),
-        ("unreadable-file", "`content/bad\\udcff.yaml` has a name that can not be printed, and is skipped"),
-        ("unreadable-file", "`content/bell\\x07.yaml` has a name that can not be printed, and is skipped"),
+        ("unreadable-file", "`content/bad\\udcff.yaml` has a name that cannot be printed, and is skipped"),
+        ("unreadable-file", "`content/bell\\x07.yaml` has a name that cannot be printed, and is skipped"),
         ("unreadable-file", "`content/gone.yaml` went away while the manifests were read"),
         ("unreadable-file", "`content/pipe.yaml` is not a file"),
     ]
@@ -441,7 +441,7 @@ def test_reading_one_file(project: Build) -> None:
     assert files.read("a/b.txt/c") is None
     with pytest.raises(FileError):
         files.read("a")
-    with pytest.raises(FileError, match="can not be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         files.read("x" * 5000)
     assert ProjectFiles(Path("/")).read("nowhere/at/all") is None
 
@@ -510,7 +510,7 @@ def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
     made = Project(
         name="p", root=str(root), defaults={"template": "blog", "style": "general"}, vars={"a": 1, "b": 2, "c-d": 3}
     )
-    found = load(made, CATALOGUE)
+    found = load(made, CATALOG)
     assert found.specs[0].request.inputs == {"topic": "1 1"}
     assert [entry.code for entry in found.findings] == ["unused-variable", "unused-variable"]
 
@@ -633,15 +633,15 @@ def answer(root: Path, **options: Any) -> object:
     [
         {"variables": {"who": "Cy"}},
         {"environment": "e"},
-        {"catalogue": None},
-        {"catalogue": replace(CATALOGUE, styles=frozenset({"formal"}))},
-        {"catalogue": replace(CATALOGUE, verticals=frozenset({"x"}))},
-        {"catalogue": replace(CATALOGUE, templates={"blog": replace(CATALOGUE.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
+        {"catalog": None},
+        {"catalog": replace(CATALOG, styles=frozenset({"formal"}))},
+        {"catalog": replace(CATALOG, verticals=frozenset({"x"}))},
+        {"catalog": replace(CATALOG, templates={"blog": replace(CATALOG.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
     ],
-    ids=["var", "environment", "no-catalogue", "styles", "verticals", "inputs"],
+    ids=["var", "environment", "no-catalog", "styles", "verticals", "inputs"],
 )  # fmt: skip
 def test_the_cache_knows_what_else_shapes_an_answer(project: Build, options: dict[str, Any]) -> None:
-    """Variables of the command line, the environment and the catalogue are part of what is remembered."""
+    """Variables of the command line, the environment and the catalog are part of what is remembered."""
     root, cache = project(CACHED), Memory()
     desired(root, cache=cache)
     assert answer(root, cache=cache, **options) == answer(root, **options) != answer(root)
@@ -752,8 +752,8 @@ def test_loading_plain_manifests_imports_little(project: Build) -> None:
     """Jinja and jsonschema cost more start-up time than all the rest; plain look-ups and valid files need neither."""
     root = project({"contentops.yaml": PROJECT + "vars: {a: 1}\n", "content/a.yaml": ONE.replace("x}", "'{{ a }}'}")})
     code = (
-        "import sys; from pathlib import Path; from contentops.project import load_project;"
-        "from contentops.manifest.load import load; load(load_project(Path(sys.argv[1])), None);"
+        "import sys; from pathlib import Path; from contentops.manifests.project import load_project;"
+        "from contentops.manifests.load import load; load(load_project(Path(sys.argv[1])), None);"
         "print(sorted({'jinja2', 'jsonschema', 'httpx', 'rich'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=True)

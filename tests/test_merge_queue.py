@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.github.event import queued
 from contentops.errors import ContentopsError
-from contentops.github.event import queued
 from tests.fakes.github import FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.test_git_commit import manifest, world  # noqa: F401 - one is a fixture

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ApiError
-from contentops.executor.stop import Stop
-from contentops.pipeline import Approval, Choice, World, apply
+from contentops.execution.stop import Stop
+from contentops.operations.pipeline import Approval, Choice, World, apply
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
 
@@ -119,7 +119,7 @@ def test_a_lost_submit_is_settled_under_its_new_id(tmp_path: Path) -> None:
 
 
 def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
-    """A person who said yes is not told afterwards that it can not be done."""
+    """A person who said yes is not told afterwards that it cannot be done."""
     scene = Scene(tmp_path, FakeApi())
     scene.write("content/a.yaml", _items(a="apples"))
     asked: list[Plan] = []

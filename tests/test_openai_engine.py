@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.local import catalogue
-from contentops.local.app import create_app
-from contentops.local.clock import Clock
-from contentops.local.engines import EngineError, Job, Section, named, prompts
-from contentops.local.engines.chat import LARGEST, Chat, Endpoint, Question, TornError, endpoint
-from contentops.local.engines.openai import OpenAI
-from contentops.local.store import Store
+from contentops.server import catalog
+from contentops.server.app import create_app
+from contentops.server.clock import Clock
+from contentops.server.engines import EngineError, Job, Section, named, prompts
+from contentops.server.engines.chat import LARGEST, Chat, Endpoint, Question, TornError, endpoint
+from contentops.server.engines.openai import OpenAI
+from contentops.server.store import Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.serving import served
@@ -31,7 +31,7 @@ from tests.serving import served
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KNOWN = catalogue.load()
+KNOWN = catalog.load()
 TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")
 STYLE = next(entry for entry in KNOWN["styles"] if entry["slug"] == "general_blog")
 HEADINGS = [section["heading"] for section in TEMPLATE["sections"]]
@@ -303,7 +303,7 @@ BAD = [
     pytest.param(said("x", finish="length"), "cut off at the token limit", id="length"),
     pytest.param(said("x", finish="content_filter"), "gave no text (content_filter)", id="filter"),
     pytest.param(said(None, finish="tool_calls"), "gave no text (tool_calls)", id="tools"),
-    pytest.param(said("x", refusal="I can not"), "the model refuses: I can not", id="refusal"),
+    pytest.param(said("x", refusal="I cannot"), "the model refuses: I cannot", id="refusal"),
     pytest.param(said("<think>and so on"), "only thought and wrote nothing", id="endless-thought"),
     pytest.param(Raw(body=b"<html>login"), "no JSON object (application/json)", id="page"),
     pytest.param(Raw(body=b"[" * 100_000), "no JSON object", id="deep"),
@@ -332,7 +332,7 @@ BAD = [
         id="no-money",
     ),
     pytest.param(
-        Raw(body=b"no gzip at all", headers={"content-encoding": "gzip"}), "can not be unpacked", id="not-gzip"
+        Raw(body=b"no gzip at all", headers={"content-encoding": "gzip"}), "cannot be unpacked", id="not-gzip"
     ),
 ]
 
@@ -377,7 +377,7 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
         async with chatting(writer) as fake:
             pass
         gone = Chat(Endpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
-        with pytest.raises(EngineError, match=r"can not be reached.*4 times"):
+        with pytest.raises(EngineError, match=r"cannot be reached.*4 times"):
             await gone.ask(QUESTION)
         assert len(ticks.slept) == 3
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import NOTHING, digest_bytes, digest_text
-from contentops.document.clean import body_digest
+from contentops.documents.clean import body_digest
+from contentops.documents.conflicts import conflict_line, known_bodies
+from contentops.documents.files import Outputs
+from contentops.documents.glance import Glance
 from contentops.model import JobState, Observed, OnEdit, Saved, State
-from contentops.output.conflicts import conflict_line, known_bodies
-from contentops.output.files import Outputs
-from contentops.output.glance import Glance
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, quick_folder, results
 from tests.plans import a_digest, make_entry, make_record

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.document.front_matter import compose, update
+from contentops.documents.files import MAX_FILE, Outputs, System
+from contentops.documents.folders import HAS_HANDLES, Folder, Tree
+from contentops.documents.front_matter import compose, update
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
-from contentops.output import Outputs
-from contentops.output.files import MAX_FILE, System
-from contentops.output.folders import HAS_HANDLES, Folder, Tree
-from contentops.planner.situation import temporary_name
+from contentops.planning.situation import temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +108,13 @@ def test_observe_nothing(outputs: Outputs) -> None:
         pytest.param(b"a\xff", "`a.md` is not UTF-8 at byte 1; save it as UTF-8", True, id="not UTF-8"),
         pytest.param("---\na: b\n---\n".encode("utf-16"), "`a.md` is not UTF-8 at byte 0", True, id="UTF-16"),
         pytest.param(
-            b"---\na: b: c\n---\n", "`a.md`: front matter can not be read on line 2", True, id="broken front matter"
+            b"---\na: b: c\n---\n", "`a.md`: front matter cannot be read on line 2", True, id="broken front matter"
         ),
         pytest.param(b"x" * (MAX_FILE + 1), "`a.md` is larger than 16 MiB; move the file", False, id="too large"),
     ],
 )
 def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, problem: str, has_digest: bool) -> None:
-    """A file that can not be understood is a finding, with its digest where it could be read."""
+    """A file that cannot be understood is a finding, with its digest where it could be read."""
     (tmp_path / "a.md").write_bytes(data)
     found = outputs.observe("a.md")
     assert found.problem.startswith(problem)
@@ -135,7 +134,7 @@ def test_observe_keeps_bytes(outputs: Outputs, tmp_path: Path) -> None:
 
 
 def test_read_not_utf8(outputs: Outputs, tmp_path: Path) -> None:
-    """Text that is none can not be read."""
+    """Text that is none cannot be read."""
     (tmp_path / "a.md").write_bytes(b"\xff")
     with pytest.raises(OutputError, match="not UTF-8"):
         outputs.read("a.md")
@@ -286,7 +285,7 @@ def test_real_kill_and_sweep(tmp_path: Path, handles: bool, there: str) -> None:
     expect = digest_text(there) if there else NOTHING
     script = (
         "import os, sys\n"
-        "from contentops.output.files import Outputs, System\n"
+        "from contentops.documents.files import Outputs, System\n"
         "def die(*a, **k): os._exit(9)\n"
         "root, handles, expect = sys.argv[1:]\n"
         "outputs = Outputs(root, handles=handles == 'True', system=System(link=die, replace=die))\n"
@@ -319,7 +318,7 @@ def test_faults_leave_nothing_behind(tmp_path: Path, handles: bool, call: str, n
     path, expect = ("a.md", NOTHING) if call == "link" else ("old.md", digest_text("seen"))
     with pytest.raises(OutputError, match=words) as caught:
         outputs.write(path, "ours", expect=expect)
-    assert f"`{path}` can not be written" in caught.value.message
+    assert f"`{path}` cannot be written" in caught.value.message
     assert tree(tmp_path) == {"old.md": b"seen"}
 
 
@@ -377,7 +376,7 @@ def test_write_refuses_what_can_not_be_text(outputs: Outputs, tmp_path: Path) ->
 
 
 def test_name_too_long(outputs: Outputs) -> None:
-    """A name the file system can not hold is told as such, and seen as a problem."""
+    """A name the file system cannot hold is told as such, and seen as a problem."""
     path = f"out/{'x' * 300}.md"
     with pytest.raises(OutputError, match="the name is too long"):
         outputs.write(path, "ours", expect=NOTHING)
@@ -388,7 +387,7 @@ def test_missing_root(tmp_path: Path, handles: bool) -> None:
     """Without its root nothing is made."""
     outputs = Outputs(tmp_path / "gone", handles=handles)
     assert not outputs.observe("a.md").exists
-    with pytest.raises(OutputError, match="can not be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         outputs.write("a.md", "ours", expect=NOTHING)
     assert tree(tmp_path) == {}
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.document.front_matter import compose
-from contentops.output.files import Outputs
-from contentops.output.glance import Glance
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import compose
+from contentops.documents.glance import Glance
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,11 @@ import errno
 
 import pytest
 
+from contentops.documents.faults import reason, shown, told
+from contentops.documents.paths import TEMPORARY, split_path, temporary_name
 from contentops.errors import OutputError
 from contentops.model import ItemId
-from contentops.output.faults import reason, shown, told
-from contentops.output.paths import TEMPORARY, split_path, temporary_name
-from contentops.planner.situation import temporary_name as rest_name
+from contentops.planning.situation import temporary_name as rest_name
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_faults_are_told(number: int | None, why: str) -> None:
     """What the system refuses is told with the path and the reason, without a traceback's words."""
     with pytest.raises(OutputError) as caught, told("out/\x1ba.md", "written"):
         raise OSError(number, "x") if number else OSError("x")
-    assert caught.value.message == f"`out/\\x1ba.md` can not be written: {why}"
+    assert caught.value.message == f"`out/\\x1ba.md` cannot be written: {why}"
     assert reason(OSError(errno.ENOSPC, "x"))[1]
 
 

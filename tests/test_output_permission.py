@@ -1,4 +1,4 @@
-"""Outputs that can not be written: found before anything is paid for."""
+"""Outputs that cannot be written: found before anything is paid for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.documents.permission import denial
 from contentops.model import Action, Step
-from contentops.output.permission import denial
-from contentops.planner.plan import make_plan
+from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec

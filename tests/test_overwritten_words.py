@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.model import Action, JobState, OnEdit, Step
-from contentops.planner.situation import Stored
+from contentops.planning.situation import Stored
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
 from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of

@@ -73,7 +73,7 @@ def contentops(installed: Path, tmp_path: Path) -> Callable[..., Completed]:
 
 
 def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
-    """Schemas, the built-in catalogue, the starter project and the marker of types are inside; tests are not."""
+    """Schemas, the built-in catalog, the starter project and the marker of types are inside; tests are not."""
     names = set(zipfile.ZipFile(wheel).namelist())
     data = {
         path.relative_to(ROOT).as_posix()
@@ -82,7 +82,7 @@ def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     }
     schemas = {f"contentops/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
     assert (data | schemas) - names == set()
-    assert {"contentops/py.typed", "contentops/local/catalogue/templates.json"} <= names
+    assert {"contentops/py.typed", "contentops/local/catalog/templates.json"} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"contentops"}
 
 

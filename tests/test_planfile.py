@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops import pipeline
 from contentops.errors import Refused
-from contentops.executor.stop import Stop
-from contentops.pipeline import Approval, Choice
-from contentops.planner.planfile import check_seal, sealed
-from contentops.report.plan_json import plan_json
+from contentops.execution.stop import Stop
+from contentops.operations import pipeline
+from contentops.operations.pipeline import Approval, Choice
+from contentops.planning.planfile import check_seal, sealed
+from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog

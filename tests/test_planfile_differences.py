@@ -10,9 +10,9 @@ import pytest
 
 from contentops.errors import Refused
 from contentops.model import OnEdit, Step
-from contentops.pipeline import Approval
-from contentops.planner.differences import Named, difference
-from contentops.report.plan_json import plan_json, record_digest
+from contentops.operations.pipeline import Approval
+from contentops.planning.differences import Named, difference
+from contentops.reporting.plan_json import plan_json, record_digest
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import NOTHING
-from contentops.document.clean import body_digest
+from contentops.documents.clean import body_digest
 from contentops.errors import UsageError
 from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin, Step
-from contentops.planner.plan import make_plan
-from contentops.planner.situation import Stored
+from contentops.planning.plan import make_plan
+from contentops.planning.situation import Stored
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
@@ -357,7 +357,7 @@ def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
 
 
 def test_unreadable_file_blocks() -> None:
-    """A file that can not be understood is left alone."""
+    """A file that cannot be understood is left alone."""
     spec = a_spec()
     broken = Observed(path=spec.output, problem="`out/a.md` is not UTF-8; save it as UTF-8")
     change = only_change([spec], [a_record(spec)], [broken])
@@ -565,7 +565,7 @@ def test_a_selection_of_nothing_names_the_nearest(select: tuple[str, ...], hint:
 
 @pytest.mark.parametrize(("bad", "hint"), [("tga:x", "tag:"), ("state:nwe", "state:new")])
 def test_bad_selectors_name_the_nearest(bad: str, hint: str) -> None:
-    """A selector that can not mean anything is a usage error."""
+    """A selector that cannot mean anything is a usage error."""
     with pytest.raises(UsageError) as caught:
         plan_of([a_spec()], select=(bad,))
     assert hint in caught.value.hint

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.executor.durations import Durations, p_done
-from contentops.executor.polling import first_gap, next_poll
+from contentops.execution.durations import Durations, p_done
+from contentops.execution.polling import first_gap, next_poll
 
 
 def _polls(durations: Durations, *, until: float, per_minute: int, kind: str = "blog/standard") -> list[float]:

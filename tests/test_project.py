@@ -12,9 +12,9 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifest.places import Map
+from contentops.manifests.places import Map
+from contentops.manifests.project import find_root, load_project, parse_duration, parse_variable
 from contentops.model import ApiSettings, Budget, Guards, Project
-from contentops.project import find_root, load_project, parse_duration, parse_variable
 
 
 def write(root: Path, text: str) -> Path:
@@ -391,7 +391,7 @@ def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, se
     ],
 )
 def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: str) -> None:
-    """A file that can not be parsed is pointed into without showing what may be a key."""
+    """A file that cannot be parsed is pointed into without showing what may be a key."""
     found = findings_of(tmp_path, f"project: x\n{text}")
     assert found
     for entry in found:
@@ -416,7 +416,7 @@ def test_lines_without_a_secret_are_shown(tmp_path: Path, text: str, excerpt: st
 
 
 def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
-    """A file that can not be opened is reported like any other problem of the file."""
+    """A file that cannot be opened is reported like any other problem of the file."""
     (tmp_path / "contentops.yaml").mkdir()
     with pytest.raises(InputError) as caught:
         load_project(tmp_path)

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.manifest import build, read
-from contentops.manifest.places import masked
-from contentops.manifest.read import Document, Map, Seq, Source, finding, locate, read_yaml
+from contentops.manifests import build, read
+from contentops.manifests.places import masked
+from contentops.manifests.read import Document, Map, Seq, Source, finding, locate, read_yaml
 
 PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
 
@@ -139,7 +139,7 @@ def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: 
     ids=["inf", "minus-inf", "nan", "overflow", "long", "longer-than-python-prints", "hexadecimal"],
 )
 def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool) -> None:
-    """A number that JSON can not hold is an error at its place, and the rest of the file is still there."""
+    """A number that JSON cannot hold is an error at its place, and the rest of the file is still there."""
     document, (found,) = read_yaml("a.yaml", f"a: {text}\nb: 2\n".encode(), pure=pure)
     assert found.code == "bad-number"
     assert word in found.message
@@ -329,7 +329,7 @@ def test_offset_points_into_a_text(text: str, needle: str, place: tuple[int, int
 
 
 def test_offset_that_is_nowhere_points_at_the_text() -> None:
-    """A word that was written with escapes can not be found; the finding then stands at the scalar."""
+    """A word that was written with escapes cannot be found; the finding then stands at the scalar."""
     document, _ = read_yaml("a.yaml", b'a: "x \\u0041\\u0042"\n')
     assert place_of(finding(document, "x", "y", ("a",), offset=2))[:2] == (1, 4)
 
@@ -404,7 +404,7 @@ quoted: {"<<": 5}
     ids=["unknown", "nearly", "recursive", "as-key", "merge-scalar", "merge-list", "merge-twice"],
 )
 def test_wrong_alias_is_an_error(text: str, code: str, place: tuple[int, int], *, pure: bool) -> None:
-    """Aliases and merges that can not be followed are refused at their place."""
+    """Aliases and merges that cannot be followed are refused at their place."""
     found = only(text, pure=pure)
     assert found.code == code
     assert place_of(found)[:2] == place
@@ -573,7 +573,7 @@ def test_escape_of_no_character_is_refused(text: str, *, pure: bool) -> None:
 
 @PARSERS
 def test_lone_surrogate_is_refused(*, pure: bool) -> None:
-    """An escaped half of a character can not be encoded later, so it does not come in."""
+    """An escaped half of a character cannot be encoded later, so it does not come in."""
     assert only('a: "\\ud800"\n', pure=pure).code in {"control-character", "yaml-syntax"}
 
 
@@ -610,10 +610,10 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("jinja-colon", "- t: About {{ x }}: b\n", (1, 6), "unquoted Jinja", '`"About {{ x }}: b"`'),
     ("jinja-in-list", "- {{ x }} y\n", (1, 3), "unquoted Jinja", '`"{{ x }} y"`'),
     ("second-colon", "title: Part 1: intro\n", (1, 14), "second `: `", '`"Part 1: intro"`'),
-    ("at", "a: @brand\n", (1, 4), "can not start with `@`", '`"@brand"`'),
-    ("percent", "a: %x\n", (1, 4), "can not start with `%`", '`"%x"`'),
-    ("backtick", "a: `x`\n", (1, 4), "can not start with a backtick", "quotes"),
-    ("asterisk", "a: *\n", (1, 4), "can not start with `*`", '`"*"`'),
+    ("at", "a: @brand\n", (1, 4), "cannot start with `@`", '`"@brand"`'),
+    ("percent", "a: %x\n", (1, 4), "cannot start with `%`", '`"%x"`'),
+    ("backtick", "a: `x`\n", (1, 4), "cannot start with a backtick", "quotes"),
+    ("asterisk", "a: *\n", (1, 4), "cannot start with `*`", '`"*"`'),
     ("tab", "a:\n\tb: 1\n", (2, 1), "tab", "spaces"),
     ("tab-in-block", "a: >\n\tfoo\n", (2, 1), "tab", "spaces"),
     ("indentation", "a: 1\n  b: 2\n", (2, 3), "indentation", "line it up"),
@@ -626,7 +626,7 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
     ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),
     ("escape", 'a: "\\q"\n', (1, 5), "escape", "single quotes"),
-    ("list-in-line", "a: - b\n", (1, 4), "list can not start", "next line"),
+    ("list-in-line", "a: - b\n", (1, 4), "list cannot start", "next line"),
     ("mixed", "a:\n  - b\n  c: d\n", (3, 3), "no entry of the list that starts at line 2", "`- `"),
     ("after-end", "a: 1\n...\nb\n", (3, 1), "end of the document", "one file"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.manifest import limits
-from contentops.manifest.sandbox import compile_template
-from contentops.manifest.templates import Template, Templates, is_template
-from contentops.manifest.values import MISSING, Lazy, TemplateError, as_json, text_of
+from contentops.manifests import limits
+from contentops.manifests.sandbox import compile_template
+from contentops.manifests.templates import Template, Templates, is_template
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -161,14 +161,14 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ each.note | int }}", "template-value", "an empty text is not a whole number", "`int(0)`"),
         ("{{ people | int }}", "template-value", "a list is not a whole number", "`int(0)`"),
         ("{{ company | float }}", "template-value", "`Acme` is not a number", "`float(0)`"),
-        ("a {{ nothing }}", "template-value", "a null can not stand inside a text", "default"),
-        ("a {{ people }}", "template-value", "a list can not stand inside a text", "join"),
-        ("a {{ place }}", "template-value", "a map can not stand inside a text", "join"),
+        ("a {{ nothing }}", "template-value", "a null cannot stand inside a text", "default"),
+        ("a {{ people }}", "template-value", "a list cannot stand inside a text", "join"),
+        ("a {{ place }}", "template-value", "a map cannot stand inside a text", "join"),
         ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
-        ("{{ [none] | join }}", "template-value", "a null can not stand", ""),
+        ("{{ [none] | join }}", "template-value", "a null cannot stand", ""),
         ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),
         ("{{ company.upper }}", "template-value", "no JSON value", "only texts"),
-        ("{{ ' '.join(people | map('upper')) }}", "template-value", "can not join", "add `| list`"),
+        ("{{ ' '.join(people | map('upper')) }}", "template-value", "cannot join", "add `| list`"),
         ("{{ {1: 2} }}", "template-value", "a key that is no text", ""),
         ("{{ item }}", "template-value", "gives a map", "only texts"),
         ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
@@ -176,7 +176,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ '\\x00' }}", "template-value", "U+0000", ""),
         ("{{ '\\ud800' }}", "template-value", "U+D800", ""),
         ("{{ place | tojson(indent=2) }}", "template-value", "takes no indent", ""),
-        ("{% for letter in company %}{% endfor %}", "template-value", "can not be looped over", "split"),
+        ("{% for letter in company %}{% endfor %}", "template-value", "cannot be looped over", "split"),
         ("{{ 1 / 0 }}", "template-error", "division by zero", ""),
         ("{{ 'a' + 1 }}", "template-error", "can only concatenate", ""),
         ("{{ year() }}", "template-error", "not callable", ""),
@@ -310,7 +310,7 @@ def test_nothing_else_can_be_reached(source: str) -> None:
 
 def test_places_of_positions_are_not_reachable() -> None:
     """A map read from YAML shows templates its keys only, not where they were written."""
-    from contentops.manifest.read import read_yaml
+    from contentops.manifests.read import read_yaml
 
     document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
     for name in ("start", "at", "places"):

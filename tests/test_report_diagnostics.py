@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.report.diagnostics import diagnostics_json, diagnostics_text, window
-from contentops.report.safe import columns
+from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
+from contentops.reporting.safe import columns
 from contentops.schema_files import load_schema
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contentops.model import Action, Change, ItemId, Note, Plan, Reason, Refusal, Step
-from contentops.report.plan_markdown import cell, code, marker, plan_markdown, prose
+from contentops.reporting.plan_markdown import cell, code, marker, plan_markdown, prose
 from tests.plans import make_change, make_plan
 
 HOSTILE = (
@@ -193,7 +193,7 @@ def test_prose_keeps_its_literals() -> None:
     "name", ["--> <b>", "a--b", "", "-" * 500, "ü/x"], ids=["end", "dashes", "empty", "long", "other"]
 )
 def test_the_marker_is_one_comment(name: str) -> None:
-    """A project's name can not end the comment that marks the page."""
+    """A project's name cannot end the comment that marks the page."""
     found = marker(make_plan(project=name, environment=name))
     assert re.fullmatch(r"<!-- contentops:plan:[A-Za-z0-9_.-]*:[A-Za-z0-9_.-]* -->", found)
     assert "--" not in found[4:-3]
@@ -237,5 +237,5 @@ def test_what_does_not_fit_is_said() -> None:
 
 def test_a_limit_too_small_is_refused() -> None:
     """Below the least size nothing sensible can be said."""
-    with pytest.raises(ValueError, match="can not hold a plan"):
+    with pytest.raises(ValueError, match="cannot hold a plan"):
         plan_markdown(make_plan(), limit=100)

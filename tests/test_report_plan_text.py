@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal, Step
-from contentops.report.plan_text import plan_text
+from contentops.reporting.plan_text import plan_text
 from tests.plans import GENERATE, make_change, make_entry, make_plan
 
 CAUSE = "var `year` in contentops.yaml:12:9"

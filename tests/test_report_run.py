@@ -7,9 +7,9 @@ import pytest
 
 from contentops.errors import ExitCode
 from contentops.model import Action, Result, Run
-from contentops.report.exit import exit_code_of, exit_code_without_run
-from contentops.report.run_json import event_json, run_json
-from contentops.report.run_text import as_typed, duration, run_text
+from contentops.reporting.exit import exit_code_of, exit_code_without_run
+from contentops.reporting.run_json import event_json, run_json
+from contentops.reporting.run_text import as_typed, duration, run_text
 from contentops.schema_files import load_schema
 from tests.plans import make_change, make_event, make_outcome, make_plan, make_run
 from tests.test_report_plan_json import strict
@@ -117,7 +117,7 @@ def test_many_failures_are_counted() -> None:
     ],
 )
 def test_durations(start: str, end: str, words: str) -> None:
-    """Times a person reads; nothing where they can not be compared."""
+    """Times a person reads; nothing where they cannot be compared."""
     assert duration(start, end) == words
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.report.paint import paint
-from contentops.report.safe import clip, columns, json_text, short, short_pair, visible
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import clip, columns, json_text, short, short_pair, visible
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contentops.report.wrapping import fitted
+from contentops.reporting.wrapping import fitted
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops import pipeline
 from contentops.errors import StateError
-from contentops.executor.stop import Stop
-from contentops.runs import last_run
+from contentops.execution.stop import Stop
+from contentops.operations import pipeline
+from contentops.operations.runs import last_run
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog
 

@@ -9,10 +9,10 @@ import pytest
 
 from contentops.api.calls import GetContent, ListContent, Status, Submit
 from contentops.api.replies import Accepted, ContentList, Failure, FailureKind, JobStatus
-from contentops.executor.durations import Durations
-from contentops.executor.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
-from contentops.executor.limiter import Limiter
-from contentops.executor.scheduler import ASK_FIRST, Gate, Scheduler
+from contentops.execution.durations import Durations
+from contentops.execution.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
+from contentops.execution.limiter import Limiter
+from contentops.execution.scheduler import ASK_FIRST, Gate, Scheduler
 from tests.fakes.clock import Timeline, run
 from tests.fakes.sides import a_spec, an_entry
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call
     from contentops.api.replies import Reply
-    from contentops.executor.effects import Program
+    from contentops.execution.effects import Program
 
 ENTRY = an_entry(a_spec())
 

@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 from hypothesis import strategies as st
 
-from contentops.manifest import schema as schema_module
-from contentops.manifest.fits import UnknownKeywordError, compile_schema
-from contentops.manifest.places import Document, Source
-from contentops.manifest.read import read_yaml
-from contentops.manifest.schema import check_schema
+from contentops.manifests import schema as schema_module
+from contentops.manifests.fits import UnknownKeywordError, compile_schema
+from contentops.manifests.places import Document, Source
+from contentops.manifests.read import read_yaml
+from contentops.manifests.schema import check_schema
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
 def test_valid_file_does_not_import_jsonschema() -> None:
     """Start-up stays short: jsonschema is imported only to explain what is wrong."""
     code = (
-        "import sys; from contentops.manifest.read import read_yaml; from contentops.manifest.schema import check_schema;"
+        "import sys; from contentops.manifests.read import read_yaml; from contentops.manifests.schema import check_schema;"
         "from contentops.schema_files import load_schema;"
         "d, _ = read_yaml('a', b'items: [{id: x}]'); check_schema(d, load_schema('manifest'));"
         "sys.exit('jsonschema' in sys.modules)"
@@ -372,19 +372,19 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         MANIFEST,
         "bad-name",
         "a-b",
-        "`a-b` can not be a name in `matrix`",
+        "`a-b` cannot be a name in `matrix`",
         "letters",
     ),
     ("matrix-scalar", "items: [{id: x, matrix: {a: 1}}]", MANIFEST, "wrong-type", "1", "`a` must be a list", ""),
-    ("var-dash", "vars: {a-b: 1}", MANIFEST, "bad-name", "a-b", "`a-b` can not be a name in `vars`", "letters"),
-    ("var-reserved", "vars: {each: 1}", MANIFEST, "bad-name", "each", "`each` can not be a name in `vars`", "taken"),
+    ("var-dash", "vars: {a-b: 1}", MANIFEST, "bad-name", "a-b", "`a-b` cannot be a name in `vars`", "letters"),
+    ("var-reserved", "vars: {each: 1}", MANIFEST, "bad-name", "each", "`each` cannot be a name in `vars`", "taken"),
     (
         "var-keyword",
         "items: [{id: x, vars: {not: 1}}]",
         MANIFEST,
         "bad-name",
         "not",
-        "item `x`: `not` can not",
+        "item `x`: `not` cannot",
         "taken",
     ),
     (
@@ -393,7 +393,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         PROJECT,
         "bad-name",
         "Prod",
-        "`Prod` can not be a name in `environments`",
+        "`Prod` cannot be a name in `environments`",
         "small letters",
     ),
     (
@@ -411,7 +411,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         PROJECT,
         "wrong-value",
         "soon",
-        "`job_timeout` can not be the text `soon`",
+        "`job_timeout` cannot be the text `soon`",
         "`15m`",
     ),
     (
@@ -420,7 +420,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         PROJECT,
         "wrong-value",
         "0",
-        "`job_timeout` can not be the number `0`",
+        "`job_timeout` cannot be the number `0`",
         "`15m`",
     ),
     ("long-id", f"moved: [{{from: {'x' * 201}, to: b}}]", MANIFEST, "wrong-value", "x" * 201, "longer than 200", ""),

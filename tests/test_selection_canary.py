@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import ExitCode, StateError
-from contentops.planner.guards import review
-from contentops.runs import last_run
+from contentops.operations.runs import last_run
+from contentops.planning.guards import review
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_change, make_plan
@@ -277,7 +277,7 @@ def test_a_folder_that_can_not_be_listed_is_an_error(failed: Scene) -> None:
     runs = failed.root / ".contentops" / "runs"
     path = runs / "99990101T000000Z-loop.json"
     path.symlink_to(path.name)
-    with pytest.raises(StateError, match="can not be told"):
+    with pytest.raises(StateError, match="cannot be told"):
         last_run(failed.project)
 
 

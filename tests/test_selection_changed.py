@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops import history, pipeline
+from contentops.ci import changed_since as history
+from contentops.ci.git import GitFailed, git_bytes, run_git
 from contentops.errors import UsageError
-from contentops.git import GitFailed, git_bytes, run_git
+from contentops.operations import pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,7 +234,7 @@ def test_manifests_of_any_ending_and_odd_names_are_read(root: Path) -> None:
 
 
 def test_links_are_not_followed_into_the_past(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A link in an old commit is not laid out, so it can not lead anywhere: the project counts as a whole."""
+    """A link in an old commit is not laid out, so it cannot lead anywhere: the project counts as a whole."""
     target = tmp_path_factory.mktemp("outside") / "secret.csv"
     target.write_text(ROWS, encoding="utf-8")
     (root / "data" / "cities.csv").unlink()
@@ -322,7 +323,7 @@ def test_gits_words_reach_the_message(root: Path) -> None:
     """Whatever else goes wrong is told in git's words."""
     with pytest.raises(GitFailed, match="cat-file"):
         run_git(root, "cat-file", "blob", "0" * 40)
-    with pytest.raises(GitFailed, match="can not be run"):
+    with pytest.raises(GitFailed, match="cannot be run"):
         run_git(root, "rev-parse", "a\0b")
 
 

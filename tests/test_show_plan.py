@@ -11,11 +11,11 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal, Step
-from contentops.planner.planfile import sealed
-from contentops.report.plan_json import plan_json
-from contentops.report.plan_read import plan_of
-from contentops.report.plan_text import plan_text
-from contentops.report.safe import json_text
+from contentops.planning.planfile import sealed
+from contentops.reporting.plan_json import plan_json
+from contentops.reporting.plan_read import plan_of
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.safe import json_text
 from tests.plans import make_change, make_entry, make_plan
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -279,7 +279,7 @@ def test_a_folder_is_no_plan_file(invoke: Run, site: Path, command: list[str]) -
     (site / "lost.json").symlink_to("nowhere")
     for name in ("plan.json", "lost.json"):
         ended = invoke(*command, name, cwd=site)
-        assert (ended.code, f"error[no-plan-file]: `{name}` can not be read: " in ended.stderr) == (1, True)
+        assert (ended.code, f"error[no-plan-file]: `{name}` cannot be read: " in ended.stderr) == (1, True)
 
 
 # --- strangers' words ----------------------------------------------------------------------------------------

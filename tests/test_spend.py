@@ -14,7 +14,7 @@ from hypothesis import given
 from contentops.cli.report import moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, RequestId, State
-from contentops.report.spend import GROUPS, Row, count_spend, spend_json, spend_text
+from contentops.reporting.spend import GROUPS, Row, count_spend, spend_json, spend_text
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_entry, make_record, make_spec
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import OpenEntry, Record
-    from contentops.report.spend import Spend
+    from contentops.reporting.spend import Spend
     from tests.running import Run
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The cache: it may be lost, must not lie, can not run what somebody planted, and never loses a paid text silently."""
+"""The cache: it may be lost, must not lie, cannot run what somebody planted, and never loses a paid text silently."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_threads_may_share_it(folder: Path) -> None:
 
 
 def test_a_corrupt_database_degrades(folder: Path) -> None:
-    """Reads give nothing and say why; a paid text that can not be kept is an error that names the way out."""
+    """Reads give nothing and say why; a paid text that cannot be kept is an error that names the way out."""
     folder.mkdir(parents=True)
     (folder / "cache.db").write_bytes(b"not a database at all, but long enough to be looked at" * 30)
 
@@ -248,7 +248,7 @@ def test_a_corrupt_database_degrades(folder: Path) -> None:
         assert cache.problem == "file is not a database"
         cache.put("x", "y")
         cache.put_durations({})
-        with pytest.raises(StateError, match="paid text of item `a` can not be kept") as caught:
+        with pytest.raises(StateError, match="paid text of item `a` cannot be kept") as caught:
             cache.put_text(SERVER, ONE, TEXT)
     assert caught.value.code == "text-not-kept"
     assert f"delete {folder}" in caught.value.hint
@@ -375,7 +375,7 @@ def test_a_planted_key_is_not_run(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_planted_file_name_is_neither_read_nor_removed(folder: Path, tmp_path: Path) -> None:
-    """A row that names a file outside the cache can not make us read it, or delete it when the row is replaced."""
+    """A row that names a file outside the cache cannot make us read it, or delete it when the row is replaced."""
     secret = tmp_path / "secret"
     secret.write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
     kept(folder)

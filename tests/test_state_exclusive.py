@@ -124,10 +124,10 @@ def test_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
 
 
 def test_a_place_that_can_not_be_locked_is_an_error_in_words(tmp_path: Path) -> None:
-    """A folder in the lock's place can not be opened as a file."""
+    """A folder in the lock's place cannot be opened as a file."""
     (tmp_path / ".contentops/apply.lock").mkdir(parents=True)
 
-    with pytest.raises(StateError, match=r"can not lock `\.contentops/apply\.lock`: is a directory"):
+    with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
         held(tmp_path).__enter__()
 
 

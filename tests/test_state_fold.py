@@ -151,7 +151,7 @@ def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
 
 @pytest.mark.parametrize("state", list(JobState))
 def test_open_entries_stay_open_whatever_the_lock_says(state: JobState) -> None:
-    """A pull can not take away a submit."""
+    """A pull cannot take away a submit."""
     open_ = facts.entry(take=2, state=state)
 
     assert fold(locked(THEIRS), Noted(fact=open_)).state.entries == {open_.request_id: open_}
@@ -277,10 +277,10 @@ def test_a_torn_last_line_never_happened() -> None:
         pytest.param(b"{}", "is neither a header nor a record nor an open entry", id="nothing"),
         pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
         pytest.param(b"\0\0", "is not JSON", id="zeros"),
-        pytest.param(b'{"forget":1}', "can not be used: `forget` must be text", id="forget-number"),
-        pytest.param(b'{"drop":[]}', "can not be used: `drop` must be text", id="drop-list"),
-        pytest.param(b'{"drop":"x","base":7}', "can not be used: `base` must be text", id="base-number"),
-        pytest.param(b'{"checkpoint":{}}', "can not be used: `checkpoint` must be text", id="mark-map"),
+        pytest.param(b'{"forget":1}', "cannot be used: `forget` must be text", id="forget-number"),
+        pytest.param(b'{"drop":[]}', "cannot be used: `drop` must be text", id="drop-list"),
+        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` must be text", id="base-number"),
+        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` must be text", id="mark-map"),
     ],
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:

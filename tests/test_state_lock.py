@@ -164,7 +164,7 @@ def test_two_lineages_are_refused() -> None:
     ids=["format", "digest"],
 )
 def test_a_newer_lock_is_refused(header: Header) -> None:
-    """A lock of a newer version says so, even where its lines can not be read any more."""
+    """A lock of a newer version says so, even where its lines cannot be read any more."""
     with pytest.raises(StateError, match="written by a newer contentops") as caught:
         lock.read(joined("nonsense", header_line(header)), NAME)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops import mending
+from contentops.operations import records as mending
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 

@@ -276,7 +276,7 @@ def test_environments_have_files_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "-x", "a\nb", "x" * 101])
 def test_an_environment_can_not_name_another_place(tmp_path: Path, name: str) -> None:
     """The name of an environment is part of file names, so only a name will do."""
-    with pytest.raises(StateError, match="can not name an environment"):
+    with pytest.raises(StateError, match="cannot name an environment"):
         opened(tmp_path, environment=name)
 
 
@@ -292,7 +292,7 @@ def test_a_fact_that_can_not_be_written_is_refused_before_it_is_taken_in(tmp_pat
         Forget(ItemId("\ud800")),
         Drop(RequestId("\ud800")),
     ):
-        with pytest.raises(StateError, match="can not be written down"):
+        with pytest.raises(StateError, match="cannot be written down"):
             store.note("write", facts.record("b"), bad)
     store.close()
 
@@ -703,7 +703,7 @@ def test_the_folder_must_be_ours_and_inside(tmp_path: Path) -> None:
         opened(root, write=False)
     ours.unlink()
     ours.symlink_to(ours)
-    with pytest.raises(StateError, match="can not look into"):
+    with pytest.raises(StateError, match="cannot look into"):
         opened(root, write=False)
 
 
@@ -741,7 +741,7 @@ def test_a_folder_that_can_not_be_made_is_an_error_in_words(tmp_path: Path) -> N
 def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
     """Where `.contentops` itself is read-only, that folder is what to look at."""
     (tmp_path / ".contentops").mkdir(mode=0o500)
-    with pytest.raises(StateError, match="can not write in") as caught:
+    with pytest.raises(StateError, match="cannot write in") as caught:
         folder.make(tmp_path)
     assert str(tmp_path / ".contentops") in str(caught.value.hint)
 
@@ -781,15 +781,15 @@ def test_refusals_of_the_system_are_said_in_words(tmp_path: Path) -> None:
     disk = Disk()
     missing = tmp_path / "no" / "where"
 
-    with pytest.raises(StateError, match="can not write `where`: no such file or directory"):
+    with pytest.raises(StateError, match="cannot write `where`: no such file or directory"):
         disk.append(missing, b"x", 0)
-    with pytest.raises(StateError, match="can not write `where`: no such file or directory"):
+    with pytest.raises(StateError, match="cannot write `where`: no such file or directory"):
         disk.replace(missing, b"x", tmp_path / "no" / "temporary", 0o600)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match="can not read `x`: not a directory"):
+    with pytest.raises(StateError, match="cannot read `x`: not a directory"):
         disk.read(tmp_path / "file" / "x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StateError, match="can not write `folder`: is a directory") as caught:
+    with pytest.raises(StateError, match="cannot write `folder`: is a directory") as caught:
         disk.replace(tmp_path / "folder", b"x", tmp_path / "temporary", 0o600)
     assert caught.value.hint.startswith("move the folder")
     assert not (tmp_path / "temporary").exists()
@@ -806,7 +806,7 @@ def test_a_failed_append_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         limit.setrlimit(limit.RLIMIT_FSIZE, (9, before[1]))
-        with pytest.raises(StateError, match="can not write `journal`: file too large"):
+        with pytest.raises(StateError, match="cannot write `journal`: file too large"):
             Disk().append(path, b"more than fits\n", 5)
     finally:
         limit.setrlimit(limit.RLIMIT_FSIZE, before)

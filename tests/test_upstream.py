@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.catalogue.definitions import definitions
-from contentops.catalogue.differences import differences
-from contentops.catalogue.lockfile import FILE, compose
-from contentops.catalogue.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
-from contentops.catalogue.reading import MANNER, choice, template
+from contentops.catalog.definitions import definitions
+from contentops.catalog.differences import differences
+from contentops.catalog.lockfile import FILE, compose
+from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
+from contentops.catalog.reading import MANNER, choice, template
 from contentops.model import Definitions, JobState, Step
-from contentops.planner.plan import make_plan
-from contentops.report.plan_json import plan_json, record_digest
-from contentops.report.plan_markdown import plan_markdown
-from contentops.report.plan_text import plan_text
+from contentops.planning.plan import make_plan
+from contentops.reporting.plan_json import plan_json, record_digest
+from contentops.reporting.plan_markdown import plan_markdown
+from contentops.reporting.plan_text import plan_text
 from contentops.state.lines import entry_line, record_line
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog
@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def now(**aspects: str) -> Definitions:
-    """The catalogue of today: what records were made from, but for `aspects`, by `kind_aspect`."""
+    """The catalog of today: what records were made from, but for `aspects`, by `kind_aspect`."""
     said = {**BEFORE, **{name.replace("_", "."): digest for name, digest in aspects.items()}}
     split = {
         kind: {name.split(".")[1]: value for name, value in said.items() if value and name.startswith(kind)}
@@ -70,8 +70,7 @@ def test_one_line_for_all_items_of_a_template() -> None:
     (note,) = plan.notes
     assert note.kind == "template-changed-upstream"
     assert note.message == (
-        f"template `{BLOG}` changed upstream: its inputs are other than in the catalogue 1,000 items were "
-        "generated with"
+        f"template `{BLOG}` changed upstream: its inputs are other than in the catalog 1,000 items were generated with"
     )
     assert "`--replace city-0`" in note.hint
     assert "`revision`" in note.hint
@@ -101,11 +100,11 @@ def test_what_changed_is_named(changed: dict[str, str], says: list[str]) -> None
 
 @pytest.mark.parametrize("before", [{}, {"template.inputs": "a2"}], ids=["an old lock", "one aspect known"])
 def test_what_is_not_recorded_is_no_change(before: dict[str, str]) -> None:
-    """A record from before definitions were kept, or from a catalogue that told less, is held against nothing else."""
+    """A record from before definitions were kept, or from a catalog that told less, is held against nothing else."""
     assert planned(now(template_inputs="a2", style_manner="c2"), before=before).notes == ()
 
 
-def test_no_catalogue_no_note() -> None:
+def test_no_catalog_no_note() -> None:
     """Without a snapshot of this server nothing is said."""
     assert planned(Definitions()).notes == ()
 
@@ -278,7 +277,7 @@ def test_a_pull_tells_another_manner() -> None:
 
 
 def offered(*inputs: str, manner: str = "aaaaaaaaaaaa", tone: str = "cccccccccccc") -> str:
-    """A catalogue snapshot of the scene's server."""
+    """A catalog snapshot of the scene's server."""
     told = tuple(OfferedInput(name=name) for name in ("target_audience", "topic", *inputs))
     return compose(
         {
@@ -290,17 +289,17 @@ def offered(*inputs: str, manner: str = "aaaaaaaaaaaa", tone: str = "ccccccccccc
     )
 
 
-def scene_of(root: Path, catalogue: str = "", **habits: Any) -> Scene:
+def scene_of(root: Path, catalog: str = "", **habits: Any) -> Scene:
     """Two declared items, nothing made yet."""
     scene = Scene(root, FakeApi(duration=90, **habits))
     scene.write("content/blog.yaml", blog("tea", "coffee"))
-    if catalogue:
-        scene.write(FILE, catalogue)
+    if catalog:
+        scene.write(FILE, catalog)
     return scene
 
 
 def test_a_record_remembers_what_it_was_made_from(tmp_path: Path) -> None:
-    """Three short digests a line, kept while the catalogue changes; the note goes once the text is made anew."""
+    """Three short digests a line, kept while the catalog changes; the note goes once the text is made anew."""
     scene = scene_of(tmp_path, offered())
     scene.apply()
     made = scene.record("tea").definitions
@@ -310,7 +309,7 @@ def test_a_record_remembers_what_it_was_made_from(tmp_path: Path) -> None:
 
     scene.write(FILE, offered("more"))
     (note,) = scene.plan().notes
-    assert "its inputs are other than in the catalogue 2 items were generated with" in note.message
+    assert "its inputs are other than in the catalog 2 items were generated with" in note.message
     assert scene.apply() is None, "a no-op apply does nothing"
     assert scene.read("contentops.lock") == lock
 
@@ -323,8 +322,8 @@ def test_a_record_remembers_what_it_was_made_from(tmp_path: Path) -> None:
     assert "`tea` was generated with" in note.message
 
 
-def test_without_a_catalogue_a_lock_is_as_before(tmp_path: Path) -> None:
-    """The key is absent, so that old locks stay valid and keep their bytes, also once a catalogue is there."""
+def test_without_a_catalog_a_lock_is_as_before(tmp_path: Path) -> None:
+    """The key is absent, so that old locks stay valid and keep their bytes, also once a catalog is there."""
     scene = scene_of(tmp_path)
     scene.apply()
     lock = scene.read("contentops.lock")
@@ -336,7 +335,7 @@ def test_without_a_catalogue_a_lock_is_as_before(tmp_path: Path) -> None:
     assert scene.read("contentops.lock") == lock
 
 
-def test_a_job_from_before_a_pull_remembers_the_catalogue_of_its_submit(tmp_path: Path) -> None:
+def test_a_job_from_before_a_pull_remembers_the_catalog_of_its_submit(tmp_path: Path) -> None:
     """A run that was cut short and goes on after a pull does not claim the new definition."""
     scene = scene_of(tmp_path, offered())
     scene.apply(deadline=30)
@@ -346,7 +345,7 @@ def test_a_job_from_before_a_pull_remembers_the_catalogue_of_its_submit(tmp_path
     scene.apply()
     told = [note.message for note in scene.plan().notes]
     assert len(told) == 1
-    # The first contact is one item alone; the other one was submitted with the catalogue of today.
+    # The first contact is one item alone; the other one was submitted with the catalog of today.
     assert "`coffee` was generated with" in told[0]
 
 
@@ -414,7 +413,7 @@ def test_a_text_from_the_cache_claims_nothing(tmp_path: Path) -> None:
     assert scene.record("tea").definitions == {}
 
 
-def test_a_record_that_goes_to_another_server_leaves_its_catalogue_behind(
+def test_a_record_that_goes_to_another_server_leaves_its_catalog_behind(
     tmp_path: Path, project: Build, invoke: Run
 ) -> None:
     """What one server's template looks like says nothing of another's, in a plan and in the record."""

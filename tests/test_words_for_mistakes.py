@@ -93,7 +93,7 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_pa
     with pytest.raises(OutputError) as caught:
         scaffold(tmp_path / "file", name="x")
     where = tmp_path / "file" / "contentops.yaml"
-    assert caught.value.message == f"`{where}` can not be written: File exists"
+    assert caught.value.message == f"`{where}` cannot be written: File exists"
     assert caught.value.hint == "choose another folder, or check who may write there"
 
 

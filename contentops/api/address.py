@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
-    """The address in front of every path, without a slash at its end. Raises ApiError for one that can not work."""
+    """The address in front of every path, without a slash at its end. Raises ApiError for one that cannot work."""
     if settings.base_url == "local":
         return f"http://local{dialect.local_prefix}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 
 
 def needs_key(settings: ApiSettings) -> bool:
-    """Whether the server can not be asked without an API key: neither the embedded one nor one on this machine."""
+    """Whether the server cannot be asked without an API key: neither the embedded one nor one on this machine."""
     return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
 
 
@@ -65,7 +65,7 @@ def is_printable(text: str) -> bool:
 
 
 def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
-    """The headers of every call. Raises ApiError for a key or user id that is missing or can not be sent."""
+    """The headers of every call. Raises ApiError for a key or user id that is missing or cannot be sent."""
     local = settings.base_url == "local"
     headers = {
         "Accept": "application/json",

@@ -93,7 +93,7 @@ class Client:
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
     ) -> None:
-        """Raises ApiError for a dialect, address, key or user id that can not work."""
+        """Raises ApiError for a dialect, address, key or user id that cannot work."""
         import httpx
 
         self._httpx = httpx

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 PAGE = 100
-"""Entries per page of the catalogue lists, where the server pages them."""
+"""Entries per page of the catalog lists, where the server pages them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def dialect_named(name: str) -> Dialect:
 
 
 class Unsendable(ValueError):
-    """A call can not be put into words of the API; the message says why."""
+    """A call cannot be put into words of the API; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class Wire:
 def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
     """`call` in the words of `dialect`. `send_mode` off leaves the mode out of submits.
 
-    Raises Unsendable for what can not be asked: no JSON, an empty id, a mode that would not be sent.
+    Raises Unsendable for what cannot be asked: no JSON, an empty id, a mode that would not be sent.
     """
     match call:
         case Submit():
@@ -176,7 +176,7 @@ def _submit_body(call: Submit, dialect: Dialect, *, send_mode: bool) -> dict[str
     if send_mode:
         body[dialect.mode] = mode
     elif mode != "standard":
-        raise Unsendable(f"mode `{mode}` can not be asked for while `api.send_mode` is off")
+        raise Unsendable(f"mode `{mode}` cannot be asked for while `api.send_mode` is off")
     body["request_id"] = call.request_id
     return body
 

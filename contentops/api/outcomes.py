@@ -37,7 +37,7 @@ class Damage(enum.StrEnum):
     CUT = "the connection broke before the answer was whole"
     LATE = "the answer took too long to arrive"
     LARGE = "the answer is larger than 20 MiB"
-    CODING = "the answer is compressed in a way that can not be read"
+    CODING = "the answer is compressed in a way that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from contentops.api.calls import (
 )
 from contentops.api.replies import (
     Accepted,
-    CatalogueReply,
+    CatalogReply,
     Content,
     ContentEntry,
     ContentList,
@@ -41,8 +41,8 @@ from contentops.api.replies import (
     Stats,
 )
 from contentops.api.words import server_words
-from contentops.document.clean import clean_body
-from contentops.document.sections import main_heading
+from contentops.documents.clean import clean_body
+from contentops.documents.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,7 +146,7 @@ def read(call: Call, value: Json) -> Reply:
         case Save() | PutContent():
             return _saved(call, value)
         case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
-            return _catalogue(call, value)
+            return _catalog(call, value)
         case DashboardStats() | CreditsUsage():
             return Stats(_unwrap(value))
 
@@ -247,7 +247,7 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, str | None]:
 
 def _without_front_matter(body: str) -> tuple[str, str]:
     """Title and body of a text that may begin with front matter; a rule that a person drew there stays."""
-    from contentops.document.front_matter import split
+    from contentops.documents.front_matter import split
 
     if not _FENCE.match(body):
         return "", body
@@ -298,7 +298,7 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
 def _content_entries(value: Json) -> tuple[ContentEntry, ...]:
     found = []
     for each in _list(value, "content", "contents"):
-        # An entry whose id can not be asked for is of no use to anyone.
+        # An entry whose id cannot be asked for is of no use to anyone.
         if isinstance(each, dict) and (content_id := safe_id(each.get("id"))):
             title, status = _text(each, "title"), _text(each, "status")
             found.append(ContentEntry(content_id, title, status, *_times(each)))
@@ -350,7 +350,7 @@ def _section(call: RegenerateSection, value: Json) -> Reply:
         return _accepted(value, call.request_id)
 
 
-# --- catalogue ---------------------------------------------------------------------------------------------
+# --- catalog ---------------------------------------------------------------------------------------------
 
 
 _LISTS: Mapping[type, tuple[str, ...]] = {
@@ -360,12 +360,12 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
 }
 
 
-def _catalogue(call: Call, value: Json) -> CatalogueReply:
+def _catalog(call: Call, value: Json) -> CatalogReply:
     names = _LISTS.get(type(call))
     if names is None:
-        return CatalogueReply((_detail(value),), 1)
+        return CatalogReply((_detail(value),), 1)
     named = ({"id": each} if isinstance(each, str) else each for each in _list(value, *names))
-    return CatalogueReply(tuple(each for each in named if isinstance(each, dict)), _total(value))
+    return CatalogReply(tuple(each for each in named if isinstance(each, dict)), _total(value))
 
 
 def _total(value: Json) -> int | None:

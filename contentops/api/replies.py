@@ -85,7 +85,7 @@ class SavedReply:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueReply:
+class CatalogReply:
     """Templates, styles or verticals as the server describes them; one entry for a detail call.
 
     `total` is how many there are over all pages where the server says so, else None.
@@ -157,5 +157,5 @@ class Failure:
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogueReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
 """Every way a call can succeed."""

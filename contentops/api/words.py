@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from contentops.masking import redact
+from contentops.sanitize import redact
 
 if TYPE_CHECKING:
     from contentops.model import Json

@@ -17,17 +17,17 @@ from contentops.cli.interrupt import stopping
 from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
 from contentops.cli.plan import flags_of, show_findings
 from contentops.errors import ExitCode, Refused
-from contentops.report.summary import command as command_line
+from contentops.reporting.summary import command as command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from contentops.cli.display import Display
     from contentops.cli.options import Session
-    from contentops.executor.stop import Stop
+    from contentops.execution.stop import Stop
     from contentops.model import Json, Plan, Project, Run
-    from contentops.pipeline import Approval
-    from contentops.planner.situation import Choice
+    from contentops.operations.pipeline import Approval
+    from contentops.planning.situation import Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def apply_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner]:
     """Takes approvals and manner out of `given`; what `choice_of` wants stays in it."""
-    from contentops.pipeline import Approval
+    from contentops.operations.pipeline import Approval
 
     approval = Approval(
         credits=given.pop("approve_credits"), changes=given.pop("approve_changes"), empty=given.pop("approve_empty")
@@ -149,9 +149,9 @@ def carry_out(
 
     `inputs` is what `retry` goes on with, `again` the command that does.
     """
-    from contentops import pipeline
     from contentops.cli.display import watching
-    from contentops.executor.stop import Stop
+    from contentops.execution.stop import Stop
+    from contentops.operations import pipeline
 
     stop = Stop()
     with contextlib.ExitStack() as signals:
@@ -210,8 +210,8 @@ class Confirmation:
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
-        from contentops.report.plan_text import plan_text
-        from contentops.report.wrapping import fitted
+        from contentops.reporting.plan_text import plan_text
+        from contentops.reporting.wrapping import fitted
 
         self.shown = True
         show_findings(plan)
@@ -228,8 +228,8 @@ def _ask() -> bool:
 
 
 def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner, again: str) -> int:
-    from contentops.report.run_json import run_json
-    from contentops.report.run_text import as_typed, run_text
+    from contentops.reporting.run_json import run_json
+    from contentops.reporting.run_text import as_typed, run_text
 
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")

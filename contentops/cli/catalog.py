@@ -11,19 +11,19 @@ from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
-from contentops.report import FORMAT_VERSION
-from contentops.report.paint import paint
-from contentops.report.safe import json_text, short, visible
-from contentops.report.summary import plural
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import json_text, short, visible
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.catalogue.differences import Difference
-    from contentops.catalogue.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
+    from contentops.catalog.differences import Difference
+    from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
     from contentops.cli.options import Session
     from contentops.model import Json
-    from contentops.pulling import Pulled
+    from contentops.operations.catalog import Pulled
 
 KINDS = ("templates", "styles", "verticals")
 _SIGNS = {"added": ("+", "add"), "removed": ("-", "remove"), "changed": ("~", "change")}
@@ -42,16 +42,16 @@ def command() -> None:
 # --- pull --------------------------------------------------------------------------------------------------
 
 
-@command.command("pull", short_help="Fetch the catalogue into catalog.lock.json.")
+@command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
 @project_options
 @click.pass_obj
 def pull(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
-    """Fetch the server's catalogue into `catalog.lock.json`, which is committed beside `contentops.yaml`.
+    """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
 
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    from contentops import pulling
+    from contentops.operations import catalog as pulling
 
     project = open_project(session, environment, variables)
     pulled = pulling.pull(project, tell=lambda line: terminal.tell(visible(line)))
@@ -108,8 +108,8 @@ def list_offered(
     session: Session, kind: str | None, environment: str, variables: tuple[str, ...], *, as_json: bool
 ) -> None:
     """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
-    from contentops import pulling
-    from contentops.catalogue.lockfile import as_json as offer_json
+    from contentops.catalog.lockfile import as_json as offer_json
+    from contentops.operations import catalog as pulling
 
     project = open_project(session, environment, variables)
     offer = pulling.offered(project)
@@ -161,8 +161,8 @@ def _required(template: OfferedTemplate) -> str:
 @click.pass_obj
 def show(session: Session, slug: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show what is known of SLUG: a template with its inputs, a style profile or a vertical; needs no network."""
-    from contentops import pulling
-    from contentops.catalogue.lockfile import as_json as offer_json
+    from contentops.catalog.lockfile import as_json as offer_json
+    from contentops.operations import catalog as pulling
 
     project = open_project(session, environment, variables)
     offer = pulling.offered(project)

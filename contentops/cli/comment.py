@@ -11,12 +11,12 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
 
 if TYPE_CHECKING:
+    from contentops.ci.github.event import Origin
     from contentops.cli.options import Session
-    from contentops.github.event import Origin
     from contentops.model import Plan
 
 _FOOT = 600
@@ -35,12 +35,12 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
     Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run` the pull
     request is the one of the event: an artifact never says where a comment goes.
     """
+    from contentops.ci.github.client import connect
+    from contentops.ci.github.event import Origin, origin_of, read_event, run_page
+    from contentops.ci.github.posting import post_comment, pull_request
     from contentops.cli.planfile import read_plan
-    from contentops.github.client import connect
-    from contentops.github.event import Origin, origin_of, read_event, run_page
-    from contentops.github.posting import post_comment, pull_request
-    from contentops.report.plan_markdown import marker
-    from contentops.report.plan_read import plan_of
+    from contentops.reporting.plan_markdown import marker
+    from contentops.reporting.plan_read import plan_of
 
     plan = plan_of(read_plan(session.path(path)))
     origin = Origin(number=number) if number else origin_of(read_event(os.environ))
@@ -62,7 +62,7 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
 
 def page(plan: Plan, origin: Origin) -> str:
     """The comment: the plan, and where it comes from."""
-    from contentops.report.plan_markdown import LIMIT, code, plan_markdown
+    from contentops.reporting.plan_markdown import LIMIT, code, plan_markdown
 
     body = plan_markdown(plan, limit=LIMIT - _FOOT)
     commit = f"Plan of commit {code(origin.commit[:12])}." if origin.commit else ""

@@ -12,13 +12,13 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
-from contentops.report.summary import plural
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
+    from contentops.ci.publish import Published
     from contentops.cli.options import Session
-    from contentops.publishing.publish import Published
 
 
 @click.command("commit", short_help="Commit and push what applies have made.")
@@ -52,8 +52,8 @@ def command(
     few times; nothing is ever forced, and no other commit is pushed. Where the branch takes no push, they go to a
     branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
     """
-    from contentops.publishing.publish import Where, publish
-    from contentops.publishing.publish import check_waiting as check
+    from contentops.ci.publish import Where, publish
+    from contentops.ci.publish import check_waiting as check
 
     project = open_project(session, environment, variables)
     where = Where(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
@@ -79,10 +79,10 @@ def _pause(seconds: float) -> None:
 
 def _offer(done: Published) -> str:
     """A pull request for results that the branch did not take: its page, or empty where none could be made."""
+    from contentops.ci.github.client import connect
+    from contentops.ci.github.posting import open_pull_request
+    from contentops.ci.github.token import token_of
     from contentops.errors import ContentopsError
-    from contentops.github.client import connect
-    from contentops.github.posting import open_pull_request
-    from contentops.github.token import token_of
 
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
@@ -98,7 +98,7 @@ def _offer(done: Published) -> str:
 
 
 def _why(done: Published) -> str:
-    from contentops.report.plan_markdown import prose
+    from contentops.reporting.plan_markdown import prose
 
     return prose(f"These results of an apply could not be pushed to the branch: {done.why}.")
 

@@ -10,15 +10,15 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.tables import moment, table
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
-from contentops.report.summary import plural
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.cli.options import Session
-    from contentops.remote import Owned
+    from contentops.operations.content import Owned
 
 
 @click.group("content", cls=Group, short_help="Show what the account has stored.")
@@ -31,7 +31,7 @@ def command() -> None:
 @click.pass_obj
 def list_contents(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
-    from contentops import remote
+    from contentops.operations import content as remote
 
     project = open_project(session, environment, variables)
     found = remote.contents(project, tell=lambda line: terminal.tell(visible(line)))
@@ -79,7 +79,7 @@ def get(session: Session, content_id: str, environment: str, variables: tuple[st
 
     On a terminal, characters that the terminal would obey are shown as escapes instead.
     """
-    from contentops import remote
+    from contentops.operations import content as remote
 
     project = open_project(session, environment, variables)
     content, owned = remote.content(project, content_id, tell=lambda line: terminal.tell(visible(line)))

@@ -10,9 +10,9 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
-from contentops.report import FORMAT_VERSION
-from contentops.report.paint import paint
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show how the file of ITEM differs from the text that was generated for it."""
-    from contentops import inspection
+    from contentops.operations import inspection
 
     generated, file, note = inspection.diff(open_project(session, environment, variables), item)
     if as_json:

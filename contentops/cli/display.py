@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from contentops.cli import terminal
 from contentops.cli.progress import Progress
 from contentops.errors import OutputError
-from contentops.report.run_json import event_json
-from contentops.report.safe import json_text
-from contentops.report.wrapping import fitted
+from contentops.reporting.run_json import event_json
+from contentops.reporting.safe import json_text
+from contentops.reporting.wrapping import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ class Moving:
         from rich.table import Table
         from rich.text import Text
 
-        from contentops.report.safe import visible
+        from contentops.reporting.safe import visible
 
         with self._lock:
             working, waiting = self._progress.in_work()
@@ -154,7 +154,7 @@ class Recorded:
         try:
             self._file: TextIO | None = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - see close
         except OSError as error:
-            message = f"`{path}` can not be written: {error.strerror or error}"
+            message = f"`{path}` cannot be written: {error.strerror or error}"
             raise OutputError(message, hint="choose another file for `--events`") from error
 
     def start(self) -> None:
@@ -169,7 +169,7 @@ class Recorded:
                 self._file.flush()
             except (OSError, ValueError, TypeError) as error:
                 self._end_file()
-                terminal.tell(f"warning[events]: `{self._path}` can not be written any more: {error}")
+                terminal.tell(f"warning[events]: `{self._path}` cannot be written any more: {error}")
         self._display.show(event)
 
     def stopping(self) -> bool:
@@ -190,7 +190,7 @@ class Recorded:
 
 @contextlib.contextmanager
 def watching(stream: TextIO, *, events: str = "") -> Iterator[Display]:
-    """The display that fits `stream`, and a file of events if `events` names one; raises OutputError if it can not."""
+    """The display that fits `stream`, and a file of events if `events` names one; raises OutputError if it cannot."""
     display: Display = (
         Moving(stream, color=terminal.wants_color(stream)) if terminal.can_animate(stream) else Plain(stream)
     )

@@ -10,15 +10,15 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.errors import ExitCode
-from contentops.report import FORMAT_VERSION
-from contentops.report.paint import paint
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.cli.options import Session
-    from contentops.inspection import Check
+    from contentops.operations.inspection import Check
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
 
@@ -31,7 +31,7 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    from contentops import inspection
+    from contentops.operations import inspection
 
     checks = inspection.doctor(open_project(session, environment, variables))
     if as_json:

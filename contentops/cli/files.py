@@ -60,7 +60,7 @@ def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool
         if path.is_file() and path.stat().st_size and not fits(path):
             raise _in_the_way(path, option, f"exists and is no {kind}")
     except OSError as error:
-        raise _in_the_way(path, option, f"can not be looked at: {error.strerror or error}") from error
+        raise _in_the_way(path, option, f"cannot be looked at: {error.strerror or error}") from error
 
 
 def _is_plan(path: Path) -> bool:
@@ -103,5 +103,5 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        message = f"`{path}` can not be written: {error.strerror or error}"
+        message = f"`{path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another file or make its folder writable") from error

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contentops.report.github import annotation_lines, outputs, run_markdown
+from contentops.reporting.github import annotation_lines, outputs, run_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
 
 def _root(directory: str) -> Path | None:
     from contentops.errors import ContentopsError
-    from contentops.project import find_root
+    from contentops.manifests.project import find_root
 
     try:
         return find_root(Path(directory))
@@ -54,8 +54,8 @@ def _folder(root: Path) -> str:
 
 def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
+    from contentops.ci.git import run_git
     from contentops.errors import ContentopsError
-    from contentops.git import run_git
 
     if not os.environ.get("GITHUB_BASE_REF"):
         return {}
@@ -79,7 +79,7 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
 def tell_plan(plan: Plan) -> None:
     """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
     if os.environ.get("GITHUB_STEP_SUMMARY"):
-        from contentops.report.plan_markdown import plan_markdown
+        from contentops.reporting.plan_markdown import plan_markdown
 
         _append("GITHUB_STEP_SUMMARY", plan_markdown(plan, limit=SUMMARY_ROOM) + "\n")
     tell_outputs(outputs(plan))
@@ -98,11 +98,11 @@ def tell_run(run: Run) -> None:
 
 
 def _append(variable: str, text: str) -> None:
-    """Adds to the file a runner names. A page that can not be written is no reason to fail."""
+    """Adds to the file a runner names. A page that cannot be written is no reason to fail."""
     from contentops.cli import terminal
 
     try:
         with Path(os.environ[variable]).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
     except OSError as error:
-        terminal.tell(f"warning[github]: the file in `{variable}` can not be written: {error.strerror or error}")
+        terminal.tell(f"warning[github]: the file in `{variable}` cannot be written: {error.strerror or error}")

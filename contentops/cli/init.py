@@ -10,8 +10,8 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Project
-    from contentops.planner.situation import Choice
+    from contentops.planning.situation import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -117,7 +117,7 @@ def open_project(session: Session, environment: str, variables: tuple[str, ...])
 
     Raises InputError, UsageError or OutputError.
     """
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     return pipeline.open_project(session.directory, environment, variables)
 
@@ -135,7 +135,7 @@ def choice_of(
 ) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
-    from contentops.planner.situation import Choice
+    from contentops.planning.situation import Choice
 
     return Choice(
         select=select,

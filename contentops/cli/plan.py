@@ -13,9 +13,9 @@ from contentops.cli import terminal
 from contentops.cli.files import check_plan_place, complete_file, file_name, write_whole
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
 from contentops.errors import ExitCode, Refused
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
-from contentops.report.summary import plural, way_on, who_refuses
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
+from contentops.reporting.summary import plural, way_on, who_refuses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ def command(
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
     if approve_credits is not None and max_credits is None:
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     if reviewed:
         left = _check(session, reviewed, environment, variables, chosen)
@@ -104,7 +104,7 @@ def command(
 
 
 def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:
-    from contentops.planner.guards import review
+    from contentops.planning.guards import review
 
     return None if limit is None else review(plan, limit, approved)
 
@@ -116,8 +116,8 @@ def _check(
 
     Raises Refused, saying why it could not.
     """
-    from contentops import pipeline
     from contentops.cli.planfile import alone, choice_in, read_plan
+    from contentops.operations import pipeline
 
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
@@ -156,9 +156,9 @@ def _plain(value: Json) -> Json:
 
 
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
-    from contentops.planner.planfile import sealed
-    from contentops.report.plan_json import plan_json
-    from contentops.report.safe import json_text
+    from contentops.planning.planfile import sealed
+    from contentops.reporting.plan_json import plan_json
+    from contentops.reporting.safe import json_text
 
     write_whole(session.path(out), json_text(sealed(plan_json(plan, inputs=inputs))) + "\n")
     terminal.tell(f"plan file written: `{visible(out)}`")
@@ -166,18 +166,18 @@ def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> N
 
 def _show(plan: Plan, form: str, inputs: dict[str, Json], out: str, *, verbose: bool) -> None:
     if form == "json":
-        from contentops.planner.planfile import sealed
-        from contentops.report.plan_json import plan_json
+        from contentops.planning.planfile import sealed
+        from contentops.reporting.plan_json import plan_json
 
         terminal.say_json(sealed(plan_json(plan, inputs=inputs)))
         return
     show_findings(plan)
     if form == "markdown":
-        from contentops.report.plan_markdown import plan_markdown
+        from contentops.reporting.plan_markdown import plan_markdown
 
         terminal.say(plan_markdown(plan).rstrip("\n"))
     else:
-        from contentops.report.plan_text import plan_text
+        from contentops.reporting.plan_text import plan_text
 
         color = terminal.wants_color(sys.stdout)
         flags = [shlex.quote(out)] if out else flags_of(inputs)
@@ -201,6 +201,6 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
 def show_findings(plan: Plan) -> None:
     """Prints the warnings a plan carries to stderr."""
     if plan.findings:
-        from contentops.report.diagnostics import diagnostics_text
+        from contentops.reporting.diagnostics import diagnostics_text
 
         terminal.tell(diagnostics_text(plan.findings, color=terminal.wants_color(sys.stderr)) + "\n")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from contentops.cli.options import choice_of
 from contentops.errors import UsageError
-from contentops.planner.planfile import check_seal
-from contentops.report.plan_read import check_shape, no_plan_file
+from contentops.planning.planfile import check_seal
+from contentops.reporting.plan_read import check_shape, no_plan_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from contentops.model import Json
-    from contentops.planner.situation import Choice
+    from contentops.planning.situation import Choice
 
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
@@ -48,7 +48,7 @@ def _document(path: Path) -> dict[str, Json]:
             raise no_plan_file(f"`{path}` is too large for a plan file")
         document = json.loads(path.read_bytes())
     except OSError as error:
-        raise no_plan_file(f"`{path}` can not be read: {error.strerror or error}") from error
+        raise no_plan_file(f"`{path}` cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
     if not isinstance(document, dict):

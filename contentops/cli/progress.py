@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contentops.report.safe import clip, visible
-from contentops.report.summary import plural
+from contentops.reporting.safe import clip, visible
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from contentops.model import Event, Json
@@ -41,7 +41,7 @@ class Active:
     stage: str = ""
     progress: float | None = None
     waits: str = ""
-    """What the item can not go on without, as an event calls it."""
+    """What the item cannot go on without, as an event calls it."""
 
     def words(self) -> str:
         """Such as `poll: writer 60 %`."""

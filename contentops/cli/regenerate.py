@@ -44,9 +44,9 @@ def command(
     of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
     service.
     """
-    from contentops import inspection
-    from contentops.pipeline import Approval
-    from contentops.planner.situation import Choice
+    from contentops.operations import inspection
+    from contentops.operations.pipeline import Approval
+    from contentops.planning.situation import Choice
 
     project = open_project(session, environment, variables)
     section = inspection.section(project, item, heading)

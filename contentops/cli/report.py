@@ -37,8 +37,9 @@ def command(session: Session, since: str, environment: str, variables: tuple[str
     Each item counts with its last generation: earlier ones are no longer in the lock. With a commit, what the lock
     knew then is left out. Needs no network and changes nothing.
     """
-    from contentops import history, pipeline
-    from contentops.report.spend import count_spend, spend_json, spend_text
+    from contentops.ci import changed_since as history
+    from contentops.operations import pipeline
+    from contentops.reporting.spend import count_spend, spend_json, spend_text
 
     start = moment(since, time.time())
     project = open_project(session, environment, variables)

@@ -12,14 +12,14 @@ from contentops.cli.apply import apply_options, carry_out, going_on, manner_of
 from contentops.cli.options import choice_of, open_project
 from contentops.cli.plan import flags_of
 from contentops.errors import ExitCode
-from contentops.report.summary import plural
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.cli.options import Session
     from contentops.model import Note
-    from contentops.runs import LastRun
+    from contentops.operations.runs import LastRun
 
 RESTATED = ("on_edit", "resubmit_unknown")
 """What puts words or money at stake item by item as they stand now: never taken over from an earlier run."""
@@ -34,8 +34,8 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     With the `--var`, `--replace` and `--prune` of that run. Plans, shows and asks like `apply`. A run that was killed
     leaves no report: `apply` goes on after it.
     """
-    from contentops import pipeline
-    from contentops.runs import last_run
+    from contentops.operations import pipeline
+    from contentops.operations.runs import last_run
 
     approval, manner = manner_of(session, given)
     again = going_on("retry", environment, variables, given)
@@ -44,7 +44,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     if last is None or not last.undone:
         why = "no run has ended here" if last is None else f"all of the run of {last.started_at} is done"
         if manner.as_json:
-            from contentops.report.run_json import run_json
+            from contentops.reporting.run_json import run_json
 
             nothing = pipeline.plan(project, pipeline.Choice(only=frozenset()))
             terminal.say_json(run_json(None, nothing))

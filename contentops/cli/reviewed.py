@@ -9,8 +9,8 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
 
 ARTIFACT = "contentops-plan"
 """What the plan workflow calls its artifact."""
@@ -27,9 +27,9 @@ def command(number: int | None, repo: str, artifact: str, *, as_json: bool) -> N
     Needs `GITHUB_TOKEN` with the right to read actions and pull requests. That no plan is kept any more is no failure:
     then plan anew.
     """
-    from contentops.github.client import connect
-    from contentops.github.event import queued, read_event
-    from contentops.github.reviewed import reviewed_run
+    from contentops.ci.github.client import connect
+    from contentops.ci.github.event import queued, read_event
+    from contentops.ci.github.reviewed import reviewed_run
 
     about = number or queued(read_event(os.environ))
     run = reviewed_run(connect(os.environ, pause=time.sleep, repository=repo), about, artifact)

@@ -31,7 +31,7 @@ def scaffold(directory: Path, *, name: str) -> tuple[str, ...]:
     where the disk refuses.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        message = f"`{name}` can not be a project's name"
+        message = f"`{name}` cannot be a project's name"
         raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
     files = _files(name)
     taken = sorted(path for path in files if os.path.lexists(directory / path))
@@ -58,7 +58,7 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError, written: list[str]
     hint = "choose another folder, or check who may write there"
     if written:
         hint = "put that right, remove what was written, then try again"
-    return OutputError(f"`{path}` can not be written: {why}{left if written else ''}", hint=hint)
+    return OutputError(f"`{path}` cannot be written: {why}{left if written else ''}", hint=hint)
 
 
 def _files(name: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import json_option
 from contentops.errors import UsageError, nearest
-from contentops.report import FORMAT_VERSION
+from contentops.reporting import FORMAT_VERSION
 
 
 @click.command("schema", short_help="Print the JSON Schema of a format.")

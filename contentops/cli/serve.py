@@ -1,4 +1,4 @@
-"""`contentops serve` and `contentops serve keys ...`; beside the pipeline the only user of `contentops.local`."""
+"""`contentops serve` and `contentops serve keys ...`; beside the pipeline the only user of `contentops.server`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
 from contentops.errors import ContentopsError, UsageError
-from contentops.report import FORMAT_VERSION
+from contentops.reporting import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.cli.options import Session
-    from contentops.local.keys import Key, KeyRing
-    from contentops.local.ledger import Account
+    from contentops.server.keys import Key, KeyRing
+    from contentops.server.ledger import Account
 
 DEFAULT_STORE = ".contentops/serve.db"
 
@@ -101,9 +101,9 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    from contentops.local.engines import named
-    from contentops.local.limits import Limits
-    from contentops.local.serve import run
+    from contentops.server.engines import named
+    from contentops.server.limits import Limits
+    from contentops.server.serve import run
 
     session: Session = context.obj
     limits = Limits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
@@ -175,10 +175,10 @@ def create(
 def show(session: Session, store: str, *, as_json: bool) -> None:
     """Show every key ever made, without its secret, and what it has left."""
     from contentops.cli.tables import table
-    from contentops.local import ledger
-    from contentops.local.clock import iso
-    from contentops.local.keys import KeyRing
-    from contentops.local.store import Store
+    from contentops.server import ledger
+    from contentops.server.clock import iso
+    from contentops.server.keys import KeyRing
+    from contentops.server.store import Store
 
     with _as_ours(), Store(session.path(store)) as opened:
         found = [(key, ledger.account(opened, key)) for key in KeyRing(opened).issued()]
@@ -201,7 +201,7 @@ def show(session: Session, store: str, *, as_json: bool) -> None:
 
 
 def _as_json(key: Key, stands: Account) -> dict[str, Any]:
-    from contentops.local.clock import iso
+    from contentops.server.clock import iso
 
     return {
         "id": key.id,
@@ -254,8 +254,8 @@ def change(
 
 @contextlib.contextmanager
 def _ring(session: Session, store: str) -> Iterator[KeyRing]:
-    from contentops.local.keys import KeyRing
-    from contentops.local.store import Store
+    from contentops.server.keys import KeyRing
+    from contentops.server.store import Store
 
     with _as_ours(), Store(session.path(store)) as opened:
         yield KeyRing(opened)
@@ -264,7 +264,7 @@ def _ring(session: Session, store: str) -> Iterator[KeyRing]:
 @contextlib.contextmanager
 def _as_ours() -> Iterator[None]:
     """The server's own failures, which know nothing of the command line, as failures it can print."""
-    from contentops.local import LocalError
+    from contentops.server import LocalError
 
     try:
         yield

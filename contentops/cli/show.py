@@ -13,9 +13,9 @@ from contentops.cli import terminal
 from contentops.cli.files import complete_file
 from contentops.cli.options import open_project, project_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.report import FORMAT_VERSION
-from contentops.report.paint import paint
-from contentops.report.safe import json_text, visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import json_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +72,7 @@ def command(
 def _show_plan(session: Session, path: str, *, as_json: bool, detailed_exitcode: bool, verbose: bool) -> int:
     from contentops.cli.plan import flags_of, show_findings
     from contentops.cli.planfile import read_plan
-    from contentops.report.plan_read import no_plan_file, plan_of
+    from contentops.reporting.plan_read import no_plan_file, plan_of
 
     file = session.path(path)
     # A pipe or a device may have no end.
@@ -95,7 +95,7 @@ def _made_with(path: str, flags: list[str]) -> str:
 
 def _text(path: str, plan: Plan, *, verbose: bool) -> str:
     """The plan as `plan` shows it, but that the next command is about the file."""
-    from contentops.report.plan_text import plan_text
+    from contentops.reporting.plan_text import plan_text
 
     color = terminal.wants_color(sys.stdout)
     return plan_text(plan, color=color, verbose=verbose, flags=[shlex.quote(path)])
@@ -105,13 +105,13 @@ def _text(path: str, plan: Plan, *, verbose: bool) -> str:
 
 
 def _show_item(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
-    from contentops import inspection
+    from contentops.operations import inspection
 
     try:
         found = inspection.show(open_project(session, environment, variables), item)
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
-            from contentops.report.plan_read import no_plan_file
+            from contentops.reporting.plan_read import no_plan_file
 
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
         raise

@@ -12,10 +12,10 @@ from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.show import outline
 from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
-from contentops.report import FORMAT_VERSION
-from contentops.report.plan_json import plain
-from contentops.report.safe import visible
-from contentops.report.summary import plural
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.plan_json import plain
+from contentops.reporting.safe import visible
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
@@ -35,7 +35,7 @@ def command() -> None:
 @click.pass_obj
 def list_records(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     state = pipeline.read_state(open_project(session, environment, variables))
     if as_json:
@@ -66,7 +66,7 @@ def listing(state: State) -> str:
 @click.pass_obj
 def show_record(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show the record of ITEM and its open jobs."""
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     state = pipeline.read_state(open_project(session, environment, variables))
     found = _of_item(state, item)
@@ -99,7 +99,7 @@ def move(
     session: Session, old: str, new: str, environment: str, variables: tuple[str, ...], *, server: bool, as_json: bool
 ) -> None:
     """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
-    from contentops import mending
+    from contentops.operations import records as mending
 
     project = open_project(session, environment, variables)
     act = mending.move_server if server else mending.move_record
@@ -113,7 +113,7 @@ def move(
 @click.pass_obj
 def remove(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Forget the record of ITEM. Its file, and its content on the server, stay."""
-    from contentops import mending
+    from contentops.operations import records as mending
 
     mending.forget_record(open_project(session, environment, variables), item)
     _report(f"the record of `{item}` is forgotten; its file stays", as_json=as_json)
@@ -140,7 +140,7 @@ def resolve(
     """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
     if sum((bool(job), bool(content), forget)) != 1:
         raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
-    from contentops import mending
+    from contentops.operations import records as mending
 
     project = open_project(session, environment, variables)
     _report(mending.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)

@@ -10,8 +10,8 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.cli.show import outline
-from contentops.report import FORMAT_VERSION
-from contentops.report.safe import visible
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.safe import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Costs no credits and changes nothing.
     """
-    from contentops import remote
+    from contentops.operations import content as remote
 
     project = open_project(session, environment, variables)
     numbers = remote.stats(project, tell=lambda line: terminal.tell(visible(line)))

@@ -11,15 +11,15 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import choice_of, open_project, project_options, selection_options
 from contentops.cli.tables import moment, table
-from contentops.report import FORMAT_VERSION
-from contentops.report.paint import paint
-from contentops.report.summary import plural
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.cli.options import Session
-    from contentops.inspection import ItemStatus
+    from contentops.operations.inspection import ItemStatus
 
 
 @click.command("status", short_help="Show how every item stands.")
@@ -39,7 +39,7 @@ def command(
 
     Needs no network and changes nothing.
     """
-    from contentops import inspection
+    from contentops.operations import inspection
 
     project = open_project(session, environment, variables)
     items = inspection.status(project, choice_of(select, exclude))

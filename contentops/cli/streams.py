@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class StdoutFailed(OutputError):
-    """A result can not be written to stdout."""
+    """A result cannot be written to stdout."""
 
 
 @contextlib.contextmanager
 def dependable() -> Iterator[None]:
-    """While open, a closed stream is an empty one, what stderr can not take is lost, and stdout says why it failed.
+    """While open, a closed stream is an empty one, what stderr cannot take is lost, and stdout says why it failed.
 
     A failed write to stdout raises StdoutFailed, or BrokenPipeError where its reader is gone.
     """
@@ -35,7 +35,7 @@ def dependable() -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            # Characters that a stream can not encode appear as escapes instead of ending the program.
+            # Characters that a stream cannot encode appear as escapes instead of ending the program.
             reconfigure(errors="backslashreplace")
     out, err = _Guarded(sys.stdout, needed=True), _Guarded(sys.stderr, needed=False)
     with contextlib.redirect_stdout(cast("TextIO", out)), contextlib.redirect_stderr(cast("TextIO", err)):
@@ -72,7 +72,7 @@ class _Guarded:
                 os.dup2(null, self._stream.fileno())
                 os.close(null)
             if self._needed:
-                said = f"stdout can not be written: {error.strerror or error}"
+                said = f"stdout cannot be written: {error.strerror or error}"
                 self._failure = error if isinstance(error, BrokenPipeError) else StdoutFailed(said)
         if self._failure is not None:
             # Again at each try: whoever caught it the first time must not end as if all had been said.

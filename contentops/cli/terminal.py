@@ -8,9 +8,9 @@ import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from contentops.report.github import inert, inert_json
-from contentops.report.safe import json_text
-from contentops.report.wrapping import fitted
+from contentops.reporting.github import inert, inert_json
+from contentops.reporting.safe import json_text
+from contentops.reporting.wrapping import fitted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

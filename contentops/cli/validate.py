@@ -9,8 +9,8 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
-from contentops.report.diagnostics import diagnostics_json, diagnostics_text
-from contentops.report.summary import plural
+from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text
+from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
@@ -24,7 +24,7 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Needs no network and no key, and costs nothing.
     """
-    from contentops import pipeline
+    from contentops.operations import pipeline
 
     project = open_project(session, environment, variables)
     desired = pipeline.validate(project)

@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contentops.ci.git import run_git
 from contentops.errors import ContentopsError, OutputError, Refused, UsageError
-from contentops.git import run_git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Workflows:
                 with (self.top / path).open("x", encoding="utf-8", newline="\n") as stream:
                     stream.write(text)
         except OSError as error:
-            message = f"the workflows can not be written: {error.strerror or error}"
+            message = f"the workflows cannot be written: {error.strerror or error}"
             raise OutputError(message, hint="make the folder writable, and remove what was written so far") from error
         return tuple(self.files)
 

@@ -28,7 +28,7 @@ def with_line(data: bytes) -> bytes:
 def ensure(root: Path, disk: Disk) -> None:
     """Put the line into `.gitattributes` below `root`. A symbolic link there is left alone: git does not follow it.
 
-    Raises StateError if the file can not be read or written.
+    Raises StateError if the file cannot be read or written.
     """
     path = root / ".gitattributes"
     if path.is_symlink():

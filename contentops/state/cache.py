@@ -2,7 +2,7 @@
 
 The store is a diskcache folder with everything in SQLite rows. Nothing here can unpickle: reads go through a read-only
 connection that takes plain text rows alone, and writes go through a `Disk` that refuses everything else. A cache that
-can not be read answers None and says so in `problem`; only a paid text that can not be kept is an error.
+cannot be read answers None and says so in `problem`; only a paid text that cannot be kept is an error.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class Cache:
         return text if text is not None and _sound(text) else None
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text; it is durable on return. Raises StateError if it can not be kept."""
+        """Keep a paid text; it is durable on return. Raises StateError if it cannot be kept."""
         words = self._set({_key("text", server, digest): canonical(asdict(text))})
         if words:
-            message = f"the paid text of item `{text.item}` can not be kept in the cache: {words}"
+            message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
             raise StateError(message, code="text-not-kept", hint=hint)
 

@@ -156,4 +156,4 @@ def refused(verb: str, path: Path, error: OSError) -> StateError:
         errno.EISDIR: f"move the folder {path} away and run again",
     }
     words = (error.strerror or str(error)).lower()
-    return StateError(f"can not {verb} `{path.name}`: {words}", hint=hints.get(error.errno or 0, ""))
+    return StateError(f"cannot {verb} `{path.name}`: {words}", hint=hints.get(error.errno or 0, ""))

@@ -26,7 +26,7 @@ class ApplyLock:
 
     `who` is user@host, `now` an ISO time, `where` the address of the CI run, if there is one. Entering raises LockHeld,
     naming the holder, if another process (or another part of this one) holds it, and StateError if the file system
-    can not lock. The note beside the lock is information only: a stale one is overwritten.
+    cannot lock. The note beside the lock is information only: a stale one is overwritten.
     """
 
     def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
@@ -79,7 +79,7 @@ def _acquire(path: Path) -> BaseFileLock | None:
         return None
     except (OSError, NotImplementedError) as error:
         words = (getattr(error, "strerror", None) or str(error)).lower()
-        message = f"can not lock `{place.FOLDER}/{path.name}`: {words}"
+        message = f"cannot lock `{place.FOLDER}/{path.name}`: {words}"
         raise StateError(message, hint="the project must lie on a file system with locks, and be writable") from error
     return lock
 

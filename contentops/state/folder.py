@@ -32,7 +32,7 @@ def inspect(root: Path) -> Path | None:
             raise StateError(message, code="unsafe-folder", hint=f"remove the link {folder}") from None
         return None
     except OSError as error:
-        message = f"can not look into `{FOLDER}`: {(error.strerror or str(error)).lower()}"
+        message = f"cannot look into `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, code="unsafe-folder", hint=f"check {folder}") from error
     if not stat.S_ISDIR(found.st_mode):
         message = f"`{FOLDER}` is not a folder"
@@ -51,7 +51,7 @@ def inspect(root: Path) -> Path | None:
 def make(root: Path) -> Path:
     """The folder, made if needed: owner-only, and ignored by git by its own `.gitignore`.
 
-    Raises StateError as `inspect` does, or if it can not be made.
+    Raises StateError as `inspect` does, or if it cannot be made.
     """
     found = inspect(root)
     folder = found or root / FOLDER
@@ -65,7 +65,7 @@ def make(root: Path) -> Path:
             ignore.write_text("*\n", encoding="utf-8", newline="\n")
     except OSError as error:
         what, where = ("make", root) if found is None else ("write in", folder)
-        message = f"can not {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
+        message = f"cannot {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, hint=f"check who may write in {where}") from error
     return folder
 
@@ -73,11 +73,11 @@ def make(root: Path) -> Path:
 def named(stem: str, environment: str, suffix: str) -> str:
     """The file name of one environment: `stem.suffix`, or `stem.environment.suffix`.
 
-    Raises StateError for an environment that is no name, so that it can not point elsewhere.
+    Raises StateError for an environment that is no name, so that it cannot point elsewhere.
     """
     if not environment:
         return f"{stem}.{suffix}"
     if not _ENVIRONMENT.fullmatch(environment):
-        message = f"`{environment!a}` can not name an environment"
+        message = f"`{environment!a}` cannot name an environment"
         raise StateError(message, hint="use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
     return f"{stem}.{environment}.{suffix}"

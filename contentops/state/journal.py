@@ -106,7 +106,7 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
 
     What follows the last newline, and a group of lines that lacks its end, is ignored: it was never made durable, so
     nothing depends on it.
-    Raises StateError (DamagedState with every damaged line) for a line that can not be used.
+    Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
     """
     good, whole = data.rfind(b"\n") + 1, 0
     lineage, version = "", digest_version
@@ -321,7 +321,7 @@ def _text(found: Mapping[str, Json], key: str) -> str:
 
 
 def _damaged(number: int, path: str, words: str) -> Diagnostic:
-    said = f"can not be used: {words}" if words.startswith("`") else words
+    said = f"cannot be used: {words}" if words.startswith("`") else words
     return Diagnostic(
         code="damaged-journal",
         message=f"line {number} of `{path}` {said}",

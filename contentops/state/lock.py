@@ -35,7 +35,7 @@ T = TypeVar("T", bound=Record | OpenEntry)
 
 
 class DamagedState(StateError):
-    """A state file that can not be read; carries a finding per damaged line."""
+    """A state file that cannot be read; carries a finding per damaged line."""
 
     def __init__(self, findings: Iterable[Diagnostic]) -> None:
         self.findings = tuple(findings)
@@ -91,7 +91,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     """What the lock `text` says; `path` names it in messages.
 
     A lock of an older digest version gets its record digests recomputed from the recorded requests.
-    Raises StateError (DamagedState with every damaged line) if anything in it can not be used.
+    Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
     """
     restore = f"restore it with `git checkout -- {path}`"
     headers: dict[str, Header] = {}
@@ -228,7 +228,7 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
 
 
 def _said(error: ValueError) -> str:
-    return f"can not be used: {error}" if str(error).startswith("`") else str(error)
+    return f"cannot be used: {error}" if str(error).startswith("`") else str(error)
 
 
 def _add(known: tuple[Written[T], ...] | None, line: Written[T]) -> tuple[Written[T], ...]:

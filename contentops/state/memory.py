@@ -246,9 +246,9 @@ def _check_writable(fact: Fact) -> None:
         text = _line_of(fact)
         text.encode()
         if isinstance(fact, Record | OpenEntry):
-            parse_line(text)  # a line that can not be read again would take the whole lock with it
+            parse_line(text)  # a line that cannot be read again would take the whole lock with it
     except (ValueError, TypeError) as error:
-        message = f"what is known of item {_name_of(fact)!a} can not be written down: {error}"
+        message = f"what is known of item {_name_of(fact)!a} cannot be written down: {error}"
         raise StateError(message, code="unwritable-fact") from error
 
 

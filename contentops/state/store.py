@@ -137,7 +137,7 @@ class StateStore:
         """Take in what a step brought about. Durable only after `flush` or `checkpoint`.
 
         A fact that changes nothing is no fact. A record's `rev` is set here: one above the lock's, whatever was given.
-        The facts of one call stand or fall together. Raises StateError for a fact that can not be written down.
+        The facts of one call stand or fall together. Raises StateError for a fact that cannot be written down.
         """
         self._must_write()
         with self._guard:

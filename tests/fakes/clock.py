@@ -32,7 +32,7 @@ _GRACE = 0.5
 
 
 class Stuck(RuntimeError):
-    """Every task waits for something that can not happen."""
+    """Every task waits for something that cannot happen."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from contentops.output.files import System
+from contentops.documents.files import System
 from contentops.state.durable import Disk
 from tests.fakes.api import Killed
 

@@ -16,10 +16,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contentops import pipeline
-from contentops.executor.stop import Stop
+from contentops.execution.stop import Stop
 from contentops.model import ItemId
-from contentops.pipeline import Approval, Choice, World
+from contentops.operations import pipeline
+from contentops.operations.pipeline import Approval, Choice, World
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually

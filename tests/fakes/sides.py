@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from contentops.digest import NOTHING, Digest, digest_text
-from contentops.document.clean import body_digest, title_digest
+from contentops.documents.clean import body_digest, title_digest
 from contentops.model import (
     ApiSettings,
     Desired,
@@ -24,8 +24,8 @@ from contentops.model import (
     Spec,
     State,
 )
-from contentops.planner.plan import make_plan
-from contentops.planner.situation import Choice, Situation, Stored, apply_moved, honours_ids
+from contentops.planning.plan import make_plan
+from contentops.planning.situation import Choice, Situation, Stored, apply_moved, honours_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

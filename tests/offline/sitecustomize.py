@@ -1,7 +1,7 @@
 """Refuses every connection but loopback, in the test process and in each Python process it starts.
 
 The interpreter imports this module at its own start wherever this folder is on PYTHONPATH. An audit hook sees a
-connection whichever library makes it, needs nothing patched, and can not be taken off again.
+connection whichever library makes it, needs nothing patched, and cannot be taken off again.
 """
 
 from __future__ import annotations

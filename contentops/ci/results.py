@@ -1,0 +1,131 @@
+"""Which files are results: the paths that a lock's records own, with a text that an apply made or the server took.
+
+Everything else in such a file is a person's, and theirs to commit.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contentops.digest import NOTHING, Digest, digest_text
+from contentops.documents.front_matter import split
+from contentops.errors import StateError
+from contentops.model import JobState, State
+from contentops.state import lock as locks
+from contentops.state.folder import named
+from contentops.state.journal import nothing_on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.ci.git import Clone
+    from contentops.state.lock import Lock
+
+RULES = ".gitattributes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the records say about files. Paths are the project's; NFC and NFD are one."""
+
+    bodies: Mapping[str, frozenset[Digest]]
+    """The recorded bodies of each path that a record owns now."""
+    owned: frozenset[str]
+    """Those paths, and the ones that were owned before."""
+
+    def owns(self, path: str) -> bool:
+        """Whether a record owns the path, or owned it."""
+        return nfc(path) in self.owned
+
+    def lives(self, path: str) -> bool:
+        """Whether a record owns the path now, so that a file that is gone is one that somebody removed."""
+        return nfc(path) in self.bodies
+
+    def recorded(self, path: str, body: Digest) -> bool:
+        """Whether a job made this body for the path, or the server took it."""
+        return body in self.bodies.get(nfc(path), frozenset())
+
+
+def ledger(now: Lock, *before: Lock) -> Ledger:
+    """What may be committed where the lock is `now` and was `before`.
+
+    A lock is a file like any other: no hidden folder comes from it.
+    """
+    paid: dict[str, set[Digest]] = {}
+    for entries in now.entries.values():
+        for entry in (one.value for one in entries):
+            if entry.state is JobState.PAID:
+                # Its file may have been written just before a stop.
+                paid.setdefault(entry.item, set()).add(entry.body)
+    bodies: dict[str, set[Digest]] = {}
+    for id_, records in now.records.items():
+        for record in (one.value for one in records):
+            if is_plain(record.output):
+                found = bodies.setdefault(nfc(record.output), set())
+                found |= {record.generated, *paid.get(id_, ())}
+                if record.saved is not None:
+                    found |= {record.saved.body, record.saved.server_body}
+    past = {nfc(one.value.output) for lock in before for lines in lock.records.values() for one in lines}
+    return Ledger(
+        bodies={path: frozenset(found - {NOTHING}) for path, found in bodies.items()},
+        owned=frozenset({*bodies, *filter(is_plain, past)}),
+    )
+
+
+def is_plain(path: str) -> bool:
+    """Whether no part of a path is hidden or empty."""
+    return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
+
+
+def nfc(path: str) -> str:
+    """The spelling under which a path is known here, whatever the file system makes of it."""
+    return unicodedata.normalize("NFC", path)
+
+
+def body_of(data: bytes) -> Digest:
+    """The fingerprint of the body that the bytes of an output hold; empty where they are none."""
+    try:
+        document = split(data.decode())
+    except UnicodeDecodeError:
+        return NOTHING
+    return NOTHING if document.problem else digest_text(document.body)
+
+
+# --- locks -------------------------------------------------------------------------------------------------
+
+
+def lock_name(environment: str) -> str:
+    """The file name of an environment's lock."""
+    return named("contentops", environment, "lock")
+
+
+def lock_at(clone: Clone, commit: str, environment: str) -> Lock:
+    """The lock at a commit, below the folder of the project; an empty one where there is none. Raises StateError."""
+    name = lock_name(environment)
+    ended = clone.attempt("cat-file", "blob", f"{commit}:./{name}") if commit else None
+    if ended is None or ended.code:
+        return locks.Lock()
+    try:
+        return read_lock(ended.stdout, name)
+    except StateError as error:
+        first = error.diagnostics()[0]
+        hint = f"mend the file, then commit and push it with git: `git commit {name}` and `git push`"
+        message = f"`{name}` was committed in {commit[:12]} as it cannot be read: {first.message}"
+        raise StateError(message, code=first.code, hint=hint) from error
+
+
+def read_lock(data: bytes, name: str) -> Lock:
+    """The lock that a file holds; `name` is for messages. Raises StateError."""
+    try:
+        return locks.read(data.decode(), name)
+    except UnicodeDecodeError as error:
+        raise StateError(f"`{name}` cannot be read: {error}") from error
+
+
+def settled(lock: Lock) -> State:
+    """What a lock comes to where no file is looked at."""
+    records = {id_: locks.settle([one.value for one in lines], nothing_on_disk) for id_, lines in lock.records.items()}
+    entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
+    return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)

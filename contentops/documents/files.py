@@ -1,0 +1,401 @@
+"""The only code that writes outputs: whole files, replaced in one instant, and only if they are what the plan saw.
+
+A file is written beside its target, brought to disk, and renamed onto it. A kill at any point leaves the old file or
+the new one, whole; at worst a `.contentops-*.tmp` file is left, which `sweep` removes. Where there was no file, the new
+one is linked into place, which fails if a person made one in between; only on file systems without hard links (FAT,
+some network shares) a file that appears within the last microseconds before the rename is not noticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
+from contentops.documents.conflicts import conflict_line
+from contentops.documents.faults import shown, told
+from contentops.documents.folders import HAS_HANDLES, Folder, Tree, is_link
+from contentops.documents.front_matter import split
+from contentops.documents.paths import TEMPORARY, split_path, temporary_name
+from contentops.documents.spelling import Spelling
+from contentops.documents.understood import refused, understood
+from contentops.errors import FileChanged, OutputError
+from contentops.model import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["MAX_FILE", "Outputs", "Stamp", "System"]
+
+MAX_FILE: Final = 16 << 20
+"""The largest output that is read or written, in bytes."""
+
+Stamp = tuple[int, int, int, int, int]
+"""Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
+
+_AGAIN: Final = "run `contentops plan` again to see what is there now"
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+_CHUNK: Final = 1 << 20
+_MODE: Final = 0o666
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The system calls that matter at the moment of a kill or a full disk; another one can stand in for each."""
+
+    write: Callable[..., int] = os.write
+    sync: Callable[[int], None] = os.fsync
+    link: Callable[..., None] = os.link
+    replace: Callable[..., None] = os.replace
+    rename: Callable[..., None] = os.rename
+    names: Callable[[Folder], list[str]] = Folder.names
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    data: bytes
+    digest: Digest
+    stat: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    folder: Folder
+    name: str
+
+    def stat(self) -> os.stat_result | None:
+        return self.folder.stat(self.name)
+
+    def unlink(self) -> None:
+        self.folder.unlink(self.name)
+
+
+class Outputs:
+    """The files below one project root. Every method may be called from several threads.
+
+    Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
+    file; it is checked directly before the one call that changes the tree. A step whose result already stands is done.
+    Every method but `observe` and `stamp` raises FileChanged where the file is another one than expected, and
+    OutputError where the path is not allowed or the system refuses.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        whole: Iterable[Digest] = (),
+        handles: bool = HAS_HANDLES,
+        system: System | None = None,
+    ) -> None:
+        """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
+        self._whole = set(whole)
+        self._tree = Tree(str(root), handles=handles)
+        self._system = system or System()
+        # A folder that one thread finds empty and removes must not be the one another is about to write into.
+        self._making = threading.Lock()
+        self._spelling = Spelling(self._system.names)
+
+    def observe(self, path: str) -> Observed:
+        """What is at `path` now; never raises for a bad file.
+
+        Whatever stands in the way is told in `problem`, which names the path and says what to do.
+        """
+        try:
+            parts = split_path(path)
+            with told(path, "read"), contextlib.ExitStack() as stack:
+                place = self._enter(stack, parts)
+                file = self._load(place, path) if place else None
+        except OutputError as error:
+            return refused(path, error)
+        return Observed(path=path) if file is None else understood(path, file.data, file.digest, self._whole)
+
+    def stamp(self, path: str) -> Stamp | None:
+        """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
+
+        Not proof against a change within the clock's grain; trust a mark only if it is older than the look by seconds.
+        """
+        try:
+            found = os.stat(os.path.join(self._tree.root, *split_path(path)), follow_symlinks=False)  # noqa: PTH116, PTH118
+        except (OSError, OutputError):
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def read(self, path: str) -> str:
+        """The text at `path` as it is on disk, line endings and byte order mark included."""
+        parts = split_path(path)
+        with told(path, "read"), contextlib.ExitStack() as stack:
+            place = self._enter(stack, parts)
+            file = self._load(place, path) if place else None
+        if file is None:
+            message = f"{shown(path)} is not there"
+            raise FileChanged(message, hint=_AGAIN)
+        try:
+            return file.data.decode()
+        except UnicodeDecodeError as error:
+            message = f"{shown(path)} is not UTF-8 at byte {error.start}"
+            raise OutputError(message, hint="save the file as UTF-8") from None
+
+    def write(self, path: str, text: str, *, expect: Digest) -> Digest:
+        """Put `text` at `path`, folders included, and return the digest of its bytes once it is safe on disk.
+
+        An existing file keeps its mode; one that its owner may not write is refused.
+        """
+        parts = split_path(path)
+        data = _encoded(path, text)
+        digest = digest_bytes(data)
+        if conflict_line(text):
+            self._whole.add(digest_text(split(text).body))
+        with told(path, "written"), contextlib.ExitStack() as stack:
+            with self._making:
+                place = self._enter(stack, parts)
+                there = self._load(place, path) if place else None
+                if there is not None and there.digest == digest:
+                    return digest
+                _check(path, there, expect)
+                # Where a file is expected and its folder is gone, the line above has raised.
+                place = place or self._made(stack, parts)
+                temporary = _Place(place.folder, temporary_name())
+                handle = place.folder.make_file(temporary.name, _mode(path, there))
+            stack.callback(_discard, temporary)
+            self._fill(handle, data, there)
+            if expect:
+                _check(path, self._load(place, path), expect)
+                _two_names(self._system.replace, temporary, place)
+            else:
+                self._appear(path, temporary, place, digest)
+            place.folder.sync()
+        return digest
+
+    def move(self, source: str, target: str, *, expect: Digest) -> None:
+        """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.
+
+        A change of case alone takes two moves, through a temporary name such as the planner gives.
+        """
+        ours, theirs = split_path(source), split_path(target)
+        with told(source, "moved"), self._making, contextlib.ExitStack() as stack:
+            old = self._enter(stack, ours)
+            file = self._load(old, source) if old else None
+            if old is None or file is None:
+                new = self._enter(stack, theirs)
+                there = self._load(new, target) if new else None
+                if there is None or there.digest != expect:
+                    raise _changed(source, None)
+                return
+            _check(source, file, expect)
+            if ours == theirs:
+                return
+            new = self._made(stack, theirs)
+            there = self._load(new, target)
+            if there is not None and not os.path.samestat(there.stat, file.stat):
+                raise _taken(source, target)
+            self._carry((source, target), old, new, file, linked=there is not None)
+            new.folder.sync()
+            old.folder.sync()
+            self._tidy(ours[:-1])
+
+    def remove(self, path: str, *, expect: Digest) -> None:
+        """Remove the file at `path` with digest `expect`, and the folders that this leaves empty.
+
+        A file that its owner may not write is refused.
+        """
+        parts = split_path(path)
+        with told(path, "removed"), self._making, contextlib.ExitStack() as stack:
+            place = self._enter(stack, parts)
+            file = self._load(place, path) if place else None
+            if place is None or file is None:
+                return
+            _check(path, file, expect)
+            _mode(path, file)
+            place.unlink()
+            place.folder.sync()
+            self._tidy(parts[:-1])
+
+    def sweep(self, folders: Iterable[str], *, before: float) -> int:
+        """Remove half-written files that a kill left in `folders` (`""` is the root); return how many.
+
+        Only those last written before `before` (seconds since the epoch, such as the start of this run).
+        """
+        swept = 0
+        for path in folders:
+            with (
+                contextlib.suppress(OSError, OutputError),
+                self._tree.folder(split_path(path) if path else ()) as folder,
+            ):
+                for name in folder.names():
+                    swept += bool(TEMPORARY.fullmatch(name)) and _swept(folder, name, before)
+        return swept
+
+    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> _Place | None:
+        try:
+            return _Place(stack.enter_context(self._tree.folder(parts[:-1])), parts[-1])
+        except FileNotFoundError:
+            return None
+
+    def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> _Place:
+        return _Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
+
+    def _load(self, place: _Place, path: str) -> _File | None:
+        found = place.stat()
+        if found is None:
+            return None
+        _check_regular(path, found)
+        self._spelling.check(place.folder, place.name, path, found)
+        handle = place.folder.open_file(place.name)
+        try:
+            found = os.fstat(handle)
+            _check_regular(path, found)
+            data = _all(handle)
+        finally:
+            os.close(handle)
+        if len(data) > MAX_FILE:
+            message = f"{shown(path)} is larger than {MAX_FILE >> 20} MiB"
+            raise OutputError(message, code="too-large", hint="move the file away, or change `output`")
+        return _File(data, digest_bytes(data), found)
+
+    def _fill(self, handle: int, data: bytes, there: _File | None) -> None:
+        try:
+            if there is not None and hasattr(os, "fchmod"):
+                os.fchmod(handle, stat.S_IMODE(there.stat.st_mode) & 0o777)
+            view = memoryview(data)
+            while view:
+                view = view[self._system.write(handle, view[:_CHUNK]) :]
+            self._system.sync(handle)
+        finally:
+            os.close(handle)
+
+    def _appear(self, path: str, temporary: _Place, place: _Place, digest: Digest) -> None:
+        """Give the finished file its name, unless something took that name in the meantime."""
+        try:
+            self._new_name(temporary, place)
+        except FileExistsError:
+            there = self._load(place, path)
+            if there is None or there.digest != digest:
+                raise _changed(path, there) from None
+
+    def _carry(self, paths: tuple[str, str], old: _Place, new: _Place, file: _File, *, linked: bool) -> None:
+        """Let `new` stand for the file and `old` no longer; `linked` if a move killed here had come half-way."""
+        source, target = paths
+        if not linked:
+            try:
+                if not self._new_name(old, new):
+                    return
+            except FileExistsError:
+                raise _taken(source, target) from None
+        now = old.stat()
+        if now is not None and not os.path.samestat(now, file.stat):
+            # Somebody saved another file under the old name since we looked: that one stays, where it is.
+            new.unlink()
+            raise _changed(source, file)
+        with contextlib.suppress(FileNotFoundError):
+            old.unlink()
+
+    def _new_name(self, old: _Place, new: _Place) -> bool:
+        """Give a file a name that must be free; return whether it keeps the old one as well.
+
+        Raises FileExistsError where the new name is taken.
+        """
+        try:
+            _two_names(self._system.link, old, new)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        else:
+            return True
+        if new.stat() is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        # On Windows this refuses a taken name by itself.
+        _two_names(self._system.rename, old, new)
+        return False
+
+    def _tidy(self, parts: Sequence[str]) -> None:
+        """Remove the folder at `parts` and those above it, as long as they are empty; the root stays."""
+        with contextlib.suppress(OSError, OutputError):
+            for depth in range(len(parts), 0, -1):
+                with self._tree.folder(parts[: depth - 1]) as folder:
+                    folder.rmdir(parts[depth - 1])
+
+
+def _two_names(call: Callable[..., None], old: _Place, new: _Place) -> None:
+    handles: dict[str, Any] = {}
+    if old.folder.fd is not None:
+        handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
+    call(old.folder.name(old.name), new.folder.name(new.name), **handles)
+
+
+def _encoded(path: str, text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        message = f"{shown(path)} cannot be written: the text is not valid Unicode at character {error.start}"
+        raise OutputError(message) from None
+    if len(data) > MAX_FILE:
+        message = f"{shown(path)} cannot be written: the text is larger than {MAX_FILE >> 20} MiB"
+        raise OutputError(message, code="too-large")
+    return data
+
+
+def _all(handle: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while size <= MAX_FILE and (chunk := os.read(handle, _CHUNK)):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+def _check_regular(path: str, found: os.stat_result) -> None:
+    if is_link(found):
+        message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
+        raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
+    if stat.S_ISDIR(found.st_mode):
+        message = f"{shown(path)} is a folder"
+        raise OutputError(message, code="not-a-file", hint="move the folder away, or change `output`")
+    if not stat.S_ISREG(found.st_mode):
+        message = f"{shown(path)} is not a regular file"
+        raise OutputError(message, code="not-a-file", hint="move it away, or change `output`")
+
+
+def _check(path: str, there: _File | None, expect: Digest) -> None:
+    if (NOTHING if there is None else there.digest) != expect:
+        raise _changed(path, there)
+
+
+def _changed(path: str, there: _File | None) -> FileChanged:
+    what = "is no longer there" if there is None else "is not the file the plan saw"
+    return FileChanged(f"{shown(path)} {what}; it was left as it is", hint=_AGAIN)
+
+
+def _taken(source: str, target: str) -> FileChanged:
+    return FileChanged(f"{shown(source)} was not moved: {shown(target)} is there already", hint=_AGAIN)
+
+
+def _mode(path: str, there: _File | None) -> int:
+    if there is None:
+        return _MODE
+    if not there.stat.st_mode & stat.S_IWUSR:
+        message = f"{shown(path)} is marked read-only"
+        raise OutputError(
+            message, code="read-only", hint="make the file writable, or set `protected: true` on the item"
+        )
+    return stat.S_IMODE(there.stat.st_mode) & 0o777
+
+
+def _discard(place: _Place) -> None:
+    with contextlib.suppress(OSError):
+        place.unlink()
+
+
+def _swept(folder: Folder, name: str, before: float) -> bool:
+    found = folder.stat(name)
+    if found is None or not stat.S_ISREG(found.st_mode) or found.st_mtime >= before:
+        return False
+    folder.unlink(name)
+    return True

@@ -1,0 +1,161 @@
+"""Folders below the root, opened one by one so that no symbolic link is ever followed.
+
+Where the system can open relative to an open folder, every later call uses that folder itself: what a name means can
+not be changed underneath. Elsewhere (Windows) each folder is looked at before it is entered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from contentops.documents.faults import shown
+from contentops.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+_ENTER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
+# A pipe or device in place of a file must not make us wait.
+_READ: Final = os.O_RDONLY | _NOFOLLOW | _CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0)
+_MOUNT_POINT: Final = 0xA0000003
+_NOT_SYNCABLE: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EISDIR})
+
+HAS_HANDLES: Final = (
+    hasattr(os, "O_DIRECTORY")
+    and {os.open, os.stat, os.mkdir, os.rmdir, os.unlink, os.link, os.rename} <= os.supports_dir_fd
+    and os.listdir in os.supports_fd
+)
+"""Whether this system opens files relative to an open folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """An entered folder: its absolute path, and its handle where the system has such. Methods raise OSError."""
+
+    path: str
+    fd: int | None
+
+    def name(self, name: str) -> str:
+        """What to call the file `name` of this folder in a system call that also gets `fd`."""
+        return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
+
+    def stat(self, name: str) -> os.stat_result | None:
+        """What is at `name`, without following a link; None where there is nothing."""
+        try:
+            return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def open_file(self, name: str) -> int:
+        """Open `name` for reading."""
+        return os.open(self.name(name), _READ, dir_fd=self.fd)
+
+    def make_file(self, name: str, mode: int) -> int:
+        """Make the file `name`, which must not be there, and open it for writing."""
+        return os.open(self.name(name), _MAKE, mode, dir_fd=self.fd)
+
+    def unlink(self, name: str) -> None:
+        """Remove the file `name`."""
+        os.unlink(self.name(name), dir_fd=self.fd)
+
+    def rmdir(self, name: str) -> None:
+        """Remove the empty folder `name`."""
+        os.rmdir(self.name(name), dir_fd=self.fd)
+
+    def names(self) -> list[str]:
+        """The names of everything in this folder."""
+        return os.listdir(self.path if self.fd is None else self.fd)  # noqa: PTH208 - takes a handle
+
+    def sync(self) -> None:
+        """Make what was made, renamed or removed here survive a power cut, where the system can."""
+        if self.fd is None:
+            return
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            if error.errno not in _NOT_SYNCABLE:
+                raise
+
+
+class Tree:
+    """The folders below one root; `handles` chooses how they are entered."""
+
+    def __init__(self, root: str, *, handles: bool = HAS_HANDLES) -> None:
+        self.root = os.path.realpath(root)
+        self._handles = handles
+
+    @contextlib.contextmanager
+    def folder(self, parts: Sequence[str], *, create: bool = False) -> Iterator[Folder]:
+        """Enter the folder at `parts`, made on the way if `create`.
+
+        Raises FileNotFoundError where it is not there, OutputError where a link or a file is in its place.
+        """
+        folder = self._enter(parts, create=create) if self._handles else self._look(parts, create=create)
+        try:
+            yield folder
+        finally:
+            if folder.fd is not None:
+                os.close(folder.fd)
+
+    def _enter(self, parts: Sequence[str], *, create: bool) -> Folder:
+        fd = os.open(self.root, _ENTER)
+        try:
+            for depth, part in enumerate(parts):
+                inner = self._step(Folder(self.root, fd), part, parts[: depth + 1], create=create)
+                os.close(fd)
+                fd = inner
+        except BaseException:
+            os.close(fd)
+            raise
+        return Folder(os.path.join(self.root, *parts), fd)  # noqa: PTH118 - a hot path
+
+    def _step(self, folder: Folder, part: str, walked: Sequence[str], *, create: bool) -> int:
+        try:
+            return os.open(part, _ENTER | _NOFOLLOW, dir_fd=folder.fd)
+        except FileNotFoundError:
+            if not create:
+                raise
+        except OSError:
+            _check_folder(folder.stat(part), walked)
+            raise
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, dir_fd=folder.fd)
+        folder.sync()
+        return self._step(folder, part, walked, create=False)
+
+    def _look(self, parts: Sequence[str], *, create: bool) -> Folder:
+        folder = Folder(self.root, None)
+        for depth, part in enumerate(parts):
+            found = folder.stat(part)
+            if found is None:
+                if not create:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder.name(part))  # noqa: PTH102 - the twin of the call with a handle
+                found = folder.stat(part)
+            _check_folder(found, parts[: depth + 1])
+            folder = Folder(folder.name(part), None)
+        return folder
+
+
+def is_link(found: os.stat_result) -> bool:
+    """Whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
+    return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == _MOUNT_POINT
+
+
+def _check_folder(found: os.stat_result | None, walked: Sequence[str]) -> None:
+    path = shown("/".join(walked))
+    if found is not None and is_link(found):
+        message = f"the folder {path} is a symbolic link; outputs are never written through one"
+        raise OutputError(message, code="symlink", hint="name the folder it points to in `output`")
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        message = f"{path} is a file, so nothing can lie under it"
+        raise OutputError(message, code="not-a-folder", hint="move that file away, or change `output`")

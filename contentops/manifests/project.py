@@ -1,0 +1,339 @@
+"""`contentops.yaml`: where a project starts, and its settings for one environment.
+
+The layers of `defaults`, `vars` and `output` stay apart, because a manifest's rank between those of the project
+and those of the environment; everything else is merged here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
+from contentops.manifests.places import Document, Map, finding, masked
+from contentops.manifests.read import MAX_BYTES, read_yaml
+from contentops.manifests.scalars import UNWANTED, plain_scalar
+from contentops.manifests.schema import check_schema
+from contentops.manifests.secrets import SECRET_KEYS
+from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.schema_files import load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+PROJECT_FILE = "contentops.yaml"
+LOCAL = "local"
+"""The `base_url` of the embedded server."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
+_ODD = re.compile(r"[\s{}<>\"'\\^`|]")
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
+
+    Raises InputError where there is none, where `start` is no folder, or where it is relative to one that is gone.
+    """
+    try:
+        start = Path(os.path.realpath(start))
+    except FileNotFoundError:
+        raise no_folder() from None
+    hint = "start a project with `contentops init`, or name its folder with `-C DIR`"
+    if not _holds(start.is_dir):
+        message = f"there is no folder `{start}`"
+        raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
+    for folder in (start, *start.parents):
+        if _holds((folder / PROJECT_FILE).is_file):
+            return folder
+    if _holds((start / "contentops.yml").is_file):
+        hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
+    message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
+    raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
+
+
+def no_folder() -> InputError:
+    """The error for a process whose working directory was removed under it."""
+    message = "the folder this was started in is not there any more"
+    hint = "change to a folder that is there, and run it again"
+    return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """Whether a file test holds; a path the system refuses to look at is not there."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
+def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:
+    """The settings of the project at `root` for one environment (empty: none chosen), with `--var` values on top.
+
+    Raises InputError with every finding of the file, UsageError for an environment that is not declared or a
+    variable with an unusable name.
+    """
+    for name in variables or {}:
+        check_variable_name(name)
+    document, findings = _read(root)
+    findings += check_schema(document, load_schema("project"))
+    findings += _check_settings(document)
+    if document.root is None and not findings:
+        hint = "write `project: NAME`, or start with `contentops init`"
+        findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
+    if findings:
+        secrets = list(_secrets(document.root))
+        findings.sort(key=lambda found: found.location or Location(""))
+        raise InputError(masked(found, secrets) for found in findings)
+    settings: Map = document.root
+    own = _environment(settings, environment)
+    return Project(
+        name=settings["project"],
+        root=str(root.resolve()),
+        environment=environment,
+        **_stated(settings, own),
+        environment_output=own.get("output"),
+        api=_api(_layered(settings, own, "api")),
+        budget=Budget(**_whole(_layered(settings, own, "budget"))),
+        guards=_guards(_layered(settings, own, "guards")),
+        defaults=_map(settings, "defaults"),
+        environment_defaults=_map(own, "defaults"),
+        vars=_map(settings, "vars"),
+        environment_vars=_map(own, "vars"),
+        cli_vars=dict(variables or {}),
+        provenance=_either(settings, own, "provenance") is not False,
+        preset=_either(settings, own, "preset") or "",
+        settings=settings,
+        text=document.source.text,
+    )
+
+
+def parse_variable(text: str) -> tuple[str, Any]:
+    """The name and the value of a `--var NAME=VALUE`.
+
+    The value is read like an unquoted YAML scalar (`2026` is a number, `true` a bool) or, in quotes, a quoted one;
+    nothing after the `=` is the empty text. Raises UsageError for anything else.
+    """
+    name, equals, written = text.partition("=")
+    if not equals:
+        message = f"`--var {text}` has no `=`"
+        raise UsageError(message, code="bad-variable", hint="write `--var NAME=VALUE`")
+    check_variable_name(name)
+    if UNWANTED.search(written):
+        message = f"the value of variable `{name}` holds a control character"
+        raise UsageError(message, code="bad-variable")
+    if not written.strip():
+        return name, written
+    if written[0] in "\"'":
+        document, findings = read_yaml("--var", written.encode())
+        if findings or not isinstance(document.root, str):
+            message = f"the value of variable `{name}` is no quoted text"
+            raise UsageError(message, code="bad-variable", hint="close the quote, or quote the whole value")
+        return name, document.root
+    try:
+        return name, plain_scalar(written)
+    except ValueError as error:
+        message = f"variable `{name}`: {error}"
+        hint = f"quote it if it is meant as text: `--var '{name}=\"{written[:40]}\"'`"
+        raise UsageError(message, code="bad-variable", hint=hint) from None
+
+
+def check_variable_name(name: str) -> None:
+    """Raise UsageError unless `name` can be the name of a Jinja variable of ours."""
+    names = load_schema("project")["definitions"]["vars"]["propertyNames"]
+    if not _NAME.fullmatch(name) or name in names["not"]["enum"]:
+        shown = UNWANTED.sub("\ufffd", name[:60])
+        message = f"`{shown}` cannot be the name of a variable"
+        raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
+
+
+def parse_duration(value: float | str) -> float:
+    """A time in seconds: `15m`, `1h30m`, `90s`, or a number of seconds. Raises ValueError for another text."""
+    if not isinstance(value, str):
+        return float(value)
+    parts = _TIME.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        message = f"`{value[:40]}` is no time such as `15m`"
+        raise ValueError(message)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def _read(root: Path) -> tuple[Document, list[Diagnostic]]:
+    path = root / PROJECT_FILE
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        message = f"`{PROJECT_FILE}` cannot be read: {(error.strerror or 'unknown error').lower()}"
+        found = Diagnostic(
+            code="unreadable", message=message, location=Location(PROJECT_FILE), hint="check its permissions"
+        )
+        raise InputError([found]) from None
+    return read_yaml(PROJECT_FILE, data)
+
+
+def _map(settings: Mapping[str, Any], key: str) -> Map:
+    found = settings.get(key)
+    return found if isinstance(found, Map) else Map()
+
+
+def _layered(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A map of the project with that of the environment over it."""
+    return {**_map(settings, key), **_map(own, key)}
+
+
+def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> Any:
+    """A value of the environment, else of the project, else None."""
+    return own[key] if key in own else settings.get(key)
+
+
+def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Manifest patterns and the project's output, where they are not left to their defaults."""
+    found: dict[str, Any] = {}
+    if manifests := _either(settings, own, "manifests"):
+        found["manifests"] = tuple(manifests)
+    if "output" in settings:
+        found["output"] = settings["output"]
+    return found
+
+
+def _whole(numbers: Mapping[str, Any]) -> dict[str, int | None]:
+    return {key: None if value is None else int(value) for key, value in numbers.items()}
+
+
+def _environment(settings: Map, name: str) -> Map:
+    """The settings of an environment; raises UsageError where it is not declared."""
+    if not name:
+        return Map()
+    declared = _map(settings, "environments")
+    if name in declared:
+        return _map(declared, name)
+    shown = UNWANTED.sub("\ufffd", name[:60])
+    message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
+    close = nearest(name, declared)
+    names = ", ".join(f"`{known}`" for known in declared)
+    known = f"declared: {names}" if declared else f"to declare one: `environments: {{draft: {{}}}}` in `{PROJECT_FILE}`"
+    hint = f"did you mean `{close}`? {known}" if close else known
+    raise UsageError(message, code="unknown-environment", hint=hint)
+
+
+def _api(settings: Mapping[str, Any]) -> ApiSettings:
+    given = dict(settings)
+    if "base_url" in given:
+        given["base_url"] = given["base_url"].rstrip("/")
+    if "job_timeout" in given:
+        given["job_timeout"] = parse_duration(given["job_timeout"])
+    for key in ("requests_per_minute", "max_in_flight"):
+        if key in given:
+            given[key] = int(given[key])
+    if given.get("base_url") == LOCAL:
+        given["requests_per_minute"] = 0
+    return ApiSettings(**given)
+
+
+def _guards(settings: Mapping[str, Any]) -> Guards:
+    given = dict(settings)
+    if "from_items" in given:
+        given["from_items"] = int(given["from_items"])
+    return Guards(**given)
+
+
+def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
+    """The settings of the project and of each environment, with where they stand; tolerates wrong types."""
+    if isinstance(settings, Map):
+        yield (), settings
+        declared = _map(settings, "environments")
+        yield from ((("environments", name), _map(declared, name)) for name in declared)
+
+
+def _secrets(settings: Any) -> Iterator[str]:
+    """What may be an API key or a password, by the key it stands under; never to be shown."""
+    for _, layer in _layers(settings):
+        for key, value in _map(layer, "api").items():
+            hides = key.lower() in SECRET_KEYS or key in {"key_env", "user_env"}
+            if isinstance(value, str) and (hides or (key == "base_url" and ("@" in value or "?" in value))):
+                yield value
+
+
+def _check_settings(document: Document) -> Iterator[Diagnostic]:
+    """What a schema cannot say, about the project and every environment, chosen or not."""
+    for pointer, layer in _layers(document.root):
+        api = _map(layer, "api")
+        if isinstance(api.get("base_url"), str):
+            yield from _check_url(document, (*pointer, "api", "base_url"), api["base_url"])
+        if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
+            yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
+        manifests = layer.get("manifests")
+        for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
+            if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
+                message = f"the pattern `{pattern[:60]}` {problem}"
+                hint = "write it relative to the project root, such as `content/**/*.yaml`"
+                yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
+
+
+def _check_timeout(document: Document, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+    try:
+        seconds = parse_duration(value)
+    except ValueError:
+        return  # the schema says so
+    if not 0 < seconds < 10 * 86400:
+        yield finding(document, "wrong-value", "`job_timeout` must be more than 0 and less than ten days", pointer)
+
+
+def _pattern_problem(pattern: str) -> str:
+    """Why a manifest pattern could reach outside the project, or is written for one system only."""
+    if "\\" in pattern:
+        return "holds a backslash"
+    if pattern.startswith(("/", "~")) or re.match(r"[A-Za-z]:", pattern):
+        return "is not relative"
+    if ".." in pattern.split("/"):
+        return "leaves the project"
+    return ""
+
+
+def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
+    """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
+    if problem := url_problem(url):
+        code, message, hint = problem
+        yield finding(document, code, message, pointer, hint=hint)
+
+
+def url_problem(url: str) -> tuple[str, str, str] | None:
+    """Code, message and hint of what is wrong with a `base_url`, or None for one that can be used."""
+    from urllib.parse import urlsplit  # start-up: a project without `api` needs none
+
+    if url == LOCAL:
+        return None
+    example = "write it like `https://api.writerzroom.com/v1`, or `local`"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "bad-url", "`base_url` is no address", example
+    if "@" in parts.netloc:
+        return "bad-url", "`base_url` holds a user name or password", "keys come from the environment: set `key_env`"
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        return "bad-url", "`base_url` holds a query or a fragment", example
+    if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
+        return "bad-url", "`base_url` is no address", example
+    if parts.scheme == "http" and not _is_loopback(host):
+        return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
+    if parts.scheme not in {"http", "https"}:
+        return "bad-url", "`base_url` is neither an http nor an https address", example
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its name or number, without asking the network."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

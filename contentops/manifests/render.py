@@ -1,0 +1,296 @@
+"""From a declared item to its values: templates filled in, and a note of what each value was made from.
+
+Variables and the fields of `item` are rendered when a template first asks for them, so they may use each other in
+any order; going round in a circle is an error that names the circle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.digest import digest_json
+from contentops.errors import suggest
+from contentops.manifests.layers import Tree, Written, top
+from contentops.manifests.scope import Scope, Trace, Uses, root_of
+from contentops.manifests.templates import is_template, plain, templates_in
+from contentops.manifests.values import MISSING, Lazy, TemplateError
+from contentops.model import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.manifests.expand import Declared, Each
+    from contentops.manifests.problems import Problems
+    from contentops.model import Json
+
+ITEM_FIELDS: Final = ("id", "template", "style", "vertical", "brand_voice", "mode", "tags", "inputs", "metadata")
+"""What templates may ask `item` for."""
+
+MAX_CHAIN: Final = 50
+"""How many values may lead from one to the next."""
+
+_DIGITS: Final = slice(7, 19)
+"""The first 12 hexadecimal digits of a digest, behind its `sha256:`."""
+
+
+class _FailedError(Exception):
+    """Something this value needs could not be rendered; that was reported at its own place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One item with every field rendered. `values` lacks the fields that could not be."""
+
+    declared: Declared
+    each: Each | None
+    values: Mapping[str, Json]
+    failed: frozenset[str]
+    """The fields that could not be rendered."""
+    origins: Mapping[str, Origin]
+    variables: Mapping[str, Origin] = field(default_factory=dict)
+    used: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """The item in messages: its id as written, with the row where there is one."""
+        return subject_of(self.declared, self.each)
+
+
+def subject_of(declared: Declared, each: Each | None) -> str:
+    """The item in messages."""
+    return declared.label if each is None else f"{declared.label} ({each.label})"
+
+
+def fingerprint(value: Json) -> str:
+    """The start of a value's digest; tells whether a variable changed."""
+    return digest_json(value)[_DIGITS]
+
+
+class Renderer:
+    """Renders the items of one manifest file, reporting what cannot be rendered."""
+
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+
+    def render(self, declared: Declared, each: Each | None, scope: Scope, uses: Uses) -> Rendered:
+        """One item, for one combination of `for_each` or `matrix`."""
+        item = _Item(declared, each, scope, self.problems)
+        values: dict[str, Json] = {}
+        failed: set[str] = set()
+        for name in declared.fields:
+            try:
+                value = item.field(name)
+            except _FailedError:
+                failed.add(name)
+                continue
+            if value is not None:
+                values[name] = value
+        try:
+            variables, used = ({}, {}) if failed else item.trace(uses)
+        except _FailedError:
+            failed.add("vars")
+            variables, used = {}, {}
+        return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used)
+
+
+_FAILED: Final = object()
+_DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
+"""The fields of an item that make names known to its templates."""
+
+
+class _Item:
+    """The values of one item while they are being rendered."""
+
+    def __init__(self, declared: Declared, each: Each | None, scope: Scope, problems: Problems) -> None:
+        self._declared = declared
+        self._each = each
+        self._scope = scope
+        self._problems = problems
+        self._done: dict[str, Any] = {}
+        self._stack: list[str] = []
+        self._lazy = Lazy(ITEM_FIELDS, self._ask)
+
+    def field(self, name: str) -> Json:
+        """A rendered field of the item; None where it is absent. Raises _FailedError."""
+        return self._once(f"item.{name}", self._declared.fields[name])
+
+    def _ask(self, name: str) -> Any:
+        """What a template gets for `item.<name>`."""
+        if name not in self._declared.fields:
+            if name == "id":  # reported with the item, not with everything that is named after it
+                raise _FailedError
+            return MISSING
+        value = self.field(name)
+        return MISSING if value is None else value
+
+    def lookup(self, name: str) -> Any:
+        """What a template gets for a name."""
+        if name == "each":
+            return MISSING if self._each is None else self._each.values
+        if name == "item":
+            return self._lazy
+        if name in self._scope.builtin:
+            return self._scope.builtin[name]
+        if name in self._scope.constants:
+            return self._scope.constants[name]
+        node = self._scope.variables.get(name)
+        if node is None:
+            return MISSING
+        if name in self._scope.broken:
+            raise _FailedError
+        return self._variable(name, node)
+
+    def _variable(self, name: str, node: Tree) -> Json:
+        constant = self._scope.is_constant(name)
+        try:
+            value = self._once(name, node)
+        except _FailedError:
+            if constant:
+                self._scope.broken.add(name)
+            raise
+        if constant:
+            self._scope.constants[name] = value
+        return value
+
+    def _once(self, name: str, node: Tree) -> Json:
+        """Render a variable or field unless that was done or is being done."""
+        if name in self._done:
+            value = self._done[name]
+            if value is _FAILED:
+                raise _FailedError
+            return value
+        if name in self._stack:
+            self._report_circle(name)
+            raise _FailedError
+        if len(self._stack) >= MAX_CHAIN:
+            core = f"`{self._stack[0]}` leads through more than {MAX_CHAIN} other values"
+            self._problems.about("", top(node), "template-limit", core, hint="let it use the last ones directly")
+            raise _FailedError
+        self._stack.append(name)
+        try:
+            value = self._done[name] = self._tree(node, name)
+        except _FailedError:
+            self._done[name] = _FAILED
+            raise
+        finally:
+            self._stack.pop()
+        return value
+
+    def _tree(self, node: Tree, name: str) -> Json:
+        """A value with its templates filled in. A null inside a map takes its key away."""
+        if isinstance(node, Written):
+            return self._value(node, name)
+        found: dict[str, Json] = {}
+        failed = False
+        for key, below in node.entries.items():
+            try:
+                value = self._tree(below, f"{name}.{key}")
+            except _FailedError:
+                failed = True
+                continue
+            if value is not None:
+                found[key] = value
+        if failed:
+            raise _FailedError
+        return found
+
+    def _value(self, written: Written, name: str) -> Json:
+        value = written.value
+        if isinstance(value, str):
+            if written.layer != "command line" and is_template(value):
+                return self._template(written, name)
+            return value
+        if not isinstance(value, list | dict):
+            return value
+        if next(templates_in(value), None) is None or written.layer == "command line":
+            return plain(value)
+        if isinstance(value, list):
+            return self._all([(index, written.below(index)) for index in range(len(value))], name, [None] * len(value))
+        return self._all([(key, written.below(key)) for key in value], name, {})
+
+    def _all(self, entries: list[tuple[Any, Written]], name: str, into: Any) -> Json:
+        """Every entry of a list or map, so that all of its problems are found at once."""
+        failed = False
+        for key, written in entries:
+            try:
+                into[key] = self._value(written, name)
+            except _FailedError:
+                failed = True
+        if failed:
+            raise _FailedError
+        return into
+
+    def _template(self, written: Written, name: str) -> Json:
+        try:
+            return self._scope.templates.get(written.value).render(self.lookup)
+        except TemplateError as error:
+            self._report(written, name, error)
+            raise _FailedError from None
+
+    def _report(self, written: Written, name: str, error: TemplateError) -> None:
+        if error.code == "undefined-variable" and self._declared.meant & _DEFINING:
+            return
+        subject, core = self._words(name, error.message)
+        hint, offset = error.hint, error.offset
+        if error.name and not hint:
+            hint = self._suggest(error.name)
+        if written.document is None:
+            written, offset = self._declared.written, 0
+        self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
+
+    def _words(self, name: str, message: str) -> tuple[str, str]:
+        if name.startswith("item."):
+            return subject_of(self._declared, self._each), f"has a problem in `{name[5:]}`: {message}"
+        if self._scope.is_constant(root_of(name)):
+            return "", f"variable `{name}`: {message}"
+        return subject_of(self._declared, self._each), f"uses the variable `{name}`: {message}"
+
+    def _suggest(self, name: str) -> str:
+        """What to write instead of a name that is not defined."""
+        if name == "each":
+            return "`each` is only known with `for_each` or `matrix`"
+        known = sorted({*self._scope.variables, *self._scope.builtin, "item", *(["each"] if self._each else [])})
+        return suggest(name, tuple(known)) or "declare it under `vars`"
+
+    def _report_circle(self, name: str) -> None:
+        circle = self._stack[self._stack.index(name) :]
+        first = circle.index(min(circle))
+        circle = circle[first:] + circle[:first]
+        names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
+        node = self._node(circle[0])
+        self._problems.about("", top(node), "variable-cycle", f"values go round in a circle: {names}")
+
+    def _node(self, name: str) -> Tree:
+        if name.startswith("item."):
+            return self._declared.fields[name[5:]]
+        return self._scope.variables[name]
+
+    def trace(self, uses: Uses) -> Trace:
+        """Every variable the item used: where its value was written, and the start of its value's digest."""
+        known = self._scope.traces.get(uses.names)
+        if known is not None:
+            return known
+        origins: dict[str, Origin] = {}
+        used: dict[str, str] = {}
+        data: dict[Any, Origin] = {}
+        for name in uses.names:
+            root, _, part = name.partition(".")
+            if root != "each":
+                origins[name] = self._scope.origin(name)
+                used[name] = self._print(name)
+            elif self._each is not None and (not part or part in self._each.values):
+                location = self._each.place(part)
+                origins[name] = data.setdefault(location, Origin(layer="data", location=location))
+                used[name] = fingerprint(self._each.values[part] if part else self._each.values)
+        if all(map(self._scope.is_constant, uses.names)):
+            self._scope.traces[uses.names] = origins, used
+        return origins, used
+
+    def _print(self, name: str) -> str:
+        found = self._scope.prints.get(name)
+        if found is None:
+            found = fingerprint(self.lookup(name))
+            if self._scope.is_constant(name):
+                self._scope.prints[name] = found
+        return found

@@ -1,0 +1,233 @@
+"""What is asked of the server outside an apply: stored contents and numbers, and how one asks. All of it is free.
+
+Calls go one after the other, within the project's limit, and again for a while where they fail for a passing reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListContent
+from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
+from contentops.errors import ApiError
+from contentops.execution.limiter import Limiter
+from contentops.execution.retrying import RETRY_FOR, backoff
+from contentops.operations.pipeline import World, connected, read_state
+from contentops.state import folder as place
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from contentops.api.calls import Call
+    from contentops.api.client import Client
+    from contentops.api.replies import Reply
+    from contentops.model import Json, Project
+
+LONGEST_PAUSE = 300.0
+"""Seconds a server may ask for before we give up instead of waiting."""
+
+_ABSENT = frozenset({404, 405, 410, 501})
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Sends calls in turn. `tell` gets a line wherever a person would wonder what takes so long."""
+
+    def __init__(self, client: Client, project: Project, world: World, tell: Callable[[str], None]) -> None:
+        self._client = client
+        self._project = project
+        self._random = world.random
+        self._tell = tell
+        self._limiter = Limiter(project.api.requests_per_minute)
+
+    async def ask(self, call: Call) -> Reply | Failure:
+        """The answer to a free call, after as many tries as it takes within `RETRY_FOR` seconds."""
+        clock = asyncio.get_running_loop().time
+        asked, tries = clock(), 0
+        began: float | None = None
+        while True:
+            await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
+            before = self._client.requests
+            answer = await self._client.send(call)
+            for _ in range(self._client.requests - before):
+                self._limiter.sent(clock())
+            if not isinstance(answer, Failure):
+                return answer
+            tries += 1
+            began = clock() if began is None else began
+            if answer.kind is FailureKind.THROTTLED:
+                if (answer.retry_after or 0.0) > LONGEST_PAUSE or clock() - asked > LONGEST_PAUSE:
+                    return answer
+                self._limiter.throttled(clock(), answer.retry_after)
+                continue
+            if answer.kind not in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE} or clock() - began > RETRY_FOR:
+                return answer
+            self._tell(f"{answer.message}; trying again")
+            await self._wait(backoff(self._random, tries, answer.retry_after), "the next try")
+
+    async def need(self, call: Call) -> Reply:
+        """The answer to a free call. Raises ApiError where there is none."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure):
+            raise refused(answer, self._project)
+        return answer
+
+    async def optional(self, call: Call) -> Reply | None:
+        """The answer to a free call; None where the server offers no such thing, or not to this key."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure):
+            if is_absent(answer) or answer.kind is FailureKind.FORBIDDEN:
+                return None
+            raise refused(answer, self._project)
+        return answer
+
+    def tell(self, line: str) -> None:
+        """Say how far it is."""
+        self._tell(line)
+
+    async def _wait(self, seconds: float, what: str) -> None:
+        if seconds <= 0:
+            return
+        if seconds >= 2:
+            self._tell(f"waiting {seconds:.0f} s until {what}")
+        await asyncio.sleep(seconds)
+
+
+def is_absent(failure: Failure) -> bool:
+    """Whether the server has no such route, or nothing under this name."""
+    return failure.kind is FailureKind.NOT_FOUND or failure.status in _ABSENT
+
+
+def refused(failure: Failure, project: Project) -> ApiError:
+    """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    return ApiError(failure.told, hint=_hint(failure, project))
+
+
+def _hint(failure: Failure, project: Project) -> str:
+    if "x-user-id" in failure.message.lower():
+        return f"export {project.api.user_env}=..., with the account's user id"
+    match failure.kind:
+        case FailureKind.UNAUTHORIZED:
+            return f"check `{project.api.key_env}`: the key may be wrong, expired, or of another server"
+        case FailureKind.FORBIDDEN:
+            return "the key is known but may not do this; check the plan of the account and whose content it is"
+        case FailureKind.QUOTA:
+            return "the account has no credits left"
+        case FailureKind.THROTTLED:
+            return "try again later, or lower `api.requests_per_minute` if others use the account too"
+        case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
+            return "check the network and `api.base_url`, or try again later; nothing was changed"
+        case _:
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix by itself"
+
+
+def talk(
+    project: Project, world: World | None, tell: Callable[[str], None], story: Callable[[Caller], Awaitable[Any]]
+) -> Any:
+    """Run a conversation with the project's server to its end."""
+    outside = world or World()
+
+    async def run() -> Any:
+        key = outside.environ.get(project.api.key_env, "").strip()
+        async with connected(project, key, outside) as client:
+            return await story(Caller(client, project, outside, tell))
+
+    if project.api.base_url == "local":
+        place.make(Path(project.root))
+    return (outside.run or asyncio.run)(run())
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """One stored content and the item it belongs to, or empty; `superseded` if the item has a newer one."""
+
+    entry: ContentEntry
+    item: str = ""
+    superseded: bool = False
+
+
+def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
+    """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
+    owners = _owners(project)
+
+    async def story(caller: Caller) -> Reply:
+        return await caller.need(ListContent())
+
+    answer = talk(project, world, tell, story)
+    assert isinstance(answer, ContentList)
+    return tuple(_owned(entry, owners) for entry in answer.entries)
+
+
+def content(
+    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> tuple[Content, Owned]:
+    """One stored content, and whose it is. Raises ApiError, also where there is no such content."""
+    owners = _owners(project)
+
+    async def story(caller: Caller) -> Reply:
+        answer = await caller.ask(GetContent(content_id))
+        if isinstance(answer, Failure) and is_absent(answer):
+            error = refused(answer, project)
+            raise ApiError(
+                f"there is no content `{content_id}`: {error.message}", hint="`contentops content list` lists them"
+            )
+        if isinstance(answer, Failure):
+            raise refused(answer, project)
+        return answer
+
+    answer = talk(project, world, tell, story)
+    assert isinstance(answer, Content)
+    entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
+    return answer, _owned(entry, owners)
+
+
+def _owners(project: Project) -> dict[str, tuple[str, bool]]:
+    """Item and whether it is superseded, by content id on this server."""
+    state, server = read_state(project), project.api.server
+    found: dict[str, tuple[str, bool]] = {}
+    records = [record for record in state.records.values() if record.server == server]
+    for record in records:
+        found.update(dict.fromkeys(record.superseded, (record.id, True)))
+    opened = [(entry.content_id, entry.item) for entry in state.entries.values() if entry.server == server]
+    held = [*opened, *((record.content_id, record.id) for record in records)]
+    found.update({content_id: (item, False) for content_id, item in held if content_id})
+    return found
+
+
+def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool]]) -> Owned:
+    item, superseded = owners.get(entry.id, ("", False))
+    return Owned(entry=entry, item=item, superseded=superseded)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """The account's numbers in the server's words; None where it does not tell them."""
+
+    dashboard: Mapping[str, Json] | None = None
+    credits: Mapping[str, Json] | None = None
+
+
+def stats(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Numbers:
+    """The dashboard, and the credits where the server tells them. Raises ApiError."""
+
+    async def story(caller: Caller) -> tuple[Reply, Reply | None]:
+        return await caller.need(DashboardStats()), await caller.optional(CreditsUsage())
+
+    dashboard, usage = talk(project, world, tell, story)
+    assert isinstance(dashboard, Stats)
+    return Numbers(dashboard=dashboard.data, credits=usage.data if isinstance(usage, Stats) else None)

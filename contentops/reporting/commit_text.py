@@ -1,0 +1,103 @@
+"""The message of a commit of results: what was made since the last one, counted, named and priced."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contentops.model import ItemId, JobState
+from contentops.reporting.safe import clip, visible
+from contentops.reporting.summary import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.model import Record, State
+
+SKIP = "[skip ci]"
+"""What keeps a push from starting workflows."""
+_SHOWN = 50
+_NAME = 120
+_SUBJECT = re.compile(
+    r"content: (?:[0-9,]+ [a-z]+(?:, [0-9,]+ [a-z]+)*|files as recorded)(?: \([0-9,]+ credits?\))?", re.ASCII
+)
+_KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
+
+    items: Mapping[str, tuple[ItemId, ...]]
+    open: int
+    credits: int
+
+
+def made(before: State, after: State) -> Made:
+    """Compares two locks. Credits count once: with the first commit that knows of their submit."""
+    found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
+    taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
+    for id_ in sorted(before.records.keys() | after.records.keys()):
+        old, new = before.records.get(id_), after.records.get(id_)
+        if new is None:
+            if id_ not in taken:
+                found["removed"].append(id_)
+            continue
+        if old is None and new.moved_from:
+            old = before.records.get(ItemId(new.moved_from))
+        if old != new:
+            found[_kind(old, new)].append(id_)
+    known = {record.request_id for record in before.records.values()} | set(before.entries)
+    paid = sum(
+        record.credits for record in after.records.values() if record.request_id and record.request_id not in known
+    )
+    paid += sum(
+        entry.credits
+        for entry in after.entries.values()
+        if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
+    )
+    items = {kind: tuple(ids) for kind, ids in found.items() if ids}
+    return Made(items=items, open=len(after.entries), credits=paid)
+
+
+def _kind(old: Record | None, new: Record) -> str:
+    if old is None:
+        return "created"
+    if (old.request_id, old.job_id, old.generated) != (new.request_id, new.job_id, new.generated):
+        return "rewritten"
+    if (old.id, old.output) != (new.id, new.output):
+        return "moved"
+    return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
+
+
+def commit_message(what: Made, *, environment: str, run: str, skip: bool) -> str:
+    """Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow."""
+    counts = [f"{len(ids):,} {kind}" for kind, ids in what.items.items()]
+    if what.open:
+        counts.append(f"{what.open:,} open")
+    price = f" ({plural(what.credits, 'credit')})" if what.credits else ""
+    paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
+    lines = list(_lines(what))
+    if lines:
+        paragraphs.append("\n".join(lines))
+    places = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
+    if any(places):
+        paragraphs.append("\n".join(place for place in places if place))
+    if skip:
+        paragraphs.append(SKIP)
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def is_subject(line: str) -> bool:
+    """Whether `commit_message` could have written this first line."""
+    return _SUBJECT.fullmatch(line) is not None
+
+
+def _lines(what: Made) -> Iterator[str]:
+    named = [(_KINDS[kind], id_) for kind, ids in what.items.items() for id_ in ids]
+    for sign, id_ in named[:_SHOWN]:
+        # An id cannot pose as another line, and a mark in it must not decide what the push starts.
+        yield f"{sign} {clip(visible(id_), _NAME)}".replace("[", "(")
+    if len(named) > _SHOWN:
+        yield f"and {len(named) - _SHOWN:,} more"

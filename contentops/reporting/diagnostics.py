@@ -1,0 +1,175 @@
+"""Findings as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from contentops.errors import Severity
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import ELLIPSIS, columns, visible
+from contentops.reporting.summary import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from contentops.errors import Diagnostic
+    from contentops.model import Json
+
+_ROOM = 100
+"""Columns of a source line that are shown."""
+_TAB = 4
+_LIMIT = 100
+
+
+def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int = _LIMIT) -> str:
+    """The findings with their source lines and hints, and how many there are if there is more than one.
+
+    Beyond `limit`, errors come first and the rest is counted. Empty where there is nothing to say.
+    """
+    every = tuple(findings)
+    shown: Sequence[Diagnostic] = every
+    if len(every) > limit:
+        shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
+    blocks = [_block(finding, color=color) for finding in _hinted_once(shown)]
+    if len(every) > len(shown):
+        blocks.append(f"{ELLIPSIS} and {len(every) - len(shown)} more; `--json` lists them all")
+    if len(every) > 1:
+        blocks.append(_count(every))
+    return "\n\n".join(blocks)
+
+
+def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
+    """The findings in the format of `schemas/diagnostics.schema.json`."""
+    every = tuple(findings)
+    return {
+        "format_version": FORMAT_VERSION,
+        "errors": _number(every, Severity.ERROR),
+        "warnings": _number(every, Severity.WARNING),
+        "notes": _number(every, Severity.NOTE),
+        "diagnostics": [diagnostic_json(finding) for finding in every],
+    }
+
+
+def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
+    """One finding; `location` is null where it is about no file."""
+    place = finding.location
+    return {
+        "severity": finding.severity.value,
+        "code": finding.code,
+        "message": finding.message,
+        "location": None if place is None else {"file": place.file, "line": place.line, "column": place.column},
+        "excerpt": finding.excerpt,
+        "width": finding.width,
+        "hint": finding.hint,
+    }
+
+
+def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The findings, of a row with the same long hint only the first with it."""
+    before = ""
+    for finding in findings:
+        repeated = finding.hint == before and len(finding.hint) > _ROOM
+        yield replace(finding, hint="") if repeated else finding
+        before = finding.hint
+
+
+def _number(findings: Iterable[Diagnostic], severity: Severity) -> int:
+    return sum(finding.severity is severity for finding in findings)
+
+
+def _count(findings: Sequence[Diagnostic]) -> str:
+    counted = ((_number(findings, severity), severity.value) for severity in Severity)
+    return ", ".join(plural(number, word) for number, word in counted if number)
+
+
+def _block(finding: Diagnostic, *, color: bool) -> str:
+    style = finding.severity.value
+    head = paint(f"{style}[{visible(finding.code)}]", style, color=color)
+    lines = [f"{head}: {paint(visible(finding.message), 'strong', color=color)}"]
+    if finding.location is not None:
+        lines += _place(finding, color=color)
+    if finding.hint:
+        # A hint of several lines keeps them, indented so that none can pose as another finding.
+        first, *rest = finding.hint.split("\n")
+        lines.append(f"{paint('hint', 'hint', color=color)}: {visible(first)}")
+        lines += [f"      {visible(line)}" for line in rest]
+    return "\n".join(lines)
+
+
+def _place(finding: Diagnostic, *, color: bool) -> list[str]:
+    location = finding.location
+    assert location is not None
+    number = str(location.line)
+    gutter = " " * (len(number) + 2)
+    lines = [f"{gutter[1:]}{paint('-->', 'dim', color=color)} {visible(str(location))}"]
+    if finding.excerpt:
+        text, offset, length = window(finding.excerpt, location.column, finding.width)
+        bar = paint("|", "dim", color=color)
+        carets = paint("^" * length, finding.severity.value, color=color)
+        lines += [
+            f"{gutter}{bar}",
+            f" {paint(number, 'dim', color=color)} {bar} {text}".rstrip(),
+            f"{gutter}{bar} {' ' * offset}{carets}",
+        ]
+    return lines
+
+
+def window(line: str, column: int, width: int, room: int = _ROOM) -> tuple[str, int, int]:
+    """The part of a source line around `column` (1-based), as the terminal will show it in about `room` columns.
+
+    Returns the text, the columns before the marked part, and the columns the mark takes.
+    """
+    start = min(max(column - 1, 0), len(line))
+    end = min(start + max(width, 1), len(line))
+    # Cut by characters first, so that a line of megabytes costs nothing.
+    first = max(0, start - room) if len(line) > 2 * room else 0
+    before, marked, after = (
+        _cells(line[first:start], 0),
+        _cells(line[start : min(end, start + room)], start - first),
+        _cells(line[end : end + room], 0),
+    )
+    total = sum(columns(cell) for cell in (*before, *marked, *after))
+    if first == 0 and end + room >= len(line) and total <= room:
+        left, right = "".join(before), "".join(after)
+    else:
+        left = _tail(before, room // 2, cut=first > 0)
+        used = columns(left) + sum(columns(cell) for cell in marked)
+        right = _head(after, max(room - used, room // 5), cut=end + room < len(line))
+    middle = _head(marked, room - room // 4, cut=end > start + room)
+    return left + middle + right, columns(left), max(columns(middle), 1)
+
+
+def _cells(text: str, position: int) -> list[str]:
+    """What the terminal gets for each character; a tab reaches to the next stop."""
+    cells: list[str] = []
+    at = position
+    for character in text:
+        cell = " " * (_TAB - at % _TAB) if character == "\t" else visible(character)
+        cells.append(cell)
+        at += columns(cell)
+    return cells
+
+
+def _head(cells: Sequence[str], room: int, *, cut: bool) -> str:
+    """The first cells that fit; an ellipsis where something is left off."""
+    kept, used = 0, 0
+    for cell in cells:
+        used += columns(cell)
+        if used > room:
+            break
+        kept += 1
+    return "".join(cells[:kept]) + (ELLIPSIS if cut or kept < len(cells) else "")
+
+
+def _tail(cells: Sequence[str], room: int, *, cut: bool) -> str:
+    """The last cells that fit; an ellipsis where something is left off."""
+    kept, used = 0, 0
+    for cell in reversed(cells):
+        used += columns(cell)
+        if used > room:
+            break
+        kept += 1
+    dropped = cut or kept < len(cells)
+    return (ELLIPSIS if dropped else "") + "".join(cells[len(cells) - kept :])

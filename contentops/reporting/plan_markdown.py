@@ -1,0 +1,254 @@
+"""A plan as Markdown for a comment on a pull request.
+
+Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
+fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
+nothing, and mention nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from contentops.model import Action, Step
+from contentops.reporting.plan_text import note_line
+from contentops.reporting.safe import clip, short_pair, visible
+from contentops.reporting.summary import (
+    SIGNS,
+    command,
+    empty_sentence,
+    in_environment,
+    is_review,
+    next_apply,
+    plan_sentence,
+    plural,
+    reason_words,
+    shared_causes,
+    way_on,
+    who_refuses,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from contentops.model import Change, Plan, Reason
+
+LIMIT = 65_000
+"""Bytes; the forges refuse comments of more than 65,536 characters."""
+SMALLEST = 4_000
+"""A limit below this could not hold the summary."""
+_TABLE_SHARE = 0.6
+_TAIL = 400
+_NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
+_PUNCTUATION = re.compile(r"([\\`*_\[\]()<>#!|~$&@])")
+_BEFORE = re.compile(r"://|(?<=www)\.", re.IGNORECASE)
+_AFTER = re.compile(r"@|#|GH-", re.IGNORECASE)
+_ZERO_WIDTH = "\u200b"
+_ATTENTION = (Action.BLOCKED, Action.RESOLVE)
+
+
+def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
+    """Summary, refusals, shared causes, a table of the changes, and their reasons folded away.
+
+    At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
+    how many. What needs a person comes first.
+    """
+    if limit < SMALLEST:
+        message = f"a comment of {limit} bytes cannot hold a plan; the least is {SMALLEST}"
+        raise ValueError(message)
+    page = _Page(limit - _TAIL)
+    page.take(_head(plan))
+    optional = page.fill(_important(plan))
+    changes = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
+    listed = page.fill_block(
+        "\n| | Item | Action | Credits | Output |\n|---|---|---|---:|---|",
+        (_row(change) for change in changes),
+        "",
+        room=int(page.room * _TABLE_SHARE),
+    )
+    told = [change for change in changes if _tells(change)]
+    blocks = list(_fitting((_explain(change, plan.environment) for change in told), page.room))
+    fence = _fence(blocks)
+    explained = page.fill_block(
+        f"\n<details><summary>Reasons</summary>\n\n{fence}diff", blocks, f"{fence}\n\n</details>"
+    )
+    ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.environment)
+    return "\n".join([*page.lines, *ending]) + "\n"
+
+
+class _Page:
+    """Lines that fit into a number of bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.lines: list[str] = []
+        self.room = room
+
+    def take(self, lines: Iterable[str]) -> None:
+        """Adds lines that must be there."""
+        for line in lines:
+            self.lines.append(line)
+            self.room -= _size(line)
+
+    def fill(self, lines: Iterable[str]) -> int:
+        """Adds lines while they fit; returns how many did not."""
+        waiting = list(lines)
+        for at, line in enumerate(waiting):
+            if _size(line) > self.room:
+                return len(waiting) - at
+            self.take([line])
+        return 0
+
+    def fill_block(self, head: str, blocks: Iterable[str], tail: str, room: int | None = None) -> int:
+        """Adds a head, as many blocks as fit, and a tail, or nothing at all; returns how many blocks were added."""
+        room = self.room if room is None else room
+        room -= _size(head) + _size(tail)
+        kept: list[str] = []
+        for block in blocks:
+            room -= _size(block)
+            if room < 0:
+                break
+            kept.append(block)
+        if kept:
+            self.take([head, *kept, *([tail] if tail else [])])
+        return len(kept)
+
+
+def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
+    """The first blocks, as many as could fit into so many bytes."""
+    for block in blocks:
+        room -= _size(block)
+        if room < 0:
+            return
+        yield block
+
+
+def _fence(blocks: Iterable[str]) -> str:
+    """What opens and ends a code block that nothing in it can end."""
+    return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
+
+
+def _size(line: str) -> int:
+    return len(line.encode()) + 1
+
+
+# --- sections ----------------------------------------------------------------------------------------------
+
+
+def marker(plan: Plan) -> str:
+    """The hidden first line by which the comment of this project and environment is found again."""
+    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (plan.project, plan.environment))
+    return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
+
+
+def _head(plan: Plan) -> Iterator[str]:
+    yield marker(plan)
+    environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
+    yield f"### contentops plan: {code(plan.project, _NAME)}{environment}"
+    yield ""
+    yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
+
+
+def _important(plan: Plan) -> Iterator[str]:
+    for refusal in plan.refusals:
+        way = in_environment(way_on(refusal), plan.environment)
+        yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
+    stands = any(not is_review(refusal) for refusal in plan.refusals)
+    if plan.changes and stands and (line := next_apply(plan)):
+        yield f"\nNext, if all of it is meant: {code(line)}"
+    causes = shared_causes(plan)[:10]
+    for at, one in enumerate(causes):
+        lead = "\n" if at == 0 else ""
+        yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
+    for at, note in enumerate(plan.notes[:20]):
+        lead = "\n" if at == 0 else ""
+        hint = f" ({prose(in_environment(note.hint, plan.environment))})" if note.hint else ""
+        yield f"{lead}- note: {prose(note_line(note))}{hint}"
+    if len(plan.notes) > 20:
+        yield f"- {len(plan.notes) - 20:,} more notes"
+
+
+def _row(change: Change) -> str:
+    sign, _ = SIGNS[change.action]
+    path = cell(change.target or change.source, _PATH)
+    if change.source and change.target and change.source != change.target:
+        path = f"{cell(change.source, _PATH)} → {path}"
+    price = change.credits or ("free" if Step.SUBMIT in change.steps else "")
+    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {price} | {path} |"
+
+
+def _tells(change: Change) -> bool:
+    return bool(change.reasons or change.hint or change.blocked)
+
+
+def _explain(change: Change, environment: str) -> str:
+    lines = [f"@@ {clip(visible(change.id), _PATH)}: {change.action.value} @@"]
+    if change.steps:
+        lines.append(f"  steps: {', '.join(step.value for step in change.steps)}")
+    if change.blocked:
+        lines.append(f"! blocked: {visible(change.blocked.replace('-', ' '))}")
+    for reason in change.reasons:
+        lines += _reason_lines(reason)
+    if change.hint:
+        lines.append(f"  hint: {clip(visible(in_environment(change.hint, environment)), _WORDS)}")
+    return "\n".join(lines)
+
+
+def _reason_lines(reason: Reason) -> Sequence[str]:
+    if not reason.field:
+        return [f"  {clip(reason_words(reason), _WORDS)}"]
+    name = clip(visible(reason.field), _NAME)
+    before, after = short_pair(reason.before, reason.after, _VALUE)
+    lines = []
+    if reason.before is not None:
+        lines.append(f"- {name}: {before}")
+    if reason.after is not None:
+        lines.append(f"+ {name}: {after}")
+    lines = lines or [f"  {name}: {visible(reason.kind.replace('-', ' '))}"]
+    extra = ", ".join(part for part in (reason.detail, reason.cause) if part)
+    return [*lines, f"  because of {clip(visible(extra), _WORDS)}"] if extra else lines
+
+
+def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[str]:
+    """The honest last line."""
+    parts = []
+    if rows:
+        parts.append(f"{plural(rows, 'more item')} hidden")
+    if reasons:
+        parts.append(f"the reasons of {plural(reasons, 'item')} hidden")
+    if words:
+        parts.append(f"{plural(words, 'more line')} of causes and notes hidden")
+    if parts:
+        yield f"\n_{'; '.join(parts)}: {code(command('plan', environment))} shows all of it._"
+
+
+# --- escaping ----------------------------------------------------------------------------------------------
+
+
+def code(text: str, width: int = _WORDS) -> str:
+    """`text` as a code span that nothing in it can end."""
+    safe = clip(visible(text), width)
+    fence = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
+    pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""
+    return f"{fence}{pad}{safe}{pad}{fence}"
+
+
+def cell(text: str, width: int) -> str:
+    """A code span for a table, where a bar would end the cell even inside code."""
+    safe = visible(text)
+    bar = "\\x7c" if "\\" in safe else "\\|"
+    return code(clip(safe, width).replace("|", bar), 2 * width)
+
+
+def prose(message: str) -> str:
+    """A message of ours: its literals in backticks become code spans, the rest plain words."""
+    parts = clip(visible(message), _WORDS).split("`")
+    whole = parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
+    return "".join(code(part) if at % 2 and part else _words(part) for at, part in enumerate(whole))
+
+
+def _words(text: str) -> str:
+    # Forges link mentions, issues and bare addresses after the Markdown is rendered: escapes do not stop them.
+    # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
+    broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
+    broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
+    return _PUNCTUATION.sub(r"\\\1", broken)

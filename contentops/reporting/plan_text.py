@@ -1,0 +1,259 @@
+"""A plan as text for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from contentops.model import Action, Step
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import ELLIPSIS, clip, columns, short_pair, visible
+from contentops.reporting.summary import (
+    SIGNS,
+    empty_sentence,
+    in_environment,
+    is_review,
+    next_apply,
+    plan_sentence,
+    plural,
+    reason_words,
+    shared_causes,
+    way_on,
+    who_refuses,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from contentops.model import Change, Note, OpenEntry, Plan, Reason
+
+FOLD_FROM = 10
+"""Changes alike beyond this number are counted instead of listed."""
+FOLD_TO = 3
+"""How many of them are shown."""
+_NOTES = 10
+"""Notes of one kind that are shown."""
+_CAUSES = 10
+"""Shared causes that are shown."""
+_ID_ROOM = 40
+_GENERATION = (Step.SUBMIT, Step.POLL, Step.WRITE)
+_USUAL: Mapping[Action, frozenset[tuple[Step, ...]]] = {
+    **dict.fromkeys(
+        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE),
+        frozenset({_GENERATION, (*_GENERATION, Step.SAVE)}),
+    ),
+    **{
+        action: frozenset({(step,)})
+        for action, step in (
+            (Action.MOVE, Step.MOVE),
+            (Action.RENAME, Step.MOVE),
+            (Action.UPDATE, Step.UPDATE),
+            (Action.SAVE, Step.SAVE),
+            (Action.REMOVE, Step.REMOVE),
+            (Action.KEEP, Step.RECORD),
+        )
+    },
+}
+"""Steps that the word for the action says already; whether texts are saved is a setting of the project."""
+_VALUE = 60
+
+
+def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
+    """The plan with its reasons, costs and notes.
+
+    `verbose` lists every change with its steps, and every value in full length. Without it, what the word for an action
+    says by itself is left out: its usual steps, and that a created item is new.
+
+    The last lines are the counts with the price and, with `advice`, what `apply` would refuse, and the next command,
+    which repeats `flags`: those the plan was made with.
+    """
+    sections = [
+        _header(plan, color=color),
+        "\n".join(_changes(plan, color=color, verbose=verbose)),
+        "\n".join(_causes(plan, color=color, verbose=verbose)),
+        "\n".join(_notes(plan, color=color, verbose=verbose)),
+        "\n".join(_ending(plan, color=color, advice=advice, flags=flags)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _header(plan: Plan, *, color: bool) -> str:
+    environment = f", environment `{visible(plan.environment)}`" if plan.environment else ""
+    text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`"
+    return paint(text, "strong", color=color)
+
+
+# --- changes -----------------------------------------------------------------------------------------------
+
+
+def _likeness(change: Change) -> Hashable:
+    """What two changes have in common when one line can stand for both."""
+    reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
+    return (change.action, change.steps, change.blocked, reasons)
+
+
+def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+    likeness = [_likeness(change) for change in plan.changes]
+    sizes = Counter(likeness)
+    credit: Counter[Hashable] = Counter()
+    for kind, change in zip(likeness, plan.changes, strict=True):
+        credit[kind] += change.credits
+    seen: Counter[Hashable] = Counter()
+    room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
+    price_room = max((len(_price(change)) for change in plan.changes if change.credits), default=0)
+    for kind, change in zip(likeness, plan.changes, strict=True):
+        folded = not verbose and sizes[kind] > FOLD_FROM
+        seen[kind] += 1
+        if not folded or seen[kind] <= FOLD_TO:
+            if folded:
+                credit[kind] -= change.credits
+            yield from _change(change, room, price_room, color=color, verbose=verbose)
+            if change.hint:
+                hint = in_environment(_unsaid(change), plan.environment)
+                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
+        elif seen[kind] == FOLD_TO + 1:
+            yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind], color=color)
+
+
+def _fold(action: Action, number: int, credits_: int, *, color: bool) -> str:
+    sign, style = SIGNS[action]
+    price = f", {plural(credits_, 'credit')}" if credits_ else ""
+    text = f"{ELLIPSIS} {number:,} more to {action.value}" if action is not Action.BLOCKED else ""
+    text = text or f"{ELLIPSIS} {number:,} more blocked"
+    return f"  {paint(sign, style, color=color)} {text} for the same reasons{price} (`--verbose` lists them)"
+
+
+def _change(change: Change, room: int, price_room: int, *, color: bool, verbose: bool) -> Iterator[str]:
+    sign, style = SIGNS[change.action]
+    name = visible(change.id)
+    padded = paint(name, "strong", color=color) + " " * (room - columns(name))
+    price = f"{_price(change):<{price_room}}"
+    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style, color=color)}", price, _paths(change)]
+    yield f"  {paint(sign, style, color=color)} {'  '.join(part for part in parts if part)}".rstrip()
+    for line in _details(change, verbose=verbose):
+        yield f"      {line}"
+
+
+def _unsaid(change: Change) -> str:
+    """The hint, without the reason it starts with where that stands above it already."""
+    hint = change.hint
+    for reason in change.reasons:
+        hint = hint.removeprefix(f"{reason.detail}; ")
+    return hint
+
+
+def _price(change: Change) -> str:
+    if not change.credits:
+        return "free" if Step.SUBMIT in change.steps else ""
+    return plural(change.credits, "credit")
+
+
+def _paths(change: Change) -> str:
+    if change.source and change.target and change.source != change.target:
+        return f"{visible(change.source)} -> {visible(change.target)}"
+    return visible(change.target or change.source)
+
+
+def _details(change: Change, *, verbose: bool) -> Iterator[str]:
+    again = f" (attempt {change.attempt})" if change.attempt > 1 and Step.SUBMIT in change.steps else ""
+    if change.steps and (verbose or again or change.steps not in _USUAL.get(change.action, ())):
+        yield f"steps: {', '.join(step.value for step in change.steps)}{again}"
+    if change.renamed_from is not None:
+        yield f"renamed from `{visible(change.renamed_from)}`"
+    if change.blocked and all(reason.kind != change.blocked for reason in change.reasons):
+        yield f"blocked: {visible(change.blocked.replace('-', ' '))}"
+    for reason in change.reasons:
+        if verbose or not _is_said(change.action, reason):
+            yield from _reason(reason, verbose=verbose)
+    if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
+        yield f"open: {_entry(change.entry)}"
+    for entry in change.drains:
+        yield f"drain: {_entry(entry)}"
+
+
+def _is_said(action: Action, reason: Reason) -> bool:
+    """Whether a reason is that the item is new, and no more: that is what `create` means."""
+    return action is Action.CREATE and reason.kind == "new" and not (reason.field or reason.detail or reason.cause)
+
+
+def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
+    if not reason.field:
+        yield reason_words(reason)
+    else:
+        width = 10_000 if verbose else _VALUE
+        before, after = short_pair(reason.before, reason.after, width)
+        both_known = reason.before is not None or reason.after is not None
+        values = f"{before} -> {after}" if both_known else visible(reason.kind.replace("-", " "))
+        detail = f" ({visible(reason.detail)})" if reason.detail else ""
+        yield f"{visible(reason.field)}: {values}{detail}"
+    if reason.cause:
+        yield f"  because of {visible(reason.cause)}"
+
+
+def _entry(entry: OpenEntry) -> str:
+    job = f"job `{visible(entry.job_id)}`" if entry.job_id else f"request `{visible(entry.request_id)}`"
+    since = f" since {visible(entry.submitted_at)}" if entry.submitted_at else ""
+    words = f": {clip(visible(entry.error), 200)}" if entry.error else ""
+    return f"{job}, {entry.state.value}{since}{words}"
+
+
+# --- the rest ----------------------------------------------------------------------------------------------
+
+
+def _causes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+    causes = shared_causes(plan)
+    if not causes:
+        return
+    yield paint("Causes", "strong", color=color)
+    shown = causes if verbose else causes[:_CAUSES]
+    for one in shown:
+        yield f"  {visible(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
+    if len(causes) > len(shown):
+        yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
+
+
+def _notes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+    notes = plan.notes
+    if notes:
+        yield paint("Notes", "strong", color=color)
+    sizes = Counter(note.kind for note in notes)
+    seen: Counter[str] = Counter()
+    for note in notes:
+        seen[note.kind] += 1
+        if verbose or sizes[note.kind] <= _NOTES or seen[note.kind] < _NOTES:
+            yield f"  {note_line(note)}"
+            if note.hint:
+                hint = in_environment(note.hint, plan.environment)
+                yield f"    {paint('hint', 'hint', color=color)}: {visible(hint)}"
+        elif seen[note.kind] == _NOTES:
+            hidden = sizes[note.kind] - _NOTES + 1
+            yield f"  {ELLIPSIS} {hidden:,} more of kind {visible(note.kind)} (`--verbose` lists them)"
+
+
+def note_line(note: Note) -> str:
+    """A note as one line that names its item."""
+    message = visible(note.message)
+    if note.id is None or visible(note.id) in message:
+        return message
+    return f"`{visible(note.id)}`: {message}"
+
+
+def _ending(plan: Plan, *, color: bool, advice: bool, flags: Sequence[str]) -> Iterator[str]:
+    if plan.empty:
+        yield paint(empty_sentence(plan), "strong", color=color)
+    else:
+        yield paint(f"Plan: {plan_sentence(plan)}", "strong", color=color)
+    if not advice:
+        return
+    for refusal in plan.refusals:
+        way = way_on(refusal)
+        text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
+        yield f"{paint(who_refuses(refusal), 'warning', color=color)}: {text}"
+    if plan.empty:
+        return
+    if not any(change.steps for change in plan.changes):
+        yield "Nothing can be done until what is held back is decided; see the hints above."
+    elif all(is_review(refusal) for refusal in plan.refusals):
+        yield f"Next: `{next_apply(plan, flags)}`"
+    elif line := next_apply(plan, flags):
+        yield f"Next, if all of it is meant: `{line}`"

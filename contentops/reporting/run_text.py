@@ -1,0 +1,135 @@
+"""A run as text: what happened, not what was hoped."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from contentops.errors import ExitCode
+from contentops.model import Result
+from contentops.reporting.exit import exit_code_of
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import ELLIPSIS, clip, visible
+from contentops.reporting.summary import command, in_environment, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import Outcome, Run
+
+_SHOWN = 50
+"""Items of one result that are listed."""
+_WORDS = 500
+_SIGNS = {
+    Result.FAILED: ("x", "error"),
+    Result.BLOCKED: ("!", "held"),
+    Result.UNKNOWN: ("?", "unknown"),
+    Result.LATE: (ELLIPSIS, "warning"),
+}
+_GOES_ON = ("`contentops apply", "`contentops retry")
+"""How a hint that names the next command does it."""
+_MINUTE, _HOUR = 60, 3600
+
+
+def as_typed(run: Run, again: str) -> Run:
+    """The run with the commands of its hints as they are typed for it; `again` is the one that goes on with it."""
+    usual = command("apply", run.environment)
+
+    def typed(hint: str) -> str:
+        return in_environment(hint, run.environment).replace(f"`{usual}`", f"`{again}`")
+
+    outcomes = tuple(dataclasses.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
+    return dataclasses.replace(run, hint=typed(run.hint), outcomes=outcomes)
+
+
+def run_text(run: Run, *, color: bool, again: str = "") -> str:
+    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
+
+    `again` is the command that goes on with the run; without it, the apply of its environment.
+    """
+    again = again or command("apply", run.environment)
+    sections = [
+        "\n".join(_troubles(run, color=color)),
+        "\n".join(_stop(run, color=color)),
+        "\n".join(_ending(run, again, color=color)),
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _troubles(run: Run, *, color: bool) -> Iterator[str]:
+    for result, (sign, style) in _SIGNS.items():
+        found = [outcome for outcome in run.outcomes if outcome.result is result]
+        for hint, alike in itertools.groupby(found[:_SHOWN], key=lambda outcome: outcome.hint):
+            for outcome in alike:
+                yield _outcome(outcome, paint(sign, style, color=color), style, color=color)
+            if hint:
+                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
+        if len(found) > _SHOWN:
+            yield f"  {paint(sign, style, color=color)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
+
+
+def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> str:
+    words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
+    name = paint(visible(outcome.id), "strong", color=color)
+    return f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
+
+
+def _stop(run: Run, *, color: bool) -> Iterator[str]:
+    if run.stopped:
+        # The reason begins the message of some stops.
+        told = run.message.removeprefix(f"{run.stopped}; ")
+        words = f": {clip(visible(told), _WORDS)}" if told else ""
+        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning', color=color)}{words}"
+    if run.hint:
+        yield f"{paint('hint', 'hint', color=color)}: {visible(run.hint)}"
+
+
+def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
+    counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
+    if run.count(Result.PENDING):
+        counts[-1:] = _pending(run)
+    facts = [f"{plural(run.credits, 'credit')} spent", plural(run.requests, "request")]
+    took = duration(run.started_at, run.ended_at)
+    facts += [took] if took else []
+    text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
+    yield paint(text, "strong", color=color)
+    if exit_code_of(run) is not ExitCode.DONE and not any(verb in run.hint for verb in _GOES_ON):
+        yield f"Next: {_next(run, f'`{again}`')}"
+
+
+def _pending(run: Run) -> Iterator[str]:
+    """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
+    number = run.count(Result.PENDING)
+    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes)
+    if number > running:
+        yield f"{number - running:,} not reached"
+    if running:
+        yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
+
+
+def _next(run: Run, again: str) -> str:
+    if run.stopped in {"unauthorized", "first-contact", "refused-submits"}:
+        return f"put right what stopped the run, then {again}; what was paid for is kept"
+    if run.stopped:
+        return f"{again} goes on where this run stopped"
+    if run.count(Result.UNKNOWN):
+        return f"`{command('state resolve ITEM', run.environment)}` for what is unknown, then {again}"
+    if run.count(Result.FAILED) or run.count(Result.LATE) or run.count(Result.PENDING):
+        return f"{again} tries again what is left"
+    return f"decide what is blocked (see the hints), then {again}"
+
+
+def duration(start: str, end: str) -> str:
+    """The time between two ISO times in words such as `4m 12s`; empty where one is missing or unreadable."""
+    try:
+        seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    whole = max(round(seconds), 0)
+    if whole < _MINUTE:
+        return f"{seconds:.1f}s" if seconds > 0 else "under a second"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"

@@ -1,0 +1,192 @@
+"""What was spent, counted from the lock: by month, template, style, manifest, tag and server.
+
+A record knows its last generation only, so an item that was generated again counts once; the count of one commit after
+another is exact. Failed jobs cost nothing and are not counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from contentops.model import JobState
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.paint import paint
+from contentops.reporting.safe import columns, visible
+from contentops.reporting.summary import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import Desired, Json, OpenEntry, Record, State
+
+GROUPS = ("month", "template", "style", "manifest", "tag", "server")
+"""What is counted by, in the order shown."""
+UNKNOWN = "(unknown)"
+GONE = "(in no manifest)"
+UNTAGGED = "(no tag)"
+_OPEN = {
+    JobState.RUNNING: "running",
+    JobState.PAID: "paid, not written yet",
+    JobState.SUBMITTING: "answer lost, perhaps paid",
+    JobState.UNKNOWN: "answer lost, perhaps paid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How many texts, and what they cost in credits, under one name."""
+
+    name: str
+    texts: int
+    credits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What the records say was spent, and what open entries may add."""
+
+    texts: int
+    credits: int
+    groups: Mapping[str, tuple[Row, ...]]
+    """By each of `GROUPS`. A text with several tags counts under each of them."""
+    open: tuple[Row, ...] = ()
+    """Jobs that no record carries yet, by how they stand."""
+    undated: int = 0
+    """Texts left out because their records have no time that can be compared."""
+
+
+def count_spend(
+    state: State, desired: Desired, *, since: datetime | None = None, known: frozenset[str] = frozenset()
+) -> Spend:
+    """Count the generations of `state` made at or after `since`, but those whose request ids are `known` already.
+
+    `desired` says which manifest and tags an item has today. `since` has a time zone.
+    """
+    made = [one for one in state.records.values() if one.request_id and one.request_id not in known]
+    counted = [one for one in made if _is_since(one.generated_at, since)]
+    undated = sum(since is not None and _time(one.generated_at) is None for one in made)
+    manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in desired.specs}
+    tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in desired.specs}
+    names: dict[str, Callable[[Record], Iterable[str]]] = {
+        "month": lambda one: (_month(one.generated_at),),
+        "template": lambda one: (_said(one, "template"),),
+        "style": lambda one: (_said(one, "style"),),
+        "manifest": lambda one: (manifests.get(one.id, GONE),),
+        "tag": lambda one: tags.get(one.id, (GONE,)),
+        "server": lambda one: (one.server,),
+    }
+    groups = {}
+    for group in GROUPS:
+        rows = _rows((name, one.credits) for one in counted for name in names[group](one))
+        groups[group] = tuple(sorted(rows, key=_by_name if group == "month" else _by_credits))
+    return Spend(
+        texts=len(counted),
+        credits=sum(one.credits for one in counted),
+        groups=groups,
+        open=_open(state.entries.values(), since, known),
+        undated=undated,
+    )
+
+
+def _open(entries: Iterable[OpenEntry], since: datetime | None, known: frozenset[str]) -> tuple[Row, ...]:
+    rows = _rows(
+        (_OPEN[entry.state], entry.credits)
+        for entry in entries
+        if entry.state in _OPEN and entry.request_id not in known and _is_since(entry.submitted_at, since)
+    )
+    return tuple(sorted(rows, key=_by_credits))
+
+
+def _rows(found: Iterable[tuple[str, int]]) -> Iterator[Row]:
+    prices: dict[str, list[int]] = defaultdict(list)
+    for name, price in found:
+        prices[name].append(price)
+    return (Row(name, len(each), sum(each)) for name, each in prices.items())
+
+
+def _by_name(row: Row) -> tuple[object, ...]:
+    return (row.name,)
+
+
+def _by_credits(row: Row) -> tuple[object, ...]:
+    return (-row.credits, -row.texts, row.name)
+
+
+def _said(record: Record, key: str) -> str:
+    """A value of the recorded request, which may hold anything."""
+    value = record.request.get(key)
+    return value if isinstance(value, str) and value else UNKNOWN
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def _month(text: str) -> str:
+    when = _time(text)
+    try:
+        return UNKNOWN if when is None else when.astimezone(UTC).strftime("%Y-%m")
+    except OverflowError:
+        return UNKNOWN
+
+
+def _is_since(text: str, since: datetime | None) -> bool:
+    when = _time(text)
+    return since is None or (when is not None and when >= since)
+
+
+# --- shown -------------------------------------------------------------------------------------------------
+
+
+def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
+    """The count as JSON; `since` is what the command line said, made exact."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "since": since,
+        "texts": spend.texts,
+        "credits": spend.credits,
+        "by": {group: [_row_json(row) for row in rows] for group, rows in spend.groups.items()},
+        "open": [_row_json(row) for row in spend.open],
+        "undated": spend.undated,
+    }
+
+
+def _row_json(row: Row) -> dict[str, Json]:
+    return {"name": row.name, "texts": row.texts, "credits": row.credits}
+
+
+def spend_text(spend: Spend, *, since: str, color: bool) -> str:
+    """A table for each group that was counted by, the total last; names from files and servers are made harmless."""
+    sections = [
+        "\n".join(_table(group, rows, color=color))
+        for group, rows in spend.groups.items()
+        if rows and (group != "server" or len(rows) > 1)
+    ]
+    sections.append("\n".join(_ending(spend, since, color=color)))
+    return "\n\n".join(sections)
+
+
+def _table(group: str, rows: Sequence[Row], *, color: bool) -> Iterator[str]:
+    width = max(columns(visible(name)) for name in (group, *(row.name for row in rows)))
+    yield paint(f"{group.upper():<{width}}  {'TEXTS':>7}  {'CREDITS':>9}", "dim", color=color)
+    for row in rows:
+        name = visible(row.name)
+        yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}"
+
+
+def _ending(spend: Spend, since: str, *, color: bool) -> Iterator[str]:
+    start = f" since {visible(since)}" if since else ""
+    text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
+    yield paint(text, "strong", color=color)
+    for row in spend.open:
+        yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
+    if spend.undated:
+        yield f"Left out: {plural(spend.undated, 'text')} whose time of generation is not known."
+    yield "Each item counts with its last generation; earlier ones are in the history of the lock."

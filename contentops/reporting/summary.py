@@ -1,0 +1,147 @@
+"""What text, Markdown and JSON say alike: signs, counts, shared causes and the next command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contentops.model import Action
+from contentops.reporting.safe import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentops.model import Plan, Reason, Refusal
+
+SIGNS: dict[Action, tuple[str, str]] = {
+    Action.CREATE: ("+", "add"),
+    Action.REGENERATE: ("~", "change"),
+    Action.OVERWRITE: ("~", "change"),
+    Action.MERGE: ("~", "change"),
+    Action.UPDATE: ("~", "change"),
+    Action.MOVE: (">", "move"),
+    Action.RENAME: (">", "move"),
+    Action.SAVE: ("^", "move"),
+    Action.KEEP: ("=", "keep"),
+    Action.FINISH: ("=", "keep"),
+    Action.RESTORE: ("=", "keep"),
+    Action.DRAIN: ("=", "keep"),
+    Action.REMOVE: ("-", "remove"),
+    Action.RESOLVE: ("?", "unknown"),
+    Action.BLOCKED: ("!", "held"),
+    Action.NONE: (" ", "plain"),
+}
+"""The sign of each action and the style it is painted in."""
+
+
+NARROWING = frozenset({"nothing-selected", "changed-from", "retry", "canary"})
+"""Kinds of notes that say why a plan is about fewer items than are declared."""
+
+
+def plural(number: int, word: str) -> str:
+    """A count and its word: `1 item`, `2 items`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def plan_counts(plan: Plan) -> dict[Action, int]:
+    """How many changes of each action, in the order of `Action`; actions that do not occur are left out."""
+    counted = Counter(change.action for change in plan.changes)
+    return {action: counted[action] for action in Action if counted[action]}
+
+
+def plan_sentence(plan: Plan) -> str:
+    """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
+    parts = [
+        f"{number:,} {'blocked' if action is Action.BLOCKED else f'to {action.value}'}"
+        for action, number in plan_counts(plan).items()
+    ]
+    parts.append(f"{plan.unchanged:,} unchanged")
+    return f"{', '.join(parts)}. {plural(plan.credits, 'credit')}."
+
+
+def empty_sentence(plan: Plan) -> str:
+    """What an empty plan says."""
+    if not plan.unchanged:
+        if any(note.kind in NARROWING for note in plan.notes):
+            return "No changes. The selection matches no item."
+        return "No changes. No items are declared."
+    verb = "is" if plan.unchanged == 1 else "are"
+    return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCause:
+    """A cause that several changes name, with what it costs: the blast radius of one line."""
+
+    cause: str
+    items: int
+    credits: int
+
+
+def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
+    """The causes at least two changes name, the widest first."""
+    items: Counter[str] = Counter()
+    credit: Counter[str] = Counter()
+    for change in plan.changes:
+        for cause in {reason.cause for reason in change.reasons if reason.cause}:
+            items[cause] += 1
+            credit[cause] += change.credits
+    found = (SharedCause(cause, number, credit[cause]) for cause, number in items.items() if number > 1)
+    return tuple(sorted(found, key=lambda one: (-one.items, -one.credits, one.cause)))
+
+
+def reason_words(reason: Reason) -> str:
+    """A reason that is about no field, in words."""
+    words = visible(reason.kind.replace("-", " "))
+    return f"{words}: {visible(reason.detail)}" if reason.detail else words
+
+
+def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
+    """A command line of ours that can be copied into a shell."""
+    parts = ["contentops", verb]
+    if environment:
+        parts += ["--env", shlex.quote(visible(environment))]
+    return " ".join([*parts, *flags])
+
+
+_COMMAND = re.compile(r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|catalog) )?[a-z]+)")
+
+
+def in_environment(text: str, environment: str) -> str:
+    """Words with the commands they name as they are typed for an environment."""
+    if not environment or "--env" in text:
+        return text
+    flag = f" --env {shlex.quote(visible(environment))}"
+    return _COMMAND.sub(lambda found: found[0] + flag, text)
+
+
+def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
+    """The apply that would do this plan, with the `flags` it was made with and those its guards ask for.
+
+    Empty where no flag gets past a guard.
+    """
+    needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
+    if not all(flag.startswith("--") for flag in needed):
+        return ""
+    return command("apply", plan.environment, [*(visible(flag) for flag in flags), *needed])
+
+
+def is_review(refusal: Refusal) -> bool:
+    """Whether a check of the plan refuses, and not the apply."""
+    return refusal.guard.startswith("review-")
+
+
+def who_refuses(refusal: Refusal) -> str:
+    """What stands before the words of a refusal."""
+    return "this review refuses" if is_review(refusal) else "apply would refuse"
+
+
+def way_on(refusal: Refusal) -> str:
+    """How to get past a guard: its flag, or the command to run first; empty where there is no way."""
+    if not refusal.flag:
+        return ""
+    lead = "to go on all the same" if refusal.flag.startswith("--") else "first run"
+    return f"{lead}: `{visible(refusal.flag)}`"

@@ -1,0 +1,98 @@
+"""Who writes the texts: the protocol every engine follows, and the engines by name.
+
+An engine reports each stage before it works on it. The runner records the stage, lets its share of time pass and
+returns at once for a stage that was finished before a restart, so an engine may always start from the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from contentops.server import LocalError
+
+Report = Callable[[str], Awaitable[None]]
+"""Says that a stage begins; its name is one of the job's `stages`."""
+
+STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter", "seo", "publisher")
+QUICK_STAGES = ("planner", "writer", "formatter")
+
+ENGINES = ("outline", "openai")
+"""The engines `named` knows."""
+
+
+class EngineError(LocalError):
+    """The text cannot be written; the message goes to the one who asked for it, so it holds no secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One text to write: the entries of the catalog it was asked with, and the inputs as they were sent."""
+
+    id: str
+    template: Mapping[str, Any]
+    style: Mapping[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "standard"
+    vertical: str | None = None
+    brand_voice: str | None = None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages this job goes through, in order."""
+        return QUICK_STAGES if self.mode == "quick" else STAGES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One section to write anew: its heading and text, the document around it, and what to change."""
+
+    heading: str
+    level: int = 2
+    text: str
+    document: str
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A finished text: plain title, Markdown body without front matter and without the title as a heading."""
+
+    title: str
+    body: str
+
+
+class Engine(Protocol):
+    """Writes texts. Both methods raise EngineError where they cannot."""
+
+    @property
+    def name(self) -> str:
+        """The word for it on the command line."""
+        ...
+
+    async def write(self, job: Job, report: Report) -> Draft:
+        """A new text for the job."""
+        ...
+
+    async def rewrite(self, job: Job, section: Section, report: Report) -> str:
+        """New text for one section, without its heading line."""
+        ...
+
+
+def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "", max_tokens: int = 0) -> Engine:
+    """The engine of that name; `environ`, `model` and `max_tokens` are for those that call a model.
+
+    Raises EngineError for an unknown name, naming the known ones, and for settings that cannot work.
+    """
+    # Each imports this module.
+    if name == "outline":
+        from contentops.server.engines.outline import Outline
+
+        return Outline()
+    if name == "openai":
+        from contentops.server.engines.openai import from_environment
+
+        return from_environment(environ or {}, model=model, max_tokens=max_tokens)
+    message = f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}"
+    raise EngineError(message)

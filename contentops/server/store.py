@@ -1,0 +1,199 @@
+"""The SQLite file behind the embedded server: opening it, its tables, its transactions.
+
+The tables' own modules (`jobs`, `contents`, `ledger`, `keys`) hold the statements. Many processes may have the file
+open: writes are short immediate transactions that wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from contentops.server import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+APPLICATION = 0x636F7073
+"""Marks the file as ours, so that another program's database is never written to."""
+
+VERSION = 2
+"""Of the tables; a higher one in the file means a newer release made it, a lower one is brought up to date."""
+
+BUSY_SECONDS = 10.0
+"""How long a write waits for another process."""
+
+BUSY_PAUSE_SECONDS = 0.01
+"""Between two tries where SQLite itself does not wait."""
+
+_TABLES = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, key_id TEXT NOT NULL,
+    request TEXT NOT NULL, fingerprint TEXT NOT NULL, idempotency_key TEXT,
+    status TEXT NOT NULL, stage TEXT NOT NULL DEFAULT '', progress INTEGER NOT NULL DEFAULT 0,
+    runner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+    title TEXT NOT NULL DEFAULT '', body TEXT NOT NULL DEFAULT '', content_id TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL, finished_at REAL, credits INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (key_id, owner, idempotency_key)
+);
+CREATE INDEX jobs_unfinished ON jobs (created_at) WHERE finished_at IS NULL;
+CREATE TABLE contents (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    title TEXT NOT NULL, body TEXT NOT NULL, html TEXT, status TEXT NOT NULL, type TEXT NOT NULL,
+    metadata TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL, updated_at REAL NOT NULL
+);
+CREATE INDEX contents_newest ON contents (created_at DESC, number DESC);
+CREATE TABLE versions (
+    content_id TEXT NOT NULL, version INTEGER NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, html TEXT,
+    status TEXT NOT NULL, metadata TEXT NOT NULL, replaced_at REAL NOT NULL,
+    PRIMARY KEY (content_id, version)
+);
+CREATE TABLE charges (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL,
+    mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL
+);
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL,
+    credits INTEGER, modes TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX charges_by_key ON charges (key_id);
+"""
+
+_FROM_1_TO_2 = """
+ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN credits INTEGER;
+ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
+CREATE INDEX charges_by_key ON charges (key_id);
+"""
+
+
+class StoreError(LocalError):
+    """The store cannot be opened: the message says which file, why, and what to do."""
+
+
+class Store:
+    """An open store. `path` None keeps everything in memory; folder and file are made for the owner alone.
+
+    Raises StoreError. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self.path = None if path is None else Path(path).absolute()
+        self._guard = threading.RLock()
+        try:
+            if self.path is not None:
+                _prepare(self.path)
+            self._db = sqlite3.connect(
+                ":memory:" if self.path is None else self.path,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        except (OSError, sqlite3.Error) as error:
+            message = f"the store `{self.path}` cannot be opened: {error}; choose another path"
+            raise StoreError(message) from error
+        try:
+            self._set_up()
+        except sqlite3.Error as error:
+            self._db.close()
+            message = f"the store `{self.path}` cannot be used: {error}; move it away or choose another path"
+            raise StoreError(message) from error
+        except StoreError:
+            self._db.close()
+            raise
+
+    def _set_up(self) -> None:
+        self._db.row_factory = sqlite3.Row
+        # Looked at before anything is changed: another program's file stays as it is.
+        self._version()
+        self._use_wal()
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        with self.write():
+            version = self._version()
+            if version == VERSION:
+                return
+            # executescript would end the transaction that keeps a second process out.
+            for statement in (_FROM_1_TO_2 if version else _TABLES).split(";"):
+                self.run(statement)
+            self.run(f"PRAGMA application_id = {APPLICATION}")
+            self.run(f"PRAGMA user_version = {VERSION}")
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait here as it does elsewhere: of two that change the mode at once, one is refused.
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(BUSY_PAUSE_SECONDS)
+            else:
+                return
+
+    def _version(self) -> int:
+        """The version of the tables there are, 0 for an empty file."""
+        ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
+        if ours and version > VERSION:
+            message = f"the store `{self.path}` was made by a newer release (format {version}); upgrade contentops"
+            raise StoreError(message)
+        if not ours and self.row("SELECT 1 FROM sqlite_master LIMIT 1"):
+            message = f"`{self.path}` is the database of another program; choose another path"
+            raise StoreError(message)
+        return version if ours else 0
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """One transaction that holds the write lock from its start; rolled back on any exception."""
+        with self._guard:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                # Where the disk is full, SQLite may have rolled back by itself.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Carry out a statement inside `write`; gives the number of rows it changed."""
+        return self._db.execute(statement, values).rowcount
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Every row a SELECT gives."""
+        with self._guard:
+            return self._db.execute(statement, values).fetchall()
+
+    def row(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """The first row a SELECT gives, or None."""
+        return next(iter(self.rows(statement, values)), None)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._guard:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _prepare(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    # SQLite gives its side files the mode of the main one, so this has to exist with the right one first.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with contextlib.suppress(PermissionError):
+        path.chmod(0o600)
