@@ -20,8 +20,9 @@ import difflib
 import enum
 import functools
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,8 +64,7 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
     return next((code for code in _RANK if code in held), ExitCode.DONE)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+class Location(Struct, frozen=True, order=True):
     """A place in a file a person wrote: path relative to the project root, 1-based line and column."""
 
     file: str
@@ -83,8 +83,7 @@ class Severity(enum.StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding with its place and the next thing to do.
 
     `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline

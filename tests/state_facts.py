@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.digest import NOTHING, digest_text
 from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved
@@ -27,7 +27,7 @@ def text(name: str) -> Digest:
 
 def record(name: str = "a", take: int = 1, **changes: Any) -> Record:
     """A record of item `name` after its `take`-th generation."""
-    return replace(_record(name, take), **changes)
+    return structs.replace(_record(name, take), **changes)
 
 
 @cache
@@ -71,7 +71,7 @@ def entry(name: str = "a", take: int = 1, state: JobState = JobState.RUNNING, **
         title=made.title if state is JobState.PAID else "",
         body=made.generated if state is JobState.PAID else NOTHING,
     )
-    return replace(opened, **changes)
+    return structs.replace(opened, **changes)
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops import __version__
-from contentops.api.calls import Call, GetContent, ListContent, Save, Status, Submit
+from contentops.api.calls import Call, Generate, GetContent, GetStatus, ListContent, SaveContent
 from contentops.api.client import LARGEST, Client, Patience
 from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus, Reply, SavedReply
 from contentops.errors import ApiError
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "wr-secret-0123456789"
-SUBMIT = Submit({"template": "blog", "style": "s", "mode": "standard", "inputs": {"topic": "Café"}}, "ours")
-STATUS = Status("job")
+SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "inputs": {"topic": "Café"}}, "ours")
+STATUS = GetStatus("job")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -494,7 +494,12 @@ def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings 
 )
 def test_transport_errors(error: Exception, paid: str, free: str) -> None:
     """Each way a transport can fail is sure not to have arrived, or is not sure."""
-    for call, kind in ((SUBMIT, paid), (Save("T", "B"), paid), (STATUS, free), (Save("T", "B", "c1"), free)):
+    for call, kind in (
+        (SUBMIT, paid),
+        (SaveContent("T", "B"), paid),
+        (STATUS, free),
+        (SaveContent("T", "B", "c1"), free),
+    ):
         found = send(call, error)
         assert isinstance(found, Failure)
         assert (found.kind, found.call, found.status) == (kind, call.name, None)
@@ -505,8 +510,8 @@ def test_what_can_not_be_sent_is_a_failure() -> None:
     """A call that is no JSON, or that the settings forbid, fails without a request."""
     transport = Fixed(httpx.Response(200))
     client = Client(ApiSettings(send_mode=False), key=KEY, transport=transport)
-    premium = Submit({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
-    for call in (premium, Status(""), Submit({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
+    premium = Generate({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
+    for call in (premium, GetStatus(""), Generate({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
         found = asyncio.run(client.send(call))
         assert isinstance(found, Failure)
         assert found.kind is FailureKind.REJECTED
@@ -546,7 +551,7 @@ def test_a_base_that_ends_with_the_prefix_keeps_one() -> None:
     transport = Fixed(httpx.Response(200, json={"success": True, "contentId": "c1"}))
     settings = ApiSettings(base_url="https://host.example/api/", dialect="sdk")
     client = Client(settings, key=KEY, user="u-1", transport=transport)
-    assert asyncio.run(client.send(Save("T", "B"))) == SavedReply("c1")
+    assert asyncio.run(client.send(SaveContent("T", "B"))) == SavedReply("c1")
     assert str(transport.requests[0].url) == "https://host.example/api/content/save"
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from contentops.api.calls import (
     Call,
     DashboardStats,
+    Generate,
     GetContent,
+    GetStatus,
     GetStyle,
     GetTemplate,
     ListContent,
@@ -23,9 +25,7 @@ from contentops.api.calls import (
     ListVerticals,
     PutContent,
     RegenerateSection,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.api.dialects import DIALECTS, Unsendable, dialect_named, spell
 from contentops.errors import ApiError
@@ -39,7 +39,7 @@ REQUEST: dict[str, Any] = {
     "brand_voice": "bv_1",
     "revision": 3,
 }
-SUBMIT = Submit(REQUEST, "req-1")
+SUBMIT = Generate(REQUEST, "req-1")
 
 BODIES = {
     "auto": (
@@ -76,7 +76,7 @@ def test_submit_bodies_are_golden(name: str) -> None:
 def test_absent_optionals_are_left_out() -> None:
     """A minimal request names neither vertical nor brand voice, but always its mode."""
     request = {"template": "t", "style": "s", "mode": "standard", "inputs": {}}
-    wire = spell(Submit(request, "r"), dialect_named("v1"))
+    wire = spell(Generate(request, "r"), dialect_named("v1"))
     assert json.loads(wire.body or b"") == {
         "template_id": "t",
         "style_profile_id": "s",
@@ -89,19 +89,19 @@ def test_absent_optionals_are_left_out() -> None:
 def test_the_mode_can_be_left_out() -> None:
     """With `send_mode` off a standard submit goes without its mode, and any other mode is refused before it costs."""
     dialect = dialect_named("v1")
-    wire = spell(Submit({**REQUEST, "mode": "standard"}, "r"), dialect, send_mode=False)
+    wire = spell(Generate({**REQUEST, "mode": "standard"}, "r"), dialect, send_mode=False)
     assert b"generation_mode" not in (wire.body or b"")
     with pytest.raises(Unsendable, match="mode `premium` cannot be asked for"):
         spell(SUBMIT, dialect, send_mode=False)
 
 
 PLAIN: list[tuple[Call, str, str, Any]] = [
-    (Status("req_1"), "GET", "/generate/status/req_1", None),
+    (GetStatus("req_1"), "GET", "/generate/status/req_1", None),
     (ListContent(), "GET", "/content", None),
     (GetContent("cnt_1"), "GET", "/content/cnt_1", None),
-    (Save("T", "B"), "POST", "/content/save", {"title": "T", "content": "B"}),
+    (SaveContent("T", "B"), "POST", "/content/save", {"title": "T", "content": "B"}),
     (
-        Save("T", "B", "c1", {"k": 1}),
+        SaveContent("T", "B", "c1", {"k": 1}),
         "POST",
         "/content/save",
         {"title": "T", "content": "B", "metadata": {"k": 1}, "id": "c1", "content_id": "c1", "contentId": "c1"},
@@ -137,7 +137,7 @@ def test_only_overwriting_calls_are_repeatable() -> None:
     """Submits, section rewrites and creating saves pay or create; everything else may be sent twice."""
     once = {call.name for call, *_ in [*PLAIN, (SUBMIT, "", "", None)] if not call.repeatable}
     assert once == {"submit", "regenerate section", "save"}
-    assert Save("T", "B", "c1").repeatable
+    assert SaveContent("T", "B", "c1").repeatable
 
 
 @given(st.text(min_size=1))
@@ -155,11 +155,11 @@ def test_no_id_leaves_its_path_segment(name: str) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        Status(""),
+        GetStatus(""),
         GetContent(""),
-        Submit({**REQUEST, "inputs": {"x": float("nan")}}, "r"),
-        Submit({**REQUEST, "inputs": {"x": {1, 2}}}, "r"),
-        Submit({**REQUEST, "inputs": {"x": "\ud800"}}, "r"),
+        Generate({**REQUEST, "inputs": {"x": float("nan")}}, "r"),
+        Generate({**REQUEST, "inputs": {"x": {1, 2}}}, "r"),
+        Generate({**REQUEST, "inputs": {"x": "\ud800"}}, "r"),
     ],
     ids=["no job", "no content", "nan", "set", "surrogate"],
 )
@@ -171,7 +171,7 @@ def test_what_can_not_be_said_is_refused(call: Call) -> None:
 
 def test_read_only_maps_are_sent() -> None:
     """Requests may hold mappings that are not dicts."""
-    wire = spell(Submit({**REQUEST, "inputs": MappingProxyType({"topic": "x"})}, "r"), dialect_named("v1"))
+    wire = spell(Generate({**REQUEST, "inputs": MappingProxyType({"topic": "x"})}, "r"), dialect_named("v1"))
     assert json.loads(wire.body or b"")["inputs"] == {"topic": "x"}
 
 

@@ -10,15 +10,15 @@ import pytest
 from contentops.api.calls import (
     Call,
     DashboardStats,
+    Generate,
     GetContent,
+    GetStatus,
     ListContent,
     ListStyles,
     ListTemplates,
     ListVerticals,
     PutContent,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.api.client import Client
 from contentops.api.dialects import DIALECTS
@@ -40,9 +40,9 @@ from tests.fakes.clock import EPOCH, Stuck, Timeline, run
 KEY = "wr-secret-0123456789"
 
 
-def submit(topic: str = "Cafés", request_id: str = "r1", mode: str = "standard") -> Submit:
+def submit(topic: str = "Cafés", request_id: str = "r1", mode: str = "standard") -> Generate:
     """One submit of a topic."""
-    return Submit({"template": "blog", "style": "s", "mode": mode, "inputs": {"topic": topic}}, request_id)
+    return Generate({"template": "blog", "style": "s", "mode": mode, "inputs": {"topic": topic}}, request_id)
 
 
 def talk(api: FakeApi, *steps: Call | float, dialect: str = "v1", timeline: Timeline | None = None) -> list[Any]:
@@ -71,7 +71,7 @@ def test_a_job_from_submit_to_save(dialect: str, front_matter: bool, envelope: b
     """In every dialect and shape the same text comes back, is stored, listed and fetched."""
     api = FakeApi(duration=90, envelope=envelope, front_matter=front_matter, key=KEY)
     accepted, half, done, listed = talk(
-        api, submit(), 45, Status("r1"), 46, Status("r1"), ListContent(), dialect=dialect
+        api, submit(), 45, GetStatus("r1"), 46, GetStatus("r1"), ListContent(), dialect=dialect
     )
     assert accepted == Accepted("r1", True)
     assert isinstance(half, JobStatus)
@@ -154,7 +154,7 @@ def test_a_killed_client(fault: FaultName, charged: int) -> None:
     with pytest.raises(Killed):
         talk(api, submit(), timeline=timeline)
     assert len(api.charges) == charged
-    (found,) = talk(api, Status("r1"), timeline=timeline)
+    (found,) = talk(api, GetStatus("r1"), timeline=timeline)
     assert isinstance(found, JobStatus if charged else Failure)
 
 
@@ -162,13 +162,13 @@ def test_a_killed_client(fault: FaultName, charged: int) -> None:
 def test_rate_limits(hint: str, wait: float | None) -> None:
     """Over the limit is a 429 with the hint asked for; after the window there is room again."""
     api = FakeApi(per_minute=2, retry_after=hint, latency=0.0)
-    _, _, over, later = talk(api, ListContent(), Status("x"), ListContent(), 60.1, ListContent())
+    _, _, over, later = talk(api, ListContent(), GetStatus("x"), ListContent(), 60.1, ListContent())
     assert isinstance(over, Failure)
     assert over.kind == "throttled"
     assert over.retry_after == (pytest.approx(wait, abs=1.1) if wait else None)
     assert isinstance(later, ContentList)
     free = FakeApi(per_minute=1, count_polls=False)
-    assert [each.kind for each in talk(free, Status("x"), Status("x"))] == ["not-found", "not-found"]
+    assert [each.kind for each in talk(free, GetStatus("x"), GetStatus("x"))] == ["not-found", "not-found"]
 
 
 def test_job_habits() -> None:
@@ -177,10 +177,10 @@ def test_job_habits() -> None:
     accepted, early, full, failed, ok, poor = talk(
         api,
         submit("bad: no luck", "r1"),
-        Status("r1"),
+        GetStatus("r1"),
         submit("x", "r2"),
         10,
-        Status("r1"),
+        GetStatus("r1"),
         submit("y", "r3", "premium"),
         10,
         submit("z", "r4", "premium"),
@@ -193,15 +193,15 @@ def test_job_habits() -> None:
     assert poor.kind == "quota"
     assert [job.topic for job in api.charges] == ["y"]
     api.restart()
-    assert talk(api, Status("r3"))[0].kind == "not-found"
+    assert talk(api, GetStatus("r3"))[0].kind == "not-found"
 
 
 def test_saves() -> None:
     """Saves update or only create, `PUT` exists or not, and people edit in between."""
     kind = FakeApi(auto_save=False)
-    (new,) = talk(kind, Save("T", "B", metadata={"k": 1}))
+    (new,) = talk(kind, SaveContent("T", "B", metadata={"k": 1}))
     over, put, gone, listed = talk(
-        kind, Save("T2", "B2", new.content_id), PutContent(new.content_id, "T3", "B3"), PutContent("x", "T", "B"),
+        kind, SaveContent("T2", "B2", new.content_id), PutContent(new.content_id, "T3", "B3"), PutContent("x", "T", "B"),
         ListContent(),
     )  # fmt: skip
     assert over == put == new
@@ -211,8 +211,8 @@ def test_saves() -> None:
     (edited,) = talk(kind, GetContent(new.content_id))
     assert (edited.title, edited.body, edited.metadata) == ("T3", "B4", {"k": 1})
     bare = FakeApi(create_only=True, put=False)
-    (first,) = talk(bare, Save("T", "B"))
-    second, missing = talk(bare, Save("T", "B", first.content_id), PutContent(first.content_id, "T", "B"))
+    (first,) = talk(bare, SaveContent("T", "B"))
+    second, missing = talk(bare, SaveContent("T", "B", first.content_id), PutContent(first.content_id, "T", "B"))
     assert isinstance(second, SavedReply)
     assert second != first
     assert missing.kind == "not-found"
@@ -235,7 +235,7 @@ def test_other_calls() -> None:
 def test_durations_may_differ_by_job() -> None:
     """A function gives each job its time."""
     api = FakeApi(duration=lambda number: 10.0 * number)
-    first, second = talk(api, submit("a", "r1"), submit("b", "r2"), 11, Status("r1"), Status("r2"))[2:]
+    first, second = talk(api, submit("a", "r1"), submit("b", "r2"), 11, GetStatus("r1"), GetStatus("r2"))[2:]
     assert (first.state, second.state) == ("completed", "running")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.calls import CreditsUsage, GetTemplate, ListTemplates, Status, Submit
+from contentops.api.calls import CreditsUsage, Generate, GetStatus, GetTemplate, ListTemplates
 from contentops.api.client import Client
 from contentops.api.dialects import dialect_named
 from contentops.api.finding import PREFIXES, Place, candidates, is_about_form, spellings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEY = "k-123456"
 HOST = "https://api.example.test"
 REQUEST = {"template": "blog", "style": "general", "mode": "standard", "inputs": {"topic": "Tea"}, "vertical": "legal"}
-SUBMIT = Submit(REQUEST, "ours")
+SUBMIT = Generate(REQUEST, "ours")
 TEMPLATES = {"templates": [{"id": "blog"}]}
 PAGE = httpx.Response(200, html="<!doctype html><title>Welcome</title>")
 NAMES = {
@@ -131,7 +131,7 @@ def test_the_addresses_that_are_tried(base: str, expected: list[str]) -> None:
 def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response) -> None:
     """Whatever the other addresses answer, the one that lists templates is found and used from then on."""
     server = Server(lambda path: httpx.Response(200, json=TEMPLATES) if path == f"{prefix}/templates" else elsewhere)
-    (accepted, status), client = talk(server, SUBMIT, Status("ours"), base=HOST + given)
+    (accepted, status), client = talk(server, SUBMIT, GetStatus("ours"), base=HOST + given)
     assert isinstance(accepted, Accepted)
     assert isinstance(status, JobStatus)
     assert server.log[-2:] == [f"POST {prefix}/generate", f"GET {prefix}/generate/status/ours"]
@@ -201,7 +201,7 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
     client = Client(ApiSettings(base_url=HOST, dialect="auto"), key=KEY, transport=server)
 
     async def story() -> list[Reply | Failure]:
-        return await asyncio.gather(*(client.send(Status("ours")) for _ in range(50)))
+        return await asyncio.gather(*(client.send(GetStatus("ours")) for _ in range(50)))
 
     found = asyncio.run(story())
     assert {isinstance(each, JobStatus) for each in found} == {healthy}
@@ -357,9 +357,9 @@ def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -
     async def story() -> list[Any]:
         async with embedded.running(tmp_path / "room.db") as app:
             client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
-            found: list[Any] = [await client.send(Submit(request, "ours"))]
+            found: list[Any] = [await client.send(Generate(request, "ours"))]
             for _ in range(200):
-                found[1:] = [await client.send(Status("ours"))]
+                found[1:] = [await client.send(GetStatus("ours"))]
                 if found[1].state != "running":
                     break
                 await asyncio.sleep(0.01)

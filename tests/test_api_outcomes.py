@@ -11,26 +11,26 @@ from hypothesis import strategies as st
 
 from contentops.api.calls import (
     Call,
+    Generate,
     GetContent,
+    GetStatus,
     GetStyle,
     GetTemplate,
     ListContent,
     ListVerticals,
     PutContent,
     RegenerateSection,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
 from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus, Reply, SavedReply
 from contentops.api.words import LIMIT, speak
 from tests.test_api_reading import CALLS, json_values
 
-SUBMIT = Submit({"template": "blog", "style": "general_blog", "mode": "standard", "inputs": {}}, "ours")
-STATUS = Status("job")
-NEW = Save("T", "B")
-OVER = Save("T", "B", "c1")
+SUBMIT = Generate({"template": "blog", "style": "general_blog", "mode": "standard", "inputs": {}}, "ours")
+STATUS = GetStatus("job")
+NEW = SaveContent("T", "B")
+OVER = SaveContent("T", "B", "c1")
 SECTION = RegenerateSection("c1", "Intro", "quick", "ours")
 JSON = {"content-type": "application/json; charset=utf-8"}
 HTML = {"content-type": "text/html"}

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from contentops.api.calls import (
     Call,
     DashboardStats,
+    Generate,
     GetContent,
+    GetStatus,
     GetStyle,
     GetTemplate,
     ListContent,
@@ -22,9 +24,7 @@ from contentops.api.calls import (
     ListVerticals,
     PutContent,
     RegenerateSection,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.api.reading import DEPTH, Garbled, Unreadable, decode, read, safe_id
 from contentops.api.replies import (
@@ -40,16 +40,16 @@ from contentops.api.replies import (
 )
 from contentops.digest import digest_json
 
-SUBMIT = Submit({"template": "t", "style": "s", "mode": "standard", "inputs": {}}, "ours")
-STATUS = Status("job")
+SUBMIT = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {}}, "ours")
+STATUS = GetStatus("job")
 
 CALLS: list[Call] = [
     SUBMIT,
     STATUS,
     ListContent(),
     GetContent("c1"),
-    Save("T", "B"),
-    Save("T", "B", "c1"),
+    SaveContent("T", "B"),
+    SaveContent("T", "B", "c1"),
     PutContent("c1", "T", "B"),
     RegenerateSection("c1", "Intro", "quick", "ours"),
     ListTemplates(),
@@ -178,8 +178,8 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("content data", GetContent("c1"), {"data": {"id": "C1", "body": "B", "metadata": []}}, Content("c1", "", "B")),
     ("content inner", GetContent("c1"), {"success": True, "content": {"id": "c1", "body": ""}}, Content("c1")),
-    ("saved", Save("T", "B"), {"success": True, "contentId": "c1"}, SavedReply("c1")),
-    ("saved data", Save("T", "B"), {"data": {"id": "c1"}}, SavedReply("c1")),
+    ("saved", SaveContent("T", "B"), {"success": True, "contentId": "c1"}, SavedReply("c1")),
+    ("saved data", SaveContent("T", "B"), {"data": {"id": "c1"}}, SavedReply("c1")),
     ("put", PutContent("c1", "T", "B"), {"success": True, "content": {"id": "c1"}}, SavedReply("c1")),
     ("put silent", PutContent("c1", "T", "B"), {"success": True}, SavedReply("c1")),
     ("section job", CALLS[7], {"request_id": "ours", "status": "pending"}, Accepted("ours", True)),
@@ -237,8 +237,8 @@ def test_known_shapes(call: Call, value: Any, reply: Reply) -> None:
         (ListContent(), 3, "no JSON object"),
         (GetContent("c1"), {"id": "c2", "content": "B"}, "about content `c2`"),
         (GetContent("c1"), {"id": "c1", "content": None}, "no text"),
-        (Save("T", "B"), {"success": True}, "names no content"),
-        (Save("T", "B"), {"contentId": "a/b"}, "characters no id has"),
+        (SaveContent("T", "B"), {"success": True}, "names no content"),
+        (SaveContent("T", "B"), {"contentId": "a/b"}, "characters no id has"),
         (GetTemplate("a"), {"success": True}, "describes nothing"),
         (ListVerticals(), {"verticals": None}, "no list `verticals`"),
         (DashboardStats(), [1], "no JSON object"),

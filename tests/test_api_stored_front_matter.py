@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.api.calls import GetContent, Status
+from contentops.api.calls import GetContent, GetStatus
 from contentops.api.reading import read
 from contentops.api.replies import Content, JobStatus
 from tests.fakes.api import FakeApi, Generation
@@ -65,7 +65,7 @@ def test_a_rule_at_the_beginning_is_no_front_matter(body: str) -> None:
 )
 def test_the_title_of_a_job(data: dict[str, Any], title: str) -> None:
     """The name the server puts into the metadata is the template's: whatever the text says of itself comes first."""
-    answer = read(Status("j"), {"status": "completed", "metadata": {"title": "Blog Article Generator"}, **data})
+    answer = read(GetStatus("j"), {"status": "completed", "metadata": {"title": "Blog Article Generator"}, **data})
     assert isinstance(answer, JobStatus)
     assert answer.title == title
 

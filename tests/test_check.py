@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.manifests.paths import check_output, collision_key, folders, is_own
 from contentops.model import OnEdit
@@ -417,10 +418,8 @@ def test_without_a_catalog_one_note_says_so(project: Build) -> None:
 
 def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:
     """A catalog may not list verticals."""
-    from dataclasses import replace
-
     root = single(project, "vertical: anything, inputs: {topic: x}")
-    assert desired(root, catalog=replace(CATALOG, verticals=None)).specs[0].request.vertical == "anything"
+    assert desired(root, catalog=structs.replace(CATALOG, verticals=None)).specs[0].request.vertical == "anything"
 
 
 def test_inputs_that_failed_to_render_are_checked_by_name(project: Build) -> None:

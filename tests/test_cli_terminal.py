@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.apply import Confirmation, Manner
@@ -390,11 +391,9 @@ def test_an_item_in_work_says_where_it_is() -> None:
 
 def test_events_without_a_readable_time_are_shown_all_the_same() -> None:
     """A time that cannot be read never silences or repeats a line."""
-    from dataclasses import replace
-
     progress = Progress()
-    assert progress.take(replace(make_event("waiting"), at="soon")) == ()
-    assert progress.take(replace(make_event("note", message="x"), at="")) == ("note: x",)
+    assert progress.take(structs.replace(make_event("waiting"), at="soon")) == ()
+    assert progress.take(structs.replace(make_event("note", message="x"), at="")) == ("note: x",)
 
 
 # --- displays ----------------------------------------------------------------------------------------------

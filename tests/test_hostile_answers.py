@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import pytest
+from msgspec import structs
 
-from contentops.api.calls import Status, Submit
+from contentops.api.calls import Generate, GetStatus
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
 from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
@@ -373,10 +374,8 @@ class Skewed(Scene):
 
     def world(self) -> World:
         """The outside, an honest clock excepted."""
-        import dataclasses
-
         wall = self.timeline.wall
-        return dataclasses.replace(super().world(), wall=lambda: wall() + 3600 * self.hours)
+        return structs.replace(super().world(), wall=lambda: wall() + 3600 * self.hours)
 
 
 @pytest.mark.parametrize("hint", ["seconds", "date", "none"])
@@ -421,7 +420,7 @@ def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: f
 
 # --- what an answer is told to be --------------------------------------------------------------------------
 
-_SUBMIT = Submit({"template": "blog", "style": "s", "mode": "standard", "inputs": {}}, "r1")
+_SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "inputs": {}}, "r1")
 
 
 @pytest.mark.parametrize(
@@ -445,7 +444,7 @@ _SUBMIT = Submit({"template": "blog", "style": "s", "mode": "standard", "inputs"
 )
 def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, foreign: bool) -> None:
     """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
-    failure = judge(Status("r1"), found, wall=0.0)
+    failure = judge(GetStatus("r1"), found, wall=0.0)
     assert isinstance(failure, Failure)
     assert failure.foreign is foreign
 

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.files import FileError, ProjectFiles, glob_problem, glob_regex
@@ -142,7 +142,7 @@ def test_a_glob_of_many_stars_ends() -> None:
 def test_globs_that_are_refused(project: Build, glob: str, words: str) -> None:
     """A glob that cannot mean files of the project is an error at its place."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": ONE})
-    bad = replace(load_project(root), manifests=(glob, "content/*.yaml"))
+    bad = structs.replace(load_project(root), manifests=(glob, "content/*.yaml"))
     with pytest.raises(InputError) as caught:
         load(bad, CATALOG)
     assert words in caught.value.findings[0].message
@@ -634,9 +634,9 @@ def answer(root: Path, **options: Any) -> object:
         {"variables": {"who": "Cy"}},
         {"environment": "e"},
         {"catalog": None},
-        {"catalog": replace(CATALOG, styles=frozenset({"formal"}))},
-        {"catalog": replace(CATALOG, verticals=frozenset({"x"}))},
-        {"catalog": replace(CATALOG, templates={"blog": replace(CATALOG.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
+        {"catalog": structs.replace(CATALOG, styles=frozenset({"formal"}))},
+        {"catalog": structs.replace(CATALOG, verticals=frozenset({"x"}))},
+        {"catalog": structs.replace(CATALOG, templates={"blog": structs.replace(CATALOG.templates["blog"], inputs=(TemplateInput(name="topic"),))})},
     ],
     ids=["var", "environment", "no-catalog", "styles", "verticals", "inputs"],
 )  # fmt: skip

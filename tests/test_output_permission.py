@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.documents.permission import denial
 from contentops.model import Action, Step
@@ -64,7 +64,7 @@ def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
     """A rewrite, or a move; never an item that only stays."""
     before = a_spec()
     s = a_situation([spec], [a_record(before)], [a_file(before.output)])
-    plan = make_plan(dataclasses.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
+    plan = make_plan(structs.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
     held = [change.blocked for change in plan.changes if change.blocked]
     assert held == ([] if kept else ["unwritable-file"])
     assert not any(Step.SUBMIT in change.steps for change in plan.changes)

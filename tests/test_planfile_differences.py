@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import OnEdit, Step
@@ -350,7 +350,7 @@ def _named(**today: Any) -> Named:
         reviewed=reviewed,
         spec=spec,
         record=a_record(spec),
-        change=dataclasses.replace(change, **today),
+        change=structs.replace(change, **today),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
@@ -48,7 +48,7 @@ def test_price_is_the_modes(mode: str, price: int) -> None:
 
 def test_local_server_costs_nothing() -> None:
     """The embedded server is free."""
-    project = replace(PROJECT, api=ApiSettings(base_url="local"))
+    project = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
     assert only_change([a_spec()], project=project).credits == 0
 
 
@@ -392,7 +392,7 @@ def test_swapped_outputs_both_move() -> None:
     """A cycle is no obstacle."""
     a, b = a_spec("a"), a_spec("b", topic="y")
     plan = plan_of(
-        [replace(a, output="out/b.md"), replace(b, output="out/a.md")],
+        [structs.replace(a, output="out/b.md"), structs.replace(b, output="out/a.md")],
         [a_record(a), a_record(b)],
         [a_file("out/a.md"), a_file("out/b.md")],
     )
@@ -432,7 +432,7 @@ def test_stated_title_is_written_and_saved() -> None:
 def test_a_title_a_person_changed_stays() -> None:
     """A title that is not the one last written is kept, noted, and told to the server."""
     old, new = a_spec(), a_spec(metadata={"title": "Better"})
-    plan = plan_of([new], [a_record(old)], [replace(a_file(old.output), title="Mine")])
+    plan = plan_of([new], [a_record(old)], [structs.replace(a_file(old.output), title="Mine")])
     assert [(change.steps, change.title) for change in plan.changes] == [((Step.SAVE,), None)]
     assert [note.kind for note in plan.notes] == ["kept-front-matter"]
 
@@ -450,7 +450,7 @@ def test_save_off_saves_nothing() -> None:
     spec = a_spec(save=False)
     edited = a_file(spec.output, body="By hand.\n")
     assert plan_of([spec], [a_record(spec)], [edited]).empty
-    off = replace(PROJECT, api=replace(PROJECT.api, save="off"))
+    off = structs.replace(PROJECT, api=structs.replace(PROJECT.api, save="off"))
     assert plan_of([a_spec()], [a_record(spec)], [edited], project=off).empty
 
 
@@ -497,7 +497,7 @@ def test_cause_is_empty_where_the_item_itself_changed() -> None:
 
 def test_budget_guards_name_numbers_and_flag() -> None:
     """Over budget, `plan` says which guard would refuse and how to override it."""
-    project = replace(PROJECT, budget=Budget(credits_per_apply=7, items_per_apply=1))
+    project = structs.replace(PROJECT, budget=Budget(credits_per_apply=7, items_per_apply=1))
     plan = plan_of([a_spec("a"), a_spec("b", topic="y")], project=project)
     assert [refusal.guard for refusal in plan.refusals] == ["budget-credits", "budget-items"]
     assert plan.refusals[0].flag == "--approve-credits 8"
@@ -510,7 +510,7 @@ def test_ratio_guard_sleeps_below_its_size() -> None:
     files = [a_file(spec.output) for spec in specs]
     plan = plan_of(changed, [a_record(spec) for spec in specs], files)
     assert [refusal.guard for refusal in plan.refusals] == ["changed-ratio"]
-    small = replace(PROJECT, guards=Guards(from_items=11))
+    small = structs.replace(PROJECT, guards=Guards(from_items=11))
     assert plan_of(changed, [a_record(spec) for spec in specs], files, project=small).refusals == ()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.api.calls import GetContent, ListContent, Status, Submit
+from contentops.api.calls import Generate, GetContent, GetStatus, ListContent
 from contentops.api.replies import Accepted, ContentList, Failure, FailureKind, JobStatus
 from contentops.execution.durations import Durations
 from contentops.execution.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
@@ -102,11 +102,11 @@ def test_the_job_most_likely_done_is_polled_first() -> None:
         yield Watch(an_entry(a_spec(), job_id=name), "k", started, 0)
 
     def answer(call: Call) -> Reply:
-        return JobStatus("completed") if isinstance(call, Status) else ContentList()
+        return JobStatus("completed") if isinstance(call, GetStatus) else ContentList()
 
     bench = Bench(answer, per_minute=1)
     bench.run([watching("young", -10.0), watching("old", -200.0)])
-    assert [call.job_id for call in bench.sent if isinstance(call, Status)] == ["old", "young"]
+    assert [call.job_id for call in bench.sent if isinstance(call, GetStatus)] == ["old", "young"]
 
 
 def test_no_more_unfinished_jobs_than_the_cap() -> None:
@@ -170,7 +170,7 @@ def test_a_closed_gate_lets_nothing_out() -> None:
 
     def queued() -> Generator[Any, Any, None]:
         try:
-            yield Send(Submit({}, "r"), Priority.SUBMIT)
+            yield Send(Generate({}, "r"), Priority.SUBMIT)
         except Stopped:
             ends.append("stopped")
 
@@ -185,7 +185,7 @@ def test_what_is_recorded_is_durable_before_the_call_leaves() -> None:
     bench = Bench()
 
     def submit() -> Generator[Any, Any, None]:
-        yield Send(Submit({}, "r"), Priority.SUBMIT, lambda: bench.log.append((bench.timeline.now, "intent")))
+        yield Send(Generate({}, "r"), Priority.SUBMIT, lambda: bench.log.append((bench.timeline.now, "intent")))
 
     bench.run([submit()])
     words = [what if isinstance(what, str) else "call" for _, what in bench.log]
@@ -198,8 +198,8 @@ def test_what_an_answer_brought_is_durable_before_the_next_call() -> None:
     bench = Bench(lambda _: Accepted("job", echoed=True))
 
     def program() -> Generator[Any, Any, None]:
-        yield Send(Submit({}, "r"), Priority.SUBMIT)
-        yield Send(Status("job"), Priority.POLL)
+        yield Send(Generate({}, "r"), Priority.SUBMIT)
+        yield Send(GetStatus("job"), Priority.POLL)
 
     bench.run([program()])
     words = [what if isinstance(what, str) else type(what).__name__ for _, what in bench.log]
@@ -267,7 +267,7 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
     gate = Gate(max_in_flight=0, proven=True)
     bench = Bench(lambda _: Accepted("job", echoed=True), tick=_stop_at_ten, latency=15.0, per_minute=2, gate=gate)
     effects = [
-        Send(Submit({}, "r"), Priority.SAVE),
+        Send(Generate({}, "r"), Priority.SAVE),
         Send(ListContent(), Priority.LOOKUP),
         Send(ListContent(), Priority.POLL),
         Sleep(1000.0),
@@ -284,7 +284,7 @@ def test_a_stop_does_not_wait_for_ever() -> None:
     """An answer that does not come is given up after a while; what was sent is on record."""
     notes: list[Any] = []
     bench = Bench(tick=_stop_at_ten, latency=3600.0)
-    bench.run([_until_stopped(Send(Submit({}, "r"), Priority.SUBMIT), notes)])
+    bench.run([_until_stopped(Send(Generate({}, "r"), Priority.SUBMIT), notes)])
     assert notes == ["stopped"]
     assert bench.timeline.now < 120
 
@@ -329,7 +329,7 @@ def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
     answers = iter([Failure(FailureKind.THROTTLED, "too many active jobs", status=429, retry_after=30.0)])
 
     def program() -> Generator[Any, Any, None]:
-        while isinstance((yield Send(Submit({}, "r"), Priority.SUBMIT)), Failure):
+        while isinstance((yield Send(Generate({}, "r"), Priority.SUBMIT)), Failure):
             gate.running = 0
 
     bench = Bench(

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import Digest, digest_text
 from contentops.errors import StateError
@@ -73,13 +73,13 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
         cache.put_text(SERVER, ONE, TEXT)
         assert cache.get_text(SERVER, ONE) == TEXT
         assert cache.get_text("local", ONE) is None
-        cache.put_text(SERVER, ONE, replace(TEXT, body="new"))
+        cache.put_text(SERVER, ONE, structs.replace(TEXT, body="new"))
         cache.put_text(SERVER, TWO, TEXT)
         cache.put_text("local", TWO, TEXT)
         assert cache.problem == ""
 
     with Cache(folder) as cache:
-        assert cache.get_text(SERVER, ONE) == replace(TEXT, body="new")
+        assert cache.get_text(SERVER, ONE) == structs.replace(TEXT, body="new")
         assert cache.texts_for(SERVER) == {ONE, TWO}
         assert cache.texts_for("local") == {TWO}
         assert cache.texts_for("https://api.example.com:44") == set()
@@ -112,7 +112,7 @@ def test_big_values_stay_in_the_database(folder: Path) -> None:
     """Nothing is put into files of its own, whatever its size, and nothing is thrown out to make room."""
     with Cache(folder) as cache:
         for number in range(30):
-            cache.put_text(SERVER, digest_text(str(number)), replace(TEXT, body="x" * 300_000))
+            cache.put_text(SERVER, digest_text(str(number)), structs.replace(TEXT, body="x" * 300_000))
         cache.put("a", "y" * (9 << 20))
         assert len(cache.texts_for(SERVER)) == 30
 
@@ -267,7 +267,7 @@ def test_a_full_disk_is_said_when_a_text_is_paid(folder: Path) -> None:
         assert writer is not None
         writer._sql("PRAGMA max_page_count = 20")
         with pytest.raises(StateError, match="full"):
-            cache.put_text(SERVER, TWO, replace(TEXT, body="x" * 500_000))
+            cache.put_text(SERVER, TWO, structs.replace(TEXT, body="x" * 500_000))
         cache.put_server_text(SERVER, "cnt", "small")
     assert texts(folder) == {ONE}
 

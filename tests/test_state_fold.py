@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import StateError
@@ -102,7 +102,7 @@ def test_the_lock_wins_where_it_changed_and_the_paid_text_stays_open(where: lock
 
 def test_a_record_of_a_job_without_its_text_is_open_again_as_running() -> None:
     """Without a body digest there is a job to poll, not a text to fetch."""
-    kept = replace(NEW, generated=NOTHING)
+    kept = structs.replace(NEW, generated=NOTHING)
 
     folded = fold(locked(THEIRS), Noted(fact=kept, base=base(OLD), took=kept.request_id))
 
@@ -111,7 +111,7 @@ def test_a_record_of_a_job_without_its_text_is_open_again_as_running() -> None:
 
 def test_a_change_without_a_new_text_is_just_set_aside() -> None:
     """A save or a move that the lock overrules opens nothing: its text is the base's."""
-    folded = fold(locked(THEIRS), Noted(fact=replace(OLD, output="x.md"), base=base(OLD)))
+    folded = fold(locked(THEIRS), Noted(fact=structs.replace(OLD, output="x.md"), base=base(OLD)))
 
     assert folded.state.records == {"a": THEIRS}
     assert folded.state.entries == {}
@@ -141,7 +141,7 @@ def test_a_text_that_was_replaced_before_the_lock_changed_is_not_opened_again() 
 def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
     """Once said again, a reopened entry is not taken for used up by the item's next record."""
     again = journal.reopen(NEW)
-    later = replace(THEIRS, output="moved.md", rev=3)
+    later = structs.replace(THEIRS, output="moved.md", rev=3)
 
     folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again, step="reopen"), Noted(fact=later, base=base(THEIRS)))
 
@@ -223,7 +223,7 @@ def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
 
 def test_a_change_of_a_settled_duplicate_replaces_both_lines() -> None:
     """What was noted when both lines were known stands for both."""
-    changed = replace(NEW, title="Changed", rev=9)
+    changed = structs.replace(NEW, title="Changed", rev=9)
 
     folded = fold(locked(OLD, NEW), Noted(fact=changed, base=base(OLD, NEW)))
 
@@ -264,7 +264,7 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
 def test_a_torn_last_line_never_happened() -> None:
     """Also in the middle of a character, and also where only its newline is missing."""
     whole = noted_line(OLD, record_line(OLD)).encode() + b"\n"
-    torn = noted_line(NEW, record_line(replace(NEW, title="ä"))).encode()
+    torn = noted_line(NEW, record_line(structs.replace(NEW, title="ä"))).encode()
 
     for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
         assert [noted.fact for noted in journal.parse(whole + cut, NAME).facts] == [OLD]
@@ -308,7 +308,7 @@ def test_a_newer_journal_is_refused(header: Header) -> None:
 
 def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     """A journal left by an older digest version follows the lock; entries keep the digest that was paid for."""
-    old = replace(OLD, digest=facts.text("old way"))
+    old = structs.replace(OLD, digest=facts.text("old way"))
     lines = [HEADER, noted_line(old, record_line(old)), noted_line(old, entry_line(facts.entry()))]
 
     read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)

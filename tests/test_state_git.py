@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import Digest
 from contentops.errors import StateError
@@ -159,7 +159,7 @@ def test_one_item_changed_on_two_branches_follows_the_text(repository: Repositor
     assert repository.lines == merged
     assert len(merged) == 5
 
-    store.note("save", replace(store.state.records[A], saved_at="2026-02-01"))
+    store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-01"))
     store.checkpoint()
     assert len(repository.lines) == 4
     assert repository.open().state.records[B] == takes[ours]
@@ -198,17 +198,17 @@ def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ou
     repository.write(*named("a", "b", "c"))
     repository.branch("one")
     repository.write(
-        facts.record("a"), facts.record("c"), replace(facts.record("b"), id=ItemId("d"), output="out/d.md")
+        facts.record("a"), facts.record("c"), structs.replace(facts.record("b"), id=ItemId("d"), output="out/d.md")
     )
     repository.branch("two", "main")
-    changed = replace(facts.record("b"), saved_at="2026-02-01", rev=2)
+    changed = structs.replace(facts.record("b"), saved_at="2026-02-01", rev=2)
     repository.write(facts.record("a"), changed, facts.record("c"))
     repository.merge(ours, "two" if ours == "one" else "one")
 
     store = repository.open(write=True)
     assert store.state.records.keys() == set("abcd")
     assert store.heal([ItemId(name) for name in "acd"]) == (B,)
-    store.note("save", replace(store.state.records[A], saved_at="2026-02-02"))
+    store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-02"))
     store.checkpoint()
     assert repository.open().state.records.keys() == set("acd")
 
@@ -348,10 +348,10 @@ def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> Non
     """The forgotten id comes back with its change, the new id stands, and healing drops the orphan."""
     repository.write(*named("a", "b"))
     repository.branch("ci")
-    repository.write(replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))
+    repository.write(structs.replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))
     repository.git("checkout", "--quiet", "main")
     store = repository.open(write=True)
-    store.note("rename", replace(facts.record("a"), id=ItemId("c")), Forget(A))
+    store.note("rename", structs.replace(facts.record("a"), id=ItemId("c")), Forget(A))
     store.close()
     repository.git("merge", "--quiet", "ci")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
+from msgspec import structs
 
 from contentops.digest import digest_text
 from contentops.model import JobState, OpenEntry, Record, Saved
@@ -98,9 +99,9 @@ def test_every_field_has_its_key() -> None:
             "open" if name == "request_id" and kind == "entry" else name for name in names
         }
     full: dict[str, Any] = {field.name: "x" for field in fields(Record) if field.type == "str"}
-    assert full.keys() <= json.loads(record_line(replace(facts.record(), **full))).keys()
+    assert full.keys() <= json.loads(record_line(structs.replace(facts.record(), **full))).keys()
     full = {field.name: "x" for field in fields(OpenEntry) if field.type == "str"}
-    assert full.keys() <= json.loads(entry_line(replace(facts.entry(), **full))).keys()
+    assert full.keys() <= json.loads(entry_line(structs.replace(facts.entry(), **full))).keys()
 
 
 def test_unknown_keys_are_ignored() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
@@ -173,7 +173,7 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
 
 def test_an_older_digest_is_recomputed_from_the_requests() -> None:
     """A new digest version changes recorded digests for free, and a merge of both versions recomputes all."""
-    old = replace(facts.record(), digest=facts.text("old way"))
+    old = structs.replace(facts.record(), digest=facts.text("old way"))
     newer = header_line(Header(lineage=facts.LINEAGE, digest=2))
 
     read = lock.read(joined(HEADER, newer, record_line(old)), NAME, digest_version=2)
@@ -201,16 +201,24 @@ NEW = facts.record(take=2, rev=3)
     [
         pytest.param(OLD, NEW, on_disk(a=facts.text("a 2")), True, id="body-on-disk"),
         pytest.param(OLD, NEW, on_disk(), False, id="higher-rev"),
-        pytest.param(replace(OLD, rev=3), NEW, on_disk(), True, id="later-generation"),
-        pytest.param(replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"),
+        pytest.param(structs.replace(OLD, rev=3), NEW, on_disk(), True, id="later-generation"),
         pytest.param(
-            replace(OLD, saved=Saved(body=facts.text("by hand")), rev=1),
+            structs.replace(OLD, rev=3, saved_at="2026-02-01T00:00:00Z"), NEW, on_disk(), False, id="later-save"
+        ),
+        pytest.param(
+            structs.replace(OLD, saved=Saved(body=facts.text("by hand")), rev=1),
             NEW,
             on_disk(a=facts.text("by hand")),
             False,
             id="saved-edit-on-disk",
         ),
-        pytest.param(replace(NEW, title="A"), replace(NEW, title="B"), on_disk(), True, id="only-the-text-differs"),
+        pytest.param(
+            structs.replace(NEW, title="A"),
+            structs.replace(NEW, title="B"),
+            on_disk(),
+            True,
+            id="only-the-text-differs",
+        ),
     ],
 )
 def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str], Digest], second: bool) -> None:
@@ -226,7 +234,7 @@ def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
 
     chosen = lock.settle([theirs, ours, elsewhere], on_disk())
 
-    assert chosen == replace(ours, superseded=("cnt-0", "cnt-1"))
+    assert chosen == structs.replace(ours, superseded=("cnt-0", "cnt-1"))
 
 
 def test_the_furthest_entry_wins() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import Digest
 from contentops.errors import StateError
@@ -86,7 +86,7 @@ def test_open_entries_are_merged_too() -> None:
     """Finished here, still open there: closed; opened there: open."""
     one, two = (
         make_entry(),
-        replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
+        structs.replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
     )
     merged = merge([], lock(one), lock(item("a")), lock(one, two))
     found = locks.read(merged.decode(), "contentops.lock")

@@ -6,13 +6,13 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import StateError
@@ -186,11 +186,11 @@ def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
     assert store.state.records[A].rev == 5
 
     again = opened(tmp_path)
-    again.note("move", replace(again.state.records[A], output="x.md"))
+    again.note("move", structs.replace(again.state.records[A], output="x.md"))
     again.checkpoint()
     assert again.state.records[A].rev == 5
 
-    again.note("move", replace(again.state.records[A], output="y.md"))
+    again.note("move", structs.replace(again.state.records[A], output="y.md"))
     assert again.state.records[A].rev == 6
 
 
@@ -198,9 +198,9 @@ def test_a_renamed_record_counts_on(tmp_path: Path) -> None:
     """A record that comes under a new id is newer than it was under the old one, however often it is noted."""
     written(tmp_path, facts.record(rev=4))
     store = opened(tmp_path)
-    moved = replace(facts.record(rev=4), id=B)
+    moved = structs.replace(facts.record(rev=4), id=B)
     store.note("rename", moved, Forget(A))
-    store.note("update", replace(moved, title="New"))
+    store.note("update", structs.replace(moved, title="New"))
     store.checkpoint()
 
     assert {id_: record.rev for id_, record in store.state.records.items()} == {"b": 5}
@@ -210,7 +210,7 @@ def test_a_rename_is_never_half_done(tmp_path: Path) -> None:
     """Facts of one note stand or fall together, wherever the journal is cut."""
     written(tmp_path, facts.record())
     store = opened(tmp_path)
-    store.note("rename", replace(facts.record(), id=B), Forget(A))
+    store.note("rename", structs.replace(facts.record(), id=B), Forget(A))
     store.flush()
     whole = store.journal_path.read_bytes()
 

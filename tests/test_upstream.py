@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.catalog.definitions import definitions
 from contentops.catalog.differences import differences
@@ -56,7 +56,7 @@ def planned(today: Definitions, *ids: str, before: dict[str, str] | None = None,
     specs = [a_spec(id_, topic=id_) for id_ in ids or ("a",)]
     records = [a_record(spec, definitions=BEFORE if before is None else before) for spec in specs]
     files = [a_file(spec.output) for spec in specs]
-    return make_plan(replace(a_situation(specs, records, files, **choice), definitions=today))
+    return make_plan(structs.replace(a_situation(specs, records, files, **choice), definitions=today))
 
 
 def kinds(notes: tuple[Note, ...]) -> list[str]:
@@ -117,19 +117,19 @@ def test_only_texts_that_stay_count() -> None:
     file = a_file(spec.output)
 
     def notes(*sides: Any, **options: Any) -> list[str]:
-        return kinds(make_plan(replace(a_situation(*sides, **options), definitions=today)).notes)
+        return kinds(make_plan(structs.replace(a_situation(*sides, **options), definitions=today)).notes)
 
     told = ["template-changed-upstream"]
     assert notes([spec], [old], [file]) == told
     assert notes([a_spec("a", topic="new")], [old], [file]) == []
-    assert notes([replace(a_spec("a", topic="new"), protected=True)], [old], [file]) == ["protected"]
+    assert notes([structs.replace(a_spec("a", topic="new"), protected=True)], [old], [file]) == ["protected"]
     assert notes([spec], [old], [file], replace=("a",)) == []
-    assert notes([spec], [replace(old, server="https://other.test:443")], [file]) == []
+    assert notes([spec], [structs.replace(old, server="https://other.test:443")], [file]) == []
     assert notes([spec], [old], [file], select=("b*",)) == ["nothing-selected"]
     assert notes([a_spec("a", output="out/b.md")], [old], [file]) == told
     assert notes([spec], [old], [a_file(spec.output, body="By hand.\n")]) == told
-    assert notes([replace(spec, protected=True)], [old], [file]) == told
-    assert notes([spec], [replace(old, saved=None, content_id="")], []) == told, "a text that is restored stays"
+    assert notes([structs.replace(spec, protected=True)], [old], [file]) == told
+    assert notes([spec], [structs.replace(old, saved=None, content_id="")], []) == told, "a text that is restored stays"
     assert notes([spec], [old], [file], entries=[an_entry(spec, attempt=2)]) == []
 
 
@@ -138,7 +138,7 @@ def test_a_note_changes_neither_steps_nor_emptiness_nor_id() -> None:
     quiet, loud = planned(now(), "a", "b"), planned(now(template_inputs="a2"), "a", "b")
     assert loud.empty
     assert loud.id == quiet.id
-    assert replace(loud, notes=()) == quiet
+    assert structs.replace(loud, notes=()) == quiet
 
 
 def test_the_note_is_in_text_json_and_markdown() -> None:
@@ -158,7 +158,7 @@ def test_a_slug_of_a_stranger_breaks_no_page() -> None:
     spec = a_spec("a\x1b[2J|`x")
     record = a_record(spec, definitions=BEFORE)
     s = a_situation([spec], [record], [a_file(spec.output)])
-    plan = make_plan(replace(s, definitions=now(template_inputs="a2")))
+    plan = make_plan(structs.replace(s, definitions=now(template_inputs="a2")))
     assert "\x1b" not in plan_text(plan, color=False, verbose=False) + plan_markdown(plan)
 
 
@@ -420,7 +420,7 @@ def test_a_record_that_goes_to_another_server_leaves_its_catalog_behind(
     spec = a_spec("a")
     foreign = a_record(spec, server="local", definitions=BEFORE)
     s = a_situation([spec], [foreign], [a_file(spec.output)])
-    assert make_plan(replace(s, definitions=now(template_inputs="a2"))).notes == ()
+    assert make_plan(structs.replace(s, definitions=now(template_inputs="a2"))).notes == ()
 
     root = local_project(project, protected=True)
     assert invoke("apply", "--yes", cwd=root).code == 0
@@ -465,14 +465,14 @@ def test_lines_and_plan_files_of_before_are_the_same() -> None:
     assert "definitions" not in json.loads(record_line(record))
     assert "definitions" not in json.loads(entry_line(entry))
     assert record_digest(record) == "sha256:cc924db45465b28742f60ae19bb6a532b28e114d04232ec81b7b24a5e4a8e333"
-    assert record_digest(replace(record, definitions=BEFORE)) != record_digest(record)
+    assert record_digest(structs.replace(record, definitions=BEFORE)) != record_digest(record)
 
 
 def test_a_change_carries_definitions_only_where_it_needs_them() -> None:
     """A submit does, a move does not."""
     spec = a_spec("a")
     created, moved = (
-        make_plan(replace(a_situation(*sides), definitions=now())).changes[0]
+        make_plan(structs.replace(a_situation(*sides), definitions=now())).changes[0]
         for sides in (([spec],), ([a_spec("a", output="out/b.md")], [a_record(spec)], [a_file(spec.output)]))
     )
     assert (created.definitions, moved.definitions) == (BEFORE, {})

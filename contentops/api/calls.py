@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
+class Generate:
     """Start a generation. Pays.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
@@ -29,7 +29,7 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class GetStatus:
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
@@ -55,7 +55,7 @@ class GetContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Save:
+class SaveContent:
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
@@ -155,11 +155,11 @@ class CreditsUsage:
 
 
 Call = (
-    Submit
-    | Status
+    Generate
+    | GetStatus
     | ListContent
     | GetContent
-    | Save
+    | SaveContent
     | PutContent
     | RegenerateSection
     | ListTemplates

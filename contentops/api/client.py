@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from contentops.api.address import base_address, headers_of, is_loopback
-from contentops.api.calls import ListTemplates, Submit
+from contentops.api.calls import Generate, ListTemplates
 from contentops.api.dialects import Unsendable, dialect_named, spell
 from contentops.api.finding import (
     Place,
@@ -140,7 +140,7 @@ class Client:
         place = await self.find()
         if isinstance(place, Failure):
             return not_asked(place, call)
-        if isinstance(call, Submit) and self._spelling is None:
+        if isinstance(call, Generate) and self._spelling is None:
             return await self._submit(call, place)
         reply, _ = await self._ask(call, self._spelling or self._dialect, place.base)
         return reply
@@ -167,7 +167,7 @@ class Client:
                 break
         return not_found(tried)
 
-    async def _submit(self, call: Submit, place: Place) -> Reply | Failure:
+    async def _submit(self, call: Generate, place: Place) -> Reply | Failure:
         """A submit under every known name, and where the server refuses that, under those of one dialect."""
         refusals: list[tuple[str, Failure]] = []
         for dialect in spellings(place, self._dialect):

@@ -15,7 +15,9 @@ from contentops.api.calls import (
     Call,
     CreditsUsage,
     DashboardStats,
+    Generate,
     GetContent,
+    GetStatus,
     GetStyle,
     GetTemplate,
     ListContent,
@@ -24,9 +26,7 @@ from contentops.api.calls import (
     ListVerticals,
     PutContent,
     RegenerateSection,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.errors import ApiError, nearest
 
@@ -118,12 +118,12 @@ def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
     Raises Unsendable for what cannot be asked: no JSON, an empty id, a mode that would not be sent.
     """
     match call:
-        case Submit():
+        case Generate():
             body = _submit_body(call, dialect, send_mode=send_mode)
             return _post("/generate", body, request_id=call.request_id)
         case RegenerateSection():
             return _post("/content/regenerate-section", _section_body(call, dialect), request_id=call.request_id)
-        case Save():
+        case SaveContent():
             return _post("/content/save", _save_body(call))
         case PutContent():
             path = f"/content/{_segment(call.content_id)}"
@@ -144,7 +144,7 @@ _FIXED: Mapping[type, str] = MappingProxyType(
 
 def _get_path(call: Call) -> str:
     match call:
-        case Status():
+        case GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
         case GetContent():
             return f"/content/{_segment(call.content_id)}"
@@ -168,7 +168,7 @@ def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
     return Wire(method="POST", path=path, body=_encode(body), headers=headers)
 
 
-def _submit_body(call: Submit, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
+def _submit_body(call: Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
     body: dict[str, Json] = {}
     for each in (dialect, *(DIALECTS[name] for name in dialect.beside)):
         body.update(_named(call.request, each))
@@ -198,7 +198,7 @@ def _section_body(call: RegenerateSection, dialect: Dialect) -> dict[str, Json]:
     }
 
 
-def _save_body(call: Save) -> dict[str, Json]:
+def _save_body(call: SaveContent) -> dict[str, Json]:
     body = _text_body(call)
     if call.content_id:
         # The documents say "save or update" and never name the field, so each likely one carries the id.
@@ -206,7 +206,7 @@ def _save_body(call: Save) -> dict[str, Json]:
     return body
 
 
-def _text_body(call: Save | PutContent) -> dict[str, Json]:
+def _text_body(call: SaveContent | PutContent) -> dict[str, Json]:
     body: dict[str, Json] = {"title": call.title, "content": call.body}
     if call.metadata:
         body["metadata"] = call.metadata

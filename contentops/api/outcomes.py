@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from contentops.api.calls import GetStyle, GetTemplate, PutContent, Submit
+from contentops.api.calls import Generate, GetStyle, GetTemplate, PutContent
 from contentops.api.reading import Garbled, Unreadable, decode, read
 from contentops.api.replies import Failure, FailureKind, JobStatus, Reply
 from contentops.api.retry_after import retry_after
@@ -225,7 +225,7 @@ def _client_error(case: _Case) -> Failure:
         return case.failure(_lost(call), str(answer.damage))
     if not answer.damage and not _holds_json(answer):
         return case.failure(Kind.UNUSABLE, f"{_said(answer)} {_what(case)}; {CHECK_ADDRESS}")
-    if not isinstance(call, Submit):
+    if not isinstance(call, Generate):
         return case.failure(Kind.NOT_FOUND if answer.status in _GONE else Kind.REJECTED, _message(case))
     kind = _refused_submit(answer.status, _words(case))
     if kind is Kind.UNUSABLE:
@@ -248,13 +248,13 @@ def _server_error(case: _Case) -> Failure:
     kind = _lost(case.call)
     words = _words(case)
     if _UNKNOWN_SLUG.search(words) and any(_names(words, slug) for slug in _slugs(case.call)):
-        kind = Kind.REJECTED if isinstance(case.call, Submit) else Kind.NOT_FOUND
+        kind = Kind.REJECTED if isinstance(case.call, Generate) else Kind.NOT_FOUND
     return case.failure(kind, _message(case))
 
 
 def _slugs(call: Call) -> tuple[str, ...]:
     match call:
-        case Submit():
+        case Generate():
             return str(call.request.get("template")), str(call.request.get("style"))
         case GetTemplate() | GetStyle():
             return (call.slug,)

@@ -15,7 +15,9 @@ from contentops.api.calls import (
     Call,
     CreditsUsage,
     DashboardStats,
+    Generate,
     GetContent,
+    GetStatus,
     GetStyle,
     GetTemplate,
     ListContent,
@@ -24,9 +26,7 @@ from contentops.api.calls import (
     ListVerticals,
     PutContent,
     RegenerateSection,
-    Save,
-    Status,
-    Submit,
+    SaveContent,
 )
 from contentops.api.replies import (
     Accepted,
@@ -133,9 +133,9 @@ def _bound(value: Json) -> None:
 def read(call: Call, value: Json) -> Reply:
     """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
     match call:
-        case Submit():
+        case Generate():
             return _accepted(value, call.request_id)
-        case Status():
+        case GetStatus():
             return _job_status(value)
         case ListContent():
             return ContentList(_content_entries(value))
@@ -143,7 +143,7 @@ def read(call: Call, value: Json) -> Reply:
             return _content(value, call.content_id)
         case RegenerateSection():
             return _section(call, value)
-        case Save() | PutContent():
+        case SaveContent() | PutContent():
             return _saved(call, value)
         case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
             return _catalog(call, value)
@@ -330,7 +330,7 @@ def _content(value: Json, asked: str) -> Content:
     )
 
 
-def _saved(call: Save | PutContent, value: Json) -> SavedReply:
+def _saved(call: SaveContent | PutContent, value: Json) -> SavedReply:
     outer = _object(value)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))

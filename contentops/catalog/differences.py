@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,7 @@ Kind = Literal["template", "style", "vertical"]
 How = Literal["added", "removed", "changed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """One thing that is new, gone or other than before. `details` say what changed; `items` are those that use it."""
 
     kind: Kind
@@ -45,7 +44,7 @@ def differences(before: Offer | None, after: Offer, used: Iterable[tuple[str, Re
             else ()
         ),
     )
-    return tuple(dataclasses.replace(each, items=users.get((each.kind, each.slug), ())) for each in found)
+    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in found)
 
 
 def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str], tuple[str, ...]]:

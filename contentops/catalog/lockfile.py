@@ -6,10 +6,11 @@ It holds no time of its own; git knows when it was pulled.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import structs
 
 from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
 from contentops.errors import InputError
@@ -64,7 +65,7 @@ def _said(entry: OfferedTemplate | OfferedChoice) -> dict[str, Json]:
 
 
 def _short(entry: OfferedTemplate | OfferedChoice | OfferedInput) -> dict[str, Json]:
-    values = ((each.name, getattr(entry, each.name)) for each in dataclasses.fields(entry))
+    values = ((each.name, getattr(entry, each.name)) for each in structs.fields(entry))
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values

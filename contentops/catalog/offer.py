@@ -6,8 +6,9 @@ against, is made from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from contentops.model import Catalog, Template, TemplateInput
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedInput:
+class OfferedInput(Struct, frozen=True, kw_only=True):
     """One input of a template. `kind` is as in `model.TemplateInput`; `default` None means that there is none."""
 
     name: str
@@ -30,8 +30,7 @@ class OfferedInput:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedTemplate:
+class OfferedTemplate(Struct, frozen=True, kw_only=True):
     """One template. `inputs` are sorted by name, and None where the server does not tell them.
 
     `manner` is the start of a digest over what the server tells of how it writes; empty where it tells nothing.
@@ -45,8 +44,7 @@ class OfferedTemplate:
     inputs: tuple[OfferedInput, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedChoice:
+class OfferedChoice(Struct, frozen=True, kw_only=True):
     """A style profile or a vertical: a slug and what the server says of it. `tone` is a style's.
 
     `manner` is as in `OfferedTemplate`.
@@ -60,8 +58,7 @@ class OfferedChoice:
     manner: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """Everything one server offers, by slug, sorted. `verticals` is None where the server does not tell them."""
 
     templates: Mapping[str, OfferedTemplate] = field(default_factory=dict)

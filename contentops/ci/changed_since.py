@@ -7,10 +7,11 @@ lead anywhere; a project that needs one counts as touched as a whole.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import structs
 
 from contentops.ci.git import GitFailed, git_bytes, run_git
 from contentops.digest import canonical
@@ -104,7 +105,7 @@ def narrowed(
 
 def _with(choice: Choice, found: frozenset[ItemId] | None, message: str) -> Choice:
     only = choice.only if found is None else found if choice.only is None else found & choice.only
-    return dataclasses.replace(choice, only=only, notes=(*choice.notes, Note(kind="changed-from", message=message)))
+    return structs.replace(choice, only=only, notes=(*choice.notes, Note(kind="changed-from", message=message)))
 
 
 def touched(before: Desired, after: Desired) -> frozenset[ItemId]:

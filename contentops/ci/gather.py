@@ -6,8 +6,9 @@ take them back: neither is to go out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, structs
 
 from contentops.ci.results import RULES, body_of, ledger, lock_at, lock_name
 from contentops.reporting.commit_text import is_subject
@@ -35,8 +36,7 @@ class _Step(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
+class Results(Struct, frozen=True, kw_only=True):
     """The results among what changed from the commit `base` to `head`. Paths are the repository's."""
 
     base: str
@@ -163,7 +163,7 @@ def unsettled(
         known[path] = known[path][last:]
     gone = {path: entry for path, entry in results.changes.items() if path not in changes}
     overtaken = {path for path, entry in gone.items() if there.get(path, Entry()) != entry}
-    return replace(
+    return structs.replace(
         results,
         changes=changes,
         known=known,

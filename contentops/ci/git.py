@@ -6,8 +6,9 @@ import contextlib
 import os
 import re
 import subprocess
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
 
 from contentops.errors import ContentopsError, UsageError
 from contentops.sanitize import redact
@@ -150,8 +151,7 @@ def said(ended: Ended) -> str:
     return " ".join(words.split())[:_WORDS].rstrip(".") or f"it ended with {ended.code}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clone:
+class Clone(Struct, frozen=True, kw_only=True):
     """A clone, its remote, and what its git commands get beside the environment of the process."""
 
     root: str

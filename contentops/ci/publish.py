@@ -7,9 +7,10 @@ changed in the clone is touched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from contentops.ci.gather import touched
 from contentops.ci.git import PATIENCE, Clone, GitFailed, run_git, try_git
@@ -41,8 +42,7 @@ _UNFINISHED = {
 _FROM_LIST = ("--pathspec-from-file=-", "--pathspec-file-nul")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Struct, frozen=True, kw_only=True):
     """Where a commit goes, and what goes along. `branch` empty: the one that is checked out."""
 
     remote: str = "origin"
@@ -56,8 +56,7 @@ class Where:
     """Seconds that a call of the remote may take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Struct, frozen=True, kw_only=True):
     """What became of the results. `commit` is empty where there was nothing to commit or to push."""
 
     commit: str = ""
@@ -158,12 +157,12 @@ def _pushed(
         return found
     target = _target(project, found.target, environ)
     pushed = push(clone, target, message=message, skip=where.skip, pause=pause)
-    found = replace(found, unpushed=pushed.edited, overtaken=pushed.overtaken)
+    found = structs.replace(found, unpushed=pushed.edited, overtaken=pushed.overtaken)
     if not pushed.commit or not (found.commit or pushed.new or pushed.why):
-        return replace(found, stays=pushed.stays and bool(pushed.overtaken))
+        return structs.replace(found, stays=pushed.stays and bool(pushed.overtaken))
     # A branch that had the results already has them in somebody else's commit.
     known = bool(found.commit) and not pushed.new and not pushed.why
-    return replace(
+    return structs.replace(
         found,
         commit=pushed.commit,
         message=found.message if known else _message_of(clone, pushed.commit),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from contentops.ci.gather import gather, touched, unsettled
 from contentops.ci.git import Ended, failure, masked, said, try_git
@@ -53,8 +54,7 @@ class NotPublished(ContentopsError):
     code = "not-published"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """The branch that is meant, and what a branch of its own would be named after."""
 
     branch: str

@@ -6,8 +6,9 @@ Everything else in such a file is a person's, and theirs to commit.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest, digest_text
 from contentops.documents.front_matter import split
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 RULES = ".gitattributes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(Struct, frozen=True, kw_only=True):
     """What the records say about files. Paths are the project's; NFC and NFD are one."""
 
     bodies: Mapping[str, frozenset[Digest]]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shlex
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct, structs
 
 from contentops.cli import terminal
 from contentops.cli.files import check_events_place, complete_file, file_name
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from contentops.planning.situation import Choice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class Manner(Struct, frozen=True, kw_only=True):
     """How an apply asks, shows and stops."""
 
     yes: bool
@@ -118,7 +116,7 @@ def command(
         reviewed = read_plan(session.path(plan_file))
         variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
         again = command_line("apply", "", [shlex.quote(plan_file)])
-        choice, manner, inputs = choice_in(reviewed), dataclasses.replace(manner, yes=True), reviewed["inputs"]
+        choice, manner, inputs = choice_in(reviewed), structs.replace(manner, yes=True), reviewed["inputs"]
     else:
         choice, inputs = choice_of(**given), {"variables": variables, **given}
     project = open_project(session, environment, variables)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
@@ -46,7 +46,7 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
     origin = Origin(number=number) if number else origin_of(read_event(os.environ))
     if not origin.run:
         # Not started by the run that planned, so this is that run.
-        origin = dataclasses.replace(origin, run=run_page(os.environ))
+        origin = structs.replace(origin, run=run_page(os.environ))
     github = connect(os.environ, pause=time.sleep, repository=repo)
     found = pull_request(github, origin)
     posted = post_comment(github, found, marker(plan), page(plan, origin)) if found else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.files import check_plan_place, complete_file, file_name, write_whole
@@ -88,7 +88,7 @@ def command(
     plan = pipeline.plan(project, choice_of(**chosen))
     found = _review(plan, max_credits, approve_credits)
     if found:
-        plan = dataclasses.replace(plan, refusals=(*plan.refusals, found))
+        plan = structs.replace(plan, refusals=(*plan.refusals, found))
     inputs = {"variables": list(variables), **{name: _plain(value) for name, value in chosen.items()}}
     if out:
         _write(session, out, plan, inputs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.apply import apply_options, carry_out, going_on, manner_of
@@ -58,7 +58,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     notes = _notes(last, asked, given)
     given = {**given, "replace": (*asked["replace"], *given["replace"]), "prune": given["prune"] or asked["prune"]}
     variables = (*asked["variables"], *variables)
-    choice = dataclasses.replace(choice_of(**given), only=last.undone, sections=asked["sections"], notes=notes)
+    choice = structs.replace(choice_of(**given), only=last.undone, sections=asked["sections"], notes=notes)
     inputs = {"variables": variables, "sections": asked["sections"], **given}
     return carry_out(open_project(session, environment, variables), choice, approval, manner, inputs, again)
 

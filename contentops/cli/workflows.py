@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.ci.git import run_git
 from contentops.errors import ContentopsError, OutputError, Refused, UsageError
@@ -26,8 +27,7 @@ _PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z
 """What YAML can take for nothing but a word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workflows:
+class Workflows(Struct, frozen=True):
     """Workflows that can be written: the top of the repository, the texts by path below it, the branch they apply."""
 
     top: Path

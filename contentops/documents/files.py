@@ -13,8 +13,9 @@ import errno
 import os
 import stat
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.conflicts import conflict_line
@@ -45,8 +46,7 @@ _CHUNK: Final = 1 << 20
 _MODE: Final = 0o666
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class System:
+class System(Struct, frozen=True, kw_only=True):
     """The system calls that matter at the moment of a kill or a full disk; another one can stand in for each."""
 
     write: Callable[..., int] = os.write
@@ -57,15 +57,13 @@ class System:
     names: Callable[[Folder], list[str]] = Folder.names
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     data: bytes
     digest: Digest
     stat: os.stat_result
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     folder: Folder
     name: str
 

@@ -10,8 +10,9 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from contentops.documents.faults import shown
 from contentops.errors import OutputError
@@ -36,8 +37,7 @@ HAS_HANDLES: Final = (
 """Whether this system opens files relative to an open folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """An entered folder: its absolute path, and its handle where the system has such. Methods raise OSError."""
 
     path: str

@@ -8,8 +8,9 @@ checks its own result, so that a comment, an unknown key or a line ending that a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
@@ -34,8 +35,7 @@ _CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """A file taken apart. With a `problem`, `front`, `provenance` and `title` are empty.
 
     `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
@@ -151,8 +151,7 @@ def replace_body(text: str, body: str) -> str:
     return f"{head}{gap}{new}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class _Parts(Struct, frozen=True, kw_only=True):
     """Where the parts of a file are, as offsets: the block's lines between the fences, and the body."""
 
     newline: str

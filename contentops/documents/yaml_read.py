@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import yaml
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,7 @@ class YamlProblem(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One top-level key with its value; positions are offsets in characters into the text that was read.
 
     `raw` is a scalar's text as written, without quotes, else None. `value_end` is the end of the last thing that
@@ -66,8 +65,7 @@ class Entry:
     """Whether the value is a block collection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """The top-level mapping: its entries in order, and whether it is written in braces."""
 
     entries: tuple[Entry, ...] = ()
@@ -113,8 +111,7 @@ class _PureParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
         yaml.parser.Parser.__init__(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A value with what it weighs: its number of nodes, its height, and its extent in the text."""
 
     value: Any

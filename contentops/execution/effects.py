@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from contentops.api.calls import Call
@@ -26,8 +27,7 @@ class Priority(enum.IntEnum):
     POLL = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send one call when the limiter allows it. Answered with a Reply or a Failure.
 
     `before` runs when the call's turn has come: what it records is durable before the call leaves.
@@ -38,8 +38,7 @@ class Send:
     before: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """Ask where a job stands when that is worth a request. Answered with a JobStatus or a Failure.
 
     `started` is the loop time of the submit, `kind` the template and mode whose durations are alike. Where `until`, a
@@ -53,20 +52,17 @@ class Watch:
     until: float = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     """Go on at this loop time."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(Struct, frozen=True):
     """Ask leave to submit. Answered with True, or False once the run submits nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class AtEnd:
+class AtEnd(Struct, frozen=True):
     """Go on when no other program can: the run's last look."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
@@ -40,16 +41,16 @@ def new_entry(run: ItemRun) -> OpenEntry:
 
 def intend(run: ItemRun) -> None:
     """Record that a submit is about to leave."""
-    entry = dataclasses.replace(run.the_entry, state=JobState.SUBMITTING, submitted_at=run.ctx.iso(), error="")
+    entry = structs.replace(run.the_entry, state=JobState.SUBMITTING, submitted_at=run.ctx.iso(), error="")
     run.entry, run.intended = entry, run.ctx.now()
     run.ctx.store.note("submit", entry)
 
 
 def accepted(run: ItemRun, job_id: str) -> None:
     """Record the job before anything asks for it; a submit of this very run counts as spent."""
-    entry = dataclasses.replace(run.the_entry, state=JobState.RUNNING, job_id=job_id, error="")
+    entry = structs.replace(run.the_entry, state=JobState.RUNNING, job_id=job_id, error="")
     if not entry.submitted_at:
-        entry = dataclasses.replace(entry, submitted_at=run.ctx.iso())
+        entry = structs.replace(entry, submitted_at=run.ctx.iso())
     run.entry = entry
     run.begin()
     run.ctx.refused = 0
@@ -61,7 +62,7 @@ def accepted(run: ItemRun, job_id: str) -> None:
 
 def unknown(run: ItemRun, why: str) -> None:
     """Record that nobody can say what became of the submit."""
-    entry = dataclasses.replace(run.the_entry, state=JobState.UNKNOWN, error=why)
+    entry = structs.replace(run.the_entry, state=JobState.UNKNOWN, error=why)
     if entry != run.entry:
         run.entry = entry
         run.ctx.store.note("unknown", entry)
@@ -88,7 +89,7 @@ def textless(run: ItemRun, entry: OpenEntry) -> Ended:
         # Nothing is paid for in its place.
         _note_failed(ctx, entry, TEXTLESS)
         return Ended(Result.FAILED, TEXTLESS)
-    kept = dataclasses.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
+    kept = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
     if kept != entry:
         ctx.store.note("textless", kept)
     _stop_first(ctx, TEXTLESS, hint)
@@ -96,7 +97,7 @@ def textless(run: ItemRun, entry: OpenEntry) -> Ended:
 
 
 def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
-    ctx.store.note("failed", dataclasses.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
+    ctx.store.note("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
 
 
 def _stop_first(ctx: Context, error: str, hint: str) -> None:
@@ -126,7 +127,7 @@ def keep_text(run: ItemRun, title: str, body: str, content_id: str) -> None:
         ctx.owned.add(content_id)
         ctx.traits.stores_jobs = True
     run.keep(text, entry)
-    paid = dataclasses.replace(
+    paid = structs.replace(
         entry,
         state=JobState.PAID,
         title=text.title,

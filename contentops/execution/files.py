@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetContent, Status
+from msgspec import structs
+
+from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
@@ -47,13 +48,13 @@ def base_record(run: ItemRun) -> Record:
             # Made under the new id: the pair that gave it has nothing left to rename.
             moved_from=ctx.swaps.get(spec.id, ""),
         )
-    here = dataclasses.replace(
+    here = structs.replace(
         old, id=spec.id, output=run.path or run.change.target, protected=protected, plan_id=ctx.plan.id
     )
     if old.server == ctx.server:
-        return dataclasses.replace(here, dialect=ctx.dialect)
+        return structs.replace(here, dialect=ctx.dialect)
     # Another server's ids and catalog mean nothing here.
-    return dataclasses.replace(
+    return structs.replace(
         here,
         server=ctx.server,
         dialect=ctx.dialect,
@@ -71,7 +72,7 @@ def note(run: ItemRun, step: str, record: Record, *drops: Drop) -> None:
     old = run.change.renamed_from
     if old is not None:
         # So that a file which still names the old id is known as this item's, should the run end here.
-        record = dataclasses.replace(record, moved_from=old)
+        record = structs.replace(record, moved_from=old)
     facts: list[Record | Drop | Forget] = [record, *drops]
     if old is not None and run.ctx.store.record(old) is not None:
         facts.append(Forget(old))
@@ -130,7 +131,7 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
             return
         calls: list[Call] = [GetContent(record.content_id)] if record.content_id else []
         if record.job_id and wanted == record.generated:
-            calls.append(Status(record.job_id))
+            calls.append(GetStatus(record.job_id))
         for call in calls:
             answer = yield from ctx.ask(call)
             run.text = _told(answer, wanted)
@@ -141,7 +142,7 @@ def _fetch_recorded(run: ItemRun) -> Generator[Effect, object, None]:
                 silent = answer.told
         if given_back is not None:
             # Nobody has it to the letter any more: what the server made of it is nearer than any earlier text.
-            run.text = dataclasses.replace(given_back, title=record.title or given_back.title)
+            run.text = structs.replace(given_back, title=record.title or given_back.title)
             return
     if ctx.stopped:
         raise Ended(Result.PENDING)
@@ -194,12 +195,12 @@ def write(run: ItemRun) -> None:
     else:
         run.expected, title = seen.file, seen.title or title
     run.path = target
-    record = dataclasses.replace(
+    record = structs.replace(
         base_record(run), title=title, metadata=front_after(run, run.record, existed=seen.exists), output=target
     )
     if run.restored:
         if record.saved is not None and digest == record.saved.server_body:
-            record = dataclasses.replace(record, saved=dataclasses.replace(record.saved, body=digest))
+            record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
         note(run, "write", record)
     else:
         note(run, "write", _generated(run, record, text, digest), *_answered(run))
@@ -232,7 +233,7 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
     """The record of a text a job made."""
     spec, entry, stored = run.spec, run.entry, run.source
     same = run.record is not None and run.record.server == run.ctx.server
-    return dataclasses.replace(
+    return structs.replace(
         record,
         digest=spec.digest,
         request=spec.request.as_json(),
@@ -324,14 +325,14 @@ def record_only(run: ItemRun) -> None:
     seen = run.ctx.outputs.observe(run.path) if run.path else None
     known = run.record
     record = base_record(run)
-    record = dataclasses.replace(record, metadata=front_after(run, known, existed=known is not None))
+    record = structs.replace(record, metadata=front_after(run, known, existed=known is not None))
     if change.title is not None:
-        record = dataclasses.replace(record, title=clean_title(change.title))
+        record = structs.replace(record, title=clean_title(change.title))
     if known is None and seen is not None:
         job = seen.provenance.get("job")
-        record = dataclasses.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
+        record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
     if change.action == "keep":
-        record = dataclasses.replace(
+        record = structs.replace(
             record,
             digest=spec.digest,
             request=spec.request.as_json(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import RegenerateSection, Status, Submit
+from contentops.api.calls import Generate, GetStatus, RegenerateSection
 from contentops.api.replies import Accepted, Failure, FailureKind, JobStatus
 from contentops.execution.effects import Admit, AtEnd, Priority, Send, Sleep
 from contentops.execution.entries import accepted, count_refusal, intend, new_entry, unknown
@@ -57,7 +57,7 @@ def _admitted(run: ItemRun) -> Generator[Effect, object, bool]:
 def _ask_first(run: ItemRun) -> Generator[Effect, object, bool]:
     """Look for a job a machine that is gone may have started under this id."""
     ctx, entry = run.ctx, run.the_entry
-    answer = yield from ctx.ask(Status(entry.request_id))
+    answer = yield from ctx.ask(GetStatus(entry.request_id))
     unanswered = isinstance(answer, Failure) and _says_nothing(answer)
     if unanswered:
         ctx.gate.asking -= 1  # neither known nor unknown
@@ -84,12 +84,12 @@ def _says_nothing(failure: Failure) -> bool:
     return failure.foreign or (passing and (failure.status in DOWN or failure.status in _SUCCESS))
 
 
-def _call(run: ItemRun) -> Submit | RegenerateSection:
+def _call(run: ItemRun) -> Generate | RegenerateSection:
     """What pays: the whole text, or one section of the one the server has."""
     entry, record = run.the_entry, run.record
     if entry.section and record is not None:
         return RegenerateSection(record.content_id, entry.section, run.spec.request.mode, entry.request_id)
-    return Submit(run.spec.request.as_json(), entry.request_id)
+    return Generate(run.spec.request.as_json(), entry.request_id)
 
 
 def _send(run: ItemRun) -> Generator[Effect, object, None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.api.calls import GetContent
 from contentops.api.replies import Content
@@ -78,8 +79,8 @@ def _remember(run: ItemRun, stored: Stored) -> None:
     assert record is not None
     assert record.saved is not None
     server_title = title_digest(stored.title) if stored.title else NOTHING
-    saved = dataclasses.replace(record.saved, server_title=server_title, server_body=stored.body)
-    note(run, "given back", dataclasses.replace(record, saved=saved))
+    saved = structs.replace(record.saved, server_title=server_title, server_body=stored.body)
+    note(run, "given back", structs.replace(record, saved=saved))
 
 
 def _learn(ctx: Context, *, alters: bool) -> None:

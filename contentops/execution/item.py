@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from contentops.execution.durations import kind_of
 from contentops.state.cache import StoredText
 
@@ -24,8 +26,7 @@ class Ended(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(Struct, frozen=True, kw_only=True):
     """A cleaned text on its way to a file. `content_id`: the server has stored it under that id already."""
 
     title: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetContent, Status
+from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import clean_body
 from contentops.execution.context import seconds_of
@@ -100,7 +100,7 @@ def _reached(watch: Watch) -> Generator[Effect, object, object]:
     """The first answer to a poll; where there is no connection, the run says when it is sent again, and how long."""
     answer: object = yield watch
     while isinstance(answer, Failure) and answer.unreached:
-        answer = yield Send(Status(watch.entry.job_id), Priority.POLL)
+        answer = yield Send(GetStatus(watch.entry.job_id), Priority.POLL)
     return answer
 
 

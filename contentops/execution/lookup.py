@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetContent, Status
+from msgspec import structs
+
+from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import clean_body
 from contentops.execution.context import seconds_of
@@ -66,7 +67,7 @@ def look(run: ItemRun, *, last: bool) -> Generator[Effect, object, Found]:
 
 
 def _by_id(run: ItemRun) -> Generator[Effect, object, Found]:
-    answer = yield from run.ctx.ask(Status(run.the_entry.request_id))
+    answer = yield from run.ctx.ask(GetStatus(run.the_entry.request_id))
     if isinstance(answer, JobStatus):
         accepted(run, run.the_entry.request_id)
         return Found.JOB
@@ -147,9 +148,9 @@ def _take(run: ItemRun, content: Content) -> None:
         if run.intended is not None:
             run.credits += entry.credits
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
-        entry = dataclasses.replace(entry, job_id="")
+        entry = structs.replace(entry, job_id="")
     ctx.refused = 0
-    run.entry = dataclasses.replace(entry, state=JobState.RUNNING)
+    run.entry = structs.replace(entry, state=JobState.RUNNING)
     keep_text(run, content.title, content.body, content.id)
 
 

@@ -7,6 +7,8 @@ import dataclasses
 import uuid
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.digest import NOTHING
 from contentops.errors import FileChanged, OutputError, StateError
 from contentops.execution import files, generate, jobs, saving
@@ -239,7 +241,7 @@ def _write_renamed_ids(ctx: Context, state: State) -> None:
     if not moved and not entries:
         return
     planned = {change.id for change in ctx.plan.changes}
-    moved = [dataclasses.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
+    moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
     ctx.store.note("moved", *moved, *gone, *entries)
     ctx.store.flush()
@@ -303,7 +305,7 @@ def _moved(run: ItemRun, path: str) -> None:
     assert record is not None
     # Whose text it is stays as it was: the steps that give it another one may never come.
     protected = is_protected(run.spec, record)
-    record = dataclasses.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
+    record = structs.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
     files.note(run, "move", record)
     if path == run.change.target:
         run.done.append(Step.MOVE)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetContent, PutContent, Save
+from msgspec import structs
+
+from contentops.api.calls import GetContent, PutContent, SaveContent
 from contentops.api.replies import Content, Failure, FailureKind, SavedReply
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title, title_digest
@@ -136,7 +137,9 @@ def _overwrite(
         _overwritten(run, content_id, found.id, title, body, there=found)
         return
     while True:
-        reply = yield Send(Save(title, body, content_id, metadata), Priority.SAVE, lambda: _about_to_send(run, digest))
+        reply = yield Send(
+            SaveContent(title, body, content_id, metadata), Priority.SAVE, lambda: _about_to_send(run, digest)
+        )
         if isinstance(reply, SavedReply):
             _overwritten(run, content_id, reply.content_id, title, body)
             yield from look_back(run, title, body)
@@ -151,8 +154,8 @@ def _about_to_send(run: ItemRun, digest: Digest) -> None:
     """Record that this body may stand on the server from now on."""
     record = run.record
     if record is not None and record.saved is not None and record.saved.sent != digest:
-        sent = dataclasses.replace(record.saved, sent=digest)
-        note(run, "saving", dataclasses.replace(record, saved=sent, plan_id=run.ctx.plan.id))
+        sent = structs.replace(record.saved, sent=digest)
+        note(run, "saving", structs.replace(record, saved=sent, plan_id=run.ctx.plan.id))
 
 
 def _overwritten(
@@ -227,7 +230,7 @@ def _create(
                 yield from _is_still_ours(run, found, body)
                 yield from _overwrite(run, found.id, title, body, beside=supersedes)
             return
-        answer = yield Send(Save(title, body, "", _metadata(run, body)), Priority.SAVE)
+        answer = yield Send(SaveContent(title, body, "", _metadata(run, body)), Priority.SAVE)
         if isinstance(answer, SavedReply):
             _saved(run, answer.content_id, title, body, supersedes=supersedes)
             yield from look_back(run, title, body)
@@ -279,8 +282,8 @@ def _saved(
         server_body=body_now if given else NOTHING,
     )
     if there is not None and body_now not in there.bodies and there.words == words_digest(body):
-        saved = dataclasses.replace(saved, server_title=title_digest(there.title), server_body=there.body)
-    done = dataclasses.replace(
+        saved = structs.replace(saved, server_title=title_digest(there.title), server_body=there.body)
+    done = structs.replace(
         base_record(run),
         saved=saved,
         content_id=content_id,

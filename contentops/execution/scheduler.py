@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentops.api.calls import RegenerateSection, Status, Submit
+from contentops.api.calls import Generate, GetStatus, RegenerateSection
 from contentops.api.replies import Accepted, Failure, FailureKind
 from contentops.execution.durations import p_done
 from contentops.execution.effects import Admit, AtEnd, Priority, Send, Sleep, Stopped, Watch
@@ -242,7 +242,7 @@ class Scheduler:
             if watch is None:
                 self._ready.append((program, None))
             else:
-                self._enqueue(program, Send(Status(watch.entry.job_id), Priority.POLL))
+                self._enqueue(program, Send(GetStatus(watch.entry.job_id), Priority.POLL))
         while self._ready:
             program, answer = self._ready.popleft()
             self._resume(program, answer, now)
@@ -307,7 +307,7 @@ class Scheduler:
         batch: list[_Queued] = []
         held: list[_Queued] = []
         room = self._room()
-        submits = sum(isinstance(call, Submit | RegenerateSection) for _, call in self._flying.values())
+        submits = sum(isinstance(call, Generate | RegenerateSection) for _, call in self._flying.values())
         full = self.gate.running + submits + room > self.gate.room
         likely = self._likely_ended(loop.time()) if full else 0.0
         while self._queue and len(batch) < room and self._ready_at(loop.time()) <= loop.time():
@@ -360,7 +360,7 @@ class Scheduler:
 
     def _throttled(self, call: Call, retry_after: float | None, running: int, now: float) -> None:
         """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
-        if isinstance(call, Submit | RegenerateSection) and running:
+        if isinstance(call, Generate | RegenerateSection) and running:
             self.gate.crowded(running, now + (retry_after or 0.0))
             # What was likely to have ended has not: only what ends from now on makes room.
             for program, (watch, _) in self._watched.items():

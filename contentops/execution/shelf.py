@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.typography import plain, words_digest
@@ -18,8 +20,7 @@ BODY_KEY = "contentops_body"
 """Keys of the metadata we save: whose text it is, the spec it answers, and the digest of the very body we sent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """One stored content, as far as it takes to tell whose it is."""
 
     id: str

@@ -11,8 +11,9 @@ import io
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
 
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.build import MAX_DEPTH
@@ -35,8 +36,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\],:]')
 _OTHER_SEPARATORS = (";", "\t", "|")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row: a map or a scalar, where it starts, and the line that stands there."""
 
     value: Any

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
 from contentops.manifests.layers import Tree, Written, fields, overlay, top, tree
@@ -34,8 +35,7 @@ _ITEM_ONLY: Final = frozenset({"id", "vars", "for_each", "matrix"})
 _BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """What stands under every item of a file: field defaults and variables, and which variables were taken away."""
 
     defaults: Mapping[str, Tree]
@@ -44,8 +44,7 @@ class Layers:
     """The variables the manifest itself declares; unused ones are reported with the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
+class Each(Struct, frozen=True):
     """One combination of `for_each` or `matrix`: the values of `each`, and where they stand."""
 
     values: Mapping[str, Json]
@@ -60,8 +59,7 @@ class Each:
         return self.places.get(key, self.location)
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """One entry of `items` with every layer below it, before rendering."""
 
     document: Document

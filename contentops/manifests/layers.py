@@ -7,8 +7,9 @@ so that an item can drop a default.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from contentops.errors import Location
 from contentops.manifests.places import Document, Map, locate, unpack
@@ -25,8 +26,7 @@ MERGED: Final = frozenset({"inputs", "metadata", "checks"})
 """The item keys whose maps merge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """A value as it stands in one file, and the layer that says it. `document` is None for values in no file."""
 
     value: Json
@@ -57,8 +57,7 @@ class Written:
             yield key, Written(value, self.layer, self.document, (*self.pointer, key), place)
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A map put together from several layers; `top` is the highest of them."""
 
     top: Written

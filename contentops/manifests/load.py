@@ -15,6 +15,8 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import structs
+
 from contentops import __version__
 from contentops.digest import NOTHING, digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
@@ -313,7 +315,7 @@ def _counted(found: Diagnostic, others: int) -> Diagnostic:
     if not others:
         return found
     files = f"{others} more file{'s have' if others > 1 else ' has'}"
-    return dataclasses.replace(found, message=f"{found.message}; {files} the same problem")
+    return structs.replace(found, message=f"{found.message}; {files} the same problem")
 
 
 def _no_catalog() -> Diagnostic:
@@ -334,7 +336,7 @@ def _context(project: Project, catalog: Catalog | None) -> str:
     offered: Mapping[str, object] | None = None
     if catalog is not None:
         offered = {
-            "templates": {slug: dataclasses.asdict(entry) for slug, entry in catalog.templates.items()},
+            "templates": {slug: structs.asdict(entry) for slug, entry in catalog.templates.items()},
             "styles": sorted(catalog.styles),
             "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
         }

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from contentops.errors import Diagnostic, Location, Severity
 
@@ -154,7 +156,7 @@ def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
     for secret in secrets:
         if len(secret) >= _SECRET_LENGTH:
             excerpt = excerpt.replace(secret, "*" * len(secret))
-    return finding if excerpt == finding.excerpt else replace(finding, excerpt=excerpt)
+    return finding if excerpt == finding.excerpt else structs.replace(finding, excerpt=excerpt)
 
 
 def _diagnostic(

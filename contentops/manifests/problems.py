@@ -6,8 +6,10 @@ finding: the first item is named and the others are counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import structs
 
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.places import Document, finding
@@ -98,7 +100,7 @@ def _numbered(first: Diagnostic, others: int) -> Diagnostic:
     if not others:
         return first
     more = f"; {others} more item{'s have' if others > 1 else ' has'} the same problem"
-    return replace(first, message=first.message + more)
+    return structs.replace(first, message=first.message + more)
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:

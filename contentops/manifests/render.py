@@ -6,8 +6,9 @@ any order; going round in a circle is an error that names the circle.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from contentops.digest import digest_json
 from contentops.errors import suggest
@@ -38,8 +39,7 @@ class _FailedError(Exception):
     """Something this value needs could not be rendered; that was reported at its own place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """One item with every field rendered. `values` lacks the fields that could not be."""
 
     declared: Declared

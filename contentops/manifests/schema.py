@@ -9,6 +9,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from contentops.errors import Location, nearest
 from contentops.manifests.fits import compile_schema, is_type, resolve
 from contentops.manifests.places import Document, Map, finding, masked
@@ -322,7 +324,7 @@ def _out_of_bounds(document: Document, problem: _Problem) -> Diagnostic:
     secret = bool(problem.schema.get("writeOnly"))
     if said is None and problem.keyword == "not":
         found = finding(document, "contradiction", f"{subject} contradicts itself", pointer, hint=hint)
-        return dataclasses.replace(found, message=f"{_whose(document, pointer)}{hint}", hint="") if hint else found
+        return structs.replace(found, message=f"{_whose(document, pointer)}{hint}", hint="") if hint else found
     if said is None:
         said = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
     elif problem.keyword.endswith("imum"):

@@ -6,8 +6,9 @@ A file that cannot be parsed has no values yet, only lines, so this looks at lin
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def discreet(source: Source, found: Diagnostic) -> Diagnostic:
         message = "this line cannot be read as YAML"
     if any(_leaks(hint, value) for value in values):
         hint = "correct the line; its value is not shown, as it may be a secret"
-    return replace(found, excerpt=excerpt, message=message, hint=hint)
+    return structs.replace(found, excerpt=excerpt, message=message, hint=hint)
 
 
 def _spans(source: Source, found: Diagnostic) -> Iterator[tuple[int, int]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from contentops.errors import nearest
 from contentops.manifests.fits import resolve
@@ -34,7 +35,7 @@ def with_slips(declared: Sequence[Declared], schema: Mapping[str, Any]) -> list[
         shared |= fields
     shared |= meant(root.get("defaults"), fields)
     item = _names(schema, "item")
-    return [replace(entry, meant=shared | meant(root["items"][entry.index], item)) for entry in declared]
+    return [structs.replace(entry, meant=shared | meant(root["items"][entry.index], item)) for entry in declared]
 
 
 def _names(schema: Mapping[str, Any], definition: str) -> frozenset[str]:

@@ -10,8 +10,9 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location, Severity
@@ -23,8 +24,7 @@ FORMAT: Final = 1
 _CHECKSUM: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileResult:
+class FileResult(Struct, frozen=True, kw_only=True):
     """Everything one manifest file says, rendered and checked on its own."""
 
     path: str

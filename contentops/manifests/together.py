@@ -5,8 +5,9 @@ Pure. It runs on every load, also when each file came from the parse cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.layers import Written
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     Sources = Callable[[str], Source]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pen:
+class _Pen(Struct, frozen=True):
     """Writes findings at places that are only known as locations."""
 
     sources: Sources

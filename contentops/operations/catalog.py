@@ -7,9 +7,10 @@ that takes a while, so what a pull that was interrupted has fetched is kept in t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.api.calls import GetTemplate, ListStyles, ListTemplates, ListVerticals
 from contentops.api.dialects import PAGE
@@ -59,8 +60,7 @@ def unknown_why(project: Project) -> str:
     return f"`{FILE}` was made for {servers}" if servers else f"`{FILE}` holds no server"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class Pulled(Struct, frozen=True, kw_only=True):
     """What a pull came to. `first`: this server was not in the file before. `notes` are for the person to read."""
 
     server: str

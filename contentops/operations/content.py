@@ -6,9 +6,10 @@ Calls go one after the other, within the project's limit, and again for a while 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListContent
 from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
@@ -149,8 +150,7 @@ def quiet(_: str) -> None:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owned:
+class Owned(Struct, frozen=True, kw_only=True):
     """One stored content and the item it belongs to, or empty; `superseded` if the item has a newer one."""
 
     entry: ContentEntry
@@ -214,8 +214,7 @@ def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool]]) -> Owned
 # --- numbers -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class Numbers(Struct, frozen=True, kw_only=True):
     """The account's numbers in the server's words; None where it does not tell them."""
 
     dashboard: Mapping[str, Json] | None = None

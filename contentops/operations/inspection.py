@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, ContentopsError, OutputError, StateError, UsageError, nearest
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from contentops.model import Change, Desired, Json, Project, Record, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemStatus:
+class ItemStatus(Struct, frozen=True, kw_only=True):
     """How one item stands, in one word and a note."""
 
     id: ItemId
@@ -41,8 +41,7 @@ class ItemStatus:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One finding of `doctor`. `ok` is None where it is only worth knowing."""
 
     name: str

@@ -7,13 +7,13 @@ disk, network) and where the embedded server is put in place of a remote one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import random
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field, structs
 
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
@@ -59,8 +59,7 @@ NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH
 FOLDER = ".contentops"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class Approval(Struct, frozen=True, kw_only=True):
     """Which guards a person overrides: up to how many credits, sweeping changes, emptied manifests.
 
     `credits` is a limit in itself too: a plan that costs more is refused, with a budget or without.
@@ -71,8 +70,7 @@ class Approval:
     empty: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """The outside, as far as it is not the disk; tests pass their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -115,7 +113,7 @@ def _catalog(project: Project, offer: Offer | None) -> Catalog | None:
 
     found = catalog(offer)
     # The embedded server takes any vertical.
-    return dataclasses.replace(found, verticals=None) if project.api.base_url == "local" else found
+    return structs.replace(found, verticals=None) if project.api.base_url == "local" else found
 
 
 def offer_of(project: Project) -> Offer | None:
@@ -217,7 +215,7 @@ def situation(
 def _of_file(choice: Choice, desired: Desired) -> Choice:
     """The choice of a plan file without items that are gone since: the comparison names them."""
     specs = specs_by_id(desired)
-    return dataclasses.replace(choice, replace=tuple(id_ for id_ in choice.replace if id_ in specs))
+    return structs.replace(choice, replace=tuple(id_ for id_ in choice.replace if id_ in specs))
 
 
 def _definitions(offer: Offer | None) -> Definitions:
@@ -284,7 +282,7 @@ def apply(
         if planned.empty:
             store.checkpoint()
             return planned, None
-        planned = dataclasses.replace(planned, refusals=_standing(planned, approval))
+        planned = structs.replace(planned, refusals=_standing(planned, approval))
         if show is not None:
             show(planned)
         _refuse(planned)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, nearest
@@ -40,9 +41,9 @@ def move_record(project: Project, old: str, new: str) -> str:
             raise UsageError(
                 f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
             )
-        facts: list[Any] = [dataclasses.replace(entry, item=ItemId(new)) for entry in entries]
+        facts: list[Any] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
-            facts += [dataclasses.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
+            facts += [structs.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
         store.note("state mv", *facts)
     return new
 
@@ -64,8 +65,8 @@ def move_server(project: Project, old: str, new: str) -> str:
     new = _server(new)
     with _editing(project) as store:
         state = store.state
-        records = [dataclasses.replace(one, server=new) for one in state.records.values() if one.server == old]
-        entries = [dataclasses.replace(one, server=new) for one in state.entries.values() if one.server == old]
+        records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
+        entries = [structs.replace(one, server=new) for one in state.entries.values() if one.server == old]
         if not records and not entries:
             known = {one.server for one in state.records.values()}
             close = nearest(old, known)
@@ -119,8 +120,8 @@ def resolve(project: Project, item: str, *, job: str = "", content: str = "", fo
 
 def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
     if job:
-        return dataclasses.replace(entry, state=JobState.RUNNING, job_id=job, error="")
-    return dataclasses.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
+        return structs.replace(entry, state=JobState.RUNNING, job_id=job, error="")
+    return structs.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
 
 
 @contextlib.contextmanager

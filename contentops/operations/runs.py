@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from contentops.errors import StateError
 from contentops.model import ItemId, OnEdit, Result
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 FOLDER = "runs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
+class LastRun(Struct, frozen=True, kw_only=True):
     """When the last finished apply of an environment began, and the items that are not done."""
 
     started_at: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.model import Action, JobState, Observed, OnEdit, Reason, Step
@@ -23,8 +23,7 @@ TRIES = 2
 """A digest that failed this often is not submitted again unasked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
+class Body(Struct, frozen=True, kw_only=True):
     """The answer to the first question."""
 
     action: Action = Action.NONE
@@ -37,8 +36,7 @@ class Body:
     section: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """One item with everything known of it. `file` is its file where it stands now, `source` that path."""
 
     spec: Spec
@@ -393,8 +391,7 @@ def _edit_reason(item: Item) -> tuple[Reason, ...]:
 def _lost_words(item: Item) -> tuple[Reason, ...]:
     """The reason that tells of a person's words which the new text takes the place of."""
     return tuple(
-        dataclasses.replace(reason, detail=f"{reason.detail}, and that text is replaced")
-        for reason in _edit_reason(item)
+        structs.replace(reason, detail=f"{reason.detail}, and that text is replaced") for reason in _edit_reason(item)
     )
 
 

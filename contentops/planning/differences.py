@@ -6,8 +6,9 @@ and a file may already be what one of its steps leaves. All else is, and is told
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
@@ -30,8 +31,7 @@ BODY = frozenset({Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.WRITE})
 _ANOTHER_FILE = "it would write another file, which the plan does not say"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(Struct, frozen=True, kw_only=True):
     """An item that a plan file names: as it was reviewed, and as it is today."""
 
     s: Situation

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.planning.situation import key_of, temporary_name
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from contentops.model import ItemId
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """One rename of one item's file."""
 
     item: ItemId

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.digest import digest_json
 from contentops.errors import UsageError, nearest
@@ -75,7 +76,7 @@ def make_plan(s: Situation) -> Plan:
         unchanged=selected - declared,
         findings=(*s.project.warnings, *s.desired.findings),
     )
-    return dataclasses.replace(plan, id=plan_id(plan))
+    return structs.replace(plan, id=plan_id(plan))
 
 
 def plan_id(plan: Plan) -> str:
@@ -171,7 +172,7 @@ def _occupied(s: Situation, change: Change, leaving: set[str]) -> bool:
 
 
 def _block_target(change: Change) -> Change:
-    return dataclasses.replace(
+    return structs.replace(
         change,
         action=Action.BLOCKED,
         steps=(Step.DRAIN,) if change.drains else (),

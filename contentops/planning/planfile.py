@@ -7,9 +7,9 @@ was killed can be run again.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
 
 from contentops.digest import digest_json
 from contentops.errors import Diagnostic, InputError, Refused
@@ -57,8 +57,7 @@ def check_seal(document: Mapping[str, Json], path: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class Compared(Struct, frozen=True, kw_only=True):
     """Today's plan cut down to what the file names, and what else there is."""
 
     plan: Plan
@@ -101,9 +100,7 @@ def compare_file(
         *_left_alone(left_alone, "the plan file does not name them"),
         *_left_alone(finished, "the plan is done with them"),
     )
-    plan = dataclasses.replace(
-        today, id=str(document["id"]), changes=tuple(kept), notes=notes, refusals=refusals(s, kept)
-    )
+    plan = structs.replace(today, id=str(document["id"]), changes=tuple(kept), notes=notes, refusals=refusals(s, kept))
     return Compared(plan=plan, done=len(named) - len(kept), left_alone=left_alone)
 
 
@@ -143,15 +140,15 @@ def _named(s: Situation, today: Plan, document: Mapping[str, Any]) -> dict[ItemI
     asked = {id_ for id_, one in named.items() if s.choice.resubmit_unknown and has_submitted(one)}
     if paid or asked:
         replace = tuple(id_ for id_ in s.choice.replace if id_ not in paid)
-        choice = dataclasses.replace(s.choice, replace=replace, resubmit_unknown=False)
-        others = {change.id: change for change in make_plan(dataclasses.replace(s, choice=choice)).changes}
+        choice = structs.replace(s.choice, replace=replace, resubmit_unknown=False)
+        others = {change.id: change for change in make_plan(structs.replace(s, choice=choice)).changes}
         for id_ in paid | asked:
-            named[id_] = dataclasses.replace(named[id_], change=others.get(id_))
+            named[id_] = structs.replace(named[id_], change=others.get(id_))
     return named
 
 
 def _spent(change: Change) -> Change:
-    return dataclasses.replace(
+    return structs.replace(
         change,
         action=Action.BLOCKED,
         steps=(Step.DRAIN,) if change.drains else (),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.errors import UsageError, nearest
 from contentops.model import Action, Step
@@ -19,8 +20,7 @@ METHODS = ("tag", "template", "style", "path", "state", "result")
 STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "failed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """What selectors can see of an item."""
 
     id: ItemId

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field, structs
 
 from contentops.manifests.paths import collision_key
 from contentops.model import Definitions, Desired, JobState, Observed, OnEdit, Project, State
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from contentops.model import ItemId, Note, OpenEntry, Record, RequestId, Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """What a person asked for on the command line, beyond the manifests."""
 
     select: tuple[str, ...] = ()
@@ -39,8 +39,7 @@ class Choice:
     """What the plan says of how `only` was found."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """A finished text in the cache: whose it was, and its body digest."""
 
     item: str
@@ -57,8 +56,7 @@ def nothing_stored(_digest: Digest) -> Stored | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(Struct, frozen=True, kw_only=True):
     """The sides of the comparison. Records are already keyed by the ids `moved` pairs gave them.
 
     `observed` holds every path that `paths` names. `stored` looks a request digest up among the finished texts of
@@ -120,8 +118,6 @@ def apply_moved(
     Pairs may stay in a manifest, and a swap that stays must not be swapped back: one that a record (by `moved_from`)
     or an entry (by its request id) has come by is applied, and what answers the request of its item stays there.
     """
-    import dataclasses
-
     pairs = {pair.old: pair.new for pair in desired.moved}
     if not pairs:
         return state, frozenset()
@@ -145,12 +141,12 @@ def apply_moved(
     records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}
     for old, new in todo.items():
         if (record := state.records.get(old)) is not None:
-            records[new] = dataclasses.replace(record, id=new, moved_from=old)
+            records[new] = structs.replace(record, id=new, moved_from=old)
     entries: dict[RequestId, OpenEntry] = {
-        key: dataclasses.replace(entry, item=todo[entry.item]) if entry.item in todo else entry
+        key: structs.replace(entry, item=todo[entry.item]) if entry.item in todo else entry
         for key, entry in state.entries.items()
     }
-    return dataclasses.replace(state, records=records, entries=entries), frozenset(todo.values())
+    return structs.replace(state, records=records, entries=entries), frozenset(todo.values())
 
 
 def swapped(desired: Desired) -> dict[ItemId, ItemId]:

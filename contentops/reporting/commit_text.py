@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.model import ItemId, JobState
 from contentops.reporting.safe import clip, visible
@@ -25,8 +26,7 @@ _SUBJECT = re.compile(
 _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
 
     items: Mapping[str, tuple[ItemId, ...]]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.errors import Severity
 from contentops.reporting import FORMAT_VERSION
@@ -71,7 +72,7 @@ def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
-        yield replace(finding, hint="") if repeated else finding
+        yield structs.replace(finding, hint="") if repeated else finding
         before = finding.hint
 
 

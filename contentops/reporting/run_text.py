@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.errors import ExitCode
 from contentops.model import Result
@@ -40,8 +41,8 @@ def as_typed(run: Run, again: str) -> Run:
     def typed(hint: str) -> str:
         return in_environment(hint, run.environment).replace(f"`{usual}`", f"`{again}`")
 
-    outcomes = tuple(dataclasses.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
-    return dataclasses.replace(run, hint=typed(run.hint), outcomes=outcomes)
+    outcomes = tuple(structs.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
+    return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
 
 
 def run_text(run: Run, *, color: bool, again: str = "") -> str:

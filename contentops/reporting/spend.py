@@ -7,9 +7,10 @@ another is exact. Failed jobs cost nothing and are not counted.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
@@ -35,8 +36,7 @@ _OPEN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """How many texts, and what they cost in credits, under one name."""
 
     name: str
@@ -44,8 +44,7 @@ class Row:
     credits: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
+class Spend(Struct, frozen=True, kw_only=True):
     """What the records say was spent, and what open entries may add."""
 
     texts: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.model import Action
 from contentops.reporting.safe import visible
@@ -72,8 +73,7 @@ def empty_sentence(plan: Plan) -> str:
     return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
 
 
-@dataclass(frozen=True, slots=True)
-class SharedCause:
+class SharedCause(Struct, frozen=True):
     """A cause that several changes name, with what it costs: the blast radius of one line."""
 
     cause: str

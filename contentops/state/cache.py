@@ -12,8 +12,9 @@ import json
 import os
 import sqlite3
 import threading
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct, structs
 
 from contentops.digest import Digest, canonical
 from contentops.errors import StateError
@@ -39,8 +40,7 @@ _KEEP = 4
 """How many generations of parsed manifests are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredText:
+class StoredText(Struct, frozen=True, kw_only=True):
     """A finished text that was paid for, and where it came from."""
 
     title: str
@@ -85,7 +85,7 @@ class Cache:
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; it is durable on return. Raises StateError if it cannot be kept."""
-        words = self._set({_key("text", server, digest): canonical(asdict(text))})
+        words = self._set({_key("text", server, digest): canonical(structs.asdict(text))})
         if words:
             message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"

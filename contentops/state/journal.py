@@ -13,8 +13,10 @@ stands before it is in the lock of that digest. Lines are only ever appended; a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
 from contentops.errors import Diagnostic, Location, StateError
@@ -31,8 +33,7 @@ Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class Noted(Struct, frozen=True, kw_only=True):
     """One fact as the journal holds it."""
 
     fact: Fact
@@ -41,8 +42,7 @@ class Noted:
     took: RequestId = RequestId("")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
+class Journal(Struct, frozen=True, kw_only=True):
     """What the file says.
 
     `lineage` is empty where no header was written. `good` is the length in bytes up to which the lines are whole.
@@ -60,8 +60,7 @@ class Journal:
         return self.facts[done:]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class Folded(Struct, frozen=True, kw_only=True):
     """Lock and journal as one state, and what the lock overruled."""
 
     state: State
@@ -332,7 +331,7 @@ def _damaged(number: int, path: str, words: str) -> Diagnostic:
 
 def _recompute(noted: Noted) -> Noted:
     fact = noted.fact
-    return replace(noted, fact=with_digest(fact)) if isinstance(fact, Record) else noted
+    return structs.replace(noted, fact=with_digest(fact)) if isinstance(fact, Record) else noted
 
 
 def _refuse_newer(header: Header, path: str, digest_version: int) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
 
 from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, Saved
@@ -34,8 +35,7 @@ ENTRY_KEY = "open"
 RECORD_KEY = "id"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Struct, frozen=True, kw_only=True):
     """The first line of a lock: which format, which digest, whose."""
 
     lineage: str
@@ -43,15 +43,13 @@ class Header:
     digest: int = DIGEST_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Struct, frozen=True):
     """The fact that an item's record is gone."""
 
     id: ItemId
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """The fact that an open entry is closed without a record that carries it."""
 
     request_id: RequestId

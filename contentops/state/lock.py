@@ -7,8 +7,9 @@ lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rend
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location, StateError
@@ -49,8 +50,7 @@ class DamagedState(StateError):
         return self.findings
 
 
-@dataclass(frozen=True, slots=True)
-class Written(Generic[T]):
+class Written(Struct, Generic[T], frozen=True):
     """A value together with the line that said it."""
 
     value: T
@@ -62,8 +62,7 @@ class Written(Generic[T]):
         return line_digest(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """What the file says. A key that a union merge left more than once has more than one line.
 
     `header` is None only where there is no lock at all.
@@ -123,7 +122,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
 
 def with_digest(record: Record) -> Record:
     """`record` with the digest of its request as this version computes it."""
-    return replace(record, digest=digest_json(dict(record.request)))
+    return structs.replace(record, digest=digest_json(dict(record.request)))
 
 
 def settle(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
@@ -145,7 +144,7 @@ def settle(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> 
         if loser.server == winner.server:
             known.update(dict.fromkeys((*loser.superseded, loser.content_id)))
     kept = tuple(id_ for id_ in known if id_ and id_ != winner.content_id)
-    return winner if kept == winner.superseded else replace(winner, superseded=kept)
+    return winner if kept == winner.superseded else structs.replace(winner, superseded=kept)
 
 
 _PROGRESS = {

@@ -5,8 +5,10 @@ Invariant: after any sequence of notes, what is here equals what `journal.fold` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.errors import StateError
 from contentops.model import ItemId, OpenEntry, Record, RequestId, State
@@ -166,11 +168,11 @@ class Memory:
     def _note_record(self, step: str, record: Record) -> None:
         self.entries.pop(record.request_id, None)
         known = self.records.get(record.id)
-        if known is not None and record_line(replace(record, rev=known.rev)) == self._text_of(known):
+        if known is not None and record_line(structs.replace(record, rev=known.rev)) == self._text_of(known):
             return
         base = self._base(record)
         before = [line.value for line in self.lock.records.get(record.id, ()) if line.digest in base]
-        record = replace(record, rev=_next_rev(record, known, before))
+        record = structs.replace(record, rev=_next_rev(record, known, before))
         text = record_line(record)
         carried = bool(before) and all(other.request_id == record.request_id for other in before)
         took = NO_REQUEST if carried else record.request_id
@@ -193,7 +195,9 @@ class Memory:
                 self.records.pop(fact.id, None)
             else:
                 self.records[fact.id] = chosen
-            if chosen is None or (isinstance(fact, Record) and replace(chosen, superseded=fact.superseded) == fact):
+            if chosen is None or (
+                isinstance(fact, Record) and structs.replace(chosen, superseded=fact.superseded) == fact
+            ):
                 del self._pinned[fact.id]
         lost = noted.took and all(other.request_id != noted.took for other in self.records.values())
         if isinstance(fact, Record) and lost:

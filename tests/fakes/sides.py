@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_text
 from contentops.documents.clean import body_digest, title_digest
@@ -96,7 +97,7 @@ def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> O
 
 def stated(spec: Spec, *names: str) -> Spec:
     """The spec, with fields that the item itself states."""
-    return replace(spec, origins={**spec.origins, **{name: Origin(layer="item") for name in names}})
+    return structs.replace(spec, origins={**spec.origins, **{name: Origin(layer="item") for name in names}})
 
 
 def a_situation(

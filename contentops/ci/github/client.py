@@ -9,12 +9,13 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+
+from msgspec import Struct
 
 from contentops import __version__
 from contentops.ci.github.token import is_safe, token_of
@@ -66,8 +67,7 @@ class _NoRedirects(HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitHub:
+class GitHub(Struct, frozen=True, kw_only=True):
     """One repository, and the token to reach it with. Make one with `connect`."""
 
     api: str

@@ -1,0 +1,163 @@
+"""What the manifests declare, and the catalog it is held against."""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from contentops.digest import Digest, digest_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.errors import Diagnostic, Location
+    from contentops.model.names import ItemId, Json
+
+
+class TemplateInput(Struct, frozen=True, kw_only=True):
+    """One input a template takes. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
+
+    name: str
+    required: bool = False
+    kind: str = "any"
+    options: tuple[Json, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Other names that stand for this input."""
+
+
+class Template(Struct, frozen=True, kw_only=True):
+    """A kind of content the API offers."""
+
+    slug: str
+    name: str = ""
+    category: str = ""
+    inputs: tuple[TemplateInput, ...] = ()
+    inputs_known: bool = True
+    """Whether the server tells its inputs; if not, none is checked."""
+
+
+class Catalog(Struct, frozen=True, kw_only=True):
+    """The templates and styles a server offers. `verticals` is None where they are not known."""
+
+    templates: Mapping[str, Template]
+    styles: frozenset[str]
+    verticals: frozenset[str] | None = None
+
+
+class Definitions(Struct, frozen=True, kw_only=True):
+    """What the catalog says of how texts are made: by slug, the start of a digest for each aspect that is known.
+
+    Aspects are `inputs` (what a template takes) and `manner` (how it, or a style, writes).
+    """
+
+    templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, template: str, style: str) -> dict[str, str]:
+        """The aspects of both: `template.inputs`, `style.manner`, ...; those that are not known are left out."""
+        said = (("template", self.templates.get(template, {})), ("style", self.styles.get(style, {})))
+        return {f"{kind}.{aspect}": digest for kind, aspects in said for aspect, digest in aspects.items()}
+
+
+CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
+"""Credits per generation by mode (the vendor's page on usage and limits)."""
+
+
+class OnEdit(enum.StrEnum):
+    """What to do when the spec of a file edited by hand changes."""
+
+    BLOCK = "block"
+    KEEP = "keep"
+    MERGE = "merge"
+    OVERWRITE = "overwrite"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Exactly what shapes a text: the rendered request, independent of dialect."""
+
+    template: str
+    style: str
+    inputs: Mapping[str, Json]
+    mode: str = "standard"
+    vertical: str | None = None
+    brand_voice: str | None = None
+    revision: int | str | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        """The canonical mapping: mode always present, absent optionals left out."""
+        found: dict[str, Json] = {
+            "template": self.template,
+            "style": self.style,
+            "mode": self.mode,
+            "inputs": dict(self.inputs),
+        }
+        optional = {"vertical": self.vertical, "brand_voice": self.brand_voice, "revision": self.revision}
+        found.update({key: value for key, value in optional.items() if value is not None})
+        return found
+
+    @property
+    def digest(self) -> Digest:
+        """The fingerprint that decides whether money is spent."""
+        return digest_json(self.as_json())
+
+    @property
+    def credits(self) -> int:
+        """The price of one submit."""
+        return CREDITS[self.mode]
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where a value of a spec was written, and which variables it uses.
+
+    `layer` is one of: item, environment, manifest, project, data, built-in, command line.
+    """
+
+    layer: str
+    location: Location | None = None
+    variables: tuple[str, ...] = ()
+
+
+class Spec(Struct, frozen=True, kw_only=True):
+    """An item after rendering: what will be sent, and where the result goes."""
+
+    id: ItemId
+    request: Request
+    digest: Digest
+    output: str
+    """Path relative to the project root, with forward slashes."""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    on_edit: OnEdit = OnEdit.BLOCK
+    protected: bool = False
+    save: bool = True
+    checks: Mapping[str, Json] = field(default_factory=dict)
+    location: Location | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""
+    variables: Mapping[str, Origin] = field(default_factory=dict)
+    """Every variable the item's fields use, by name (`year`, `each.city`), and where its value was written."""
+    used: Mapping[str, str] = field(default_factory=dict)
+    """The same names, each with the first 12 digits of its value's digest."""
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """A person's word that an item changed its id."""
+
+    old: ItemId
+    new: ItemId
+    location: Location | None = None
+
+
+class Desired(Struct, frozen=True, kw_only=True):
+    """Everything the manifests declare. `specs` are sorted by id; `findings` hold only warnings and notes."""
+
+    specs: tuple[Spec, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
+    manifests: tuple[str, ...] = ()
+    """The manifest files that were read, sorted."""
+    inputs: tuple[str, ...] = ()
+    """Every file that shaped the specs: manifests and data files; outputs may not land on them."""

@@ -1,0 +1,136 @@
+"""What contentops knows it made, and what stands on disk."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from contentops.digest import NOTHING, Digest
+from contentops.model.names import ItemId, Json, RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """What the server last accepted for an item, and what it last gave back."""
+
+    title: Digest = NOTHING
+    body: Digest = NOTHING
+    server_title: Digest = NOTHING
+    server_body: Digest = NOTHING
+    sent: Digest = NOTHING
+    """Body digest of a save that was about to leave: it may have arrived though no answer is recorded."""
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One line of the lock: what contentops knows it made for one item."""
+
+    id: ItemId
+    digest: Digest
+    request: Mapping[str, Json]
+    server: str
+    dialect: str
+    output: str
+    title: str = ""
+    """As last written."""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    """As last written."""
+    generated: Digest = NOTHING
+    """Body digest of the last text a job made for this item; empty if adopted."""
+    saved: Saved | None = None
+    content_id: str = ""
+    superseded: tuple[str, ...] = ()
+    """Content ids this item had before and that still exist on the server."""
+    job_id: str = ""
+    request_id: RequestId = RequestId("")
+    attempt: int = 0
+    plan_id: str = ""
+    credits: int = 0
+    """Credits of the last submit."""
+    generated_at: str = ""
+    saved_at: str = ""
+    protected: bool = False
+    used: Mapping[str, str] = field(default_factory=dict)
+    """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Template and style as the catalog had them when this text was submitted: `Definitions.of`; empty: not known."""
+    moved_from: str = ""
+    """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
+    rev: int = 0
+    """Counts the changes of this record; the higher one wins a merge."""
+
+
+class JobState(enum.StrEnum):
+    """How far an open entry is known to have come."""
+
+    SUBMITTING = "submitting"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    PAID = "paid"
+    FAILED = "failed"
+
+
+class OpenEntry(Struct, frozen=True, kw_only=True):
+    """One submit whose result no record carries yet."""
+
+    request_id: RequestId
+    item: ItemId
+    digest: Digest
+    attempt: int
+    state: JobState
+    server: str
+    dialect: str
+    credits: int
+    job_id: str = ""
+    plan_id: str = ""
+    submitted_at: str = ""
+    title: str = ""
+    """Of a paid text."""
+    body: Digest = NOTHING
+    """Body digest of a paid text."""
+    generated_at: str = ""
+    """Of a paid text."""
+    section: str = ""
+    """The heading of the one section it writes anew, or empty."""
+    content_id: str = ""
+    """Named by the server with a paid text."""
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    """Template and style as the catalog had them at the submit: `Definitions.of`; empty: not known."""
+    error: str = ""
+    """The server's words, where it failed or is unknown."""
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Lock and journal folded into one: records by id, open entries by request id."""
+
+    lineage: str
+    records: Mapping[ItemId, Record] = field(default_factory=dict)
+    entries: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
+
+
+class Observed(Struct, frozen=True, kw_only=True):
+    """The file at a path as it is on disk now. A file that is not there has `file` empty."""
+
+    path: str
+    file: Digest = NOTHING
+    """Digest of the raw bytes: the precondition of a write."""
+    title: str = ""
+    body: Digest = NOTHING
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """Front matter without the `contentops` block."""
+    problem: str = ""
+    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
+
+    It names the path and says what to do."""
+    owner: str = ""
+    """The item id its provenance block names, or empty."""
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+    """The `contentops` block of its front matter as it stands."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether something is at the path."""
+        return bool(self.file or self.problem)

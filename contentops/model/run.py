@@ -1,0 +1,86 @@
+"""What happened in one apply."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model.names import ItemId, Json
+    from contentops.model.plan import Action, Step
+
+
+class Result(enum.StrEnum):
+    """How one item ended in a run."""
+
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+    LATE = "late"
+    """The job still runs on the server; the next apply polls it."""
+    PENDING = "pending"
+    """Not finished, as the run stopped: not reached, or its job still runs and the next apply polls it."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """One item's end in a run."""
+
+    id: ItemId
+    action: Action
+    result: Result
+    steps: tuple[Step, ...] = ()
+    """The steps that were carried out."""
+    credits: int = 0
+    """Spent on it in this run."""
+    output: str = ""
+    error: str = ""
+    hint: str = ""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One apply: what happened, not what was hoped."""
+
+    id: str
+    plan_id: str
+    environment: str
+    server: str
+    started_at: str
+    ended_at: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    requests: int = 0
+    stopped: str = ""
+    """Why the run ended early, or empty.
+
+    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits.
+    """
+    message: str = ""
+    """What stopped it, in words."""
+    hint: str = ""
+
+    def count(self, result: Result) -> int:
+        """How many items ended like this."""
+        return sum(outcome.result is result for outcome in self.outcomes)
+
+    @property
+    def credits(self) -> int:
+        """Credits spent by this run."""
+        return sum(outcome.credits for outcome in self.outcomes)
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """What just happened to which item; feeds the progress display and `--events`.
+
+    `kind`: run-started, item-started, step-started, step-done, progress, waiting, item-done, note, run-done.
+    """
+
+    kind: str
+    at: str
+    """ISO time, UTC."""
+    item: str = ""
+    step: str = ""
+    data: Mapping[str, Json] = field(default_factory=dict)

@@ -1,0 +1,132 @@
+"""The steps of a change, each with all that it takes to carry it out.
+
+One list of them is explained, priced, sealed in plan files and executed. The names of the steps (`name_of`) are part of
+the plan's format.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from contentops.digest import NOTHING, Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model.desired import Request
+    from contentops.model.names import Json
+    from contentops.model.records import OpenEntry
+
+
+class Drain(Struct, frozen=True, kw_only=True, tag="drain"):
+    """Collect the text of an open job that no change waits for into the cache; writes nothing."""
+
+    entry: OpenEntry
+    keep: bool = False
+    """The entry stays open: its item is held back, and may want the text later."""
+
+
+class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
+    """Find out what became of a submit whose answer was lost.
+
+    A `Submit` after it happens only where the submit provably never arrived, or where its attempt is a higher one: then
+    a person chose to pay again.
+    """
+
+    entry: OpenEntry
+
+
+class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
+    """Start a generation, and pay for it."""
+
+    request: Request
+    digest: Digest
+    attempt: int
+    credits: int
+    section: str = ""
+    """The heading of the one section to generate again, or empty: the whole text."""
+
+
+class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
+    """Wait for a job and keep its text: of `entry`, or of the submit or look-up before it."""
+
+    entry: OpenEntry | None = None
+
+
+class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
+    """Bring a text that exists already.
+
+    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one, from
+    the cache or the server. Else: the finished text for `digest` in the cache.
+    """
+
+    digest: Digest
+    entry: OpenEntry | None = None
+    recorded: bool = False
+
+
+class Move(Struct, frozen=True, kw_only=True, tag="move"):
+    """Rename the item's file. `expects`: digest of the file at `source`."""
+
+    source: str
+    target: str
+    expects: Digest
+
+
+class Write(Struct, frozen=True, kw_only=True, tag="write"):
+    """Write title, front matter and body to `target`."""
+
+    target: str
+    expects: Digest = NOTHING
+    """Digest of the file at `target` that the plan saw, after the item's move; empty: no file."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """Front matter keys to write; a value of None removes the key."""
+    title: str | None = None
+    """The title to write, where the manifest states one."""
+    restores: bool = False
+    """The text is one that was there before, not a new one."""
+    replaces_edit: bool = False
+    """A person's edit is replaced, as was chosen."""
+
+
+class Update(Struct, frozen=True, kw_only=True, tag="update"):
+    """Write changed front matter keys into the file at `target` as it is."""
+
+    target: str
+    expects: Digest
+    front: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None = None
+
+
+class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
+    """Bring only the record up to the manifest.
+
+    `accepts`: the file as it is answers the request from now on. `front` and `title` are what the file holds already.
+    """
+
+    accepts: bool = False
+    front: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None = None
+
+
+class Save(Struct, frozen=True, kw_only=True, tag="save"):
+    """Tell the server the title and body of the file at `path`, as the steps before it left it."""
+
+    path: str
+
+
+class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
+    """Remove an orphan's record and the file at `target`, if it is the one the plan saw; empty: no file."""
+
+    target: str = ""
+    expects: Digest = NOTHING
+
+
+TypedStep = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+
+
+def name_of(step: TypedStep) -> str:
+    """The step's name in plans, reports and events."""
+    return str(step.__struct_config__.tag)
