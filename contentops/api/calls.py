@@ -1,13 +1,23 @@
 """What may be asked of the server: one frozen type per call, independent of dialect.
 
-Every call has a `name` (for messages and logs) and `repeatable`: whether sending it twice does no harm. A call that
-is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice does
+no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from contentops.api.replies import (
+    Accepted,
+    CatalogReply,
+    Content,
+    ContentList,
+    JobStatus,
+    SavedReply,
+    Stats,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +33,7 @@ class Generate:
     """
 
     name: ClassVar[str] = "submit"
+    reply: ClassVar[type[Accepted]] = Accepted
     repeatable: ClassVar[bool] = False
     request: Mapping[str, Json]
     request_id: str
@@ -33,6 +44,7 @@ class GetStatus:
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
+    reply: ClassVar[type[JobStatus]] = JobStatus
     repeatable: ClassVar[bool] = True
     job_id: str
 
@@ -42,6 +54,7 @@ class ListContent:
     """List every stored content, without texts."""
 
     name: ClassVar[str] = "list content"
+    reply: ClassVar[type[ContentList]] = ContentList
     repeatable: ClassVar[bool] = True
 
 
@@ -50,6 +63,7 @@ class GetContent:
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
+    reply: ClassVar[type[Content]] = Content
     repeatable: ClassVar[bool] = True
     content_id: str
 
@@ -59,6 +73,7 @@ class SaveContent:
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
+    reply: ClassVar[type[SavedReply]] = SavedReply
     title: str
     body: str
     content_id: str = ""
@@ -75,6 +90,7 @@ class PutContent:
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
+    reply: ClassVar[type[SavedReply]] = SavedReply
     repeatable: ClassVar[bool] = True
     content_id: str
     title: str
@@ -87,6 +103,7 @@ class RegenerateSection:
     """Write one section of a stored content anew. Pays. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
+    reply: ClassVar[type[Accepted]] = Accepted
     repeatable: ClassVar[bool] = False
     content_id: str
     heading: str
@@ -99,6 +116,7 @@ class ListTemplates:
     """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
 
     name: ClassVar[str] = "list templates"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     repeatable: ClassVar[bool] = True
     page: int = 1
 
@@ -108,6 +126,7 @@ class GetTemplate:
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     repeatable: ClassVar[bool] = True
     slug: str
 
@@ -117,6 +136,7 @@ class ListStyles:
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     repeatable: ClassVar[bool] = True
     page: int = 1
 
@@ -126,6 +146,7 @@ class GetStyle:
     """Describe one style profile."""
 
     name: ClassVar[str] = "get style"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     repeatable: ClassVar[bool] = True
     slug: str
 
@@ -135,6 +156,7 @@ class ListVerticals:
     """List the verticals, where the server offers them."""
 
     name: ClassVar[str] = "list verticals"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     repeatable: ClassVar[bool] = True
 
 
@@ -143,6 +165,7 @@ class DashboardStats:
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
+    reply: ClassVar[type[Stats]] = Stats
     repeatable: ClassVar[bool] = True
 
 
@@ -151,6 +174,7 @@ class CreditsUsage:
     """Ask for the account's credits, where the server tells them."""
 
     name: ClassVar[str] = "credits usage"
+    reply: ClassVar[type[Stats]] = Stats
     repeatable: ClassVar[bool] = True
 
 

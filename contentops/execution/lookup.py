@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import clean_body
-from contentops.execution.context import seconds_of
-from contentops.execution.effects import Sleep
-from contentops.execution.entries import accepted, keep_text
-from contentops.execution.searching import SLACK
-from contentops.model import JobState
+from contentops.execution.content_index import SLACK
+from contentops.execution.item import Job, Lost, Text
+from contentops.execution.primitives import Ended
+from contentops.execution.records import accepted, keep_text, unknown
+from contentops.execution.times import seconds_of
+from contentops.model import JobState, Result
+from contentops.state.lines import Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     from contentops.api.replies import ContentEntry
+    from contentops.execution.admission import Place
     from contentops.execution.context import Context
-    from contentops.execution.effects import Effect
-    from contentops.execution.item import ItemRun
+    from contentops.execution.item import Item
+    from contentops.model import OpenEntry
 
 CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
@@ -38,130 +38,175 @@ GRAIN = 0.01
 """Seconds that keep sums of times from falling short by a rounding error."""
 
 
-class Found(enum.Enum):
-    """What a look brought."""
+class NeverArrived(Struct, frozen=True):
+    """The server proves that it never saw the submit: it may be sent again under its own id."""
 
-    JOB = enum.auto()
-    """The job runs or has ended: `run.entry` names it. Or its stored text was found: `run.text` holds it."""
-    NOTHING = enum.auto()
-    """The server proves that it never saw the submit."""
-    UNCLEAR = enum.auto()
-    """Nobody can say."""
+    entry: OpenEntry
 
 
-def look(run: ItemRun, *, last: bool) -> Generator[Effect, object, Found]:
+class Unclear(Struct, frozen=True):
+    """Nobody can say. `candidates`: words on stored contents that may be its text, or empty."""
+
+    lost: Lost
+    candidates: str = ""
+
+
+def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
+    """The submit of a process that is gone."""
+    why = entry.error or "the answer to its submit was lost"
+    now, submitted = ctx.run.now(), seconds_of(entry.submitted_at)
+    if submitted is None:
+        sent = now - UNSEEN
+    elif (age := ctx.wall() - submitted) >= 0:
+        # The time on record has lost its fraction of a second.
+        sent = now - age + 1
+    else:
+        # The clock was set back since: the intent looks like the future, which must not make us wait for it.
+        sent = now
+    # Lost at the latest when the process gave up, or just now.
+    return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
+
+
+async def collect_lost(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Job | Text:
+    """The job of a lost submit that nobody may send again. Raises Ended where there is none, or nobody can say."""
+    found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
+    match found:
+        case Job() | Text():
+            return found
+        case NeverArrived():
+            place.leave()
+            ctx.run.record("never arrived", Drop(entry.request_id))
+            raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
+        case Unclear():
+            raise undecided(ctx, item, found)
+
+
+async def resolve(
+    ctx: Context, item: Item, place: Place, lost: Lost, *, resend: bool
+) -> Job | Text | NeverArrived | Unclear:
+    """Look now, and once more when everything else is done.
+
+    `resend`: proof that it never arrived is of use, so that nothing further has to be asked.
+    """
+    place.take()
+    candidates = ""
+    for last in (False, True):
+        if last:
+            place.leave()
+            lost = unknown(ctx, lost)
+            if lost.ours:
+                ctx.count_refusal(lost.why)
+            await ctx.run.last_look()
+        found = await _look(ctx, item, place, lost, last=last)
+        if not isinstance(found, NeverArrived | Unclear):
+            return found
+        if isinstance(found, NeverArrived) and resend:
+            return found
+        candidates = found.candidates if isinstance(found, Unclear) else candidates
+        if ctx.run.stopped:
+            break
+    return Unclear(lost, candidates)
+
+
+def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
+    """Record that the outcome stays unknown; the end of its item, to be raised."""
+    lost = unknown(ctx, found.lost)
+    hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
+    return Ended(Result.UNKNOWN, lost.why + found.candidates, hint)
+
+
+async def _look(
+    ctx: Context, item: Item, place: Place, lost: Lost, *, last: bool
+) -> Job | Text | NeverArrived | Unclear:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
     Only the `last` look waits longer than a few seconds for the server's silence to count.
     """
-    ctx = run.ctx
-    if ctx.traits.honours_ids is not False:
-        found = yield from _by_id(run)
+    if ctx.capabilities.honours_ids is not False:
+        found = await _by_id(ctx, item, place, lost)
         patience = (UNSEEN if last else SETTLED) + 1
-        if found is Found.NOTHING and _proves(ctx) and 0 < (wait := _unsettled(run)) <= patience:
-            yield Sleep(ctx.now() + wait + GRAIN)
-            found = yield from _by_id(run)
-        if found is Found.JOB or (found is Found.NOTHING and _proves(ctx) and not _unsettled(run)):
+        if isinstance(found, NeverArrived) and ctx.capabilities.absence_proves:
+            if 0 < (wait := _unsettled(ctx, lost)) <= patience:
+                await ctx.run.sleep(wait + GRAIN)
+                found = await _by_id(ctx, item, place, lost)
+            if isinstance(found, NeverArrived) and ctx.capabilities.absence_proves and not _unsettled(ctx, lost):
+                return found
+        if isinstance(found, Job):
             return found
-    return (yield from by_content(run))
+    text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
+    return text or Unclear(lost, candidates)
 
 
-def _by_id(run: ItemRun) -> Generator[Effect, object, Found]:
-    answer = yield from run.ctx.ask(GetStatus(run.the_entry.request_id))
+async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | NeverArrived | None:
+    entry = lost.entry
+    answer = await ctx.ask(GetStatus(entry.request_id))
     if isinstance(answer, JobStatus):
-        accepted(run, run.the_entry.request_id)
-        return Found.JOB
-    absent = isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND
-    return Found.NOTHING if absent else Found.UNCLEAR
+        return accepted(ctx, item, place, entry, entry.request_id, sent=lost.sent if lost.ours else None)
+    return NeverArrived(entry) if answer.kind is FailureKind.NOT_FOUND else None
 
 
-def _proves(ctx: Context) -> bool:
-    """Whether a 404 for our id means that nothing arrived."""
-    return ctx.traits.honours_ids is True and not ctx.traits.hides_jobs
-
-
-def _unsettled(run: ItemRun) -> float:
+def _unsettled(ctx: Context, lost: Lost) -> float:
     """Seconds until the server's silence counts: it would show the job by then, and nothing can arrive any more."""
-    ctx = run.ctx
     if ctx.server == "local":
         return 0.0
-    shown = UNSEEN if ctx.traits.shows_after is None else ctx.traits.shows_after
-    sent = _sent(run)
-    if run.lost is None:
-        # Lost by a process that is gone: at the latest when it gave up, or just now.
-        run.lost = min(ctx.now(), sent + LONGEST)
-    return max(0.0, sent + shown - ctx.now(), run.lost + SETTLED - ctx.now())
+    shows, now = ctx.capabilities.shows_after, ctx.run.now()
+    return max(0.0, lost.sent + (UNSEEN if shows is None else shows) - now, lost.lost + SETTLED - now)
 
 
-def _sent(run: ItemRun) -> float:
-    """The loop time at which the submit was sent, at the latest."""
-    ctx = run.ctx
-    if run.intended is not None:
-        return run.intended
-    sent = seconds_of(run.the_entry.submitted_at)
-    if sent is None:
-        return ctx.now() - UNSEEN
-    if (age := ctx.wall() - sent) >= 0:
-        # The time on record has lost its fraction of a second.
-        return ctx.now() - age + 1
-    # The clock was set back since: the intent looks like the future, which must not make us wait for it.
-    return run.lost if run.lost is not None else ctx.now()
+async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = False) -> tuple[Text | None, str]:
+    """Search the stored contents for one that carries our id, or its job's, likeliest first by their time.
 
-
-def by_content(run: ItemRun) -> Generator[Effect, object, Found]:
-    """Search the stored contents for one that carries our id, or its job's, likeliest first by their time."""
-    ctx, entry = run.ctx, run.the_entry
+    Also returns words on contents that may be it. `forgotten`: the server does not know the job any more.
+    """
+    entry = job.entry
     sent = seconds_of(entry.submitted_at)
-    if sent is None or ctx.fetched >= CANDIDATES:
-        return Found.UNCLEAR
-    entries = yield from ctx.list_content(needed=entry.state in (JobState.SUBMITTING, JobState.UNKNOWN))
-    if isinstance(entries, Failure):
-        return Found.UNCLEAR
-    near = _near(run, entries, sent)
+    if sent is None or ctx.index.candidates >= CANDIDATES:
+        return None, ""
+    lost = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    listed = await ctx.list_content(needed=lost)
+    if isinstance(listed, Failure):
+        return None, ""
+    near = _near(ctx, item, listed.entries, sent)
     ours = {entry.request_id, entry.job_id} - {""}
-    if run.not_there and len(entry.job_id) < _UNIQUE:
+    if forgotten and len(entry.job_id) < _UNIQUE:
         # A server that has forgotten the job may have given its id to another one.
         ours = {entry.request_id}
     for found in near:
-        if ctx.shelf.requests.get(found.id) not in {None, *ours}:
+        if ctx.index.requests.get(found.id) not in {None, *ours}:
             continue
-        if ctx.fetched >= CANDIDATES:
+        if ctx.index.candidates >= CANDIDATES:
             break
-        ctx.fetched += 1
-        content = yield from ctx.ask(GetContent(found.id))
-        if not isinstance(content, Content) or not clean_body(content.body):
+        ctx.index.candidates += 1
+        content = await ctx.ask(GetContent(found.id))
+        if isinstance(content, Failure) or not clean_body(content.body):
             continue
         named = content.metadata.get("request_id")
-        ctx.shelf.requests[found.id] = named = named if isinstance(named, str) else ""
+        ctx.index.requests[found.id] = named = named if isinstance(named, str) else ""
         if named in ours:
-            _take(run, content)
-            return Found.JOB
-    left = [f"`{found.id}`" for found in near if found.id not in ctx.owned]
-    run.candidates = "; stored at about that time and owned by no item: " + ", ".join(left[:5]) if left else ""
-    return Found.UNCLEAR
+            return _taken(ctx, item, job, content, lost=lost), ""
+    left = [f"`{found.id}`" for found in near if found.id not in ctx.index.owned]
+    return None, "; stored at about that time and owned by no item: " + ", ".join(left[:5]) if left else ""
 
 
-def _take(run: ItemRun, content: Content) -> None:
+def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
     """Keep the stored text of our request."""
-    ctx, entry = run.ctx, run.the_entry
-    if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-        if run.intended is not None:
-            run.credits += entry.credits
+    entry = structs.replace(job.entry, state=JobState.RUNNING)
+    if lost:
+        if job.sent is not None:
+            ctx.spent[item.id] += entry.credits
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
         entry = structs.replace(entry, job_id="")
-    ctx.refused = 0
-    run.entry = structs.replace(entry, state=JobState.RUNNING)
-    keep_text(run, content.title, content.body, content.id)
+    ctx.admission.refused = 0
+    return keep_text(ctx, structs.replace(job, entry=entry), content.title, content.body, content.id)
 
 
-def _near(run: ItemRun, entries: Iterable[ContentEntry], sent: float) -> list[ContentEntry]:
+def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
     """The contents of nobody that the job may have left, nearest first to when it should have.
 
     The server's clock may be off: what proves a text ours is the id it carries, never its time.
     """
-    ctx = run.ctx
     first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
-    due = sent + ctx.durations.median(run.kind)
-    made = [(seconds_of(found.created_at), found) for found in entries if found.id not in ctx.owned]
+    due = sent + ctx.durations.median(item.kind)
+    made = [(seconds_of(found.created_at), found) for found in entries if found.id not in ctx.index.owned]
     timed = [(abs(at - due), found) for at, found in made if at is not None and first <= at <= last]
     return [found for _, found in sorted(timed, key=lambda each: each[0])]
