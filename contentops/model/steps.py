@@ -58,8 +58,8 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one, from
-    the cache or the server. Else: the finished text for `digest` in the cache.
+    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
+    from the cache or the server. Else: the finished text for `digest` in the cache.
     """
 
     digest: Digest
@@ -124,9 +124,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-TypedStep = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
 
 
-def name_of(step: TypedStep) -> str:
-    """The step's name in plans, reports and events."""
+def name_of(step: Step | type[Step]) -> str:
+    """The name of a step, or of a kind of step, in plans, reports and events."""
     return str(step.__struct_config__.tag)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, ContentopsError, OutputError, StateError, UsageError, nearest
-from contentops.model import Action, ItemId, Step
+from contentops.model import Action, ItemId, Move
 from contentops.operations.pipeline import (
     World,
     connected,
@@ -99,7 +99,7 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
     if edited:
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
-        return "moved" if Step.MOVE in change.steps else "unsaved" if change.steps == (Step.SAVE,) else "changed"
+        return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
     return "as generated" if record is None or record.generated else "adopted"
 
 

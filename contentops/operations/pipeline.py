@@ -23,7 +23,7 @@ from contentops.errors import Refused, StateError
 from contentops.execution.stop import Stop
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import Definitions, Step
+from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.planning.guards import approved
 from contentops.planning.plan import make_plan
 from contentops.planning.planfile import Compared, compare_file
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Approval", "Choice", "Stop", "World"]
 
-NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.SAVE})
+NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 FOLDER = ".contentops"
 
@@ -153,26 +153,22 @@ def read_state(project: Project) -> State:
 def plan(project: Project, choice: Choice) -> Plan:
     """What `apply` would do. Needs no network and no key; writes nothing but a parse cache."""
     with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
-        offer = offer_of(project)
-        desired = load(project, _catalog(project, offer), cache)
+        desired = load(project, catalog_of(project), cache)
         store.heal(specs_by_id(desired))
-        return make_plan(situation(project, desired, store, cache, choice, offer))
+        return make_plan(situation(project, desired, store, cache, choice))
 
 
 def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
     """Whether a reviewed plan document would still be applied as it is. Raises Refused, saying why not."""
     with open_cache(project, write=True) as cache, open_store(project, write=False) as store:
-        offer = offer_of(project)
-        desired = load(project, _catalog(project, offer), cache)
+        desired = load(project, catalog_of(project), cache)
         store.heal(specs_by_id(desired))
-        found = situation(project, desired, store, cache, _of_file(choice, desired), offer)
+        found = situation(project, desired, store, cache, _of_file(choice, desired))
         return compare_file(found, make_plan(found), reviewed, record_digest)
 
 
-def situation(
-    project: Project, desired: Desired, store: StateStore, cache: Cache, choice: Choice, offer: Offer | None = None
-) -> Situation:
-    """All four sides, gathered: what the planner compares. `offer` is what the server is known to offer."""
+def situation(project: Project, desired: Desired, store: StateStore, cache: Cache, choice: Choice) -> Situation:
+    """All four sides, gathered: what the planner compares."""
     server = project.api.server
 
     def made_as(entry: OpenEntry, id_: ItemId) -> bool:
@@ -206,7 +202,6 @@ def situation(
         foreign=_foreign_paths(project),
         choice=choice,
         rekeyed=rekeyed,
-        definitions=_definitions(offer),
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
@@ -216,14 +211,6 @@ def _of_file(choice: Choice, desired: Desired) -> Choice:
     """The choice of a plan file without items that are gone since: the comparison names them."""
     specs = specs_by_id(desired)
     return structs.replace(choice, replace=tuple(id_ for id_ in choice.replace if id_ in specs))
-
-
-def _definitions(offer: Offer | None) -> Definitions:
-    if offer is None:
-        return Definitions()
-    from contentops.catalog.definitions import definitions
-
-    return definitions(offer)
 
 
 def _foreign_paths(project: Project) -> dict[str, str]:
@@ -270,12 +257,11 @@ def apply(
         open_cache(project, write=True) as cache,
         open_store(project, world, write=True) as store,
     ):
-        offer = offer_of(project)
-        desired = load(project, _catalog(project, offer), cache)
+        desired = load(project, catalog_of(project), cache)
         store.heal(specs_by_id(desired))
         choice = choice if reviewed is None else _of_file(choice, desired)
         _sweep(project, desired, store.state, world)
-        found = situation(project, desired, store, cache, choice, offer)
+        found = situation(project, desired, store, cache, choice)
         planned = make_plan(found)
         if reviewed is not None:
             planned = compare_file(found, planned, reviewed, record_digest).plan
@@ -327,7 +313,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if project.api.base_url == "local":
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
-    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+    if not key and any(change.has(*NETWORK) for change in plan.changes):
         from contentops.api.address import needs_key, no_key
 
         if needs_key(project.api):
@@ -351,7 +337,7 @@ def _carry_out(
 
     from contentops.execution.run import Edges, execute
 
-    needed = any(NETWORK & set(change.steps) for change in plan.changes)
+    needed = any(change.has(*NETWORK) for change in plan.changes)
 
     async def run() -> Run:
         async with connected(project, key, world) if needed else contextlib.nullcontext() as client:
