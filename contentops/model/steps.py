@@ -58,8 +58,8 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one, from
-    the cache or the server. Else: the finished text for `digest` in the cache.
+    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
+    from the cache or the server. Else: the finished text for `digest` in the cache.
     """
 
     digest: Digest
