@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Submit, Update, Write, name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.model.desired import Spec
-    from contentops.model.names import ItemId, Json
-    from contentops.model.records import Observed, OpenEntry, Record
-    from contentops.model.steps import Step
+from contentops.errors import Diagnostic
+from contentops.model.desired import Spec
+from contentops.model.names import ItemId, Json
+from contentops.model.records import Observed, OpenEntry, Record
+from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Step, Submit, Update, Write, name_of
 
 
 class Action(enum.StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.reporting import FORMAT_VERSION
@@ -118,5 +118,5 @@ def plain(value: Json) -> Json:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, Struct):
-        return {name: plain(each) for name, each in structs.asdict(value).items()}
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return value
