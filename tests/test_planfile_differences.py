@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import Refused
-from contentops.model import OnEdit, Step
-from contentops.operations.pipeline import Approval
+from contentops.model import OnEdit
+from contentops.operations.apply import Approval
 from contentops.planning.differences import Named, difference
 from contentops.reporting.plan_json import plan_json, record_digest
 from tests.fakes.api import FakeApi, Killed, on
@@ -362,7 +362,7 @@ def _named(**today: Any) -> Named:
         ({"credits": 3}, ""),
         ({"attempt": 3}, "it would be submitted once more; see `contentops state resolve a`"),
         ({"target": "out/b.md"}, "it would write another file, which the plan does not say"),
-        ({"steps": (Step.DRAIN, Step.SUBMIT, Step.POLL, Step.WRITE)}, "it would drain, which the plan does not say"),
+        ({"steps": ("drain", "submit", "poll", "write")}, "it would drain, which the plan does not say"),
     ],
     ids=["same", "dearer", "cheaper", "again", "elsewhere", "more"],
 )

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved, Step
+from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
 from contentops.planning.planfile import sealed
 from contentops.reporting.plan_json import plan_json, record_digest
 from contentops.reporting.safe import json_text
@@ -35,7 +35,7 @@ FULL = make_plan(
     make_change(
         "old",
         Action.UPDATE,
-        steps=(Step.LOOKUP, Step.UPDATE),
+        steps=("look up", "update"),
         record=make_record("old", saved=Saved(title=a_digest("a"))),
         entry=make_entry(),
         drains=(make_entry(job_id="j"),),
@@ -45,7 +45,7 @@ FULL = make_plan(
         ),
         front=MappingProxyType({"tags": ["a"], "date": None}),
         title="A title",
-        expected=a_digest("b"),
+        file=a_digest("b"),
         source="out/was.md",
         renamed_from=ItemId("older"),
         hint="h",
