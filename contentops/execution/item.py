@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.execution.durations import kind_of
 from contentops.model import RequestId
 
 if TYPE_CHECKING:
+    from contentops.digest import Digest
     from contentops.model import Change, ItemId, OpenEntry, Record, Spec
     from contentops.state.cache import StoredText
 
@@ -101,13 +102,31 @@ class Standing(Struct, frozen=True, kw_only=True):
     record: Record | None
     path: str
     """Where its file is; empty: nowhere."""
+    job: Job | None = None
+    """The job that was submitted or found in this run."""
     text: Text | None = None
     """The text that was brought or written in this run."""
     fresh: bool = False
     """That text is new and was written by this very run."""
+
+    def after(self, found: Job | Text) -> Standing:
+        """With a job or a text that was found."""
+        if isinstance(found, Job):
+            return structs.replace(self, job=found)
+        return structs.replace(self, text=found)
 
     @property
     def recorded(self) -> Record:
         """The record, once there is one."""
         assert self.record is not None
         return self.record
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What the server is to have of an item. `title` is cleaned; `digest` is the body's."""
+
+    item: Item
+    standing: Standing
+    title: str
+    body: str
+    digest: Digest

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contentops.api.replies import Failure, JobStatus, Reply
     from contentops.execution.admission import Place
-    from contentops.model import OpenEntry, RequestId, Result
+    from contentops.model import ItemId, OpenEntry, RequestId, Result
     from contentops.state.lines import Fact
 
 R = TypeVar("R", bound="Reply")
@@ -88,6 +88,10 @@ class Primitives(Protocol):
     def stopped(self) -> str:
         """Why the run ends early, or empty; nothing is submitted any more."""
 
+    @property
+    def halted(self) -> bool:
+        """Whether nothing is waited for any more either."""
+
     def now(self) -> float:
         """Seconds of a clock that never goes back (loop time)."""
 
@@ -96,6 +100,9 @@ class Primitives(Protocol):
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
         """An open entry as it was recorded last."""
+
+    def is_recorded(self, item: ItemId) -> bool:
+        """Whether there is a record under this id."""
 
     async def send(
         self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None

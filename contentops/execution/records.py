@@ -161,6 +161,8 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
             used=spec.used,
             protected=protected,
             plan_id=plan_id,
+            # Made under the new id: the pair that gave it has nothing left to rename.
+            moved_from=ctx.swaps.get(spec.id, ""),
         )
     here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, dialect=dialect)
     if old.server == ctx.server:

@@ -190,7 +190,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import socket
 
     from contentops.ci.github.event import run_page
-    from contentops.execution.context import iso
+    from contentops.execution.times import iso
     from contentops.state.exclusive import ApplyLock
 
     try:

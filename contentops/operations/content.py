@@ -15,7 +15,7 @@ from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListC
 from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
-from contentops.execution.retrying import RETRY_FOR, backoff
+from contentops.execution.backoff import RETRY_FOR, backoff
 from contentops.operations.workspace import World, connected, read_state
 from contentops.state import folder as place
 
