@@ -456,19 +456,22 @@ class LocalRun:
             self._timers["give up"] = self._loop.call_later(STOP_PATIENCE, self._let_go, self._flying)
 
     def _let_go(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        for task in list(tasks):
-            turn = self._flying.pop(task, None)
-            if turn is not None and not task.done():
-                task.cancel()
-                self._gone.append(task)
-                if not turn.answer.done():
-                    turn.answer.set_exception(Stopped())
+        for task in [each for each in tasks if not each.done()]:
+            turn = self._flying.pop(task)
+            task.cancel()
+            self._gone.append(task)
+            if not turn.answer.done():
+                turn.answer.set_exception(Stopped())
 
-    async def _abandon(self) -> None:
-        """Leave no task and no timer behind."""
+    def close(self) -> None:
+        """Do nothing any more."""
         for handle in (self._next, self._timer, *self._timers.values()):
             if handle is not None:
                 handle.cancel()
+
+    async def _abandon(self) -> None:
+        """Leave no task and no timer behind."""
+        self.close()
         left = [*self._tasks, *self._flying, *self._gone]
         for task in left:
             task.cancel()

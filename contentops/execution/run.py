@@ -92,6 +92,7 @@ async def execute(
         await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
         stop.bind(None)
+        run.close()
         edges.store.checkpoint()
         edges.cache.put_durations({**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
