@@ -71,7 +71,7 @@ def test_someone_elses_file_is_overwritten_by_choice() -> None:
     """`--on-edit overwrite` is a choice stated on the command line."""
     change = only_change([a_spec()], files=[a_file("out/a.md")], on_edit=OnEdit.OVERWRITE)
     assert (change.action, change.names) == (Action.OVERWRITE, GENERATE)
-    assert change.expected == a_file("out/a.md").file
+    assert change.file.file == a_file("out/a.md").file
 
 
 def test_own_file_without_a_record_is_kept() -> None:
