@@ -11,7 +11,7 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
-from contentops.planning.planfile import sealed
+from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json, record_digest
 from contentops.reporting.safe import json_text
 from contentops.schema_files import load_schema

@@ -11,7 +11,7 @@ from contentops.errors import StateError
 from contentops.execution.stop import Stop
 from contentops.operations import apply as apply_operation
 from contentops.operations.runs import last_run
-from contentops.planning import situation
+from contentops.planning import inputs as planning_inputs
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog
 
@@ -153,7 +153,7 @@ def test_a_text_that_has_come_is_not_paid_for_again(tmp_path: Path) -> None:
     scene.api.fault(on("save", 2), 422)
     _, run = apply_operation.apply(
         scene.project,
-        situation.Choice(replace=("a",)),
+        planning_inputs.Choice(replace=("a",)),
         apply_operation.Approval(),
         confirm=lambda _: True,
         emit=scene.events.append,

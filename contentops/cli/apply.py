@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.execution.stop import Stop
     from contentops.model import Json, Plan, Project, Run
     from contentops.operations.apply import Approval
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 
 class Manner(Struct, frozen=True, kw_only=True):

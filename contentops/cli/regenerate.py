@@ -46,7 +46,7 @@ def command(
     """
     from contentops.operations import show as show_operation
     from contentops.operations.apply import Approval
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     project = open_project(session, environment, variables)
     section = show_operation.section(project, item, heading)

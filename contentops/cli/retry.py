@@ -37,7 +37,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     from contentops.operations import plan as plan_operation
     from contentops.operations import workspace
     from contentops.operations.runs import last_run
-    from contentops.planning import situation
+    from contentops.planning import inputs as planning_inputs
 
     approval, manner = manner_of(session, given)
     again = going_on("retry", environment, variables, given)
@@ -48,7 +48,7 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
         if manner.as_json:
             from contentops.reporting.run_json import run_json
 
-            nothing = plan_operation.plan(project, situation.Choice(only=frozenset()))
+            nothing = plan_operation.plan(project, planning_inputs.Choice(only=frozenset()))
             terminal.say_json(run_json(None, nothing))
         else:
             terminal.show(f"Nothing to retry: {why}.")

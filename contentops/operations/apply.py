@@ -15,9 +15,9 @@ from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.plan import reviewed_choice
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
+from contentops.planning.inputs import paths
 from contentops.planning.plan import make_plan
-from contentops.planning.planfile import compare_file
-from contentops.planning.situation import paths, swapped
+from contentops.planning.review import compare_file
 from contentops.reporting.plan_json import plain, record_digest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.execution.stop import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Workspace
-    from contentops.planning.situation import Choice, Situation
+    from contentops.planning.inputs import Choice, PlanInputs
 
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
@@ -71,7 +71,7 @@ def apply(
     with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
         choice = choice if reviewed is None else reviewed_choice(choice, workspace.desired)
         _sweep(workspace, world)
-        found = workspace.situation(choice)
+        found = workspace.plan_inputs(choice)
         planned = make_plan(found)
         if reviewed is not None:
             planned = compare_file(found, planned, reviewed, record_digest).plan
@@ -134,7 +134,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
 def _carry_out(
     workspace: Workspace,
     plan: Plan,
-    found: Situation,
+    found: PlanInputs,
     key: str,
     emit: Callable[[Event], None],
     stop: Stop,
@@ -159,8 +159,7 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
             )
-            swaps = swapped(found.desired)
-            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline, swaps=swaps)
+            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
 

@@ -21,7 +21,6 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
     Action.REGENERATE: ("~", "change"),
     Action.OVERWRITE: ("~", "change"),
-    Action.MERGE: ("~", "change"),
     Action.UPDATE: ("~", "change"),
     Action.MOVE: (">", "move"),
     Action.RENAME: (">", "move"),
