@@ -62,7 +62,7 @@ def apply(
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
     With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
-    what the command line chose, kept in the run's report for a later `retry`.
+    what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
@@ -177,8 +177,7 @@ def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, J
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    attempts = {change.id: change.attempt for change in plan.changes if change.submits or change.entry is not None}
-    document = {**run_json(run, plan), "inputs": plain(inputs), "attempts": attempts}
+    document = {**run_json(run, plan), "inputs": plain(inputs)}
     (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
 
 
