@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.cli.planfile import choice_in
 from contentops.execution.stop import Stop
+from contentops.model.planfile import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
-from contentops.planning.planfile import check_seal, sealed
 from contentops.reporting.plan_json import plan_json
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 
 from contentops.errors import Refused
 from contentops.execution.stop import Stop
+from contentops.model.planfile import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
-from contentops.planning.planfile import check_seal, sealed
-from contentops.planning.situation import Choice
+from contentops.planning.inputs import Choice
 from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death

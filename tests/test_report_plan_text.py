@@ -112,6 +112,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "  > moved     move                   out/old.md -> out/new.md\n"
         "      renamed from `old`\n"
         "  ~ tags      update                 out/tags.md\n"
+        "      steps: drain, update\n"
         '      metadata.tags: ["a"] -> ["a", "b"]\n'
         "      output: occupied (a detail)\n"
         "      drain: job `job-9`, running\n"

@@ -21,7 +21,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import PROJECT_FILE, load_project
 from contentops.manifests.read import MAX_BYTES
 from contentops.model import Note
-from contentops.planning.situation import specs_by_id
+from contentops.planning.inputs import specs_by_id
 from contentops.state import lock as locks
 from contentops.state.folder import named
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, ItemId, Project, RequestId, Spec
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 DATA = frozenset({".csv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 """Endings of files that may hold manifests or rows."""

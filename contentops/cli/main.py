@@ -18,7 +18,6 @@ COMMANDS: Mapping[str, str] = {
     "validate": "Check every manifest; needs no network.",
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
-    "retry": "Apply again what the last run left undone.",
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request in a merge queue was reviewed with.",
     "commit": "Commit and push what applies have made.",

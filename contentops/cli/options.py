@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Project
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -135,7 +135,7 @@ def choice_of(
 ) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     return Choice(
         select=select,

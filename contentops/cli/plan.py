@@ -156,7 +156,7 @@ def _plain(value: Json) -> Json:
 
 
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
-    from contentops.planning.planfile import sealed
+    from contentops.model.planfile import sealed
     from contentops.reporting.plan_json import plan_json
     from contentops.reporting.safe import json_text
 
@@ -166,7 +166,7 @@ def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> N
 
 def _show(plan: Plan, form: str, inputs: dict[str, Json], out: str, *, verbose: bool) -> None:
     if form == "json":
-        from contentops.planning.planfile import sealed
+        from contentops.model.planfile import sealed
         from contentops.reporting.plan_json import plan_json
 
         terminal.say_json(sealed(plan_json(plan, inputs=inputs)))

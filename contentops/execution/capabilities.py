@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contentops.digest import NOTHING
-from contentops.planning.situation import honours_ids
+from contentops.planning.inputs import honours_ids
 
 if TYPE_CHECKING:
     from contentops.model import State

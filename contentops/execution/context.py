@@ -17,7 +17,7 @@ from contentops.model import Event
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentops.api.replies import Reply
     from contentops.documents.files import Outputs
@@ -55,8 +55,6 @@ class Context:
     random: random.Random
     deadline: float | None = None
     """Loop time after which nothing new is started."""
-    swaps: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """The former id by the new one, of items that changed ids among themselves."""
     spent: Counter[ItemId] = field(default_factory=Counter)
     """Credits that this run spent, by item."""
     _trouble_told: float = -math.inf

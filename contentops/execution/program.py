@@ -34,9 +34,8 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.planning.moves import Move as Rename
-from contentops.planning.moves import order_moves
-from contentops.planning.situation import open_entries
+from contentops.planning.inputs import open_entries
+from contentops.planning.ordering import order_moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -71,24 +70,19 @@ def move_files(
     """Carry out every move of the plan in an order that frees each target; `flush` makes each durable."""
     items = {item.id: (item, standing) for item, standing in begun}
     steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
-    there = [Rename(id_, step.source, step.target) for id_, step in steps.items() if step.source == step.target]
-    others = [Rename(id_, step.source, step.target) for id_, step in steps.items() if step.source != step.target]
-    for each in (*there, *order_moves(others)):
-        item, standing = items[each.item]
-        if item.id in outcomes:
-            continue
-        step = structs.replace(steps[item.id], source=each.source, target=each.target)
+    for id_ in order_moves(steps) if steps else ():
+        (item, standing), step = items[id_], steps[id_]
         try:
-            items[item.id] = item, move(ctx, item, standing, step)
+            for source, target in [(step.source, step.via), (step.via, step.target)] if step.via else [(step.source, step.target)]:
+                standing = move(ctx, item, standing, structs.replace(step, source=source, target=target))
+                flush()
         except Ended as end:
-            outcomes[item.id] = outcome_of(ctx, item, standing, end)
-            continue
+            outcomes[id_] = outcome_of(ctx, item, standing, end)
         except OutputError as error:
-            outcomes[item.id] = outcome_of(ctx, item, standing, Ended(Result.BLOCKED, error.message, error.hint))
-            continue
-        flush()
-        if each.target == steps[item.id].target:
-            ctx.event("step-done", item.id, name_of(step), path=each.target)
+            outcomes[id_] = outcome_of(ctx, item, standing, Ended(Result.BLOCKED, error.message, error.hint))
+        else:
+            ctx.event("step-done", id_, name_of(step), path=step.target)
+        items[id_] = item, standing
     return list(items.values())
 
 

@@ -11,7 +11,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.item import Job, Text
 from contentops.execution.primitives import Ended
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result
-from contentops.planning.body import TRIES, is_protected
+from contentops.planning.inputs import TRIES, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.lines import Drop, Forget
 from contentops.state.lock import request_id
@@ -161,8 +161,6 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
             used=spec.used,
             protected=protected,
             plan_id=plan_id,
-            # Made under the new id: the pair that gave it has nothing left to rename.
-            moved_from=ctx.swaps.get(spec.id, ""),
         )
     here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, dialect=dialect)
     if old.server == ctx.server:

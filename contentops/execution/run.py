@@ -67,16 +67,14 @@ async def execute(
     *,
     stop: Stop,
     deadline: float | None = None,
-    swaps: Mapping[ItemId, ItemId] | None = None,
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and say what happened.
 
-    `deadline` is seconds from now; `swaps` is as `planning.situation.swapped` gives it. Raises StateError where lock,
-    journal or cache cannot be written; everything recorded until then is kept.
+    `deadline` is seconds from now. Raises StateError where lock, journal or cache cannot be written, or the lock was
+    replaced meanwhile; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
     ctx, run = _assemble(project, plan, state, edges, stop, deadline)
-    ctx.swaps = swaps or {}
     learned = dict(edges.cache.durations())
     stop.bind(lambda: loop.call_soon_threadsafe(run.wake))
     started = ctx.iso()

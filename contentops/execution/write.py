@@ -14,7 +14,7 @@ from contentops.execution.item import Standing
 from contentops.execution.primitives import Ended
 from contentops.execution.records import base_record, note
 from contentops.model import Acknowledge, Poll, Result
-from contentops.planning.body import is_protected
+from contentops.planning.inputs import is_protected
 from contentops.state.lines import Drop, Forget
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ if TYPE_CHECKING:
 
 def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
     """Rename the item's file, and record it. Raises Ended where another file is in the way, OutputError."""
-    if step.source != step.target:
-        try:
-            ctx.outputs.move(step.source, step.target, expect=step.expects)
-        except FileChanged as error:
-            # Whether it has happened already: the source is gone, and the target holds this very file.
-            here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
-            if here.exists or there.file != step.expects:
-                raise Ended(Result.BLOCKED, error.message, error.hint) from error
+    try:
+        ctx.outputs.move(step.source, step.target, expect=step.expects)
+    except FileChanged as error:
+        # It may have happened already: then the source is gone, and the target holds this very file.
+        here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
+        if here.exists or there.file != step.expects:
+            raise Ended(Result.BLOCKED, error.message, error.hint) from error
     record = standing.recorded
     # Whose text it is stays as it was: the steps that give it another one may never come.
     protected = is_protected(item.spec, record)

@@ -52,7 +52,6 @@ class OnEdit(enum.StrEnum):
 
     BLOCK = "block"
     KEEP = "keep"
-    MERGE = "merge"
     OVERWRITE = "overwrite"
 
 

@@ -15,9 +15,9 @@ from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.plan import reviewed_choice
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
+from contentops.planning.inputs import paths
 from contentops.planning.plan import make_plan
-from contentops.planning.planfile import compare_file
-from contentops.planning.situation import paths, swapped
+from contentops.planning.review import compare_file
 from contentops.reporting.plan_json import plain, record_digest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.execution.stop import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Workspace
-    from contentops.planning.situation import Choice, Situation
+    from contentops.planning.inputs import Choice, PlanInputs
 
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
@@ -62,7 +62,7 @@ def apply(
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
     With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
-    what the command line chose, kept in the run's report for a later `retry`.
+    what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing, StateError where nothing can be recorded.
@@ -71,7 +71,7 @@ def apply(
     with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
         choice = choice if reviewed is None else reviewed_choice(choice, workspace.desired)
         _sweep(workspace, world)
-        found = workspace.situation(choice)
+        found = workspace.plan_inputs(choice)
         planned = make_plan(found)
         if reviewed is not None:
             planned = compare_file(found, planned, reviewed, record_digest).plan
@@ -134,7 +134,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
 def _carry_out(
     workspace: Workspace,
     plan: Plan,
-    found: Situation,
+    found: PlanInputs,
     key: str,
     emit: Callable[[Event], None],
     stop: Stop,
@@ -159,8 +159,7 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
             )
-            swaps = swapped(found.desired)
-            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline, swaps=swaps)
+            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
 
@@ -178,8 +177,7 @@ def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, J
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    attempts = {change.id: change.attempt for change in plan.changes if change.submits or change.entry is not None}
-    document = {**run_json(run, plan), "inputs": plain(inputs), "attempts": attempts}
+    document = {**run_json(run, plan), "inputs": plain(inputs)}
     (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
 
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.operations.workspace import open_workspace
+from contentops.planning.inputs import specs_by_id
 from contentops.planning.plan import make_plan
-from contentops.planning.planfile import Compared, compare_file
-from contentops.planning.situation import specs_by_id
+from contentops.planning.review import Compared, compare_file
 from contentops.reporting.plan_json import record_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Desired, Json, Plan, Project
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 
 def plan(project: Project, choice: Choice) -> Plan:
@@ -28,7 +28,7 @@ def plan(project: Project, choice: Choice) -> Plan:
 def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
     """Whether a reviewed plan document would still be applied as it is. Raises Refused, saying why not."""
     with open_workspace(project) as workspace:
-        found = workspace.situation(reviewed_choice(choice, workspace.desired))
+        found = workspace.plan_inputs(reviewed_choice(choice, workspace.desired))
         return compare_file(found, make_plan(found), reviewed, record_digest)
 
 

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.model import Change, Plan
-    from contentops.planning.situation import Situation
+    from contentops.planning.inputs import PlanInputs
 
-SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
+SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.REMOVE})
 
 
-def refusals(s: Situation, changes: Sequence[Change]) -> tuple[Refusal, ...]:
+def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
     """Every guard that stands in the way of these changes."""
-    found = [_server(s), _emptied(s), *_budget(s, changes), _ratio(s, changes)]
+    found = [_server(inputs), _emptied(inputs), *_budget(inputs, changes), _ratio(inputs, changes)]
     return tuple(refusal for refusal in found if refusal is not None)
 
 
@@ -44,29 +44,29 @@ def approved(plan: Plan, limit: int | None) -> Refusal | None:
     )
 
 
-def _server(s: Situation) -> Refusal | None:
-    others = sorted({record.server for record in s.state.records.values()} - {s.server, "local"})
+def _server(inputs: PlanInputs) -> Refusal | None:
+    others = sorted({record.server for record in inputs.state.records.values()} - {inputs.server, "local"})
     if not others:
         return None
     return Refusal(
         guard="server-changed",
-        message=f"the records were made by `{others[0]}`, and the project now points at `{s.server}`",
-        flag=f"contentops state mv --server {others[0]} {s.server}",
+        message=f"the records were made by `{others[0]}`, and the project now points at `{inputs.server}`",
+        flag=f"contentops state mv --server {others[0]} {inputs.server}",
     )
 
 
-def _emptied(s: Situation) -> Refusal | None:
-    if s.desired.specs or not s.state.records:
+def _emptied(inputs: PlanInputs) -> Refusal | None:
+    if inputs.desired.specs or not inputs.state.records:
         return None
     return Refusal(
         guard="empty",
-        message=f"the manifests declare no item, but the lock has {len(s.state.records)}",
+        message=f"the manifests declare no item, but the lock has {len(inputs.state.records)}",
         flag="--approve-empty",
     )
 
 
-def _budget(s: Situation, changes: Sequence[Change]) -> list[Refusal]:
-    budget = s.project.budget
+def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> list[Refusal]:
+    budget = inputs.project.budget
     credits_ = sum(change.credits for change in changes)
     submits = sum(change.submits for change in changes)
     found = []
@@ -89,9 +89,9 @@ def _budget(s: Situation, changes: Sequence[Change]) -> list[Refusal]:
     return found
 
 
-def _ratio(s: Situation, changes: Sequence[Change]) -> Refusal | None:
-    guards = s.project.guards
-    recorded = sum(record.server != "local" for record in s.state.records.values())
+def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Refusal | None:
+    guards = inputs.project.guards
+    recorded = sum(record.server != "local" for record in inputs.state.records.values())
     swept = sum(
         change.action in SWEEPING and change.record is not None and change.record.server != "local"
         for change in changes

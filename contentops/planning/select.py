@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from contentops.errors import UsageError, nearest
 from contentops.model import Action, Move, Save, Write
-from contentops.planning.body import is_edited
+from contentops.planning.inputs import is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from contentops.model import Change, ItemId, Spec
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result")
 STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "failed")
