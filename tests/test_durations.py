@@ -58,7 +58,7 @@ def test_polls_alone_reveal_how_long_jobs_take(median: float, spread: float) -> 
     for _ in range(KEEP):
         _watched(durations, draw.lognormvariate(math.log(median), spread))
     assert durations.median("k") == pytest.approx(median, rel=0.35)
-    assert 0.6 < durations.share_done("k", median * math.exp(2 * spread))
+    assert durations.share_done("k", median * math.exp(2 * spread)) > 0.6
     assert durations.share_done("k", median * math.exp(-2 * max(spread, 0.35))) < 0.4
 
 

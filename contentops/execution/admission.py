@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,7 +100,7 @@ class Place:
         self._admission, self._admit, self._now = admission, admit, now
         self._taken = self._running = False
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,7 +112,7 @@ class Place:
         return self._taken
 
     async def enter(self, *, asks: bool) -> bool:
-        """Wait for it in order; False once the run submits nothing more. `asks`: the first questions are still ahead."""
+        """Wait for it in order; False once the run submits nothing more. `asks`: its id is still to be asked for."""
         if not self._taken:
             self._taken = await self._admit(asks)
         return self._taken

@@ -15,8 +15,8 @@ from msgspec import Struct
 from contentops.api.calls import GetContent
 from contentops.api.replies import Failure, FailureKind
 from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.execution.backoff import seconds_of
 from contentops.execution.primitives import Ended, Priority
-from contentops.execution.times import seconds_of
 from contentops.model import Result
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from contentops.api.replies import Content, ContentEntry
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.item import Draft, Standing
+    from contentops.execution.primitives import Draft, Standing
     from contentops.model import Json
 
 ITEM_KEY = "contentops_item"
 SPEC_KEY = "contentops_digest"
 BODY_KEY = "contentops_body"
 SENT_TITLE_KEY = "contentops_title"
-"""Keys of the metadata we save: whose text it is, the spec it answers, and digests of the very body and title we sent."""
+"""Keys of the metadata we save: whose text it is, the spec it answers, digests of the very body and title we sent."""
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
@@ -186,9 +186,7 @@ def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
     return content_id == own or content_id not in ctx.index.owned
 
 
-def _likely(
-    ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]
-) -> list[ContentEntry]:
+def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
     """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
     since = _since(draft.standing)
     ranked = []
@@ -232,4 +230,3 @@ def not_saved(ctx: Context, failure: Failure) -> Ended:
             return Ended(Result.PENDING, failure.told)
     hint = "its file is written; run `contentops apply` again to save it"
     return Ended(Result.FAILED, f"not saved: {failure.told}", hint)
-

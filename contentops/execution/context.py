@@ -1,4 +1,4 @@
-"""What the items of one run share, and how a call is tried again."""
+"""What the items of one run share: what is known of the server, the edges, and how a call is tried again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
+from contentops.digest import NOTHING
 from contentops.execution.admission import REFUSALS
-from contentops.execution.backoff import RETRY_FOR, backoff
+from contentops.execution.backoff import RETRY_FOR, backoff, iso
 from contentops.execution.primitives import Priority
-from contentops.execution.times import iso
 from contentops.model import Event
+from contentops.planning.inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
@@ -22,13 +23,77 @@ if TYPE_CHECKING:
     from contentops.api.replies import Reply
     from contentops.documents.files import Outputs
     from contentops.execution.admission import Admission
-    from contentops.execution.capabilities import ServerCapabilities
+    from contentops.execution.backoff import Outage
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
-    from contentops.execution.outage import Outage
     from contentops.execution.primitives import Asks, Primitives, R
-    from contentops.model import ItemId, Json, Plan, Project
+    from contentops.model import ItemId, Json, Plan, Project, State
     from contentops.state.cache import Cache
+
+
+@dataclass(slots=True)
+class ServerCapabilities:
+    """What one server does with our ids, jobs and texts."""
+
+    honours_ids: bool | None = None
+    """Its job ids are our request ids."""
+    hides_jobs: bool = False
+    """It answered 404 for a job it had accepted, so a 404 proves nothing."""
+    shows_after: float | None = None
+    """Seconds after its submit at which an accepted job was known under its id, the fewest seen; None: not seen."""
+    stores_jobs: bool | None = None
+    """It stores finished jobs as content by itself; None: not seen yet."""
+    creates_only: bool = False
+    """`/content/save` with an id made another content."""
+    alters_texts: bool | None = None
+    """It gave back a text otherwise than it was saved; None: not seen yet."""
+
+    @classmethod
+    def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
+        """What the cache knows, and what the records prove also without it."""
+        known = cache.server_facts(server)
+        shows, stores = known.get("shows_after"), known.get("stores_jobs")
+        return cls(
+            honours_ids=honours_ids(state, server),
+            hides_jobs=known.get("hides_jobs") is True,
+            shows_after=shows
+            if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0
+            else None,
+            stores_jobs=stores if isinstance(stores, bool) else None,
+            creates_only=known.get("creates_only") is True,
+            alters_texts=_alters_texts(state, server, known.get("alters_texts")),
+        )
+
+    def keep(self, cache: Cache, server: str) -> None:
+        """Remember what is worth it for the next run; at once where a kill must not make that one pay for it."""
+        cache.put_server_facts(
+            server,
+            {
+                "hides_jobs": self.hides_jobs,
+                "shows_after": self.shows_after,
+                "stores_jobs": self.stores_jobs,
+                "creates_only": self.creates_only,
+                "alters_texts": self.alters_texts,
+            },
+        )
+
+    def saw_job(self, age: float) -> None:
+        """A job was known under its id `age` seconds after its submit."""
+        self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
+
+    @property
+    def absence_proves(self) -> bool:
+        """Whether a 404 for our id means, after a while, that nothing arrived."""
+        return self.honours_ids is True and not self.hides_jobs
+
+
+def _alters_texts(state: State, server: str, known: object) -> bool | None:
+    """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
+    saves = (record.saved for record in state.records.values() if record.server == server)
+    if known is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
+        return True
+    return False if known is False or server == "local" else None
+
 
 TOLD_AGAIN = 60.0
 """Seconds after which a run says once more that it tries again, and why."""
@@ -167,7 +232,7 @@ class Attempts:
         """How often it failed, not counting 429s."""
 
     async def again(self, failure: Failure, passing: frozenset[FailureKind]) -> bool:
-        """Wait until it may be sent again; False if there is no point, with the run paused where a 429 asks for that."""
+        """Wait until it may be sent again; False if there is no point. A 429 may pause the run."""
         ctx = self._ctx
         # Counted from the first answer: the time a call waits for its turn is nobody's failure.
         self._began = ctx.run.now() if self._began is None else self._began

@@ -1,19 +1,17 @@
-"""The durable primitives over the journal of one machine: one queue, one limiter, one fsync for all of a turn."""
+"""The durable primitives over the journal of one machine, and the tasks of the items."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from contentops.api.calls import Generate, GetStatus, RegenerateSection
-from contentops.api.replies import Accepted, Failure, FailureKind
+from contentops.api.calls import GetStatus
+from contentops.api.replies import Failure, FailureKind
 from contentops.execution.admission import Place
 from contentops.execution.durations import next_poll
+from contentops.execution.outbox import Outbox, Watched
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
@@ -22,79 +20,47 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call
     from contentops.api.replies import JobStatus, Reply
     from contentops.execution.admission import Admission
+    from contentops.execution.backoff import Outage
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Limiter
-    from contentops.execution.outage import Outage
     from contentops.execution.primitives import Asks, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
     from contentops.state.lines import Fact
     from contentops.state.store import StateStore
 
-AT_ONCE = 32
-"""Requests under way at the same time; a job is a timer, not a socket."""
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
 STOP_PATIENCE = 8.0
 """Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
-LONGEST_WAIT = 5.0
-"""Seconds after which requests that are held back are looked at again, even if nothing has happened."""
 
 T = TypeVar("T")
 
 
-@dataclass(order=True, slots=True)
-class _Turn:
-    """One call on its way."""
-
-    rank: tuple[Priority, int]
-    call: Asks[Any] = field(compare=False)
-    intend: Callable[[], None] | None = field(compare=False)
-    answer: asyncio.Future[Any] = field(compare=False)
-    left: bool = field(default=False, compare=False)
-
-
-@dataclass(slots=True, eq=False)
-class _Watched:
-    """A running job, and for how many seconds it is known to have run."""
-
-    watch: Watch
-    unfinished: float
-
-
 class LocalRun:
-    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent.
-
-    Everything that was recorded is made durable once per turn of the loop, before anything of that turn is sent.
-    """
+    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent."""
 
     def __init__(
         self,
-        *,
-        send: Callable[[Call], Awaitable[Reply | Failure]],
         state: StateStore,
         limiter: Limiter,
         admission: Admission,
         durations: Durations,
         outage: Outage,
+        *,
+        send: Callable[[Call], Awaitable[Reply | Failure]],
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self._call, self._state, self._on_turn = send, state, on_turn
-        self._limiter, self._admission, self._durations, self._outage = limiter, admission, durations, outage
-        self._loop = asyncio.get_running_loop()
-        self.requests = 0
+        self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
+        self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
+        self._outbox = Outbox(
+            limiter, admission, durations, outage, send=send, flush=state.flush, wake=self.wake, fail=self._fail
+        )
         self.stopped = self.message = self.hint = ""
         self.halted = False
         """Nothing is waited for any more."""
-        self._order = itertools.count()
-        self._queue: list[_Turn] = []
-        self._held = 0
-        self._flying: dict[asyncio.Task[Reply | Failure], _Turn] = {}
-        self._gone: list[asyncio.Task[Reply | Failure]] = []
-        self._arriving = 0
-        """Submits that were accepted, and whose items have not gone on yet."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
-        self._watched: set[_Watched] = set()
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
+        """Until when each sleeps, and whether it is a job that is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
         """Everything that a stop ends."""
         self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
@@ -105,8 +71,12 @@ class LocalRun:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._next: asyncio.Handle | None = None
-        self._timer: asyncio.Handle | None = None
         self._timers: dict[str, asyncio.Handle] = {}
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return self._outbox.requests
 
     # --- the primitives ----------------------------------------------------------------------------------
 
@@ -127,36 +97,36 @@ class LocalRun:
         """Whether there is a record under this id."""
         return self._state.record(item) is not None
 
-    async def send(
-        self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None
-    ) -> R | Failure:
+    async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
         """Send one call when its turn has come: recorded, durable, then sent."""
-        answer = await self._answer(call, priority, intend)
-        if isinstance(answer, Failure):
-            return answer
-        if isinstance(answer, call.reply):
+        if self.halted:
+            raise Stopped
+        turn = self._outbox.put(call, priority, intend)
+        try:
+            answer = await (turn.answer if call.repeatable else asyncio.shield(turn.answer))
+        except asyncio.CancelledError:
+            if call.repeatable or not turn.left or self._finished.done():
+                turn.answer.cancel()
+                raise
+            # What pays or creates brings its answer home, so that it is recorded.
+            answer = await turn.answer
+        self._outbox.taken(answer)
+        if isinstance(answer, Failure | call.reply):
             return answer
         kind = FailureKind.UNAVAILABLE if call.repeatable else FailureKind.AMBIGUOUS
         return Failure(kind, "the answer is of another kind", call=call.name)
 
     async def poll(self, watch: Watch) -> JobStatus | Failure:
         """Ask where a job stands, once that is worth a request."""
-        now = self.now()
-        watched = _Watched(watch, now - watch.started if watch.polls else 0.0)
-        self._watched.add(watched)
+        now, kind, polls, limit = self.now(), watch.kind, watch.polls, self._limiter.limit
+        watched = Watched(watch, now - watch.started if polls else 0.0)
+        self._outbox.watched.add(watched)
         try:
-            due = next_poll(
-                self._durations,
-                watch.kind,
-                started=watch.started,
-                now=now,
-                polls=watch.polls,
-                per_minute=self._limiter.limit,
-            )
+            due = next_poll(self._durations, kind, started=watch.started, now=now, polls=polls, per_minute=limit)
             await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
             return await self.send(GetStatus(watch.job_id), Priority.POLL)
         finally:
-            self._watched.discard(watched)
+            self._outbox.watched.discard(watched)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -179,12 +149,6 @@ class LocalRun:
         """A place among the unfinished jobs, not taken yet."""
         return Place(self._admission, self._admit, self.now)
 
-    async def _admit(self, asks: bool) -> bool:  # noqa: FBT001
-        future: asyncio.Future[bool] = self._loop.create_future()
-        self._admissions.append((future, asks))
-        self.wake()
-        return await self._until(future)
-
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
         """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
         self._admission.closed = True
@@ -195,14 +159,14 @@ class LocalRun:
 
     # --- waiting -----------------------------------------------------------------------------------------
 
-    async def _until(self, future: asyncio.Future[T], *, shielded: bool = False) -> T:
+    async def _until(self, future: asyncio.Future[T]) -> T:
         """The result of a future, unless the run stops first."""
         if self.halted:
             future.cancel()
             raise Stopped
         self._waiting.add(future)
         try:
-            return await (asyncio.shield(future) if shielded else future)
+            return await future
         finally:
             self._waiting.discard(future)
 
@@ -216,48 +180,18 @@ class LocalRun:
             timer.cancel()
             del self._sleeping[future]
 
-    async def _answer(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None) -> object:
-        turn = _Turn((priority, next(self._order)), call, intend, self._loop.create_future())
-        heapq.heappush(self._queue, turn)
+    async def _admit(self, asks: bool) -> bool:
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._admissions.append((future, asks))
         self.wake()
-        try:
-            answer = await self._until(turn.answer, shielded=not call.repeatable)
-        except asyncio.CancelledError:
-            if call.repeatable or not turn.left or self._finished.done():
-                turn.answer.cancel()
-                raise
-            # What pays or creates brings its answer home, so that it is recorded.
-            answer = await turn.answer
-        self._arriving -= isinstance(answer, Accepted)
-        return answer
+        return await self._until(future)
 
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Look around as soon as everything that is ready has gone on."""
         if self._next is None:
-            self._next = self._loop.call_soon(self.guarded, self._turn)
-
-    def guarded(self, action: Callable[[], object]) -> None:
-        """Run a callback whose error ends the run."""
-        try:
-            action()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the run
-            self._fail(error)
-
-    def every(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something every so many seconds while the run goes on."""
-
-        def tick() -> None:
-            self._timers[name] = self._loop.call_later(seconds, tick)
-            self.guarded(action)
-
-        name = f"every {len(self._timers)}"
-        self._timers[name] = self._loop.call_later(seconds, tick)
-
-    def at(self, when: float, action: Callable[[], object]) -> None:
-        """Do something at a loop time, if the run still goes on."""
-        self._timers[f"at {when} {len(self._timers)}"] = self._loop.call_at(when, self.guarded, action)
+            self._next = self._loop.call_soon(self._guarded, self._turn)
 
     def _turn(self) -> None:
         self._next = None
@@ -267,135 +201,64 @@ class LocalRun:
         if self.halted:
             self._halt()
         self._let_in()
-        now = self.now()
-        batch = self._ready(now)
-        # One write and one fsync for all that was recorded in this turn, before anything of it is sent.
-        self._state.flush()
-        for turn in batch:
-            self._leave(turn)
-        self._look_again(now)
+        due = self._outbox.dispatch(self.now())
+        self._set("turn", self._loop.call_at(due + TICK, self.wake) if due < math.inf else None)
 
     def _let_in(self) -> None:
         while self._admissions:
             future, asks = self._admissions[0]
-            if not future.done() and not self._admission.closed:
-                if not self._admission.open(asks=asks):
+            if not future.done():
+                if not self._admission.closed and not self._admission.open(asks=asks):
                     break
-                self._admission.enter(asks=asks)
-                future.set_result(True)
-            elif not future.done():
-                future.set_result(False)
+                if not self._admission.closed:
+                    self._admission.enter(asks=asks)
+                future.set_result(not self._admission.closed)
             self._admissions.popleft()
 
-    def _ready(self, now: float) -> list[_Turn]:
-        """The calls that may leave now, in order; each has recorded what it is about to do."""
-        batch: list[_Turn] = []
-        held: list[_Turn] = []
-        room = self._room()
-        submits = sum(_pays(turn.call) for turn in self._flying.values())
-        full = self._admission.running + submits + room > self._admission.room
-        likely = self._likely_ended(now) if full else 0.0
-        while self._queue and len(batch) < room and self._ready_at(now) <= now:
-            turn = heapq.heappop(self._queue)
-            if turn.answer.done():
-                continue
-            if turn.rank[0] is Priority.SUBMIT:
-                if self._admission.closed:
-                    turn.answer.set_exception(Stopped())
-                    continue
-                if not self._admission.may_send(submits, likely, now):
-                    held.append(turn)
-                    continue
-                submits += 1
-            self._limiter.sent(now)
-            if turn.intend is not None:
-                turn.intend()
-            batch.append(turn)
-        for turn in held:
-            heapq.heappush(self._queue, turn)
-        self._held = len(held)
-        return batch
+    def _halt(self) -> None:
+        """End everything that waits; what pays or stores brings its answer home, for a while."""
+        left = self._outbox.let_go(payments=False)
+        for future in [each for each in self._waiting if not each.done()]:
+            future.set_exception(Stopped())
+        if left and "give up" not in self._timers:
+            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.let_go(payments=True)))
 
-    def _leave(self, turn: _Turn) -> None:
-        turn.left = True
-        self._waiting.discard(turn.answer)
-        self.requests += 1
-        task = self._loop.create_task(_awaited(self._call(turn.call)))  # type: ignore[arg-type]  # every `Asks` is a Call
-        self._flying[task] = turn
-        task.add_done_callback(self._landed)
+    def every(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something every so many seconds while the run goes on."""
 
-    def _landed(self, task: asyncio.Task[Reply | Failure]) -> None:
-        turn, error = self._flying.pop(task, None), None if task.cancelled() else task.exception()
-        if error is not None:
+        def tick() -> None:
+            self._set(name, self._loop.call_later(seconds, tick))
+            self._guarded(action)
+
+        name = f"every {len(self._timers)}"
+        self._set(name, self._loop.call_later(seconds, tick))
+
+    def at(self, when: float, action: Callable[[], object]) -> None:
+        """Do something at a loop time, if the run still goes on."""
+        self._set(f"at {when}", self._loop.call_at(when, self._guarded, action))
+
+    def _set(self, name: str, handle: asyncio.Handle | None) -> None:
+        if (old := self._timers.pop(name, None)) is not None:
+            old.cancel()
+        if handle is not None:
+            self._timers[name] = handle
+
+    def _guarded(self, action: Callable[[], object]) -> None:
+        """Run a callback whose error ends the run."""
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the run
             self._fail(error)
-        if turn is None or error is not None or task.cancelled():
-            return
-        answer = task.result()
-        if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
-            self._throttled(turn.call, answer.retry_after)
-        if not turn.answer.done():
-            self._arriving += isinstance(answer, Accepted)
-            turn.answer.set_result(answer)
-        self.wake()
-
-    def _look_again(self, now: float) -> None:
-        """Look around again when the next call may leave."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._queue:
-            return
-        due = now + LONGEST_WAIT
-        if len(self._queue) > self._held and self._room() > 0:
-            due = min(due, self._ready_at(now))
-        elif self._admission.held_until > now:
-            due = min(due, self._admission.held_until)
-        self._timer = self._loop.call_at(max(due, now) + TICK, self.wake)
-
-    def _room(self) -> int:
-        """How many requests may join those that are under way."""
-        return (1 if self._outage.unanswered else AT_ONCE) - len(self._flying)
-
-    def _ready_at(self, now: float) -> float:
-        """The earliest loop time at which the next request may leave."""
-        return max(self._limiter.ready_at(now), self._outage.ask_at)
-
-    def _likely_ended(self, now: float) -> float:
-        """How many of the jobs that are watched have ended by now, as far as durations tell."""
-        return sum(
-            self._durations.p_done(each.watch.kind, elapsed=now - each.watch.started, unfinished=each.unfinished)
-            for each in self._watched
-        )
-
-    def _throttled(self, call: Asks[Any], retry_after: float | None) -> None:
-        """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
-        now, running = self.now(), self._admission.running + self._arriving
-        if _pays(call) and running:
-            self._admission.crowded(running, now + (retry_after or 0.0))
-            # What was likely to have ended has not: only what ends from now on makes room.
-            for each in self._watched:
-                each.unfinished = now - each.watch.started
-        else:
-            self._admission.room = math.inf
-            self._limiter.throttled(now, retry_after)
 
     def waiting_for(self) -> tuple[str, float]:
         """What the run waits for, in one word, and until which loop time (0 if unknown).
 
         One of: limit, answer, retry, first-job, jobs, or empty.
         """
-        now = self.now()
-        if self._outage.unanswered and (self._queue or self._flying):
-            return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
-        if len(self._queue) > self._held:
-            return "limit", self._limiter.ready_at(now)
-        if self._queue and self._admission.held_until > now:
-            return "limit", self._admission.held_until
-        if self._flying:
-            return "answer", 0.0
-        until, polls = min(self._sleeping.values(), default=(0.0, False))
-        if not until:
-            return "", 0.0
+        what, until = self._outbox.waiting_for(self.now())
+        if what or not self._sleeping:
+            return what, until
+        until, polls = min(self._sleeping.values())
         if not polls:
             return "retry", until
         return ("first-job" if self._admissions and not self._admission.proven else "jobs"), until
@@ -410,7 +273,17 @@ class LocalRun:
             await self._finished
             self._state.flush()
         finally:
-            await self._abandon()
+            self.close()
+            left = [*self._tasks, *self._outbox.abandon()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        for handle in (self._next, *self._timers.values()):
+            if handle is not None:
+                handle.cancel()
 
     def _feed(self) -> None:
         while self._active < self._most and self._programs is not None:
@@ -438,56 +311,14 @@ class LocalRun:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
-        self.guarded(self._feed)
+        self._guarded(self._feed)
         self.wake()
 
     def _fail(self, error: BaseException) -> None:
         if not self._finished.done():
             self._finished.set_exception(error)
 
-    # --- the end -----------------------------------------------------------------------------------------
-
-    def _halt(self) -> None:
-        """End everything that waits, and let go of requests that only ask: their answers can be had again."""
-        for future in [each for each in self._waiting if not each.done()]:
-            future.set_exception(Stopped())
-        self._let_go(task for task, turn in self._flying.items() if turn.call.repeatable)
-        if self._flying and "give up" not in self._timers:
-            self._timers["give up"] = self._loop.call_later(STOP_PATIENCE, self._let_go, self._flying)
-
-    def _let_go(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        for task in [each for each in tasks if not each.done()]:
-            turn = self._flying.pop(task)
-            task.cancel()
-            self._gone.append(task)
-            if not turn.answer.done():
-                turn.answer.set_exception(Stopped())
-
-    def close(self) -> None:
-        """Do nothing any more."""
-        for handle in (self._next, self._timer, *self._timers.values()):
-            if handle is not None:
-                handle.cancel()
-
-    async def _abandon(self) -> None:
-        """Leave no task and no timer behind."""
-        self.close()
-        left = [*self._tasks, *self._flying, *self._gone]
-        for task in left:
-            task.cancel()
-        for turn in self._flying.values():
-            turn.answer.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-
-def _pays(call: Asks[Any]) -> bool:
-    return isinstance(call, Generate | RegenerateSection)
-
 
 def _done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-async def _awaited(awaitable: Awaitable[T]) -> T:
-    return await awaitable

@@ -9,11 +9,10 @@ from msgspec import structs
 from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.item import Job, Text
-from contentops.execution.lookup import by_content, collect_lost
-from contentops.execution.primitives import Ended, Priority, Watch
+from contentops.execution.backoff import seconds_of
+from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import failed, keep_text, textless
-from contentops.execution.times import seconds_of
+from contentops.execution.submit import by_content, collect_lost
 from contentops.model import JobState, Result, Saved
 from contentops.state.lines import Drop
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.admission import Place
     from contentops.execution.context import Context
-    from contentops.execution.item import Item
+    from contentops.execution.primitives import Item
     from contentops.model import Drain, Fetch, OpenEntry, Record
 
 AGAIN = "run `contentops apply` again; it polls the same job"
@@ -76,7 +75,7 @@ async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobSt
         if isinstance(answer, Failure):
             # A poll that was turned away told nothing, so the next one need not be later for it.
             polls += answer.kind is not FailureKind.THROTTLED
-            _check_failure(ctx, item, place, job, answer)
+            _check_failure(ctx, place, job, answer)
             said = answer.told
         else:
             polls += 1
@@ -115,7 +114,7 @@ def _started(ctx: Context, job: Job) -> float:
     return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
 
 
-def _check_failure(ctx: Context, item: Item, place: Place, job: Job, failure: Failure) -> None:
+def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> None:
     """A failed poll is no failed job. Raises Ended where polling on is of no use."""
     entry, capabilities = job.entry, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import structs
 
 from contentops.errors import OutputError
-from contentops.execution.item import Item, Job, Standing
-from contentops.execution.lookup import collect_lost
 from contentops.execution.poll import collect, fetch, poll
-from contentops.execution.primitives import Ended, Stopped
+from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
 from contentops.execution.records import new_entry
 from contentops.execution.save import save
-from contentops.execution.submit import look_up, submit
+from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import acknowledge, move, remove, update_front, write
 from contentops.model import (
     Acknowledge,
@@ -73,7 +71,7 @@ def move_files(
     for id_ in order_moves(steps) if steps else ():
         (item, standing), step = items[id_], steps[id_]
         try:
-            for source, target in [(step.source, step.via), (step.via, step.target)] if step.via else [(step.source, step.target)]:
+            for source, target in itertools.pairwise(path for path in (step.source, step.via, step.target) if path):
                 standing = move(ctx, item, standing, structs.replace(step, source=source, target=target))
                 flush()
         except Ended as end:
@@ -91,9 +89,9 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
     change = item.change
     done: list[str] = []
     left: list[tuple[OpenEntry, Ended]] = []
+    if ctx.run.halted:
+        return _told(ctx, item, standing, _stopped(ctx, item), done)
     try:
-        if ctx.run.halted:
-            raise Stopped
         ctx.event("item-started", item.id, action=change.action)
         with ctx.run.place() as place:
             for name, steps in itertools.groupby(change.steps, key=name_of):
@@ -114,12 +112,16 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
         end = _stopped(ctx, item)
     except OutputError as error:
         end = Ended(Result.FAILED, error.message, error.hint)
+    return _told(ctx, item, standing, end, done)
+
+
+def _told(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
     outcome = outcome_of(ctx, item, standing, end, done)
     ctx.event(
         "item-done",
         item.id,
         result=outcome.result,
-        action=change.action,
+        action=item.change.action,
         output=outcome.output,
         error=outcome.error,
         credits=outcome.credits,
@@ -134,25 +136,10 @@ _TELLING = frozenset({"move", "submit", "save"})
 async def _step(ctx: Context, item: Item, place: Place, step: Step, standing: Standing) -> Standing:
     """Carry out one step; returns where the item stands then."""
     match step:
-        case LookUp() if item.change.submit is not None:
-            return standing.after(await look_up(ctx, item, place, standing, step, item.change.submit))
-        case LookUp():
-            return standing.after(await collect_lost(ctx, item, place, step.entry))
-        case Submit():
-            if standing.job is not None or standing.text is not None:
-                return standing  # a look-up has found the job, or its text
-            return standing.after(await submit(ctx, item, place, standing, step))
-        case Poll():
-            if standing.text is not None:
-                return standing
-            job = standing.job if step.entry is None else Job(entry=step.entry)
-            assert job is not None
-            return standing.after(await poll(ctx, item, place, job))
-        case Fetch():
-            return standing.after(await fetch(ctx, item, place, step, standing.record))
+        case LookUp() | Submit() | Poll() | Fetch():
+            return standing.after(await _bring(ctx, item, place, step, standing))
         case Write():
-            assert standing.text is not None
-            return write(ctx, item, standing, step, standing.text)
+            return write(ctx, item, standing, step)
         case Update():
             return update_front(ctx, item, standing, step)
         case Acknowledge():
@@ -161,9 +148,32 @@ async def _step(ctx: Context, item: Item, place: Place, step: Step, standing: St
             return await save(ctx, item, standing, step)
         case Remove():
             remove(ctx, item, step)
-            return standing
         case Move() | Drain():
-            return standing
+            pass  # carried out elsewhere
+        case _:
+            assert_never(step)
+    return standing
+
+
+async def _bring(
+    ctx: Context, item: Item, place: Place, step: LookUp | Submit | Poll | Fetch, standing: Standing
+) -> Job | Text:
+    """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
+    if standing.text is not None:
+        return standing.text
+    match step:
+        case LookUp():
+            if item.change.submit is None:
+                return await collect_lost(ctx, item, place, step.entry)
+            return await look_up(ctx, item, place, standing, step.entry)
+        case Submit():
+            return standing.job or await submit(ctx, item, place, standing, step)
+        case Poll():
+            job = standing.job if step.entry is None else Job(entry=step.entry)
+            assert job is not None
+            return await poll(ctx, item, place, job)
+        case Fetch():
+            return await fetch(ctx, item, place, step, standing.record)
         case _:
             assert_never(step)
 

@@ -1,4 +1,4 @@
-"""What is recorded of an item and of its submits: intended, accepted, unknown, failed, paid; durable before the next send."""
+"""What is recorded of an item, and of its submits: intended, accepted, unknown, failed, paid."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.item import Job, Text
-from contentops.execution.primitives import Ended
+from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result
 from contentops.planning.inputs import TRIES, is_protected
 from contentops.state.cache import StoredText
@@ -19,7 +18,7 @@ from contentops.state.lock import request_id
 if TYPE_CHECKING:
     from contentops.execution.admission import Place
     from contentops.execution.context import Context
-    from contentops.execution.item import Item, Lost, Standing
+    from contentops.execution.primitives import Item, Lost, Standing
     from contentops.model import Submit
 
 TEXTLESS = "the job completed without a text"
@@ -87,7 +86,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
 
 
 def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:
-    """The end, to be raised, of an item whose job completed and left no text: charged, so not paid for twice by itself."""
+    """The end, to be raised, of an item whose job completed without a text: charged, so never paid for twice unasked."""
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it asks the same job; to generate and pay for it again, bump its `revision`"
     if not item.wants(entry):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,31 +12,58 @@ from msgspec import structs
 
 from contentops.errors import StateError
 from contentops.execution.admission import Admission
-from contentops.execution.capabilities import ServerCapabilities
+from contentops.execution.backoff import Outage
 from contentops.execution.content_index import ContentIndex
-from contentops.execution.context import Context
-from contentops.execution.durations import Durations
-from contentops.execution.eta import seconds_left
+from contentops.execution.context import Context, ServerCapabilities
+from contentops.execution.durations import Durations, kind_of
 from contentops.execution.limiter import Limiter
 from contentops.execution.local_run import LocalRun
-from contentops.execution.outage import Outage
 from contentops.execution.program import begin, carry_out, move_files
-from contentops.model import Run
+from contentops.model import Poll, Run, Submit
 from contentops.state.lines import Forget
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure, Reply
     from contentops.documents.files import Outputs
-    from contentops.execution.item import Item, Standing
+    from contentops.execution.primitives import Item, Standing
     from contentops.execution.program import Begun
     from contentops.execution.stop import Stop
     from contentops.model import Event, ItemId, Outcome, Plan, Project, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
+
+REQUESTS = 3
+"""Requests an item takes: submit, poll, save."""
+
+
+def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> float | None:
+    """Seconds until the items that have not ended are done, or None where nothing tells.
+
+    The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
+    """
+    admission = ctx.admission
+    left = [change for change in ctx.plan.changes if change.id not in ended]
+    requests = REQUESTS * len(left) * 60.0 / per_minute if per_minute else 0.0
+    jobs = [change for change in left if change.has(Submit, Poll)]
+    if not jobs:
+        return round(requests) or None
+    one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})
+    alone = 0 if admission.proven else 1
+    turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
+    since = ctx.run.now() - admission.progress_at if admission.running else 0.0
+    if since > one and turns * one > requests:
+        return None  # the jobs take longer than what is known of them
+    return round(max(requests, turns * one - min(since, one))) or None
+
+
+def _median(ctx: Context, kind: str) -> float:
+    """Seconds a job of a kind takes; the embedded server's take no time worth naming before one has shown it."""
+    return 0.0 if ctx.server == "local" and not ctx.durations.is_learned(kind) else ctx.durations.median(kind)
+
 
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints of the lock while a run goes on."""
@@ -139,12 +167,12 @@ def _assemble(
         return answer
 
     run = LocalRun(
+        edges.store,
+        Limiter(0 if plan.server == "local" else project.api.requests_per_minute),
+        admission,
+        durations,
+        outage,
         send=send,
-        state=edges.store,
-        limiter=Limiter(0 if plan.server == "local" else project.api.requests_per_minute),
-        admission=admission,
-        durations=durations,
-        outage=outage,
         on_turn=lambda: _check_stop(run, stop, edges.store),
     )
     ctx = Context(

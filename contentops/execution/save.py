@@ -13,10 +13,8 @@ from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_index import StoredContent, metadata_of, not_saved
 from contentops.execution.context import PASSING, Attempts
-from contentops.execution.item import Draft
-from contentops.execution.primitives import Ended, Priority
+from contentops.execution.primitives import Draft, Ended, Priority, Stopped
 from contentops.execution.records import base_record, note
-from contentops.execution.save_verification import SOON, verify
 from contentops.model import Result, Saved
 
 if TYPE_CHECKING:
@@ -24,8 +22,61 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.item import Item, Standing
+    from contentops.execution.primitives import Item, Standing
     from contentops.model import Save
+
+SOON = 10.0
+"""Seconds after a save within which what the server gives back is its own doing, however different it is."""
+
+
+async def verify(ctx: Context, draft: Draft) -> Standing:
+    """Fetch what was saved a moment ago, and record it where it is not what was sent.
+
+    One look tells for a server that keeps texts as they are: it is not asked again. Nothing that happens here is a
+    failure of the save, which is on record.
+    """
+    capabilities, saved_at = ctx.capabilities, ctx.run.now()
+    try:
+        if capabilities.alters_texts is None:
+            # Others that save at the same time wait for this answer instead of asking themselves.
+            async with ctx.index.verifying:
+                if capabilities.alters_texts is None and not ctx.index.unverifiable:
+                    return await _look(ctx, draft, saved_at)
+        return await _look(ctx, draft, saved_at) if capabilities.alters_texts else draft.standing
+    except Stopped:
+        return draft.standing
+
+
+async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
+    standing, record = draft.standing, draft.standing.recorded
+    first = ctx.capabilities.alters_texts is None
+    answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        ctx.index.unverifiable |= first
+        return standing
+    stored = StoredContent.of(answer)
+    if draft.digest in stored.bodies and stored.title in ("", draft.title):
+        if first:
+            _learn(ctx, alters=False)
+        return standing
+    if ctx.run.now() - saved_at > SOON:
+        # Someone may have edited it already.
+        ctx.index.unverifiable |= first
+        return standing
+    _learn(ctx, alters=True)
+    assert record.saved is not None
+    server_title = title_digest(stored.title) if stored.title else NOTHING
+    saved = structs.replace(record.saved, server_title=server_title, server_body=stored.body)
+    done = note(ctx, draft.item, "given back", structs.replace(record, saved=saved))
+    return structs.replace(standing, record=done)
+
+
+def _learn(ctx: Context, *, alters: bool) -> None:
+    if ctx.capabilities.alters_texts is not alters:
+        ctx.capabilities.alters_texts = alters
+        # A kill must not make the next run ask again, or not ask.
+        ctx.capabilities.keep(ctx.cache, ctx.server)
+
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
@@ -115,19 +166,10 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
     `beside`: contents that this very save has tried to store over in vain.
     """
     if ctx.capabilities.creates_only:
-        answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
-        if not isinstance(answer, Failure):
-            return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
-        if answer.kind is not FailureKind.NOT_FOUND and answer.status not in _NO_PUT:
-            raise not_saved(ctx, answer)
-        careful = _may_be_stored(ctx, draft)
-        return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
+        return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.standing.recorded.saved
-    if saved is not None and saved.sent == draft.digest:
-        # An earlier run was about to save this very text.
-        found = await _arrived(ctx, draft, content_id)
-        if found is not None:
-            return _over(ctx, draft, content_id, found.id).standing
+    # An earlier run may have been about to save this very text.
+    maybe = saved is not None and saved.sent == draft.digest
 
     def intend() -> None:
         nonlocal draft
@@ -135,15 +177,25 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
     began, attempts = ctx.run.now(), Attempts(ctx)
     while True:
+        found = await _arrived(ctx, draft, content_id) if maybe else None
+        if found is not None:
+            there = found if attempts.failed and ctx.run.now() - began <= SOON else None
+            return _over(ctx, draft, content_id, found.id, there=there).standing
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             return await verify(ctx, _over(ctx, draft, content_id, answer.content_id))
-        if await _is_lost(ctx, attempts, answer):
-            found = await _arrived(ctx, draft, content_id)
-            if found is not None:
-                there = found if ctx.run.now() - began <= SOON else None
-                return _over(ctx, draft, content_id, found.id, there=there).standing
+        maybe = await _is_lost(ctx, attempts, answer)
+
+
+async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
+    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
+    if not isinstance(answer, Failure):
+        return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
+    if answer.kind is not FailureKind.NOT_FOUND and answer.status not in _NO_PUT:
+        raise not_saved(ctx, answer)
+    careful = _may_be_stored(ctx, draft)
+    return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
 
 
 def _about_to_send(ctx: Context, draft: Draft) -> Draft:
@@ -156,9 +208,7 @@ def _about_to_send(ctx: Context, draft: Draft) -> Draft:
     return structs.replace(draft, standing=structs.replace(draft.standing, record=record))
 
 
-def _over(
-    ctx: Context, draft: Draft, content_id: str, answered: str, *, there: StoredContent | None = None
-) -> Draft:
+def _over(ctx: Context, draft: Draft, content_id: str, answered: str, *, there: StoredContent | None = None) -> Draft:
     """Record a save over `content_id`; another id in the answer shows that the server only creates."""
     beside = (content_id,) if answered != content_id else ()
     ctx.capabilities.creates_only |= bool(beside)

@@ -10,8 +10,7 @@ from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
 from contentops.documents.sections import main_heading
 from contentops.errors import FileChanged
-from contentops.execution.item import Standing
-from contentops.execution.primitives import Ended
+from contentops.execution.primitives import Ended, Standing
 from contentops.execution.records import base_record, note
 from contentops.model import Acknowledge, Poll, Result
 from contentops.planning.inputs import is_protected
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.item import Item, Text
+    from contentops.execution.primitives import Item, Text
     from contentops.model import Json, Move, Observed, Record, Remove, Update, Write
 
 
@@ -48,9 +47,10 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
 # --- write -----------------------------------------------------------------------------------------------------
 
 
-def write(ctx: Context, item: Item, standing: Standing, step: Write, text: Text) -> Standing:
+def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
-    seen = ctx.outputs.observe(step.target)
+    text, seen = standing.text, ctx.outputs.observe(step.target)
+    assert text is not None
     title, digest = _title(item, standing, step, seen, text), body_digest(text.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
@@ -69,7 +69,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write, text: Text)
             ctx.outputs.write(step.target, made, expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    standing = structs.replace(standing, path=step.target, text=text)
+    standing = structs.replace(standing, path=step.target)
     record = structs.replace(
         base_record(ctx, item, standing),
         title=title,
@@ -138,9 +138,7 @@ def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Te
     return text.title or clean_title(main_heading(text.body)) or str(item.id)
 
 
-def _composed(
-    ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text
-) -> str:
+def _composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text) -> str:
     block = None
     if ctx.project.provenance:
         known = standing.record if step.restores else None

@@ -188,7 +188,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import socket
 
     from contentops.ci.github.event import run_page
-    from contentops.execution.times import iso
+    from contentops.execution.backoff import iso
     from contentops.state.exclusive import ApplyLock
 
     try:
