@@ -219,14 +219,12 @@ def _since(standing: Standing) -> float | None:
 
 def not_saved(ctx: Context, failure: Failure) -> Ended:
     """How an item ends whose save, or a look that must come before it, got no good answer."""
-    match failure.kind:
-        case FailureKind.UNAUTHORIZED:
-            ctx.stop_unauthorized(failure, at_once=True)
-        case FailureKind.QUOTA:
-            message = f"no credits left: {failure.told}"
-            ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
-            return Ended(Result.PENDING, failure.told)
-        case FailureKind.THROTTLED:
-            return Ended(Result.PENDING, failure.told)
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.told}"
+        ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
+    if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
+        return Ended(Result.PENDING, failure.told)
     hint = "its file is written; run `contentops apply` again to save it"
     return Ended(Result.FAILED, f"not saved: {failure.told}", hint)

@@ -82,6 +82,11 @@ class ServerCapabilities:
         self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
 
     @property
+    def is_verified(self) -> bool:
+        """Whether it is known what it makes of texts."""
+        return self.alters_texts is not None
+
+    @property
     def absence_proves(self) -> bool:
         """Whether a 404 for our id means, after a while, that nothing arrived."""
         return self.honours_ids is True and not self.hides_jobs

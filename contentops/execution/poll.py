@@ -17,6 +17,8 @@ from contentops.model import JobState, Result, Saved
 from contentops.state.lines import Drop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contentops.digest import Digest
     from contentops.execution.admission import Place
     from contentops.execution.context import Context
@@ -175,26 +177,25 @@ async def _fetch_paid(ctx: Context, item: Item, place: Place, entry: OpenEntry) 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """The `saved` text, else the `generated` one, of an item whose file is gone."""
-    silent, nearest = "", None
-    saved = record.saved or Saved()
+    silent, saved = "", record.saved or Saved()
     for wanted in dict.fromkeys(digest for digest in (saved.body, record.generated) if digest):
         stored = ctx.cache.get_text(ctx.server, record.digest)
         if stored is not None and body_digest(stored.body) == wanted:
             return Text.of(stored)
-        calls: list[GetContent | GetStatus] = [GetContent(record.content_id)] if record.content_id else []
-        if record.job_id and wanted == record.generated:
-            calls.append(GetStatus(record.job_id))
-        for call in calls:
-            answer: Content | JobStatus | Failure = await ctx.ask(call)
-            if isinstance(answer, Failure):
-                silent = answer.told if answer.kind is not FailureKind.NOT_FOUND else silent
-                continue
-            if (text := _with_body(answer, wanted)) is not None:
-                return text
-            nearest = _with_body(answer, saved.server_body) or nearest
-        if nearest is not None:
+        answers: list[Content | JobStatus | Failure] = []
+        if record.content_id:
+            answers.append(await ctx.ask(GetContent(record.content_id)))
+        found = _with_body(answers, wanted)
+        if found is None and record.job_id and wanted == record.generated:
+            answers.append(await ctx.ask(GetStatus(record.job_id)))
+            found = _with_body(answers, wanted)
+        if found is not None:
+            return found
+        if (nearest := _with_body(answers, saved.server_body)) is not None:
             # Nobody has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
+        failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
+        silent = failures[-1].told if failures else silent
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
     if silent:
@@ -206,15 +207,16 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     )
 
 
-def _with_body(answer: Content | JobStatus, wanted: Digest) -> Text | None:
-    """The text of an answer, if it is the one that is wanted."""
-    match answer:
-        case Content():
-            content_id, texts = answer.id, (answer.body, answer.whole)
-        case JobStatus():
-            content_id, texts = "", (answer.body or "", "")
-    body = next((clean_body(text) for text in texts if text and body_digest(text) == wanted), "")
-    return Text(title=clean_title(answer.title), body=body, content_id=content_id) if body else None
+def _with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
+    """The text of the first answer that is the one that is wanted."""
+    for answer in answers:
+        if isinstance(answer, Failure):
+            continue
+        content_id, whole = (answer.id, answer.whole) if isinstance(answer, Content) else ("", "")
+        body = next((clean_body(text) for text in (answer.body, whole) if text and body_digest(text) == wanted), "")
+        if body:
+            return Text(title=clean_title(answer.title), body=body, content_id=content_id)
+    return None
 
 
 # --- collect ---------------------------------------------------------------------------------------------------

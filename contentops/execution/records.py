@@ -86,7 +86,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
 
 
 def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:
-    """The end, to be raised, of an item whose job completed without a text: charged, so never paid for twice unasked."""
+    """The end, to be raised, of an item whose job completed without a text: charged, so not paid for twice unasked."""
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it asks the same job; to generate and pay for it again, bump its `revision`"
     if not item.wants(entry):

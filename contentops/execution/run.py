@@ -6,6 +6,7 @@ import asyncio
 import math
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -104,7 +105,7 @@ async def execute(
     loop = asyncio.get_running_loop()
     ctx, run = _assemble(project, plan, state, edges, stop, deadline)
     learned = dict(edges.cache.durations())
-    stop.bind(lambda: loop.call_soon_threadsafe(run.wake))
+    stop.bind(partial(loop.call_soon_threadsafe, run.wake))
     started = ctx.iso()
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)

@@ -40,7 +40,7 @@ async def verify(ctx: Context, draft: Draft) -> Standing:
         if capabilities.alters_texts is None:
             # Others that save at the same time wait for this answer instead of asking themselves.
             async with ctx.index.verifying:
-                if capabilities.alters_texts is None and not ctx.index.unverifiable:
+                if not capabilities.is_verified and not ctx.index.unverifiable:
                     return await _look(ctx, draft, saved_at)
         return await _look(ctx, draft, saved_at) if capabilities.alters_texts else draft.standing
     except Stopped:

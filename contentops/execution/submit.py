@@ -125,13 +125,10 @@ async def _look(
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, place, lost)
         patience = (UNSEEN if last else SETTLED) + 1
-        if isinstance(found, NeverArrived) and ctx.capabilities.absence_proves:
-            if 0 < (wait := _unsettled(ctx, lost)) <= patience:
-                await ctx.run.sleep(wait + GRAIN)
-                found = await _by_id(ctx, item, place, lost)
-            if isinstance(found, NeverArrived) and ctx.capabilities.absence_proves and not _unsettled(ctx, lost):
-                return found
-        if isinstance(found, Job):
+        if isinstance(found, NeverArrived) and 0 < (wait := _unsettled(ctx, lost)) <= patience:
+            await ctx.run.sleep(wait + GRAIN)
+            found = await _by_id(ctx, item, place, lost)
+        if isinstance(found, Job) or (found is not None and not _unsettled(ctx, lost)):
             return found
     text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
     return text or Unclear(lost, candidates)
@@ -142,7 +139,8 @@ async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | Ne
     answer = await ctx.ask(GetStatus(entry.request_id))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, place, entry, entry.request_id, sent=lost.sent if lost.ours else None)
-    return NeverArrived(entry) if answer.kind is FailureKind.NOT_FOUND else None
+    proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
+    return NeverArrived(entry) if proven else None
 
 
 def _unsettled(ctx: Context, lost: Lost) -> float:
@@ -335,15 +333,14 @@ def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | Regene
 def _refused(ctx: Context, place: Place, failure: Failure) -> Ended:
     """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
     place.leave()
-    match failure.kind:
-        case FailureKind.THROTTLED:
-            return Ended(Result.PENDING)
-        case FailureKind.QUOTA:
-            message = f"no credits left: {failure.told}"
-            ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
-            return Ended(Result.PENDING)
-        case FailureKind.UNAUTHORIZED:
-            ctx.stop_unauthorized(failure, at_once=True)
-            return Ended(Result.FAILED, failure.told, ctx.key_hint())
+    if failure.kind is FailureKind.THROTTLED:
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.told}"
+        ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+        return Ended(Result.FAILED, failure.told, ctx.key_hint())
     ctx.count_refusal(failure.told)
     return Ended(Result.FAILED, failure.told)
