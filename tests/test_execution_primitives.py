@@ -391,8 +391,8 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
         return program
 
     async def ten(run: Primitives) -> None:
+        await run.sleep(9.999)
         with pytest.raises(Stopped):
-            await run.sleep(9.999)
             await run.sleep(1000)
 
     waits: list[Callable[[Primitives], Coroutine[Any, Any, Any]]] = [
