@@ -15,7 +15,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from contentops import __version__
 from contentops.digest import NOTHING, digest_bytes, digest_json
@@ -24,6 +24,7 @@ from contentops.manifests.data import read_rows
 from contentops.manifests.expand import command_line, expand, layers, wanted
 from contentops.manifests.files import FileError, ProjectFiles
 from contentops.manifests.items import make_items, warn_checks, warn_unused
+from contentops.manifests.macros import MacroFile
 from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.places import Document, Source, locate
 from contentops.manifests.problems import Problems, in_order
@@ -109,11 +110,12 @@ class _Loader:
         self.catalog = catalog
         self.cache = cache
         self.files = ProjectFiles(Path(project.root))
-        self.templates = Templates()
         self.data: dict[str, _Data] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
-        self.context = _context(project, catalog)
+        self.macros = MacroFile(project, self.project_source, self.files) if project.macros else None
+        self.templates = Templates(macros=self.macros)
+        self.context = _context(project, catalog, self.macros)
         self.builtin = {"project": project.name, "environment": project.environment}
         self.cli = command_line(project)
 
@@ -125,6 +127,7 @@ class _Loader:
         rows = {path for result in results for path, digest in result.data if digest}
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
+        findings += self.macros.findings if self.macros else []
         findings += check_together(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
         specs = sorted((spec for result in results for spec in result.specs), key=_by_id)
@@ -196,6 +199,10 @@ class _Loader:
         shape = check_schema(document, schema)
         problems = Problems()
         rows, asked = self._rows(document, problems)
+        if self.macros:
+            asked[self.macros.path] = self.macros.digest
+            for problem in self.macros.problems:
+                problems.add(problem)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
         hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
@@ -331,12 +338,12 @@ def _by_id(spec: Spec) -> str:
     return spec.id
 
 
-def _context(project: Project, catalog: Catalog | None) -> str:
+def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
     """The digest of everything but a manifest's own bytes that shapes what it comes to."""
     offered: Mapping[str, object] | None = None
     if catalog is not None:
         offered = {
-            "templates": {slug: structs.asdict(entry) for slug, entry in catalog.templates.items()},
+            "templates": {slug: to_builtins(entry) for slug, entry in catalog.templates.items()},
             "styles": sorted(catalog.styles),
             "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
         }
@@ -349,5 +356,6 @@ def _context(project: Project, catalog: Catalog | None) -> str:
             "defaults": [project.defaults, project.environment_defaults],
             "vars": [project.vars, project.environment_vars, project.cli_vars],
             "catalog": offered,
+            "macros": [macros.path, macros.digest] if macros else None,
         }
     )

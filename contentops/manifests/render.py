@@ -229,13 +229,18 @@ class _Item:
             raise _FailedError from None
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
-        if error.code == "undefined-variable" and self._declared.meant & _DEFINING:
+        macros = self._scope.templates.macros
+        if error.code == "undefined-variable" and (
+            self._declared.meant & _DEFINING or (error.name and macros and not macros.macros)
+        ):
             return
         subject, core = self._words(name, error.message)
         hint, offset = error.hint, error.offset
         if error.name and not hint:
             hint = self._suggest(error.name)
-        if written.document is None:
+        if error.in_macros and macros:
+            written = macros.written()
+        elif written.document is None:
             written, offset = self._declared.written, 0
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
@@ -250,7 +255,11 @@ class _Item:
         """What to write instead of a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
-        known = sorted({*self._scope.variables, *self._scope.builtin, "item", *(["each"] if self._each else [])})
+        file = self._scope.templates.macros
+        macros = file.macros.names if file and file.macros else frozenset()
+        known = sorted(
+            {*self._scope.variables, *self._scope.builtin, *macros, "item", *(["each"] if self._each else [])}
+        )
         return suggest(name, tuple(known)) or "declare it under `vars`"
 
     def _report_circle(self, name: str) -> None:

@@ -43,12 +43,15 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 class TemplateError(Exception):
     """A template that cannot be rendered.
 
-    `offset` is the character of the source the problem is at; `name` is the variable that is not defined, if that
-    is the problem.
+    `offset` is the character of the source the problem is at, of the file of macros if `in_macros`; `name` is the
+    variable that is not defined, if that is the problem.
     """
 
-    def __init__(self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "", in_macros: bool = False
+    ) -> None:
         super().__init__(message)
+        self.in_macros = in_macros
         self.code = code
         self.message = message
         self.hint = hint
