@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.execution.stop import Stop
-from contentops.model import JobState, OnEdit, Step
-from contentops.operations import pipeline
-from contentops.operations.pipeline import Approval, Choice, World
+from contentops.model import JobState, OnEdit
+from contentops.operations import apply as apply_operation
+from contentops.operations import plan as plan_operation
+from contentops.operations.apply import Approval
+from contentops.operations.workspace import World
+from contentops.planning.situation import Choice
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
@@ -303,7 +306,7 @@ def test_a_move_and_another_text_at_once(root: Path) -> None:
     scene = _placed(root, a="out/a.md", b="out/b.md")
     scene.write("content/blog.yaml", blog("a", "b", year=2027).replace("id: a\n", "id: a\n    output: new/a.md\n"))
     changes = {str(change.id): change for change in scene.plan().changes}
-    assert changes["a"].steps[:2] == (Step.MOVE, Step.SUBMIT)
+    assert changes["a"].names[:2] == ("move", "submit")
     assert set(results(scene.apply()).values()) == {"done"}
     assert "2027" in scene.read("new/a.md")
     assert not (scene.root / "out/a.md").exists()
@@ -415,7 +418,7 @@ def test_planning_is_pure(root: Path) -> None:
     before, requests = scene.bytes(), len(scene.api.requests)
     journal = (scene.root / ".contentops").rglob("journal*")
     logs = {path: path.read_bytes() for path in journal}
-    plans = [pipeline.plan(scene.project, Choice()) for _ in range(2)]
+    plans = [plan_operation.plan(scene.project, Choice()) for _ in range(2)]
     assert plans[0] == plans[1]
     assert plans[0].id == plans[1].id
     assert scene.bytes() == before
@@ -446,7 +449,7 @@ def test_moves_need_no_key(root: Path) -> None:
     """A plan without network steps is applied without a key."""
     scene = _placed(root, a="out/a.md")
     _place(scene, a="new/a.md")
-    _, run = pipeline.apply(
+    _, run = apply_operation.apply(
         scene.project,
         Choice(),
         Approval(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.model import JobState, OnEdit, Step
+from contentops.model import JobState, OnEdit
 from contentops.operations import records as mending
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
@@ -377,9 +377,9 @@ def test_a_duration_lies_between_two_polls(root: Path) -> None:
     """What is learned is when the last poll found it running and when the next found it done."""
     scene = _scene(root, rpm=10, duration=100)
     scene.apply()
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
 
-    with pipeline.open_cache(scene.project, write=False) as cache:
+    with workspace.open_cache(scene.project, write=False) as cache:
         (kinds,) = cache.durations().values()
     ((learned,),) = kinds.values()
     # Polls after about 12, 36, 84 and 180 s: it ended between the last two.
@@ -411,7 +411,7 @@ def test_a_job_nobody_waits_for_is_drained(root: Path) -> None:
     """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
     scene = _left_running(root)
     change = scene.plan().changes[0]
-    assert change.steps[0] is Step.DRAIN
+    assert change.names[0] == "drain"
     assert results(scene.apply()) == {"one": "done"}
     assert "2027" in scene.read("out/one.md")
     assert scene.plan().empty

@@ -15,7 +15,8 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import structs, to_builtins
+import msgspec
+from msgspec import structs
 
 from contentops import __version__
 from contentops.digest import NOTHING, digest_bytes, digest_json
@@ -343,7 +344,7 @@ def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None
     offered: Mapping[str, object] | None = None
     if catalog is not None:
         offered = {
-            "templates": {slug: to_builtins(entry) for slug, entry in catalog.templates.items()},
+            "templates": {slug: msgspec.to_builtins(entry) for slug, entry in catalog.templates.items()},
             "styles": sorted(catalog.styles),
             "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
         }

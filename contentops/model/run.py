@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model.names import ItemId, Json
-    from contentops.model.plan import Action, Step
+from contentops.model.names import ItemId, Json
+from contentops.model.plan import Action
 
 
 class Result(enum.StrEnum):
@@ -33,8 +30,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     id: ItemId
     action: Action
     result: Result
-    steps: tuple[Step, ...] = ()
-    """The steps that were carried out."""
+    steps: tuple[str, ...] = ()
+    """The names of the steps that were carried out."""
     credits: int = 0
     """Spent on it in this run."""
     output: str = ""

@@ -6,18 +6,14 @@ the plan's format.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model.desired import Request
-    from contentops.model.names import Json
-    from contentops.model.records import OpenEntry
+from contentops.model.desired import Request
+from contentops.model.names import Json
+from contentops.model.records import OpenEntry
 
 
 class Drain(Struct, frozen=True, kw_only=True, tag="drain"):
@@ -58,8 +54,8 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one, from
-    the cache or the server. Else: the finished text for `digest` in the cache.
+    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
+    from the cache or the server. Else: the finished text for `digest` in the cache.
     """
 
     digest: Digest
@@ -124,9 +120,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-TypedStep = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
 
 
-def name_of(step: TypedStep) -> str:
-    """The step's name in plans, reports and events."""
+def name_of(step: Step | type[Step]) -> str:
+    """The name of a step, or of a kind of step, in plans, reports and events."""
     return str(step.__struct_config__.tag)

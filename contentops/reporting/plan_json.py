@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.reporting import FORMAT_VERSION
@@ -68,7 +69,7 @@ def _change(change: Change) -> dict[str, Json]:
     return {
         "id": change.id,
         "action": change.action.value,
-        "steps": [step.value for step in change.steps],
+        "steps": list(change.names),
         "credits": change.credits,
         "submits": change.submits,
         "attempt": change.attempt,
@@ -78,8 +79,8 @@ def _change(change: Change) -> dict[str, Json]:
         "renamed_from": change.renamed_from,
         "digest": NOTHING if change.spec is None else change.spec.digest,
         "record": record_digest(change.record),
-        "file": change.expected,
-        "body": change.body,
+        "file": change.file.file,
+        "body": change.file.body,
         "front": plain(change.front),
         "title": change.title,
         "entry": None if change.entry is None else _entry(change.entry),
@@ -116,6 +117,6 @@ def plain(value: Json) -> Json:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return value
