@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contentops.ci.gather import contents, listing
 from contentops.ci.results import RULES, body_of, lock_name, nfc, settled
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
+from contentops.documents.merge_markers import known_bodies
 from contentops.errors import LockHeld, Refused, StateError
 from contentops.state.attributes import with_line
 

@@ -67,10 +67,13 @@ def provenance(*, item: str, digest: str, job: str = "", generated_at: str = "")
 def split(text: str) -> Document:
     """Take a file's text apart; never raises."""
     found = _parts(text)
+    entries = {entry.key: entry for entry in found.block.entries}
+    title, own = entries.get(TITLE_KEY), entries[PROVENANCE_KEY].value if PROVENANCE_KEY in entries else None
     return Document(
         front={e.key: e.value for e in found.block.entries if e.key not in {TITLE_KEY, PROVENANCE_KEY}},
-        provenance=_provenance(found.block),
-        title=_title(found.block),
+        provenance=own if isinstance(own, dict) else {},
+        # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
+        title=clean_title((title.raw or "") if title and title.value is not None else ""),
         body=clean_body(text[found.body :]),
         newline=found.newline,
         bom=text.startswith(_BOM),
@@ -109,7 +112,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 
     Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
     equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
-    A file without front matter gets some. Front matter written in braces is written anew, one key a line.
+    A file without front matter gets some. Front matter written in braces is written again, one key a line.
     Raises OutputError where the front matter cannot be read, or a key cannot be changed without touching another;
     TypeError and ValueError like `compose`.
     """
@@ -198,17 +201,6 @@ def _read(text: str) -> tuple[Block, str]:
 
 def _newline(text: str) -> str:
     return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
-
-
-def _title(block: Block) -> str:
-    # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
-    raw = next((entry.raw for entry in block.entries if entry.key == TITLE_KEY and entry.value is not None), "")
-    return clean_title(raw or "")
-
-
-def _provenance(block: Block) -> dict[str, Any]:
-    value = next((entry.value for entry in block.entries if entry.key == PROVENANCE_KEY), None)
-    return value if isinstance(value, dict) else {}
 
 
 def _holds(entry: Entry | None, value: Any) -> bool:

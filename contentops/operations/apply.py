@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
+from contentops.documents.merge_markers import known_bodies
 from contentops.errors import Refused
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.plan import reviewed_choice

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, structs
 
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.glance import Glance
-from contentops.documents.permission import denial
+from contentops.documents.folders import denial
+from contentops.documents.merge_markers import known_bodies
+from contentops.documents.stat_cache import StatCache
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
@@ -128,9 +128,9 @@ def _situation(workspace: Workspace, choice: Choice) -> Situation:
         text = cache.get_text(server, digest)
         return Stored(item=text.item, body=body_digest(text.body)) if text else None
 
-    glance = Glance(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
-    observed = glance.observe_all(paths(desired, state))
-    if (seen := glance.remember()) is not None:
+    stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(paths(desired, state))
+    if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
     return Situation(
         project=project,

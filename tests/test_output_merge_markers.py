@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from contentops.digest import NOTHING, digest_bytes, digest_text
 from contentops.documents.clean import body_digest
-from contentops.documents.conflicts import conflict_line, known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.glance import Glance
+from contentops.documents.merge_markers import conflict_line, known_bodies
+from contentops.documents.stat_cache import StatCache
 from contentops.model import JobState, Observed, OnEdit, Saved, State
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -117,9 +117,9 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
         problem=f"`a.md` holds git conflict markers from line {line}; resolve the merge first",
     )
     assert Outputs(root).observe("a.md") == expected
-    glance = Glance(Outputs(root), None, now=2**63)
-    assert glance.observe_all(["a.md"]) == {"a.md": expected}
-    assert glance.remember() is None
+    cache = StatCache(Outputs(root), None, now=2**63)
+    assert cache.observe_all(["a.md"]) == {"a.md": expected}
+    assert cache.remember() is None
 
 
 def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:

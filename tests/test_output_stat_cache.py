@@ -10,7 +10,7 @@ import pytest
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import compose
-from contentops.documents.glance import Glance
+from contentops.documents.stat_cache import StatCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,11 @@ def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:
     os.utime(path, ns=(then, then))
 
 
-def _look(root: Path, remembered: str | None, *names: str, later: int = HOUR) -> Glance:
-    glance = Glance(Outputs(root), remembered, now=time.time_ns() + later)
+def _look(root: Path, remembered: str | None, *names: str, later: int = HOUR) -> StatCache:
+    cache = StatCache(Outputs(root), remembered, now=time.time_ns() + later)
     outputs = Outputs(root)
-    assert glance.observe_all(names) == {name: outputs.observe(name) for name in names}
-    return glance
+    assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
+    return cache
 
 
 def test_what_is_remembered_is_what_is_read(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     """A stamp taken within the clock's grain of a write proves nothing."""
     _write(tmp_path, "a.md", "One.\n", age=0)
-    glance = _look(tmp_path, None, "a.md", later=0)
-    assert glance.remember() is None
+    cache = _look(tmp_path, None, "a.md", later=0)
+    assert cache.remember() is None
 
 
 def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Outputs in which git left a merge unresolved: neither side's text, so nothing may be made of them.
+"""Markers of a merge that git left unresolved in an output: it is neither side's text, so nothing may be made of it.
 
 A text about git shows such lines too. It has them in a fenced code block, or it is a text that a job made, which is
 known by its digest; everything else with git's three lines in git's order, each at the very start of its line, is

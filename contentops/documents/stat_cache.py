@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+from msgspec import Struct
+
 from contentops.digest import Digest
 from contentops.model import Observed
 
@@ -22,7 +25,19 @@ SETTLED: Final = 3_000_000_000
 VERSION: Final = 2
 
 
-class Glance:
+class _Row(Struct, array_like=True, frozen=True):
+    """A file as it was seen, by its stamp."""
+
+    stamp: list[int]
+    file: str
+    title: str
+    body: str
+    front: dict[str, Any]
+    owner: str
+    provenance: dict[str, Any]
+
+
+class StatCache:
     """Observes files, by stamp where that is enough. `remembered` is what `remember` gave before, or None.
 
     `now` is nanoseconds since the epoch, on the clock that stamps files.
@@ -31,8 +46,7 @@ class Glance:
     def __init__(self, outputs: Outputs, remembered: str | None, *, now: int) -> None:
         self._outputs, self._now = outputs, now
         self._known = _decoded(remembered)
-        self._fresh: dict[str, list[Any]] = {}
-        self._changed = False
+        self._fresh: dict[str, _Row] = {}
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now."""
@@ -40,59 +54,44 @@ class Glance:
 
     def remember(self) -> str | None:
         """What to remember for the next time, or None if that is what was remembered."""
-        if not self._changed and self._fresh.keys() == self._known.keys():
+        if self._fresh == self._known:
             return None
-        return json.dumps([VERSION, self._fresh], ensure_ascii=False, separators=(",", ":"))
+        # Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
+        return json.dumps([VERSION, msgspec.to_builtins(self._fresh)], ensure_ascii=False, separators=(",", ":"))
 
     def _observe(self, path: str) -> Observed:
         stamp = self._outputs.stamp(path)
         known = self._known.get(path)
-        if stamp is not None and known is not None and known[0] == list(stamp):
+        if stamp is not None and known is not None and known.stamp == list(stamp):
             self._fresh[path] = known
-            _, file, title, body, front, owner, provenance = known
             return Observed(
                 path=path,
-                file=Digest(file),
-                title=title,
-                body=Digest(body),
-                front=front,
-                owner=owner,
-                provenance=provenance,
+                file=Digest(known.file),
+                title=known.title,
+                body=Digest(known.body),
+                front=known.front,
+                owner=known.owner,
+                provenance=known.provenance,
             )
         found = self._outputs.observe(path)
         # Only what was read under the very stamp may be found by it again.
         settled = stamp is not None and max(stamp[-2:]) < self._now - SETTLED and self._outputs.stamp(path) == stamp
-        if settled and found.exists and not found.problem:
-            self._fresh[path] = [
-                list(stamp or ()),
+        if stamp is not None and settled and found.exists and not found.problem:
+            self._fresh[path] = _Row(
+                list(stamp),
                 found.file,
                 found.title,
                 found.body,
                 dict(found.front),
                 found.owner,
                 dict(found.provenance),
-            ]
-            self._changed = True
+            )
         return found
 
 
-def _decoded(text: str | None) -> dict[str, list[Any]]:
+def _decoded(text: str | None) -> dict[str, _Row]:
     try:
-        found = json.loads(text) if text is not None else None
+        version, rows = msgspec.convert(json.loads(text or "[0, {}]"), tuple[int, dict[str, _Row]])
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(found, list) or len(found) != 2 or found[0] != VERSION or not isinstance(found[1], dict):
-        return {}
-    return {path: row for path, row in found[1].items() if _is_sound(row)}
-
-
-def _is_sound(row: object) -> bool:
-    if not isinstance(row, list) or len(row) != 7:
-        return False
-    stamp, file, title, body, front, owner, provenance = row
-    return (
-        isinstance(stamp, list)
-        and all(isinstance(word, str) for word in (file, title, body, owner))
-        and isinstance(front, dict)
-        and isinstance(provenance, dict)
-    )
+    return rows if version == VERSION else {}
