@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled, Macros
-from contentops.manifests.limits import LIMITS, Limits
-from contentops.manifests.templates import Template, Templates, is_template
+from contentops.manifests.limits import LIMITS, TemplateLimits
+from contentops.manifests.templates import Templates, TextTemplate, is_template
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
@@ -42,7 +42,7 @@ def look_up(name: str) -> Any:
 
 def render(source: str) -> Any:
     """What a template gives with NAMES."""
-    return Template(source).render(look_up)
+    return TextTemplate(source).render(look_up)
 
 
 def failure(source: str) -> TemplateError:
@@ -319,7 +319,7 @@ def test_places_of_positions_are_not_reachable() -> None:
     document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
     for name in ("start", "at", "places"):
         with pytest.raises(TemplateError):
-            Template(f"{{{{ row.{name} }}}}").render(document.root.get)
+            TextTemplate(f"{{{{ row.{name} }}}}").render(document.root.get)
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_places_of_positions_are_not_reachable() -> None:
 )
 def test_names_a_template_uses(source: str, names: tuple[str, ...]) -> None:
     """The names are known without rendering; of a row and of the item only the part that is read."""
-    assert Template(source).names == names
+    assert TextTemplate(source).names == names
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_plain_lookups_give_what_jinja_gives(source: str) -> None:
     """The way around Jinja for plain look-ups never changes what a template gives."""
     if not is_template(source):
         return
-    assert outcome(lambda: Template(source).render(look_up)) == outcome(lambda: Compiled(source).render(look_up))
+    assert outcome(lambda: TextTemplate(source).render(look_up)) == outcome(lambda: Compiled(source).render(look_up))
 
 
 def outcome(make: Any) -> object:
@@ -419,7 +419,7 @@ def outcome(make: Any) -> object:
 )
 def test_json_values_pass_unchanged(value: object) -> None:
     """Any JSON value a variable holds comes out of a whole expression as it is."""
-    assert Template("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
+    assert TextTemplate("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
 
 
 def test_depth_of_values_is_bounded() -> None:
@@ -432,8 +432,8 @@ def test_depth_of_values_is_bounded() -> None:
 
 def test_a_budget_is_for_one_template() -> None:
     """What one template spends is not missing for the next, and one inside another has its own."""
-    heavy = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
-    inner = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
+    heavy = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
+    inner = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
     for _ in range(5):
         assert heavy.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "x"
     assert LIMITS.work > 100_000
@@ -760,7 +760,7 @@ def test_a_heavy_template_runs_against_the_clock() -> None:
     """What the count of steps would let go on for hours is stopped by processor time, and the timer is put away."""
     source = "{% for a in range(9999) %}{% for b in range(9999) %}{% set c = [a, b] | join %}{% endfor %}{% endfor %}{{ inner }}"
     before = signal.getsignal(signal.SIGVTALRM)
-    heavy = Compiled(source, limits=Limits(work=10**9, seconds=0.05))
+    heavy = Compiled(source, limits=TemplateLimits(work=10**9, seconds=0.05))
     with pytest.raises(TemplateError, match="takes too long"):
         heavy.render(look_up)
     assert signal.getsignal(signal.SIGVTALRM) == before
@@ -776,8 +776,8 @@ def test_other_threads_have_no_clock() -> None:
 def test_a_template_inside_another_has_its_own_clock() -> None:
     """The outer one's stands still meanwhile and goes on afterwards."""
     steps = "{% for a in range(9999) %}{% endfor %}"
-    inner = Compiled(steps + "{{ 'x' }}", limits=Limits(seconds=0.5))
-    outer = Compiled(f"{steps}{{{{ inner }}}}{steps}y", limits=Limits(seconds=0.5))
+    inner = Compiled(steps + "{{ 'x' }}", limits=TemplateLimits(seconds=0.5))
+    outer = Compiled(f"{steps}{{{{ inner }}}}{steps}y", limits=TemplateLimits(seconds=0.5))
     assert outer.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "xy"
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 

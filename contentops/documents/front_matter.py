@@ -1,8 +1,8 @@
 """Markdown files with YAML front matter: taken apart, composed, and edited in place.
 
 A file is an optional byte order mark, a block between two `---` lines at its very start, and a body. Reading never
-fails: what cannot be understood is told in `Document.problem`. Editing changes the bytes of the named keys alone and
-checks its own result, so that a comment, an unknown key or a line ending that a person chose is still there afterwards.
+fails: what cannot be understood is told in `MarkdownFile.problem`. Editing changes the bytes of the named keys alone
+and checks its own result, so that a comment, an unknown key or a line ending that a person chose is there afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 
 
-class Document(Struct, frozen=True, kw_only=True):
+class MarkdownFile(Struct, frozen=True, kw_only=True):
     """A file taken apart. With a `problem`, `front`, `provenance` and `title` are empty.
 
     `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
@@ -64,12 +64,12 @@ def provenance(*, item: str, digest: str, job: str = "", generated_at: str = "")
     return {key: value for key, value in found.items() if value}
 
 
-def split(text: str) -> Document:
+def split(text: str) -> MarkdownFile:
     """Take a file's text apart; never raises."""
     found = _parts(text)
     entries = {entry.key: entry for entry in found.block.entries}
     title, own = entries.get(TITLE_KEY), entries[PROVENANCE_KEY].value if PROVENANCE_KEY in entries else None
-    return Document(
+    return MarkdownFile(
         front={e.key: e.value for e in found.block.entries if e.key not in {TITLE_KEY, PROVENANCE_KEY}},
         provenance=own if isinstance(own, dict) else {},
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.

@@ -1,9 +1,7 @@
-"""From the text of a template to what can be rendered, and Jinja's complaints as ours, each at its character."""
+"""From the text of a template to what can be rendered in the sandbox, alone or with a file of macros."""
 
 from __future__ import annotations
 
-import functools
-import re
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
@@ -12,15 +10,16 @@ from jinja2.runtime import Context
 from jinja2.utils import missing
 
 from contentops.errors import suggest
-from contentops.manifests.limits import LIMITS, Budget
-from contentops.manifests.sandbox import BOUNDED, WEIGHED, Generator, MissingError, Sandbox
+from contentops.manifests.limits import LIMITS, Allowance
+from contentops.manifests.sandbox import BOUNDED, WEIGHED, Generator, MissingError, Sandbox, sandbox
+from contentops.manifests.template_errors import explain_failure, explain_syntax, tag_offset, word_offset
 from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from types import TracebackType
 
-    from contentops.manifests.limits import Limits
+    from contentops.manifests.limits import TemplateLimits
     from contentops.manifests.values import Lookup
     from contentops.model import Json
 
@@ -35,12 +34,6 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.NSRef: "{% set %} on an attribute",
     nodes.ScopedEvalContextModifier: "{% autoescape %}",
 }
-_NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
-_OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
-_TAG = re.compile(r"\{[{%#]")
-_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
-_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
-_CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'": "`%}`"}
 
 
 class Macros:
@@ -69,35 +62,35 @@ class _Code:
     def __init__(self, text: str, tree: nodes.Template, filename: str) -> None:
         self.text = text
         self.filename = filename
-        sandbox = _sandbox()
-        outer, sandbox.budget = sandbox.budget, Budget(LIMITS)  # what is constant is worked out now
+        box = sandbox()
+        outer, box.allowance = box.allowance, Allowance(LIMITS)  # what is constant is worked out now
         try:
-            generator = Generator(sandbox, filename)
+            generator = Generator(box, filename)
             generator.visit(tree)
             code = compile(generator.code.getvalue(), filename, "exec")
         except TemplateSyntaxError as error:
-            raise _explain_syntax(error, text) from None
+            raise explain_syntax(error, text) from None
         except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
             raise TemplateError("template-limit", "the template is nested too deeply") from None
         finally:
-            sandbox.budget = outer
+            box.allowance = outer
         self.names = _told_apart(generator.names, tree)
-        self.template = Template.from_code(sandbox, code, sandbox.globals)
+        self.template = Template.from_code(box, code, box.globals)
 
 
 class Compiled:
-    """A compiled template. `names` are the variables it may use (see `templates.Template`)."""
+    """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
 
     __slots__ = ("_code", "_limits", "_macros", "_typed", "names")
 
-    def __init__(self, source: str, macros: Macros | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(self, source: str, macros: Macros | None = None, limits: TemplateLimits = LIMITS) -> None:
         """Raises TemplateError for what is no Jinja, or more Jinja than a manifest may use."""
         tree = _parse(source)
         whole = _whole(tree)
         if whole is not None:  # an assignment keeps the type of the value
             target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
             tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
-            tree.set_environment(_sandbox())
+            tree.set_environment(sandbox())
         self._typed = whole is not None
         self._code = _Code(source, tree, _TEMPLATE)
         self._macros = macros
@@ -109,26 +102,20 @@ class Compiled:
 
     def render(self, lookup: Lookup) -> Json:
         """The value, a text unless the template is one whole expression. Raises TemplateError."""
-        sandbox = _sandbox()
-        outer, sandbox.budget = sandbox.budget, Budget(self._limits)
+        box = sandbox()
+        outer, box.allowance = box.allowance, Allowance(self._limits)
         outer.pause()
         try:
-            return as_json(self._run(_Context(sandbox, lookup, self._macros)))
+            return as_json(self._run(_Context(box, lookup, self._macros)))
         except TemplateError as error:
             raise self._placed(error, error.__traceback__) from None
         except MissingError as error:
             raise self._undefined(error, lookup) from None
-        except RecursionError as error:
-            problem = TemplateError("template-limit", "goes too deep: a macro calls itself without end")
-            raise self._placed(problem, error.__traceback__) from None
-        except (TemplateRuntimeError, ArithmeticError, TypeError, ValueError, LookupError) as error:
-            message = str(error) or type(error).__name__
-            found = _NO_FILTER.search(message)
-            problem = _unknown_filter(*found.groups()) if found else TemplateError("template-error", _sentence(message))
-            raise self._placed(problem, error.__traceback__) from None
+        except (TemplateRuntimeError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
+            raise self._placed(explain_failure(error), error.__traceback__) from None
         finally:
-            sandbox.budget.pause()
-            sandbox.budget = outer
+            box.allowance.pause()
+            box.allowance = outer
             outer.resume()
 
     def _run(self, context: _Context) -> Any:
@@ -138,7 +125,7 @@ class Compiled:
             size += len(part)
             if size > MAX_TEXT:
                 raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
-            context.environment.budget.spend(len(part) >> 8)
+            context.environment.allowance.spend(len(part) >> 8)
             parts.append(part)
         return context.vars[_RESULT] if self._typed else "".join(parts)
 
@@ -180,8 +167,8 @@ class _Context(Context):
 
     environment: Sandbox
 
-    def __init__(self, sandbox: Sandbox, lookup: Lookup, macros: Macros | None = None) -> None:
-        super().__init__(sandbox, {}, None, {})
+    def __init__(self, box: Sandbox, lookup: Lookup, macros: Macros | None = None) -> None:
+        super().__init__(box, {}, None, {})
         self._lookup = lookup
         self._macros = macros
         self._shared: dict[str, Any] | None = None
@@ -199,26 +186,18 @@ class _Context(Context):
         return self.environment.globals.get(key, missing)
 
 
-@functools.cache
-def _sandbox() -> Sandbox:
-    return Sandbox()
-
-
-# --- trees -------------------------------------------------------------------------------------------------------
-
-
 def _parse(source: str) -> nodes.Template:
     """The tree of a text, with what it handles paid for."""
     if len(source) > MAX_TEXT:
         raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
     try:
-        tree = _sandbox().parse(source)
+        tree = sandbox().parse(source)
         for node in tree.find_all(nodes.Node):
             _refuse(node, source)
         _weigh(tree)
-        tree.set_environment(_sandbox())
+        tree.set_environment(sandbox())
     except TemplateSyntaxError as error:
-        raise _explain_syntax(error, source) from None
+        raise explain_syntax(error, source) from None
     except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
         raise TemplateError("template-limit", "the template is nested too deeply") from None
     return tree
@@ -263,14 +242,14 @@ def _whole(tree: nodes.Template) -> nodes.Expr | None:
 def _names_of(node: nodes.Node) -> frozenset[str]:
     """The names a part of a file of macros looks up outside itself."""
     tree = nodes.Template([node], lineno=1)
-    generator = Generator(_sandbox(), _MACROS)
+    generator = Generator(sandbox(), _MACROS)
     generator.visit(tree)
     return _told_apart(generator.names, tree)
 
 
 def _told_apart(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
     """Names that are looked up; instead of `each` and `item` the part that is read, where that is plain."""
-    names = frozenset(names) - _sandbox().globals.keys()
+    names = frozenset(names) - sandbox().globals.keys()
     if names.isdisjoint({"each", "item"}):
         return names
     return frozenset(name for name in _parts(tree) if name.partition(".")[0] in names)
@@ -332,73 +311,3 @@ def _reach(name: str, direct: dict[str, frozenset[str]]) -> frozenset[str]:
             seen.add(step)
             todo += direct.get(step, ())
     return frozenset(seen - direct.keys())
-
-
-# --- words and places --------------------------------------------------------------------------------------------
-
-
-def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
-    message = error.message or "is not Jinja"
-    offset = tag_offset(source, error.lineno)
-    if found := _NO_FILTER.search(message):
-        unknown, at = _unknown_filter(*found.groups()), word_offset(source, error.lineno, found.group(2))
-        unknown.offset = offset if at is None else at
-        return unknown
-    if tag := _unclosed(source):
-        hint = f"close it with `{_CLOSING[tag.group()]}`"
-        return TemplateError("template-syntax", f"a `{tag.group()}` is not closed", hint=hint, offset=tag.start())
-    block = _OPEN_BLOCK.search(message)
-    hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
-    if block and message.startswith("Unexpected end of template"):
-        message = f"the `{{% {block.group(1)} %}}` has no end"
-    for token, closing in _CLOSING_TOKENS.items():
-        message = message.replace(f"token {token}", closing).replace(token, closing)
-    return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
-
-
-def _unclosed(source: str) -> re.Match[str] | None:
-    """The first tag whose end does not come before the next tag begins."""
-    tags = list(_TAG.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
-    ends = (*(tag.start() for tag in tags[1:]), len(source))
-    for tag, end in zip(tags, ends, strict=False):
-        if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
-            return tag
-    return None
-
-
-def _unknown_filter(kind: str, name: str) -> TemplateError:
-    known = _sandbox().filters if kind == "filter" else _sandbox().tests
-    hint = suggest(name, tuple(sorted(entry for entry in known if entry.isidentifier())))
-    return TemplateError("template-syntax", f"there is no {kind} `{name}`", hint=hint)
-
-
-def _sentence(message: str) -> str:
-    """Python's or Jinja's words as one short clause in our style."""
-    first = message.splitlines()[0].rstrip(".")[:200]
-    return first[:1].lower() + first[1:]
-
-
-def _span(source: str, line: int) -> tuple[int, int]:
-    """Where a 1-based line of a text starts and ends."""
-    start = 0
-    for _ in range(line - 1):
-        start = source.find("\n", start) + 1
-        if not start:
-            return 0, len(source)
-    end = source.find("\n", start)
-    return start, len(source) if end < 0 else end
-
-
-def tag_offset(source: str, line: int) -> int:
-    """The offset of what stands inside the first tag of a line."""
-    start, end = _span(source, line)
-    found = re.compile(r"\{[{%#][-+]?\s*").search(source, start, end)
-    return found.end() if found and found.end() < end else found.start() if found else start
-
-
-def word_offset(source: str, line: int, word: str) -> int | None:
-    """The offset of a name inside the tags of a line, or None."""
-    start, end = _span(source, line)
-    tag = source.find("{", start, end)
-    found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(source, max(tag, start), end)
-    return found.start() if found else None

@@ -31,7 +31,7 @@ _UNTIMED = 2_000
 """Templates that spend less are not timed: setting a timer costs more than most of them."""
 
 
-class Limits(Struct, frozen=True):
+class TemplateLimits(Struct, frozen=True):
     """What one template may spend, for itself and its macros."""
 
     work: int = 200_000
@@ -40,15 +40,15 @@ class Limits(Struct, frozen=True):
     """Processor time."""
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = TemplateLimits()
 
 
-class Budget:
+class Allowance:
     """What is left of the limits of the template being rendered."""
 
     __slots__ = ("_handler", "_seconds", "_timed_below", "_work")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: TemplateLimits) -> None:
         self._work = limits.work
         self._seconds = limits.seconds
         self._timed_below = limits.work - _UNTIMED

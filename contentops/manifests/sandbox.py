@@ -26,7 +26,7 @@ from jinja2.utils import missing
 from markupsafe import escape
 
 from contentops.digest import canonical
-from contentops.manifests.limits import LIMITS, MAX_WIDTH, Budget, bits_of, check_bits, narrow
+from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Undefined(StrictUndefined):
 
 
 class Generator(CodeGenerator):
-    """Jinja's code generator with `~` behind the budget. `names` are what a tree looks up outside itself."""
+    """Jinja's code generator with `~` behind the allowance. `names` are what a tree looks up outside itself."""
 
     def __init__(self, environment: Sandbox, filename: str) -> None:
         self.code = StringIO()
@@ -137,7 +137,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "tojson": _tojson,
         }
         kept = {name: FILTERS[name] for name in _FILTERS} | own
-        self.budget = Budget(LIMITS)
+        self.allowance = Allowance(LIMITS)
         self.globals = {"range": self._range}
         self.filters = {name: self._charged(name, function) for name, function in kept.items()}
         self.filters |= {BOUNDED: self._bounded, WEIGHED: self._weighed}
@@ -164,7 +164,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
             try:
-                return obj[self.budget.weigh(argument)]
+                return obj[self.allowance.weigh(argument)]
             except (TypeError, LookupError):
                 pass
         return self.undefined(obj=obj, name=argument)
@@ -175,15 +175,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return called(*args)
         owner = getattr(called, "__self__", None)
         for value in (owner, *args, *kwargs.values()):
-            self.budget.weigh(value)
+            self.allowance.weigh(value)
         if isinstance(owner, str) and args:
             if called.__name__ == "replace" and len(args) > 1:
-                self.budget.room(len(owner) + owner.count(args[0]) * len(args[1]))
+                self.allowance.room(len(owner) + owner.count(args[0]) * len(args[1]))
             if called.__name__ == "join":
                 if not isinstance(args[0], list | tuple | dict | str):
                     raise TemplateError("template-value", f"cannot join {kind_of(args[0])}", hint="add `| list`")
                 size = sum(len(text) for text in args[0] if isinstance(text, str))
-                self.budget.room(len(owner) * len(args[0]) + size)
+                self.allowance.room(len(owner) * len(args[0]) + size)
         return super().call(context, called, *args, **kwargs)
 
     # --- what is computed ------------------------------------------------------------------------------------
@@ -196,11 +196,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if sign == "%" and isinstance(left, str):
             return self._format(left, right)
         if sign == "+" and isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
-            self.budget.room(len(left) + len(right))
+            self.allowance.room(len(left) + len(right))
         if sign == "*":
             for many, times in ((left, right), (right, left)):
                 if isinstance(many, str | list | tuple) and isinstance(times, int):
-                    self.budget.room(len(many) * max(times, 0))
+                    self.allowance.room(len(many) * max(times, 0))
             check_bits(bits_of(left) + bits_of(right))
         if sign == "**" and isinstance(left, int) and isinstance(right, int) and abs(left) > 1:
             check_bits(bits_of(left) * abs(right))
@@ -213,7 +213,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def concat(self, parts: Iterable[str]) -> str:
         """The text of a macro, or of a block that is kept or filtered."""
         texts = parts if isinstance(parts, list) else list(parts)
-        self.budget.room(sum(map(len, texts)))
+        self.allowance.room(sum(map(len, texts)))
         return "".join(texts)
 
     def _format(self, text: str, values: Any) -> str:
@@ -224,12 +224,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         parts = (
             values if isinstance(values, tuple) else tuple(values.values()) if isinstance(values, dict) else (values,)
         )
-        self.budget.room(len(text) + text.count("%") * (MAX_WIDTH + sum(len(_text(part)) for part in parts)))
+        self.allowance.room(len(text) + text.count("%") * (MAX_WIDTH + sum(len(_text(part)) for part in parts)))
         return str(text % values)
 
     def _range(self, *args: int) -> list[int]:
         found = range(*args)
-        self.budget.spend(len(found) + 1)
+        self.allowance.spend(len(found) + 1)
         return list(found)
 
     def _bounded(self, value: Any) -> Any:
@@ -237,11 +237,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(value, str):
             raise TemplateError("template-value", "a text cannot be looped over", hint='split it first: `.split(",")`')
         entries = value if hasattr(value, "__len__") else list(islice(value, LIMITS.work + 1))
-        self.budget.spend(len(entries) + 1)
+        self.allowance.spend(len(entries) + 1)
         return entries
 
     def _weighed(self, value: Any) -> Any:
-        return self.budget.weigh(value)
+        return self.allowance.weigh(value)
 
     # --- filters and tests -----------------------------------------------------------------------------------
 
@@ -253,11 +253,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         @functools.wraps(function)
         def charged(*args: Any, **kwargs: Any) -> Any:
             for value in (*args[first:], *kwargs.values()):
-                self.budget.weigh(value)
+                self.allowance.weigh(value)
             subject = args[first] if len(args) > first else None
             try:
                 if growth:
-                    self.budget.room(
+                    self.allowance.room(
                         growth(subject if hasattr(subject, "__len__") else "", *args[first + 1 :], **kwargs)
                     )
                 return function(*args, **kwargs)
@@ -272,12 +272,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         entries = value if attribute is None else map(make_attrgetter(self, attribute), value)
         texts = [_text(entry) for entry in entries]
         between = text_of(d)
-        self.budget.room(sum(map(len, texts)) + len(between) * len(texts))
+        self.allowance.room(sum(map(len, texts)) + len(between) * len(texts))
         return between.join(texts)
 
     def _replace(self, value: Any, old: str, new: str, count: int = -1) -> str:
         text, new = _text(value), text_of(new)
-        self.budget.room(len(text) + text.count(old) * len(new))
+        self.allowance.room(len(text) + text.count(old) * len(new))
         return text.replace(old, new, operator.index(count))
 
     def _sum(self, values: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
@@ -329,3 +329,9 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     if indent is not None:
         raise TemplateError("template-value", "`tojson` writes one line and takes no indent")
     return canonical(as_json(value))
+
+
+@functools.cache
+def sandbox() -> Sandbox:
+    """The one sandbox; what a template may still spend is set for each."""
+    return Sandbox()

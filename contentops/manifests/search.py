@@ -22,6 +22,7 @@ MAX_NAMES: Final = 20_000
 MAX_OPENED: Final = 50
 """So many files are opened to see whether they look like manifests."""
 
+_TWINS = {"yaml": "yml", "yml": "yaml"}
 _ITEMS = re.compile(rb"^items:", re.MULTILINE)
 
 
@@ -44,10 +45,14 @@ def find(project: Project, source: Source, files: ProjectFiles) -> tuple[list[st
             idle.append((pattern, index))
     elsewhere = _elsewhere(files) if idle and not found else []
     written = len(pointer) > 1 or "manifests" in project.settings
+    code, severity = "no-manifests", Severity.WARNING
     for pattern, index in idle:
         message, hint = _no_match(pattern, files, elsewhere, written=written)
-        at = (settings, (*pointer, index)) if written else None
-        findings.append(_warning(message, hint, at))
+        if written:
+            at = (*pointer, index)
+            findings.append(finding(settings, code, message, at, hint=hint, severity=severity))
+        else:  # the built-in glob stands nowhere
+            findings.append(Diagnostic(code=code, message=message, hint=hint, severity=severity))
     return sorted(found), findings
 
 
@@ -60,35 +65,19 @@ def _globs_pointer(project: Project) -> Pointer:
     return ("manifests",)
 
 
-def _warning(message: str, hint: str, at: tuple[Document, Pointer] | None) -> Diagnostic:
-    """The warning, with its place unless the glob is the built-in one, which stands nowhere."""
-    code, severity = "no-manifests", Severity.WARNING
-    if at is None:
-        return Diagnostic(code=code, message=message, hint=hint, severity=severity)
-    return finding(at[0], code, message, at[1], hint=hint, severity=severity)
-
-
 def _no_match(pattern: str, files: ProjectFiles, elsewhere: list[str], *, written: bool) -> tuple[str, str]:
     """Message and hint for a glob without a match: files with the other ending, else manifests elsewhere."""
     message = f"the glob `{pattern}` matches no manifest"
-    twin = _twin(pattern)
+    stem, _, ending = pattern.rpartition(".")
+    twin = f"{stem}.{_TWINS[ending]}" if ending in _TWINS else ""
     misnamed = files.match(twin)[0] if twin else []
     if misnamed:
         change = f"add `{twin}` to `manifests`" if written else f"set `manifests: [{twin!r}]` in `{PROJECT_FILE}`"
-        ending = pattern.rpartition(".")[2]
         return f"{message}, but there is {_listed(misnamed)}", f"let names end in `.{ending}`, or {change}"
     change = "correct `manifests`" if written else f"set `manifests` in `{PROJECT_FILE}`"
     if elsewhere:
         return f"{message}, but there is {_listed(elsewhere)}", f"move manifests there, or {change}"
     return message, f"write one there, or {change}"
-
-
-def _twin(pattern: str) -> str:
-    """The same glob with the other ending of YAML files, or nothing."""
-    for ending, other in ((".yaml", ".yml"), (".yml", ".yaml")):
-        if pattern.endswith(ending):
-            return pattern.removesuffix(ending) + other
-    return ""
 
 
 def _listed(paths: list[str]) -> str:

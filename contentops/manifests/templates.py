@@ -31,7 +31,7 @@ _KEYWORDS = frozenset(
 )
 
 
-class Template:
+class TextTemplate:
     """One text with Jinja in it."""
 
     __slots__ = ("_compiled", "_macros", "_names", "_pieces", "source")
@@ -90,17 +90,17 @@ class Templates:
     __slots__ = ("_kept", "_limit", "macros")
 
     def __init__(self, limit: int = 10_000, macros: MacroFile | None = None) -> None:
-        self._kept: dict[str, Template] = {}
+        self._kept: dict[str, TextTemplate] = {}
         self._limit = limit
         self.macros = macros
 
-    def get(self, source: str) -> Template:
+    def get(self, source: str) -> TextTemplate:
         """The template of this text."""
         found = self._kept.get(source)
         if found is None:
             if len(self._kept) >= self._limit:
                 del self._kept[next(iter(self._kept))]
-            found = self._kept[source] = Template(source, self.macros)
+            found = self._kept[source] = TextTemplate(source, self.macros)
         return found
 
 
