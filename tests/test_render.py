@@ -265,6 +265,25 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{% set a = [1, 1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a | upper }}",
         "{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': a} %}" * 40 + "{{ a | tojson }}",
         "{% set a = 'x' * 1000000 %}" + "{{ [" + "a, " * 1000 + "] | map('upper') | list | length }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {a: 1} }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {}[a] }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {}.get(a) }}",
+        "{{ 1 | round(10 ** 9, 'ceil') }}",
+        "{{ ([[]] * 4000) | sum(start=[1] * 1000000) }}",
+        "{{ range(9999) | select('in', [-1] * 100000) | list }}",
+        "{{ 'x y' | wordwrap(1, wrapstring='z' * 1000000) }}",
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+        "{% macro m0() %}x{% endmacro %}"
+        + "".join(f"{{% macro m{n + 1}() %}}{{{{ m{n}() }}}}{{{{ m{n}() }}}}{{% endmacro %}}" for n in range(40))
+        + "{{ m40() }}",
+        "{% macro d(a) %}{{ a }}{{ a }}{% endmacro %}{% set a = 'x' * 1000 %}" + "{% set a = d(a) %}" * 40 + "{{ a }}",
+        "{% macro c() %}{{ caller() }}{{ caller() }}{% endmacro %}"
+        + "{% call c() %}" * 30
+        + "x"
+        + "{% endcall %}" * 30,
+        "{% set x = 'y' * 1000000 %}{% set b %}{% for i in range(9999) %}{{ x }}{% endfor %}{% endset %}",
+        "{% set b %}{% for i in range(9999) %}" + "z" * 100000 + "{% endfor %}{% endset %}{{ b }}",
+        "{% filter upper %}{% for i in range(9999) %}" + "z" * 100000 + "{% endfor %}{% endfilter %}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "[" * 150 + "1" + "]" * 150 + " }}",
         "{% if 1 %}" * 150 + "{% endif %}" * 150,
