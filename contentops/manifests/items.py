@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentops.errors import Location, Severity
 from contentops.manifests.check import check_item
 from contentops.manifests.layers import Written, leaves
-from contentops.manifests.render import Rendered, Renderer
+from contentops.manifests.render import Rendered, render_item
 from contentops.manifests.scope import Scope, Uses
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def make_items(
     catalog: Catalog | None,
 ) -> Made:
     """Render and check every item; `builtin` are the names all templates know besides variables."""
-    renderer = Renderer(problems)
     scopes: dict[int, Scope] = {}
     ids: dict[str, Rendered] = {}
     made = Made()
@@ -58,7 +57,7 @@ def make_items(
             made.complete = False
             continue
         for each in (None,) if entry.each is None else entry.each:
-            rendered = renderer.render(entry, each, scope, uses)
+            rendered = render_item(entry, each, scope, uses, problems)
             _sort_in(made, rendered, check_item(rendered, catalog, problems), ids, problems)
     return made
 
