@@ -920,3 +920,22 @@ def test_no_output_lands_on_the_macros(project: Build) -> None:
     root = macro_project(project, MACROS, "inputs: {topic: '{{ company }}'}, output: templates/macros.j2")
     [line] = lines(findings(root))
     assert "but `templates/macros.j2` is a file the project is made of" in line
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ [[1], [2]] | sum(start=[]) }}", [1, 2]),
+        ("{{ rows | sum(attribute='n') }}", 6),
+        ("{{ 1.456 | round(precision=2, method='floor') }}", 1.45),
+        ("{{ 'a b' | wordwrap(1, wrapstring='|') }}", "a|b"),
+        ("{{ 'a b' | wordwrap(width=1) }}", "a\nb"),
+        ("{{ [1, 2, 3] | slice(2, fill_with=0) | list }}", [[1, 2], [3, 0]]),
+        ("{{ [1, 2] | batch(linecount=1) | list }}", [[1], [2]]),
+        ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
+        ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
+    ],
+)
+def test_filters_take_what_jinjas_take(source: str, expected: object) -> None:
+    """Arguments go by position or by name."""
+    assert render(source) == expected

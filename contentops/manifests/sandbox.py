@@ -36,26 +36,22 @@ if TYPE_CHECKING:
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
 
-_METHODS: tuple[tuple[type, frozenset[str]], ...] = (
-    (dict, frozenset({"items", "keys", "values", "get"})),
+_METHODS: tuple[tuple[type, list[str]], ...] = (
+    (dict, ["items", "keys", "values", "get"]),
+    (list, ["index", "count"]),
+    (tuple, ["index", "count", "grouper", "list"]),
     (
         str,
-        frozenset(
-            str.split(
-                """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
-                isnumeric isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace
-                rfind rindex rpartition rsplit rstrip split splitlines startswith strip swapcase title upper"""
-            )
+        str.split(
+            """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
+            isnumeric isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind
+            rindex rpartition rsplit rstrip split splitlines startswith strip swapcase title upper"""
         ),
     ),
-    (list, frozenset({"index", "count"})),
     (
         LoopContext,
-        frozenset(
-            str.split("index index0 revindex revindex0 first last length previtem nextitem depth depth0 cycle changed")
-        ),
+        str.split("cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0"),
     ),
-    (tuple, frozenset({"grouper", "list", "index", "count"})),
 )
 _FILTERS = str.split(
     """abs batch capitalize center count d default dictsort filesizeformat first groupby indent items last length
@@ -255,11 +251,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             for value in (*args[first:], *kwargs.values()):
                 self.allowance.weigh(value)
             subject = args[first] if len(args) > first else None
+            sized = subject if hasattr(subject, "__len__") else ""
             try:
                 if growth:
-                    self.allowance.room(
-                        growth(subject if hasattr(subject, "__len__") else "", *args[first + 1 :], **kwargs)
-                    )
+                    self.allowance.room(growth(sized, *args[first + 1 :], **kwargs))
                 return function(*args, **kwargs)
             except AttributeError:
                 raise TemplateError("template-value", f"`{name}` takes no such value: {kind_of(subject)}") from None
@@ -285,17 +280,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not any(isinstance(entry, list | tuple) for entry in (start, *entries)):
             return sum(entries, start)
         for entry in entries:  # each sum of lists is a copy
-            start = self.call_binop(None, "+", start, entry)  # type: ignore[arg-type]
+            self.allowance.room(sum(len(part) for part in (start, entry) if isinstance(part, list | tuple)))
+            start = start + entry
         return start
 
 
 _GROWTH: dict[str, Callable[..., int]] = {
-    "batch": lambda entries, linecount, fill_with=None: len(entries) + narrow(linecount),  # noqa: ARG005 - as Jinja's
+    "batch": lambda entries, linecount, *_, **__: len(entries) + narrow(linecount),
     "center": lambda text, width=80: len(text) + narrow(width),
     "indent": lambda text, width=4, *_, **__: len(text) + len(text.splitlines()) * narrow(width),
-    "round": lambda _, precision=0, method="": narrow(precision),  # noqa: ARG005
-    "slice": lambda entries, slices, fill_with=None: len(entries) + narrow(slices),  # noqa: ARG005
-    "wordwrap": lambda text, width=79, long=True, wrapstring=None, *_, **__: len(text) * len(wrapstring or " "),  # noqa: ARG005
+    "round": lambda _, precision=0, *__, **___: narrow(precision),
+    "slice": lambda entries, slices, *_, **__: len(entries) + narrow(slices),
+    "wordwrap": lambda text, _width=79, _long=True, wrapstring=" ", *_, **__: len(text) * len(wrapstring or " "),
 }
 """How long what a filter makes can get, by what it is given."""
 
