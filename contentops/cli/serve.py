@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.cli.options import Session
-    from contentops.server.keys import Key, KeyRing
-    from contentops.server.ledger import Account
+    from contentops.server.accounts import ApiKey, CreditAccount, KeyRing
 
 DEFAULT_STORE = ".contentops/serve.db"
 
@@ -101,21 +100,24 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
+    from contentops.server.accounts import AccountLimits
     from contentops.server.engines import named
-    from contentops.server.limits import Limits
-    from contentops.server.serve import run
+    from contentops.server.serve import ServeOptions, run
 
     session: Session = context.obj
-    limits = Limits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
-    with _as_ours():
+    with _errors():
         run(
-            host,
-            port,
-            session.path(store),
-            engine=named(engine, environ=os.environ, model=model, max_tokens=max_tokens or 0),
-            stage_seconds=stage_seconds,
-            limits=limits,
-            log=terminal.tell,
+            ServeOptions(
+                host=host,
+                port=port,
+                store=session.path(store),
+                engine=named(engine, environ=os.environ, model=model, max_tokens=max_tokens or 0),
+                log=terminal.tell,
+                stage_seconds=stage_seconds,
+                limits=AccountLimits(
+                    requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active
+                ),
+            )
         )
 
 
@@ -175,13 +177,11 @@ def create(
 def show(session: Session, store: str, *, as_json: bool) -> None:
     """Show every key ever made, without its secret, and what it has left."""
     from contentops.cli.tables import table
-    from contentops.server import ledger
-    from contentops.server.clock import iso
-    from contentops.server.keys import KeyRing
-    from contentops.server.store import Store
+    from contentops.server.accounts import KeyRing, account
+    from contentops.server.store import Store, iso
 
-    with _as_ours(), Store(session.path(store)) as opened:
-        found = [(key, ledger.account(opened, key)) for key in KeyRing(opened).issued()]
+    with _errors(), Store(session.path(store)) as opened:
+        found = [(key, account(opened, key)) for key in KeyRing(opened).issued()]
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "keys": [_as_json(key, stands) for key, stands in found]})
         return
@@ -200,8 +200,8 @@ def show(session: Session, store: str, *, as_json: bool) -> None:
     terminal.say(table(["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"], rows) if rows else "no keys yet")
 
 
-def _as_json(key: Key, stands: Account) -> dict[str, Any]:
-    from contentops.server.clock import iso
+def _as_json(key: ApiKey, stands: CreditAccount) -> dict[str, Any]:
+    from contentops.server.store import iso
 
     return {
         "id": key.id,
@@ -254,19 +254,19 @@ def change(
 
 @contextlib.contextmanager
 def _ring(session: Session, store: str) -> Iterator[KeyRing]:
-    from contentops.server.keys import KeyRing
+    from contentops.server.accounts import KeyRing
     from contentops.server.store import Store
 
-    with _as_ours(), Store(session.path(store)) as opened:
+    with _errors(), Store(session.path(store)) as opened:
         yield KeyRing(opened)
 
 
 @contextlib.contextmanager
-def _as_ours() -> Iterator[None]:
+def _errors() -> Iterator[None]:
     """The server's own failures, which know nothing of the command line, as failures it can print."""
-    from contentops.server import LocalError
+    from contentops.server import EmbeddedServerError
 
     try:
         yield
-    except (LocalError, ImportError) as error:
+    except (EmbeddedServerError, ImportError) as error:
         raise ContentopsError(str(error), code="serve") from error

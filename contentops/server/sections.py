@@ -16,7 +16,7 @@ _DEEPEST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SectionRange:
     """Where a section is: its heading's text and level, and the lines of its text as a half-open range."""
 
     heading: str
@@ -25,7 +25,7 @@ class Found:
     end: int
 
 
-def find(text: str, heading: str) -> Found | None:
+def find(text: str, heading: str) -> SectionRange | None:
     """The first section with that heading, or None. `## Why now` and `why  now` name the same one."""
     lines = text.split("\n")
     wanted = _name(heading)
@@ -34,16 +34,16 @@ def find(text: str, heading: str) -> Found | None:
         if _name(name) != wanted:
             continue
         ends = (other for other, depth, _ in headings[position + 1 :] if depth <= level)
-        return Found(name, level, line + 1, next(ends, len(lines)))
+        return SectionRange(name, level, line + 1, next(ends, len(lines)))
     return None
 
 
-def body(text: str, found: Found) -> str:
+def body(text: str, found: SectionRange) -> str:
     """The text under the heading, without blank lines around it."""
     return "\n".join(text.split("\n")[found.start : found.end]).strip("\n")
 
 
-def replace(text: str, found: Found, new: str) -> str:
+def replace(text: str, found: SectionRange, new: str) -> str:
     """`text` with other words under the heading; everything outside the section stays as it is."""
     lines = text.split("\n")
     after = lines[found.end :]
