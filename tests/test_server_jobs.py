@@ -14,7 +14,7 @@ from contentops.server import jobs
 from contentops.server.app import create_app
 from contentops.server.contents import ContentChange
 from contentops.server.engines import STAGES, Draft, EngineError, named
-from contentops.server.jobs import GenerationRequest, NewJob
+from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import AT_ONCE, RunnerLock
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, settled
@@ -126,7 +126,7 @@ def test_a_second_event_loop_takes_the_jobs_over() -> None:
 def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
     """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
     store = Store(tmp_path / "db")
-    jobs.submit(store, NewJob(id="r", request=GenerationRequest(mode="quick"), at=1.0))
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
 
     async def main() -> None:
         app = create_app(store, engine=Scripted(lambda: Draft(title="T", body="b")))
@@ -157,7 +157,7 @@ def test_closing_in_another_loop_gives_the_store_back() -> None:
 def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
     """A second process leaves a job alone while its runner lives, and takes it over once that is gone."""
     with Store(tmp_path / "db") as store:
-        jobs.submit(store, NewJob(id="r", request=GenerationRequest(), at=1.0))
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         first, second = RunnerLock(store), RunnerLock(store)
         first.acquire()
         first.acquire()
@@ -186,7 +186,7 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
         "store = Store(sys.argv[1])\n"
         "lock = RunnerLock(store)\n"
         "lock.acquire()\n"
-        "jobs.submit(store, jobs.NewJob(id='r', request=jobs.GenerationRequest(), at=1.0))\n"
+        "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
         "assert jobs.claim(store, 'r', lock.id, lock.alive)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -316,7 +316,7 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
         await turns()
         await app.state.close()
 
-    jobs.submit(store, NewJob(id="r", request=GenerationRequest(mode="quick"), at=1.0))
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
     asyncio.run(main(create_app(store, engine=Scripted(unplug))))
     with Store(path) as again:
         left = jobs.find(again, "r")
@@ -332,7 +332,7 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
 def test_a_job_is_finished_once() -> None:
     """Whoever comes second changes nothing: one content, one charge, no late failure."""
     with Store() as store:
-        job, _ = jobs.submit(store, NewJob(id="r", request=GenerationRequest(), at=1.0))
+        job, _ = jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
         assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
         jobs.fail(store, "r", "late", 4.0)

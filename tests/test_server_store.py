@@ -13,7 +13,7 @@ import pytest
 
 from contentops.server import EmbeddedServerError, accounts, contents, jobs
 from contentops.server.accounts import KeyRefusedError, KeyRing
-from contentops.server.jobs import GenerationRequest, NewJob
+from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import RunnerLock
 from contentops.server.store import Clock, Store, StoreError, iso
 
@@ -31,7 +31,7 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
     with Store(path) as store:
         lock = RunnerLock(store)
         lock.acquire()
-        jobs.submit(store, NewJob(id="r", request=GenerationRequest(), at=1.0))
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert _mode(path.parent) == 0o700
         files = [found for found in path.parent.rglob("*") if found.is_file()]
         assert len(files) >= 4
@@ -129,9 +129,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
         "import sys\n"
         "from contentops.server import jobs\n"
         "from contentops.server.store import Store\n"
-        "from contentops.server.jobs import GenerationRequest, NewJob\n"
+        "from contentops.server.jobs import GenerationRequest, StoredJob\n"
         "store = Store(sys.argv[1])\n"
-        "print(sum(jobs.submit(store, NewJob(id=f'r{n}', request=GenerationRequest(), at=1.0, key=f'k{n}'))[1]"
+        "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
         " for n in range(40)))\n"
     )
     path = tmp_path / "store" / "db"
@@ -155,10 +155,12 @@ def test_a_submission_survives_the_store() -> None:
         vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
     )
     with Store() as store:
-        job, new = jobs.submit(store, NewJob(id="r", request=asked, key="k", owner="o", key_id="key", at=5.0))
-        assert new
+        wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
+        assert jobs.submit(store, wanted) == (wanted, True)
+        job = jobs.find(store, "r")
+        assert job == wanted
         assert job.request == asked
-        assert job.fingerprint == same.fingerprint
+        assert job.request.fingerprint == same.fingerprint
         assert (job.owner, job.key_id, job.created_at, job.open) == ("o", "key", 5.0, True)
 
 

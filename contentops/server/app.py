@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -91,22 +91,15 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return refusal(refused, Surface.of(request.url.path))
 
 
+@dataclass(frozen=True, slots=True)
 class _Api:
     """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises RequestRefused."""
 
-    def __init__(
-        self,
-        store: Store,
-        runner: JobRunner,
-        access: AccessControl,
-        clock: Clock,
-        known: Mapping[str, Mapping[str, Json]],
-    ) -> None:
-        self._store = store
-        self._runner = runner
-        self._access = access
-        self._clock = clock
-        self._known = known
+    store: Store
+    runner: JobRunner
+    access: AccessControl
+    clock: Clock
+    known: Mapping[str, Mapping[str, Json]]
 
     def routes(self) -> list[Route]:
         """Every route, under both prefixes."""
@@ -138,8 +131,8 @@ class _Api:
             surface = Surface.of(request.url.path)
             endpoint = methods["GET" if request.method == "HEAD" else request.method]
             try:
-                self._runner.wake()
-                admitted = self._access.admit(request, surface, poll=endpoint == self.job_status)
+                self.runner.wake()
+                admitted = self.access.admit(request, surface, poll=endpoint == self.job_status)
                 accepted = endpoint in {self.submit, self.regenerate_section}
                 return JSONResponse(await endpoint(admitted), status_code=202 if accepted else 200)
             except RequestRefused as refused:
@@ -151,7 +144,7 @@ class _Api:
 
     def _unusable(self, error: sqlite3.Error) -> RequestRefused:
         """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
-        path = self._store.path
+        path = self.store.path
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
             return RequestRefused(500, f"The store `{path.name}` is damaged ({error}): {hint}")
@@ -162,7 +155,7 @@ class _Api:
     async def submit(self, admitted: AdmittedRequest) -> Json:
         """Take a job; a repeated request id or idempotency key gets the first answer."""
         body = await bodies.read_object(admitted.request, admitted.surface)
-        templates, styles = self._known["templates"], self._known["styles"]
+        templates, styles = self.known["templates"], self.known["styles"]
         return self._take(admitted, *bodies.generation(body, admitted.surface, templates, styles))
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
@@ -178,7 +171,7 @@ class _Api:
             raise RequestRefused(404, f"Section '{asked.section}' not found")
         # The engine is told what the content was written from, as far as that is known.
         made = content.metadata
-        source = jobs.find(self._store, str(made.get("request_id") or ""))
+        source = jobs.find(self.store, str(made.get("request_id") or ""))
         if source is not None and admitted.may_see(source.owner):
             was = source.request
             asked = replace(asked, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
@@ -189,35 +182,35 @@ class _Api:
         key = bodies.idempotency_key(admitted.request, admitted.surface)
         admitted.refuse_mode(asked.mode)
         fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
-        new = jobs.NewJob(
+        new = jobs.StoredJob(
             id=request_id or fresh,
             request=asked,
-            at=self._clock.now(),
-            key=key,
+            created_at=self.clock.now(),
             owner=admitted.owner,
             key_id=admitted.key_id,
+            idempotency_key=key,
         )
         try:
-            job, is_new = jobs.submit(self._store, new, lambda: self._access.refuse_job(admitted, asked.credits))
+            job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, asked.credits))
         except jobs.JobConflictError as conflict:
             raise RequestRefused(409, str(conflict)) from conflict
         if is_new:
-            self._runner.start(job.id)
+            self.runner.start(job.id)
         return replies.accepted(job, admitted.surface)
 
     async def job_status(self, admitted: AdmittedRequest) -> Json:
         """Where a job stands; one whose runner has died since is started again."""
-        job = jobs.find(self._store, admitted.id) if bodies.is_identifier(admitted.id) else None
+        job = jobs.find(self.store, admitted.id) if bodies.is_identifier(admitted.id) else None
         if job is None or not admitted.may_see(job.owner):
             raise RequestRefused(404, "Generation request not found.")
         if job.open:
-            self._runner.start(job.id)
+            self.runner.start(job.id)
         return replies.status(job, admitted.surface)
 
     # --- contents ------------------------------------------------------------------------------------------
 
     def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.StoredContent:
-        found = contents.find(self._store, content_id) if bodies.is_identifier(content_id) else None
+        found = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
         if found is None:
             raise RequestRefused(404, "Content not found")
         if not admitted.may_see(found.owner):
@@ -226,8 +219,8 @@ class _Api:
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
         """All of it, newest first, without texts."""
-        counts = contents.counts(self._store, admitted.owner)
-        return replies.content_list(contents.entries(self._store, admitted.owner), counts)
+        counts = contents.counts(self.store, admitted.owner)
+        return replies.content_list(contents.entries(self.store, admitted.owner), counts)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
@@ -254,16 +247,16 @@ class _Api:
         return {"success": True, "content": entry}
 
     def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> str:
-        with self._store.write():
+        with self.store.write():
             if change.id:
                 self._content(admitted, change.id)
-            return contents.save(self._store, change, owner=admitted.owner, at=self._clock.now())
+            return contents.save(self.store, change, owner=admitted.owner, at=self.clock.now())
 
     async def delete_content(self, admitted: AdmittedRequest) -> Json:
         """Remove a content; its last text stays among the store's versions."""
-        with self._store.write():
+        with self.store.write():
             self._content(admitted, admitted.id)
-            contents.remove(self._store, admitted.id, self._clock.now())
+            contents.remove(self.store, admitted.id, self.clock.now())
         return {"success": True, "message": "Content deleted"}
 
     # --- catalog -------------------------------------------------------------------------------------------
@@ -286,14 +279,14 @@ class _Api:
 
     async def list_verticals(self, _admitted: AdmittedRequest) -> Json:
         """The verticals: the same shape on both surfaces."""
-        return {"verticals": [replies.vertical(found) for found in self._known["verticals"].values()]}
+        return {"verticals": [replies.vertical(found) for found in self.known["verticals"].values()]}
 
     async def get_vertical(self, admitted: AdmittedRequest) -> Json:
         """One vertical."""
         return replies.vertical(self._entry(admitted, "verticals", "Vertical"))
 
     def _entry(self, admitted: AdmittedRequest, kind: str, what: str) -> Json:
-        found = self._known[kind].get(admitted.id)
+        found = self.known[kind].get(admitted.id)
         if found is None:
             # The service's own server answers 500 here, its documentation says 404.
             status = 500 if admitted.surface is Surface.API and kind != "verticals" else 404
@@ -301,7 +294,7 @@ class _Api:
         return found
 
     def _listed(self, admitted: AdmittedRequest, kind: str, entry: Callable[[Json, Surface], Json]) -> Json:
-        entries = [entry(found, admitted.surface) for found in self._known[kind].values()]
+        entries = [entry(found, admitted.surface) for found in self.known[kind].values()]
         if admitted.surface is Surface.V1:
             return {"templates" if kind == "templates" else "style_profiles": entries}
         found: dict[str, int] = {}
@@ -320,24 +313,24 @@ class _Api:
 
     async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
         """Counts and the latest changes, with the number of generations and the credits they took."""
-        store, owner = self._store, admitted.owner
+        store, owner = self.store, admitted.owner
         found = replies.dashboard(contents.counts(store, owner), contents.latest(store, owner, _RECENT))
         return {**found, "generations": jobs.counts(store, owner), "credits": accounts.usage(store, admitted.key)}
 
     async def credits_usage(self, admitted: AdmittedRequest) -> Json:
         """Credits of the key, with what its allowance leaves; without keys, of everyone."""
-        return accounts.usage(self._store, admitted.key)
+        return accounts.usage(self.store, admitted.key)
 
     async def credits_history(self, admitted: AdmittedRequest) -> Json:
         """Every charge of the key, or of everyone without keys, newest first."""
-        return {"transactions": accounts.history(self._store, admitted.key)}
+        return {"transactions": accounts.history(self.store, admitted.key)}
 
     async def health(self, _: Request) -> JSONResponse:
         """Whether the store can be read; needs no key."""
         try:
-            self._store.row("SELECT 1 FROM jobs LIMIT 1")
+            self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"
         except sqlite3.Error:
             state = "unhealthy"
-        found = {"status": state, "timestamp": self._clock.now(), "services": {"database": {"status": state}}}
+        found = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
         return JSONResponse(found, status_code=200 if state == "healthy" else 503)

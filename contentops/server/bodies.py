@@ -32,15 +32,19 @@ async def read_object(request: Request, surface: Surface) -> dict[str, Any]:
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestRefused(415, "Unsupported content type")
     data = await _bytes(request)
-    problem = FieldProblem("", "body must be a JSON object", "dict_type")
     try:
         value = json.loads(data.decode(), parse_constant=_no_constant)
-        if isinstance(value, dict):
-            _refuse_unstorable(value)
+    except RecursionError:
+        wrong = "is not JSON: nested too deeply"
+    except ValueError as error:
+        wrong = f"is not JSON: {'it is not UTF-8' if isinstance(error, UnicodeDecodeError) else error}"
+    else:
+        if not isinstance(value, dict):
+            raise RequestRefused.of([FieldProblem("", "body must be a JSON object", "dict_type")], surface)
+        wrong = _unstorable(value)
+        if not wrong:
             return value
-    except (ValueError, RecursionError) as error:
-        problem = FieldProblem("", f"body {_reason(error)}", "json_invalid")
-    raise RequestRefused.of([problem], surface)
+    raise RequestRefused.of([FieldProblem("", f"body {wrong}", "json_invalid")], surface)
 
 
 async def _bytes(request: Request) -> bytes:
@@ -59,32 +63,22 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"`{name}` is not a JSON number")
 
 
-class _UnstorableError(ValueError):
-    """A decoded value that cannot be stored and sent again."""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, _UnstorableError):
-        return str(error)
-    if isinstance(error, RecursionError):
-        return "is not JSON: nested too deeply"
-    return f"is not JSON: {'it is not UTF-8' if isinstance(error, UnicodeDecodeError) else error}"
-
-
-def _refuse_unstorable(value: Any) -> None:
+def _unstorable(value: Any) -> str:
+    """Why a decoded value cannot be stored and sent again, or empty."""
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
         found, depth = waiting.pop()
         if depth > DEPTH:
-            raise _UnstorableError("is nested too deeply")
+            return "is nested too deeply"
         if isinstance(found, str) and not found.isascii() and re.search("[\ud800-\udfff]", found):
-            raise _UnstorableError("holds half of a character pair, which is not text")
+            return "holds half of a character pair, which is not text"
         if isinstance(found, float) and not math.isfinite(found):
-            raise _UnstorableError("holds a number that is too large")
+            return "holds a number that is too large"
         if isinstance(found, dict):
             waiting += [(inner, depth + 1) for pair in found.items() for inner in pair]
         elif isinstance(found, list):
             waiting += [(inner, depth + 1) for inner in found]
+    return ""
 
 
 class BodyFields:
@@ -95,30 +89,28 @@ class BodyFields:
         self._surface = surface
         self._problems: list[FieldProblem] = []
 
-    def _value(self, names: tuple[str, ...], kind: type, problem: tuple[str, str]) -> Any:
+    def _value(self, names: tuple[str, ...], kind: type, what: str, code: str) -> Any:
         """The value under the first of `names` that has one; equal values under several names are fine."""
         given = [name for name in names if self._body.get(name) is not None]
-        if not given:
-            return None
-        value = self._body[given[0]]
+        value = self._body[given[0]] if given else None
         for other in given[1:]:
             if self._body[other] != value:
                 self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
-        if isinstance(value, kind):
+        if value is None or isinstance(value, kind):
             return value
-        self._problem(names[0], f"`{names[0]}` must be {problem[0]}", problem[1])
+        self._problem(names[0], f"`{names[0]}` must be {what}", code)
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
         """A text, or None where there is none."""
         if required and all(self._body.get(name) is None for name in names):
             self._problem(names[0], f"`{names[0]}` is required", "missing")
-        found: str | None = self._value(names, str, ("a string", "string_type"))
+        found: str | None = self._value(names, str, "a string", "string_type")
         return found
 
     def mapping(self, *names: str) -> dict[str, Any] | None:
         """An object, or None where there is none."""
-        found: dict[str, Any] | None = self._value(names, dict, ("an object", "dict_type"))
+        found: dict[str, Any] | None = self._value(names, dict, "an object", "dict_type")
         return found
 
     def mode(self) -> str:

@@ -59,36 +59,27 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job to take: `key` is its idempotency key, `key_id` the account it is charged to, `at` the time in seconds."""
+class StoredJob:
+    """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
+
+    `owner` is the user who asked, `key_id` the account that is charged; either may be empty.
+    """
 
     id: str
     request: GenerationRequest
-    at: float
-    key: str | None = None
+    created_at: float
     owner: str = ""
     key_id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredJob:
-    """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds."""
-
-    id: str
-    owner: str
-    key_id: str
-    request: GenerationRequest
-    fingerprint: str
-    status: str
-    stage: str
-    progress: int
-    runner: str
-    error: str
-    title: str
-    body: str
-    content_id: str
-    created_at: float
-    finished_at: float | None
+    idempotency_key: str | None = None
+    status: str = "pending"
+    stage: str = ""
+    progress: int = 0
+    runner: str = ""
+    error: str = ""
+    title: str = ""
+    body: str = ""
+    content_id: str = ""
+    finished_at: float | None = None
 
     @property
     def open(self) -> bool:
@@ -117,35 +108,42 @@ def unfinished(store: Store) -> list[str]:
     return [row["id"] for row in store.rows("SELECT id FROM jobs WHERE finished_at IS NULL ORDER BY created_at, rowid")]
 
 
-def submit(store: Store, new: NewJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
+def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
     """Take a job, or find the one this submit repeats; the second value says whether it is new.
 
     `admit` is called for a new job inside the transaction: what it raises keeps the job out. Raises JobConflictError
     if id or key belong to another request or another account.
     """
-    account = (new.owner, new.key_id)
+    asked, key, account = new.request, new.idempotency_key, (new.owner, new.key_id)
     with store.write():
         known = find(store, new.id)
         by_key = "SELECT * FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?"
-        keyed = _job(store.row(by_key, (new.key, *account)))
+        keyed = _job(store.row(by_key, (key, *account)))
         if keyed is not None and known is not None and keyed.id != known.id:
             raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
         found = known or keyed
         if found is not None:
-            if (found.fingerprint, found.owner, found.key_id) != (new.request.fingerprint, *account):
-                raise JobConflictError(f"`{new.id if known else new.key}` was already used for a different request")
+            if (found.request.fingerprint, found.owner, found.key_id) != (asked.fingerprint, *account):
+                raise JobConflictError(f"`{new.id if known else key}` was already used for a different request")
             return found, False
         if admit is not None:
             admit()
-        asked = new.request
         store.run(
             "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at,"
-            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
-            (new.id, asked.kind, *account, asked.encoded(), asked.fingerprint, new.key, new.at, asked.credits),
+            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                new.id,
+                asked.kind,
+                *account,
+                asked.encoded(),
+                asked.fingerprint,
+                key,
+                new.status,
+                new.created_at,
+                asked.credits,
+            ),
         )
-        made = find(store, new.id)
-        assert made is not None  # inserted in this transaction
-        return made, True
+        return new, True
 
 
 def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) -> StoredJob | None:
