@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -92,6 +93,25 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class _Kind:
+    """A part of the catalog: where it is, how messages call it, and its shapes in a list and in full."""
+
+    name: str
+    path: str
+    word: str
+    entry: Callable[[Json, Surface], Json]
+    full: Callable[[Json, Surface], Json]
+    paged: bool = True
+
+
+_KINDS = (
+    _Kind("templates", "/templates", "Template", replies.template_entry, replies.template),
+    _Kind("styles", "/style-profiles", "Style profile", replies.style_entry, replies.style),
+    _Kind("verticals", "/verticals", "Vertical", replies.vertical, replies.vertical, paged=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class _Api:
     """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises RequestRefused."""
 
@@ -110,16 +130,13 @@ class _Api:
             "/content/save": {"POST": self.save_content},
             "/content/regenerate-section": {"POST": self.regenerate_section},
             "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
-            "/templates": {"GET": self.list_templates},
-            "/templates/{id}": {"GET": self.get_template},
-            "/style-profiles": {"GET": self.list_styles},
-            "/style-profiles/{id}": {"GET": self.get_style},
-            "/verticals": {"GET": self.list_verticals},
-            "/verticals/{id}": {"GET": self.get_vertical},
             "/dashboard/stats": {"GET": self.dashboard_stats},
             "/credits/usage": {"GET": self.credits_usage},
             "/credits/history": {"GET": self.credits_history},
         }
+        for kind in _KINDS:
+            table[kind.path] = {"GET": partial(self.list_entries, kind)}
+            table[f"{kind.path}/{{id}}"] = {"GET": partial(self.get_entry, kind)}
         found = [Route(path, self.health, methods=["GET"]) for path in ("/health", "/v1/health", "/api/health")]
         for prefix in Surface:
             for path, methods in table.items():
@@ -154,9 +171,8 @@ class _Api:
 
     async def submit(self, admitted: AdmittedRequest) -> Json:
         """Take a job; a repeated request id or idempotency key gets the first answer."""
-        body = await bodies.read_object(admitted.request, admitted.surface)
-        templates, styles = self.known["templates"], self.known["styles"]
-        return self._take(admitted, *bodies.generation(body, admitted.surface, templates, styles))
+        fields = await bodies.read(admitted.request, admitted.surface)
+        return self._take(admitted, *bodies.generation(fields, self.known["templates"], self.known["styles"]))
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
         """Take a job that writes one section of a stored content again.
@@ -164,8 +180,7 @@ class _Api:
         The service documents neither request nor reply; this mapping is the embedded server's own (see
         `bodies.section`). The completed job's text is the whole body with that section replaced.
         """
-        body = await bodies.read_object(admitted.request, admitted.surface)
-        asked, request_id = bodies.section(body, admitted.surface)
+        asked, request_id = bodies.section(await bodies.read(admitted.request, admitted.surface))
         content = self._content(admitted, asked.content_id)
         if sections.find(content.body, asked.section) is None:
             raise RequestRefused(404, f"Section '{asked.section}' not found")
@@ -228,20 +243,19 @@ class _Api:
 
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
-        body = await bodies.read_object(admitted.request, admitted.surface)
-        return {"success": True, "contentId": self._save(admitted, bodies.saving(body, admitted.surface))}
+        change = bodies.saving(await bodies.read(admitted.request, admitted.surface))
+        return {"success": True, "contentId": self._save(admitted, change)}
 
     async def create_content(self, admitted: AdmittedRequest) -> Json:
         """Always create."""
-        body = await bodies.read_object(admitted.request, admitted.surface)
-        change = replace(bodies.saving(body, admitted.surface), id="")
-        return {"success": True, "contentId": self._save(admitted, change), "message": "Content created"}
+        change = bodies.saving(await bodies.read(admitted.request, admitted.surface))
+        content_id = self._save(admitted, replace(change, id=""))
+        return {"success": True, "contentId": content_id, "message": "Content created"}
 
     async def put_content(self, admitted: AdmittedRequest) -> Json:
         """Change any field but the type."""
         self._content(admitted, admitted.id)
-        body = await bodies.read_object(admitted.request, admitted.surface)
-        self._save(admitted, bodies.update(body, admitted.surface, admitted.id))
+        self._save(admitted, bodies.update(await bodies.read(admitted.request, admitted.surface), admitted.id))
         found = self._content(admitted, admitted.id)
         entry = {"id": found.id, "title": found.title, "status": found.status, "updatedAt": iso(found.updated_at)}
         return {"success": True, "content": entry}
@@ -261,53 +275,30 @@ class _Api:
 
     # --- catalog -------------------------------------------------------------------------------------------
 
-    async def list_templates(self, admitted: AdmittedRequest) -> Json:
-        """The templates, without inputs."""
-        return self._listed(admitted, "templates", replies.template_entry)
-
-    async def get_template(self, admitted: AdmittedRequest) -> Json:
-        """A template with its inputs."""
-        return replies.template(self._entry(admitted, "templates", "Template"), admitted.surface)
-
-    async def list_styles(self, admitted: AdmittedRequest) -> Json:
-        """The style profiles."""
-        return self._listed(admitted, "styles", replies.style_entry)
-
-    async def get_style(self, admitted: AdmittedRequest) -> Json:
-        """A style profile in full."""
-        return replies.style(self._entry(admitted, "styles", "Style profile"), admitted.surface)
-
-    async def list_verticals(self, _admitted: AdmittedRequest) -> Json:
-        """The verticals: the same shape on both surfaces."""
-        return {"verticals": [replies.vertical(found) for found in self.known["verticals"].values()]}
-
-    async def get_vertical(self, admitted: AdmittedRequest) -> Json:
-        """One vertical."""
-        return replies.vertical(self._entry(admitted, "verticals", "Vertical"))
-
-    def _entry(self, admitted: AdmittedRequest, kind: str, what: str) -> Json:
-        found = self.known[kind].get(admitted.id)
-        if found is None:
-            # The service's own server answers 500 here, its documentation says 404.
-            status = 500 if admitted.surface is Surface.API and kind != "verticals" else 404
-            raise RequestRefused(status, f"{what} '{admitted.id}' not found.")
-        return found
-
-    def _listed(self, admitted: AdmittedRequest, kind: str, entry: Callable[[Json, Surface], Json]) -> Json:
-        entries = [entry(found, admitted.surface) for found in self.known[kind].values()]
-        if admitted.surface is Surface.V1:
-            return {"templates" if kind == "templates" else "style_profiles": entries}
-        found: dict[str, int] = {}
-        problems = []
+    async def list_entries(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+        """Everything of a kind; under `/api` in pages, but for verticals, which have one shape on both surfaces."""
+        entries = [kind.entry(found, admitted.surface) for found in self.known[kind.name].values()]
+        if admitted.surface is Surface.V1 or not kind.paged:
+            return {kind.path[1:].replace("-", "_"): entries}
+        numbers, problems = [], []
         for name, default in (("page", 1), ("limit", _PAGE)):
             text = admitted.request.query_params.get(name, str(default))
             if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
-                found[name] = int(text)
+                numbers.append(int(text))
             else:
                 problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
         if problems:
             raise RequestRefused.of(problems, admitted.surface)
-        return replies.page(entries, found["page"], found["limit"])
+        return replies.page(entries, *numbers)
+
+    async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+        """One of a kind in full."""
+        found = self.known[kind.name].get(admitted.id)
+        if found is None:
+            # The service's own server answers 500 here, its documentation says 404.
+            status = 500 if admitted.surface is Surface.API and kind.paged else 404
+            raise RequestRefused(status, f"{kind.word} '{admitted.id}' not found.")
+        return kind.full(found, admitted.surface)
 
     # --- numbers -------------------------------------------------------------------------------------------
 

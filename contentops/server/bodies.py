@@ -26,8 +26,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _KEY = re.compile(r"[!-~]{1,200}")
 
 
-async def read_object(request: Request, surface: Surface) -> dict[str, Any]:
-    """The body as a JSON object. Raises RequestRefused: 413, 415, or 400 (422 under `/api`)."""
+async def read(request: Request, surface: Surface) -> BodyFields:
+    """The fields of a body that is a JSON object. Raises RequestRefused: 413, 415, or 400 (422 under `/api`)."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestRefused(415, "Unsupported content type")
@@ -43,7 +43,7 @@ async def read_object(request: Request, surface: Surface) -> dict[str, Any]:
             raise RequestRefused.of([FieldProblem("", "body must be a JSON object", "dict_type")], surface)
         wrong = _unstorable(value)
         if not wrong:
-            return value
+            return BodyFields(value, surface)
     raise RequestRefused.of([FieldProblem("", f"body {wrong}", "json_invalid")], surface)
 
 
@@ -85,8 +85,8 @@ class BodyFields:
     """Reads the fields of a body under any of their names, collecting every problem before refusing."""
 
     def __init__(self, body: dict[str, Any], surface: Surface) -> None:
+        self.surface = surface
         self._body = body
-        self._surface = surface
         self._problems: list[FieldProblem] = []
 
     def _value(self, names: tuple[str, ...], kind: type, what: str, code: str) -> Any:
@@ -134,7 +134,7 @@ class BodyFields:
     def done(self) -> None:
         """Raise RequestRefused if anything was wrong."""
         if self._problems:
-            raise RequestRefused.of(self._problems, self._surface)
+            raise RequestRefused.of(self._problems, self.surface)
 
 
 def is_identifier(text: str) -> bool:
@@ -145,21 +145,20 @@ def is_identifier(text: str) -> bool:
 def idempotency_key(request: Request, surface: Surface) -> str | None:
     """The header's value, or None. Raises RequestRefused."""
     found = request.headers.get("idempotency-key")
-    if found is None or _KEY.fullmatch(found):
-        return found
-    problem = FieldProblem("Idempotency-Key", "`Idempotency-Key` must be 1 to 200 visible ASCII characters")
-    raise RequestRefused.of([problem], surface)
+    if found is not None and not _KEY.fullmatch(found):
+        message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
+        raise RequestRefused.of([FieldProblem("Idempotency-Key", message)], surface)
+    return found
 
 
 def generation(
-    body: dict[str, Any], surface: Surface, templates: Mapping[str, Any], styles: Mapping[str, Any]
+    fields: BodyFields, templates: Mapping[str, Any], styles: Mapping[str, Any]
 ) -> tuple[GenerationRequest, str | None]:
     """A submit and the client's request id, if it gave one. Raises RequestRefused.
 
     Missing inputs are no reason to refuse: as on the service, the job fails later. Unknown keys are ignored.
     """
-    fields = BodyFields(body, surface)
-    documented = surface is Surface.V1
+    documented = fields.surface is Surface.V1
     template = fields.text("template_id", "template", required=documented)
     style = fields.text("style_profile_id", "style_profile", required=documented)
     inputs = fields.mapping("inputs", "user_input", "dynamic_parameters")
@@ -171,7 +170,7 @@ def generation(
     for what, slug, known in (("Template", template, templates), ("Style profile", style, styles)):
         if slug in known:
             continue
-        if surface is Surface.API:
+        if not documented:
             # What the service's own server answers, also where the slug is missing altogether.
             raise RequestRefused(500, f"Internal server error: {what} '{slug}' not found.")
         raise RequestRefused(404, f"{what} '{slug}' not found.")
@@ -186,13 +185,12 @@ def generation(
     return request, request_id
 
 
-def section(body: dict[str, Any], surface: Surface) -> tuple[GenerationRequest, str | None]:
+def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
     """A section to write again, and the client's request id. Raises RequestRefused.
 
     No source documents this call, so its form is this server's own: `content_id`, `section` (the heading's text),
     `instructions` and `generation_mode`; the answer is a job like that of a submit.
     """
-    fields = BodyFields(body, surface)
     content_id = fields.identifier("content_id", "contentId", "id", required=True)
     heading = fields.text("section", "heading", required=True)
     instructions = fields.text("instructions") or ""
@@ -203,31 +201,28 @@ def section(body: dict[str, Any], surface: Surface) -> tuple[GenerationRequest, 
     return replace(place, mode=mode, instructions=instructions), request_id
 
 
-def saving(body: dict[str, Any], surface: Surface) -> ContentChange:
+def saving(fields: BodyFields) -> ContentChange:
     """A text to store; with `id`, `content_id` or `contentId` one to update. Raises RequestRefused."""
-    fields = BodyFields(body, surface)
     content_id = fields.text("id", "content_id", "contentId")
-    kind = fields.text("type")
-    change = replace(_change(fields), id=content_id or "", type=kind)
-    fields.done()
+    change = _change(fields, kind=fields.text("type"))
     if content_id is not None and not is_identifier(content_id):
         raise RequestRefused(404, "Content not found")
-    return change
+    return replace(change, id=content_id or "")
 
 
-def update(body: dict[str, Any], surface: Surface, content_id: str) -> ContentChange:
+def update(fields: BodyFields, content_id: str) -> ContentChange:
     """The fields to change in a stored text; its type stays. Raises RequestRefused."""
-    fields = BodyFields(body, surface)
-    change = replace(_change(fields), id=content_id)
-    fields.done()
-    return change
+    return replace(_change(fields, kind=None), id=content_id)
 
 
-def _change(fields: BodyFields) -> ContentChange:
-    return ContentChange(
+def _change(fields: BodyFields, kind: str | None) -> ContentChange:
+    change = ContentChange(
         title=fields.text("title"),
         body=fields.text("content"),
         html=fields.text("contentHtml"),
         status=fields.text("status"),
+        type=kind,
         metadata=fields.mapping("metadata"),
     )
+    fields.done()
+    return change

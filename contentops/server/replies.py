@@ -258,6 +258,6 @@ def style(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     return {"success": True, "data": {**entry, "platform": "web", "system_prompt": prompt, "formatting": {}}}
 
 
-def vertical(found: Mapping[str, Any]) -> dict[str, Any]:
+def vertical(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
     return {"id": found["slug"], "name": found["name"], "description": found["description"]}
