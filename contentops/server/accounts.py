@@ -11,8 +11,9 @@ import hashlib
 import math
 import secrets
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.server import EmbeddedServerError
 from contentops.server.jobs import CREDITS
@@ -42,8 +43,7 @@ class KeyRefusedError(EmbeddedServerError):
     """The key cannot be made or changed; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True, kw_only=True):
     """A key without its secret. Times in seconds; `revoked_at` None while it works.
 
     `credits` is its allowance, None for no limit. `modes` are those it may ask for, empty for all.
@@ -139,8 +139,7 @@ def _check(plan: str, modes: Sequence[str]) -> None:
 # --- credits -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CreditAccount:
+class CreditAccount(Struct, frozen=True):
     """Where a key stands, in credits. `allowance` None is unlimited, and so is `balance` then."""
 
     allowance: int | None
@@ -192,8 +191,7 @@ def history(store: Store, key: ApiKey | None = None) -> list[dict[str, Any]]:
 # --- requests ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountLimits:
+class AccountLimits(Struct, frozen=True, kw_only=True):
     """What an account may ask for at once.
 
     `requests_per_minute`: at most so many requests in any 60 s; 0 sets no limit, None sets `PER_MINUTE` where keys
@@ -231,8 +229,7 @@ def _too_many(message: str, seconds: int) -> RequestRefused:
     return RequestRefused(429, message, headers={"Retry-After": str(seconds)})
 
 
-@dataclass(frozen=True, slots=True)
-class AdmittedRequest:
+class AdmittedRequest(Struct, frozen=True):
     """One request that was let in. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for."""
 
     request: Request

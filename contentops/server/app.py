@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -92,8 +93,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     return refusal(refused, Surface.of(request.url.path))
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     """A part of the catalog: where it is, how messages call it, and its shapes in a list and in full."""
 
     name: str
@@ -111,8 +111,7 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Api:
+class _Api(Struct, frozen=True):
     """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises RequestRefused."""
 
     store: Store

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from contentops.server.contents import ContentChange
 from contentops.server.jobs import CREDITS, GenerationRequest

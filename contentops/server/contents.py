@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from contentops.server.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentChange:
+class ContentChange(Struct, frozen=True, kw_only=True):
     """What to store: a field that is None keeps its value in an update and gets the usual one in a creation.
 
     `id` empty creates. A body without html drops the earlier html, which would no longer be its picture.
@@ -29,8 +30,7 @@ class ContentChange:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredContent:
+class StoredContent(Struct, frozen=True, kw_only=True):
     """One stored text. Times in seconds."""
 
     id: str
@@ -40,7 +40,7 @@ class StoredContent:
     html: str | None = None
     status: str = "draft"
     type: str = "article"
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = {}
     created_at: float
     updated_at: float
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from contentops.server import contents
 
@@ -19,8 +21,7 @@ CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
 """Credits of one generation by mode."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRequest:
+class GenerationRequest(Struct, frozen=True, kw_only=True):
     """What a submit asks for, whatever names its keys had: the one form jobs are stored and compared in.
 
     A text to generate (`kind` content), or a section of a stored one to write again (`kind` section).
@@ -30,7 +31,7 @@ class GenerationRequest:
     template: str = ""
     style: str = ""
     mode: str = "standard"
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = {}
     vertical: str | None = None
     brand_voice: str | None = None
     content_id: str = ""
@@ -58,8 +59,7 @@ class GenerationRequest:
         return hashlib.sha256(asked.encoded().encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredJob:
+class StoredJob(Struct, frozen=True, kw_only=True):
     """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
 
     `owner` is the user who asked, `key_id` the account that is charged; either may be empty.
@@ -99,7 +99,7 @@ def find(store: Store, job_id: str) -> StoredJob | None:
 def _job(row: sqlite3.Row | None) -> StoredJob | None:
     if row is None:
         return None
-    values = {column.name: row[column.name] for column in fields(StoredJob)}
+    values = {name: row[name] for name in StoredJob.__struct_fields__}
     return StoredJob(**{**values, "request": GenerationRequest(**json.loads(row["request"]))})
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.server.store import iso
 
@@ -46,8 +47,7 @@ class Surface(enum.Enum):
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
+class FieldProblem(Struct, frozen=True):
     """One thing wrong with a body: the field, what is wrong, and a type word such as `missing` or `string_type`."""
 
     field: str

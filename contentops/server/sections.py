@@ -6,7 +6,8 @@ Headings are lines that start with `#`; those inside code fences or front matter
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
@@ -15,8 +16,7 @@ _NO_PARAGRAPH = re.compile(r"^ {0,3}(?:[#>|]|[-+*][ \t]|\d{1,9}[.)][ \t]|(?:[-*_
 _DEEPEST = 6
 
 
-@dataclass(frozen=True, slots=True)
-class SectionRange:
+class SectionRange(Struct, frozen=True):
     """Where a section is: its heading's text and level, and the lines of its text as a half-open range."""
 
     heading: str

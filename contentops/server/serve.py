@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import KeyRing
@@ -46,8 +47,7 @@ async def running(path: Path) -> AsyncIterator[Any]:
         await app.state.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
+class ServeOptions(Struct, frozen=True, kw_only=True):
     """What to serve, and where. Port 0 takes a free one; `log` is told the address once it listens."""
 
     host: str

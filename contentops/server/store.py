@@ -11,10 +11,11 @@ import contextlib
 import os
 import sqlite3
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
 
 from contentops.server import EmbeddedServerError
 
@@ -73,8 +74,7 @@ CREATE INDEX charges_by_key ON charges (key_id);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """`now` gives seconds since 1970 (UTC); `sleep` waits that many seconds on the running loop."""
 
     now: Callable[[], float] = time.time

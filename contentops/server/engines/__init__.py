@@ -7,8 +7,9 @@ returns at once for a stage that was finished before a restart, so an engine may
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from contentops.server import EmbeddedServerError
 
@@ -26,14 +27,13 @@ class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the one who asked for it, so it holds no secret."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WritingTask:
+class WritingTask(Struct, frozen=True, kw_only=True):
     """One text to write: the entries of the catalog it was asked with, and the inputs as they were sent."""
 
     id: str
     template: Mapping[str, Any]
     style: Mapping[str, Any]
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = {}
     mode: str = "standard"
     vertical: str | None = None
     brand_voice: str | None = None
@@ -44,8 +44,7 @@ class WritingTask:
         return QUICK_STAGES if self.mode == "quick" else STAGES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SectionTask:
+class SectionTask(Struct, frozen=True, kw_only=True):
     """One section to write again: its heading and text, the document around it, and what to change."""
 
     heading: str
@@ -55,8 +54,7 @@ class SectionTask:
     instructions: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A finished text: plain title, Markdown body without front matter and without the title as a heading."""
 
     title: str

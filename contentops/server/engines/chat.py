@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from contentops.server.engines import EngineError
 from contentops.server.engines.prose import plain
 
@@ -53,8 +55,7 @@ class ModelEndpoint:
     key: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class Prompt(Struct, frozen=True, kw_only=True):
     """What a model is asked: `system` says who it is, `user` what to write, in at most `tokens` tokens."""
 
     system: str
