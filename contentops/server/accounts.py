@@ -226,7 +226,7 @@ class RequestWindow:
 
 
 def _too_many(message: str, seconds: int) -> RequestRefused:
-    return RequestRefused(429, message, headers={"Retry-After": str(seconds)})
+    return RequestRefused(429, message, {"Retry-After": str(seconds)})
 
 
 class AdmittedRequest(Struct, frozen=True):
@@ -274,8 +274,7 @@ class AccessControl:
         """
         owner = request.headers.get("x-user-id", "")
         if owner and not (len(owner) <= 200 and owner.isprintable()):
-            problem = FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters")
-            raise RequestRefused.of([problem], surface)
+            raise RequestRefused.of(FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters"))
         keyed = self._keys is not None and self._keys.required
         admitted = AdmittedRequest(request, surface, owner, self._key(request) if keyed else None)
         most = self._limits.requests_per_minute

@@ -84,12 +84,13 @@ def create_app(
 
 def refusal(refused: RequestRefused, surface: Surface) -> JSONResponse:
     """The reply to a request that is refused."""
-    return JSONResponse(refused.body(surface), status_code=refused.status, headers=refused.headers)
+    status, body = refused.reply(surface)
+    return JSONResponse(body, status_code=status, headers=refused.headers)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # registered for nothing else
-    refused = RequestRefused(error.status_code, error.detail, headers=error.headers)
+    refused = RequestRefused(error.status_code, error.detail, error.headers)
     return refusal(refused, Surface.of(request.url.path))
 
 
@@ -170,8 +171,9 @@ class _Api(Struct, frozen=True):
 
     async def submit(self, admitted: AdmittedRequest) -> Json:
         """Take a job; a repeated request id or idempotency key gets the first answer."""
-        fields = await bodies.read(admitted.request, admitted.surface)
-        return self._take(admitted, *bodies.generation(fields, self.known["templates"], self.known["styles"]))
+        fields = await bodies.read(admitted.request)
+        asked = bodies.generation(fields, admitted.surface, self.known["templates"], self.known["styles"])
+        return self._take(admitted, *asked)
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
         """Take a job that writes one section of a stored content again.
@@ -179,7 +181,7 @@ class _Api(Struct, frozen=True):
         The service documents neither request nor reply; this mapping is the embedded server's own (see
         `bodies.section`). The completed job's text is the whole body with that section replaced.
         """
-        asked, request_id = bodies.section(await bodies.read(admitted.request, admitted.surface))
+        asked, request_id = bodies.section(await bodies.read(admitted.request))
         content = self._content(admitted, asked.content_id)
         if sections.find(content.body, asked.section) is None:
             raise RequestRefused(404, f"Section '{asked.section}' not found")
@@ -193,7 +195,7 @@ class _Api(Struct, frozen=True):
         return self._take(admitted, replace(asked, template=template, style=style), request_id)
 
     def _take(self, admitted: AdmittedRequest, asked: GenerationRequest, request_id: str | None) -> Json:
-        key = bodies.idempotency_key(admitted.request, admitted.surface)
+        key = bodies.idempotency_key(admitted.request)
         admitted.refuse_mode(asked.mode)
         fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
         new = jobs.StoredJob(
@@ -242,19 +244,19 @@ class _Api(Struct, frozen=True):
 
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
-        change = bodies.saving(await bodies.read(admitted.request, admitted.surface))
+        change = bodies.saving(await bodies.read(admitted.request))
         return {"success": True, "contentId": self._save(admitted, change)}
 
     async def create_content(self, admitted: AdmittedRequest) -> Json:
         """Always create."""
-        change = bodies.saving(await bodies.read(admitted.request, admitted.surface))
+        change = bodies.saving(await bodies.read(admitted.request))
         content_id = self._save(admitted, replace(change, id=""))
         return {"success": True, "contentId": content_id, "message": "Content created"}
 
     async def put_content(self, admitted: AdmittedRequest) -> Json:
         """Change any field but the type."""
         self._content(admitted, admitted.id)
-        self._save(admitted, bodies.update(await bodies.read(admitted.request, admitted.surface), admitted.id))
+        self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
         found = self._content(admitted, admitted.id)
         entry = {"id": found.id, "title": found.title, "status": found.status, "updatedAt": iso(found.updated_at)}
         return {"success": True, "content": entry}
@@ -287,7 +289,7 @@ class _Api(Struct, frozen=True):
             else:
                 problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
         if problems:
-            raise RequestRefused.of(problems, admitted.surface)
+            raise RequestRefused.of(*problems)
         return replies.page(entries, *numbers)
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:

@@ -27,7 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _KEY = re.compile(r"[!-~]{1,200}")
 
 
-async def read(request: Request, surface: Surface) -> BodyFields:
+async def read(request: Request) -> BodyFields:
     """The fields of a body that is a JSON object. Raises RequestRefused: 413, 415, or 400 (422 under `/api`)."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -41,11 +41,11 @@ async def read(request: Request, surface: Surface) -> BodyFields:
         wrong = f"is not JSON: {'it is not UTF-8' if isinstance(error, UnicodeDecodeError) else error}"
     else:
         if not isinstance(value, dict):
-            raise RequestRefused.of([FieldProblem("", "body must be a JSON object", "dict_type")], surface)
+            raise RequestRefused.of(FieldProblem("", "body must be a JSON object", "dict_type"))
         wrong = _unstorable(value)
         if not wrong:
-            return BodyFields(value, surface)
-    raise RequestRefused.of([FieldProblem("", f"body {wrong}", "json_invalid")], surface)
+            return BodyFields(value)
+    raise RequestRefused.of(FieldProblem("", f"body {wrong}", "json_invalid"))
 
 
 async def _bytes(request: Request) -> bytes:
@@ -85,8 +85,7 @@ def _unstorable(value: Any) -> str:
 class BodyFields:
     """Reads the fields of a body under any of their names, collecting every problem before refusing."""
 
-    def __init__(self, body: dict[str, Any], surface: Surface) -> None:
-        self.surface = surface
+    def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
         self._problems: list[FieldProblem] = []
 
@@ -135,7 +134,7 @@ class BodyFields:
     def done(self) -> None:
         """Raise RequestRefused if anything was wrong."""
         if self._problems:
-            raise RequestRefused.of(self._problems, self.surface)
+            raise RequestRefused.of(*self._problems)
 
 
 def is_identifier(text: str) -> bool:
@@ -143,23 +142,23 @@ def is_identifier(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def idempotency_key(request: Request, surface: Surface) -> str | None:
+def idempotency_key(request: Request) -> str | None:
     """The header's value, or None. Raises RequestRefused."""
     found = request.headers.get("idempotency-key")
     if found is not None and not _KEY.fullmatch(found):
         message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
-        raise RequestRefused.of([FieldProblem("Idempotency-Key", message)], surface)
+        raise RequestRefused.of(FieldProblem("Idempotency-Key", message))
     return found
 
 
 def generation(
-    fields: BodyFields, templates: Mapping[str, Any], styles: Mapping[str, Any]
+    fields: BodyFields, surface: Surface, templates: Mapping[str, Any], styles: Mapping[str, Any]
 ) -> tuple[GenerationRequest, str | None]:
     """A submit and the client's request id, if it gave one. Raises RequestRefused.
 
     Missing inputs are no reason to refuse: as on the service, the job fails later. Unknown keys are ignored.
     """
-    documented = fields.surface is Surface.V1
+    documented = surface is Surface.V1
     template = fields.text("template_id", "template", required=documented)
     style = fields.text("style_profile_id", "style_profile", required=documented)
     inputs = fields.mapping("inputs", "user_input", "dynamic_parameters")

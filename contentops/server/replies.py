@@ -56,47 +56,40 @@ class FieldProblem(Struct, frozen=True):
 
 
 class RequestRefused(Exception):
-    """A request that is answered with an error status."""
+    """A request that is answered with an error status; with `problems`, everything that is wrong with its body."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        problems: Sequence[FieldProblem] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.status = status
         self.message = message
-        self.problems = problems
+        self.problems: Sequence[FieldProblem] = ()
         self.headers = {**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **(headers or {})}
+        self._status = status
 
     @classmethod
-    def of(cls, problems: list[FieldProblem], surface: Surface) -> RequestRefused:
-        """Everything wrong with a body in one reply: 422 with a list under `/api`, 400 with a sentence under `/v1`.
+    def of(cls, *problems: FieldProblem) -> RequestRefused:
+        """Everything wrong with a body in one reply."""
+        refused = cls(400, "; ".join(problem.message for problem in problems))
+        refused.problems = problems
+        return refused
 
-        A value that is none of the known choices is 400 in both.
+    def reply(self, surface: Surface) -> tuple[int, dict[str, Any]]:
+        """The status, and the reply's JSON in the shape of `surface`.
+
+        Problems are 422 with a list under `/api`, 400 with a sentence under `/v1`; a value that is none of the known
+        choices is 400 in both.
         """
-        message = "; ".join(problem.message for problem in problems)
-        if surface is Surface.V1 or all(problem.type == "enum" for problem in problems):
-            return cls(400, message)
-        return cls(422, message, problems=problems)
-
-    def body(self, surface: Surface) -> dict[str, Any]:
-        """The reply's JSON in the shape of `surface`."""
         if surface is Surface.V1:
-            return {"error": {"code": _CODES.get(self.status, "error"), "message": self.message}}
-        if self.status == 429:
+            return self._status, {"error": {"code": _CODES.get(self._status, "error"), "message": self.message}}
+        if self._status == 429:
             # The service's limiter answers with a text of its own under this name.
-            return {"error": self.message}
-        if not self.problems:
-            return {"detail": self.message}
+            return 429, {"error": self.message}
+        if all(problem.type == "enum" for problem in self.problems):
+            return self._status, {"detail": self.message}
         details = []
         for problem in self.problems:
             place = ["body", problem.field] if problem.field else ["body"]
             details.append({"type": problem.type, "loc": place, "msg": problem.message})
-        return {"detail": details}
+        return 422, {"detail": details}
 
 
 # --- generations -------------------------------------------------------------------------------------------

@@ -148,20 +148,13 @@ class JobRunner:
                 job = jobs.claim(self._store, job_id, self._lock.id, self._lock.alive)
                 if job is not None:
                     await self._finish(job)
-            except asyncio.CancelledError:
-                self._release(job_id)
-                raise
             except (sqlite3.Error, OSError) as error:
                 # The store is busy or the disk full: the job stays open, and the next request for it starts it again.
                 _LOG.warning("job `%s` was put aside: %s", job_id, error)
-                self._release(job_id)
-
-    def _release(self, job_id: str) -> None:
-        try:
-            jobs.release(self._store, job_id, self._lock.id)
-        except sqlite3.Error:
-            # The lock tells the others once this process is gone.
-            _LOG.warning("job `%s` could not be released", job_id)
+            finally:
+                # Where this fails, the lock tells the others once this process is gone.
+                with contextlib.suppress(sqlite3.Error):
+                    jobs.release(self._store, job_id, self._lock.id)
 
     async def _finish(self, job: jobs.StoredJob) -> None:
         try:
@@ -263,6 +256,7 @@ def _metadata(job: jobs.StoredJob, draft: Draft) -> dict[str, Any]:
         "style_profile": asked.style,
         "generation_mode": asked.mode,
         "word_count": len(draft.body.split()),
+        "vertical": asked.vertical,
+        "brand_voice_id": asked.brand_voice,
     }
-    optional = {"vertical": asked.vertical, "brand_voice_id": asked.brand_voice}
-    return {**found, **{name: value for name, value in optional.items() if value}}
+    return {name: value for name, value in found.items() if value is not None}

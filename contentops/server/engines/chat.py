@@ -147,9 +147,6 @@ class ChatClient:
         self._limit_name = "max_tokens"
         self._left_out: set[str] = set()
 
-    def __repr__(self) -> str:
-        return f"ChatClient({self._where!r})"
-
     async def ask(self, prompt: Prompt) -> str:
         """The model's text, without what it thought on the way. Raises EngineError; TruncatedError for half of one."""
         async with self._room:

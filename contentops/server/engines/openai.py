@@ -70,12 +70,12 @@ class OpenAIEngine:
 
     async def write(self, task: WritingTask, report: ReportStage) -> Draft:
         """A text with the template's sections. Raises EngineError."""
-        titles = headings(task)
+        titles = [heading for heading, _ in _parts(task)]
         length = words(task, len(titles))
         room = self._room(task, len(titles), length)
         await report("planner")
         plan = await self._plan(task, room)
-        points = _points(plan, len(titles))
+        points = _points(plan)
         await report("writer")
         texts: list[str] = []
         for number, heading in enumerate(titles, 1):
@@ -168,9 +168,10 @@ def from_environment(environ: Mapping[str, str], *, model: str = "", max_tokens:
 # --- what the model is told ----------------------------------------------------------------------------------
 
 
-def headings(task: WritingTask) -> list[str]:
-    """The headings of the text, in order; one empty one for a template without sections."""
-    return [str(section["heading"]) for section in task.template.get("sections", ())] or [""]
+def _parts(task: WritingTask) -> list[tuple[str, str]]:
+    """The text's headings and what belongs under each; one empty heading for a template without sections."""
+    found = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
+    return found or [("", "what the brief asks for")]
 
 
 def words(task: WritingTask, parts: int) -> int:
@@ -224,18 +225,12 @@ def _value(value: Any) -> str:
 
 
 def _planning(task: WritingTask) -> str:
-    titles = headings(task)
-    asked = [f"{number}. {heading or 'Text'}: {_holds(task, number)}" for number, heading in enumerate(titles, 1)]
+    asked = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(_parts(task), 1)]
     order = (
         f"Plan a text with {len(asked)} sections. First write one line that starts with `Title:` and gives the title. "
         "Then, for each section, write one line: its number, a full stop, and in one sentence the point it makes."
     )
     return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(asked)])
-
-
-def _holds(task: WritingTask, number: int) -> str:
-    found = list(task.template.get("sections", ()))
-    return str(found[number - 1]["holds"]) if found else "what the brief asks for"
 
 
 def title(task: WritingTask, plan: str) -> str:
@@ -247,15 +242,14 @@ def title(task: WritingTask, plan: str) -> str:
     return (plain(found[1].strip("\"'“”`"), _TITLE) if found else "") or title_of(task)
 
 
-def _points(plan: str, parts: int) -> dict[int, str]:
+def _points(plan: str) -> dict[int, str]:
     """What the plan says of each section, by its number from 1."""
-    found = {int(match[1]): plain(match[2], 400) for match in _NUMBERED.finditer(plan)}
-    return {number: point for number, point in found.items() if 1 <= number <= parts}
+    return {int(match[1]): plain(match[2], 400) for match in _NUMBERED.finditer(plan)}
 
 
 def _writing(task: WritingTask, number: int, point: str, before: str, length: int) -> str:
     """The writer's task for section `number`, given the point it makes and the text before it."""
-    heading = headings(task)[number - 1]
+    heading, holds = _parts(task)[number - 1]
     about = title_of(task)
     if heading:
         order = f"Write about {length} words on this topic: {about}. They are the part `{heading}` of a longer text."
@@ -264,8 +258,8 @@ def _writing(task: WritingTask, number: int, point: str, before: str, length: in
     parts = [order]
     if point:
         parts.append(f"The point it makes: {point}")
-    parts += [f"What belongs here: {_holds(task, number)}.", brief(task)]
-    if others := [other for other in headings(task) if other != heading]:
+    parts += [f"What belongs here: {holds}.", brief(task)]
+    if others := [other for other, _ in _parts(task) if other != heading]:
         parts.append(f"Other sections, which are written on their own: {', '.join(others)}.")
     if before:
         parts.append(f"The text before it ends like this:\n{before[-CONTEXT:]}")
@@ -308,5 +302,5 @@ def _loops(text: str) -> bool:
 
 def assembled(task: WritingTask, texts: Sequence[str]) -> str:
     """The body: each section under its heading."""
-    titled = zip(headings(task), texts, strict=True)
-    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for heading, text in titled) + "\n"
+    titled = zip(_parts(task), texts, strict=True)
+    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for (heading, _), text in titled) + "\n"
