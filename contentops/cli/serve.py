@@ -7,14 +7,17 @@ import os
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
+from contentops.cli.tables import table
 from contentops.errors import ContentopsError, UsageError
 from contentops.reporting import FORMAT_VERSION
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.engines import named
+from contentops.server.serve import ServeOptions, run
 from contentops.server.store import Store, iso
 
 if TYPE_CHECKING:
@@ -124,8 +127,6 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    from contentops.server.serve import ServeOptions, run  # the web framework, which `keys` does without
-
     limits = AccountLimits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
     with _errors():
         options = ServeOptions(
@@ -173,8 +174,6 @@ def create(
 @click.pass_obj
 def show(session: Session, store: str, *, as_json: bool) -> None:
     """Show every key ever made, without its secret, and what it has left."""
-    from contentops.cli.tables import table
-
     rows: list[list[str]] = []
     listed: list[dict[str, Any]] = []
     with _opened(session, store) as (opened, ring):
@@ -225,8 +224,6 @@ def change(
     session: Session, key_id: str, plan: str | None, allowance: int | None, modes: tuple[str, ...], store: str
 ) -> None:
     """Give the key with the id KEY another plan, more or fewer credits in all, or other modes."""
-    from msgspec.structs import replace
-
     with _opened(session, store) as (_, ring):
         key = next((key for key in ring.issued() if key.id == key_id), None)
         if key is None:

@@ -14,10 +14,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from starlette.exceptions import HTTPException
 
 from contentops.server import EmbeddedServerError
 from contentops.server.jobs import CREDITS
-from contentops.server.replies import FieldProblem, RequestRefused, Surface
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
 from contentops.server.store import Clock, iso
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class RequestWindow:
         self._taken: dict[str, deque[float]] = {}
 
     def take(self, account: str, most: int) -> None:
-        """Count one request; a refused one does not count. Raises RequestRefused (429) after `most` in a minute."""
+        """Count one request; a refused one does not count. Raises HTTPException (429) after `most` in a minute."""
         now = self._now()
         taken = self._taken.setdefault(account, deque())
         # A wall clock may be set back: what seems to lie ahead is no reason to wait for it.
@@ -225,8 +226,8 @@ class RequestWindow:
         taken.append(now)
 
 
-def _too_many(message: str, seconds: int) -> RequestRefused:
-    return RequestRefused(429, message, {"Retry-After": str(seconds)})
+def _too_many(message: str, seconds: int) -> HTTPException:
+    return HTTPException(429, message, {"Retry-After": str(seconds)})
 
 
 class AdmittedRequest(Struct, frozen=True):
@@ -252,9 +253,9 @@ class AdmittedRequest(Struct, frozen=True):
         return not owner or not self.owner or owner == self.owner
 
     def refuse_mode(self, mode: str) -> None:
-        """Raises RequestRefused (403) if its key is not for generations of that mode."""
+        """Raises HTTPException (403) if its key is not for generations of that mode."""
         if self.key is not None and self.key.modes and mode not in self.key.modes:
-            raise RequestRefused(403, f"Your plan does not include the {mode} pipeline")
+            raise HTTPException(403, f"Your plan does not include the {mode} pipeline")
 
 
 class AccessControl:
@@ -269,12 +270,12 @@ class AccessControl:
     def admit(self, request: Request, surface: Surface, *, poll: bool) -> AdmittedRequest:
         """The request with its key checked. `poll` says that it only asks for a job's status.
 
-        Raises RequestRefused: 400 (422 under `/api`) for an unusable user id, 401 for the key, 403 for its plan, 429
+        Raises HTTPException: 400 (422 under `/api`) for an unusable user id, 401 for the key, 403 for its plan, 429
         for the limit.
         """
         owner = request.headers.get("x-user-id", "")
         if owner and not (len(owner) <= 200 and owner.isprintable()):
-            raise RequestRefused.of(FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters"))
+            raise BodyRefused(FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters"))
         keyed = self._keys is not None and self._keys.required
         admitted = AdmittedRequest(request, surface, owner, self._key(request) if keyed else None)
         most = self._limits.requests_per_minute
@@ -289,17 +290,17 @@ class AccessControl:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = self._keys.check(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
-            raise RequestRefused(401, "Invalid or missing API key")
+            raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
         if not PLANS[key.plan]:
-            raise RequestRefused(403, f"The plan `{key.plan}` does not include API access")
+            raise HTTPException(403, f"The plan `{key.plan}` does not include API access")
         return key
 
     def refuse_job(self, admitted: AdmittedRequest, price: int) -> None:
-        """Raises RequestRefused for one job too many for now (429), or for too few credits (402)."""
+        """Raises HTTPException for one job too many for now (429), or for too few credits (402)."""
         most = self._limits.max_active
         under_way = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ?"
         if 0 < most <= self._store.number(under_way, (admitted.key_id,)):
             raise _too_many(f"Too many active generations: {most} at a time", 5)
         balance = None if admitted.key is None else account(self._store, admitted.key).balance
         if balance is not None and balance < price:
-            raise RequestRefused(402, f"Insufficient credits: {price} required, {balance} available")
+            raise HTTPException(402, f"Insufficient credits: {price} required, {balance} available")

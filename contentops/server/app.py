@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from contentops.server import accounts, bodies, catalog, contents, jobs, replies, sections
 from contentops.server.accounts import AccessControl, AccountLimits
-from contentops.server.replies import FieldProblem, RequestRefused, Surface
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
 from contentops.server.runner import JobRunner
 from contentops.server.store import Clock, iso
 
@@ -75,23 +75,20 @@ def create_app(
         yield
         await close()
 
-    app = Starlette(routes=api.routes(), exception_handlers={HTTPException: _http_error}, lifespan=lifespan)
+    app = Starlette(
+        routes=api.routes(),
+        exception_handlers={HTTPException: _refused, sqlite3.Error: api.unusable},
+        lifespan=lifespan,
+    )
     # A redirect would turn a POST into something the vendor's SDK cannot read.
     app.router.redirect_slashes = False
     app.state.close = close
     return app
 
 
-def refusal(refused: RequestRefused, surface: Surface) -> JSONResponse:
-    """The reply to a request that is refused."""
-    status, body = refused.reply(surface)
-    return JSONResponse(body, status_code=status, headers=refused.headers)
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # registered for nothing else
-    refused = RequestRefused(error.status_code, error.detail, error.headers)
-    return refusal(refused, Surface.of(request.url.path))
+    return replies.refusal(error, Surface.of(request.url.path))
 
 
 class _Kind(Struct, frozen=True):
@@ -113,7 +110,7 @@ _KINDS = (
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises RequestRefused."""
+    """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises HTTPException."""
 
     store: Store
     runner: JobRunner
@@ -147,25 +144,21 @@ class _Api(Struct, frozen=True):
         async def respond(request: Request) -> JSONResponse:
             surface = Surface.of(request.url.path)
             endpoint = methods["GET" if request.method == "HEAD" else request.method]
-            try:
-                self.runner.wake()
-                admitted = self.access.admit(request, surface, poll=endpoint == self.job_status)
-                accepted = endpoint in {self.submit, self.regenerate_section}
-                return JSONResponse(await endpoint(admitted), status_code=202 if accepted else 200)
-            except RequestRefused as refused:
-                return refusal(refused, surface)
-            except sqlite3.Error as error:
-                return refusal(self._unusable(error), surface)
+            self.runner.wake()
+            admitted = self.access.admit(request, surface, poll=endpoint == self.job_status)
+            accepted = endpoint in {self.submit, self.regenerate_section}
+            return JSONResponse(await endpoint(admitted), status_code=202 if accepted else 200)
 
         return respond
 
-    def _unusable(self, error: sqlite3.Error) -> RequestRefused:
+    async def unusable(self, request: Request, error: Exception) -> JSONResponse:
         """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
         path = self.store.path
+        refused = HTTPException(503, f"The store cannot be used right now: {error}")
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
-            return RequestRefused(500, f"The store `{path.name}` is damaged ({error}): {hint}")
-        return RequestRefused(503, f"The store cannot be used right now: {error}")
+            refused = HTTPException(500, f"The store `{path.name}` is damaged ({error}): {hint}")
+        return await _refused(request, refused)
 
     # --- generations ---------------------------------------------------------------------------------------
 
@@ -184,7 +177,7 @@ class _Api(Struct, frozen=True):
         asked, request_id = bodies.section(await bodies.read(admitted.request))
         content = self._content(admitted, asked.content_id)
         if sections.find(content.body, asked.section) is None:
-            raise RequestRefused(404, f"Section '{asked.section}' not found")
+            raise HTTPException(404, f"Section '{asked.section}' not found")
         # The engine is told what the content was written from, as far as that is known.
         made = content.metadata
         source = jobs.find(self.store, str(made.get("request_id") or ""))
@@ -209,7 +202,7 @@ class _Api(Struct, frozen=True):
         try:
             job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, asked.credits))
         except jobs.JobConflictError as conflict:
-            raise RequestRefused(409, str(conflict)) from conflict
+            raise HTTPException(409, str(conflict)) from conflict
         if is_new:
             self.runner.start(job.id)
         return replies.accepted(job, admitted.surface)
@@ -218,7 +211,7 @@ class _Api(Struct, frozen=True):
         """Where a job stands; one whose runner has died since is started again."""
         job = jobs.find(self.store, admitted.id) if bodies.is_identifier(admitted.id) else None
         if job is None or not admitted.may_see(job.owner):
-            raise RequestRefused(404, "Generation request not found.")
+            raise HTTPException(404, "Generation request not found.")
         if job.open:
             self.runner.start(job.id)
         return replies.status(job, admitted.surface)
@@ -228,9 +221,9 @@ class _Api(Struct, frozen=True):
     def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.StoredContent:
         found = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
         if found is None:
-            raise RequestRefused(404, "Content not found")
+            raise HTTPException(404, "Content not found")
         if not admitted.may_see(found.owner):
-            raise RequestRefused(403, "Access denied")
+            raise HTTPException(403, "Access denied")
         return found
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
@@ -289,7 +282,7 @@ class _Api(Struct, frozen=True):
             else:
                 problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
         if problems:
-            raise RequestRefused.of(*problems)
+            raise BodyRefused(*problems)
         return replies.page(entries, *numbers)
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
@@ -298,7 +291,7 @@ class _Api(Struct, frozen=True):
         if found is None:
             # The service's own server answers 500 here, its documentation says 404.
             status = 500 if admitted.surface is Surface.API and kind.paged else 404
-            raise RequestRefused(status, f"{kind.word} '{admitted.id}' not found.")
+            raise HTTPException(status, f"{kind.word} '{admitted.id}' not found.")
         return kind.full(found, admitted.surface)
 
     # --- numbers -------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 
 from contentops.server.contents import ContentChange
 from contentops.server.jobs import CREDITS, GenerationRequest
-from contentops.server.replies import FieldProblem, RequestRefused, Surface
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +29,10 @@ _KEY = re.compile(r"[!-~]{1,200}")
 
 
 async def read(request: Request) -> BodyFields:
-    """The fields of a body that is a JSON object. Raises RequestRefused: 413, 415, or 400 (422 under `/api`)."""
+    """The fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestRefused(415, "Unsupported content type")
+        raise HTTPException(415, "Unsupported content type")
     data = await _bytes(request)
     try:
         value = json.loads(data.decode(), parse_constant=_no_constant)
@@ -41,22 +42,22 @@ async def read(request: Request) -> BodyFields:
         wrong = f"is not JSON: {'it is not UTF-8' if isinstance(error, UnicodeDecodeError) else error}"
     else:
         if not isinstance(value, dict):
-            raise RequestRefused.of(FieldProblem("", "body must be a JSON object", "dict_type"))
+            raise BodyRefused(FieldProblem("", "body must be a JSON object", "dict_type"))
         wrong = _unstorable(value)
         if not wrong:
             return BodyFields(value)
-    raise RequestRefused.of(FieldProblem("", f"body {wrong}", "json_invalid"))
+    raise BodyRefused(FieldProblem("", f"body {wrong}", "json_invalid"))
 
 
 async def _bytes(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
-        raise RequestRefused(413, "Request body too large")
+        raise HTTPException(413, "Request body too large")
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
         if len(found) > BODY_BYTES:
-            raise RequestRefused(413, "Request body too large")
+            raise HTTPException(413, "Request body too large")
     return bytes(found)
 
 
@@ -132,9 +133,9 @@ class BodyFields:
         self._problems.append(FieldProblem(field, message, kind))
 
     def done(self) -> None:
-        """Raise RequestRefused if anything was wrong."""
+        """Raise HTTPException if anything was wrong."""
         if self._problems:
-            raise RequestRefused.of(*self._problems)
+            raise BodyRefused(*self._problems)
 
 
 def is_identifier(text: str) -> bool:
@@ -143,18 +144,18 @@ def is_identifier(text: str) -> bool:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The header's value, or None. Raises RequestRefused."""
+    """The header's value, or None. Raises HTTPException."""
     found = request.headers.get("idempotency-key")
     if found is not None and not _KEY.fullmatch(found):
         message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
-        raise RequestRefused.of(FieldProblem("Idempotency-Key", message))
+        raise BodyRefused(FieldProblem("Idempotency-Key", message))
     return found
 
 
 def generation(
     fields: BodyFields, surface: Surface, templates: Mapping[str, Any], styles: Mapping[str, Any]
 ) -> tuple[GenerationRequest, str | None]:
-    """A submit and the client's request id, if it gave one. Raises RequestRefused.
+    """A submit and the client's request id, if it gave one. Raises HTTPException.
 
     Missing inputs are no reason to refuse: as on the service, the job fails later. Unknown keys are ignored.
     """
@@ -172,8 +173,8 @@ def generation(
             continue
         if not documented:
             # What the service's own server answers, also where the slug is missing altogether.
-            raise RequestRefused(500, f"Internal server error: {what} '{slug}' not found.")
-        raise RequestRefused(404, f"{what} '{slug}' not found.")
+            raise HTTPException(500, f"Internal server error: {what} '{slug}' not found.")
+        raise HTTPException(404, f"{what} '{slug}' not found.")
     request = GenerationRequest(
         template=template or "",
         style=style or "",
@@ -186,7 +187,7 @@ def generation(
 
 
 def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """A section to write again, and the client's request id. Raises RequestRefused.
+    """A section to write again, and the client's request id. Raises HTTPException.
 
     No source documents this call, so its form is this server's own: `content_id`, `section` (the heading's text),
     `instructions` and `generation_mode`; the answer is a job like that of a submit.
@@ -202,16 +203,16 @@ def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
 
 
 def saving(fields: BodyFields) -> ContentChange:
-    """A text to store; with `id`, `content_id` or `contentId` one to update. Raises RequestRefused."""
+    """A text to store; with `id`, `content_id` or `contentId` one to update. Raises HTTPException."""
     content_id = fields.text("id", "content_id", "contentId")
     change = _change(fields, kind=fields.text("type"))
     if content_id is not None and not is_identifier(content_id):
-        raise RequestRefused(404, "Content not found")
+        raise HTTPException(404, "Content not found")
     return replace(change, id=content_id or "")
 
 
 def update(fields: BodyFields, content_id: str) -> ContentChange:
-    """The fields to change in a stored text; its type stays. Raises RequestRefused."""
+    """The fields to change in a stored text; its type stays. Raises HTTPException."""
     return replace(_change(fields, kind=None), id=content_id)
 
 

@@ -6,12 +6,14 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from contentops.server.store import iso
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from contentops.server.contents import StoredContent
     from contentops.server.jobs import StoredJob
@@ -55,41 +57,34 @@ class FieldProblem(Struct, frozen=True):
     type: str = "value_error"
 
 
-class RequestRefused(Exception):
-    """A request that is answered with an error status; with `problems`, everything that is wrong with its body."""
+class BodyRefused(HTTPException):
+    """A request whose body cannot be used, with everything that is wrong with it."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.problems: Sequence[FieldProblem] = ()
-        self.headers = {**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **(headers or {})}
-        self._status = status
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__(400, "; ".join(problem.message for problem in problems))
+        self.problems = problems
 
-    @classmethod
-    def of(cls, *problems: FieldProblem) -> RequestRefused:
-        """Everything wrong with a body in one reply."""
-        refused = cls(400, "; ".join(problem.message for problem in problems))
-        refused.problems = problems
-        return refused
 
-    def reply(self, surface: Surface) -> tuple[int, dict[str, Any]]:
-        """The status, and the reply's JSON in the shape of `surface`.
+def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
+    """The reply to a request that is refused.
 
-        Problems are 422 with a list under `/api`, 400 with a sentence under `/v1`; a value that is none of the known
-        choices is 400 in both.
-        """
-        if surface is Surface.V1:
-            return self._status, {"error": {"code": _CODES.get(self._status, "error"), "message": self.message}}
-        if self._status == 429:
-            # The service's limiter answers with a text of its own under this name.
-            return 429, {"error": self.message}
-        if all(problem.type == "enum" for problem in self.problems):
-            return self._status, {"detail": self.message}
-        details = []
-        for problem in self.problems:
-            place = ["body", problem.field] if problem.field else ["body"]
-            details.append({"type": problem.type, "loc": place, "msg": problem.message})
-        return 422, {"detail": details}
+    Problems of a body are 422 with a list under `/api`, 400 with a sentence under `/v1`; a value that is none of the
+    known choices is 400 in both.
+    """
+    status = error.status_code
+    body: dict[str, Any] = {"detail": error.detail}
+    problems = error.problems if isinstance(error, BodyRefused) else ()
+    if surface is Surface.V1:
+        body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
+    elif status == 429:
+        # The service's limiter answers with a text of its own under this name.
+        body = {"error": error.detail}
+    elif any(problem.type != "enum" for problem in problems):
+        places = [["body", problem.field] if problem.field else ["body"] for problem in problems]
+        details = zip(problems, places, strict=True)
+        status = 422
+        body = {"detail": [{"type": found.type, "loc": place, "msg": found.message} for found, place in details]}
+    return JSONResponse(body, status_code=status, headers=error.headers)
 
 
 # --- generations -------------------------------------------------------------------------------------------

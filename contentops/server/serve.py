@@ -9,13 +9,14 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from starlette.exceptions import HTTPException
 
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import KeyRing
-from contentops.server.app import create_app, refusal
+from contentops.server.app import create_app
 from contentops.server.engines.chat import is_loopback
 from contentops.server.engines.outline import OutlineEngine
-from contentops.server.replies import RequestRefused, Surface
+from contentops.server.replies import Surface, refusal
 from contentops.server.store import Store
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _loopback_only(app: ASGIApp) -> ASGIApp:
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_loopback(_host_named(scope)):
-            refused = RequestRefused(403, "this server answers only under a loopback name, such as `localhost`")
+            refused = HTTPException(403, "this server answers only under a loopback name, such as `localhost`")
             await refusal(refused, Surface.of(scope["path"]))(scope, receive, send)
             return
         await app(scope, receive, send)

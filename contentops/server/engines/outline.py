@@ -51,7 +51,7 @@ class OutlineEngine:
         return Draft(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """The plan of one section, with the instructions beside what the section values before."""
+        """The plan of one section, with the instructions beside what the section said before."""
         for stage in task.stages:
             await report(stage)
         heading = inline(section.heading, _TITLE)
