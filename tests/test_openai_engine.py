@@ -228,11 +228,11 @@ def test_a_model_that_repeats_itself_is_asked_again_then_fails() -> None:
     asyncio.run(main())
 
 
-def test_one_section_is_written_anew_with_what_the_text_was_made_of() -> None:
+def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
     """Instructions, old text, document and the first job's inputs reach the model; the answer stays in its section."""
 
     def reply(body: Any, number: int) -> Raw:
-        if "anew" in body["messages"][1]["content"]:
+        if "Write the section" in body["messages"][1]["content"]:
             return said("```markdown\n## " + HEADINGS[1] + "\n\n# Loud\n\nnew words\n\n~~~\ncode\n```")
         return writer(body, number)
 
@@ -459,7 +459,7 @@ def test_at_most_four_questions_are_under_way() -> None:
         ),
     ],
 )
-def test_settings_that_can_not_work(environ: dict[str, str], message: str) -> None:
+def test_settings_that_cannot_work(environ: dict[str, str], message: str) -> None:
     """They are refused before anything listens, and no message holds what may be secret."""
     with pytest.raises(EngineError, match=re.escape(message)) as refusal:
         named("openai", environ=environ)

@@ -575,7 +575,7 @@ def test_users_see_their_own_and_unowned_content() -> None:
     run(scenario)
 
 
-def test_one_section_is_written_anew() -> None:
+def test_one_section_is_written_again() -> None:
     """Regenerating a section is a job whose text is the whole body with only that section changed, at the mode's price."""
     store = Store()
     text = "intro\n\n## Why\n\nold words\n\n### Deeper\n\nold too\n\n## How\n\nstays\n"

@@ -294,7 +294,7 @@ def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
         ("professional", ("turbo",), "unknown mode `turbo`; known: `quick`, `standard`, `premium`"),
     ],
 )
-def test_keys_that_can_not_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
+def test_keys_that_cannot_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
     """The message says which plans and modes there are; no key is left behind."""
     with Store() as store:
         ring = KeyRing(store)
@@ -303,7 +303,7 @@ def test_keys_that_can_not_be_made(plan: str, modes: tuple[str, ...], message: s
         assert ring.issued() == []
 
 
-def test_a_key_that_is_not_there_can_not_be_changed() -> None:
+def test_a_key_that_is_not_there_cannot_be_changed() -> None:
     """The message says where the ids are to be seen."""
     with Store() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
         KeyRing(store).change(ApiKey(id="key_x", plan="professional", created_at=0.0, revoked_at=None))

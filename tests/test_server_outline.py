@@ -148,7 +148,7 @@ def test_a_job_without_template_or_style_still_has_a_text() -> None:
     )
 
 
-def test_a_section_is_planned_anew() -> None:
+def test_a_section_is_planned_again() -> None:
     """Every stage is reported; the label is not quoted back; one word is one word."""
     stages: list[str] = []
 

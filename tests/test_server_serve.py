@@ -211,7 +211,7 @@ def test_run_returns_when_told_to_stop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 99_999), ("127.0.0.1", -1), ("256.0.0.1", 0)]
 )
-def test_a_port_that_can_not_be_opened(tmp_path: Path, host: str, port: int | None) -> None:
+def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | None) -> None:
     """A taken port, a port beyond the last and a host that is none are named with what to do, and no store is made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1] if port is None else port

@@ -35,7 +35,7 @@ PLANS = {"starter": False, "professional": True, "enterprise": True}
 WINDOW = 60.0
 """Seconds a request counts."""
 PER_MINUTE = 10
-"""Requests per minute where keys are asked for and nothing else was said: what the service documents."""
+"""Requests per minute where keys are asked for and nothing else is set: what the service documents."""
 
 _SELECT = "SELECT id, plan, created_at, revoked_at, credits, modes FROM keys"
 
@@ -131,9 +131,9 @@ def _joined(modes: Sequence[str]) -> str:
 
 
 def _check(plan: str, modes: Sequence[str]) -> None:
-    for what, known, said in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
-        if unknown := [word for word in said if word not in known]:
-            message = f"unknown {what} `{unknown[0]}`; known: {', '.join(f'`{word}`' for word in known)}"
+    for what, known, asked in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
+        if unknown := [name for name in asked if name not in known]:
+            message = f"unknown {what} `{unknown[0]}`; known: {', '.join(f'`{name}`' for name in known)}"
             raise KeyRefusedError(message)
 
 
@@ -249,7 +249,7 @@ class AdmittedRequest(Struct, frozen=True):
         return "" if self.key is None else self.key.id
 
     def may_see(self, owner: str) -> bool:
-        """Whether something of that owner is there for this request: its own, nobody's, or all without a user id."""
+        """Whether it sees what belongs to `owner`: its own, what has no owner, all if it names no user."""
         return not owner or not self.owner or owner == self.owner
 
     def refuse_mode(self, mode: str) -> None:
@@ -259,7 +259,7 @@ class AdmittedRequest(Struct, frozen=True):
 
 
 class AccessControl:
-    """Lets requests in. `keys` None asks nobody for a key."""
+    """Lets requests in. With `keys` None no request needs a key."""
 
     def __init__(self, store: Store, keys: KeyRing | None, limits: AccountLimits, now: Callable[[], float]) -> None:
         self._store = store

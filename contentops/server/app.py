@@ -1,7 +1,7 @@
 """The embedded server's ASGI app: every endpoint under `/v1` and `/api`.
 
 It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. An
-`X-User-ID` header narrows contents and jobs to those of that user and of nobody; without it everything is seen.
+`X-User-ID` header narrows contents and jobs to those of that user and those without owner; without it all are seen.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def create_app(
 ) -> Starlette:
     """The embedded server over an open store, which it closes with `await app.state.close()`.
 
-    `keys` None asks nobody for a key. `stage_seconds` is how long each stage of a job takes; with 0 a job is done
+    With `keys` None no request needs a key. `stage_seconds` is how long each stage of a job takes; with 0 a job is done
     a few turns of the event loop after its submit.
     """
     clock = clock or Clock()
@@ -178,7 +178,7 @@ class _Api(Struct, frozen=True):
         content = self._content(admitted, asked.content_id)
         if sections.find(content.body, asked.section) is None:
             raise HTTPException(404, f"Section '{asked.section}' not found")
-        # The engine is told what the content was written from, as far as that is known.
+        # The engine gets what the content was written from, as far as that is known.
         made = content.metadata
         source = jobs.find(self.store, str(made.get("request_id") or ""))
         if source is not None and admitted.may_see(source.owner):

@@ -112,10 +112,10 @@ def _create(store: Store, change: ContentChange, owner: str, at: float) -> str:
 
 
 def _applied(old: StoredContent, change: ContentChange) -> StoredContent:
-    said = {name: value for name, value in asdict(change).items() if name != "id" and value is not None}
-    if change.html is None and said.get("body", old.body) != old.body:
-        said["html"] = None
-    return replace(old, **said)
+    given = {name: value for name, value in asdict(change).items() if name != "id" and value is not None}
+    if change.html is None and given.get("body", old.body) != old.body:
+        given["html"] = None
+    return replace(old, **given)
 
 
 def _row(content: StoredContent) -> dict[str, Any]:

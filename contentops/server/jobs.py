@@ -157,7 +157,7 @@ def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) 
 
 
 def release(store: Store, job_id: str, runner: str) -> None:
-    """Leave an open job to whoever comes next."""
+    """Leave an open job to the next runner."""
     with store.write():
         store.run("UPDATE jobs SET runner = '' WHERE id = ? AND runner = ?", (job_id, runner))
 
@@ -211,7 +211,7 @@ def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, a
 
 
 def counts(store: Store, owner: str) -> dict[str, int]:
-    """How many generations there are, and how they ended; with an owner, only theirs and those of nobody."""
+    """How many generations there are, and how they ended; with an owner, only theirs and those without owner."""
     return store.numbers(
         "SELECT count(*) AS total, sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,"
         " sum(finished_at IS NULL) AS in_progress FROM jobs WHERE ? = '' OR owner IN ('', ?)",

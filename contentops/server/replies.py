@@ -215,7 +215,7 @@ def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "name": spec["name"],
         "label": spec["label"],
-        # The service's word for an input whose type nobody declared.
+        # The service's word for an input without a declared type.
         "type": "string" if spec["type"] == "any" else spec["type"],
         "required": spec["required"],
         "default": spec.get("default"),

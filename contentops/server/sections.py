@@ -44,7 +44,7 @@ def body(text: str, found: SectionRange) -> str:
 
 
 def replace(text: str, found: SectionRange, new: str) -> str:
-    """`text` with other words under the heading; everything outside the section stays as it is."""
+    """`text` with another text under the heading; everything outside the section stays as it is."""
     lines = text.split("\n")
     after = lines[found.end :]
     middle = ["", *new.strip("\n").split("\n"), ""] if new.strip("\n") else [""]
@@ -123,6 +123,6 @@ def _after_front_matter(lines: list[str]) -> int:
 
 def _name(heading: str) -> str:
     bare = _HEADING.match(heading.strip())
-    words = bare[2] or "" if bare else heading
+    name = bare[2] or "" if bare else heading
     # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
-    return " ".join(re.sub(r"\\(?=[^\w\s])", "", words).split()).casefold()
+    return " ".join(re.sub(r"\\(?=[^\w\s])", "", name).split()).casefold()

@@ -49,7 +49,7 @@ async def running(path: Path) -> AsyncIterator[Any]:
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
-    """What to serve, and where. Port 0 takes a free one; `log` is told the address once it listens."""
+    """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens."""
 
     host: str
     port: int

@@ -33,7 +33,7 @@ def _text(name: str) -> str:
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
     """What `inputs` say for the input `spec`, under its name or an alias, else its default, else None.
 
-    Empty text, lists and maps count as not said.
+    Empty text, lists and maps count as absent.
     """
     for name in (spec["name"], *spec.get("aliases", ())):
         value = inputs.get(name)
@@ -43,5 +43,5 @@ def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
 
 
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """The names of the required inputs that are not said, in the template's order."""
+    """The names of the required inputs that are absent, in the template's order."""
     return [spec["name"] for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]

@@ -221,7 +221,7 @@ class ChatClient:
     def _read(self, status: int, headers: Mapping[str, str], body: bytes) -> str:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
-            # Servers repeat keys in these answers, so their words are left out.
+            # Servers repeat keys in these answers, so their text is left out.
             raise EngineError(f"{answered}: it does not accept the key in `OPENAI_API_KEY`")
         if 300 <= status < 400:
             raise EngineError(f"{self._server} sends elsewhere ({status}); set `OPENAI_BASE_URL` to the final address")
@@ -259,7 +259,7 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """A server's words as the end of a message, without anything that may be a key; empty if it said nothing."""
+        """A server's text as the end of a message, without anything that may be a key; empty if there is none."""
         if self._where.key:
             text = text.replace(self._where.key, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)

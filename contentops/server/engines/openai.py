@@ -2,7 +2,7 @@
 
 The planner gives title and line of thought, the writer writes one section after another, the editor goes over each
 (not in quick mode, twice in premium). The formatter asks no model: it puts the sections under the template's
-headings, so that what the editor passed cannot be lost again. Below the engine: what the model is told, as pure text.
+headings, so that what the editor passed cannot be lost again. Below the engine: the prompts, as pure text.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def from_environment(environ: Mapping[str, str], *, model: str = "", max_tokens:
     return OpenAIEngine(ChatClient(endpoint(environ, model)), max_tokens=max_tokens)
 
 
-# --- what the model is told ----------------------------------------------------------------------------------
+# --- prompts -------------------------------------------------------------------------------------------------
 
 
 def _parts(task: WritingTask) -> list[tuple[str, str]]:
@@ -269,7 +269,7 @@ def _writing(task: WritingTask, number: int, point: str, before: str, length: in
 def _rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
     """The writer's task for one section of a stored text."""
     name = plain(section.heading, _TITLE)
-    parts = [f"Write the section `{name}` anew, without its heading, in about {length} words unless told otherwise."]
+    parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
     if section.instructions.strip():
         parts.append(f"What to change: {section.instructions[:VALUE]}")
     if task.inputs:
@@ -280,7 +280,7 @@ def _rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
     return "\n\n".join(parts)
 
 
-# --- what the model answers ----------------------------------------------------------------------------------
+# --- answers -------------------------------------------------------------------------------------------------
 
 
 def tidy(text: str, heading: str, level: int) -> str:
@@ -295,7 +295,7 @@ def tidy(text: str, heading: str, level: int) -> str:
 
 
 def _loops(text: str) -> bool:
-    """Whether most lines of a text say what others have said: a small model that found no way on."""
+    """Whether most lines of a text repeat others: a small model that found no way on."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 
