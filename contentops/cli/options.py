@@ -75,7 +75,7 @@ _choices = (
     click.option("--replace", metavar="ID", multiple=True, help="Generate this item again. Repeatable."),
     click.option(
         "--on-edit",
-        type=click.Choice(["block", "keep", "merge", "overwrite"]),
+        type=click.Choice(["block", "keep", "overwrite"]),
         help="What to do with files edited by hand whose spec changed.",
     ),
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),

@@ -13,7 +13,7 @@ from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
-    from contentops.model import Change, Json, OpenEntry, Plan, Reason, Record
+    from contentops.model import Change, Json, OpenEntry, Plan, Record
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
@@ -31,11 +31,11 @@ def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[s
         "inputs": plain(inputs or {}),
         "summary": summary_json(plan),
         "changes": [_change(change) for change in plan.changes],
-        "causes": [{"cause": one.cause, "items": one.items, "credits": one.credits} for one in shared_causes(plan)],
+        "causes": plain(shared_causes(plan)),
         "notes": [
             {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint} for note in plan.notes
         ],
-        "refusals": [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in plan.refusals],
+        "refusals": plain(plan.refusals),
         "diagnostics": [diagnostic_json(finding) for finding in plan.findings],
     }
 
@@ -73,7 +73,7 @@ def _change(change: Change) -> dict[str, Json]:
         "credits": change.credits,
         "submits": change.submits,
         "attempt": change.attempt,
-        "reasons": [_reason(reason) for reason in change.reasons],
+        "reasons": plain(change.reasons),
         "target": change.target,
         "source": change.source,
         "renamed_from": change.renamed_from,
@@ -87,17 +87,6 @@ def _change(change: Change) -> dict[str, Json]:
         "drains": [_entry(entry) for entry in change.drains],
         "blocked": change.blocked,
         "hint": change.hint,
-    }
-
-
-def _reason(reason: Reason) -> dict[str, Json]:
-    return {
-        "kind": reason.kind,
-        "field": reason.field,
-        "before": plain(reason.before),
-        "after": plain(reason.after),
-        "cause": reason.cause,
-        "detail": reason.detail,
     }
 
 
