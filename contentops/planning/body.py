@@ -46,7 +46,8 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 
 def _foreign(item: ItemSides) -> BodyAnswer | None:
-    owner = item.inputs.foreign.get(key_of(item.spec.output))
+    foreign = item.inputs.foreign
+    owner = foreign.get(key_of(item.spec.output)) if foreign else None
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
@@ -104,9 +105,9 @@ def _protected(item: ItemSides) -> BodyAnswer | None:
 
 def _open(item: ItemSides) -> BodyAnswer | None:
     """An open entry of this very digest answers the spec; nothing is submitted beside it."""
-    entry = item.under_way[-1] if item.under_way else None
-    if entry is None:
+    if not item.entries or not (under_way := item.under_way):
         return None
+    entry = under_way[-1]
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
         return None  # a person kept the file in place of what a lost submit may have brought

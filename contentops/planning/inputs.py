@@ -81,7 +81,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
 
-    @property
+    @functools.cached_property
     def server(self) -> str:
         """The server this plan speaks to."""
         return self.project.api.server
