@@ -13,7 +13,7 @@ from contentops.model import Change, Drain, OnEdit, Submit
 from contentops.model.planfile import plan_file
 from contentops.operations.apply import Approval
 from contentops.planning.review import ReviewedItem, difference
-from contentops.reporting.plan_json import plan_json, record_digest
+from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
@@ -382,4 +382,4 @@ def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
         record=a_record(spec),
         change=today(plan.changes[0]),
     )
-    assert difference(item, record_digest) == why
+    assert difference(item) == why

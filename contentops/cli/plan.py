@@ -122,7 +122,7 @@ def _check(
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
     try:
-        return plan_operation.check(project, choice_in(document), document).plan
+        return plan_operation.check(project, choice_in(document), document)
     except Refused as refusal:
         # An apply would do nothing twice. Whoever only asks hears that what was reviewed has come true.
         if refusal.code != "already-applied":

@@ -12,13 +12,12 @@ from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import Refused
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
-from contentops.operations.plan import reviewed_choice
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
 from contentops.planning.inputs import paths
 from contentops.planning.plan import make_plan
 from contentops.planning.review import compare_file
-from contentops.reporting.plan_json import plain, record_digest
+from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,12 +68,9 @@ def apply(
     """
     world = world or World()
     with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
-        choice = choice if reviewed is None else reviewed_choice(choice, workspace.desired)
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
-        planned = make_plan(found)
-        if reviewed is not None:
-            planned = compare_file(found, planned, reviewed, record_digest).plan
+        planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
         if planned.empty:
             workspace.store.checkpoint()
             return planned, None

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest, digest_json
+from contentops.digest import NOTHING
+from contentops.model.planfile import record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
-    from contentops.model import Change, Json, OpenEntry, Plan, Record
+    from contentops.model import Change, Json, OpenEntry, Plan
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
@@ -50,19 +51,6 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
     }
-
-
-def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none.
-
-    A record without definitions is as one from before they were kept, so that plans of that time still hold.
-    """
-    if record is None:
-        return NOTHING
-    found = plain(record)
-    if not record.definitions:
-        del found["definitions"]
-    return digest_json(found)
 
 
 def _change(change: Change) -> dict[str, Json]:
