@@ -127,6 +127,6 @@ def record_digest(record: Record | None) -> Digest:
     if record is None:
         return NOTHING
     found = to_builtins(record)
-    if not record.definitions:
-        del found["definitions"]
+    if not found.get("definitions"):
+        found.pop("definitions", None)
     return digest_json(found)
