@@ -13,8 +13,7 @@ from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.state import journal, lock
-from contentops.state.journal import Noted
-from contentops.state.lines import (
+from contentops.state.codec import (
     Drop,
     Fact,
     Forget,
@@ -25,7 +24,8 @@ from contentops.state.lines import (
     parse_line,
     record_line,
 )
-from contentops.state.memory import Memory
+from contentops.state.journal import Noted
+from contentops.state.working_state import WorkingState
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
     folded = fold(locked(OLD, facts.record("b")), NEW_IN)
 
     assert folded.state.records == {"a": NEW, "b": facts.record("b")}
-    assert folded.set_aside == ()
     assert folded.reopened == ()
 
 
@@ -88,7 +87,6 @@ def test_the_lock_wins_where_it_changed_and_the_paid_text_stays_open(where: lock
 
     again = folded.state.entries[NEW.request_id]
     assert folded.state.records.get(A) == (THEIRS if where.records else None)
-    assert folded.set_aside == (NEW_IN,)
     assert folded.reopened == (again,)
     assert (again.state, again.body, again.title, again.job_id, again.content_id, again.digest) == (
         JobState.PAID,
@@ -115,7 +113,6 @@ def test_a_change_without_a_new_text_is_just_set_aside() -> None:
 
     assert folded.state.records == {"a": THEIRS}
     assert folded.state.entries == {}
-    assert len(folded.set_aside) == 1
 
 
 def test_a_text_the_lock_carries_is_not_opened_again() -> None:
@@ -209,7 +206,7 @@ def test_forgetting_holds_only_where_its_base_stands() -> None:
 
     assert fold(locked(OLD), forget).state.records == {}
     assert fold(locked(THEIRS), forget).state.records == {"a": THEIRS}
-    assert fold(locked(), forget).set_aside == (forget,)
+    assert fold(locked(), forget).state.records == {}
 
 
 def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
@@ -344,79 +341,58 @@ starts = st.lists(
 )
 
 
-def memory_of(where: lock.Lock, noted: tuple[Noted, ...] = ()) -> Memory:
-    """The memory of a run on this lock."""
-    return Memory(where, noted, lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, announce=True)
+def working_state(where: lock.Lock) -> WorkingState:
+    """The state of a run on this lock."""
+    return WorkingState(where, (), lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, announce=True)
+
+
+def read(lines: list[str]) -> tuple[Noted, ...]:
+    """The facts of these lines of a journal."""
+    return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 
 
 @given(starts, notes)
-def test_memory_is_what_the_files_fold_to(start: list[Record | OpenEntry], noted: list[list[Fact]]) -> None:
+def test_the_working_state_is_what_the_files_fold_to(start: list[Record | OpenEntry], noted: list[list[Fact]]) -> None:
     """After any notes, a reader of the journal sees exactly what the run sees; after a checkpoint, too."""
     where = locked(*start)
-    memory = memory_of(where)
+    working = working_state(where)
     for group in noted:
-        memory.note("step", group)
+        working.note("step", group)
 
-    read = journal.parse("".join(f"{line}\n" for line in memory.journal_lines()).encode(), NAME)
-    folded = journal.fold(where, read.facts, lineage=facts.LINEAGE)
-    data, written = memory.written()
-    again = lock.read(data.decode(), "contentops.lock")
+    folded = journal.fold(where, read(working.waiting), lineage=facts.LINEAGE)
+    again = lock.read(working.lock_bytes().decode(), "contentops.lock")
 
-    assert folded.state == memory.state
-    assert folded.set_aside == ()
-    assert again == written
-    assert fold(again).state == memory.state
+    assert folded.state == working.state
+    assert fold(again).state == working.state
+    for group in noted:
+        working.note("step", group)
+    working.locked()
+    assert lock.read(working.lock_bytes().decode(), "contentops.lock") == locked(
+        *working.state.records.values(), *working.state.entries.values()
+    )
 
 
-@given(starts, starts, notes, notes)
+@given(starts, starts, notes)
 def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
-    start: list[Record | OpenEntry],
-    theirs: list[Record | OpenEntry],
-    before: list[list[Fact]],
-    after: list[list[Fact]],
+    start: list[Record | OpenEntry], theirs: list[Record | OpenEntry], noted: list[list[Fact]]
 ) -> None:
-    """Whatever lock appears during a run: each request it has open or carries stays open or carried, unless dropped."""
-    memory = memory_of(locked(*start))
-    for group in before:
-        memory.note("step", group)
-    held = requests(memory.state) - requests(memory_of(locked(*start)).state)
-    pulled = locked(*theirs)
+    """Whatever lock the next run finds: each request of this one is open there or carried, checkpointed or not."""
+    working = working_state(locked(*start))
+    held = requests(working.state)
+    for group in noted:
+        working.note("step", group)
+    held = requests(working.state) - held
 
-    flushed = memory.journal_lines()
-    memory.waiting.clear()
-    memory.meet(pulled, journal.parse("".join(f"{line}\n" for line in flushed).encode(), NAME).facts)
-    assert held <= requests(memory.state)
+    since_start = list(working.waiting)
+    working.keep_open()
+    since_checkpoint = working.waiting[len(since_start) :]
 
-    dropped = {fact.request_id for group in after for fact in group if isinstance(fact, Drop)}
-    gone = {fact.id for group in after for fact in group if isinstance(fact, Record | Forget)}
-    for group in after:
-        memory.note("step", group)
-    held_by_others = {
-        record.request_id for record in memory.state.records.values() if record.id not in gone
-    } | memory.state.entries.keys()
-    assert {one for one in held if item_of(one) not in gone} - dropped <= held_by_others
-
-    read = journal.parse("".join(f"{line}\n" for line in flushed + memory.journal_lines()).encode(), NAME)
-    assert journal.fold(pulled, read.facts, lineage=facts.LINEAGE).state == memory.state
-
-
-@pytest.mark.parametrize("theirs", [[OLD, facts.record(take=3, rev=9)], [facts.record(take=3, rev=9)], [OLD], []])
-def test_forgetting_an_item_that_a_pull_changed_meanwhile(theirs: list[Record]) -> None:
-    """Only our own line is forgotten, and only where it is still there; the next reader agrees."""
-    memory = memory_of(locked(OLD))
-    memory.meet(locked(*theirs), ())
-    memory.note("state rm", [Forget(A)])
-
-    read = journal.parse("".join(f"{line}\n" for line in memory.journal_lines()).encode(), NAME)
-    assert journal.fold(locked(*theirs), read.facts, lineage=facts.LINEAGE).state == memory.state
-    assert (A in memory.records) is any(record.rev == 9 for record in theirs)
+    for lines in (working.waiting, since_checkpoint):
+        assert held <= requests(journal.fold(locked(*theirs), read(lines), lineage=facts.LINEAGE).state)
+    same = journal.fold(locked(*start), read(working.waiting), lineage=facts.LINEAGE)
+    assert same.state == working.state
 
 
 def requests(state: State) -> set[RequestId]:
     """Every request that is open or carried."""
     return {record.request_id for record in state.records.values()} | set(state.entries)
-
-
-def item_of(request: RequestId) -> str:
-    """Which of the tests' items a request id belongs to."""
-    return next(name for name in "abc" for take in (1, 2, 3) if facts.record(name, take).request_id == request)

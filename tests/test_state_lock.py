@@ -13,7 +13,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State
 from contentops.state import lock
-from contentops.state.lines import Header, entry_line, header_line, record_line
+from contentops.state.codec import Header, entry_line, header_line, record_line
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ NEW = facts.record(take=2, rev=3)
 )
 def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str], Digest], second: bool) -> None:
     """Body on disk, then rev, then time, then text decides; never the order of the lines."""
-    assert lock.settle([one, two], disk) == lock.settle([two, one], disk) == (two if second else one)
+    assert (
+        lock.resolve_conflict([one, two], disk) == lock.resolve_conflict([two, one], disk) == (two if second else one)
+    )
 
 
 def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
@@ -232,7 +234,7 @@ def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
     theirs = facts.record(take=1, rev=1, content_id="cnt-1", superseded=("cnt-0", "cnt-2"))
     elsewhere = facts.record(take=1, rev=1, content_id="cnt-9", server="local")
 
-    chosen = lock.settle([theirs, ours, elsewhere], on_disk())
+    chosen = lock.resolve_conflict([theirs, ours, elsewhere], on_disk())
 
     assert chosen == structs.replace(ours, superseded=("cnt-0", "cnt-1"))
 
@@ -265,7 +267,7 @@ def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str,
     living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
     records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}
 
-    healed = lock.heal(records, [ItemId("b")])
+    healed = lock.without_renamed(records, [ItemId("b")])
 
     assert (ItemId("a") not in healed) is dropped
     assert healed[ItemId("b")] == records[ItemId("b")]
@@ -275,7 +277,7 @@ def test_two_living_records_of_one_job_both_stay() -> None:
     """Healing never touches a declared item."""
     records = {ItemId("a"): facts.record("a", job_id="j"), ItemId("b"): facts.record("b", job_id="j")}
 
-    assert lock.heal(records, [ItemId("a"), ItemId("b")]) == records
+    assert lock.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
 
 
 def test_names_are_the_same_everywhere() -> None:

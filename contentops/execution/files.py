@@ -16,7 +16,7 @@ from contentops.execution.item import Ended, ItemRun, Text
 from contentops.execution.jobs import fetch_paid
 from contentops.model import Action, Record, RequestId, Result, Saved, Step
 from contentops.planning.body import is_protected
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -63,7 +63,6 @@ def base_record(run: ItemRun) -> Record:
         saved=None,
         job_id="",
         request_id=RequestId(""),
-        definitions={},
     )
 
 
@@ -238,7 +237,6 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
-        definitions=_definitions(run, record),
         generated=digest,
         saved=record.saved if same else None,
         job_id=entry.job_id if entry else stored.job_id if stored else "",
@@ -249,13 +247,6 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         plan_id=run.ctx.plan.id,
         generated_at=text.generated_at or run.ctx.iso(),
     )
-
-
-def _definitions(run: ItemRun, record: Record) -> Mapping[str, str]:
-    """What the new text was made from, where that is known; the rest of a text with one new section is as it was."""
-    if run.change.section:
-        return record.definitions
-    return run.entry.definitions if run.entry is not None else {}
 
 
 def _answered(run: ItemRun) -> list[Drop]:
@@ -337,7 +328,6 @@ def record_only(run: ItemRun) -> None:
             digest=spec.digest,
             request=spec.request.as_json(),
             used=spec.used,
-            definitions=change.definitions if known is not None else {},
             plan_id=run.ctx.plan.id,
         )
     note(run, "record", record)

@@ -23,7 +23,7 @@ from contentops.model import Action, JobState, Outcome, Result, Run, Step
 from contentops.planning.body import is_protected
 from contentops.planning.moves import Move, order_moves
 from contentops.planning.situation import honours_ids, open_entries
-from contentops.state.lines import Forget
+from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random

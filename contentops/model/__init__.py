@@ -20,7 +20,7 @@ from contentops.model.desired import (
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, Step
 from contentops.model.project import ApiSettings, Budget, Guards, Project
-from contentops.model.records import JobState, Observed, OpenEntry, Record, Saved, State
+from contentops.model.records import Count, JobState, Observed, OpenEntry, Record, Saved, State
 from contentops.model.run import Event, Outcome, Result, Run
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Budget",
     "Catalog",
     "Change",
+    "Count",
     "Definitions",
     "Desired",
     "Event",

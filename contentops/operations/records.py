@@ -17,7 +17,7 @@ from contentops.operations.show import no_item
 from contentops.operations.workspace import World, open_store
 from contentops.reporting.safe import clip
 from contentops.reporting.summary import plural
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from contentops.errors import StateError
 from contentops.model import ItemId, OnEdit, Result
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def last_run(project: Project) -> LastRun | None:
 
     Raises StateError for a report that cannot be read: which items it left undone would be a guess.
     """
-    folder = place.inspect(Path(project.root))
+    folder = state_dir.inspect(Path(project.root))
     if folder is None:
         return None
     try:

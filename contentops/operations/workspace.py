@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, structs
 
+from contentops.atomic_io import Disk
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.glance import Glance
@@ -36,7 +37,6 @@ from contentops.planning.situation import (
     specs_by_id,
 )
 from contentops.state.cache import Cache
-from contentops.state.durable import Disk
 from contentops.state.lock import request_id
 from contentops.state.store import StateStore
 
@@ -83,7 +83,7 @@ class Workspace:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, _catalog(self.project, self.offer), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
-        self.store.heal(specs_by_id(found))
+        self.store.drop_renamed(specs_by_id(found))
         return found
 
     @property

@@ -15,7 +15,6 @@ from contentops.planning.compare import compare, find_file, gone
 from contentops.planning.guards import refusals
 from contentops.planning.select import candidate, check_selectors, is_selected
 from contentops.planning.situation import is_made_by_local, key_of, open_entries, pending, specs_by_id, tombstones
-from contentops.planning.upstream import upstream_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +53,6 @@ def make_plan(s: Situation) -> Plan:
         for change, spec in found
         if (spec or change) and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
     ]
-    notes += upstream_notes(s, chosen, orphans)
     changes = free_targets(s, [change for change, _ in chosen if change is not None])
     changes.sort(key=lambda change: change.id)
     if s.choice.select and not chosen:

@@ -53,16 +53,8 @@ def summary_json(plan: Plan) -> dict[str, Json]:
 
 
 def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none.
-
-    A record without definitions is as one from before they were kept, so that plans of that time still hold.
-    """
-    if record is None:
-        return NOTHING
-    found = plain(record)
-    if not record.definitions:
-        del found["definitions"]
-    return digest_json(found)
+    """The fingerprint of a record as a plan starts from it; empty where there is none."""
+    return NOTHING if record is None else digest_json(plain(record))
 
 
 def _change(change: Change) -> dict[str, Json]:

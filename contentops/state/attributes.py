@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.state.durable import Disk
+    from contentops.atomic_io import Disk
 
 PATTERN = "contentops*.lock"
 LINE = f"{PATTERN} text eol=lf merge=union"
@@ -36,4 +36,4 @@ def ensure(root: Path, disk: Disk) -> None:
     data = disk.read(path) or b""
     wanted = with_line(data)
     if wanted != data:
-        disk.replace(path, wanted, place.make(root) / ".gitattributes.tmp", 0o666)
+        disk.replace(path, wanted, state_dir.make(root) / ".gitattributes.tmp", 0o666)

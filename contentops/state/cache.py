@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import Digest, canonical
 from contentops.errors import StateError
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -327,16 +327,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _inspect(folder: Path) -> None:
     """Refuse a folder that leads elsewhere or belongs to somebody else."""
-    if folder.parent.name == place.FOLDER:
-        place.inspect(folder.parent.parent)
+    if folder.parent.name == state_dir.FOLDER:
+        state_dir.inspect(folder.parent.parent)
     if folder.is_symlink():
         message = f"`{folder.name}` is a symbolic link"
         raise StateError(message, code="unsafe-folder")
 
 
 def _make(folder: Path) -> None:
-    if folder.parent.name == place.FOLDER:
-        place.make(folder.parent.parent)
+    if folder.parent.name == state_dir.FOLDER:
+        state_dir.make(folder.parent.parent)
     _inspect(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.state.lines import header_line
+from contentops.state.codec import header_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
