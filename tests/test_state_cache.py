@@ -9,7 +9,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -214,23 +213,6 @@ def test_a_killed_writer_leaves_what_it_kept(folder: Path) -> None:
         with Cache(folder, write=write) as cache:
             assert cache.texts_for("local") == {"d"}
             assert cache.problem == ""
-
-
-def test_threads_may_share_it(folder: Path) -> None:
-    """Texts kept from several threads are all there."""
-    with Cache(folder) as cache:
-
-        def keep(start: int) -> None:
-            for number in range(start, 40, 4):
-                cache.put_text(SERVER, digest_text(str(number)), TEXT)
-                assert cache.get_text(SERVER, digest_text(str(number))) == TEXT
-
-        threads = [threading.Thread(target=keep, args=(start,)) for start in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(cache.texts_for(SERVER)) == 40
 
 
 # --- a cache in trouble ------------------------------------------------------------------------------------
