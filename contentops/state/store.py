@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from contentops.atomic_io import PUBLIC, Disk
+from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, StateError
 from contentops.state import attributes, state_dir
@@ -84,14 +85,15 @@ class StateStore:
         relative path; it is asked only where a merge left two records of one id. Without `write`, nothing is ever
         made or changed. Raises StateError for damaged, newer or unsafe files.
         """
-        return cls(
-            Path(root),
-            environment=environment,
-            project=project,
-            write=write,
-            body_on_disk=body_on_disk,
-            disk=disk or Disk(),
-        )
+        with without_collection():
+            return cls(
+                Path(root),
+                environment=environment,
+                project=project,
+                write=write,
+                body_on_disk=body_on_disk,
+                disk=disk or Disk(),
+            )
 
     @property
     def state(self) -> State:
