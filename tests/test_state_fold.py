@@ -351,25 +351,22 @@ def read(lines: list[str]) -> tuple[Noted, ...]:
     return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 
 
-@given(starts, notes)
-def test_the_working_state_is_what_the_files_fold_to(start: list[Record | OpenEntry], noted: list[list[Fact]]) -> None:
-    """After any notes, a reader of the journal sees exactly what the run sees; after a checkpoint, too."""
+@given(starts, st.lists(notes, min_size=2, max_size=3))
+def test_the_working_state_is_what_the_files_fold_to(
+    start: list[Record | OpenEntry], rounds: list[list[list[Fact]]]
+) -> None:
+    """After any notes, a reader of lock and journal sees exactly what the run sees, through several checkpoints."""
     where = locked(*start)
     working = working_state(where)
-    for group in noted:
-        working.note("step", group)
-
-    folded = journal.fold(where, read(working.waiting), lineage=facts.LINEAGE)
-    again = lock.read(working.lock_bytes().decode(), "contentops.lock")
-
-    assert folded.state == working.state
-    assert fold(again).state == working.state
-    for group in noted:
-        working.note("step", group)
-    working.locked()
-    assert lock.read(working.lock_bytes().decode(), "contentops.lock") == locked(
-        *working.state.records.values(), *working.state.entries.values()
-    )
+    for noted in rounds:
+        for group in noted:
+            working.note("step", group)
+        assert journal.fold(where, read(working.waiting), lineage=facts.LINEAGE).state == working.state
+        where = lock.read(working.lock_bytes().decode(), "contentops.lock")
+        working.locked()
+        working.waiting.clear()
+        assert fold(where).state == working.state
+        assert locked(*working.state.records.values(), *working.state.entries.values()) == where
 
 
 @given(starts, starts, notes)

@@ -421,12 +421,13 @@ def test_a_pull_of_the_same_item_wins_and_our_text_stays_open(tmp_path: Path) ->
 
 def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
     """`git checkout contentops.lock` in the middle of a run takes neither texts nor running jobs away."""
-    data = written(tmp_path, facts.record("a"), facts.entry("d"))
+    written(tmp_path, facts.record("a"), facts.entry("d"))
     store = opened(tmp_path)
     store.note("write", facts.record("a", take=2))
+    # Also an entry of which the lock of then said just what the run says.
     store.note("submit", facts.entry("b"), facts.entry("d"))
     store.checkpoint()
-    (tmp_path / "contentops.lock").write_bytes(data.replace(b"\n", b"\n\n", 1))
+    written(tmp_path, facts.record("a"))
     store.note("submit", facts.entry("c"))
     with pytest.raises(StateError, match="was changed"):
         store.checkpoint()
@@ -480,6 +481,22 @@ def test_a_line_keeps_its_bytes_until_its_item_changes(tmp_path: Path) -> None:
         again.note("drop", Drop(facts.entry("c").request_id))
         again.checkpoint()
     assert path.read_bytes().split(b"\n") == [*lines[:4], b""]
+
+
+def test_a_lock_of_an_older_digest_is_written_with_the_new_ones(tmp_path: Path) -> None:
+    """Its lines no longer say what is known, so none of them stands."""
+    data = written(tmp_path, facts.record("a"), facts.record("b"))
+    path = tmp_path / "contentops.lock"
+    path.write_bytes(
+        data.replace(b'"digest":1', b'"digest":0', 1).replace(
+            facts.record("a").digest.encode(), facts.text("x").encode()
+        )
+    )
+    with opened(tmp_path) as store:
+        store.note("save", facts.record("b", saved_at="2026-01-09"))
+        store.checkpoint()
+
+    assert path.read_bytes().split(b"\n")[:2] == data.split(b"\n")[:2]
 
 
 @pytest.mark.parametrize("count", [50, 400])
