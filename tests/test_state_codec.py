@@ -14,12 +14,10 @@ from contentops.digest import digest_text
 from contentops.model import JobState, OpenEntry, Record, Saved
 from contentops.state.codec import (
     Header,
-    entry_line,
-    header_line,
     line_digest,
+    line_of,
     parse_line,
     parse_object,
-    record_line,
 )
 from tests import state_facts as facts
 
@@ -28,7 +26,7 @@ SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "lock.schema.json")
 
 def test_a_header_is_one_constant_line() -> None:
     """The first line of a lock never changes for a lineage."""
-    assert header_line(Header(lineage=facts.LINEAGE)) == (
+    assert line_of(Header(lineage=facts.LINEAGE)) == (
         '{"contentops_lock":1,"digest":1,"lineage":"' + facts.LINEAGE + '"}'
     )
 
@@ -40,7 +38,7 @@ def test_a_record_leaves_out_what_is_empty() -> None:
         id=record.id, digest=digest_text("x"), request={"b": 1, "a": "ä"}, server="local", dialect="v1", output="o.md"
     )
 
-    assert record_line(bare) == (
+    assert line_of(bare) == (
         '{"dialect":"v1","digest":"' + digest_text("x") + '","id":"a","output":"o.md","request":{"a":"ä","b":1},'
         '"server":"local"}'
     )
@@ -48,33 +46,33 @@ def test_a_record_leaves_out_what_is_empty() -> None:
 
 def test_an_empty_save_is_not_a_missing_one() -> None:
     """A record that was saved without digests keeps its `saved` key."""
-    assert parse_line(record_line(facts.record(saved=Saved()))) == facts.record(saved=Saved())
-    assert parse_line(record_line(facts.record(saved=None))) == facts.record(saved=None)
+    assert parse_line(line_of(facts.record(saved=Saved()))) == facts.record(saved=Saved())
+    assert parse_line(line_of(facts.record(saved=None))) == facts.record(saved=None)
 
 
 @given(facts.records)
 def test_records_round_trip(record: Record) -> None:
     """Whatever a record holds comes back from its line, and the line is one line."""
-    line = record_line(record)
+    line = line_of(record)
 
     assert "\n" not in line
     assert parse_line(line) == record
-    assert record_line(record) == line
+    assert line_of(record) == line
 
 
 @given(facts.entries)
 def test_entries_round_trip(entry: OpenEntry) -> None:
     """Whatever an open entry holds comes back from its line."""
-    assert parse_line(entry_line(entry)) == entry
+    assert parse_line(line_of(entry)) == entry
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        header_line(Header(lineage=facts.LINEAGE)),
-        record_line(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
-        record_line(facts.record(protected=True)),
-        *(entry_line(facts.entry(state=state)) for state in JobState),
+        line_of(Header(lineage=facts.LINEAGE)),
+        line_of(facts.record(saved=Saved(title=facts.text("t")), superseded=("old",), used={"year": "0" * 12})),
+        line_of(facts.record(protected=True)),
+        *(line_of(facts.entry(state=state)) for state in JobState),
     ],
 )
 def test_lines_follow_the_schema(line: str) -> None:
@@ -97,7 +95,7 @@ def test_every_field_has_its_key(name: str, kind: type[Record | OpenEntry]) -> N
 
 def test_unknown_keys_are_ignored() -> None:
     """A line of a newer minor version is read for what is known of it."""
-    line = record_line(facts.record())
+    line = line_of(facts.record())
 
     assert parse_line(line[:-1] + ',"flavour":["new"]}') == facts.record()
 
@@ -109,14 +107,14 @@ def test_a_line_digest_is_that_of_its_text() -> None:
 
 def changed(**changes: object) -> str:
     """The line of a record with keys replaced (or removed, by None)."""
-    found = json.loads(record_line(facts.record()))
+    found = json.loads(line_of(facts.record()))
     found.update(changes)
     return json.dumps({key: value for key, value in found.items() if value is not None})
 
 
 def opened(**changes: object) -> str:
     """The line of an entry with keys replaced (or removed, by None)."""
-    found = json.loads(entry_line(facts.entry()))
+    found = json.loads(line_of(facts.entry()))
     found.update(changes)
     return json.dumps({key: value for key, value in found.items() if value is not None})
 

@@ -18,11 +18,9 @@ from contentops.state.codec import (
     Fact,
     Forget,
     Header,
-    entry_line,
-    header_line,
     line_digest,
+    line_of,
     parse_line,
-    record_line,
 )
 from contentops.state.journal import Noted
 from contentops.state.working_state import WorkingState
@@ -32,21 +30,19 @@ if TYPE_CHECKING:
     from contentops.state.journal import Base, Folded
 
 NAME = ".contentops/journal.jsonl"
-HEADER = header_line(Header(lineage=facts.LINEAGE))
+HEADER = line_of(Header(lineage=facts.LINEAGE))
 A = ItemId("a")
 
 
 def locked(*values: Record | OpenEntry) -> lock.Lock:
     """A lock with these records and entries."""
-    lines = [record_line(value) if isinstance(value, Record) else entry_line(value) for value in values]
+    lines = [line_of(value) for value in values]
     return lock.read("\n".join((HEADER, *lines)), "contentops.lock")
 
 
 def base(*values: Record | OpenEntry) -> Base:
     """The base of a fact that started from these lines."""
-    return tuple(
-        line_digest(record_line(value) if isinstance(value, Record) else entry_line(value)) for value in values
-    )
+    return tuple(line_digest(line_of(value)) for value in values)
 
 
 def fold(where: lock.Lock, *noted: Noted) -> Folded:
@@ -235,10 +231,10 @@ def noted_line(fact: Fact, text: str, *, took: str = "", more: bool = False) -> 
 
 def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
     """The journal speaks the lock's format: the same parser reads the record in it."""
-    line = journal.journal_line(record_line(NEW), step="write", base=base(OLD, NEW), took=NEW.request_id, more=True)
+    line = journal.journal_line(line_of(NEW), step="write", base=base(OLD, NEW), took=NEW.request_id, more=True)
 
     assert parse_line(line) == NEW
-    assert journal.parse(f"{line}\n{noted_line(OLD, record_line(OLD))}\n".encode(), NAME).facts == (
+    assert journal.parse(f"{line}\n{noted_line(OLD, line_of(OLD))}\n".encode(), NAME).facts == (
         Noted(fact=NEW, step="write", base=base(OLD, NEW), took=NEW.request_id),
         Noted(fact=OLD, step="write"),
     )
@@ -246,9 +242,9 @@ def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
 
 def test_a_group_stands_or_falls_as_a_whole() -> None:
     """A kill between the lines of one fact, as of a rename, leaves none of them."""
-    first = noted_line(OLD, record_line(OLD))
-    second = noted_line(NEW, record_line(facts.record("b")), more=True)
-    third = noted_line(NEW, journal.forget_line(Forget(A)))
+    first = noted_line(OLD, line_of(OLD))
+    second = noted_line(NEW, line_of(facts.record("b")), more=True)
+    third = noted_line(NEW, line_of(Forget(A)))
     data = f"{first}\n{second}\n{third}\n".encode()
 
     cut = journal.parse(data[: -len(third) - 1], NAME)
@@ -260,8 +256,8 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
 
 def test_a_torn_last_line_never_happened() -> None:
     """Also in the middle of a character, and also where only its newline is missing."""
-    whole = noted_line(OLD, record_line(OLD)).encode() + b"\n"
-    torn = noted_line(NEW, record_line(structs.replace(NEW, title="ä"))).encode()
+    whole = noted_line(OLD, line_of(OLD)).encode() + b"\n"
+    torn = noted_line(NEW, line_of(structs.replace(NEW, title="ä"))).encode()
 
     for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
         assert [noted.fact for noted in journal.parse(whole + cut, NAME).facts] == [OLD]
@@ -282,7 +278,7 @@ def test_a_torn_last_line_never_happened() -> None:
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:
     """Damage in the middle is no torn write: nothing is guessed, and the line is named."""
-    data = b"\n".join((HEADER.encode(), line, noted_line(OLD, record_line(OLD)).encode(), b""))
+    data = b"\n".join((HEADER.encode(), line, noted_line(OLD, line_of(OLD)).encode(), b""))
 
     with pytest.raises(StateError) as caught:
         journal.parse(data, NAME)
@@ -300,13 +296,13 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
 def test_a_newer_journal_is_refused(header: Header) -> None:
     """An older contentops never guesses at what a newer one noted."""
     with pytest.raises(StateError, match="written by a newer contentops"):
-        journal.parse(header_line(header).encode() + b"\n", NAME)
+        journal.parse(line_of(header).encode() + b"\n", NAME)
 
 
 def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     """A journal left by an older digest version follows the lock; entries keep the digest that was paid for."""
     old = structs.replace(OLD, digest=facts.text("old way"))
-    lines = [HEADER, noted_line(old, record_line(old)), noted_line(old, entry_line(facts.entry()))]
+    lines = [HEADER, noted_line(old, line_of(old)), noted_line(old, line_of(facts.entry()))]
 
     read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)
 
@@ -317,10 +313,10 @@ def test_marks_tell_what_the_lock_holds_already() -> None:
     """Facts before the mark of this very lock are in it; other marks say nothing."""
     lines = [
         HEADER,
-        noted_line(OLD, record_line(OLD)),
-        journal.mark_line(facts.text("lock")),
-        noted_line(NEW, record_line(NEW)),
-        journal.mark_line(facts.text("never written")),
+        noted_line(OLD, line_of(OLD)),
+        line_of(journal.Mark(facts.text("lock"))),
+        noted_line(NEW, line_of(NEW)),
+        line_of(journal.Mark(facts.text("never written"))),
     ]
     read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME)
 

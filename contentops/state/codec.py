@@ -45,13 +45,13 @@ class Header(Struct, frozen=True, kw_only=True):
 class Forget(Struct, frozen=True):
     """The fact that an item's record is gone."""
 
-    id: ItemId
+    id: ItemId = field(name="forget")
 
 
 class Drop(Struct, frozen=True):
     """The fact that an open entry is closed without a record that carries it."""
 
-    request_id: RequestId
+    request_id: RequestId = field(name="drop")
 
 
 Line = Header | Record | OpenEntry
@@ -66,19 +66,9 @@ _decode_record = msgspec.json.Decoder(Record).decode
 # --- writing -----------------------------------------------------------------------------------------------
 
 
-def header_line(header: Header) -> str:
-    """The header as text."""
-    return canonical({"contentops_lock": header.version, "digest": header.digest, "lineage": header.lineage})
-
-
-def record_line(record: Record) -> str:
-    """A record as text. Raises ValueError or TypeError if it holds what is not JSON."""
-    return canonical(_filled(record))
-
-
-def entry_line(entry: OpenEntry) -> str:
-    """An open entry as text. Raises ValueError or TypeError if it holds what is not JSON."""
-    return canonical(_filled(entry))
+def line_of(value: Struct) -> str:
+    """A header or a fact as text. Raises ValueError or TypeError if it holds what is not JSON."""
+    return canonical(_filled(value))
 
 
 def line_digest(text: str) -> Digest:
@@ -136,11 +126,11 @@ def parse_object(text: str) -> dict[str, Json]:
 def read_object(found: Mapping[str, Json]) -> Line:
     """What a parsed line says. Raises ValueError naming the key that is missing or of the wrong kind."""
     if "id" in found:
-        return _read(found, Record)
+        return read_as(found, Record)
     if "open" in found:
-        return _read(found, OpenEntry)
+        return read_as(found, OpenEntry)
     if "contentops_lock" in found:
-        header = _read(found, Header)
+        header = read_as(found, Header)
         if "digest" not in found:
             message = "lacks `digest`"
             raise ValueError(message)
@@ -151,7 +141,8 @@ def read_object(found: Mapping[str, Json]) -> Line:
     raise ValueError(message)
 
 
-def _read(found: Mapping[str, Json], kind: type[_L]) -> _L:
+def read_as(found: Mapping[str, Json], kind: type[_L]) -> _L:
+    """The parsed line as a `kind`. Raises ValueError as `read_object` does."""
     try:
         return msgspec.convert(found, kind)
     except msgspec.ValidationError:

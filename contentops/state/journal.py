@@ -13,15 +13,25 @@ stands before it is in the lock of that digest. Lines are only ever appended; a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
 from contentops.errors import Diagnostic, Location
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state.codec import Drop, Fact, Forget, Header, parse_object, read_object
-from contentops.state.lock import DamagedState, Lock, T, Written, furthest, refuse_newer, resolve_conflict, with_digest
+from contentops.state.codec import Drop, Fact, Forget, Header, parse_object, read_as, read_object
+from contentops.state.lock import (
+    DamagedState,
+    Lock,
+    T,
+    Written,
+    furthest,
+    in_words,
+    refuse_newer,
+    resolve_conflict,
+    with_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +40,12 @@ if TYPE_CHECKING:
 
 Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
+
+
+class Mark(Struct, frozen=True):
+    """The line that says: everything so far is in the lock of this digest."""
+
+    lock: Digest = field(name="checkpoint")
 
 
 class Noted(Struct, frozen=True, kw_only=True):
@@ -59,6 +75,15 @@ class Journal(Struct, frozen=True, kw_only=True):
         return self.facts[done:]
 
 
+class _Extra(Struct, frozen=True):
+    """The keys that a fact has only in the journal."""
+
+    base: str = ""
+    step: str = ""
+    took: RequestId = RequestId("")
+    more: bool = False
+
+
 class Folded(Struct, frozen=True, kw_only=True):
     """Lock and journal as one state."""
 
@@ -82,21 +107,6 @@ def journal_line(text: str, *, step: str, base: Base, took: RequestId, more: boo
     return f"{canonical(extra)[:-1]},{text[1:]}"
 
 
-def mark_line(lock: Digest) -> str:
-    """The line that says: everything so far is in the lock of this digest."""
-    return canonical({"checkpoint": lock})
-
-
-def forget_line(fact: Forget) -> str:
-    """The object of a forgotten record."""
-    return canonical({"forget": fact.id})
-
-
-def drop_line(fact: Drop) -> str:
-    """The object of a dropped entry."""
-    return canonical({"drop": fact.request_id})
-
-
 def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
     """What the journal's bytes say; `path` names it in messages.
 
@@ -112,22 +122,20 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
     findings: list[Diagnostic] = []
     for number, end, line in _numbered(data[:good]):
         try:
-            found = parse_object(line.decode())
-            whole = whole if found.get("more") is True else end
-            if "checkpoint" in found:
-                marks.append((len(facts), Digest(_text(found, "checkpoint"))))
-                continue
-            said = _read(found)
+            found, more = _read(line)
         except ValueError as error:
-            words = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            findings.append(_damaged(number, path, words))
+            findings.append(_damaged(number, path, error))
             continue
-        if isinstance(said, Header):
-            refuse_newer((said,), path, digest_version)
-            lineage, version = said.lineage, said.digest
-        else:
-            facts.append(_recompute(said) if version < digest_version else said)
-            ends.append(end)
+        whole = whole if more else end
+        match found:
+            case Mark(lock):
+                marks.append((len(facts), lock))
+            case Header():
+                refuse_newer((found,), path, digest_version)
+                lineage, version = found.lineage, found.digest
+            case Noted():
+                facts.append(_recompute(found) if version < digest_version else found)
+                ends.append(end)
     if findings:
         raise DamagedState(findings)
     kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
@@ -269,30 +277,26 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, end, line
 
 
-def _read(found: Mapping[str, Json]) -> Header | Noted:
-    base = tuple(Digest(part) for part in _text(found, "base").split())
-    step, took = _text(found, "step"), RequestId(_text(found, "took"))
-    if "forget" in found:
-        return Noted(fact=Forget(ItemId(_text(found, "forget"))), step=step, base=base, took=took)
-    if "drop" in found:
-        return Noted(fact=Drop(RequestId(_text(found, "drop"))), step=step, base=base, took=took)
-    said = read_object(found)
-    return said if isinstance(said, Header) else Noted(fact=said, step=step, base=base, took=took)
+def _read(line: bytes) -> tuple[Header | Mark | Noted, bool]:
+    """What a line says, and whether the next one belongs to it."""
+    found = parse_object(line.decode())
+    kind = next((kind for key, kind in _KINDS.items() if key in found), None)
+    said = read_object(found) if kind is None else read_as(found, kind)
+    if isinstance(said, Header | Mark):
+        return said, False
+    extra = read_as(found, _Extra)
+    base = tuple(map(Digest, extra.base.split()))
+    return Noted(fact=said, step=extra.step, base=base, took=extra.took), extra.more
 
 
-def _text(found: Mapping[str, Json], key: str) -> str:
-    value = found.get(key, "")
-    if type(value) is not str:
-        message = f"`{key}` must be text"
-        raise ValueError(message)
-    return value
+_KINDS: Final[Mapping[str, type[Mark | Forget | Drop]]] = {"checkpoint": Mark, "forget": Forget, "drop": Drop}
+"""What a line of the journal may say besides a line of a lock, by the key that tells."""
 
 
-def _damaged(number: int, path: str, words: str) -> Diagnostic:
-    said = f"cannot be used: {words}" if words.startswith("`") else words
+def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
     return Diagnostic(
         code="damaged-journal",
-        message=f"line {number} of `{path}` {said}",
+        message=f"line {number} of `{path}` {in_words(error)}",
         hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
         location=Location(path, number),
     )

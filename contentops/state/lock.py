@@ -14,15 +14,7 @@ from msgspec import Struct, field, structs
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
-from contentops.state.codec import (
-    LOCK_VERSION,
-    Header,
-    entry_line,
-    header_line,
-    line_digest,
-    parse_line,
-    record_line,
-)
+from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -101,7 +93,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         try:
             found = parse_line(line)
         except ValueError as error:
-            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {_said(error)}", restore))
+            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {in_words(error)}", restore))
             continue
         if isinstance(found, Header):
             headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
@@ -136,11 +128,11 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
     def rank(record: Record) -> tuple[bool, int, str, str]:
         body = body_on_disk(record.output)
         bodies = {record.generated, record.saved.body if record.saved else NOTHING} - {NOTHING}
-        return body in bodies, record.rev, max(record.generated_at, record.saved_at), record_line(record)
+        return body in bodies, record.rev, max(record.generated_at, record.saved_at), line_of(record)
 
     winner, *losers = sorted(records, key=rank, reverse=True)
     known = dict.fromkeys(winner.superseded)
-    for loser in sorted(losers, key=record_line):
+    for loser in sorted(losers, key=line_of):
         if loser.server == winner.server:
             known.update(dict.fromkeys((*loser.superseded, loser.content_id)))
     kept = tuple(id_ for id_ in known if id_ and id_ != winner.content_id)
@@ -182,8 +174,8 @@ def without_renamed(records: Mapping[ItemId, Record], living: Collection[ItemId]
 
 def render(state: State) -> bytes:
     """The bytes of the lock for `state`: header, records by id, open entries by item, attempt and request id."""
-    records = (record_line(state.records[id_]) for id_ in sorted(state.records))
-    return join(state.lineage, records, map(entry_line, in_order(state.entries.values())))
+    records = (line_of(state.records[id_]) for id_ in sorted(state.records))
+    return join(state.lineage, records, map(line_of, in_order(state.entries.values())))
 
 
 def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
@@ -193,7 +185,7 @@ def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
 
 def join(lineage: str, records: Iterable[str], entries: Iterable[str]) -> bytes:
     """The bytes of a lock of these lines, which are in order."""
-    return "\n".join((header_line(Header(lineage=lineage)), *records, *entries, "")).encode()
+    return "\n".join((line_of(Header(lineage=lineage)), *records, *entries, "")).encode()
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -216,7 +208,10 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
-def _said(error: ValueError) -> str:
+def in_words(error: ValueError) -> str:
+    """What is wrong with a line, as the rest of a sentence about it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8"
     return f"cannot be used: {error}" if str(error).startswith("`") else str(error)
 
 

@@ -19,7 +19,7 @@ from contentops.errors import Location, StateError
 from contentops.state import attributes, state_dir
 from contentops.state import journal as journals
 from contentops.state import lock as locks
-from contentops.state.codec import Fact, Header, header_line
+from contentops.state.codec import Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class StateStore:
         self._must_write()
         lines = self._working.waiting
         if lines:
-            header = [] if self._image else [header_line(Header(lineage=self.lineage))]
+            header = [] if self._image else [line_of(Header(lineage=self.lineage))]
             self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
             lines.clear()
 
@@ -157,7 +157,7 @@ class StateStore:
         if target != data:
             attributes.ensure(self._root, self._disk)
             fingerprint = digest_bytes(target)
-            self._append(f"{journals.mark_line(fingerprint)}\n".encode())
+            self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
             temporary = state_dir.make(self._root) / f"{self.lock_path.name}.tmp"
             self._disk.replace(self.lock_path, target, temporary, PUBLIC)
             self._seen = fingerprint

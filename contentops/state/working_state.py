@@ -15,7 +15,7 @@ from contentops.errors import StateError
 from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state import journal as journals
 from contentops.state import lock as locks
-from contentops.state.codec import Drop, Fact, Forget, entry_line, parse_line, record_line
+from contentops.state.codec import Drop, Fact, Forget, line_of, parse_line
 from contentops.state.lock import Written
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class WorkingState:
         carried = [record for record in self.records.values() if record.request_id in self._own - {_NO_REQUEST}]
         entries = [*map(journals.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
         self.waiting += [
-            self._line("reopen", (entry_line(entry), self._entry_base(entry), _NO_REQUEST))
+            self._line("reopen", (line_of(entry), self._entry_base(entry), _NO_REQUEST))
             for entry in locks.in_order(entries)
         ]
         self._own.clear()
@@ -131,18 +131,18 @@ class WorkingState:
                 return self._take_entry_once(fact)
             case Drop(request_id):
                 known = self.entries.pop(request_id, None)
-                return None if known is None else (journals.drop_line(fact), (), _NO_REQUEST)
+                return None if known is None else (line_of(fact), (), _NO_REQUEST)
             case Forget(item):
                 if self.records.pop(item, None) is None:
                     return None
                 self._texts.pop(item, None)
                 self._touch(item)
-                return journals.forget_line(fact), self._base(item), _NO_REQUEST
+                return line_of(fact), self._base(item), _NO_REQUEST
 
     def _take_record(self, record: Record) -> _Said | None:
         self.entries.pop(record.request_id, None)
         known = self.records.get(record.id)
-        if known is not None and record_line(structs.replace(record, rev=known.rev)) == record_line(known):
+        if known is not None and line_of(structs.replace(record, rev=known.rev)) == line_of(known):
             return None
         before = [line.value for line in self._locked.get(record.id, ())]
         record = structs.replace(record, rev=_next_rev(record, known, before))
@@ -150,7 +150,7 @@ class WorkingState:
         took = _NO_REQUEST if carried else record.request_id
         self._own.add(took)
         self.records[record.id] = record
-        text = self._texts[record.id] = record_line(record)
+        text = self._texts[record.id] = line_of(record)
         self._touch(record.id)
         return text, self._base(record.id), took
 
@@ -161,14 +161,14 @@ class WorkingState:
         # Also where the lock says the same already: a lock that takes its place may no longer say it.
         self._own.add(entry.request_id)
         known = self.entries.get(entry.request_id)
-        if known is not None and entry_line(known) == entry_line(entry):
+        if known is not None and line_of(known) == line_of(entry):
             return None
         return self._take_entry(entry)
 
     def _take_entry(self, entry: OpenEntry) -> _Said:
         self._own.add(entry.request_id)
         self.entries[entry.request_id] = entry
-        return entry_line(entry), self._entry_base(entry), _NO_REQUEST
+        return line_of(entry), self._entry_base(entry), _NO_REQUEST
 
     def _touch(self, item: ItemId) -> None:
         if self._changed is not None:
@@ -190,11 +190,11 @@ class WorkingState:
     def _text_of(self, item: ItemId) -> str:
         record = self.records[item]
         lines = self._locked.get(item, ()) if self._keeps_lines else ()
-        return next((line.text for line in lines if line.value is record), "") or record_line(record)
+        return next((line.text for line in lines if line.value is record), "") or line_of(record)
 
     def _entry_text(self, entry: OpenEntry) -> str:
         lines = self._locked_entries.get(entry.request_id, ())
-        return next((line.text for line in lines if line.value is entry), "") or entry_line(entry)
+        return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
 
 
 def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) -> int:
@@ -207,31 +207,11 @@ def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) ->
 
 def _check_writable(fact: Fact) -> None:
     try:
-        _line_of(fact).encode()
+        text = line_of(fact)
+        text.encode()
         if isinstance(fact, Record | OpenEntry):
-            parse_line(_line_of(fact))  # a line that cannot be read again would take the whole lock with it
+            parse_line(text)  # a line that cannot be read again would take the whole lock with it
     except (ValueError, TypeError) as error:
-        message = f"what is known of item {_name_of(fact)!a} cannot be written down: {error}"
+        name = fact.item if isinstance(fact, OpenEntry) else fact.request_id if isinstance(fact, Drop) else fact.id
+        message = f"what is known of item {name!a} cannot be written down: {error}"
         raise StateError(message, code="unwritable-fact") from error
-
-
-def _line_of(fact: Fact) -> str:
-    match fact:
-        case Record():
-            return record_line(fact)
-        case OpenEntry():
-            return entry_line(fact)
-        case Forget():
-            return journals.forget_line(fact)
-        case Drop():
-            return journals.drop_line(fact)
-
-
-def _name_of(fact: Fact) -> str:
-    match fact:
-        case Record() | Forget():
-            return fact.id
-        case OpenEntry():
-            return fact.item
-        case Drop():
-            return fact.request_id
