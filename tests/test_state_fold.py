@@ -53,7 +53,7 @@ def fold(where: lock.Lock, *noted: Noted) -> Folded:
 OLD = facts.record(take=1, rev=1)
 NEW = facts.record(take=2, rev=2)
 THEIRS = facts.record(take=3, rev=2)
-NEW_IN = Noted(fact=NEW, step="write", base=base(OLD), took=NEW.request_id)
+NEW_IN = Noted(fact=NEW, base=base(OLD), took=NEW.request_id)
 
 
 def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
@@ -136,7 +136,7 @@ def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
     again = journal.reopen(NEW)
     later = structs.replace(THEIRS, output="moved.md", rev=3)
 
-    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again, step="reopen"), Noted(fact=later, base=base(THEIRS)))
+    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again), Noted(fact=later, base=base(THEIRS)))
 
     assert folded.state.records == {"a": later}
     assert folded.state.entries == {NEW.request_id: again}
@@ -235,8 +235,8 @@ def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
 
     assert parse_line(line) == NEW
     assert journal.parse(f"{line}\n{noted_line(OLD, line_of(OLD))}\n".encode(), NAME).facts == (
-        Noted(fact=NEW, step="write", base=base(OLD, NEW), took=NEW.request_id),
-        Noted(fact=OLD, step="write"),
+        Noted(fact=NEW, base=base(OLD, NEW), took=NEW.request_id),
+        Noted(fact=OLD),
     )
 
 
@@ -269,11 +269,13 @@ def test_a_torn_last_line_never_happened() -> None:
     [
         pytest.param(b"{}", "is neither a header nor a record nor an open entry", id="nothing"),
         pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
-        pytest.param(b"\0\0", "is not JSON", id="zeros"),
-        pytest.param(b'{"forget":1}', "cannot be used: `forget` must be text", id="forget-number"),
-        pytest.param(b'{"drop":[]}', "cannot be used: `drop` must be text", id="drop-list"),
-        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` must be text", id="base-number"),
-        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` must be text", id="mark-map"),
+        pytest.param(b"\0\0", "is not whole JSON", id="zeros"),
+        pytest.param(
+            b'{"forget":1}', "cannot be used: `forget` does not fit: expected `str`, got `int`", id="forget-number"
+        ),
+        pytest.param(b'{"drop":[]}', "cannot be used: `drop` does not fit", id="drop-list"),
+        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` does not fit", id="base-number"),
+        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` does not fit", id="mark-map"),
     ],
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:

@@ -20,14 +20,13 @@ from msgspec import Struct, field, structs
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
 from contentops.errors import Diagnostic, Location
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state.codec import Drop, Fact, Forget, Header, parse_object, read_as, read_object
+from contentops.state.codec import KINDS, Drop, Fact, Forget, Header, kind_of, parse_as
 from contentops.state.lock import (
     DamagedState,
     Lock,
     T,
     Written,
     furthest,
-    in_words,
     refuse_newer,
     resolve_conflict,
     with_digest,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.model import Json
+    from contentops.state.codec import Line
 
 Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
@@ -52,7 +52,6 @@ class Noted(Struct, frozen=True, kw_only=True):
     """One fact as the journal holds it."""
 
     fact: Fact
-    step: str = ""
     base: Base = ()
     took: RequestId = RequestId("")
 
@@ -79,7 +78,6 @@ class _Extra(Struct, frozen=True):
     """The keys that a fact has only in the journal."""
 
     base: str = ""
-    step: str = ""
     took: RequestId = RequestId("")
     more: bool = False
 
@@ -279,24 +277,28 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def _read(line: bytes) -> tuple[Header | Mark | Noted, bool]:
     """What a line says, and whether the next one belongs to it."""
-    found = parse_object(line.decode())
-    kind = next((kind for key, kind in _KINDS.items() if key in found), None)
-    said = read_object(found) if kind is None else read_as(found, kind)
+    text = line.decode()
+    said = parse_as(text, kind_of(text, _KINDS))
     if isinstance(said, Header | Mark):
         return said, False
-    extra = read_as(found, _Extra)
-    base = tuple(map(Digest, extra.base.split()))
-    return Noted(fact=said, step=extra.step, base=base, took=extra.took), extra.more
+    extra = parse_as(text, _Extra)
+    return Noted(fact=said, base=tuple(map(Digest, extra.base.split())), took=extra.took), extra.more
 
 
-_KINDS: Final[Mapping[str, type[Mark | Forget | Drop]]] = {"checkpoint": Mark, "forget": Forget, "drop": Drop}
-"""What a line of the journal may say besides a line of a lock, by the key that tells."""
+_KINDS: Final[Mapping[str, type[Line | Mark | Forget | Drop]]] = {
+    "checkpoint": Mark,
+    "forget": Forget,
+    "drop": Drop,
+    **KINDS,
+}
+"""What a line of the journal is, by the first of these keys that it has."""
 
 
 def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
+    what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
     return Diagnostic(
         code="damaged-journal",
-        message=f"line {number} of `{path}` {in_words(error)}",
+        message=f"line {number} of `{path}` {what}",
         hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
         location=Location(path, number),
     )

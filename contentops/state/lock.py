@@ -93,7 +93,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         try:
             found = parse_line(line)
         except ValueError as error:
-            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {in_words(error)}", restore))
+            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
             continue
         if isinstance(found, Header):
             headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
@@ -206,13 +206,6 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
             "`git merge --abort` and merge again; or delete only the marker lines and keep the lines of both sides"
         )
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
-
-
-def in_words(error: ValueError) -> str:
-    """What is wrong with a line, as the rest of a sentence about it."""
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8"
-    return f"cannot be used: {error}" if str(error).startswith("`") else str(error)
 
 
 def _add(known: tuple[Written[T], ...] | None, line: Written[T]) -> tuple[Written[T], ...]:
