@@ -66,8 +66,6 @@ class Cache:
         self._write = write
         self._reader: sqlite3.Connection | None = None
         self._writer: diskcache.Cache | None = None
-        self._file: tuple[int, int] | None = None
-        """Which file is open; it may be deleted at any time, and what is then written to it would be lost."""
         self._pending: dict[str, str] = {}
         self._pending_size = 0
         self._touched: set[str] = set()
@@ -90,11 +88,6 @@ class Cache:
         """The spec digests of all paid texts of a server."""
         prefix = _key("text", server, "")
         return {Digest(key[len(prefix) :]) for key in self._keys(prefix)}
-
-    def drop_text(self, server: str, digest: Digest) -> None:
-        """Let go of a text on purpose."""
-        key = _key("text", server, digest)
-        self._change(lambda writer: writer.delete(key))
 
     # --- what the server was seen to hold ------------------------------------------------------------------
 
@@ -185,7 +178,6 @@ class Cache:
         return [key for (key,) in rows if type(key) is str and key.startswith(prefix)]
 
     def _query(self, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        self._check_same_file()
         try:
             reader = self._open_reader()
             return [] if reader is None else reader.execute(sql, values).fetchall()
@@ -207,7 +199,6 @@ class Cache:
             # Nobody has it open: read it without making the side files a shared reader needs.
             where += "&immutable=1"
         self._reader = sqlite3.connect(where, uri=True, timeout=_BUSY, isolation_level=None)
-        self._file = _identity(database)
         return self._reader
 
     # --- writing -------------------------------------------------------------------------------------------
@@ -228,14 +219,15 @@ class Cache:
             return "it was opened for reading only"
         from contentops.state.text_disk import ERRORS
 
-        self._check_same_file()
         try:
             change(self._open_writer())
         except ERRORS as error:
             self._let_go()
             return self._fail(_words(error))
-        same = self._file == _identity(self.folder / _DATABASE)
-        return "" if same else self._fail("it was deleted while it was written")
+        if (self.folder / _DATABASE).exists():
+            return ""
+        self._let_go()
+        return self._fail("it was deleted while it was in use")
 
     def _open_writer(self) -> diskcache.Cache:
         if self._writer is None:
@@ -247,12 +239,7 @@ class Cache:
                 # Made here, so that it is owner-only; SQLite gives its side files the same mode.
                 os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self._writer = text_disk.open_writer(self.folder, database, _BUSY)
-            self._file = _identity(database)
         return self._writer
-
-    def _check_same_file(self) -> None:
-        if self._file is not None and self._file != _identity(self.folder / _DATABASE):
-            self._let_go()
 
     def _let_go(self) -> None:
         if self._reader is not None:
@@ -262,7 +249,7 @@ class Cache:
 
             with contextlib.suppress(*ERRORS):
                 self._writer.close()
-        self._reader, self._writer, self._file = None, None, None
+        self._reader = self._writer = None
 
     def _fail(self, words: str) -> str:
         self.problem = self.problem or words
@@ -284,14 +271,6 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 def _words(error: BaseException) -> str:
     said = str(error) or "another process was writing it for too long"
     return said[:1].lower() + said[1:]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _inspect(folder: Path) -> None:
