@@ -67,13 +67,13 @@ class ApplyLock:
 
 
 def _acquire(path: Path) -> BaseFileLock | None:
-    """The lock, held; None if somebody else holds it."""
+    """The lock, held; None if someone else holds it."""
     import filelock
 
     # A lock that is only a file would outlive its owner.
     hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
     try:
-        lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, thread_local=False, **hard)
+        lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, **hard)
         lock.acquire()
     except filelock.Timeout:
         return None

@@ -16,7 +16,7 @@ LINE = f"{PATTERN} text eol=lf merge=union"
 
 
 def with_line(data: bytes) -> bytes:
-    """`data` with the line at its end, unless a line for that pattern is there: then somebody chose otherwise."""
+    """`data` with the line at its end, unless a line for that pattern is there: then someone chose otherwise."""
     pattern = PATTERN.encode()
     if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
         return data
