@@ -23,7 +23,7 @@ from contentops.manifests.read import MAX_BYTES
 from contentops.model import Note
 from contentops.planning.inputs import specs_by_id
 from contentops.state import lock as locks
-from contentops.state.folder import named
+from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -16,7 +16,7 @@ from contentops.execution.item import Ended, ItemRun, Text
 from contentops.execution.jobs import fetch_paid
 from contentops.model import Acknowledge, Fetch, Poll, Record, RequestId, Result, Saved, Write
 from contentops.planning.inputs import is_protected
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

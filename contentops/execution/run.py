@@ -40,7 +40,7 @@ from contentops.model import (
 )
 from contentops.planning.inputs import honours_ids, is_protected, open_entries
 from contentops.planning.ordering import order_moves
-from contentops.state.lines import Forget
+from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random

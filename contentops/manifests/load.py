@@ -8,9 +8,7 @@ is checked every time. Problems are collected, so that a person sees all of them
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +17,7 @@ import msgspec
 from msgspec import structs
 
 from contentops import __version__
+from contentops.collector import without_collection
 from contentops.digest import NOTHING, digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.data import read_rows
@@ -63,25 +62,8 @@ def load(project: Project, catalog: Catalog | None, cache: ParseCache | None = N
     Without a catalog, slugs and inputs are not checked, and one note says so. Raises InputError with every
     finding of every file if one of them is an error; else `Desired.findings` holds the warnings and notes.
     """
-    with _no_collection():
+    with without_collection():
         return _Loader(project, catalog, cache).run()
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would walk the growing trees again and again and find nothing.
-
-    Freezing and thawing hands what was made to the oldest generation, so that it is not walked at once either.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
 
 
 @dataclasses.dataclass(slots=True)

@@ -19,7 +19,7 @@ from contentops.model.desired import (
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.project import ApiSettings, Budget, Guards, Project
-from contentops.model.records import JobState, Observed, OpenEntry, Record, Saved, State
+from contentops.model.records import Count, JobState, Observed, OpenEntry, Record, Saved, State
 from contentops.model.run import Event, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
@@ -45,6 +45,7 @@ __all__ = [
     "Budget",
     "Catalog",
     "Change",
+    "Count",
     "Desired",
     "Drain",
     "Event",

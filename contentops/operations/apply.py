@@ -185,7 +185,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
 
     from contentops.ci.github.event import run_page
     from contentops.execution.context import iso
-    from contentops.state.exclusive import ApplyLock
+    from contentops.state.apply_lock import ApplyLock
 
     try:
         user = getpass.getuser()

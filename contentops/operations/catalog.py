@@ -15,6 +15,7 @@ from msgspec import Struct
 from contentops.api.calls import GetTemplate, ListStyles, ListTemplates, ListVerticals
 from contentops.api.dialects import PAGE
 from contentops.api.replies import CatalogReply, Failure
+from contentops.atomic_io import Disk
 from contentops.catalog.differences import Difference, differences
 from contentops.catalog.lockfile import FILE, compose, parse
 from contentops.catalog.offer import Offer, OfferedTemplate
@@ -24,8 +25,7 @@ from contentops.errors import ApiError, InputError
 from contentops.manifests.load import load
 from contentops.operations.content import Caller, is_absent, quiet, refused, talk
 from contentops.operations.workspace import World, offer_of, open_cache
-from contentops.state import folder as place
-from contentops.state.durable import Disk
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World 
         old = known.get(server)
         data = compose({**known, server: offer}).encode()
         if data != before:
-            outside.disk.replace(path, data, place.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
+            outside.disk.replace(path, data, state_dir.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
         kept.forget()
         found = differences(old, offer, ())
         if found:

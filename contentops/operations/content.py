@@ -17,7 +17,7 @@ from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
 from contentops.execution.retrying import RETRY_FOR, backoff
 from contentops.operations.workspace import World, connected, read_state
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -139,7 +139,7 @@ def talk(
             return await story(Caller(client, project, outside, tell))
 
     if project.api.base_url == "local":
-        place.make(Path(project.root))
+        state_dir.make(Path(project.root))
     return (outside.run or asyncio.run)(run())
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field, structs
 
+from contentops.atomic_io import Disk
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.glance import Glance
@@ -35,7 +36,6 @@ from contentops.planning.inputs import (
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import apply_moved
 from contentops.state.cache import Cache
-from contentops.state.durable import Disk
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Workspace:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
-        self.store.heal(specs_by_id(found))
+        self.store.drop_renamed(specs_by_id(found))
         return found
 
     @property

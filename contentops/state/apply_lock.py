@@ -7,10 +7,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Self
 
+from contentops.atomic_io import PRIVATE, Disk
 from contentops.digest import canonical
 from contentops.errors import LockHeld, StateError
-from contentops.state import folder as place
-from contentops.state.durable import PRIVATE, Disk
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,13 +32,13 @@ class ApplyLock:
     def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
         self._root = root
         self._environment = environment
-        self._lock_name = place.named("apply", environment, "lock")
-        self._note_name = place.named("apply", environment, "json")
+        self._lock_name = state_dir.named("apply", environment, "lock")
+        self._note_name = state_dir.named("apply", environment, "json")
         self._note = {"who": who, "pid": os.getpid(), "since": now, "where": where}
         self._held: BaseFileLock | None = None
 
     def __enter__(self) -> Self:
-        folder = place.make(self._root)
+        folder = state_dir.make(self._root)
         self._held = _acquire(folder / self._lock_name)
         if self._held is None:
             raise self._refusal(folder)
@@ -52,7 +52,7 @@ class ApplyLock:
     ) -> None:
         if self._held is not None:
             with contextlib.suppress(OSError):
-                (self._root / place.FOLDER / self._note_name).unlink()
+                (self._root / state_dir.FOLDER / self._note_name).unlink()
             self._held.release()
             self._held = None
 
@@ -67,19 +67,19 @@ class ApplyLock:
 
 
 def _acquire(path: Path) -> BaseFileLock | None:
-    """The lock, held; None if somebody else holds it."""
+    """The lock, held; None if someone else holds it."""
     import filelock
 
     # A lock that is only a file would outlive its owner.
     hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
     try:
-        lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, thread_local=False, **hard)
+        lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, **hard)
         lock.acquire()
     except filelock.Timeout:
         return None
     except (OSError, NotImplementedError) as error:
         words = (getattr(error, "strerror", None) or str(error)).lower()
-        message = f"cannot lock `{place.FOLDER}/{path.name}`: {words}"
+        message = f"cannot lock `{state_dir.FOLDER}/{path.name}`: {words}"
         raise StateError(message, hint="the project must lie on a file system with locks, and be writable") from error
     return lock
 

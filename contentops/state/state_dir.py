@@ -21,29 +21,26 @@ _ENVIRONMENT = re.compile(r"[^\W_][\w.-]{0,99}")
 def inspect(root: Path) -> Path | None:
     """The folder, or None if there is none yet.
 
-    Raises StateError if it is a link out of `root`, is no folder, or belongs to somebody else, who could plant facts.
+    Raises StateError if it is a link out of `root`, is no folder, or belongs to someone else, who could plant facts.
     """
     folder = root / FOLDER
     try:
         found = folder.stat()
     except FileNotFoundError:
         if folder.is_symlink():
-            message = f"`{FOLDER}` is a symbolic link to nowhere"
-            raise StateError(message, code="unsafe-folder", hint=f"remove the link {folder}") from None
+            raise _unsafe("is a symbolic link to nowhere", f"remove the link {folder}") from None
         return None
     except OSError as error:
         message = f"cannot look into `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, code="unsafe-folder", hint=f"check {folder}") from error
     if not stat.S_ISDIR(found.st_mode):
-        message = f"`{FOLDER}` is not a folder"
-        raise StateError(message, code="unsafe-folder", hint=f"move {folder} away")
+        raise _unsafe("is not a folder", f"move {folder} away")
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
-        message = f"`{FOLDER}` is a symbolic link that leads out of the project"
-        raise StateError(message, code="unsafe-folder", hint=f"replace the link {folder} by a folder")
+        raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
     if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
-        message = f"`{FOLDER}` belongs to another user (uid {found.st_uid})"
-        raise StateError(
-            message, code="unsafe-folder", hint=f"run as its owner, or take it over with `chown -R $(id -u) {folder}`"
+        raise _unsafe(
+            f"belongs to another user (uid {found.st_uid})",
+            f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
         )
     return folder
 
@@ -81,3 +78,7 @@ def named(stem: str, environment: str, suffix: str) -> str:
         message = f"`{environment!a}` cannot name an environment"
         raise StateError(message, hint="use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
     return f"{stem}.{environment}.{suffix}"
+
+
+def _unsafe(what: str, hint: str) -> StateError:
+    return StateError(f"`{FOLDER}` {what}", code="unsafe-folder", hint=hint)

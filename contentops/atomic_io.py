@@ -1,6 +1,7 @@
-"""Bytes on disk that survive a kill or a power cut: whole or not at all.
+"""Bytes on disk that survive a kill or a power cut, whole or not at all: the one way anything here is written.
 
-Every file here belongs to contentops alone and is a regular file; anything else in its place is refused.
+`fill` brings bytes to the disk through an open file, `replace` puts a whole file in the place of another in one step,
+and `Disk` does what state files need on top of that, with refusals a person can act on.
 """
 
 from __future__ import annotations
@@ -14,20 +15,85 @@ from typing import TYPE_CHECKING
 from contentops.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_CHUNK = 1 << 20
 
 PRIVATE = 0o600
 """The mode of files nobody else may read."""
+PUBLIC = 0o666
+"""The mode of any other file, before the umask."""
+
+
+def sync(handle: int) -> None:
+    """Ask the system to keep what was written, through the drive's own cache where it offers that."""
+    try:
+        import fcntl
+    except ImportError:
+        os.fsync(handle)
+        return
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(handle, full)
+            return
+    os.fsync(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync: Callable[[int], None] = sync) -> None:
+    """Write all of `data` to an open file and bring it to the disk; raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[write(handle, view[:_CHUNK]) :]
+    sync(handle)
+
+
+def replace(path: Path, data: bytes, *, temporary: Path, mode: int = PUBLIC) -> None:
+    """Put a file with `data` in the place of `path` in one step; raises OSError, and leaves no `temporary` then.
+
+    `temporary` lies on the same file system. A file that is there keeps its mode; a new one gets `mode`.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
+        try:
+            fill(handle, data)
+        finally:
+            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            there = path.stat(follow_symlinks=False)
+            if stat.S_ISREG(there.st_mode):
+                temporary.chmod(stat.S_IMODE(there.st_mode))
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
 
 
 class Disk:
-    """The few things done to state files, each durable when it returns.
+    """The few things done to state files, each durable when it returns; tests put a mortal one in its place.
 
-    Methods raise StateError with the system's reason, naming the file.
+    A state file belongs to contentops alone and is a regular file: anything else in its place is refused. Methods raise
+    StateError with the system's reason, naming the file.
     """
 
     def read(self, path: Path) -> bytes | None:
@@ -68,8 +134,7 @@ class Disk:
             try:
                 os.ftruncate(handle, at)
                 os.lseek(handle, at, os.SEEK_SET)
-                _write_all(handle, data)
-                sync(handle)
+                fill(handle, data)
             except OSError as error:
                 with contextlib.suppress(OSError):
                     os.ftruncate(handle, at)
@@ -80,57 +145,11 @@ class Disk:
             sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
-        """Put a file with `data` in the place of `path` in one step; `temporary` lies on the same file system."""
+        """`replace`, in one step."""
         try:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
-            try:
-                _write_all(handle, data)
-                sync(handle)
-            finally:
-                os.close(handle)
-            with contextlib.suppress(FileNotFoundError):
-                temporary.chmod(stat.S_IMODE(path.stat(follow_symlinks=False).st_mode))
-            temporary.replace(path)
+            replace(path, data, temporary=temporary, mode=mode)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             raise refused("write", path, error) from error
-        sync_folder(path.parent)
-
-
-def sync(handle: int) -> None:
-    """Ask the system to keep what was written, through the drive's own cache where it offers that."""
-    try:
-        import fcntl
-    except ImportError:
-        os.fsync(handle)
-        return
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(handle, full)
-            return
-    os.fsync(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or a new name in `folder` durable, where the system can."""
-    if os.name == "nt":
-        return
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
 
 
 def _check_regular(handle: int, path: Path) -> None:
