@@ -13,7 +13,7 @@ from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import json_text, short, visible
+from contentops.sanitize import json_text, short, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

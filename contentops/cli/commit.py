@@ -13,7 +13,7 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

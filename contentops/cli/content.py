@@ -11,7 +11,7 @@ from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.tables import moment, table
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

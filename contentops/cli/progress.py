@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contentops.reporting.safe import clip, visible
+from contentops.sanitize import clip, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

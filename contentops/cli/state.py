@@ -14,7 +14,7 @@ from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.plan_json import plain
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

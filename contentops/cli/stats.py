@@ -11,7 +11,7 @@ from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.cli.show import outline
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

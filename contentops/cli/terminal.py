@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from contentops.reporting.wrapping import fitted
 
 if TYPE_CHECKING:

@@ -409,7 +409,7 @@ async def connected(project: Project, key: str, world: World) -> Any:
 def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
     from contentops.reporting.run_json import run_json
-    from contentops.reporting.safe import json_text
+    from contentops.sanitize import json_text
 
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from contentops.manifests.project import url_problem
 from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.inspection import no_item
 from contentops.operations.pipeline import World, exclusively, open_store
-from contentops.reporting.safe import clip
+from contentops.sanitize import clip
 from contentops.reporting.summary import plural
 from contentops.state.lines import Drop, Forget
 

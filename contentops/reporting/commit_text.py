@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.model import ItemId, JobState
-from contentops.reporting.safe import clip, visible
+from contentops.sanitize import clip, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

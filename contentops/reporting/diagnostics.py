@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.errors import Severity
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, columns, visible
+from contentops.sanitize import ELLIPSIS, columns, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

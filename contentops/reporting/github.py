@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Severity
-from contentops.reporting.safe import clip, visible
+from contentops.sanitize import clip, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:

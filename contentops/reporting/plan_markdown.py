@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Action, Step
 from contentops.reporting.plan_text import note_line
-from contentops.reporting.safe import clip, short_pair, visible
+from contentops.sanitize import clip, short_pair, visible
 from contentops.reporting.summary import (
     SIGNS,
     command,

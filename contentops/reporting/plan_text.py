@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Action, Step
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, clip, columns, short_pair, visible
+from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
 from contentops.reporting.summary import (
     SIGNS,
     empty_sentence,

@@ -12,7 +12,7 @@ from contentops.errors import ExitCode
 from contentops.model import Result
 from contentops.reporting.exit import exit_code_of
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, clip, visible
+from contentops.sanitize import ELLIPSIS, clip, visible
 from contentops.reporting.summary import command, in_environment, plural
 
 if TYPE_CHECKING:

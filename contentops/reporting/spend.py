@@ -15,7 +15,7 @@ from msgspec import Struct
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import columns, visible
+from contentops.sanitize import columns, visible
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
