@@ -15,6 +15,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import structs
 
 from contentops import __version__
@@ -336,7 +337,7 @@ def _context(project: Project, catalog: Catalog | None) -> str:
     offered: Mapping[str, object] | None = None
     if catalog is not None:
         offered = {
-            "templates": {slug: structs.asdict(entry) for slug, entry in catalog.templates.items()},
+            "templates": {slug: msgspec.to_builtins(entry) for slug, entry in catalog.templates.items()},
             "styles": sorted(catalog.styles),
             "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
         }
