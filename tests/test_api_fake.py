@@ -20,7 +20,7 @@ from contentops.api.calls import (
     PutContent,
     SaveContent,
 )
-from contentops.api.client import Client
+from contentops.api.session import Client
 from contentops.api.dialects import DIALECTS
 from contentops.api.replies import (
     Accepted,

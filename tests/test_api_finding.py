@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.calls import CreditsUsage, Generate, GetStatus, GetTemplate, ListTemplates
-from contentops.api.client import Client
+from contentops.api.session import Client
 from contentops.api.dialects import dialect_named
 from contentops.api.finding import PREFIXES, Place, candidates, is_about_form, spellings
 from contentops.api.replies import Accepted, CatalogReply, Failure, FailureKind, JobStatus, Stats

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from contentops.api.slots import FRESH, Slots
+from contentops.api.connections import FRESH, ConnectionStack
 from tests.fakes.clock import run
 
 
@@ -36,7 +36,7 @@ def test_the_last_used_is_taken_first() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
+        slots = ConnectionStack(exchange.make)
         async with slots.lease(fresh=False) as first, slots.lease(fresh=False) as second:
             assert first is not second
         async with slots.lease(fresh=False) as third:
@@ -58,7 +58,7 @@ def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool)
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
+        slots = ConnectionStack(exchange.make)
         async with slots.lease(fresh=True) as first:
             pass
         await asyncio.sleep(idle)
@@ -74,7 +74,7 @@ def test_no_more_than_the_limit_are_lent() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make, limit=3)
+        slots = ConnectionStack(exchange.make, limit=3)
         active = most = 0
 
         async def use() -> None:
@@ -97,7 +97,7 @@ def test_a_failed_line_is_not_used_again() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make, limit=1)
+        slots = ConnectionStack(exchange.make, limit=1)
         with pytest.raises(ValueError, match="broken"):
             async with slots.lease(fresh=False):
                 raise ValueError("broken")
@@ -113,7 +113,7 @@ def test_a_lent_line_is_closed_when_it_comes_back_late() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
+        slots = ConnectionStack(exchange.make)
         async with slots.lease(fresh=False) as line:
             await slots.aclose()
             assert not line.closed

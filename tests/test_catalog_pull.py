@@ -11,7 +11,7 @@ import pytest
 from contentops.catalog.lockfile import FILE, compose, parse
 from contentops.catalog.offer import Offer, OfferedChoice, OfferedTemplate
 from contentops.errors import ApiError, InputError
-from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.operations import catalog as pulling
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as plan_operation

@@ -18,7 +18,7 @@ from contentops.catalog.offer import Offer, OfferedChoice
 from contentops.cli.catalog import pulled_text
 from contentops.cli.content import harmless
 from contentops.errors import ApiError
-from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.operations import content as remote
 from contentops.operations.catalog import Pulled
 from contentops.schema_files import load_schema

@@ -10,8 +10,8 @@ from contentops.cli import terminal
 from contentops.cli.progress import Progress
 from contentops.errors import OutputError
 from contentops.reporting.run_json import event_json
-from contentops.sanitize import json_text
 from contentops.reporting.wrapping import fitted
+from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

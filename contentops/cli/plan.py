@@ -14,8 +14,8 @@ from contentops.cli.files import check_plan_place, complete_file, file_name, wri
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
 from contentops.errors import ExitCode, Refused
 from contentops.reporting import FORMAT_VERSION
-from contentops.sanitize import visible
 from contentops.reporting.summary import plural, way_on, who_refuses
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -55,6 +55,8 @@ class Edges:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    requests: int = 0
+    """Requests that were sent just now, before the run: they count for its limit."""
 
 
 async def execute(
@@ -112,11 +114,14 @@ async def execute(
         ctx.heard(answer)
         return answer
 
+    limiter = Limiter(limit)
+    for _ in range(edges.requests):
+        limiter.sent(loop.time())
     scheduler = Scheduler(
         send=send,
         flush=edges.store.flush,
         tick=_Tick(ctx, stop, loop.time(), lambda: seconds_left(ctx, limit, outcomes)),
-        limiter=Limiter(limit),
+        limiter=limiter,
         durations=durations,
         gate=gate,
         per_minute=limit,

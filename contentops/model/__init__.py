@@ -4,9 +4,9 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
+from contentops.model.catalog import Catalog, CatalogEntry, CatalogSnapshot, Template, TemplateInput
 from contentops.model.desired import (
     CREDITS,
-    Catalog,
     Definitions,
     Desired,
     Moved,
@@ -14,8 +14,6 @@ from contentops.model.desired import (
     Origin,
     Request,
     Spec,
-    Template,
-    TemplateInput,
 )
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, Step
@@ -29,6 +27,8 @@ __all__ = [
     "ApiSettings",
     "Budget",
     "Catalog",
+    "CatalogEntry",
+    "CatalogSnapshot",
     "Change",
     "Definitions",
     "Desired",

@@ -13,36 +13,6 @@ from contentops.errors import Diagnostic, Location
 from contentops.model.names import ItemId, Json
 
 
-class TemplateInput(Struct, frozen=True, kw_only=True):
-    """One input a template takes. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
-
-    name: str
-    required: bool = False
-    kind: str = "any"
-    options: tuple[Json, ...] = ()
-    aliases: tuple[str, ...] = ()
-    """Other names that stand for this input."""
-
-
-class Template(Struct, frozen=True, kw_only=True):
-    """A kind of content the API offers."""
-
-    slug: str
-    name: str = ""
-    category: str = ""
-    inputs: tuple[TemplateInput, ...] = ()
-    inputs_known: bool = True
-    """Whether the server tells its inputs; if not, none is checked."""
-
-
-class Catalog(Struct, frozen=True, kw_only=True):
-    """The templates and styles a server offers. `verticals` is None where they are not known."""
-
-    templates: Mapping[str, Template]
-    styles: frozenset[str]
-    verticals: frozenset[str] | None = None
-
-
 class Definitions(Struct, frozen=True, kw_only=True):
     """What the catalog says of how texts are made: by slug, the start of a digest for each aspect that is known.
 
