@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from contentops import __version__
 from contentops.api.calls import Call, Generate, GetContent, GetStatus, ListContent, SaveContent
-from contentops.api.session import LARGEST, Client, Patience
 from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus, Reply, SavedReply
+from contentops.api.session import LARGEST, Client, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from tests.test_api_reading import CALLS, json_values

@@ -20,7 +20,6 @@ from contentops.api.calls import (
     PutContent,
     SaveContent,
 )
-from contentops.api.session import Client
 from contentops.api.dialects import DIALECTS
 from contentops.api.replies import (
     Accepted,
@@ -33,6 +32,7 @@ from contentops.api.replies import (
     SavedReply,
     Stats,
 )
+from contentops.api.session import Client
 from contentops.model import ApiSettings
 from tests.fakes.api import FakeApi, FaultName, Killed, on
 from tests.fakes.clock import EPOCH, Stuck, Timeline, run

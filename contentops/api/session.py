@@ -50,6 +50,10 @@ LARGEST = 20 * 1024 * 1024
 """Bytes an answer may have once decompressed."""
 
 
+_FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
+"""What a search may end in that no other search of this client would change."""
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """Where the API of a server is: the address in front of every path, and whether its lists come in an envelope.
 
@@ -184,7 +188,7 @@ class Client:
         `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
         is no list contradicts nothing.
         """
-        if isinstance(self._place, Place) and not again:
+        if not again and (isinstance(self._place, Place) or (self._place and self._place.kind in _FINAL)):
             return self._place
         searches = self._searches
         async with self._search:

@@ -152,7 +152,7 @@ async def execute(
         started_at=started,
         ended_at=ctx.iso(),
         outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
-        requests=scheduler.requests,
+        requests=edges.requests + scheduler.requests,
         stopped=ctx.stopped,
         message=ctx.message,
         hint=ctx.hint,

@@ -152,7 +152,7 @@ def _carry_out(
 
     async def run() -> Run:
         async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
-            settled = await _settled(project, plan, client)
+            settled = project if stop.requested else await _settled(project, plan, client)
             edges = Edges(
                 store=workspace.store,
                 cache=workspace.cache,
