@@ -394,8 +394,9 @@ def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
 
 def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
     """Nothing is searched for."""
-    assert "(v1) answers with 1 template at `https://api.example.test/v1`, lists bare: dialect `v1`, which sends the" in (
-        checks(scene_of(tmp_path, Shop()))["server"].message
+    assert (
+        "(v1) answers with 1 template at `https://api.example.test/v1`, lists bare: dialect `v1`, which sends the"
+        in (checks(scene_of(tmp_path, Shop()))["server"].message)
     )
 
 
