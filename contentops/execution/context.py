@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from contentops.api.backoff import RETRY_FOR, backoff
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
 from contentops.execution.effects import Priority, Send, Sleep
-from contentops.execution.retrying import RETRY_FOR, backoff
 from contentops.execution.shelf import Shelf
 from contentops.model import Event
 

@@ -72,6 +72,8 @@ class Edges:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    requests: int = 0
+    """Requests that were sent just now, before the run: they count for its limit."""
 
 
 async def execute(
@@ -127,11 +129,14 @@ async def execute(
         ctx.heard(answer)
         return answer
 
+    limiter = Limiter(limit)
+    for _ in range(edges.requests):
+        limiter.sent(loop.time())
     scheduler = Scheduler(
         send=send,
         flush=edges.store.flush,
         tick=_Tick(ctx, stop, loop.time(), lambda: seconds_left(ctx, limit, outcomes)),
-        limiter=Limiter(limit),
+        limiter=limiter,
         durations=durations,
         gate=gate,
         per_minute=limit,
@@ -162,7 +167,7 @@ async def execute(
         started_at=started,
         ended_at=ctx.iso(),
         outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
-        requests=scheduler.requests,
+        requests=edges.requests + scheduler.requests,
         stopped=ctx.stopped,
         message=ctx.message,
         hint=ctx.hint,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from contentops.errors import Diagnostic, Location, Severity
+from contentops.sanitize import Policy, sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,6 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 _BARE = re.compile(r"[^\s,\[\]{}]+")
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SNIPPET = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
@@ -142,7 +142,7 @@ class Document:
 
 def _shown(text: str) -> str:
     """`text` with each control character but tab replaced, so that columns stay and no terminal is misled."""
-    return _CONTROL.sub("\ufffd", text)
+    return sanitize(text, Policy.EXCERPT)
 
 
 def place(source: Source, code: str, message: str, at: Mark, *, width: int = 1, hint: str = "") -> Diagnostic:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
+from contentops.loopback import is_loopback
 from contentops.manifests.places import Document, Map, finding, masked
 from contentops.manifests.read import MAX_BYTES, read_yaml
 from contentops.manifests.scalars import UNWANTED, plain_scalar
@@ -320,20 +321,8 @@ def url_problem(url: str) -> tuple[str, str, str] | None:
         return "bad-url", "`base_url` holds a query or a fragment", example
     if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         return "bad-url", "`base_url` is no address", example
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
     if parts.scheme not in {"http", "https"}:
         return "bad-url", "`base_url` is neither an http nor an https address", example
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name or number, without asking the network."""
-    import ipaddress
-
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,17 +4,15 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
+from contentops.model.catalog import Catalog, CatalogEntry, CatalogSnapshot, Template, TemplateInput
 from contentops.model.desired import (
     CREDITS,
-    Catalog,
     Desired,
     Moved,
     OnEdit,
     Origin,
     Request,
     Spec,
-    Template,
-    TemplateInput,
 )
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
@@ -44,6 +42,8 @@ __all__ = [
     "ApiSettings",
     "Budget",
     "Catalog",
+    "CatalogEntry",
+    "CatalogSnapshot",
     "Change",
     "Count",
     "Desired",

@@ -15,8 +15,8 @@ from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.apply import exclusively
 from contentops.operations.show import no_item
 from contentops.operations.workspace import World, open_store
-from contentops.reporting.safe import clip
 from contentops.reporting.summary import plural
+from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:

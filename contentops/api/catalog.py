@@ -1,7 +1,7 @@
-"""A server's own descriptions, made into an offer: tolerant of every shape known, harmless whatever they hold.
+"""A server's own descriptions, made into the entries of a catalog: tolerant of every shape known, and harmless.
 
 What is read here is committed and shown, so texts become one clean line, slugs and names that could not be written in
-a manifest are left out, and nothing grows without bound.
+a manifest are left out, and nothing grows without bound. Pure.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from contentops.catalog.definitions import start_of
-from contentops.catalog.offer import OfferedChoice, OfferedInput, OfferedTemplate
+from contentops.digest import digest_text
 from contentops.documents.clean import clean_title
+from contentops.model import CatalogEntry, Template, TemplateInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +38,8 @@ MOST = 1000
 """Inputs, options or aliases that are read of one description."""
 LONGEST = 2000
 """Characters of a default or option, as JSON, that are kept."""
+DIGITS = 12
+"""Digits of the digest of a manner: enough to tell two versions of one template apart."""
 
 MANNER = (
     "sections",
@@ -61,8 +63,8 @@ MANNER = (
     "platform",
     "formality",
 )
-"""What a description may tell of how its texts are written. Only these count, so that no counter, time or rating, and
-no word meant for people, makes a definition look changed."""
+"""What a description may show of how its texts are written. Only these count, so that no counter, time or rating, and
+no word meant for people, makes a template look changed."""
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
@@ -83,22 +85,24 @@ def slug_of(entry: Mapping[str, Json]) -> str:
     return ""
 
 
-def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> OfferedTemplate:
+def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
     """A template from its line in the list and, where there is one, its description. Its slug is that of the list."""
-    said = {**entry, **(detail or {})}
-    return OfferedTemplate(
+    both = {**entry, **(detail or {})}
+    inputs = inputs_of(both)
+    return Template(
         slug=slug,
-        name=_text(said, "name", "title"),
-        category=_text(said, "category", "template_type", "type"),
-        description=_text(said, "description"),
-        manner=manner_of(said),
-        inputs=inputs_of(said),
+        name=_text(both, "name", "title"),
+        category=_text(both, "category", "template_type", "type"),
+        description=_text(both, "description"),
+        manner=manner_of(both),
+        inputs=inputs or (),
+        inputs_known=inputs is not None,
     )
 
 
-def choice(entry: Mapping[str, Json]) -> OfferedChoice:
+def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
     """A style profile or a vertical from its line in the list, which has a slug."""
-    return OfferedChoice(
+    return CatalogEntry(
         slug=slug_of(entry),
         name=_text(entry, "name", "title", "label"),
         category=_text(entry, "category"),
@@ -108,14 +112,15 @@ def choice(entry: Mapping[str, Json]) -> OfferedChoice:
     )
 
 
-def manner_of(said: Mapping[str, Json]) -> str:
-    """The start of a digest over what a description tells of how it writes; empty where it tells nothing of that.
+def manner_of(described: Mapping[str, Json]) -> str:
+    """The start of a digest over what a description shows of how it writes; empty where it shows nothing of that.
 
     The order of keys, and spaces at the ends of texts, do not count; an empty value is as none.
     """
-    told = {key: _trimmed(said[key]) for key in MANNER if not _is_empty(said.get(key))}
-    told = {key: value for key, value in told.items() if not _is_empty(value)}
-    return start_of(told) if told else ""
+    found = {key: _trimmed(described[key]) for key in MANNER if not _is_empty(described.get(key))}
+    found = {key: value for key, value in found.items() if not _is_empty(value)}
+    # As ASCII: whatever a server sends, half a character too, has a digest.
+    return digest_text(json.dumps(found, sort_keys=True)).removeprefix("sha256:")[:DIGITS] if found else ""
 
 
 def _trimmed(value: Json) -> Json:
@@ -128,25 +133,21 @@ def _trimmed(value: Json) -> Json:
     return value
 
 
-def inputs_of(said: Mapping[str, Json]) -> tuple[OfferedInput, ...] | None:
-    """The inputs a description holds, sorted by name; None where it speaks of none, or of nothing readable."""
-    found: dict[str, OfferedInput] = {}
-    spoken = False
-    for key in _INPUTS:
-        given = said.get(key)
-        if not isinstance(given, dict | list):
-            continue
-        spoken = True
-        for name, spec in _specs(given, required=key == "required_inputs"):
+def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
+    """The inputs a description holds, sorted by name; None where it names none, or none that can be read."""
+    found: dict[str, TemplateInput] = {}
+    given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
+    for key, specs in given.items():
+        for name, spec in _specs(specs, required=key == "required_inputs"):
             if _NAME.fullmatch(name) and len(found) < MOST:
                 found.setdefault(name, _input(name, spec))
-    if not spoken or (any(said.get(key) for key in _INPUTS) and not found):
+    if not given or (any(described.get(key) for key in _INPUTS) and not found):
         return None
     return tuple(found[name] for name in sorted(found))
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """Names and what is said of each: from a map, a list of maps, or a list of names."""
+    """Names and what is known of each: from a map, a list of maps, or a list of names."""
     base = {"required": required}
     if isinstance(given, dict):
         for name, spec in given.items():
@@ -160,13 +161,13 @@ def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[t
             yield name, {**base, **spec}
 
 
-def _input(name: str, spec: Mapping[str, Json]) -> OfferedInput:
+def _input(name: str, spec: Mapping[str, Json]) -> TemplateInput:
     options = _options(spec.get("options"))
     kind = KINDS.get(str(spec.get("type", "")).strip().lower(), "any")
     if kind in {"select", "multiselect"} and not options:
         kind = "any"
     default = spec.get("default")
-    return OfferedInput(
+    return TemplateInput(
         name=name,
         kind=kind,
         # The server fills a default in, so nobody has to give one.
@@ -201,7 +202,7 @@ def _aliases(given: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and _NAME.fullmatch(name)))
 
 
-def _text(said: Mapping[str, Json], *keys: str) -> str:
+def _text(described: Mapping[str, Json], *keys: str) -> str:
     """The first text that says something, as one clean line of at most 300 characters."""
-    found = (clean_title(said[key]) for key in keys if isinstance(said.get(key), str))
+    found = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
     return next((text for text in found if text), "")

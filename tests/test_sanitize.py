@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import clip, columns, json_text, short, short_pair, visible
+from contentops.sanitize import clip, columns, json_text, short, short_pair, visible
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

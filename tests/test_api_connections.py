@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from contentops.api.slots import FRESH, Slots
+from contentops.api.connections import FRESH, ConnectionStack
 from tests.fakes.clock import run
 
 
@@ -36,13 +36,13 @@ def test_the_last_used_is_taken_first() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
-        async with slots.lease(fresh=False) as first, slots.lease(fresh=False) as second:
+        stack = ConnectionStack(exchange.make)
+        async with stack.lease(fresh=False) as first, stack.lease(fresh=False) as second:
             assert first is not second
-        async with slots.lease(fresh=False) as third:
+        async with stack.lease(fresh=False) as third:
             assert third is first
         assert len(exchange.lines) == 2
-        await slots.aclose()
+        await stack.aclose()
         assert all(line.closed for line in exchange.lines)
 
     run(story())
@@ -58,11 +58,11 @@ def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool)
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
-        async with slots.lease(fresh=True) as first:
+        stack = ConnectionStack(exchange.make)
+        async with stack.lease(fresh=True) as first:
             pass
         await asyncio.sleep(idle)
-        async with slots.lease(fresh=fresh) as second:
+        async with stack.lease(fresh=fresh) as second:
             assert (second is first) is same
             assert first.closed is not same
 
@@ -74,12 +74,12 @@ def test_no_more_than_the_limit_are_lent() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make, limit=3)
+        stack = ConnectionStack(exchange.make, limit=3)
         active = most = 0
 
         async def use() -> None:
             nonlocal active, most
-            async with slots.lease(fresh=False):
+            async with stack.lease(fresh=False):
                 active += 1
                 most = max(most, active)
                 await asyncio.sleep(1)
@@ -97,11 +97,11 @@ def test_a_failed_line_is_not_used_again() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make, limit=1)
+        stack = ConnectionStack(exchange.make, limit=1)
         with pytest.raises(ValueError, match="broken"):
-            async with slots.lease(fresh=False):
+            async with stack.lease(fresh=False):
                 raise ValueError("broken")
-        async with slots.lease(fresh=False) as second:
+        async with stack.lease(fresh=False) as second:
             assert second is not exchange.lines[0]
         assert exchange.lines[0].closed
 
@@ -113,9 +113,9 @@ def test_a_lent_line_is_closed_when_it_comes_back_late() -> None:
 
     async def story() -> None:
         exchange = Exchange()
-        slots = Slots(exchange.make)
-        async with slots.lease(fresh=False) as line:
-            await slots.aclose()
+        stack = ConnectionStack(exchange.make)
+        async with stack.lease(fresh=False) as line:
+            await stack.aclose()
             assert not line.closed
         assert line.closed
 

@@ -1,7 +1,7 @@
-"""The client: one call out, one reply or failure back, and nothing raised for what network or server do.
+"""The one transport: one call out, one reply or failure back, and nothing raised for what network or server do.
 
-The only module that imports httpx, but for the embedded server's way to a model, and only once a client is made. It
-retries nothing and follows nothing: when to send again is the executor's decision alone.
+The only module beside `connections` that imports httpx, and only once a client is made. It retries nothing and follows
+nothing: when to send again is decided by who asks, with the policy of `backoff`.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ import functools
 import ssl
 import time
 import zlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from contentops.api.address import base_address, headers_of, is_loopback
-from contentops.api.calls import Generate, ListTemplates
-from contentops.api.dialects import Unsendable, dialect_named, spell
-from contentops.api.finding import (
-    Place,
+from msgspec import Struct, structs
+
+from contentops.api.address import base_address, headers_of
+from contentops.api.calls import Generate, ListStyles, ListTemplates, RegenerateSection
+from contentops.api.connections import ConnectionStack, transports
+from contentops.api.dialects import (
+    AUTO,
+    Unsendable,
     candidates,
-    ends_search,
-    is_about_form,
-    not_asked,
-    not_found,
-    refused_by_all,
-    spellings,
+    contradiction,
+    dialect_named,
+    names_blamed,
+    spell,
+    spoken,
 )
-from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
 from contentops.api.reading import is_enveloped
-from contentops.api.replies import Accepted, Failure, FailureKind
-from contentops.api.slots import Slots
-from contentops.api.words import speak
+from contentops.api.replies import Failure, FailureKind
 from contentops.errors import ApiError
+from contentops.sanitize import message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -49,12 +49,22 @@ if TYPE_CHECKING:
 LARGEST = 20 * 1024 * 1024
 """Bytes an answer may have once decompressed."""
 
-KEEP_ALIVE = 30.0
-"""Seconds an idle connection is kept: less than common gateways keep theirs."""
+
+_FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
+"""What a search may end in that no other search of this client would change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the API of a server is: the address in front of every path, and whether its lists come in an envelope.
+
+    `enveloped` is None where no list could be read.
+    """
+
+    base: str
+    enveloped: bool | None
+
+
+class Patience(Struct, frozen=True, kw_only=True):
     """Seconds to wait. `submit` is longer than a gateway's own limit, so that its verdict is heard before ours."""
 
     connect: float = 10.0
@@ -71,15 +81,16 @@ class Patience:
 
 
 class Client:
-    """Speaks one dialect to one server.
+    """Speaks to one server.
 
-    `key` and `user` come from the environment variables the settings name; the key appears in no message and no
+    `key` and `user` come from the environment variables that the settings name; the key appears in no message and no
     `repr`. `app` is the embedded server for `base_url: local`. `transport` replaces the network. Proxies are taken
     from the usual environment variables (never for this machine's own addresses), certificate authorities from
     `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
 
-    With the dialect `auto` the first call is preceded by up to three free ones that find the address, and a submit
-    that is refused for its form is sent again under other names; what worked is kept for as long as the client lives.
+    `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
+    free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
+    told what they find, and None where something else answers there by now.
     """
 
     def __init__(
@@ -92,116 +103,156 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
+        known: Place | None = None,
+        learned: Callable[[Place | None], None] = lambda _: None,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work."""
         import httpx
 
+        local = settings.base_url == "local"
         self._httpx = httpx
         self._send_mode = settings.send_mode
-        self._dialect = dialect_named(settings.dialect)
-        self._base = base_address(settings, self._dialect)
-        # The embedded server is reached directly and takes every name, so there is nothing to search for.
-        searches = self._dialect.searches and settings.base_url != "local"
-        self._found: Place | Failure | None = None if searches else Place(base=self._base)
-        self._spelling = None if searches else self._dialect
+        self._stated = dialect_named(settings.dialect)
+        self._base = base_address(settings, self._stated)
+        self._server = settings.server
+        # The embedded server is reached directly and takes every name, so there is nothing to find.
+        self._place: Place | Failure | None = Place(base=self._base, enveloped=False) if local else None
+        if known is not None and known.base in self._candidates():
+            self._place = known
+        self._check = not local
+        self._learned = learned
         self._search = asyncio.Lock()
         self._searches = 0
-        self._server = settings.server
-        # The embedded server in process asks for no key; whatever stands in for one is no secret.
-        secret = "" if settings.base_url == "local" else key
         self.requests = 0
         """Requests sent so far, those of a search included."""
-        self._headers = headers_of(settings, self._dialect, secret, user)
-        self._say: Callable[[str], str] = functools.partial(speak, secret=secret)
+        # The embedded server in process asks for no key; whatever stands in for one is no secret.
+        secret = "" if local else key
+        self._headers = headers_of(settings, self._stated, secret, user)
+        self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
         self._wall = wall
         self._patience = patience or Patience()
         self._shared = transport
-        self._slots: Slots[httpx.AsyncHTTPTransport] | None = None
+        self._stack: ConnectionStack[httpx.AsyncHTTPTransport] | None = None
         if transport is None and app is not None:
             self._shared = httpx.ASGITransport(app)
         elif transport is None:
-            if settings.base_url == "local":
+            if local:
                 raise ApiError("`api.base_url` is `local`, and no embedded server was given", code="no-server")
-            self._slots = Slots(_transports(self._base))
+            self._stack = ConnectionStack(transports(self._base))
 
     def __repr__(self) -> str:
         return f"Client({self._server!r})"
 
     @property
-    def spelling(self) -> str:
-        """The dialect whose names the server is known to take; empty while that is open."""
-        return self._spelling.name if self._spelling is not None else ""
+    def dialect(self) -> str:
+        """The name of the dialect that is spoken; `auto` until it is found."""
+        return self._spoken.name
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names under which a submit carries its inputs."""
+        return self._spoken.inputs
+
+    @property
+    def _spoken(self) -> Dialect:
+        place = self._place
+        if not isinstance(place, Place) or place.enveloped is None:
+            return self._stated
+        return spoken(self._stated, enveloped=place.enveloped)
 
     async def send(self, call: Call) -> Reply | Failure:
         """Ask the server. Raises nothing but what cancels the task.
 
-        One request, but for the dialect `auto` (see the class); a call that pays is accepted once at most.
+        One request, but for a search before it (see the class); a call that pays is sent once at most, and never in
+        a dialect that the server does not speak.
         """
-        place = await self.find()
-        if isinstance(place, Failure):
-            return not_asked(place, call)
-        if isinstance(call, Generate) and self._spelling is None:
-            return await self._submit(call, place)
-        reply, _ = await self._ask(call, self._spelling or self._dialect, place.base)
+        place = Place(base=self._base, enveloped=None)
+        pays = isinstance(call, Generate | RegenerateSection)
+        if pays or self._stated.name == AUTO:
+            found = await self.find()
+            if isinstance(found, Failure):
+                return unasked(found, call)
+            place = found
+        if pays and (failure := self.contradiction(place)):
+            return structs.replace(failure, call=call.name)
+        reply = await self._ask(call, self._spoken, place.base)
+        if isinstance(reply, Failure) and reply.kind is FailureKind.UNUSABLE:
+            self._learned(None)
+        if pays and self._stated.name == AUTO and isinstance(reply, Failure):
+            return _with_hint(reply, self._spoken)
         return reply
 
-    async def find(self) -> Place | Failure:
-        """Where the API is; free. Callers that come while a search runs share what it finds."""
-        if isinstance(self._found, Place):
-            return self._found
+    async def find(self, *, again: bool = False) -> Place | Failure:
+        """Where the API is; free. Callers that come while a search runs share what it finds.
+
+        `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
+        is no list contradicts nothing.
+        """
+        if not again and (isinstance(self._place, Place) or (self._place and self._place.kind in _FINAL)):
+            return self._place
         searches = self._searches
         async with self._search:
-            if self._found is None or searches == self._searches:
-                self._found = await self._look()
+            if searches == self._searches:
+                self._place = await self._look()
                 self._searches += 1
-        return self._found
+        assert self._place is not None
+        return self._place
+
+    def contradiction(self, place: Place) -> Failure | None:
+        """What stands against the stated dialect at `place`; None where nothing does."""
+        if place.enveloped is None or not self._check:
+            return None
+        text = contradiction(self._stated, enveloped=place.enveloped)
+        return Failure(FailureKind.UNUSABLE, text) if text else None
+
+    def _candidates(self) -> tuple[str, ...]:
+        return candidates(self._base) if self._stated.name == AUTO else (self._base,)
 
     async def _look(self) -> Place | Failure:
+        stated = self._stated.name != AUTO
         tried: list[tuple[str, Failure]] = []
-        for base in candidates(self._base):
-            reply, answer = await self._ask(ListTemplates(), self._dialect, base)
+        for base in self._candidates():
+            reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
-                return Place(base=base, enveloped=answer is not None and is_enveloped(answer.body))
+                assert isinstance(self._place, Place)
+                return self._place
             tried.append((base, reply))
             if ends_search(reply):
                 break
-        return not_found(tried)
+        failure = not_found(tried)
+        if stated and not (ends_search(failure) or failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.UNAVAILABLE)):
+            return Place(base=self._base, enveloped=None)
+        return failure
 
-    async def _submit(self, call: Generate, place: Place) -> Reply | Failure:
-        """A submit under every known name, and where the server refuses that, under those of one dialect."""
-        refusals: list[tuple[str, Failure]] = []
-        for dialect in spellings(place, self._dialect):
-            reply, _ = await self._ask(call, dialect, place.base)
-            if isinstance(reply, Accepted):
-                self._spelling = dialect
-            if not isinstance(reply, Failure) or not is_about_form(reply, call.request):
-                return reply
-            refusals.append((dialect.name, reply))
-        return refused_by_all(refusals)
-
-    async def _ask(self, call: Call, dialect: Dialect, base: str) -> tuple[Reply | Failure, Answer | None]:
-        """What one request is answered with, and the answer itself where one came."""
+    async def _ask(self, call: Call, dialect: Dialect, base: str) -> Reply | Failure:
+        """What one request is answered with."""
         try:
             wire = spell(call, dialect, send_mode=self._send_mode)
         except Unsendable as error:
-            return Failure(FailureKind.REJECTED, self._say(str(error)), call=call.name), None
-        answer = None
+            return Failure(FailureKind.REJECTED, self._clean(str(error)), call=call.name)
         self.requests += 1
         try:
             answer = await self._exchange(call, wire, base)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
             trouble, detail = self._diagnose(error, call)
-            reply: Reply | Failure = broken(call, trouble, detail, say=self._say)
+            reply: Reply | Failure = broken(call, trouble, detail, clean=self._clean)
         else:
-            reply = judge(call, answer, wall=self._wall(), say=self._say)
+            reply = judge(call, answer, wall=self._wall(), clean=self._clean)
+            if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
+                self._remember(Place(base=base, enveloped=is_enveloped(answer.body)))
         if isinstance(reply, Failure):
-            reply = replace(reply, endpoint=self._say(f"{wire.method} {base}{wire.path}"))
-        return reply, answer
+            return structs.replace(reply, endpoint=self._clean(f"{wire.method} {base}{wire.path}"))
+        return reply
+
+    def _remember(self, place: Place) -> None:
+        if place != self._place:
+            self._place = place
+            self._learned(place)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._slots is not None:
-            await self._slots.aclose()
+        if self._stack is not None:
+            await self._stack.aclose()
         if self._shared is not None:
             await self._shared.aclose()
 
@@ -216,7 +267,7 @@ class Client:
             content=wire.body,
             extensions={"timeout": timeout},
         )
-        # Waiting for a free slot is no fault of the server, so the clock starts after it.
+        # Waiting for a free connection is no fault of the server, so the clock starts after it.
         async with self._lease(call) as transport:
             response = None
             try:
@@ -232,11 +283,11 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _lease(self, call: Call) -> AsyncIterator[httpx.AsyncBaseTransport]:
-        if self._slots is None:
+        if self._stack is None:
             assert self._shared is not None
             yield self._shared
             return
-        async with self._slots.lease(fresh=not call.repeatable) as transport:
+        async with self._stack.lease(fresh=not call.repeatable) as transport:
             yield transport
 
     async def _collect(self, response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, Damage]:
@@ -269,6 +320,14 @@ class Client:
                 return Trouble.BROKEN, f"the connection to `{host}` broke: {_cause(error)}"
             case _:
                 return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+
+
+def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
+    """A submit that was refused for one of the names it carried besides the first: how to leave that out."""
+    if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
+        return failure
+    hint = "; where it takes one name alone, set `api.dialect` to the dialect it speaks"
+    return structs.replace(failure, message=failure.message + hint)
 
 
 def _lower(response: httpx.Response) -> dict[str, str]:
@@ -305,44 +364,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _cause(error: Exception) -> str:
     """The words of the innermost error, which are the system's own; else what kind of error it is."""
-    words = [str(each) for each in _chain(error) if str(each) and not isinstance(each, BaseExceptionGroup)]
+    texts = [str(each) for each in _chain(error) if str(each) and not isinstance(each, BaseExceptionGroup)]
     name = type(error).__name__
-    return words[-1] if words else "timed out" if name.endswith("Timeout") else name
-
-
-# --- transports --------------------------------------------------------------------------------------------
-
-
-def _transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
-    """A maker of one-connection transports that share one TLS context and one proxy."""
-    import httpx
-
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
-    parts = urlsplit(base)
-    if parts.scheme == "http":
-        # Plain http only ever goes to this machine: no TLS, no proxy.
-        unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return lambda: httpx.AsyncHTTPTransport(verify=unused, limits=limits)
-    try:
-        context = httpx.create_ssl_context()
-        proxy = _proxy(parts.hostname or "", context)
-        make = functools.partial(httpx.AsyncHTTPTransport, verify=context, limits=limits, proxy=proxy)
-        make()
-    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-        message = f"the proxy or certificate settings of the environment are not usable: {error}"
-        hint = "check `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
-        raise ApiError(message, code="environment", hint=hint) from error
-    return make
-
-
-def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
-    from urllib.request import getproxies, proxy_bypass
-
-    import httpx
-
-    proxies = getproxies()
-    url = proxies.get("https") or proxies.get("all")
-    if not url or is_loopback(host) or proxy_bypass(host):
-        return None
-    url = url if "://" in url else f"http://{url}"
-    return httpx.Proxy(url, ssl_context=context if url.startswith("https://") else None)
+    return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
