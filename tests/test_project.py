@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifests.places import Map
+from contentops.yaml.positions import Map
 from contentops.manifests.project import find_root, load_project, parse_duration, parse_variable
 from contentops.model import ApiSettings, Budget, Guards, Project
 

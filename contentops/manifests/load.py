@@ -1,6 +1,6 @@
-"""Reads everything the manifests declare: the one module of this package that touches the disk.
+"""Reads everything the manifests declare: the module of this package that puts the stages together.
 
-    find -> read -> (cache) -> expand -> render -> check -> check together
+    discover -> read -> (parse cache) -> layer -> expand -> render -> validate -> cross-check
 
 Each manifest file is worked through on its own, which is what the parse cache keeps; what only shows between files
 is checked every time. Problems are collected, so that a person sees all of them at once.
@@ -11,39 +11,39 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import operator
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import structs
+import msgspec
 
 from contentops import __version__
 from contentops.digest import NOTHING, digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
+from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
 from contentops.manifests.data import read_rows
-from contentops.manifests.expand import command_line, expand, layers, wanted
-from contentops.manifests.files import FileError, ProjectFiles
-from contentops.manifests.items import make_items, warn_checks, warn_unused
+from contentops.manifests.discover import FileError, ProjectFiles, discover
+from contentops.manifests.expand import command_line, entries_of, expand, layers
+from contentops.manifests.items import make_items, warn_unused
+from contentops.manifests.parse_cache import FORMAT, FileResult
+from contentops.manifests.parse_cache import decode as decode_result
+from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.paths import PROJECT_FILE
-from contentops.manifests.places import Document, Source, locate
-from contentops.manifests.problems import Problems, in_order
-from contentops.manifests.read import decode, read_yaml
+from contentops.manifests.problems import Problems, counted, in_order
 from contentops.manifests.schema import check_schema
-from contentops.manifests.search import find
-from contentops.manifests.slips import meant, with_slips
-from contentops.manifests.stored import FORMAT, FileResult
-from contentops.manifests.stored import decode as decode_result
-from contentops.manifests.stored import encode as encode_result
 from contentops.manifests.templates import Templates
-from contentops.manifests.together import check_together, check_unused, inputs_of
-from contentops.model import Catalog, Desired, ItemId, Moved, Project, Spec
+from contentops.manifests.typos import meant, with_meant
+from contentops.model import Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
+from contentops.yaml.positions import Source, YamlDocument, locate
+from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.digest import Digest
-    from contentops.manifests.data import Row
+    from contentops.manifests.data import DataRow
 
 
 class ParseCache(Protocol):
@@ -84,17 +84,19 @@ def _no_collection() -> Iterator[None]:
 
 
 @dataclasses.dataclass(slots=True)
-class _Data:
+class _DataFile:
     """A data file as read: its digest, and its rows once somebody asks."""
 
     path: str
-    digest: Digest
-    content: bytes
+    digest: Digest = NOTHING
+    content: bytes = b""
     problem: Diagnostic | None = None
-    rows: tuple[list[Row], list[Diagnostic]] | None = None
+    rows: tuple[list[DataRow], list[Diagnostic]] | None = None
 
-    def read(self) -> tuple[list[Row], list[Diagnostic]]:
+    def read(self) -> tuple[list[DataRow], list[Diagnostic]]:
         """Its rows and findings."""
+        if self.problem is not None:
+            return [], [self.problem]
         if self.rows is None:
             self.rows = read_rows(self.path, self.content)
             self.content = b""
@@ -110,7 +112,7 @@ class _Loader:
         self.cache = cache
         self.files = ProjectFiles(Path(project.root))
         self.templates = Templates()
-        self.data: dict[str, _Data] = {}
+        self.data: dict[str, _DataFile] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
         self.context = _context(project, catalog)
@@ -119,22 +121,22 @@ class _Loader:
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
-        paths, findings = find(self.project, self.project_source, self.files)
+        paths, findings = discover(self.project, self.project_source, self.files)
         results = list(map(self._load_file, paths))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
-        findings += check_together(results, self._source)
+        findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
-        specs = sorted((spec for result in results for spec in result.specs), key=_by_id)
         if self.catalog is None and any(result.items for result in results):
             findings.append(_no_catalog())
         findings = in_order(dict.fromkeys(findings))
         if any(found.severity is Severity.ERROR for found in findings):
             raise InputError(findings)
+        specs = (spec for result in results for spec in result.specs)
         return Desired(
-            specs=tuple(specs),
+            specs=tuple(sorted(specs, key=operator.attrgetter("id"))),
             moved=tuple(entry for result in results for entry in result.moved),
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
@@ -153,15 +155,14 @@ class _Loader:
             self.sources[path] = decode(path, content)[0]
         return self.sources[path]
 
-    def _read_data(self, path: str) -> _Data:
+    def _read_data(self, path: str) -> _DataFile:
         if path not in self.data:
-            problem = None
             try:
                 content = self.files.read(path)
+                found = _DataFile(path) if content is None else _DataFile(path, digest_bytes(content), content)
             except FileError as error:
-                content, problem = None, error.finding
-            digest = NOTHING if content is None else digest_bytes(content)
-            self.data[path] = _Data(path, digest, content or b"", problem)
+                found = _DataFile(path, problem=error.finding)
+            self.data[path] = found
         return self.data[path]
 
     # --- one manifest --------------------------------------------------------------------------------------
@@ -180,34 +181,33 @@ class _Loader:
         key = digest_json([FORMAT, __version__, self.context, path, digest_bytes(content)])
         stored = self.cache.get(key)
         result = None if stored is None else decode_result(stored)
-        if result is None or result.path != path or not self._still(result.data):
+        if result is None or result.path != path or not self._unchanged(result.data):
             result = self._build(path, content)
             self.cache.put(key, encode_result(result))
         return result
 
-    def _still(self, data: Iterable[tuple[str, Digest]]) -> bool:
+    def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
         """Whether the data files are the ones a stored result was made from."""
         return all(self._read_data(path).digest == digest for path, digest in data)
 
     def _build(self, path: str, content: bytes) -> FileResult:
         document, findings = read_yaml(path, content)
-        readable = not findings or document.root is not None
         schema = load_schema("manifest")
         shape = check_schema(document, schema)
         problems = Problems()
         rows, asked = self._rows(document, problems)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
-        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
         if shape:
-            declared = with_slips(declared, schema)
+            declared = with_meant(declared, schema)
         made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)
-            warn_checks(declared, problems)
             _warn_empty(document, problems)
         places = {found.location for found in (*findings, *shape)}
         own = [found for found in problems.done() if found.location not in places]
+        readable = not findings or document.root is not None
+        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
         return FileResult(
             path=path,
             specs=tuple(made.specs),
@@ -220,26 +220,30 @@ class _Loader:
             items=len(declared),
         )
 
-    def _rows(self, document: Document, problems: Problems) -> tuple[dict[int, Sequence[Row]], dict[str, Digest]]:
+    def _rows(
+        self, document: YamlDocument, problems: Problems
+    ) -> tuple[dict[int, Sequence[DataRow]], dict[str, Digest]]:
         """The rows each item asks for by its position, and the data files that were looked for."""
-        found: dict[int, Sequence[Row]] = {}
+        found: dict[int, Sequence[DataRow]] = {}
         asked: dict[str, Digest] = {}
-        for index, written in wanted(document):
-            pointer = ("items", index, "for_each")
+        for index, entry in entries_of(document):
+            written = entry.get("for_each")
+            if not isinstance(written, str):
+                continue
             data = self._resolve(written, document.source.path, asked)
             if isinstance(data, str):
                 hint = "paths are relative to the project root, or to the manifest's folder"
                 message = f"`for_each` names `{written[:200]}`, which {data}"
-                problems.in_document(document, "no-data-file", message, pointer, hint=hint)
+                problems.in_document(document, "no-data-file", message, ("items", index, "for_each"), hint=hint)
                 continue
             rows, findings = data.read()
-            for entry in [data.problem] if data.problem else findings:
-                problems.add(entry)
-            if not data.problem and not any(entry.severity is Severity.ERROR for entry in findings):
+            for finding in findings:
+                problems.add(finding)
+            if not findings:
                 found[index] = rows
         return found, asked
 
-    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> _Data | str:
+    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> _DataFile | str:
         """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
         if problem := _data_path_problem(written):
             return problem
@@ -254,7 +258,7 @@ class _Loader:
             asked[place] = data.digest
             if data.digest or data.problem:
                 return data
-        return "is not there: looked for " + " and ".join(f"`{place}`" for place in inside)
+        return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
 
 
 def _data_path_problem(written: str) -> str:
@@ -271,15 +275,15 @@ def _data_path_problem(written: str) -> str:
     return ""
 
 
-def _declarations(document: Document) -> int:
+def _declarations(document: YamlDocument) -> int:
     items = document.root.get("items") if isinstance(document.root, dict) else None
     return len(items) if isinstance(items, list) else 0
 
 
-def _warn_empty(document: Document, problems: Problems) -> None:
+def _warn_empty(document: YamlDocument, problems: Problems) -> None:
     """Warn about a manifest that declares nothing, unless it says so by an empty list."""
     root = document.root or {}
-    if root.get("moved") or root.get("items") or isinstance(root.get("items"), list):
+    if root.get("moved") or isinstance(root.get("items"), list):
         return
     message = "this manifest declares nothing"
     hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
@@ -288,7 +292,7 @@ def _warn_empty(document: Document, problems: Problems) -> None:
     )
 
 
-def _moved(document: Document) -> Iterator[Moved]:
+def _moved(document: YamlDocument) -> Iterator[Moved]:
     pairs = document.root.get("moved") if isinstance(document.root, dict) else None
     for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
         old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
@@ -308,14 +312,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
                 if others[key]:
                     continue
             kept.append(found)
-    return [_counted(found, others.get((found.code, found.location, found.hint), 0)) for found in kept]
-
-
-def _counted(found: Diagnostic, others: int) -> Diagnostic:
-    if not others:
-        return found
-    files = f"{others} more file{'s have' if others > 1 else ' has'}"
-    return structs.replace(found, message=f"{found.message}; {files} the same problem")
+    return [counted(found, others.get((found.code, found.location, found.hint), 0), "file") for found in kept]
 
 
 def _no_catalog() -> Diagnostic:
@@ -327,27 +324,15 @@ def _no_catalog() -> Diagnostic:
     )
 
 
-def _by_id(spec: Spec) -> str:
-    return spec.id
-
-
 def _context(project: Project, catalog: Catalog | None) -> str:
     """The digest of everything but a manifest's own bytes that shapes what it comes to."""
-    offered: Mapping[str, object] | None = None
-    if catalog is not None:
-        offered = {
-            "templates": {slug: structs.asdict(entry) for slug, entry in catalog.templates.items()},
-            "styles": sorted(catalog.styles),
-            "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
-        }
-    return digest_json(
-        {
-            "file": project.text,
-            "name": project.name,
-            "environment": project.environment,
-            "output": [project.output, project.environment_output],
-            "defaults": [project.defaults, project.environment_defaults],
-            "vars": [project.vars, project.environment_vars, project.cli_vars],
-            "catalog": offered,
-        }
-    )
+    layered = [
+        project.text,
+        project.name,
+        project.environment,
+        [project.output, project.environment_output],
+        [project.defaults, project.environment_defaults],
+        [project.vars, project.environment_vars, project.cli_vars],
+        catalog,
+    ]
+    return digest_bytes(msgspec.json.encode(layered, order="deterministic"))

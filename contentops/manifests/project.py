@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
-from contentops.manifests.places import Document, Map, finding, masked
-from contentops.manifests.read import MAX_BYTES, read_yaml
-from contentops.manifests.scalars import UNWANTED, plain_scalar
+from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.schema import check_schema
-from contentops.manifests.secrets import SECRET_KEYS
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
+from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.read import MAX_BYTES, read_yaml
+from contentops.yaml.scalars import UNWANTED, plain_scalar
+from contentops.yaml.secret_lines import SECRET_KEYS, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PROJECT_FILE = "contentops.yaml"
 LOCAL = "local"
 """The `base_url` of the embedded server."""
 
@@ -162,7 +162,7 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _read(root: Path) -> tuple[Document, list[Diagnostic]]:
+def _read(root: Path) -> tuple[YamlDocument, list[Diagnostic]]:
     path = root / PROJECT_FILE
     try:
         with path.open("rb") as file:
@@ -259,7 +259,7 @@ def _secrets(settings: Any) -> Iterator[str]:
                 yield value
 
 
-def _check_settings(document: Document) -> Iterator[Diagnostic]:
+def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
@@ -275,7 +275,7 @@ def _check_settings(document: Document) -> Iterator[Diagnostic]:
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
 
 
-def _check_timeout(document: Document, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
     try:
         seconds = parse_duration(value)
     except ValueError:
@@ -295,7 +295,7 @@ def _pattern_problem(pattern: str) -> str:
     return ""
 
 
-def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
+def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
     """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
     if problem := url_problem(url):
         code, message, hint = problem

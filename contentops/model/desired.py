@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from contentops.digest import Digest, digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.errors import Diagnostic, Location
-    from contentops.model.names import ItemId, Json
+from contentops.errors import Diagnostic, Location
+from contentops.model.names import ItemId, Json
 
 
 class TemplateInput(Struct, frozen=True, kw_only=True):
@@ -133,7 +129,6 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
-    checks: Mapping[str, Json] = field(default_factory=dict)
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

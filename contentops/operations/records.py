@@ -9,8 +9,8 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, nearest
-from contentops.manifests.check import id_problem
 from contentops.manifests.project import url_problem
+from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.inspection import no_item
 from contentops.operations.pipeline import World, exclusively, open_store

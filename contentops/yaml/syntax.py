@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from contentops.manifests.places import Mark, Source, place
+from contentops.yaml.positions import Mark, Source, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
 from contentops.errors import nearest
+from contentops.manifests.catalog_checks import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.offered import UNRENDERED, check_offered
 from contentops.manifests.paths import check_output
+from contentops.manifests.schema import ON_EDIT_NOT_YET
 from contentops.manifests.values import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
@@ -46,7 +47,7 @@ def check_item(rendered: Rendered, catalog: Catalog | None, problems: Problems) 
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
     if catalog is not None:
-        check_offered(values, _inputs(rendered, values), catalog, report)
+        check_with_catalog(values, _inputs(rendered, values), catalog, report)
     if rendered.failed or rendered.declared.meant or problems.errors > before:
         return None
     return _spec(rendered, values)
@@ -106,7 +107,6 @@ def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
         on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
         protected=values.get("protected", False),
         save=values.get("save", True),
-        checks=values.get("checks", {}),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
@@ -219,6 +219,16 @@ def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
     return check
 
 
+_is_known_on_edit = _one_of(choice for choice in OnEdit if choice not in ON_EDIT_NOT_YET)
+
+
+def _is_on_edit(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, str) or value not in ON_EDIT_NOT_YET:
+        return _is_known_on_edit(name, value, report)
+    report((name,), "not-available", f"has `{name}: {value}`, which is not available yet", hint=ON_EDIT_NOT_YET[value])
+    return False
+
+
 def _is_bool(name: str, value: Json, report: Report) -> bool:
     if isinstance(value, bool):
         return True
@@ -280,10 +290,9 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "mode": _one_of(CREDITS),
     "inputs": _is_map,
     "metadata": _is_metadata,
-    "checks": _is_map,
     "tags": _is_tags,
     "revision": _is_revision,
-    "on_edit": _one_of(OnEdit),
+    "on_edit": _is_on_edit,
     "protected": _is_bool,
     "save": _is_bool,
     "output": _is_output,

@@ -1,48 +1,46 @@
 """Builds values with positions from parser events, and bounds what hostile input can cost.
 
-A tenth of the time of PyYAML's own loaders; places and duplicate keys come along.
+A tenth of the time of PyYAML's own loaders; positions and duplicate keys come along.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
-from contentops.manifests.places import SHIFT, Map, Seq, Source, place, unpack
-from contentops.manifests.scalars import UNWANTED, plain_scalar
-from contentops.manifests.syntax import CODE, UNQUOTED, explain
+from contentops.yaml.positions import SHIFT, Map, Seq, Source, place, unpack
+from contentops.yaml.scalars import UNWANTED, plain_scalar
+from contentops.yaml.syntax import CODE, UNQUOTED, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.errors import Diagnostic
 
-MAX_DEPTH = 100
+MAX_DEPTH: Final = 100
 """Deepest nesting, aliases expanded."""
-MAX_EVENTS = 10_000_000
+MAX_EVENTS: Final = 10_000_000
 """Most keys, values and brackets in one file."""
-MAX_ALIASED = 1_000_000
+MAX_ALIASED: Final = 1_000_000
 """Most values that aliases of one file may repeat."""
-MAX_FINDINGS = 1_000
+MAX_FINDINGS: Final = 1_000
 """After so many problems the rest of a file is not read."""
 
-_TAG = "tag:yaml.org,2002:"
-_SCALAR_TAGS: dict[str, type | tuple[type, ...]] = {
+_TAG: Final = "tag:yaml.org,2002:"
+_SCALAR_TAGS: Final[dict[str, type | tuple[type, ...]]] = {
     f"{_TAG}int": int,
     f"{_TAG}float": (int, float),
     f"{_TAG}bool": bool,
     f"{_TAG}null": type(None),
 }
-
-
-_TEXT_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}str"})
-_MAP_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}map"})
-_SEQ_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}seq"})
-_MERGE = "\0<<"
+_TEXT_TAGS: Final[frozenset[str | None]] = frozenset({None, "!", f"{_TAG}str"})
+_MAP_TAGS: Final[frozenset[str | None]] = frozenset({None, "!", f"{_TAG}map"})
+_SEQ_TAGS: Final[frozenset[str | None]] = frozenset({None, "!", f"{_TAG}seq"})
+_MERGE: Final = "\0<<"
 """The key of a map that takes over the keys of another; no written key can hold NUL."""
 
 
-class Stop(Exception):  # control flow: reading this file ends here
+class StopReading(Exception):  # control flow: reading this file ends here
     """Reading cannot go on."""
 
     def __init__(self, finding: Diagnostic) -> None:
@@ -83,15 +81,21 @@ class _Anchor:
 
 
 def _packed(mark: Any) -> int:
-    """The packed place of a parser's mark."""
+    """The packed position of a parser's mark."""
     return int(mark.line << SHIFT | mark.column)
 
 
 class Builder:
-    """Turns parser events into Map, Seq and scalars, counting what they cost."""
+    """Turns parser events into Map, Seq and scalars, counting what they cost.
 
-    def __init__(self, source: Source) -> None:
+    With `foreign`, the text is another program's: numbers that JSON cannot hold stay text, control characters may be
+    written as escapes, and `<<` is a key like any other.
+    """
+
+    def __init__(self, source: Source, *, foreign: bool = False, max_aliased: int = MAX_ALIASED) -> None:
         self.source = source
+        self.foreign = foreign
+        self.max_aliased = max_aliased
         self.findings: list[Diagnostic] = []
         self.top = _Frame(Seq(), is_map=False)
         self.stack: list[_Frame] = []
@@ -108,7 +112,7 @@ class Builder:
         return self.top.node[0] if self.top.node else None
 
     def run(self, parser: Any, limit: int = MAX_EVENTS) -> None:
-        """Read events until the stream ends; raises Stop where that makes no sense any more."""
+        """Read events until the stream ends; raises StopReading where that makes no sense any more."""
         from yaml import events
         from yaml.error import YAMLError
 
@@ -135,7 +139,7 @@ class Builder:
             finding = explain(self.source, error)
             if finding.message == UNQUOTED and self.findings and self.findings[-1].code == "unquoted-jinja":
                 self.findings.pop()
-            raise Stop(finding) from None
+            raise StopReading(finding) from None
         except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
             message = "an escape in double quotes names no character"
             raise self.stop(_packed(parser.get_mark()), CODE, message) from None
@@ -147,9 +151,9 @@ class Builder:
             raise self.stop(at, "too-many-findings", f"the file has more than {MAX_FINDINGS:,} such problems")
         self.findings.append(place(self.source, code, message, unpack(at), width=width, hint=hint))
 
-    def stop(self, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> Stop:
+    def stop(self, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
         """The exception for a problem that reading cannot step over."""
-        return Stop(place(self.source, code, message, unpack(at), width=width, hint=hint))
+        return StopReading(place(self.source, code, message, unpack(at), width=width, hint=hint))
 
     def document(self, event: Any) -> None:
         """Refuse a second document."""
@@ -190,22 +194,23 @@ class Builder:
         if event.tag not in _TEXT_TAGS:
             self.refuse_tag(event.tag, at)
         self.check_text(event, at)
-        if plain and text == "<<":
+        first = None
+        if plain and text == "<<" and not self.foreign:
             top.key = _MERGE
-            first = None if top.merged_at is None else unpack(top.merged_at)
+            first = top.merged_at
         else:
             top.key = text
             if text and text != "<<":
                 self.keys[text] = text
-            first = None
             if text in top.node:  # not `keys_at`, which may be asked for only when the map is complete
-                first = unpack(top.node.places[2 * list(top.node).index(text)])
+                first = top.node.places[2 * list(top.node).index(text)]
         if top.jinja is not None:
             return
-        if plain and not text:
+        if plain and not text and not self.foreign:
             self.report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
-        if first:
-            message = f"the key `{text[:80]}` stands twice in one map: first at line {first[0]}, column {first[1]}"
+        if first is not None:
+            line, column = unpack(first)
+            message = f"the key `{text[:80]}` stands twice in one map: first at line {line}, column {column}"
             self.report("duplicate-key", message, at, width=len(text), hint="remove one, or rename it")
 
     def plain(self, text: str, at: int) -> Any:
@@ -213,15 +218,16 @@ class Builder:
         try:
             value = plain_scalar(text)
         except ValueError as error:
-            hint = "put it in quotes if it is meant as text"
-            self.report("bad-number", str(error), at, width=len(text), hint=hint)
+            if not self.foreign:
+                hint = "put it in quotes if it is meant as text"
+                self.report("bad-number", str(error), at, width=len(text), hint=hint)
             return text
         self.scalars[text] = value
         return value
 
     def check_text(self, event: Any, at: int) -> None:
         """Refuse characters that only an escape can bring in."""
-        if event.style == '"' and (found := UNWANTED.search(event.value)):
+        if event.style == '"' and not self.foreign and (found := UNWANTED.search(event.value)):
             message = f"the text holds the control character U+{ord(found.group()):04X}"
             self.report("control-character", message, at, hint="remove the escape sequence")
 
@@ -281,7 +287,7 @@ class Builder:
         if event.tag not in tags:
             self.refuse_tag(event.tag, at)
         if len(self.stack) >= MAX_DEPTH:
-            raise self.stop(at, "too-deep", f"lists and maps are nested more than {MAX_DEPTH} deep")
+            raise self.too_deep(at)
         anchor = None
         if event.anchor:
             anchor = self.anchors[event.anchor] = _Anchor(node, 0)
@@ -293,6 +299,10 @@ class Builder:
         self.stack.append(top)
         self.top = _Frame(node, is_map=tags is _MAP_TAGS)
 
+    def too_deep(self, at: int, width: int = 1) -> StopReading:
+        """The exception for nesting beyond the limit."""
+        return self.stop(at, "too-deep", f"lists and maps are nested more than {MAX_DEPTH} deep", width=width)
+
     def begin_key(self, top: _Frame, index: int, at: int) -> None:
         """A list or a map where a key should be: most often `{{ expression }}` without quotes."""
         text = self.source.text
@@ -300,9 +310,8 @@ class Builder:
             top.jinja = index - 1
             top.key = "{{"
             return
-        hint = "keys are plain words or quoted texts"
-        if text.startswith("{{", index):
-            hint = 'quote Jinja: `"{{ name }}": value`'
+        jinja = text.startswith("{{", index)
+        hint = 'quote Jinja: `"{{ name }}": value`' if jinja else "keys are plain words or quoted texts"
         raise self.stop(at, "bad-key", "a list or a map cannot be a key", hint=hint)
 
     def end(self, event: Any) -> None:
@@ -328,11 +337,10 @@ class Builder:
         """Report an unquoted `{{ expression }}` and put its text, which is returned, where it stands."""
         text = self.source.text[start:end]
         line, column = self.source.mark(start)
-        at = (line - 1) << SHIFT | column - 1
         short = len(text) <= 80 and '"' not in text
         hint = f'quote Jinja: `"{text}"`' if short else "put the text in quotes"
         message = "unquoted `{{` is read as a map by YAML"
-        self.report("unquoted-jinja", message, at, width=len(text), hint=hint)
+        self.report("unquoted-jinja", message, (line - 1) << SHIFT | column - 1, width=len(text), hint=hint)
         node = top.node
         last = next(reversed(node), "") if top.is_map else len(node) - 1
         if node and node[last] is done.node:
@@ -357,8 +365,8 @@ class Builder:
     def repeat(self, nodes: int, at: int, width: int = 1) -> None:
         """Count values that stand in the file once and are used again."""
         self.aliased += nodes
-        if self.aliased > MAX_ALIASED:
-            message = f"the aliases of this file repeat more than {MAX_ALIASED:,} values"
+        if self.aliased > self.max_aliased:
+            message = f"the aliases of this file repeat more than {self.max_aliased:,} values"
             raise self.stop(at, "too-many-aliases", message, width=width, hint="use `defaults` or `vars` instead")
 
     def alias(self, event: Any) -> None:
@@ -378,8 +386,7 @@ class Builder:
             raise self.stop(at, "bad-key", "an alias cannot be a key", width=width)
         self.repeat(anchor.nodes, at, width)
         if len(self.stack) + anchor.height > MAX_DEPTH:
-            message = f"lists and maps are nested more than {MAX_DEPTH} deep"
-            raise self.stop(at, "too-deep", message, width=width)
+            raise self.too_deep(at, width)
         self.top.height = max(self.top.height, anchor.height)
         self.top.more += anchor.nodes - 1
         self.put(anchor.value, at)
