@@ -122,12 +122,14 @@ def project(port: int, items: int, folder: Path) -> None:
 def ours(port: int, items: int, folder: Path) -> None:
     """The whole apply."""
     from contentops.execution.stop import Stop
-    from contentops.operations import pipeline
-    from contentops.operations.pipeline import Approval, Choice
+    from contentops.operations import apply as apply_operation
+    from contentops.operations import workspace
+    from contentops.operations.apply import Approval
+    from contentops.planning.situation import Choice
 
     project(port, items, folder)
-    _, run = pipeline.apply(
-        pipeline.open_project(str(folder), "", ()),
+    _, run = apply_operation.apply(
+        workspace.open_project(str(folder), "", ()),
         Choice(),
         Approval(),
         confirm=lambda _: True,

@@ -13,7 +13,10 @@ from contentops.catalog.offer import Offer, OfferedChoice, OfferedTemplate
 from contentops.errors import ApiError, InputError
 from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
 from contentops.operations import catalog as pulling
-from contentops.operations import inspection, pipeline
+from contentops.operations import doctor as doctor_operation
+from contentops.operations import plan as plan_operation
+from contentops.operations import workspace
+from contentops.planning import situation
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
 
@@ -57,7 +60,7 @@ def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str
     scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
     world = scene.world()
     environ = {**world.environ, "WRITERZROOM_USER_ID": "u1"}
-    pulled = pulling.pull(scene.project, world=pipeline.World(environ=environ, run=world.run, transport=shop))
+    pulled = pulling.pull(scene.project, world=workspace.World(environ=environ, run=world.run, transport=shop))
     assert (pulled.first, pulled.written, pulled.differences, pulled.notes) == (True, True, (), ())
     document = json.loads(scene.read(FILE))
     assert document["servers"][SERVER] == {
@@ -133,7 +136,7 @@ def test_a_template_without_a_description(tmp_path: Path) -> None:
     assert pulled.offer.templates["a"].inputs is None
     assert pulled.notes == ("the server does not tell the inputs of `a`, so they are not checked",)
     scene.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
-    assert pipeline.validate(scene.project).findings == ()
+    assert workspace.validate(scene.project).findings == ()
 
 
 def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
     scene = scene_of(tmp_path, shop)
     assert pull(scene).notes == ("the server does not tell its verticals, so they are not checked",)
-    catalog = pipeline.catalog_of(scene.project)
+    catalog = workspace.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.verticals is None
 
@@ -221,7 +224,7 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
         listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     else:
-        with pipeline.open_cache(scene.project, write=True) as cache:
+        with workspace.open_cache(scene.project, write=True) as cache:
             cache.put_server_text(SERVER, "catalog/t000", '{"at": "x"')
     pull(scene)
     assert "/templates/t000" in shop.paths
@@ -297,10 +300,10 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, Shop())
     scene.write(FILE, "<<<<<<< HEAD\n")
     with pytest.raises(InputError) as raised:
-        pipeline.plan(scene.project, pipeline.Choice())
+        plan_operation.plan(scene.project, situation.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
     assert "is written anew" in pull(scene).notes[0]
-    assert pipeline.catalog_of(scene.project) is not None
+    assert workspace.catalog_of(scene.project) is not None
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
@@ -316,9 +319,9 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
     """Unknown slugs, and missing, unknown and ill-typed inputs, are found without network."""
     inputs = {"topic": {"required": True}, "target_audience": {}, "words": {"type": "number"}}
     scene = scene_of(tmp_path, Shop({"blog_article_generator": inputs}))
-    assert [one.code for one in pipeline.validate(scene.project).findings] == ["no-catalog"]
+    assert [one.code for one in workspace.validate(scene.project).findings] == ["no-catalog"]
     pull(scene)
-    assert pipeline.validate(scene.project).findings == ()
+    assert workspace.validate(scene.project).findings == ()
     scene.write(
         "content/blog.yaml",
         "items:\n"
@@ -326,7 +329,7 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
         "  - {id: b, style: loud, vertical: lgal, inputs: {colour: x, words: many}}\n",
     )
     with pytest.raises(InputError) as raised:
-        pipeline.validate(scene.project)
+        workspace.validate(scene.project)
     assert sorted(one.code for one in raised.value.findings) == sorted(
         ["unknown-template", "unknown-style", "unknown-vertical", "unknown-input", "missing-input", "wrong-input"]
     )
@@ -339,7 +342,7 @@ def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
     pulled = pulling.pull(scene.project)
     assert (pulled.server, pulled.written) == ("local", False)
     assert len(pulled.offer.templates) >= 13
-    assert pipeline.catalog_of(scene.project) is not None
+    assert workspace.catalog_of(scene.project) is not None
     assert scene.read(FILE) == "broken"
 
 
@@ -371,9 +374,9 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
 # --- doctor ------------------------------------------------------------------------------------------------
 
 
-def checks(scene: Scene) -> dict[str, inspection.Check]:
+def checks(scene: Scene) -> dict[str, doctor_operation.Check]:
     """What `doctor` finds, by name."""
-    return {one.name: one for one in inspection.doctor(scene.project, scene.world())}
+    return {one.name: one for one in doctor_operation.doctor(scene.project, scene.world())}
 
 
 def test_doctor_says_what_auto_found(tmp_path: Path) -> None:

@@ -210,8 +210,7 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("on_edit: '{{ \"blok\" }}'", "error[wrong-value] <'{{ \"blok\" }}'> has `blok` as `on_edit` (hint: did you mean `block`?)"),
         (
             "on_edit: '{{ \"merge\" }}'",
-            "error[not-available] <'{{ \"merge\" }}'> has `on_edit: merge`, which is not available yet "
-            "(hint: choose `block`, `keep` or `overwrite`)",
+            "error[not-available] <'{{ \"merge\" }}'> has `on_edit: merge`, which is not available yet (hint: choose `block`, `keep` or `overwrite`)",
         ),
         ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
         ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),

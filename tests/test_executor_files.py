@@ -12,8 +12,11 @@ import pytest
 
 from contentops.execution.stop import Stop
 from contentops.model import JobState, OnEdit, Step
-from contentops.operations import pipeline
-from contentops.operations.pipeline import Approval, Choice, World
+from contentops.operations import apply as apply_operation
+from contentops.operations import plan as plan_operation
+from contentops.operations.apply import Approval
+from contentops.operations.workspace import World
+from contentops.planning.situation import Choice
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
@@ -415,7 +418,7 @@ def test_planning_is_pure(root: Path) -> None:
     before, requests = scene.bytes(), len(scene.api.requests)
     journal = (scene.root / ".contentops").rglob("journal*")
     logs = {path: path.read_bytes() for path in journal}
-    plans = [pipeline.plan(scene.project, Choice()) for _ in range(2)]
+    plans = [plan_operation.plan(scene.project, Choice()) for _ in range(2)]
     assert plans[0] == plans[1]
     assert plans[0].id == plans[1].id
     assert scene.bytes() == before
@@ -446,7 +449,7 @@ def test_moves_need_no_key(root: Path) -> None:
     """A plan without network steps is applied without a key."""
     scene = _placed(root, a="out/a.md")
     _place(scene, a="new/a.md")
-    _, run = pipeline.apply(
+    _, run = apply_operation.apply(
         scene.project,
         Choice(),
         Approval(),

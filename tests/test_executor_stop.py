@@ -8,8 +8,9 @@ import pytest
 
 from contentops.execution.stop import Stop
 from contentops.model import JobState, Result
-from contentops.operations import pipeline
-from contentops.operations.pipeline import Approval, Choice
+from contentops.operations import apply as apply_operation
+from contentops.operations.apply import Approval
+from contentops.planning.situation import Choice
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -168,7 +169,7 @@ def test_an_answer_of_no_changes_nothing(root: Path) -> None:
     """Where a person declines, nothing is sent and nothing written."""
     scene = _scene(root)
     before = scene.bytes()
-    _, run = pipeline.apply(
+    _, run = apply_operation.apply(
         scene.project,
         Choice(),
         Approval(),

@@ -17,8 +17,8 @@ from contentops.ci.publish import Where, publish
 from contentops.ci.push import ATTEMPTS
 from contentops.ci.worktree import alone
 from contentops.errors import ContentopsError
-from contentops.operations.pipeline import World as Outside
-from contentops.operations.pipeline import open_project
+from contentops.operations.workspace import World as Outside
+from contentops.operations.workspace import open_project
 from contentops.reporting.commit_text import Made, commit_message, made
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.plans import make_entry, make_record

@@ -14,8 +14,8 @@ import pytest
 from contentops.ci.git import GitFailed, masked, run_git, try_git
 from contentops.ci.publish import Where, check_waiting, publish
 from contentops.errors import ContentopsError
-from contentops.operations.pipeline import World as Outside
-from contentops.operations.pipeline import open_project
+from contentops.operations.workspace import World as Outside
+from contentops.operations.workspace import open_project
 from tests.fakes.github import FakeGitHub
 from tests.test_git_commit import Machine, World, make_world
 

@@ -16,7 +16,7 @@ from contentops.ci.git import Clone
 from contentops.ci.publish import Where, publish
 from contentops.ci.push import Target, _rejection, _try_push
 from contentops.errors import ContentopsError
-from contentops.operations.pipeline import open_project
+from contentops.operations.workspace import open_project
 from tests.test_git_commit import PROJECT, PROTECTED, WHO, Machine, World, make_world, manifest, own_branch, posix
 
 if TYPE_CHECKING:

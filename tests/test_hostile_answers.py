@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Run as RunOf
-    from contentops.operations.pipeline import World
+    from contentops.operations.workspace import World
     from tests.running import Build, Completed, Run
 
 ITEMS = [f"i{number}" for number in range(8)]

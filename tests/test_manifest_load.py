@@ -314,8 +314,10 @@ def test_keys_that_are_not_available_yet_are_named(project: Build) -> None:
     assert lines(findings(root)) == [
         f"error[not-available] content/a.yaml:1:12 <checks> `checks` is not available yet {checks}",
         f"error[not-available] content/a.yaml:3:35 <checks> item `one`: `checks` is not available yet {checks}",
-        "error[not-available] content/a.yaml:4:44 <merge> item `two`: `on_edit: merge` is not available yet "
-        "(hint: choose `block`, `keep` or `overwrite`)",
+        (
+            "error[not-available] content/a.yaml:4:44 <merge> item `two`: `on_edit: merge` is not available yet "
+            "(hint: choose `block`, `keep` or `overwrite`)"
+        ),
     ]
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from contentops.errors import ApiError
 from contentops.execution.stop import Stop
-from contentops.operations.pipeline import Approval, Choice, World, apply
+from contentops.operations.apply import Approval, apply
+from contentops.operations.workspace import World
+from contentops.planning.situation import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import OnEdit, Step
-from contentops.operations.pipeline import Approval
+from contentops.operations.apply import Approval
 from contentops.planning.differences import Named, difference
 from contentops.reporting.plan_json import plan_json, record_digest
 from tests.fakes.api import FakeApi, Killed, on

@@ -9,8 +9,9 @@ import pytest
 
 from contentops.errors import StateError
 from contentops.execution.stop import Stop
-from contentops.operations import pipeline
+from contentops.operations import apply as apply_operation
 from contentops.operations.runs import last_run
+from contentops.planning import situation
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog
 
@@ -150,10 +151,10 @@ def test_a_text_that_has_come_is_not_paid_for_again(tmp_path: Path) -> None:
     scene.write("content/blog.yaml", blog("a"))
     scene.apply()
     scene.api.fault(on("save", 2), 422)
-    _, run = pipeline.apply(
+    _, run = apply_operation.apply(
         scene.project,
-        pipeline.Choice(replace=("a",)),
-        pipeline.Approval(),
+        situation.Choice(replace=("a",)),
+        apply_operation.Approval(),
         confirm=lambda _: True,
         emit=scene.events.append,
         stop=Stop(),

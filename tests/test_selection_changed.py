@@ -11,7 +11,11 @@ import pytest
 from contentops.ci import changed_since as history
 from contentops.ci.git import GitFailed, git_bytes, run_git
 from contentops.errors import UsageError
-from contentops.operations import pipeline
+from contentops.execution import stop
+from contentops.operations import apply as apply_operation
+from contentops.operations import plan as plan_operation
+from contentops.operations import workspace
+from contentops.planning import situation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +89,8 @@ def edit(root: Path, path: str, old: str, new: str) -> None:
 
 def chosen(root: Path, ref: str = "HEAD", environment: str = "", **choice: Any) -> set[str]:
     """The ids in the plan of what differs from `ref`."""
-    project = pipeline.open_project(str(root), environment, ())
-    plan = pipeline.plan(project, pipeline.Choice(changed_from=ref, **choice))
+    project = workspace.open_project(str(root), environment, ())
+    plan = plan_operation.plan(project, situation.Choice(changed_from=ref, **choice))
     return {change.id for change in plan.changes}
 
 
@@ -131,8 +135,8 @@ def test_only_what_differs_is_planned(root: Path, path: str, old: str, new: str,
 
 def test_nothing_differs_from_itself(root: Path) -> None:
     """An untouched tree selects nothing and says so, though every item is new."""
-    project = pipeline.open_project(str(root), "", ())
-    plan = pipeline.plan(project, pipeline.Choice(changed_from="HEAD"))
+    project = workspace.open_project(str(root), "", ())
+    plan = plan_operation.plan(project, situation.Choice(changed_from="HEAD"))
     assert plan.empty
     (note,) = [note for note in plan.notes if note.kind == "changed-from"]
     assert note.message.startswith("0 items differ from `HEAD` (")
@@ -159,13 +163,13 @@ def test_items_that_went_count_as_touched(root: Path) -> None:
 
 def pipeline_apply(root: Path) -> None:
     """Applies everything with the embedded server."""
-    pipeline.apply(
-        pipeline.open_project(str(root), "", ()),
-        pipeline.Choice(),
-        pipeline.Approval(),
+    apply_operation.apply(
+        workspace.open_project(str(root), "", ()),
+        situation.Choice(),
+        apply_operation.Approval(),
         confirm=lambda _: True,
         emit=lambda _: None,
-        stop=pipeline.Stop(),
+        stop=stop.Stop(),
     )
 
 
@@ -208,7 +212,7 @@ def test_a_project_that_did_not_load_counts_as_a_whole(root: Path, before: tuple
     edit(root, path, right, wrong)
     broken = commit(root)
     edit(root, path, wrong, right)
-    plan = pipeline.plan(pipeline.open_project(str(root), "", ()), pipeline.Choice(changed_from=broken))
+    plan = plan_operation.plan(workspace.open_project(str(root), "", ()), situation.Choice(changed_from=broken))
     assert {change.id for change in plan.changes} == ALL
     (note,) = [note for note in plan.notes if note.kind == "changed-from"]
     assert "every item counts as changed" in note.message
@@ -241,7 +245,7 @@ def test_links_are_not_followed_into_the_past(root: Path, tmp_path_factory: pyte
     (root / "data" / "cities.csv").symlink_to(target)
     linked = commit(root)
     folder = tmp_path_factory.mktemp("old")
-    history.lay_out(pipeline.open_project(str(root), "", ()), linked, folder)
+    history.lay_out(workspace.open_project(str(root), "", ()), linked, folder)
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "content/blog.yaml",
         "content/cities.yaml",
@@ -265,7 +269,7 @@ def test_a_hostile_tree_writes_nothing_outside(root: Path, tmp_path_factory: pyt
         tree = run_git(root, "mktree", "-z", stdin=inner.encode()).strip()
     folder = tmp_path_factory.mktemp("old") / "inside"
     folder.mkdir()
-    history.lay_out(pipeline.open_project(str(root), "", ()), tree, folder)
+    history.lay_out(workspace.open_project(str(root), "", ()), tree, folder)
     assert not [path for path in folder.parent.rglob("*") if "escape" in path.name or path.name.endswith("b.yaml")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from msgspec import structs
+from msgspec.structs import fields
 
 from contentops.digest import digest_text
 from contentops.model import JobState, OpenEntry, Record, Saved

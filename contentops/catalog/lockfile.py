@@ -10,8 +10,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import structs
-
 from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
 from contentops.errors import InputError
 from contentops.manifests.schema import check_schema
@@ -65,7 +63,7 @@ def _said(entry: OfferedTemplate | OfferedChoice) -> dict[str, Json]:
 
 
 def _short(entry: OfferedTemplate | OfferedChoice | OfferedInput) -> dict[str, Json]:
-    values = ((each.name, getattr(entry, each.name)) for each in structs.fields(entry))
+    values = ((name, getattr(entry, name)) for name in entry.__struct_fields__)
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values

@@ -20,7 +20,8 @@ from contentops.ci.push import Target, check_branch, identity, push, waiting
 from contentops.ci.results import ledger, lock_at, lock_name, read_lock, settled
 from contentops.ci.worktree import alone, missing, status_of
 from contentops.errors import Refused, StateError, UsageError
-from contentops.operations.pipeline import World, exclusively, open_store
+from contentops.operations.apply import exclusively
+from contentops.operations.workspace import World, open_store
 from contentops.reporting.commit_text import commit_message, made
 from contentops.state.lock import Lock
 

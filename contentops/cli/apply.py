@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.cli.options import Session
     from contentops.execution.stop import Stop
     from contentops.model import Json, Plan, Project, Run
-    from contentops.operations.pipeline import Approval
+    from contentops.operations.apply import Approval
     from contentops.planning.situation import Choice
 
 
@@ -70,7 +70,7 @@ def apply_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner]:
     """Takes approvals and manner out of `given`; what `choice_of` wants stays in it."""
-    from contentops.operations.pipeline import Approval
+    from contentops.operations.apply import Approval
 
     approval = Approval(
         credits=given.pop("approve_credits"), changes=given.pop("approve_changes"), empty=given.pop("approve_empty")
@@ -149,13 +149,13 @@ def carry_out(
     """
     from contentops.cli.display import watching
     from contentops.execution.stop import Stop
-    from contentops.operations import pipeline
+    from contentops.operations import apply as apply_operation
 
     stop = Stop()
     with contextlib.ExitStack() as signals:
         with watching(sys.stderr, events=manner.events) as display:
             confirmation = Confirmation(manner, lambda: _begin(signals, display, stop))
-            plan, run = pipeline.apply(
+            plan, run = apply_operation.apply(
                 project,
                 choice,
                 approval,

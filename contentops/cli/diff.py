@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show how the file of ITEM differs from the text that was generated for it."""
-    from contentops.operations import inspection
+    from contentops.operations import show as show_operation
 
-    generated, file, note = inspection.diff(open_project(session, environment, variables), item)
+    generated, file, note = show_operation.diff(open_project(session, environment, variables), item)
     if as_json:
         document = {"item": item, "same": generated == file, "generated": generated, "file": file, "note": note}
         terminal.say_json({"format_version": FORMAT_VERSION, **document})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.cli.options import Session
-    from contentops.operations.inspection import Check
+    from contentops.operations.doctor import Check
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
 
@@ -31,9 +31,9 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    from contentops.operations import inspection
+    from contentops.operations import doctor as doctor_operation
 
-    checks = inspection.doctor(open_project(session, environment, variables))
+    checks = doctor_operation.doctor(open_project(session, environment, variables))
     if as_json:
         found = [{"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks]
         terminal.say_json({"format_version": FORMAT_VERSION, "checks": found})

@@ -117,9 +117,9 @@ def open_project(session: Session, environment: str, variables: tuple[str, ...])
 
     Raises InputError, UsageError or OutputError.
     """
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
 
-    return pipeline.open_project(session.directory, environment, variables)
+    return workspace.open_project(session.directory, environment, variables)
 
 
 def choice_of(

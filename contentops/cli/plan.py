@@ -74,7 +74,7 @@ def command(
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
     if approve_credits is not None and max_credits is None:
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
-    from contentops.operations import pipeline
+    from contentops.operations import plan as plan_operation
 
     if reviewed:
         left = _check(session, reviewed, environment, variables, chosen)
@@ -85,7 +85,7 @@ def command(
     if out:
         check_plan_place(session.path(out))
     project = open_project(session, environment, variables)
-    plan = pipeline.plan(project, choice_of(**chosen))
+    plan = plan_operation.plan(project, choice_of(**chosen))
     found = _review(plan, max_credits, approve_credits)
     if found:
         plan = structs.replace(plan, refusals=(*plan.refusals, found))
@@ -117,12 +117,12 @@ def _check(
     Raises Refused, saying why it could not.
     """
     from contentops.cli.planfile import alone, choice_in, read_plan
-    from contentops.operations import pipeline
+    from contentops.operations import plan as plan_operation
 
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
     try:
-        return pipeline.check(project, choice_in(document), document).plan
+        return plan_operation.check(project, choice_in(document), document).plan
     except Refused as refusal:
         # An apply would do nothing twice. Whoever only asks hears that what was reviewed has come true.
         if refusal.code != "already-applied":

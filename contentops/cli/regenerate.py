@@ -44,12 +44,12 @@ def command(
     of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
     service.
     """
-    from contentops.operations import inspection
-    from contentops.operations.pipeline import Approval
+    from contentops.operations import show as show_operation
+    from contentops.operations.apply import Approval
     from contentops.planning.situation import Choice
 
     project = open_project(session, environment, variables)
-    section = inspection.section(project, item, heading)
+    section = show_operation.section(project, item, heading)
     choice = Choice(select=(item,), sections={item: section})
     manner = Manner(yes=yes, verbose=True, as_json=as_json, events="", deadline=None)
     approval = Approval(credits=approve_credits, changes=approve_changes)

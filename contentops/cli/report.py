@@ -38,7 +38,7 @@ def command(session: Session, since: str, environment: str, variables: tuple[str
     knew then is left out. Needs no network and changes nothing.
     """
     from contentops.ci import changed_since as history
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
     from contentops.reporting.spend import count_spend, spend_json, spend_text
 
     start = moment(since, time.time())
@@ -50,7 +50,7 @@ def command(session: Session, since: str, environment: str, variables: tuple[str
             raise
         message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
-    spend = count_spend(pipeline.read_state(project), pipeline.validate(project), since=start, known=known)
+    spend = count_spend(workspace.read_state(project), workspace.validate(project), since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     if as_json:
         terminal.say_json(spend_json(spend, since=shown))

@@ -34,8 +34,10 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
     With the `--var`, `--replace` and `--prune` of that run. Plans, shows and asks like `apply`. A run that was killed
     leaves no report: `apply` goes on after it.
     """
-    from contentops.operations import pipeline
+    from contentops.operations import plan as plan_operation
+    from contentops.operations import workspace
     from contentops.operations.runs import last_run
+    from contentops.planning import situation
 
     approval, manner = manner_of(session, given)
     again = going_on("retry", environment, variables, given)
@@ -46,14 +48,16 @@ def command(session: Session, /, environment: str, variables: tuple[str, ...], *
         if manner.as_json:
             from contentops.reporting.run_json import run_json
 
-            nothing = pipeline.plan(project, pipeline.Choice(only=frozenset()))
+            nothing = plan_operation.plan(project, situation.Choice(only=frozenset()))
             terminal.say_json(run_json(None, nothing))
         else:
             terminal.show(f"Nothing to retry: {why}.")
         return ExitCode.DONE
-    asked = last.asked_for(pipeline.read_state(project))
+    asked = last.asked_for(workspace.read_state(project))
     if asked["replace"]:
-        declared = {spec.id for spec in pipeline.validate(open_project(session, environment, asked["variables"])).specs}
+        declared = {
+            spec.id for spec in workspace.validate(open_project(session, environment, asked["variables"])).specs
+        }
         asked["replace"] = tuple(item for item in asked["replace"] if item in declared)
     notes = _notes(last, asked, given)
     given = {**given, "replace": (*asked["replace"], *given["replace"]), "prune": given["prune"] or asked["prune"]}

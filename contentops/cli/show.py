@@ -105,10 +105,10 @@ def _text(path: str, plan: Plan, *, verbose: bool) -> str:
 
 
 def _show_item(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
-    from contentops.operations import inspection
+    from contentops.operations import show as show_operation
 
     try:
-        found = inspection.show(open_project(session, environment, variables), item)
+        found = show_operation.show(open_project(session, environment, variables), item)
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             from contentops.reporting.plan_read import no_plan_file

@@ -35,9 +35,9 @@ def command() -> None:
 @click.pass_obj
 def list_records(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
 
-    state = pipeline.read_state(open_project(session, environment, variables))
+    state = workspace.read_state(open_project(session, environment, variables))
     if as_json:
         records = [plain(record) for record in state.records.values()]
         entries = [plain(entry) for entry in state.entries.values()]
@@ -66,9 +66,9 @@ def listing(state: State) -> str:
 @click.pass_obj
 def show_record(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show the record of ITEM and its open jobs."""
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
 
-    state = pipeline.read_state(open_project(session, environment, variables))
+    state = workspace.read_state(open_project(session, environment, variables))
     found = _of_item(state, item)
     document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
     if as_json:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.cli.options import Session
-    from contentops.operations.inspection import ItemStatus
+    from contentops.operations.status import ItemStatus
 
 
 @click.command("status", short_help="Show how every item stands.")
@@ -39,10 +39,10 @@ def command(
 
     Needs no network and changes nothing.
     """
-    from contentops.operations import inspection
+    from contentops.operations import status as status_operation
 
     project = open_project(session, environment, variables)
-    items = inspection.status(project, choice_of(select, exclude))
+    items = status_operation.status(project, choice_of(select, exclude))
     if as_json:
         terminal.say_json({"format_version": FORMAT_VERSION, "items": [_item(item) for item in items]})
     else:

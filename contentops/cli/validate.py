@@ -24,10 +24,10 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Needs no network and no key, and costs nothing.
     """
-    from contentops.operations import pipeline
+    from contentops.operations import workspace
 
     project = open_project(session, environment, variables)
-    desired = pipeline.validate(project)
+    desired = workspace.validate(project)
     findings = (*project.warnings, *desired.findings)
     if terminal.read_by_runner():
         from contentops.cli.github import annotate

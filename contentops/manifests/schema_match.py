@@ -82,7 +82,7 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
 
 
-def _test(keyword: str, argument: Any, root: Schema) -> Test:  # noqa: C901, PLR0911 - one case a keyword
+def _test(keyword: str, argument: Any, root: Schema) -> Test:
     """The test of one keyword that looks at a value alone."""
     match keyword:
         case "type":

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.model.desired import Spec
-    from contentops.model.names import ItemId, Json
-    from contentops.model.records import OpenEntry, Record
+from contentops.errors import Diagnostic
+from contentops.model.desired import Spec
+from contentops.model.names import ItemId, Json
+from contentops.model.records import OpenEntry, Record
 
 
 class Action(enum.StrEnum):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.model.names import Json
+from contentops.errors import Diagnostic
+from contentops.model.names import Json
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.names import ItemId, Json, RequestId
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Saved(Struct, frozen=True, kw_only=True):

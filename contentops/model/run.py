@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model.names import ItemId, Json
-    from contentops.model.plan import Action, Step
+from contentops.model.names import ItemId, Json
+from contentops.model.plan import Action, Step
 
 
 class Result(enum.StrEnum):

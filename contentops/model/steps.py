@@ -6,18 +6,14 @@ the plan's format.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.model.desired import Request
-    from contentops.model.names import Json
-    from contentops.model.records import OpenEntry
+from contentops.model.desired import Request
+from contentops.model.names import Json
+from contentops.model.records import OpenEntry
 
 
 class Drain(Struct, frozen=True, kw_only=True, tag="drain"):
@@ -58,8 +54,8 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one, from
-    the cache or the server. Else: the finished text for `digest` in the cache.
+    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
+    from the cache or the server. Else: the finished text for `digest` in the cache.
     """
 
     digest: Digest

@@ -23,7 +23,7 @@ from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
 from contentops.manifests.load import load
 from contentops.operations.content import Caller, is_absent, quiet, refused, talk
-from contentops.operations.pipeline import World, offer_of, open_cache
+from contentops.operations.workspace import World, offer_of, open_cache
 from contentops.state import folder as place
 from contentops.state.durable import Disk
 

@@ -16,7 +16,7 @@ from contentops.api.replies import Content, ContentEntry, ContentList, Failure, 
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
 from contentops.execution.retrying import RETRY_FOR, backoff
-from contentops.operations.pipeline import World, connected, read_state
+from contentops.operations.workspace import World, connected, read_state
 from contentops.state import folder as place
 
 if TYPE_CHECKING:

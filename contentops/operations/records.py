@@ -12,8 +12,9 @@ from contentops.errors import UsageError, nearest
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
-from contentops.operations.inspection import no_item
-from contentops.operations.pipeline import World, exclusively, open_store
+from contentops.operations.apply import exclusively
+from contentops.operations.show import no_item
+from contentops.operations.workspace import World, open_store
 from contentops.reporting.safe import clip
 from contentops.reporting.summary import plural
 from contentops.state.lines import Drop, Forget

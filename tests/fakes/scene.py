@@ -18,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.execution.stop import Stop
 from contentops.model import ItemId
-from contentops.operations import pipeline
-from contentops.operations.pipeline import Approval, Choice, World
+from contentops.operations import apply as apply_operation
+from contentops.operations import plan as plan_operation
+from contentops.operations import workspace
+from contentops.operations.apply import Approval
+from contentops.operations.workspace import World
+from contentops.planning.situation import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
@@ -103,11 +107,11 @@ class Scene:
     @property
     def project(self) -> Project:
         """The project as it stands on disk."""
-        return pipeline.open_project(str(self.root), "", ())
+        return workspace.open_project(str(self.root), "", ())
 
     def plan(self, **choice: Any) -> Plan:
         """What an apply would do."""
-        return pipeline.plan(self.project, Choice(**choice))
+        return plan_operation.plan(self.project, Choice(**choice))
 
     def apply(
         self,
@@ -119,7 +123,7 @@ class Scene:
         **choice: Any,
     ) -> Run | None:
         """Plan and carry out, on virtual time."""
-        _, run = pipeline.apply(
+        _, run = apply_operation.apply(
             self.project,
             Choice(**choice),
             approval or Approval(),
@@ -161,7 +165,7 @@ class Scene:
     @property
     def state(self) -> State:
         """Records and open entries as they stand."""
-        return pipeline.read_state(self.project)
+        return workspace.read_state(self.project)
 
     def entry(self, item: str) -> OpenEntry:
         """The one open entry of an item."""

@@ -1,0 +1,203 @@
+"""`apply`: plan, show, ask, and carry out exactly that."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.documents.conflicts import known_bodies
+from contentops.documents.files import Outputs
+from contentops.errors import Refused
+from contentops.model import Step
+from contentops.operations.plan import reviewed_choice
+from contentops.operations.workspace import FOLDER, World, connected, open_workspace
+from contentops.planning.guards import approved
+from contentops.planning.plan import make_plan
+from contentops.planning.planfile import compare_file
+from contentops.planning.situation import paths, swapped
+from contentops.reporting.plan_json import plain, record_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import Failure
+    from contentops.execution.stop import Stop
+    from contentops.model import Event, Json, Plan, Project, Refusal, Run
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.situation import Choice, Situation
+
+NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.SAVE})
+"""Steps that may need the server."""
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """Which guards a person overrides: up to how many credits, sweeping changes, emptied manifests.
+
+    `credits` is a limit in itself too: a plan that costs more is refused, with a budget or without.
+    """
+
+    credits: int | None = None
+    changes: bool = False
+    empty: bool = False
+
+
+def apply(
+    project: Project,
+    choice: Choice,
+    approval: Approval,
+    *,
+    confirm: Callable[[Plan], bool],
+    emit: Callable[[Event], None],
+    stop: Stop,
+    show: Callable[[Plan], None] | None = None,
+    reviewed: Mapping[str, Json] | None = None,
+    inputs: Mapping[str, Json] | None = None,
+    deadline: float | None = None,
+    world: World | None = None,
+) -> tuple[Plan, Run | None]:
+    """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
+
+    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
+    what the command line chose, kept in the run's report for a later `retry`.
+
+    Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
+    the way, ApiError where the key is missing, StateError where nothing can be recorded.
+    """
+    world = world or World()
+    with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
+        choice = choice if reviewed is None else reviewed_choice(choice, workspace.desired)
+        _sweep(workspace, world)
+        found = workspace.situation(choice)
+        planned = make_plan(found)
+        if reviewed is not None:
+            planned = compare_file(found, planned, reviewed, record_digest).plan
+        if planned.empty:
+            workspace.store.checkpoint()
+            return planned, None
+        planned = structs.replace(planned, refusals=_standing(planned, approval))
+        if show is not None:
+            show(planned)
+        _refuse(planned)
+        key = _key(project, planned, world)
+        if any(change.steps for change in planned.changes) and not confirm(planned):
+            return planned, None
+        run = _carry_out(workspace, planned, found, key, emit, stop, deadline, world)
+        _write_report(project, planned, run, inputs or {})
+    return planned, run
+
+
+def _sweep(workspace: Workspace, world: World) -> None:
+    """Removes the half-written files that a killed run left beside the outputs."""
+    folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
+    Outputs(workspace.project.root, system=world.system).sweep(sorted(folders), before=world.wall())
+
+
+def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+    """The guards that no flag has overridden, and the flag that is one itself."""
+    over = approved(plan, approval.credits)
+    return tuple(
+        refusal
+        for refusal in (*plan.refusals, *([over] if over else []))
+        if not (
+            (refusal.guard.startswith("budget") and approval.credits is not None and plan.credits <= approval.credits)
+            or (refusal.guard == "changed-ratio" and approval.changes)
+            or (refusal.guard == "empty" and approval.empty)
+        )
+    )
+
+
+def _refuse(plan: Plan) -> None:
+    if not plan.refusals:
+        return
+    message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
+    flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
+    hint = "if that is meant: " + ", ".join(f"`{flag}`" for flag in flags)
+    raise Refused(message, code=plan.refusals[0].guard, hint=hint)
+
+
+def _key(project: Project, plan: Plan, world: World) -> str:
+    if project.api.base_url == "local":
+        return ""
+    key = world.environ.get(project.api.key_env, "").strip()
+    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+        from contentops.api.address import needs_key, no_key
+
+        if needs_key(project.api):
+            raise no_key(project.api)
+    return key
+
+
+def _carry_out(
+    workspace: Workspace,
+    plan: Plan,
+    found: Situation,
+    key: str,
+    emit: Callable[[Event], None],
+    stop: Stop,
+    deadline: float | None,
+    world: World,
+) -> Run:
+    import asyncio
+
+    from contentops.execution.run import Edges, execute
+
+    project = workspace.project
+    needed = any(NETWORK & set(change.steps) for change in plan.changes)
+
+    async def run() -> Run:
+        async with connected(project, key, world) if needed else contextlib.nullcontext() as client:
+            edges = Edges(
+                store=workspace.store,
+                cache=workspace.cache,
+                outputs=Outputs(project.root, whole=known_bodies(found.state), system=world.system),
+                send=client.send if client is not None else _nowhere,
+                emit=emit,
+                wall=world.wall,
+                random=world.random,
+            )
+            swaps = swapped(found.desired)
+            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline, swaps=swaps)
+
+    return (world.run or asyncio.run)(run())
+
+
+async def _nowhere(call: Call) -> Failure:
+    """The server of a plan whose steps need none."""
+    raise AssertionError(f"{call.name} was not in the plan")
+
+
+def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
+    """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
+    from contentops.reporting.run_json import run_json
+    from contentops.reporting.safe import json_text
+
+    folder = Path(project.root) / FOLDER / "runs"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
+    attempts = {change.id: change.attempt for change in plan.changes if change.submits or change.entry is not None}
+    document = {**run_json(run, plan), "inputs": plain(inputs), "attempts": attempts}
+    (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def exclusively(project: Project, world: World) -> Iterator[None]:
+    """The right to change this environment's state, for as long as the block runs."""
+    import getpass
+    import socket
+
+    from contentops.ci.github.event import run_page
+    from contentops.execution.context import iso
+    from contentops.state.exclusive import ApplyLock
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "somebody"
+    who = f"{user}@{socket.gethostname()}"
+    where = run_page(world.environ)
+    with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
+        yield

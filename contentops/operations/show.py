@@ -1,0 +1,122 @@
+"""`show`, `diff`, and the sections of a text: one item, looked at without touching anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.documents.clean import body_digest
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import split
+from contentops.documents.sections import headings
+from contentops.errors import OutputError, StateError, UsageError, nearest
+from contentops.model import ItemId
+from contentops.operations.workspace import open_cache, read_state, validate
+from contentops.planning.situation import price_of, specs_by_id
+from contentops.reporting.plan_json import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentops.model import Json, Project, State
+
+
+def show(project: Project, item: str) -> dict[str, Json]:
+    """One item: the exact request, its digest and output, where each value came from, and its record."""
+    desired = validate(project)
+    specs, state = specs_by_id(desired), read_state(project)
+    spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
+    if spec is None and record is None:
+        raise no_item(item, [*specs, *state.records])
+    found: dict[str, Json] = {"id": item}
+    if spec is not None:
+        found |= {
+            "request": spec.request.as_json(),
+            "digest": spec.digest,
+            "credits": price_of(spec, project.api.server),
+            "output": spec.output,
+            "metadata": dict(spec.metadata),
+            "tags": list(spec.tags),
+            "origins": {
+                name: {
+                    "layer": origin.layer,
+                    "place": str(origin.location) if origin.location else "",
+                    "variables": list(origin.variables),
+                }
+                for name, origin in sorted(spec.origins.items())
+            },
+            "variables": {
+                name: str(origin.location) if origin.location else origin.layer
+                for name, origin in sorted(spec.variables.items())
+            },
+        }
+    if record is not None:
+        found["record"] = plain(record)
+    return found
+
+
+def diff(project: Project, item: str) -> tuple[str, str, str]:
+    """The text last generated for an item, the text in its file, and what stands in the way of the first."""
+    state = read_state(project)
+    record = state.records.get(ItemId(item))
+    if record is None:
+        raise _without_text(project, item, state)
+    try:
+        file = split(Outputs(project.root).read(record.output)).body
+    except OutputError as error:
+        raise OutputError(
+            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
+        ) from error
+    with open_cache(project, write=False) as cache:
+        text = cache.get_text(record.server, record.digest)
+        if text is None or body_digest(text.body) != record.generated:
+            # `keep` has given the record another digest; the text is still among those of its item.
+            texts = (cache.get_text(record.server, digest) for digest in cache.texts_for(record.server))
+            text = next((one for one in texts if one and body_digest(one.body) == record.generated), None)
+    if text is not None:
+        return text.body, file, ""
+    if body_digest(file) == record.generated:
+        return file, file, ""
+    raise StateError(
+        f"the text generated for `{item}` is not in the cache, so there is nothing to compare `{record.output}` with",
+        code="no-generated-text",
+        hint="git has what was committed; the file was edited by hand since it was generated",
+    )
+
+
+def section(project: Project, item: str, heading: str) -> str:
+    """The heading of an item's text that `heading` names, as it is written there.
+
+    Raises UsageError, naming the nearest, where there is no such heading or item.
+    """
+    state = read_state(project)
+    record = state.records.get(ItemId(item))
+    if record is None:
+        raise _without_text(project, item, state)
+    known = headings(split(Outputs(project.root).read(record.output)).body)
+    wanted = heading.strip().lstrip("#").strip()
+    found = next((one for one in known if one.casefold() == wanted.casefold()), None)
+    if found is None:
+        close = nearest(wanted, known)
+        hint = (
+            f"did you mean `{close}`?"
+            if close
+            else "its headings: " + (", ".join(f"`{one}`" for one in known) or "none")
+        )
+        raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
+    return found
+
+
+def _without_text(project: Project, item: str, state: State) -> UsageError:
+    """The error for an id that has no record: it is declared and nothing was generated yet, or it names nothing."""
+    specs = specs_by_id(validate(project))
+    if ItemId(item) not in specs:
+        return no_item(item, [*specs, *state.records])
+    message = f"nothing was generated for `{item}` yet"
+    return UsageError(message, code="not-generated", hint="`contentops apply` generates it")
+
+
+def no_item(item: str, known: Iterable[str]) -> UsageError:
+    """The error for an id that names nothing, with the nearest one that does."""
+    close = nearest(item, known)
+    hint = f"did you mean `{close}`?" if close else "`contentops status` lists the items"
+    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
