@@ -63,10 +63,18 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     used: Mapping[str, str]
 
 
+class _StoredOrigin(Struct, frozen=True, array_like=True):
+    """An origin; its location as file, line and column."""
+
+    layer: str
+    location: tuple[str, int, int] | None
+    variables: tuple[str, ...]
+
+
 class _Origins(Struct, frozen=True, array_like=True):
     """Every origin of a file once, and maps of names to their numbers."""
 
-    origins: list[Origin]
+    origins: list[_StoredOrigin]
     maps: list[dict[str, int]]
 
 
@@ -107,7 +115,9 @@ class StoredOrigins(Mapping[str, Origin]):
 
     def __getitem__(self, name: str) -> Origin:
         decoded = self._table.decoded
-        return decoded.origins[decoded.maps[self._number][name]]
+        stored = decoded.origins[decoded.maps[self._number][name]]
+        location = None if stored.location is None else Location(*stored.location)
+        return Origin(layer=stored.layer, location=location, variables=stored.variables)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.decoded.maps[self._number])
@@ -159,10 +169,15 @@ def encode(result: FileResult) -> str:
         for spec in result.specs
     ]
     numbered = [{name: origins.number(origin) for name, origin in entry.items()} for entry in maps.values]
-    table = Raw(_encoder.encode(_Origins(origins.values, numbered)))
+    table = Raw(_encoder.encode(_Origins([_stored(origin) for origin in origins.values], numbered)))
     stored = _Stored(structs.replace(result, specs=()), specs, list(locations), table)
     text = _encoder.encode(stored)
     return _checksum(text) + text.decode()
+
+
+def _stored(origin: Origin) -> _StoredOrigin:
+    at = origin.location
+    return _StoredOrigin(origin.layer, None if at is None else (at.file, at.line, at.column), origin.variables)
 
 
 def decode(text: str) -> FileResult | None:

@@ -118,6 +118,7 @@ def _type(names: list[str]) -> Test:
 def _bound(keyword: str, bound: Any) -> Test:
     if keyword not in _BOUNDS:
         raise UnknownKeywordError(keyword)
+    kinds: Any
     kinds, holds = _BOUNDS[keyword]
     if keyword.endswith("imum"):
         return lambda value: not isinstance(value, kinds) or isinstance(value, bool) or holds(value, bound)

@@ -116,8 +116,12 @@ def _entries(events: list[Any], root: Map, text: str, above: int) -> Iterator[En
 
     Offsets do not count the first `above` characters of the text.
     """
-    from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+    from yaml import events as kinds
 
+    # Marks are optional in the types of PyYAML; those of parsed events are there.
+    opening: Any = kinds.CollectionStartEvent
+    closing: Any = kinds.CollectionEndEvent
+    alias: Any = kinds.AliasEvent
     raws: dict[str, str | None] = {}
     found: list[tuple[Any, Any, str | None]] = []
     ends: list[int] = []
@@ -125,13 +129,12 @@ def _entries(events: list[Any], root: Map, text: str, above: int) -> Iterator[En
     flows: list[bool] = []
     for event in events:
         end = -1
-        if isinstance(event, CollectionEndEvent):
+        if isinstance(event, closing):
             # A block collection ends with the last thing in it, not where the parser noticed.
             end = event.end_mark.index if flows.pop() else -1
-        elif isinstance(event, (ScalarEvent, AliasEvent, CollectionStartEvent)):
-            alias = isinstance(event, AliasEvent)
-            raw = raws.get(event.anchor) if alias else getattr(event, "value", None)
-            if event.anchor and not alias:
+        elif isinstance(event, (kinds.ScalarEvent, alias, opening)):
+            raw = raws.get(event.anchor) if isinstance(event, alias) else getattr(event, "value", None)
+            if event.anchor:
                 raws[event.anchor] = raw
             if len(flows) == 1 and key is None:
                 key = event
@@ -141,7 +144,7 @@ def _entries(events: list[Any], root: Map, text: str, above: int) -> Iterator[En
                 ends.append(0)
                 key = None
             end = _end(event, text)
-            if isinstance(event, CollectionStartEvent):
+            if isinstance(event, opening):
                 flows.append(bool(event.flow_style))
         if ends and flows:
             ends[-1] = max(ends[-1], end)
@@ -154,7 +157,7 @@ def _entries(events: list[Any], root: Map, text: str, above: int) -> Iterator[En
             key_end=key.end_mark.index - above,
             value_start=value.start_mark.index - above,
             value_end=end - above,
-            block=isinstance(value, CollectionStartEvent) and not value.flow_style,
+            block=isinstance(value, opening) and not value.flow_style,
         )
 
 
