@@ -99,17 +99,19 @@ class ProjectFiles:
     """Reads below one root. Paths are relative to it, with forward slashes."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = str(root)
         self._real = os.path.realpath(root)
+        self._folders: dict[str, str] = {}
+        """Where folders really are."""
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None where there is none.
 
         Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
         """
-        full = str(self._root / path)
+        full = f"{self._root}/{path}"
         try:
-            if not self._inside(full):
+            if not self._inside(path):
                 message = f"`{path}` is a link that leads out of the project"
                 raise FileError("outside-project", path, message, "copy it in")
             handle = os.open(full, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -127,8 +129,14 @@ class ProjectFiles:
         finally:
             os.close(handle)
 
-    def _inside(self, full: str) -> bool:
-        real = os.path.realpath(full)
+    def _inside(self, path: str) -> bool:
+        """Whether a path stays inside the root once links are followed."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
+        real = f"{self._folders[folder]}{os.sep}{name}"
+        if _is_link(real):
+            real = os.path.realpath(real)
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
@@ -147,8 +155,8 @@ class ProjectFiles:
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
         """Files below a folder, down to `depth` more folders, or any if `deep`."""
-        full = str(self._root / folder)
-        if folder and not self._inside(full):
+        full = f"{self._root}/{folder}"
+        if folder and not self._inside(folder):
             message = f"`{folder}` is a link that leads out of the project"
             findings.append(FileError("outside-project", folder, message, "copy its files in").finding)
             return
@@ -171,6 +179,13 @@ class ProjectFiles:
                 findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
             else:
                 yield path
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _printable(path: str, findings: list[Diagnostic]) -> bool:

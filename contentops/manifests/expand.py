@@ -51,7 +51,7 @@ class Each(Struct, frozen=True):
     label: str
     """Names the row in messages: `data/cities.csv:2`, or the values of a matrix."""
     location: Location | None = None
-    places: Mapping[str, Location] = field(default_factory=dict)
+    places: Mapping[str, Location | None] = field(default_factory=dict)
     """By key, where they differ from `location`."""
 
     def place(self, key: str) -> Location | None:
@@ -214,7 +214,10 @@ def _rows(
         problems.about(label, written, "empty-for-each", core, severity=Severity.WARNING)
     if not _has_room(count, room, written, label, problems):
         return ()
-    return tuple(_inline(written.below(index)) for index in range(count)) if inline else tuple(map(_each, rows or ()))
+    if not inline:
+        return tuple(_each(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows or ())
+    found = [written.below(index) for index in range(count)]
+    return tuple(_each(entry.value, entry.location, str(entry.location)) for entry in found)
 
 
 def _has_room(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
@@ -228,18 +231,9 @@ def _has_room(count: int, room: int, written: Written, label: str, problems: Pro
     return count <= room
 
 
-def _inline(written: Written) -> Each:
-    location = written.location
-    return Each(_values(written.value), str(location), location)
-
-
-def _each(row: DataRow) -> Each:
-    return Each(_values(row.value), f"{row.location.file}:{row.location.line}", row.location)
-
-
-def _values(value: Json) -> Mapping[str, Json]:
-    """A map is `each` itself; anything else is `each.value`."""
-    return value if isinstance(value, dict) else {"value": value}
+def _each(value: Json, location: Location | None, label: str) -> Each:
+    """One row: a map is `each` itself; anything else is `each.value`."""
+    return Each(value if isinstance(value, dict) else {"value": value}, label, location)
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
@@ -269,18 +263,10 @@ def _matrix(written: Written, label: str, room: int, problems: Problems) -> tupl
     if not _has_room(count, room, written, label, problems):
         return ()
     places = {axis: [written.below(axis).below(index).location for index in range(len(axes[axis]))] for axis in axes}
-    return tuple(
-        _cell(axes, places, choice) for choice in itertools.product(*(range(len(axes[axis])) for axis in axes))
-    )
-
-
-def _cell(axes: Mapping[str, Any], places: Mapping[str, Any], choice: tuple[int, ...]) -> Each:
-    chosen = dict(zip(axes, choice, strict=True))
-    values = {axis: axes[axis][index] for axis, index in chosen.items()}
-    label = ", ".join(f"{axis} {_shown(value)}" for axis, value in values.items())
-    return Each(values, label, None, {axis: places[axis][index] for axis, index in chosen.items()})
-
-
-def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else str(value)
-    return f"`{text[:40]}`"
+    found: list[Each] = []
+    for choice in itertools.product(*(range(len(axes[axis])) for axis in axes)):
+        chosen = dict(zip(axes, choice, strict=True))
+        values = {axis: axes[axis][index] for axis, index in chosen.items()}
+        label = ", ".join(f"{axis} `{str(value)[:40]}`" for axis, value in values.items())
+        found.append(Each(values, label, None, {axis: places[axis][index] for axis, index in chosen.items()}))
+    return tuple(found)

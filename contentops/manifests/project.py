@@ -11,7 +11,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
+from contentops.loopback import is_loopback
 from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.schema import check_schema
 from contentops.model import ApiSettings, Budget, Guards, Project
@@ -98,8 +101,8 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         **_stated(settings, own),
         environment_output=own.get("output"),
         api=_api(_layered(settings, own, "api")),
-        budget=Budget(**_whole(_layered(settings, own, "budget"))),
-        guards=_guards(_layered(settings, own, "guards")),
+        budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
+        guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
         vars=_map(settings, "vars"),
@@ -201,10 +204,6 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _whole(numbers: Mapping[str, Any]) -> dict[str, int | None]:
-    return {key: None if value is None else int(value) for key, value in numbers.items()}
-
-
 def _environment(settings: Map, name: str) -> Map:
     """The settings of an environment; raises UsageError where it is not declared."""
     if not name:
@@ -221,25 +220,14 @@ def _environment(settings: Map, name: str) -> Map:
     raise UsageError(message, code="unknown-environment", hint=hint)
 
 
-def _api(settings: Mapping[str, Any]) -> ApiSettings:
-    given = dict(settings)
+def _api(given: dict[str, Any]) -> ApiSettings:
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     if "job_timeout" in given:
         given["job_timeout"] = parse_duration(given["job_timeout"])
-    for key in ("requests_per_minute", "max_in_flight"):
-        if key in given:
-            given[key] = int(given[key])
     if given.get("base_url") == LOCAL:
         given["requests_per_minute"] = 0
-    return ApiSettings(**given)
-
-
-def _guards(settings: Mapping[str, Any]) -> Guards:
-    given = dict(settings)
-    if "from_items" in given:
-        given["from_items"] = int(given["from_items"])
-    return Guards(**given)
+    return msgspec.convert(given, ApiSettings, strict=False)  # `30.0` is a whole number too
 
 
 def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
@@ -320,20 +308,8 @@ def url_problem(url: str) -> tuple[str, str, str] | None:
         return "bad-url", "`base_url` holds a query or a fragment", example
     if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         return "bad-url", "`base_url` is no address", example
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
     if parts.scheme not in {"http", "https"}:
         return "bad-url", "`base_url` is neither an http nor an https address", example
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name or number, without asking the network."""
-    import ipaddress
-
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -137,16 +137,16 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
 
 def _is_text(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
-        _wrong_type((name,), value, "a text", report, hint=_quote_hint(value))
-        return False
+        return _wrong_type((name,), value, "a text", report, hint=_quote_hint(value))
     if not value.strip():
         report((name,), "wrong-value", f"has an empty `{name}`", hint="fill it in or leave the key out")
-        return False
-    return True
+    return bool(value.strip())
 
 
-def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> None:
+def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
+    """Report a value of the wrong type; returns False, the answer of the check that found it."""
     report(path, "wrong-type", f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}", hint=hint)
+    return False
 
 
 def _quote_hint(value: Json) -> str:
@@ -156,10 +156,9 @@ def _quote_hint(value: Json) -> str:
 def _is_id(name: str, value: Json, report: Report) -> bool:
     if not _is_text(name, value, report):
         return False
-    problem = id_problem(value)
-    if problem:
+    if problem := id_problem(value):
         hint = "letters, digits, and `_ . / @ + -` between them"
-        report(("id",), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
+        report((name,), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
     return not problem
 
 
@@ -197,10 +196,8 @@ def _character(char: str) -> str:
 
 def _is_output(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
-        _wrong_type((name,), value, "a text", report)
-        return False
-    problem = check_output(value)
-    if problem:
+        return _wrong_type((name,), value, "a text", report)
+    if problem := check_output(value):
         report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}")
     return not problem
 
@@ -234,22 +231,19 @@ def _is_bool(name: str, value: Json, report: Report) -> bool:
         return True
     hint = "write true or false"
     if isinstance(value, str):
-        hint = 'write true or false without quotes; from a data file: `{{ each.column == "true" }}`'
-    _wrong_type((name,), value, "a bool", report, hint=hint)
-    return False
+        hint += ' without quotes; from a data file: `{{ each.column == "true" }}`'
+    return _wrong_type((name,), value, "a bool", report, hint=hint)
 
 
 def _is_revision(name: str, value: Json, report: Report) -> bool:
     if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value):
         return True
-    _wrong_type((name,), value, "a whole number or a text", report)
-    return False
+    return _wrong_type((name,), value, "a whole number or a text", report)
 
 
 def _is_tags(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, list):
-        _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
-        return False
+        return _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
     strange = next((entry for entry in value if not isinstance(entry, str) or not entry.strip()), None)
     if strange is None and None not in value:
         return True
@@ -259,10 +253,7 @@ def _is_tags(name: str, value: Json, report: Report) -> bool:
 
 
 def _is_map(name: str, value: Json, report: Report) -> bool:
-    if isinstance(value, dict):
-        return True
-    _wrong_type((name,), value, "a map", report)
-    return False
+    return isinstance(value, dict) or _wrong_type((name,), value, "a map", report)
 
 
 def _is_metadata(name: str, value: Json, report: Report) -> bool:
