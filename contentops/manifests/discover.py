@@ -14,6 +14,9 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
+from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.manifests.paths import PROJECT_FILE
 from contentops.yaml.positions import YamlDocument, finding
@@ -41,6 +44,16 @@ class FileError(Exception):
     def __init__(self, code: str, path: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.finding = Diagnostic(code=code, message=message, location=Location(path), hint=hint)
+
+
+class DataFile(Struct, frozen=True, kw_only=True):
+    """A data file as read; the digest is empty where there is none."""
+
+    path: str
+    digest: Digest = NOTHING
+    content: bytes = b""
+    problem: Diagnostic | None = None
+    """Why it cannot be used."""
 
 
 # --- globs -------------------------------------------------------------------------------------------------
@@ -128,6 +141,18 @@ class ProjectFiles:
             raise _unreadable(path, error) from None
         finally:
             os.close(handle)
+
+    def read_data(self, path: str) -> DataFile:
+        """A file that a manifest names as data."""
+        try:
+            content = self.read(path)
+        except FileError as error:
+            return DataFile(path=path, problem=error.finding)
+        return (
+            DataFile(path=path)
+            if content is None
+            else DataFile(path=path, digest=digest_bytes(content), content=content)
+        )
 
     def _inside(self, path: str) -> bool:
         """Whether a path stays inside the root once links are followed."""

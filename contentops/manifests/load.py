@@ -1,6 +1,6 @@
 """Reads everything the manifests declare: the module of this package that puts the stages together.
 
-    discover -> read -> (parse cache) -> layer -> expand -> render -> validate -> cross-check
+    discover -> read -> (parse cache, else `build`: layer -> expand -> render -> validate) -> cross-check
 
 Each manifest file is worked through on its own, which is what the parse cache keeps; what only shows between files
 is checked every time. Problems are collected, so that a person sees all of them at once.
@@ -9,41 +9,32 @@ is checked every time. Problems are collected, so that a person sees all of them
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import operator
-import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from contentops import __version__
-from contentops.digest import NOTHING, digest_bytes, digest_json
+from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
-from contentops.manifests.data import read_rows
-from contentops.manifests.discover import FileError, ProjectFiles, discover
-from contentops.manifests.expand import command_line, entries_of, expand, layers
-from contentops.manifests.items import make_items, warn_unused
+from contentops.manifests.discover import DataFile, FileError, ProjectFiles, discover
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.paths import PROJECT_FILE
-from contentops.manifests.problems import Problems, counted, in_order
-from contentops.manifests.schema import check_schema
-from contentops.manifests.templates import Templates
-from contentops.manifests.typos import meant, with_meant
-from contentops.model import Catalog, Desired, ItemId, Moved, Project
-from contentops.schema_files import load_schema
-from contentops.yaml.positions import Source, YamlDocument, locate
-from contentops.yaml.read import decode, read_yaml
+from contentops.manifests.problems import counted, in_order
+from contentops.model import Catalog, Desired, Project
+from contentops.yaml.positions import Source
+from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.digest import Digest
-    from contentops.manifests.data import DataRow
+    from contentops.manifests.build import FileBuilder
 
 
 class ParseCache(Protocol):
@@ -83,26 +74,6 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-@dataclasses.dataclass(slots=True)
-class _DataFile:
-    """A data file as read: its digest, and its rows once somebody asks."""
-
-    path: str
-    digest: Digest = NOTHING
-    content: bytes = b""
-    problem: Diagnostic | None = None
-    rows: tuple[list[DataRow], list[Diagnostic]] | None = None
-
-    def read(self) -> tuple[list[DataRow], list[Diagnostic]]:
-        """Its rows and findings."""
-        if self.problem is not None:
-            return [], [self.problem]
-        if self.rows is None:
-            self.rows = read_rows(self.path, self.content)
-            self.content = b""
-        return self.rows
-
-
 class _Loader:
     """One load: the files read so far, and what all manifest files share."""
 
@@ -111,13 +82,11 @@ class _Loader:
         self.catalog = catalog
         self.cache = cache
         self.files = ProjectFiles(Path(project.root))
-        self.templates = Templates()
-        self.data: dict[str, _DataFile] = {}
+        self.data: dict[str, DataFile] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
         self.context = _context(project, catalog)
-        self.builtin = {"project": project.name, "environment": project.environment}
-        self.cli = command_line(project)
+        self._builder: FileBuilder | None = None
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
@@ -155,17 +124,21 @@ class _Loader:
             self.sources[path] = decode(path, content)[0]
         return self.sources[path]
 
-    def _read_data(self, path: str) -> _DataFile:
+    def _read_data(self, path: str) -> DataFile:
         if path not in self.data:
-            try:
-                content = self.files.read(path)
-                found = _DataFile(path) if content is None else _DataFile(path, digest_bytes(content), content)
-            except FileError as error:
-                found = _DataFile(path, problem=error.finding)
-            self.data[path] = found
+            self.data[path] = self.files.read_data(path)
         return self.data[path]
 
     # --- one manifest --------------------------------------------------------------------------------------
+
+    @property
+    def builder(self) -> FileBuilder:
+        """Works through a manifest that is not in the cache."""
+        if self._builder is None:
+            from contentops.manifests.build import FileBuilder  # start-up: a plan from the cache builds nothing
+
+            self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data)
+        return self._builder
 
     def _load_file(self, path: str) -> FileResult:
         try:
@@ -177,127 +150,18 @@ class _Loader:
             gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
             return FileResult(path=path, findings=(gone,), complete=False)
         if self.cache is None:
-            return self._build(path, content)
+            return self.builder.build(path, content)
         key = digest_json([FORMAT, __version__, self.context, path, digest_bytes(content)])
         stored = self.cache.get(key)
         result = None if stored is None else decode_result(stored)
         if result is None or result.path != path or not self._unchanged(result.data):
-            result = self._build(path, content)
+            result = self.builder.build(path, content)
             self.cache.put(key, encode_result(result))
         return result
 
     def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
         """Whether the data files are the ones a stored result was made from."""
         return all(self._read_data(path).digest == digest for path, digest in data)
-
-    def _build(self, path: str, content: bytes) -> FileResult:
-        document, findings = read_yaml(path, content)
-        schema = load_schema("manifest")
-        shape = check_schema(document, schema)
-        problems = Problems()
-        rows, asked = self._rows(document, problems)
-        below = layers(self.project, self.project_source, document, problems)
-        declared = expand(document, below, rows, self.cli, problems)
-        if shape:
-            declared = with_meant(declared, schema)
-        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
-        if not problems.errors and not findings and not shape:
-            warn_unused(below, declared, made.used, problems)
-            _warn_empty(document, problems)
-        places = {found.location for found in (*findings, *shape)}
-        own = [found for found in problems.done() if found.location not in places]
-        readable = not findings or document.root is not None
-        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
-        return FileResult(
-            path=path,
-            specs=tuple(made.specs),
-            claims=tuple(made.claims),
-            moved=tuple(_moved(document)),
-            findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset().union(*made.used),
-            data=tuple(sorted(asked.items())),
-            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
-            items=len(declared),
-        )
-
-    def _rows(
-        self, document: YamlDocument, problems: Problems
-    ) -> tuple[dict[int, Sequence[DataRow]], dict[str, Digest]]:
-        """The rows each item asks for by its position, and the data files that were looked for."""
-        found: dict[int, Sequence[DataRow]] = {}
-        asked: dict[str, Digest] = {}
-        for index, entry in entries_of(document):
-            written = entry.get("for_each")
-            if not isinstance(written, str):
-                continue
-            data = self._resolve(written, document.source.path, asked)
-            if isinstance(data, str):
-                hint = "paths are relative to the project root, or to the manifest's folder"
-                message = f"`for_each` names `{written[:200]}`, which {data}"
-                problems.in_document(document, "no-data-file", message, ("items", index, "for_each"), hint=hint)
-                continue
-            rows, findings = data.read()
-            for finding in findings:
-                problems.add(finding)
-            if not findings:
-                found[index] = rows
-        return found, asked
-
-    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> _DataFile | str:
-        """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
-        if problem := _data_path_problem(written):
-            return problem
-        places = dict.fromkeys(
-            posixpath.normpath(posixpath.join(folder, written)) for folder in ("", posixpath.dirname(manifest))
-        )
-        inside = [place for place in places if place != ".." and not place.startswith("../")]
-        if not inside:
-            return "leaves the project with `..`"
-        for place in inside:
-            data = self._read_data(place)
-            asked[place] = data.digest
-            if data.digest or data.problem:
-                return data
-        return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
-
-
-def _data_path_problem(written: str) -> str:
-    if not written.strip():
-        return "is empty"
-    if "{{" in written or "{%" in written:
-        return "holds Jinja, which a path of data cannot"
-    if "\\" in written:
-        return "holds a backslash; write / between folders"
-    if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
-        return "is absolute"
-    if not written.isprintable():
-        return "holds characters that cannot be seen"
-    return ""
-
-
-def _declarations(document: YamlDocument) -> int:
-    items = document.root.get("items") if isinstance(document.root, dict) else None
-    return len(items) if isinstance(items, list) else 0
-
-
-def _warn_empty(document: YamlDocument, problems: Problems) -> None:
-    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
-    root = document.root or {}
-    if root.get("moved") or isinstance(root.get("items"), list):
-        return
-    message = "this manifest declares nothing"
-    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
-    problems.in_document(
-        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
-    )
-
-
-def _moved(document: YamlDocument) -> Iterator[Moved]:
-    pairs = document.root.get("moved") if isinstance(document.root, dict) else None
-    for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
-        old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
-        if isinstance(old, str) and isinstance(new, str):
-            yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
