@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.errors import Diagnostic, Severity
-from contentops.manifests.paths import collision_key, folders, is_own
+from contentops.manifests.paths import OWN_ENDINGS, collision_key, folders, is_own
+from contentops.model import ItemId
 from contentops.yaml.positions import Source, YamlDocument, finding
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ def _at(
 
 def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
     """Ids two files use; within one file it was reported with the file."""
+    names = [spec.id for result in results for spec in result.specs]
+    names += [ItemId(item) for result in results for item, _ in result.claims]
+    if len(set(names)) == len(names):
+        return
     first: dict[str, tuple[str, Location | None]] = {}
-    for result in results if len(results) > 1 else ():
+    for result in results:
         for item, location in _ids(result):
             known = first.setdefault(item, (result.path, location))
             if known[0] != result.path:
@@ -111,12 +116,12 @@ def _check_own(
     taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
 ) -> Iterator[Diagnostic]:
     """Outputs at, or under, a name that contentops keeps for its own files."""
-    own = {folder for folder in above if is_own(folder)}
-    for key, spec in taken.items():
-        if not (own or is_own(key)) or any(place in read for place in (key, *folders(key))):
+    own = {folder for folder in above if folder.endswith(OWN_ENDINGS) and is_own(folder)}
+    for key in taken if own else [key for key in taken if key.endswith(OWN_ENDINGS)]:
+        if any(place in read for place in (key, *folders(key))):
             continue
         if is_own(key) or not own.isdisjoint(folders(key)):
-            yield _collision(sources, spec, "a name contentops keeps for its own files")
+            yield _collision(sources, taken[key], "a name contentops keeps for its own files")
 
 
 def _already(spec: Spec, other: Spec) -> str:
