@@ -82,7 +82,6 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
-    checks: Mapping[str, Json] = field(default_factory=dict)
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, nearest
-from contentops.manifests.check import id_problem
 from contentops.manifests.project import url_problem
+from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.apply import exclusively
 from contentops.operations.show import no_item

@@ -1,7 +1,6 @@
 """Values that remember where they were written, and findings that point there.
 
-`read` fills these types; everybody who finds a problem in a manifest, a data file or `contentops.yaml` uses
-`finding` to say where it is.
+Everybody who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from msgspec import structs
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.sanitize import Policy, sanitize
@@ -21,31 +18,30 @@ if TYPE_CHECKING:
 
 Mark = tuple[int, int]
 """1-based line and column (in characters, not bytes)."""
+Pointer = tuple[str | int, ...]
+"""Keys and list indexes from the root of a document."""
 
-_SECRET_LENGTH = 4
-"""Shorter texts are no keys, and would black out half the line."""
-_BREAK = re.compile(r"\r\n|\r|\n")
-_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
-_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
-_BARE = re.compile(r"[^\s,\[\]{}]+")
-_SNIPPET = re.compile(r"""[^\s'"\\]{1,24}""")
-
-
-SHIFT = 27
-"""A packed place is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
+SHIFT: Final = 27
+"""A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
 read has longer lines."""
-_COLUMN = (1 << SHIFT) - 1
+_COLUMN: Final = (1 << SHIFT) - 1
+
+_BREAK: Final = re.compile(r"\r\n|\r|\n")
+_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
+_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+_BARE: Final = re.compile(r"[^\s,\[\]{}]+")
+_SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
 def unpack(packed: int) -> Mark:
-    """The mark of a packed place."""
+    """The mark of a packed position."""
     return (packed >> SHIFT) + 1, (packed & _COLUMN) + 1
 
 
 class Map(dict[str, Any]):
-    """A mapping with the places of itself (`at`), of its keys and of its values.
+    """A mapping with the positions of itself, of its keys and of its values.
 
-    `start` is its packed place; `places` holds, entry by entry, the packed places of key and value.
+    `start` is its packed position; `places` holds, entry by entry, the packed positions of key and value.
     """
 
     __slots__ = ("_keys_at", "_values_at", "places", "start")
@@ -79,16 +75,14 @@ class Map(dict[str, Any]):
 
 
 class Seq(list[Any]):
-    """A list with the places of itself (`at`) and of its entries; `start` and `places` are the packed forms."""
+    """A list with the positions of itself and of its entries; `start` and `places` are packed."""
 
-    __slots__ = ("_values_at", "places", "start")
+    __slots__ = ("places", "start")
 
     def __init__(self, entries: Iterable[Any] = (), *, start: int = 0) -> None:
-        if entries:
-            self.extend(entries)
+        super().__init__(entries)
         self.start = start
         self.places: list[int] = []
-        self._values_at: list[Mark] | None = None
 
     @property
     def at(self) -> Mark:
@@ -98,9 +92,7 @@ class Seq(list[Any]):
     @property
     def values_at(self) -> list[Mark]:
         """Where each entry was written."""
-        if self._values_at is None:
-            self._values_at = [unpack(packed) for packed in self.places]
-        return self._values_at
+        return [unpack(packed) for packed in self.places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +111,7 @@ class Source:
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def mark(self, index: int) -> Mark:
-        """The place of the character with this 0-based index."""
+        """The position of the character with this 0-based index."""
         if not self._starts:
             self._starts.extend((0, *(found.end() for found in _BREAK.finditer(self.text))))
         line = bisect_right(self._starts, index)
@@ -133,7 +125,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """A file as read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
 
     source: Source
@@ -145,23 +137,17 @@ def _shown(text: str) -> str:
     return sanitize(text, Policy.EXCERPT)
 
 
-def place(source: Source, code: str, message: str, at: Mark, *, width: int = 1, hint: str = "") -> Diagnostic:
-    """An error at a known place of a file; `width` is kept within the line."""
-    return _diagnostic(source, code, message, at, width, hint, Severity.ERROR)
-
-
-def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
-    """A finding whose source line shows no secret; each is replaced by as many stars, so that columns stay."""
-    excerpt = finding.excerpt
-    for secret in secrets:
-        if len(secret) >= _SECRET_LENGTH:
-            excerpt = excerpt.replace(secret, "*" * len(secret))
-    return finding if excerpt == finding.excerpt else structs.replace(finding, excerpt=excerpt)
-
-
-def _diagnostic(
-    source: Source, code: str, message: str, at: Mark, width: int, hint: str, severity: Severity
+def place(
+    source: Source,
+    code: str,
+    message: str,
+    at: Mark,
+    *,
+    width: int = 1,
+    hint: str = "",
+    severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
+    """A finding at a known position of a file; `width` is kept within the line."""
     line, column = at
     excerpt = _shown(source.line(line))
     return Diagnostic(
@@ -175,35 +161,17 @@ def _diagnostic(
     )
 
 
-def _mark(document: Document, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
-    """The place a pointer names, what stands there, and whether that is a key; the deepest place that exists."""
-    node = document.root
-    at: Mark = getattr(node, "at", (1, 1))
-    for depth, step in enumerate(pointer):
-        last = depth == len(pointer) - 1
-        if isinstance(node, Map) and step in node:
-            name = str(step)
-            if last and key:
-                return node.keys_at.get(name, at), name, True
-            at, node = node.values_at.get(name, at), node[name]
-        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
-            at, node = (node.values_at[step] if step < len(node.values_at) else at), node[step]
-        else:
-            break
-    return at, node, False
-
-
-def locate(document: Document, pointer: Sequence[str | int], *, key: bool = False) -> Location:
+def locate(document: YamlDocument, pointer: Sequence[str | int], *, key: bool = False) -> Location:
     """Where the value at `pointer` (keys and list indexes from the root) was written, or its key.
 
-    Where a step does not exist, it is the place of the last value on the way that does.
+    Where a step does not exist, it is the position of the last value on the way that does.
     """
-    (line, column), _, _ = _mark(document, pointer, key=key)
+    (line, column), _, _ = _follow(document, pointer, key=key)
     return Location(document.source.path, line, column)
 
 
 def finding(
-    document: Document,
+    document: YamlDocument,
     code: str,
     message: str,
     pointer: Sequence[str | int] = (),
@@ -218,12 +186,29 @@ def finding(
     `offset` counts characters of a text value: the finding then points at that character, whether the text
     is plain, quoted or a block over several lines.
     """
-    at, node, is_key = _mark(document, pointer, key=key)
+    at, node, is_key = _follow(document, pointer, key=key)
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)
     else:
         width = _width(document.source.line(at[0]), at[1] - 1, node, key=is_key)
-    return _diagnostic(document.source, code, message, at, width, hint, severity)
+    return place(document.source, code, message, at, width=width, hint=hint, severity=severity)
+
+
+def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
+    """The position a pointer names, what stands there, and whether that is a key; the deepest that exists."""
+    node = document.root
+    at: Mark = getattr(node, "at", (1, 1))
+    for depth, step in enumerate(pointer):
+        if isinstance(node, Map) and step in node:
+            name = str(step)
+            if key and depth == len(pointer) - 1:
+                return node.keys_at.get(name, at), name, True
+            at, node = node.values_at.get(name, at), node[name]
+        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
+            at, node = (unpack(node.places[step]) if step < len(node.places) else at), node[step]
+        else:
+            break
+    return at, node, False
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:
@@ -246,7 +231,7 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """The place of character `offset` of a text written at `at`, and how much to underline there.
+    """The position of character `offset` of a text written at `at`, and how much to underline there.
 
     Escapes, folding and block indentation make the written form differ from the value, so the word at the
     offset is searched for: its n-th occurrence in the value is its n-th occurrence in the file from `at` on.
@@ -256,9 +241,9 @@ def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int
         return at, 1
     word = found.group()
     left = text.count(word, 0, offset + len(word)) or 1
-    lines = text.count("\n") + 2
     number, start = at[0], at[1] - 1
-    while number <= min(source.last, at[0] + 2 * lines + len(text) // 20):
+    last = min(source.last, at[0] + 2 * (text.count("\n") + 2) + len(text) // 20)
+    while number <= last:
         line = source.line(number)
         while (position := line.find(word, start)) >= 0:
             left -= 1

@@ -1,4 +1,4 @@
-"""Misspelt keys: what they were probably meant as, so that one slip is told once, not with all it leads to."""
+"""Misspelt keys: what they were probably meant as, so that one typo is one finding, without all it leads to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from contentops.errors import nearest
-from contentops.manifests.fits import resolve
+from contentops.manifests.schema_match import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in close if name is not None and name not in value)
 
 
-def with_slips(declared: Sequence[Declared], schema: Mapping[str, Any]) -> list[Declared]:
+def with_meant(declared: Sequence[Declared], schema: Mapping[str, Any]) -> list[Declared]:
     """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
     if not declared:
         return []

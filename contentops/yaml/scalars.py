@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Final
 
-MAX_DIGITS = 300
+MAX_DIGITS: Final = 300
 """Longest number: beyond it a number is a mistake, and far beyond it Python refuses to print it."""
 
-UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+UNWANTED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 """Characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
 
-_WORDS = {
+_WORDS: Final = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_NUMBER_START = frozenset("+-.0123456789")
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NUMBER_START: Final = frozenset("+-.0123456789")
+_INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def plain_scalar(text: str) -> Any:
@@ -37,18 +36,18 @@ def plain_scalar(text: str) -> Any:
         return _WORDS[text]
     if text[0] not in _NUMBER_START:
         return text
-    if _INT.fullmatch(text) or _BASED.fullmatch(text):
-        if len(text) > MAX_DIGITS:
-            msg = f"the number has {len(text)} digits, more than {MAX_DIGITS}"
-            raise ValueError(msg)
-        return int(text, 0 if text[1:2] in {"o", "x"} else 10)
-    if _FLOAT.fullmatch(text):
+    message = ""
+    if _INT.fullmatch(text):
+        if len(text) <= MAX_DIGITS:
+            return int(text, 0 if text[1:2] in {"o", "x"} else 10)
+        message = f"the number has {len(text)} digits, more than {MAX_DIGITS}"
+    elif _FLOAT.fullmatch(text):
         number = float(text)
-        if math.isinf(number):
-            msg = f"the number `{text[:40]}` is too large"
-            raise ValueError(msg)
-        return number
-    if _NOT_JSON.fullmatch(text):
-        msg = f"`{text}` is a number that JSON cannot hold"
-        raise ValueError(msg)
+        if math.isfinite(number):
+            return number
+        message = f"the number `{text[:40]}` is too large"
+    elif _NOT_JSON.fullmatch(text):
+        message = f"`{text}` is a number that JSON cannot hold"
+    if message:
+        raise ValueError(message)
     return text

@@ -18,8 +18,8 @@ UNRENDERED: Final = object()
 """Stands for the value of an input that could not be rendered; its name can be checked all the same."""
 
 
-def check_offered(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
-    """Report what the catalog does not offer. `inputs` may hold UNRENDERED."""
+def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
+    """Report what the catalog does not have. `inputs` may hold UNRENDERED."""
     _check_slug("style", values.get("style"), catalog.styles, report)
     if catalog.verticals is not None:
         _check_slug("vertical", values.get("vertical"), catalog.verticals, report)
@@ -32,9 +32,8 @@ def check_offered(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog:
 def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
     if value is not None and value not in known:
         hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
-        report(
-            (name,), f"unknown-{name}", f"names the {name} `{value[:80]}`, which the catalog does not have", hint=hint
-        )
+        core = f"names the {name} `{value[:80]}`, which the catalog does not have"
+        report((name,), f"unknown-{name}", core, hint=hint)
 
 
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
@@ -62,14 +61,11 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
     """Report an input the template does not take; returns the one it was probably meant as, or nothing."""
     close = nearest(name, by_name)
-    hint = (
-        f"did you mean `{by_name[close].name}`?"
-        if close
-        else suggest("", tuple(entry.name for entry in template.inputs))
-    )
+    meant = by_name[close].name if close else ""
+    hint = f"did you mean `{meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
     core = f"sets `{name[:80]}`, which template `{template.slug}` does not take"
     report(("inputs", name), "unknown-input", core, key=True, hint=hint or "it takes no inputs")
-    return by_name[close].name if close else ""
+    return meant
 
 
 def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
@@ -88,24 +84,25 @@ Problem = tuple[str, str] | None
 """The end of the sentence `gives the input ...`, and a hint."""
 
 
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _text(value: Json, _: TemplateInput) -> Problem:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str) or _is_number(value):
         return None
     hint = 'write one text, or join it: `{{ list | join(", ") }}`' if isinstance(value, list) else "put it in quotes"
     return f"{kind_of(value)} where a text belongs", "" if isinstance(value, dict) else hint
 
 
 def _number(value: Json, _: TemplateInput) -> Problem:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return None
     hint = "convert it: `{{ each.column | int }}`, or write the number without quotes" if isinstance(value, str) else ""
-    return f"{kind_of(value)} where a number belongs", hint
+    return None if _is_number(value) else (f"{kind_of(value)} where a number belongs", hint)
 
 
 def _bool(value: Json, _: TemplateInput) -> Problem:
-    if isinstance(value, bool):
-        return None
-    return f"{kind_of(value)} where a bool belongs", "write true or false without quotes"
+    hint = "write true or false without quotes"
+    return None if isinstance(value, bool) else (f"{kind_of(value)} where a bool belongs", hint)
 
 
 def _list(value: Json, _: TemplateInput) -> Problem:
@@ -113,9 +110,7 @@ def _list(value: Json, _: TemplateInput) -> Problem:
 
 
 def _select(value: Json, entry: TemplateInput) -> Problem:
-    if entry.options:
-        return _option(value, entry)
-    return _text(value, entry)
+    return _option(value, entry) if entry.options else _text(value, entry)
 
 
 def _multiselect(value: Json, entry: TemplateInput) -> Problem:
@@ -133,7 +128,7 @@ def _option(value: Json, entry: TemplateInput) -> Problem:
     return f"{shown}, which is not one of its options", hint
 
 
-_KINDS: dict[str, Callable[[Any, TemplateInput], Problem]] = {
+_KINDS: Final[dict[str, Callable[[Any, TemplateInput], Problem]]] = {
     "text": _text,
     "textarea": _text,
     "number": _number,

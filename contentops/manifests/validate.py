@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
 from contentops.errors import nearest
+from contentops.manifests.catalog_checks import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.offered import UNRENDERED, check_offered
 from contentops.manifests.paths import check_output
+from contentops.manifests.schema import ON_EDIT_NOT_YET
 from contentops.manifests.values import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
@@ -46,7 +47,7 @@ def check_item(rendered: Rendered, catalog: Catalog | None, problems: Problems) 
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
     if catalog is not None:
-        check_offered(values, _inputs(rendered, values), catalog, report)
+        check_with_catalog(values, _inputs(rendered, values), catalog, report)
     if rendered.failed or rendered.declared.meant or problems.errors > before:
         return None
     return _spec(rendered, values)
@@ -106,7 +107,6 @@ def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
         on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
         protected=values.get("protected", False),
         save=values.get("save", True),
-        checks=values.get("checks", {}),
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,
@@ -137,16 +137,16 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
 
 def _is_text(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
-        _wrong_type((name,), value, "a text", report, hint=_quote_hint(value))
-        return False
+        return _wrong_type((name,), value, "a text", report, hint=_quote_hint(value))
     if not value.strip():
         report((name,), "wrong-value", f"has an empty `{name}`", hint="fill it in or leave the key out")
-        return False
-    return True
+    return bool(value.strip())
 
 
-def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> None:
+def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
+    """Report a value of the wrong type; returns False, the answer of the check that found it."""
     report(path, "wrong-type", f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}", hint=hint)
+    return False
 
 
 def _quote_hint(value: Json) -> str:
@@ -156,10 +156,9 @@ def _quote_hint(value: Json) -> str:
 def _is_id(name: str, value: Json, report: Report) -> bool:
     if not _is_text(name, value, report):
         return False
-    problem = id_problem(value)
-    if problem:
+    if problem := id_problem(value):
         hint = "letters, digits, and `_ . / @ + -` between them"
-        report(("id",), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
+        report((name,), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
     return not problem
 
 
@@ -197,10 +196,8 @@ def _character(char: str) -> str:
 
 def _is_output(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
-        _wrong_type((name,), value, "a text", report)
-        return False
-    problem = check_output(value)
-    if problem:
+        return _wrong_type((name,), value, "a text", report)
+    if problem := check_output(value):
         report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}")
     return not problem
 
@@ -219,27 +216,34 @@ def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
     return check
 
 
+_is_known_on_edit = _one_of(choice for choice in OnEdit if choice not in ON_EDIT_NOT_YET)
+
+
+def _is_on_edit(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, str) or value not in ON_EDIT_NOT_YET:
+        return _is_known_on_edit(name, value, report)
+    report((name,), "not-available", f"has `{name}: {value}`, which is not available yet", hint=ON_EDIT_NOT_YET[value])
+    return False
+
+
 def _is_bool(name: str, value: Json, report: Report) -> bool:
     if isinstance(value, bool):
         return True
     hint = "write true or false"
     if isinstance(value, str):
-        hint = 'write true or false without quotes; from a data file: `{{ each.column == "true" }}`'
-    _wrong_type((name,), value, "a bool", report, hint=hint)
-    return False
+        hint += ' without quotes; from a data file: `{{ each.column == "true" }}`'
+    return _wrong_type((name,), value, "a bool", report, hint=hint)
 
 
 def _is_revision(name: str, value: Json, report: Report) -> bool:
     if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value):
         return True
-    _wrong_type((name,), value, "a whole number or a text", report)
-    return False
+    return _wrong_type((name,), value, "a whole number or a text", report)
 
 
 def _is_tags(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, list):
-        _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
-        return False
+        return _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
     strange = next((entry for entry in value if not isinstance(entry, str) or not entry.strip()), None)
     if strange is None and None not in value:
         return True
@@ -249,10 +253,7 @@ def _is_tags(name: str, value: Json, report: Report) -> bool:
 
 
 def _is_map(name: str, value: Json, report: Report) -> bool:
-    if isinstance(value, dict):
-        return True
-    _wrong_type((name,), value, "a map", report)
-    return False
+    return isinstance(value, dict) or _wrong_type((name,), value, "a map", report)
 
 
 def _is_metadata(name: str, value: Json, report: Report) -> bool:
@@ -280,10 +281,9 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "mode": _one_of(CREDITS),
     "inputs": _is_map,
     "metadata": _is_metadata,
-    "checks": _is_map,
     "tags": _is_tags,
     "revision": _is_revision,
-    "on_edit": _one_of(OnEdit),
+    "on_edit": _is_on_edit,
     "protected": _is_bool,
     "save": _is_bool,
     "output": _is_output,

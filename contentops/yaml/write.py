@@ -32,11 +32,11 @@ def write_pair(key: str, value: Any) -> list[str]:
 
     Raises TypeError for what is not JSON, ValueError for NaN and infinities.
     """
-    lines, block = _value(value)
+    lines, block = write_value(value)
     name = write_scalar(key)
     if len(name) > _LONGEST_KEY:
-        return [f"? {name}", *([":", *_indented(lines)] if block else [f": {lines[0]}"])]
-    return [f"{name}:", *_indented(lines)] if block else [f"{name}: {lines[0]}"]
+        return [f"? {name}", *([":", *lines] if block else [f": {lines[0]}"])]
+    return [f"{name}:", *lines] if block else [f"{name}: {lines[0]}"]
 
 
 def write_value(value: Any) -> tuple[list[str], bool]:
@@ -44,7 +44,8 @@ def write_value(value: Any) -> tuple[list[str], bool]:
 
     Lines below a key are indented by two spaces already. Raises like `write_pair`.
     """
-    lines, block = _value(value)
+    lines = _lines(value)
+    block = bool(value) and isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
     return (_indented(lines), True) if block else (lines, False)
 
 
@@ -54,7 +55,8 @@ def write_scalar(value: Any) -> str:
     Raises TypeError for anything else, ValueError for NaN and infinities.
     """
     if isinstance(value, str):
-        return _text(value)
+        plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED and not _EXPONENT.fullmatch(value)
+        return value if plain else f'"{_ESCAPED.sub(_escape, value)}"'
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -67,20 +69,17 @@ def write_scalar(value: Any) -> str:
     raise TypeError(message)
 
 
-def _value(value: Any) -> tuple[list[str], bool]:
+def _lines(value: Any) -> list[str]:
+    """A value as lines at column 0."""
     if isinstance(value, Mapping):
-        if not value:
-            return ["{}"], False
-        return [line for key, inner in value.items() for line in write_pair(_key(key), inner)], True
+        return [line for key, inner in value.items() for line in write_pair(_key(key), inner)] or ["{}"]
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        if not value:
-            return ["[]"], False
-        return [line for inner in value for line in _entry(inner)], True
-    return [write_scalar(value)], False
+        return [line for inner in value for line in _entry(inner)] or ["[]"]
+    return [write_scalar(value)]
 
 
 def _entry(value: Any) -> list[str]:
-    first, *others = _value(value)[0]
+    first, *others = _lines(value)
     return [f"- {first}", *_indented(others)]
 
 
@@ -93,12 +92,6 @@ def _key(key: Any) -> str:
         return key
     message = f"a key of type `{type(key).__name__}` has no place in front matter"
     raise TypeError(message)
-
-
-def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED and not _EXPONENT.fullmatch(text):
-        return text
-    return f'"{_ESCAPED.sub(_escape, text)}"'
 
 
 def _escape(found: re.Match[str]) -> str:
