@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import functools
-import posixpath
 from typing import TYPE_CHECKING
 
-from contentops.digest import NOTHING, digest_bytes
 from contentops.manifests.expand import RESERVED
-from contentops.manifests.files import FileError
 from contentops.manifests.layers import Written
-from contentops.manifests.places import Document, Source, finding
-from contentops.manifests.read import decode
 from contentops.manifests.values import TemplateError
+from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
-    from contentops.digest import Digest
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Macros
-    from contentops.manifests.files import ProjectFiles
+    from contentops.manifests.discover import DataFile
     from contentops.model import Project
+    from contentops.yaml.positions import Source
 
 
 class MacroFile:
-    """A file of macros as read; `path` is relative to the project root, `digest` empty where there is none."""
+    """A file of macros as read; `settings` is the text of the project file, which names it."""
 
-    def __init__(self, project: Project, settings: Source, files: ProjectFiles) -> None:
-        self.path = posixpath.normpath(project.macros)
-        self.digest: Digest = NOTHING
-        self.findings: list[Diagnostic] = []
-        """Why it cannot be read."""
-        self._source = Source(self.path, "")
+    def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
+        self.path = data.path
+        self.digest = data.digest
         self._taken = RESERVED | project.vars.keys() | project.environment_vars.keys() | project.cli_vars.keys()
-        try:
-            content = files.read(self.path)
-        except FileError as error:
-            self.findings.append(error.finding)
-            return
-        if content is None:
-            message = f"`macros` names `{project.macros[:200]}`, which is not there"
-            at = Document(settings, project.settings)
+        source, self.unread = decode(data.path, data.content)
+        self._document = YamlDocument(source, source.text)
+        if data.problem:
+            self.unread = [data.problem]
+        elif not data.digest:
+            message = f"`macros` names `{project.macros[:200]}`, which does not exist"
             hint = "the path is relative to the project root"
-            self.findings.append(finding(at, "no-macros", message, ("macros",), hint=hint))
-            return
-        self.digest = digest_bytes(content)
-        self._source, self.findings = decode(self.path, content)
+            named = YamlDocument(settings, project.settings)
+            self.unread = [finding(named, "no-macros", message, ("macros",), hint=hint)]
 
     @property
     def macros(self) -> Macros | None:
@@ -53,22 +43,21 @@ class MacroFile:
 
     @property
     def problems(self) -> list[Diagnostic]:
-        """What is wrong with what it holds."""
+        """What is wrong with what the file holds; `unread` says why it cannot be read."""
         return self._compiled[1]
 
     def written(self) -> Written:
         """The whole file as a value, for findings inside it."""
-        return Written(self._source.text, "macros", Document(self._source, self._source.text))
+        return Written(self._document.root, "macros", self._document)
 
     @functools.cached_property
     def _compiled(self) -> tuple[Macros | None, list[Diagnostic]]:
         from contentops.manifests.compiled import Macros  # start-up: a plan from the cache needs no Jinja
 
-        if self.findings:
+        if self.unread:
             return None, []
         try:
-            return Macros(self._source.text, self._taken), []
+            return Macros(self._document.source.text, self._taken), []
         except TemplateError as error:
-            document = Document(self._source, self._source.text)
             message = f"the macros cannot be used: {error.message}"
-            return None, [finding(document, error.code, message, hint=error.hint, offset=error.offset)]
+            return None, [finding(self._document, error.code, message, hint=error.hint, offset=error.offset)]
