@@ -14,11 +14,11 @@ from contentops.ci.github.posting import open_pull_request, post_comment, pull_r
 from contentops.cli.comment import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
-from contentops.planning.planfile import sealed
+from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.reporting.plan_read import plan_of
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.plans import make_change, make_plan
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -16,7 +16,7 @@ from contentops.cli.display import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
 from contentops.reporting.github import annotation_lines, inert, inert_json, outputs, run_markdown
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from tests.plans import make_change, make_outcome, make_plan, make_run
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 

@@ -10,9 +10,10 @@ from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import Change, Drain, OnEdit, Submit
+from contentops.model.planfile import plan_file
 from contentops.operations.apply import Approval
-from contentops.planning.differences import Named, difference
-from contentops.reporting.plan_json import plan_json, record_digest
+from contentops.planning.review import ReviewedItem, difference
+from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
@@ -373,13 +374,12 @@ def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
     file = a_file(spec.output)
     sides = [spec], [a_record(spec)], [file]
     plan = plan_of(*sides, replace=("a",))
-    (reviewed,) = plan_json(plan)["changes"]
-    named = Named(
-        s=a_situation(*sides, replace=("a",)),
+    item = ReviewedItem(
+        inputs=a_situation(*sides, replace=("a",)),
         plan_id="p",
-        reviewed=reviewed,
+        reviewed=plan_file(plan_json(plan)).changes[0],
         spec=spec,
         record=a_record(spec),
         change=today(plan.changes[0]),
     )
-    assert difference(named, record_digest) == why
+    assert difference(item) == why

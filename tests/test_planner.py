@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,10 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.errors import UsageError
-from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin
+from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Move, Observed, OnEdit, Origin
+from contentops.planning.inputs import FinishedText
+from contentops.planning.ordering import find_ring, order_moves
 from contentops.planning.plan import make_plan
-from contentops.planning.situation import Stored
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
@@ -27,6 +28,9 @@ from tests.fakes.sides import (
     plan_of,
     stated,
 )
+
+if TYPE_CHECKING:
+    from contentops.model import Record, Spec
 
 GENERATE = ("submit", "poll", "write", "save")
 
@@ -108,7 +112,6 @@ def test_changed_spec_and_missing_unsaved_file_blocks() -> None:
         (OnEdit.BLOCK, Action.BLOCKED, ()),
         (OnEdit.KEEP, Action.KEEP, ("record", "save")),
         (OnEdit.OVERWRITE, Action.OVERWRITE, GENERATE),
-        (OnEdit.MERGE, Action.BLOCKED, ()),
     ],
 )
 @pytest.mark.parametrize("where", ["manifest", "command line"])
@@ -121,18 +124,10 @@ def test_edited_file_follows_on_edit(choice: OnEdit, action: Action, steps: tupl
     assert (change.action, change.names) == (action, steps)
 
 
-def test_merge_is_answered_with_a_clear_not_yet() -> None:
-    """`on_edit: merge` names what to use instead."""
-    old, new = a_spec(topic="x"), a_spec(topic="y", on_edit=OnEdit.MERGE)
-    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")])
-    assert change.blocked == "merge-unavailable"
-    assert "not available yet" in change.hint
-
-
 def test_replace_generates_again_with_the_next_attempt() -> None:
     """`--replace` ignores stored results and counts the attempt up."""
     spec = a_spec()
-    stored = {spec.digest: Stored(item="a", body=body_digest("Old.\n"))}
+    stored = {spec.digest: FinishedText(item="a", body=body_digest("Old.\n"))}
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)], stored=stored, replace=("a",))
     assert (change.action, change.names, change.attempt) == (Action.REGENERATE, GENERATE, 2)
 
@@ -230,7 +225,7 @@ def test_one_failure_is_tried_once_more_and_two_block() -> None:
 def test_stored_text_serves_its_own_item_without_paying() -> None:
     """A finished text in the cache is written again: reverting a manifest is free."""
     old, new = a_spec(topic="x"), a_spec(topic="y")
-    stored = {new.digest: Stored(item="a", body=body_digest("Earlier.\n"))}
+    stored = {new.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}
     change = only_change([new], [a_record(old)], [a_file(new.output)], stored=stored)
     assert (change.action, change.names, change.credits) == (
         Action.FINISH,
@@ -242,7 +237,7 @@ def test_stored_text_serves_its_own_item_without_paying() -> None:
 def test_stored_text_never_serves_two_living_items() -> None:
     """A twin item is generated anew."""
     first, twin = a_spec("a", topic="same"), a_spec("b", topic="same")
-    stored = {first.digest: Stored(item="a", body=body_digest("Generated text.\n"))}
+    stored = {first.digest: FinishedText(item="a", body=body_digest("Generated text.\n"))}
     change = only_change([first, twin], [a_record(first)], [a_file(first.output)], stored=stored)
     assert (change.id, change.action) == ("b", Action.CREATE)
 
@@ -388,15 +383,50 @@ def test_move_onto_a_foreign_file_blocks() -> None:
     assert (change.action, change.blocked) == (Action.BLOCKED, "foreign-file")
 
 
-def test_swapped_outputs_both_move() -> None:
-    """A cycle is no obstacle."""
-    a, b = a_spec("a"), a_spec("b", topic="y")
-    plan = plan_of(
-        [structs.replace(a, output="out/b.md"), structs.replace(b, output="out/a.md")],
-        [a_record(a), a_record(b)],
-        [a_file("out/a.md"), a_file("out/b.md")],
-    )
-    assert [change.action for change in plan.changes] == [Action.MOVE, Action.MOVE]
+def _placed(**outputs: str) -> tuple[list[Spec], list[Record], list[Observed]]:
+    """Items that stand at `out/ID.md` and are declared at another path."""
+    specs = [a_spec(id_, topic=id_) for id_ in outputs]
+    wanted = [structs.replace(spec, output=outputs[spec.id]) for spec in specs]
+    files = [a_file(spec.output, body=f"{spec.id}\n") for spec in specs]
+    return wanted, [a_record(spec, body=f"{spec.id}\n", saved=f"{spec.id}\n") for spec in specs], files
+
+
+@pytest.mark.parametrize(
+    ("outputs", "ring"),
+    [
+        ({"a": "out/b.md", "b": "out/a.md"}, "`out/a.md` -> `out/b.md` -> `out/a.md`"),
+        ({"a": "out/B.md", "b": "out/A.md"}, "`out/a.md` -> `out/b.md` -> `out/a.md`"),
+        (
+            {"a": "out/c.md", "b": "out/a.md", "c": "out/b.md"},
+            "`out/a.md` -> `out/c.md` -> `out/b.md` -> `out/a.md`",
+        ),
+    ],
+    ids=["swap", "another case", "three"],
+)
+def test_a_ring_of_outputs_is_refused_by_name(outputs: dict[str, str], ring: str) -> None:
+    """No file could go first; who waits for one of the ring waits, and all others move."""
+    plan = plan_of(*_placed(**outputs, y="out/a.md", z="out/new.md"))
+    held = {change.id: change.blocked for change in plan.changes}
+    assert held == {**dict.fromkeys(outputs, "output-ring"), "y": "foreign-file", "z": ""}
+    assert ring in plan.changes[0].hint
+
+
+def test_a_chain_of_outputs_moves_the_last_one_first() -> None:
+    """Each target is free when its turn comes; a ring has no such order."""
+    plan = plan_of(*_placed(a="out/b.md", b="out/c.md", c="out/d.md", d="out/e.md/index.md"))
+    moves = {change.id: step for change in plan.changes for step in change.steps if isinstance(step, Move)}
+    assert order_moves(moves) == ("d", "c", "b", "a")
+    assert find_ring(moves) == ()
+
+
+@pytest.mark.parametrize("output", ["out/A.md", "out/a.md/index.md"], ids=["case", "folder"])
+def test_paths_that_cannot_both_exist_go_through_a_temporary_name(output: str) -> None:
+    """Where a move was cut short half way, the file is found there."""
+    wanted, records, files = _placed(a=output)
+    (move,) = (step for step in only_change(wanted, records, files).steps if isinstance(step, Move))
+    assert move.via.endswith(".moving")
+    rested = only_change(wanted, records, [a_file(move.via, body="a\n")])
+    assert rested.steps[0] == Move(source=move.via, target=output, expects=a_file(move.via, body="a\n").file)
 
 
 def test_move_cut_short_is_recognised() -> None:
@@ -464,17 +494,13 @@ def test_moved_gives_the_record_a_new_id() -> None:
     assert (change.action, change.names) == (Action.REGENERATE, ("move", *GENERATE))
 
 
-def test_swap_is_applied_once() -> None:
-    """Two ids that change places do not change back while the pair stays in the manifest."""
-    a, b = a_spec("a", topic="x"), a_spec("b", topic="y")
-    swapped = [a_spec("a", topic="y", output=a.output), a_spec("b", topic="x", output=b.output)]
-    pairs = {"a": "b", "b": "a"}
-    files = [a_file(a.output), a_file(b.output)]
-    s = a_situation(swapped, [a_record(a), a_record(b)], files, moved=pairs)
-    assert {id_: record.digest for id_, record in s.state.records.items()} == {"a": b.digest, "b": a.digest}
-    again = a_situation(swapped, s.state.records.values(), files, moved=pairs)
-    assert again.state == s.state
-    assert not again.rekeyed
+def test_what_answers_the_request_of_its_id_stays() -> None:
+    """A chain that stays in the manifest is not applied again, though its last item was never made."""
+    a, b, c = a_spec("a"), a_spec("b"), a_spec("c", topic="y")
+    first = a_situation([b, c], [a_record(a)], [a_file(a.output)], moved={"a": "b", "b": "c"})
+    assert (set(first.state.records), set(first.rekeyed)) == ({"b"}, {"b"})
+    again = a_situation([b, c], first.state.records.values(), moved={"a": "b", "b": "c"})
+    assert (again.state, again.rekeyed) == (first.state, frozenset())
 
 
 # --- reasons, guards, selection ----------------------------------------------------------------------------

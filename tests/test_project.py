@@ -105,7 +105,7 @@ def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
     )
     assert project.api == ApiSettings(
         base_url="https://api.writerzroom.com/v1",
-        dialect="v1",
+        dialect="auto",
         key_env="WRITERZROOM_API_KEY",
         user_env="WRITERZROOM_USER_ID",
         requests_per_minute=10,

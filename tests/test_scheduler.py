@@ -203,7 +203,7 @@ def test_what_an_answer_brought_is_durable_before_the_next_call() -> None:
 
     bench.run([program()])
     words = [what if isinstance(what, str) else type(what).__name__ for _, what in bench.log]
-    between = words[words.index("Submit") + 1 : words.index("Status")]
+    between = words[words.index("Generate") + 1 : words.index("GetStatus")]
     assert "flush" in between
     assert words[-1] == "flush"
 

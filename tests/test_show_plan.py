@@ -11,11 +11,11 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
-from contentops.planning.planfile import sealed
+from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_read import plan_of
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from tests.plans import make_change, make_entry, make_plan
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -251,6 +251,7 @@ REFUSED: dict[str, tuple[Change, str, int]] = {
     "changes of another kind": (_sealed(changes=[3]), "no-plan-file", 1),
     "an unknown action": (_first(action="destroy"), "no-plan-file", 1),
     "a price in words": (_first(credits="4"), "no-plan-file", 1),
+    "a price with a point": (_first(credits=4.0), "no-plan-file", 1),
     "a negative price": (_first(credits=-4), "no-plan-file", 1),
     "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
     "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),
@@ -306,9 +307,9 @@ def hostile() -> dict[str, Any]:
             "severity": "warning",
             "code": HOSTILE,
             "message": HOSTILE,
-            "location": {"file": HOSTILE, "line": 1e300, "column": 10**30},
+            "location": {"file": HOSTILE, "line": 10**300, "column": 10**30},
             "excerpt": HOSTILE,
-            "width": 1e300,
+            "width": 10**300,
             "hint": HOSTILE,
         }
     ]

@@ -6,8 +6,9 @@ is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class Generate(Struct, frozen=True):
     """Start a generation. Pays.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
@@ -28,8 +28,7 @@ class Generate:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetStatus:
+class GetStatus(Struct, frozen=True):
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
@@ -37,16 +36,14 @@ class GetStatus:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListContent:
+class ListContent(Struct, frozen=True):
     """List every stored content, without texts."""
 
     name: ClassVar[str] = "list content"
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class GetContent:
+class GetContent(Struct, frozen=True):
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
@@ -54,8 +51,7 @@ class GetContent:
     content_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SaveContent:
+class SaveContent(Struct, frozen=True):
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
@@ -70,8 +66,7 @@ class SaveContent:
         return bool(self.content_id)
 
 
-@dataclass(frozen=True, slots=True)
-class PutContent:
+class PutContent(Struct, frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
@@ -82,9 +77,8 @@ class PutContent:
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RegenerateSection:
-    """Write one section of a stored content anew. Pays. `heading` names the section, `mode` the tier."""
+class RegenerateSection(Struct, frozen=True):
+    """Write one section of a stored content again. Pays. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
     repeatable: ClassVar[bool] = False
@@ -94,8 +88,7 @@ class RegenerateSection:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListTemplates:
+class ListTemplates(Struct, frozen=True):
     """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
 
     name: ClassVar[str] = "list templates"
@@ -103,8 +96,7 @@ class ListTemplates:
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetTemplate:
+class GetTemplate(Struct, frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
@@ -112,8 +104,7 @@ class GetTemplate:
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListStyles:
+class ListStyles(Struct, frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
@@ -121,8 +112,7 @@ class ListStyles:
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetStyle:
+class GetStyle(Struct, frozen=True):
     """Describe one style profile."""
 
     name: ClassVar[str] = "get style"
@@ -130,25 +120,22 @@ class GetStyle:
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListVerticals:
-    """List the verticals, where the server offers them."""
+class ListVerticals(Struct, frozen=True):
+    """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardStats:
+class DashboardStats(Struct, frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
     repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class CreditsUsage:
-    """Ask for the account's credits, where the server tells them."""
+class CreditsUsage(Struct, frozen=True):
+    """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
     repeatable: ClassVar[bool] = True

@@ -6,10 +6,8 @@ progress 0 to 1 or 0 to 100, a list under one of several names. All of these are
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from contentops.api.calls import (
     Call,
@@ -28,6 +26,7 @@ from contentops.api.calls import (
     RegenerateSection,
     SaveContent,
 )
+from contentops.api.decoding import Unreadable, decode, error_text
 from contentops.api.replies import (
     Accepted,
     CatalogReply,
@@ -40,7 +39,6 @@ from contentops.api.replies import (
     SavedReply,
     Stats,
 )
-from contentops.api.words import server_words
 from contentops.documents.clean import clean_body
 from contentops.documents.sections import main_heading
 
@@ -49,11 +47,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json
 
-DEPTH = 100
-"""The deepest nesting a reply may have; what is kept of it is encoded again later, which recurses."""
-
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FENCE = re.compile(r"\ufeff?---[ \t]*\r?\n")
 
 _ENDS: Mapping[str, JobState] = {
@@ -63,71 +57,6 @@ _ENDS: Mapping[str, JobState] = {
     "cancelled": "failed",
     "canceled": "failed",
 }
-
-
-class Unreadable(ValueError):
-    """A reply is not what the call asks for; the message says in which way."""
-
-
-class Garbled(Unreadable):
-    """A reply is not JSON at all, or only the beginning of it."""
-
-
-def decode(data: bytes) -> Json:
-    """`data` as JSON. Lone surrogates become U+FFFD.
-
-    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
-    or nesting beyond `DEPTH`.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-        if text.count("[") + text.count("{") > DEPTH:
-            _bound(value)
-        if _SURROGATE.search(text):
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            value = json.loads(whole.decode("utf-8", "replace"))
-    except UnicodeDecodeError as error:
-        raise Garbled("the answer is not UTF-8") from error
-    except RecursionError as error:
-        raise Garbled("the answer is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise Garbled(f"the answer is not whole JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
-    except ValueError as error:
-        raise Garbled(f"the answer is not JSON ({error})") from error
-    return value
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found: dict[str, Json] = {}
-    for key, value in pairs:
-        if key in found and found[key] != value:
-            raise ValueError(f"key `{key[:100]}` is there twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _bound(value: Json) -> None:
-    level: list[Json] = [value]
-    for _ in range(DEPTH):
-        inner: list[Json] = []
-        for each in level:
-            inner.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-        if not inner:
-            return
-        level = inner
-    raise Garbled("the answer is nested too deeply")
 
 
 def read(call: Call, value: Json) -> Reply:
@@ -265,7 +194,7 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
 
 
 def _job_error(data: Mapping[str, Json], word: str) -> str:
-    return server_words({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
+    return error_text({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
 
 
 def _progress(value: Json) -> float | None:

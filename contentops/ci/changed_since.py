@@ -21,9 +21,9 @@ from contentops.manifests.load import load
 from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.project import load_project
 from contentops.model import Note
-from contentops.planning.situation import specs_by_id
+from contentops.planning.inputs import specs_by_id
 from contentops.state import lock as locks
-from contentops.state.folder import named
+from contentops.state.state_dir import named
 from contentops.yaml.read import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, ItemId, Project, RequestId, Spec
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 DATA = frozenset({".csv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 """Endings of files that may hold manifests or rows."""
@@ -155,9 +155,7 @@ def lay_out(project: Project, commit: str, folder: Path) -> None:
         for blob in blobs
         if blob.path != PROJECT_FILE
         and blob.size <= MAX_BYTES
-        and (
-            PurePosixPath(blob.path).suffix.lower() in DATA or any(pattern(blob.path) for pattern in patterns)
-        )
+        and (PurePosixPath(blob.path).suffix.lower() in DATA or any(pattern(blob.path) for pattern in patterns))
     ]
     _write(project.root, wanted, folder)
 

@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.options import json_option
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.ci.github.event import Origin

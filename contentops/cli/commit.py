@@ -13,8 +13,8 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.ci.publish import Published

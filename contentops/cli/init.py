@@ -11,7 +11,7 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import json_option
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session

@@ -10,7 +10,7 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import json_option
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 ARTIFACT = "contentops-plan"
 """What the plan workflow calls its artifact."""

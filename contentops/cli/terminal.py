@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.safe import json_text
 from contentops.reporting.wrapping import fitted
+from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.context import REFUSALS
 from contentops.execution.item import Ended, ItemRun, Text
 from contentops.model import JobState, OpenEntry, RequestId, Result
-from contentops.planning.body import TRIES
+from contentops.planning.inputs import TRIES
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:

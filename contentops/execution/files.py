@@ -15,8 +15,8 @@ from contentops.errors import FileChanged
 from contentops.execution.item import Ended, ItemRun, Text
 from contentops.execution.jobs import fetch_paid
 from contentops.model import Acknowledge, Fetch, Poll, Record, RequestId, Result, Saved, Write
-from contentops.planning.body import is_protected
-from contentops.state.lines import Drop, Forget
+from contentops.planning.inputs import is_protected
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -45,8 +45,6 @@ def base_record(run: ItemRun) -> Record:
             used=spec.used,
             protected=protected,
             plan_id=ctx.plan.id,
-            # Made under the new id: the pair that gave it has nothing left to rename.
-            moved_from=ctx.swaps.get(spec.id, ""),
         )
     here = structs.replace(
         old, id=spec.id, output=run.path or run.change.target, protected=protected, plan_id=ctx.plan.id

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentops.api.backoff import RETRY_FOR
 from contentops.api.calls import Generate, GetStatus, RegenerateSection
 from contentops.api.replies import Accepted, Failure, FailureKind, JobStatus
 from contentops.execution.effects import Admit, AtEnd, Priority, Send, Sleep
 from contentops.execution.entries import accepted, count_refusal, intend, new_entry, unknown
 from contentops.execution.item import Ended, ItemRun
 from contentops.execution.lookup import Found, look
-from contentops.execution.retrying import RETRY_FOR
 from contentops.model import JobState, Result
-from contentops.state.lines import Drop
+from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -26,6 +26,7 @@ from contentops.model import (
     Fetch,
     JobState,
     LookUp,
+    Move,
     Outcome,
     Poll,
     Remove,
@@ -37,15 +38,13 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model import Move as MoveStep
-from contentops.planning.body import is_protected
-from contentops.planning.moves import Move, order_moves
-from contentops.planning.situation import honours_ids, open_entries
-from contentops.state.lines import Forget
+from contentops.planning.inputs import honours_ids, is_protected, open_entries
+from contentops.planning.ordering import order_moves
+from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure, Reply
@@ -73,6 +72,8 @@ class Edges:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    requests: int = 0
+    """Requests that were sent just now, before the run: they count for its limit."""
 
 
 async def execute(
@@ -83,11 +84,10 @@ async def execute(
     *,
     stop: Stop,
     deadline: float | None = None,
-    swaps: Mapping[ItemId, ItemId] | None = None,
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and say what happened.
 
-    `deadline` is seconds from now; `swaps` is as `planner.situation.swapped` gives it. Raises StateError where lock,
+    `deadline` is seconds from now; Raises StateError where lock,
     journal or cache cannot be written; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
@@ -119,7 +119,6 @@ async def execute(
         random=edges.random,
         halt=lambda: scheduler.stop(loop.time()),
         owned=_owned(state, plan.server),
-        swaps=swaps or {},
     )
     if deadline is not None:
         ctx.deadline = loop.time() + deadline
@@ -130,11 +129,14 @@ async def execute(
         ctx.heard(answer)
         return answer
 
+    limiter = Limiter(limit)
+    for _ in range(edges.requests):
+        limiter.sent(loop.time())
     scheduler = Scheduler(
         send=send,
         flush=edges.store.flush,
         tick=_Tick(ctx, stop, loop.time(), lambda: seconds_left(ctx, limit, outcomes)),
-        limiter=Limiter(limit),
+        limiter=limiter,
         durations=durations,
         gate=gate,
         per_minute=limit,
@@ -165,7 +167,7 @@ async def execute(
         started_at=started,
         ended_at=ctx.iso(),
         outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
-        requests=scheduler.requests,
+        requests=edges.requests + scheduler.requests,
         stopped=ctx.stopped,
         message=ctx.message,
         hint=ctx.hint,
@@ -289,31 +291,32 @@ def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
 
 
 def _move_files(ctx: Context, runs: dict[ItemId, ItemRun], outcomes: dict[ItemId, Outcome]) -> None:
-    moving = [run for run in runs.values() if run.change.has(MoveStep)]
-    wanted = [Move(run.change.id, run.path, run.change.target) for run in moving if run.path != run.change.target]
-    for run in moving:
-        if run.path == run.change.target:
-            _moved(run, run.path)
-    for move in order_moves(wanted):
-        run = runs[move.item]
-        if run.change.id in outcomes:
-            continue
-        try:
-            ctx.outputs.move(move.source, move.target, expect=run.expected)
-        except FileChanged as error:
-            if not _stands(run, move):
-                outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-                continue
-        except OutputError as error:
-            outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-            continue
-        _moved(run, move.target)
-        ctx.store.flush()
+    moves = {id_: step for id_, run in runs.items() for step in run.change.steps if isinstance(step, Move)}
+    for id_ in order_moves(moves) if moves else ():
+        run, move = runs[id_], moves[id_]
+        for source, target in _hops(move):
+            try:
+                ctx.outputs.move(source, target, expect=run.expected)
+            except FileChanged as error:
+                if not _stands(run, source, target):
+                    outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+                    break
+            except OutputError as error:
+                outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+                break
+            _moved(run, target)
+            ctx.store.flush()
 
 
-def _stands(run: ItemRun, move: Move) -> bool:
+def _hops(move: Move) -> tuple[tuple[str, str], ...]:
+    if move.via:
+        return (move.source, move.via), (move.via, move.target)
+    return ((move.source, move.target),)
+
+
+def _stands(run: ItemRun, source: str, target: str) -> bool:
     """Whether the move has happened already: its source is gone, and the target holds this very file."""
-    here, there = run.ctx.outputs.observe(move.source), run.ctx.outputs.observe(move.target)
+    here, there = run.ctx.outputs.observe(source), run.ctx.outputs.observe(target)
     return not here.exists and there.file == run.expected
 
 
@@ -340,7 +343,7 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
     try:
         for step in change.steps:
             name = name_of(step)
-            if isinstance(step, MoveStep) or name in run.done:
+            if isinstance(step, Move) or name in run.done:
                 continue  # moved before, or one of several drains, which are carried out together
             ctx.event("step-started", change.id, name)
             yield from _step(run, step)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.api.backoff import RETRY_FOR
 from contentops.api.calls import GetContent, PutContent, SaveContent
 from contentops.api.replies import Content, Failure, FailureKind, SavedReply
 from contentops.digest import NOTHING
@@ -15,7 +16,6 @@ from contentops.execution.effects import Priority, Send
 from contentops.execution.files import base_record, note
 from contentops.execution.given_back import is_restyled, look_back
 from contentops.execution.item import Ended, ItemRun
-from contentops.execution.retrying import RETRY_FOR
 from contentops.execution.searching import find, not_saved
 from contentops.execution.shelf import BODY_KEY, ITEM_KEY, SPEC_KEY, Stored
 from contentops.model import Result, Saved

@@ -13,11 +13,11 @@ from contentops.model import ItemId
 from contentops.yaml.positions import Source, YamlDocument, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.errors import Location
     from contentops.manifests.parse_cache import FileResult
-    from contentops.model import Project, Spec
+    from contentops.model import Moved, Project, Spec
 
     Sources = Callable[[str], Source]
 
@@ -182,6 +182,25 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
             message = f"`moved` leads to `{entry.new}`, which is not declared"
             hint = "declare the item under its new id, or remove the pair"
             yield _at(sources, "bad-moved", message, entry.location, hint)
+    for ring in _rings(moved):
+        shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
+        hint = "give one of them a new id; its old one is free for another item after the next apply"
+        yield _at(sources, "bad-moved", f"`moved` goes round in a ring: {shown}", ring[0].location, hint)
+
+
+def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
+    """The pairs of each ring, from the pair that stands first."""
+    pairs = {entry.old: entry for entry in moved}
+    seen: set[ItemId] = set()
+    for start in pairs.values():
+        chain: list[Moved] = []
+        entry: Moved | None = start
+        while entry is not None and entry.old not in seen:
+            seen.add(entry.old)
+            chain.append(entry)
+            entry = pairs.get(entry.new)
+        if entry is start and len(chain) > 1:
+            yield chain
 
 
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:

@@ -8,8 +8,6 @@ is checked every time. Problems are collected, so that a person sees all of them
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from contentops import __version__
+from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
@@ -31,7 +30,7 @@ from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
@@ -53,25 +52,8 @@ def load(project: Project, catalog: Catalog | None, cache: ParseCache | None = N
     Without a catalog, slugs and inputs are not checked, and one note says so. Raises InputError with every
     finding of every file if one of them is an error; else `Desired.findings` holds the warnings and notes.
     """
-    with _no_collection():
+    with without_collection():
         return _Loader(project, catalog, cache).run()
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would walk the growing trees again and again and find nothing.
-
-    Freezing and thawing hands what was made to the oldest generation, so that it is not walked at once either.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
 
 
 class _Loader:

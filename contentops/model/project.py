@@ -14,7 +14,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     """How to reach the server. `base_url` is `local` (the embedded server) or an URL."""
 
     base_url: str = "https://api.writerzroom.com/v1"
-    dialect: str = "v1"
+    dialect: str = "auto"
     key_env: str = "WRITERZROOM_API_KEY"
     user_env: str = "WRITERZROOM_USER_ID"
     requests_per_minute: int = 10

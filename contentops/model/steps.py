@@ -69,6 +69,8 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
     source: str
     target: str
     expects: Digest
+    via: str = ""
+    """A temporary name to go through, where source and target cannot exist at once; empty: none."""
 
 
 class Write(Struct, frozen=True, kw_only=True, tag="write"):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.model import ItemId, JobState
-from contentops.reporting.safe import clip, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

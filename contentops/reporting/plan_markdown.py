@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Action
 from contentops.reporting.plan_text import note_line
-from contentops.reporting.safe import clip, short_pair, visible
 from contentops.reporting.summary import (
     SIGNS,
     command,
@@ -27,6 +26,7 @@ from contentops.reporting.summary import (
     way_on,
     who_refuses,
 )
+from contentops.sanitize import clip, short_pair, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import Diagnostic, Location, Severity
+from contentops.sanitize import Policy, sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,6 @@ _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 _QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
 
@@ -132,6 +132,11 @@ class YamlDocument:
     root: Any = None
 
 
+def _shown(text: str) -> str:
+    """`text` with each control character but tab replaced, so that columns stay and no terminal is misled."""
+    return sanitize(text, Policy.EXCERPT)
+
+
 def place(
     source: Source,
     code: str,
@@ -154,11 +159,6 @@ def place(
         width=max(1, min(width, len(excerpt) - column + 1)),
         hint=_shown(hint),
     )
-
-
-def _shown(text: str) -> str:
-    """`text` with each control character but tab replaced, so that columns stay and no terminal is misled."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 def locate(document: YamlDocument, pointer: Sequence[str | int], *, key: bool = False) -> Location:

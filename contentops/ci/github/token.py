@@ -6,10 +6,10 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from contentops.loopback import is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def token_of(environ: Mapping[str, str]) -> str:
@@ -21,7 +21,7 @@ def is_safe(address: str) -> bool:
     """Whether a token can go to an address without being read on its way."""
     try:
         parts = urlsplit(address)
-        return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     except ValueError:
         return False
 
