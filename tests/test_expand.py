@@ -458,7 +458,10 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     ("moved", "expected"),
     [
         ("[{from: a, to: one}]", []),
-        ("[{from: one, to: two}, {from: two, to: one}]", []),
+        (
+            "[{from: one, to: two}, {from: two, to: one}]",
+            ["`moved` goes round in a ring: `one` -> `two` -> `one`"],
+        ),
         ("[{from: zero, to: one}, {from: one, to: two}]", []),
         ("[{from: one, to: two}]", ["`moved` leads away from `one`, which is still declared"]),
         ("[{from: a, to: b}]", ["`moved` leads to `b`, which is not declared"]),
