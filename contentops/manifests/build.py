@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.data import DataRow
-    from contentops.manifests.discover import DataFile
+    from contentops.manifests.data_file import DataFile
     from contentops.manifests.macros import MacroFile
 
 

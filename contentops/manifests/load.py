@@ -20,7 +20,7 @@ from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
-from contentops.manifests.discover import DataFile, FileError, ProjectFiles, discover
+from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
+    from contentops.manifests.data_file import DataFile
     from contentops.manifests.macros import MacroFile
 
 

@@ -14,7 +14,7 @@ from contentops.yaml.read import decode
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Macros
-    from contentops.manifests.discover import DataFile
+    from contentops.manifests.data_file import DataFile
     from contentops.model import Project
     from contentops.yaml.positions import Source
 
