@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.cli.planfile import choice_in
 from contentops.execution.stop import Stop
+from contentops.model.planfile import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
-from contentops.planning.planfile import check_seal, sealed
 from contentops.reporting.plan_json import plan_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def review(scene: Scene, **choice: Any) -> dict[str, Any]:
 def check_file(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
     """What is left of a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
-    return plan_operation.check(scene.project, choice_in(reviewed), reviewed).plan
+    return plan_operation.check(scene.project, choice_in(reviewed), reviewed)
 
 
 def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:

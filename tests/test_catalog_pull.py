@@ -16,7 +16,7 @@ from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
-from contentops.planning import situation
+from contentops.planning import inputs as planning_inputs
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
 
@@ -301,7 +301,7 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, Shop())
     scene.write(FILE, "<<<<<<< HEAD\n")
     with pytest.raises(InputError) as raised:
-        plan_operation.plan(scene.project, situation.Choice())
+        plan_operation.plan(scene.project, planning_inputs.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
     assert "is written again" in pull(scene).notes[0]
     assert workspace.catalog_of(scene.project) is not None

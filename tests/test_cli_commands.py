@@ -9,7 +9,9 @@ import jsonschema
 import pytest
 
 from contentops.cli.apply import going_on
+from contentops.model import Result
 from contentops.schema_files import load_schema
+from tests.plans import make_outcome, make_run
 from tests.terminals import on_a_terminal
 from tests.test_report_plan_json import strict
 
@@ -44,17 +46,19 @@ def applied(demo: Path, invoke: Run) -> Path:
     ("given", "expected"),
     [
         ({"select": ("a",)}, "contentops apply --env x --select a --var y=1"),
-        ({"select": ("a",), "replace": ("a",)}, "contentops retry --env x --select a --var y=1"),
-        ({"canary": 1}, "contentops retry --env x --var y=1"),
+        ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
+        ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
         ({"resubmit_unknown": True}, "contentops apply --env x --var y=1"),
     ],
     ids=["as typed", "replaced", "canary", "unknown"],
 )
 def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
-    """What was chosen to be paid is paid once: `retry` knows what of it was not reached."""
+    """Of what was chosen to be paid only that is asked for again which has not come."""
     every = {"select": (), "exclude": (), "replace": (), "prune": False, "on_edit": None, "canary": None}
     every |= {"changed_from": "", "resubmit_unknown": False}
-    assert sorted(going_on("apply", "x", ("y=1",), every | given).split()) == sorted(expected.split())
+    written, waiting = ("submit", "poll", "write"), Result.PENDING
+    run = make_run(make_outcome("a"), make_outcome("b", Result.FAILED, steps=written), make_outcome("c", waiting))
+    assert sorted(going_on("x", ("y=1",), every | given)(run).split()) == sorted(expected.split())
 
 
 def test_validate_counts_what_is_declared(invoke: Run, demo: Path) -> None:

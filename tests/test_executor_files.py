@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.execution.stop import Stop
-from contentops.model import JobState, OnEdit, Step
+from contentops.model import JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
 from contentops.operations.workspace import World
-from contentops.planning.situation import Choice
+from contentops.planning.inputs import Choice
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
@@ -238,11 +238,9 @@ def _place(scene: Scene, **outputs: str) -> None:
 
 MOVES: dict[str, dict[str, str]] = {
     "plain": {"a": "new/place.md", "b": "out/b.md", "c": "out/c.md"},
-    "swap": {"a": "out/b.md", "b": "out/a.md", "c": "out/c.md"},
-    "cycle": {"a": "out/b.md", "b": "out/c.md", "c": "out/a.md"},
     "chain": {"a": "out/b.md", "b": "out/c.md", "c": "out/d.md"},
     "case only": {"a": "out/A.md", "b": "out/b.md", "c": "out/c.md"},
-    "swap of cases": {"a": "out/B.md", "b": "out/A.md", "c": "out/c.md"},
+    "into a folder": {"a": "out/a.md/index.md", "b": "out/b.md", "c": "out/c.md"},
 }
 
 
@@ -257,7 +255,7 @@ def _wanted(outputs: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
 def test_moves_bring_every_text_to_its_place(root: Path, outputs: dict[str, str]) -> None:
-    """Swaps, cycles, chains and case-only renames end with each text where its manifest says, for free."""
+    """Chains, case-only renames and paths below the old one end with each text where its manifest says, for free."""
     scene = _placed(root, a="out/a.md", b="out/b.md", c="out/c.md")
     scene.edit("out/a.md", "Closing", "Edited closing")
     scene.apply()
@@ -306,7 +304,7 @@ def test_a_move_and_another_text_at_once(root: Path) -> None:
     scene = _placed(root, a="out/a.md", b="out/b.md")
     scene.write("content/blog.yaml", blog("a", "b", year=2027).replace("id: a\n", "id: a\n    output: new/a.md\n"))
     changes = {str(change.id): change for change in scene.plan().changes}
-    assert changes["a"].steps[:2] == (Step.MOVE, Step.SUBMIT)
+    assert changes["a"].names[:2] == ("move", "submit")
     assert set(results(scene.apply()).values()) == {"done"}
     assert "2027" in scene.read("new/a.md")
     assert not (scene.root / "out/a.md").exists()
@@ -340,31 +338,6 @@ def test_an_edit_between_plan_and_move(root: Path) -> None:
     assert results(scene.apply(emit=emit)) == {"a": "blocked"}
     assert results(scene.apply()) == {"a": "done"}
     assert "My words" in scene.read("new/a.md")
-
-
-def test_moved_ids_swap(root: Path) -> None:
-    """`moved` pairs apply at once: a swap of ids keeps every text, pays nothing, and is not undone by the next apply."""
-    scene = _done(root, "a", "b")
-    text = scene.read("content/blog.yaml").replace("id: a\n", "id: x\n").replace("id: b\n", "id: a\n")
-    scene.write(
-        "content/blog.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + text.replace("id: x\n", "id: b\n")
-    )
-    assert scene.plan().submits == 0
-    assert set(results(scene.apply(approval=Approval(changes=True))).values()) == {"done"}
-    assert "All about b" in scene.read("out/a.md")
-    assert "All about a" in scene.read("out/b.md")
-    assert scene.plan().empty
-    assert scene.api.credits == 8
-
-
-def test_moved_ids_swap_where_neither_was_made_yet(root: Path) -> None:
-    """In a fresh environment the pairs rename nothing, the next time either; on another machine it costs nothing."""
-    scene = Scene(root, FakeApi(duration=30))
-    scene.write("content/blog.yaml", "moved: [{from: a, to: b}, {from: b, to: a}]\n" + blog("a", "b"))
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.plan().empty
-    shutil.rmtree(root / ".contentops")
-    assert scene.plan().empty
 
 
 def test_a_new_id_for_an_equal_request_is_a_rename(root: Path) -> None:

@@ -306,7 +306,7 @@ ITEMS = [
     (
         "missing-file",
         "{id: '{{ each.k }}', for_each: nope.csv, inputs: {topic: x}}",
-        "error[no-data-file] content/a.yaml:1:40 <nope.csv> `for_each` names `nope.csv`, which is not there: looked for `nope.csv` and `content/nope.csv`",
+        "error[no-data-file] content/a.yaml:1:40 <nope.csv> `for_each` names `nope.csv`, which does not exist: looked for `nope.csv` and `content/nope.csv`",
     ),
     (
         "path-out",

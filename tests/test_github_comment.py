@@ -14,7 +14,7 @@ from contentops.ci.github.posting import open_pull_request, post_comment, pull_r
 from contentops.cli.comment import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
-from contentops.planning.planfile import sealed
+from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.reporting.plan_read import plan_of

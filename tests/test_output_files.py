@@ -20,7 +20,7 @@ from contentops.documents.folders import HAS_HANDLES, Folder, Tree
 from contentops.documents.front_matter import compose, update
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
-from contentops.planning.situation import temporary_name
+from contentops.planning.inputs import resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -702,7 +702,7 @@ def test_move_without_hard_links(tmp_path: Path, handles: bool) -> None:
 def test_swap_through_parking(outputs: Outputs, tmp_path: Path) -> None:
     """Two files change places through a parked name, and a change of case goes the same way."""
     one, two = outputs.write("a.md", "one", expect=NOTHING), outputs.write("b.md", "two", expect=NOTHING)
-    parked = temporary_name("b.md", ItemId("item"))
+    parked = resting_place("A.md", "a.md", ItemId("item"))
     outputs.move("a.md", parked, expect=one)
     outputs.move("b.md", "a.md", expect=two)
     outputs.move(parked, "b.md", expect=one)
@@ -727,7 +727,7 @@ def test_sweep(outputs: Outputs, tmp_path: Path) -> None:
     """Only old half-written files of ours in the named folders are removed."""
     (tmp_path / "out").mkdir()
     old, young = ".contentops-0123456789abcdef.tmp", ".contentops-fedcba9876543210.tmp"
-    parked = temporary_name("out/a.md", ItemId("item"))
+    parked = resting_place("out/A.md", "out/a.md", ItemId("item"))
     others = [parked, "out/.contentops-x.tmp", "out/a.tmp", "elsewhere.md"]
     for path in [*others, f"out/{old}", f"out/{young}", old]:
         (tmp_path / path).write_text("x")

@@ -10,7 +10,7 @@ from contentops.documents.faults import reason, shown, told
 from contentops.documents.paths import TEMPORARY, split_path, temporary_name
 from contentops.errors import OutputError
 from contentops.model import ItemId
-from contentops.planning.situation import temporary_name as rest_name
+from contentops.planning.inputs import resting_place
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_refused(path: str) -> None:
 
 def test_the_planners_temporary_name_is_allowed() -> None:
     """A file may rest under the name the planner gives it, and no sweep takes it for a half-written one."""
-    name = rest_name("out/deep/a.md", ItemId("item"))
+    name = resting_place("out/deep/A.md", "out/deep/a.md", ItemId("item"))
     assert split_path(name)[:2] == ("out", "deep")
     assert not TEMPORARY.fullmatch(split_path(name)[-1])
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.model import Action, JobState, OnEdit, Step
-from contentops.planning.situation import Stored
+from contentops.model import Action, JobState, OnEdit
+from contentops.planning.inputs import FinishedText
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
 from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of
@@ -37,14 +37,14 @@ def test_an_overwrite_says_what_goes(state: JobState | None) -> None:
     record, file = a_record(a_spec()), a_file(spec.output, body=HAND)
     entries = [an_entry(spec, state)] if state is not None else []
     change = only_change([spec], [record], [file], entries=entries, on_edit=OnEdit.OVERWRITE)
-    assert Step.WRITE in change.steps
+    assert "write" in change.names
     assert _told(change) == [REPLACED]
 
 
 def test_a_stored_text_in_place_of_an_edit_says_so() -> None:
     """It costs nothing, and the words go all the same."""
     spec = a_spec(topic="new")
-    stored = {spec.digest: Stored(item="a", body=a_file("x").body)}
+    stored = {spec.digest: FinishedText(item="a", body=a_file("x").body)}
     file = a_file(spec.output, body=HAND)
     change = only_change([spec], [a_record(a_spec())], [file], stored=stored, on_edit=OnEdit.OVERWRITE)
     assert (change.action, _told(change)) == (Action.FINISH, [REPLACED])

@@ -10,11 +10,11 @@ import pytest
 
 from contentops.errors import Refused
 from contentops.execution.stop import Stop
+from contentops.model.planfile import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
-from contentops.planning.planfile import check_seal, sealed
-from contentops.planning.situation import Choice
+from contentops.planning.inputs import Choice
 from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
@@ -172,7 +172,7 @@ def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> 
 def test_check_says_whether_a_plan_still_holds(scene: Scene) -> None:
     """For merge queues: compared, not applied."""
     reviewed = _reviewed(scene)
-    assert len(plan_operation.check(scene.project, Choice(), reviewed).plan.changes) == 2
+    assert len(plan_operation.check(scene.project, Choice(), reviewed).changes) == 2
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
     with pytest.raises(Refused):
         plan_operation.check(scene.project, Choice(), reviewed)

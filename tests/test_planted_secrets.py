@@ -214,7 +214,7 @@ def test_the_key_and_the_token_are_nowhere(
             job.run(*arguments)
         for arguments in (["doctor"], ["catalog", "pull"], ["stats"], ["content", "get", "cnt_9"]):
             job.run(*arguments, code=1)
-        job.run("retry", "--yes", "--json", code=3)
+        job.run("apply", "--yes", "--json", code=3)
         held = [request[2].get("Authorization") for request in api.seen]
         assert set(held) == {f"Bearer {KEY}"}
     assert sorted(machine.changes()) == ["three", "two"]

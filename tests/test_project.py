@@ -12,9 +12,9 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifests.places import Map
 from contentops.manifests.project import find_root, load_project, parse_duration, parse_variable
 from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.yaml.positions import Map
 
 
 def write(root: Path, text: str) -> Path:

@@ -310,7 +310,7 @@ def test_nothing_else_can_be_reached(source: str) -> None:
 
 def test_places_of_positions_are_not_reachable() -> None:
     """A map read from YAML shows templates its keys only, not where they were written."""
-    from contentops.manifests.read import read_yaml
+    from contentops.yaml.read import read_yaml
 
     document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
     for name in ("start", "at", "places"):

@@ -1,15 +1,13 @@
-"""`--canary`, `result:failed`, `retry` and `--max-credits`: paying in parts, again, or not at all."""
+"""`--canary`, `result:failed` and `--max-credits`: paying in parts, again, or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.errors import ExitCode, StateError
-from contentops.operations.runs import last_run
+from contentops.errors import ExitCode
 from contentops.planning.guards import review
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -160,146 +158,6 @@ def test_status_refuses_a_selector_there_is_none_of(scene: Scene, invoke: Run) -
     """Like `plan`: a misspelt one is no empty answer."""
     ended = invoke("status", "--select", "reslut:failed", cwd=scene.root)
     assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
-
-
-# --- retry -------------------------------------------------------------------------------------------------
-
-
-def test_the_last_run_names_what_it_left(failed: Scene) -> None:
-    """Everything that did not end done; a later run has the last word."""
-    last = last_run(failed.project)
-    assert last is not None
-    assert last.undone == {"b", "d"}
-    failed.api.habits.fails = _failing()
-    failed.apply(only=last.undone)
-    after = last_run(failed.project)
-    assert after is not None
-    assert after.undone == frozenset()
-
-
-def test_items_that_were_not_reached_are_undone(scene: Scene) -> None:
-    """A run that paused for want of credits is gone on with."""
-    scene.api.habits.balance = 8
-    scene.apply()
-    last = last_run(scene.project)
-    assert last is not None
-    assert last.undone == {"c", "d"}
-
-
-def test_a_run_of_another_environment_is_not_ours(project: Build, invoke: Run) -> None:
-    """Each environment goes on with its own last run."""
-    settings = f"{LOCAL}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
-    root = project({"contentops.yaml": settings, "content/blog.yaml": blog("a"), "out/a.md": "Mine.\n"})
-    assert invoke("apply", "--yes", cwd=root).code == 3
-    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
-    assert "all of the run of" in invoke("retry", "--yes", "--env", "staging", cwd=root).stdout
-    assert invoke("retry", "--yes", cwd=root).code == 3
-
-
-@pytest.fixture
-def held(project: Build, invoke: Run) -> Path:
-    """Two new items were applied; one could not be, and a third has been declared since."""
-    root = project({"contentops.yaml": LOCAL, "content/blog.yaml": blog("a", "b"), "out/b.md": "Somebody's.\n"})
-    assert invoke("apply", "--yes", cwd=root).code == 3
-    (root / "out" / "b.md").unlink()
-    (root / "content" / "more.yaml").write_text(blog("c"), encoding="utf-8")
-    return root
-
-
-def test_retry_applies_what_was_left_and_nothing_else(held: Path, invoke: Run) -> None:
-    """It shows the plan, says what it goes by, and leaves the new item alone."""
-    ended = invoke("retry", "--yes", cwd=held)
-    assert ended.code == 0, ended.stderr
-    assert "left undone: 1 item" in ended.stdout
-    assert sorted(path.name for path in (held / "out").iterdir()) == ["a.md", "b.md"]
-    assert "Nothing to retry: all of the run of" in invoke("retry", cwd=held).stdout
-
-
-def test_retry_asks_like_apply(held: Path, invoke: Run) -> None:
-    """Without a yes nothing is done."""
-    ended = invoke("retry", cwd=held)
-    assert (ended.code, "error[not-confirmed]" in ended.stderr) == (4, True)
-
-
-def test_retry_takes_the_flags_of_apply(held: Path, invoke: Run) -> None:
-    """A selection narrows it further."""
-    ended = invoke("retry", "--yes", "--exclude", "b", "--json", cwd=held)
-    assert (ended.code, ended.json["run"]) == (0, None)
-
-
-def test_retry_of_items_that_are_gone_is_empty(held: Path, invoke: Run) -> None:
-    """What nobody declares any more is not called up again."""
-    (held / "content" / "blog.yaml").write_text(blog("a"), encoding="utf-8")
-    ended = invoke("retry", "--yes", cwd=held)
-    assert (ended.code, "No changes. The selection matches no item." in ended.stdout) == (0, True)
-
-
-@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
-def test_nothing_to_retry(project: Build, invoke: Run, flags: tuple[str, ...]) -> None:
-    """Said, with exit code 0; as JSON a report without a run."""
-    root = project({"contentops.yaml": LOCAL, "content/blog.yaml": blog("a")})
-    ended = invoke("retry", *flags, cwd=root)
-    assert ended.code == 0
-    if flags:
-        assert (ended.json["run"], ended.json["exit_code"]) == (None, 0)
-    else:
-        assert ended.stdout == "Nothing to retry: no run has ended here.\n"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"{",
-        b"\xff",
-        b"[]",
-        b"{}",
-        b'{"environment": ""}',
-        b'{"environment": "", "run": null}',
-        b'{"environment": 1, "run": {"started_at": "", "outcomes": []}}',
-        b'{"environment": "", "run": {"started_at": "", "outcomes": [{}]}}',
-        b'{"environment": "", "run": {"started_at": "", "outcomes": [1]}}',
-        b'{"environment": "", "run": {"started_at": "", "outcomes": 7}}',
-        b"[" * 100_000,
-    ],
-    ids=range(11),
-)
-def test_a_damaged_report_is_an_error(failed: Scene, content: bytes) -> None:
-    """What was left undone is never guessed."""
-    path = failed.root / ".contentops" / "runs" / "99990101T000000Z-damaged.json"
-    path.write_bytes(content)
-    with pytest.raises(StateError) as caught:
-        last_run(failed.project)
-    assert (caught.value.code, path.name in caught.value.message) == ("damaged-report", True)
-
-
-def test_a_folder_that_can_not_be_listed_is_an_error(failed: Scene) -> None:
-    """A link that leads to itself is no place to look."""
-    runs = failed.root / ".contentops" / "runs"
-    path = runs / "99990101T000000Z-loop.json"
-    path.symlink_to(path.name)
-    with pytest.raises(StateError, match="cannot be told"):
-        last_run(failed.project)
-
-
-def test_a_report_that_can_not_be_opened_is_an_error(failed: Scene) -> None:
-    """A folder in its place is no report."""
-    (failed.root / ".contentops" / "runs" / "99990101T000000Z-folder.json").mkdir()
-    with pytest.raises(StateError):
-        last_run(failed.project)
-
-
-def test_runs_of_one_second_are_told_apart(failed: Scene) -> None:
-    """By when their reports were written."""
-    (path,) = (failed.root / ".contentops" / "runs").iterdir()
-    document = json.loads(path.read_text("utf-8"))
-    for at, (mark, ids) in enumerate({"zzz": ["x"], "aaa": ["y"]}.items()):
-        document["run"]["outcomes"] = [{"id": id_, "result": "late"} for id_ in ids]
-        other = path.with_name(f"{path.name.rpartition('-')[0]}-{mark}.json")
-        other.write_text(json.dumps(document), encoding="utf-8")
-        os.utime(other, ns=(0, 2**62 + at))
-    last = last_run(failed.project)
-    assert last is not None
-    assert last.undone == {"y"}
 
 
 # --- threshold ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from contentops.execution import stop
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
-from contentops.planning import situation
+from contentops.planning import inputs as planning_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def edit(root: Path, path: str, old: str, new: str) -> None:
 def chosen(root: Path, ref: str = "HEAD", environment: str = "", **choice: Any) -> set[str]:
     """The ids in the plan of what differs from `ref`."""
     project = workspace.open_project(str(root), environment, ())
-    plan = plan_operation.plan(project, situation.Choice(changed_from=ref, **choice))
+    plan = plan_operation.plan(project, planning_inputs.Choice(changed_from=ref, **choice))
     return {change.id for change in plan.changes}
 
 
@@ -136,7 +136,7 @@ def test_only_what_differs_is_planned(root: Path, path: str, old: str, new: str,
 def test_nothing_differs_from_itself(root: Path) -> None:
     """An untouched tree selects nothing and says so, though every item is new."""
     project = workspace.open_project(str(root), "", ())
-    plan = plan_operation.plan(project, situation.Choice(changed_from="HEAD"))
+    plan = plan_operation.plan(project, planning_inputs.Choice(changed_from="HEAD"))
     assert plan.empty
     (note,) = [note for note in plan.notes if note.kind == "changed-from"]
     assert note.message.startswith("0 items differ from `HEAD` (")
@@ -165,7 +165,7 @@ def pipeline_apply(root: Path) -> None:
     """Applies everything with the embedded server."""
     apply_operation.apply(
         workspace.open_project(str(root), "", ()),
-        situation.Choice(),
+        planning_inputs.Choice(),
         apply_operation.Approval(),
         confirm=lambda _: True,
         emit=lambda _: None,
@@ -212,7 +212,7 @@ def test_a_project_that_did_not_load_counts_as_a_whole(root: Path, before: tuple
     edit(root, path, right, wrong)
     broken = commit(root)
     edit(root, path, wrong, right)
-    plan = plan_operation.plan(workspace.open_project(str(root), "", ()), situation.Choice(changed_from=broken))
+    plan = plan_operation.plan(workspace.open_project(str(root), "", ()), planning_inputs.Choice(changed_from=broken))
     assert {change.id for change in plan.changes} == ALL
     (note,) = [note for note in plan.notes if note.kind == "changed-from"]
     assert "every item counts as changed" in note.message

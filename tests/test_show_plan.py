@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, JobState, Note, Reason, Refusal, Step
-from contentops.planning.planfile import sealed
+from contentops.model import Action, JobState, Note, Reason, Refusal
+from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_read import plan_of
 from contentops.reporting.plan_text import plan_text
@@ -117,9 +117,9 @@ def everything() -> Plan:
     long = "x" * 200
     return make_plan(
         make_change("a", reasons=(Reason(kind="changed", field="inputs.topic", before=long, after=f"{long}y"),)),
-        make_change("b", Action.FINISH, steps=(Step.POLL,), entry=make_entry(job_id="job-1", error="slow")),
-        make_change("c", Action.DRAIN, steps=(Step.DRAIN,), drains=(make_entry(state=JobState.UNKNOWN),)),
-        make_change("d", Action.MOVE, source="out/old.md", steps=(Step.MOVE,), renamed_from="old"),
+        make_change("b", Action.FINISH, steps=("poll",), entry=make_entry(job_id="job-1", error="slow")),
+        make_change("c", Action.DRAIN, steps=("drain",), drains=(make_entry(state=JobState.UNKNOWN),)),
+        make_change("d", Action.MOVE, source="out/old.md", steps=("move",), renamed_from="old"),
         make_change("e", Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"),
         *(make_change(f"n{number:02}") for number in range(12)),
         environment="staging",
@@ -251,6 +251,7 @@ REFUSED: dict[str, tuple[Change, str, int]] = {
     "changes of another kind": (_sealed(changes=[3]), "no-plan-file", 1),
     "an unknown action": (_first(action="destroy"), "no-plan-file", 1),
     "a price in words": (_first(credits="4"), "no-plan-file", 1),
+    "a price with a point": (_first(credits=4.0), "no-plan-file", 1),
     "a negative price": (_first(credits=-4), "no-plan-file", 1),
     "no inputs": (_sealed(inputs={}), "no-plan-file", 1),
     "inputs of another kind": (_sealed(inputs=INPUTS | {"select": 3}), "no-plan-file", 1),
@@ -306,9 +307,9 @@ def hostile() -> dict[str, Any]:
             "severity": "warning",
             "code": HOSTILE,
             "message": HOSTILE,
-            "location": {"file": HOSTILE, "line": 1e300, "column": 10**30},
+            "location": {"file": HOSTILE, "line": 10**300, "column": 10**30},
             "excerpt": HOSTILE,
-            "width": 1e300,
+            "width": 10**300,
             "hint": HOSTILE,
         }
     ]

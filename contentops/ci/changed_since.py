@@ -16,21 +16,22 @@ from msgspec import structs
 from contentops.ci.git import GitFailed, git_bytes, run_git
 from contentops.digest import canonical
 from contentops.errors import ContentopsError, Diagnostic, InputError, OutputError, UsageError
-from contentops.manifests.files import glob_problem, glob_regex
+from contentops.manifests.discover import glob_matcher, glob_problem
 from contentops.manifests.load import load
-from contentops.manifests.project import PROJECT_FILE, load_project
-from contentops.manifests.read import MAX_BYTES
+from contentops.manifests.paths import PROJECT_FILE
+from contentops.manifests.project import load_project
 from contentops.model import Note
-from contentops.planning.situation import specs_by_id
+from contentops.planning.inputs import specs_by_id
 from contentops.state import lock as locks
-from contentops.state.folder import named
+from contentops.state.state_dir import named
+from contentops.yaml.read import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, ItemId, Project, RequestId, Spec
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 DATA = frozenset({".csv", ".json", ".jsonl", ".ndjson", ".yaml", ".yml"})
 """Endings of files that may hold manifests or rows."""
@@ -123,7 +124,6 @@ def _essence(spec: Spec) -> tuple[object, ...]:
         spec.digest,
         spec.output,
         canonical(dict(spec.metadata)),
-        canonical(dict(spec.checks)),
         spec.on_edit,
         spec.protected,
         spec.save,
@@ -149,15 +149,13 @@ def lay_out(project: Project, commit: str, folder: Path) -> None:
         globs = _project_in(project, folder).manifests
     except ContentopsError:
         return
-    patterns = [glob_regex(glob.removeprefix("./")) for glob in globs if not glob_problem(glob)]
+    patterns = [glob_matcher(glob.removeprefix("./")) for glob in globs if not glob_problem(glob)]
     wanted = [
         blob
         for blob in blobs
         if blob.path != PROJECT_FILE
         and blob.size <= MAX_BYTES
-        and (
-            PurePosixPath(blob.path).suffix.lower() in DATA or any(pattern.fullmatch(blob.path) for pattern in patterns)
-        )
+        and (PurePosixPath(blob.path).suffix.lower() in DATA or any(pattern(blob.path) for pattern in patterns))
     ]
     _write(project.root, wanted, folder)
 

@@ -15,8 +15,8 @@ from contentops.documents.front_matter import split
 from contentops.errors import StateError
 from contentops.model import JobState, State
 from contentops.state import lock as locks
-from contentops.state.folder import named
 from contentops.state.journal import nothing_on_disk
+from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +126,9 @@ def read_lock(data: bytes, name: str) -> Lock:
 
 def settled(lock: Lock) -> State:
     """What a lock comes to where no file is looked at."""
-    records = {id_: locks.settle([one.value for one in lines], nothing_on_disk) for id_, lines in lock.records.items()}
+    records = {
+        id_: locks.resolve_conflict([one.value for one in lines], nothing_on_disk)
+        for id_, lines in lock.records.items()
+    }
     entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
     return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)

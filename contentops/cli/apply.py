@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from contentops.cli.interrupt import stopping
 from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
 from contentops.cli.plan import flags_of, show_findings
 from contentops.errors import ExitCode, Refused
+from contentops.model import Result
 from contentops.reporting.summary import command as command_line
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from contentops.execution.stop import Stop
     from contentops.model import Json, Plan, Project, Run
     from contentops.operations.apply import Approval
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
+
+    NextCommand = Callable[[Run], str]
 
 
 class Manner(Struct, frozen=True, kw_only=True):
@@ -109,13 +113,13 @@ def command(
     """
     approval, manner = manner_of(session, given)
     reviewed = None
-    again = going_on("apply", environment, variables, given)
+    again = going_on(environment, variables, given)
     if plan_file is not None:
         from contentops.cli.planfile import alone, choice_in, read_plan
 
         reviewed = read_plan(session.path(plan_file))
         variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
-        again = command_line("apply", "", [shlex.quote(plan_file)])
+        again = functools.partial(_of_file, plan_file)
         choice, manner, inputs = choice_in(reviewed), structs.replace(manner, yes=True), reviewed["inputs"]
     else:
         choice, inputs = choice_of(**given), {"variables": variables, **given}
@@ -123,15 +127,25 @@ def command(
     return carry_out(project, choice, approval, manner, inputs, again, reviewed)
 
 
-def going_on(verb: str, environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> str:
-    """The command that goes on with a run: as it was typed, but for what may pay a second time.
+def _of_file(path: str, _: Run) -> str:
+    return command_line("apply", "", [shlex.quote(path)])
 
-    A text generated anew by choice, or another canary, is paid again where its flag is repeated: `retry` knows what of
-    it was not reached.
+
+def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
+    """What says which command goes on with a run: as it was typed, but for what would pay a second time.
+
+    Of a canary it names the items that are left, and of the replaced ones those whose new text has not come.
     """
-    chosen = bool(given.get("replace") or given.get("canary"))
-    flags = flags_of({**given, "variables": variables, "resubmit_unknown": False, "replace": (), "canary": None})
-    return command_line("retry" if chosen else verb, environment, flags)
+
+    def again(run: Run) -> str:
+        left = {str(one.id): one for one in run.outcomes if one.result is not Result.DONE}
+        flags = {**given, "variables": variables, "resubmit_unknown": False, "canary": None}
+        flags["replace"] = [item for item in given["replace"] if item in left and "write" not in left[item].steps]
+        if given["canary"]:
+            flags |= {"select": list(left), "exclude": ()}
+        return command_line("apply", environment, flags_of(flags))
+
+    return again
 
 
 def carry_out(
@@ -140,12 +154,12 @@ def carry_out(
     approval: Approval,
     manner: Manner,
     inputs: Mapping[str, Json],
-    again: str,
+    again: NextCommand,
     reviewed: Mapping[str, Json] | None = None,
 ) -> int:
     """Plan, show, ask and apply on the command line; returns the exit code.
 
-    `inputs` is what `retry` goes on with, `again` the command that does.
+    `inputs` is kept in the report of the run, `again` says which command goes on with it.
     """
     from contentops.cli.display import watching
     from contentops.execution.stop import Stop
@@ -225,13 +239,14 @@ def _ask() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner, again: str) -> int:
+def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner, again: NextCommand) -> int:
     from contentops.reporting.run_json import run_json
     from contentops.reporting.run_text import as_typed, run_text
 
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
-    run = as_typed(run, again) if run is not None else None
+    typed = again(run) if run is not None else ""
+    run = as_typed(run, typed) if run is not None else None
     document = run_json(run, plan)
     if terminal.read_by_runner():
         from contentops.cli.github import tell_plan, tell_run
@@ -242,7 +257,7 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Man
     if manner.as_json:
         terminal.say_json(document)
     elif run is not None:
-        terminal.show(run_text(run, color=terminal.wants_color(sys.stdout), again=again))
+        terminal.show(run_text(run, color=terminal.wants_color(sys.stdout), again=typed))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

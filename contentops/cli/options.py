@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Project
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ _choices = (
     click.option("--replace", metavar="ID", multiple=True, help="Generate this item again. Repeatable."),
     click.option(
         "--on-edit",
-        type=click.Choice(["block", "keep", "merge", "overwrite"]),
+        type=click.Choice(["block", "keep", "overwrite"]),
         help="What to do with files edited by hand whose spec changed.",
     ),
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
@@ -135,7 +135,7 @@ def choice_of(
 ) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     return Choice(
         select=select,

@@ -122,7 +122,7 @@ def _check(
     document = read_plan(session.path(path))
     project = open_project(session, environment or str(document["environment"]), alone(document, variables, chosen))
     try:
-        return plan_operation.check(project, choice_in(document), document).plan
+        return plan_operation.check(project, choice_in(document), document)
     except Refused as refusal:
         # An apply would do nothing twice. Whoever only asks hears that what was reviewed has come true.
         if refusal.code != "already-applied":
@@ -156,7 +156,7 @@ def _plain(value: Json) -> Json:
 
 
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
-    from contentops.planning.planfile import sealed
+    from contentops.model.planfile import sealed
     from contentops.reporting.plan_json import plan_json
     from contentops.sanitize import json_text
 
@@ -166,7 +166,7 @@ def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> N
 
 def _show(plan: Plan, form: str, inputs: dict[str, Json], out: str, *, verbose: bool) -> None:
     if form == "json":
-        from contentops.planning.planfile import sealed
+        from contentops.model.planfile import sealed
         from contentops.reporting.plan_json import plan_json
 
         terminal.say_json(sealed(plan_json(plan, inputs=inputs)))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from contentops.cli.options import choice_of
 from contentops.errors import UsageError
-from contentops.planning.planfile import check_seal
-from contentops.reporting.plan_read import check_shape, no_plan_file
+from contentops.model.planfile import check_seal, no_plan_file, plan_file
+from contentops.reporting.plan_read import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from contentops.model import Json
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
@@ -36,6 +36,7 @@ def read_plan(path: Path) -> Mapping[str, Json]:
         # What JSON readers let through and no plan holds: NaN, half a character, a nesting without end.
         raise no_plan_file(f"`{path}` is no plan file") from error
     check_shape(document, str(path))
+    plan_file(document, str(path))
     missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
     if missing:
         raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")

@@ -72,7 +72,8 @@ def command(
 def _show_plan(session: Session, path: str, *, as_json: bool, detailed_exitcode: bool, verbose: bool) -> int:
     from contentops.cli.plan import flags_of, show_findings
     from contentops.cli.planfile import read_plan
-    from contentops.reporting.plan_read import no_plan_file, plan_of
+    from contentops.model.planfile import no_plan_file
+    from contentops.reporting.plan_read import plan_of
 
     file = session.path(path)
     # A pipe or a device may have no end.
@@ -111,7 +112,7 @@ def _show_item(session: Session, item: str, environment: str, variables: tuple[s
         found = show_operation.show(open_project(session, environment, variables), item)
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
-            from contentops.reporting.plan_read import no_plan_file
+            from contentops.model.planfile import no_plan_file
 
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
         raise

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from contentops.atomic_io import PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.conflicts import conflict_line
 from contentops.documents.faults import shown, told
@@ -43,14 +44,13 @@ Stamp = tuple[int, int, int, int, int]
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK: Final = 1 << 20
-_MODE: Final = 0o666
 
 
 class System(Struct, frozen=True, kw_only=True):
     """The system calls that matter at the moment of a kill or a full disk; another one can stand in for each."""
 
     write: Callable[..., int] = os.write
-    sync: Callable[[int], None] = os.fsync
+    sync: Callable[[int], None] = sync
     link: Callable[..., None] = os.link
     replace: Callable[..., None] = os.replace
     rename: Callable[..., None] = os.rename
@@ -260,10 +260,7 @@ class Outputs:
         try:
             if there is not None and hasattr(os, "fchmod"):
                 os.fchmod(handle, stat.S_IMODE(there.stat.st_mode) & 0o777)
-            view = memoryview(data)
-            while view:
-                view = view[self._system.write(handle, view[:_CHUNK]) :]
-            self._system.sync(handle)
+            fill(handle, data, write=self._system.write, sync=self._system.sync)
         finally:
             os.close(handle)
 
@@ -377,7 +374,7 @@ def _taken(source: str, target: str) -> FileChanged:
 
 def _mode(path: str, there: _File | None) -> int:
     if there is None:
-        return _MODE
+        return PUBLIC
     if not there.stat.st_mode & stat.S_IWUSR:
         message = f"{shown(path)} is marked read-only"
         raise OutputError(

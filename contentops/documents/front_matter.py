@@ -14,9 +14,9 @@ from msgspec import Struct, field
 
 from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
-from contentops.documents.yaml_read import Block, Entry, YamlProblem, read_mapping
-from contentops.documents.yaml_write import write_pair, write_value
 from contentops.errors import OutputError
+from contentops.yaml.mapping import Block, Entry, YamlProblem, read_mapping
+from contentops.yaml.write import write_pair, write_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -188,8 +188,7 @@ def _read(text: str) -> tuple[Block, str]:
     try:
         block = read_mapping(text, first_line=2)
     except YamlProblem as problem:
-        where = f" on line {problem.line}" if problem.line else ""
-        return Block(), f"front matter cannot be read{where}: {problem.message}"
+        return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}"
     title = next((entry for entry in block.entries if entry.key == TITLE_KEY), None)
     if title and title.raw is None:
         return Block(), "the front matter key `title` is not a text"

@@ -16,7 +16,7 @@ from contentops.model import Event
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
     from contentops.api.calls import Call
     from contentops.api.replies import ContentEntry, Reply
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.effects import Effect
     from contentops.execution.scheduler import Gate
-    from contentops.model import ItemId, Plan, Project
+    from contentops.model import Plan, Project
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -93,8 +93,6 @@ class Context:
     """Loop time after which nothing new is started."""
     owned: set[str] = field(default_factory=set)
     """Content ids on this server that belong to some item."""
-    swaps: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """The former id by the new one, of items that changed ids among themselves."""
     shelf: Shelf = field(default_factory=Shelf)
     """The stored contents this run has seen."""
     reached: bool = False

@@ -11,7 +11,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.context import REFUSALS
 from contentops.execution.item import Ended, ItemRun, Text
 from contentops.model import JobState, OpenEntry, RequestId, Result
-from contentops.planning.body import TRIES
+from contentops.planning.inputs import TRIES
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def new_entry(run: ItemRun) -> OpenEntry:
         credits=run.change.credits,
         plan_id=ctx.plan.id,
         section=run.change.section,
-        definitions=run.change.definitions,
     )
 
 

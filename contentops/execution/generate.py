@@ -12,7 +12,7 @@ from contentops.execution.entries import accepted, count_refusal, intend, new_en
 from contentops.execution.item import Ended, ItemRun
 from contentops.execution.lookup import Found, look
 from contentops.model import JobState, Result
-from contentops.state.lines import Drop
+from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,7 @@ from contentops.execution.generate import look_up
 from contentops.execution.item import Ended, ItemRun, Text
 from contentops.execution.lookup import Found, by_content
 from contentops.model import JobState, OpenEntry, Result
-from contentops.state.lines import Drop
+from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -19,22 +19,39 @@ from contentops.execution.forecast import seconds_left
 from contentops.execution.item import Ended, ItemRun
 from contentops.execution.limiter import Limiter
 from contentops.execution.scheduler import Gate, Scheduler
-from contentops.model import Action, JobState, Outcome, Result, Run, Step
-from contentops.planning.body import is_protected
-from contentops.planning.moves import Move, order_moves
-from contentops.planning.situation import honours_ids, open_entries
-from contentops.state.lines import Forget
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Drain,
+    Fetch,
+    JobState,
+    LookUp,
+    Move,
+    Outcome,
+    Poll,
+    Remove,
+    Result,
+    Run,
+    Save,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
+from contentops.planning.inputs import honours_ids, is_protected, open_entries
+from contentops.planning.ordering import order_moves
+from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure, Reply
     from contentops.documents.files import Outputs
     from contentops.execution.effects import Effect
     from contentops.execution.stop import Stop
-    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State
+    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State, Step
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -67,11 +84,10 @@ async def execute(
     *,
     stop: Stop,
     deadline: float | None = None,
-    swaps: Mapping[ItemId, ItemId] | None = None,
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and say what happened.
 
-    `deadline` is seconds from now; `swaps` is as `planner.situation.swapped` gives it. Raises StateError where lock,
+    `deadline` is seconds from now; Raises StateError where lock,
     journal or cache cannot be written; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
@@ -103,7 +119,6 @@ async def execute(
         random=edges.random,
         halt=lambda: scheduler.stop(loop.time()),
         owned=_owned(state, plan.server),
-        swaps=swaps or {},
     )
     if deadline is not None:
         ctx.deadline = loop.time() + deadline
@@ -264,7 +279,7 @@ def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
             change=change,
             record=change.record,
             entry=change.entry,
-            expected=change.expected,
+            expected=change.file.file,
             path=change.source,
             may_submit=change.submits > 0,
             failed=tuple(entry for entry in failed.get(change.id, ()) if digest in (None, entry.digest)),
@@ -276,31 +291,32 @@ def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
 
 
 def _move_files(ctx: Context, runs: dict[ItemId, ItemRun], outcomes: dict[ItemId, Outcome]) -> None:
-    moving = [run for run in runs.values() if Step.MOVE in run.change.steps]
-    wanted = [Move(run.change.id, run.path, run.change.target) for run in moving if run.path != run.change.target]
-    for run in moving:
-        if run.path == run.change.target:
-            _moved(run, run.path)
-    for move in order_moves(wanted):
-        run = runs[move.item]
-        if run.change.id in outcomes:
-            continue
-        try:
-            ctx.outputs.move(move.source, move.target, expect=run.expected)
-        except FileChanged as error:
-            if not _stands(run, move):
-                outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-                continue
-        except OutputError as error:
-            outcomes[run.change.id] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-            continue
-        _moved(run, move.target)
-        ctx.store.flush()
+    moves = {id_: step for id_, run in runs.items() for step in run.change.steps if isinstance(step, Move)}
+    for id_ in order_moves(moves) if moves else ():
+        run, move = runs[id_], moves[id_]
+        for source, target in _hops(move):
+            try:
+                ctx.outputs.move(source, target, expect=run.expected)
+            except FileChanged as error:
+                if not _stands(run, source, target):
+                    outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+                    break
+            except OutputError as error:
+                outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
+                break
+            _moved(run, target)
+            ctx.store.flush()
 
 
-def _stands(run: ItemRun, move: Move) -> bool:
+def _hops(move: Move) -> tuple[tuple[str, str], ...]:
+    if move.via:
+        return (move.source, move.via), (move.via, move.target)
+    return ((move.source, move.target),)
+
+
+def _stands(run: ItemRun, source: str, target: str) -> bool:
     """Whether the move has happened already: its source is gone, and the target holds this very file."""
-    here, there = run.ctx.outputs.observe(move.source), run.ctx.outputs.observe(move.target)
+    here, there = run.ctx.outputs.observe(source), run.ctx.outputs.observe(target)
     return not here.exists and there.file == run.expected
 
 
@@ -313,7 +329,7 @@ def _moved(run: ItemRun, path: str) -> None:
     record = structs.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
     files.note(run, "move", record)
     if path == run.change.target:
-        run.done.append(Step.MOVE)
+        run.done.append("move")
         run.ctx.event("step-done", run.change.id, "move", path=path)
 
 
@@ -326,14 +342,15 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
     ctx.event("item-started", change.id, action=change.action)
     try:
         for step in change.steps:
-            if step is Step.MOVE:
-                continue
-            ctx.event("step-started", change.id, step)
+            name = name_of(step)
+            if isinstance(step, Move) or name in run.done:
+                continue  # moved before, or one of several drains, which are carried out together
+            ctx.event("step-started", change.id, name)
             yield from _step(run, step)
-            run.done.append(step)
-            if ctx.last_done != (change.id, step):
+            run.done.append(name)
+            if ctx.last_done != (change.id, name):
                 # Steps that know more than that tell it themselves.
-                ctx.event("step-done", change.id, step)
+                ctx.event("step-done", change.id, name)
         outcome = _end(run)
     except Ended as end:
         outcome = _outcome(run, end.result, end.error, end.hint)
@@ -361,7 +378,7 @@ def _end(run: ItemRun) -> Outcome:
     if change.blocked:
         return _outcome(run, Result.BLOCKED, change.hint or change.blocked)
     for entry, end in run.drained:
-        if set(change.steps) == {Step.DRAIN}:
+        if all(isinstance(step, Drain) for step in change.steps):
             return _outcome(run, end.result, end.error, end.hint)
         if _is_left(run, entry):
             return _outcome(run, end.result, f"the job of an earlier request: {end.error}", end.hint)
@@ -375,25 +392,25 @@ def _is_left(run: ItemRun, entry: OpenEntry) -> bool:
 
 
 def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
-    if step in _TALKING:
-        yield from _TALKING[step](run)
+    if (talking := _TALKING.get(type(step))) is not None:
+        yield from talking(run)
     else:
-        _ON_DISK[step](run)
+        _ON_DISK[type(step)](run)
 
 
-_TALKING: dict[Step, Callable[[ItemRun], Generator[Effect, object, None]]] = {
-    Step.DRAIN: jobs.drain,
-    Step.LOOKUP: generate.look_up,
-    Step.SUBMIT: generate.submit,
-    Step.POLL: jobs.poll,
-    Step.FETCH: files.fetch,
-    Step.SAVE: saving.save,
+_TALKING: dict[type[Step], Callable[[ItemRun], Generator[Effect, object, None]]] = {
+    Drain: jobs.drain,
+    LookUp: generate.look_up,
+    Submit: generate.submit,
+    Poll: jobs.poll,
+    Fetch: files.fetch,
+    Save: saving.save,
 }
-_ON_DISK: dict[Step, Callable[[ItemRun], None]] = {
-    Step.WRITE: files.write,
-    Step.UPDATE: files.update_front,
-    Step.REMOVE: files.remove,
-    Step.RECORD: files.record_only,
+_ON_DISK: dict[type[Step], Callable[[ItemRun], None]] = {
+    Write: files.write,
+    Update: files.update_front,
+    Remove: files.remove,
+    Acknowledge: files.record_only,
 }
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from contentops.errors import InputError
-from contentops.manifests.places import Source, place
-from contentops.manifests.read import decode, read_yaml
 from contentops.manifests.schema import check_schema
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
+from contentops.yaml.positions import Source, place
+from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def _check(source: Source, data: bytes, document: Json) -> None:
         message = f"the file has format {version}, which a newer version of contentops wrote"
         raise InputError([place(source, "newer-catalog", message, (1, 1), hint="update contentops")])
     schema = load_schema("catalog")
-    from contentops.manifests.fits import compile_schema
+    from contentops.manifests.schema_match import compile_schema
 
     if compile_schema(schema)(document):
         return

@@ -11,20 +11,22 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
 from contentops.loopback import is_loopback
-from contentops.manifests.places import Document, Map, finding, masked
-from contentops.manifests.read import MAX_BYTES, read_yaml
-from contentops.manifests.scalars import UNWANTED, plain_scalar
+from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.schema import check_schema
-from contentops.manifests.secrets import SECRET_KEYS
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
+from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.read import MAX_BYTES, read_yaml
+from contentops.yaml.scalars import UNWANTED, plain_scalar
+from contentops.yaml.secret_lines import SECRET_KEYS, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PROJECT_FILE = "contentops.yaml"
 LOCAL = "local"
 """The `base_url` of the embedded server."""
 
@@ -99,8 +101,8 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         **_stated(settings, own),
         environment_output=own.get("output"),
         api=_api(_layered(settings, own, "api")),
-        budget=Budget(**_whole(_layered(settings, own, "budget"))),
-        guards=_guards(_layered(settings, own, "guards")),
+        budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
+        guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
         vars=_map(settings, "vars"),
@@ -163,7 +165,7 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _read(root: Path) -> tuple[Document, list[Diagnostic]]:
+def _read(root: Path) -> tuple[YamlDocument, list[Diagnostic]]:
     path = root / PROJECT_FILE
     try:
         with path.open("rb") as file:
@@ -202,10 +204,6 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _whole(numbers: Mapping[str, Any]) -> dict[str, int | None]:
-    return {key: None if value is None else int(value) for key, value in numbers.items()}
-
-
 def _environment(settings: Map, name: str) -> Map:
     """The settings of an environment; raises UsageError where it is not declared."""
     if not name:
@@ -222,25 +220,14 @@ def _environment(settings: Map, name: str) -> Map:
     raise UsageError(message, code="unknown-environment", hint=hint)
 
 
-def _api(settings: Mapping[str, Any]) -> ApiSettings:
-    given = dict(settings)
+def _api(given: dict[str, Any]) -> ApiSettings:
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     if "job_timeout" in given:
         given["job_timeout"] = parse_duration(given["job_timeout"])
-    for key in ("requests_per_minute", "max_in_flight"):
-        if key in given:
-            given[key] = int(given[key])
     if given.get("base_url") == LOCAL:
         given["requests_per_minute"] = 0
-    return ApiSettings(**given)
-
-
-def _guards(settings: Mapping[str, Any]) -> Guards:
-    given = dict(settings)
-    if "from_items" in given:
-        given["from_items"] = int(given["from_items"])
-    return Guards(**given)
+    return msgspec.convert(given, ApiSettings, strict=False)  # `30.0` is a whole number too
 
 
 def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
@@ -260,7 +247,7 @@ def _secrets(settings: Any) -> Iterator[str]:
                 yield value
 
 
-def _check_settings(document: Document) -> Iterator[Diagnostic]:
+def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
@@ -276,7 +263,7 @@ def _check_settings(document: Document) -> Iterator[Diagnostic]:
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
 
 
-def _check_timeout(document: Document, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
     try:
         seconds = parse_duration(value)
     except ValueError:
@@ -296,7 +283,7 @@ def _pattern_problem(pattern: str) -> str:
     return ""
 
 
-def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
+def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
     """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
     if problem := url_problem(url):
         code, message, hint = problem

@@ -11,14 +11,13 @@ from msgspec import Struct, structs
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
-from contentops.model import Step
-from contentops.operations.plan import reviewed_choice
+from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
+from contentops.planning.inputs import paths
 from contentops.planning.plan import make_plan
-from contentops.planning.planfile import compare_file
-from contentops.planning.situation import paths, swapped
-from contentops.reporting.plan_json import plain, record_digest
+from contentops.planning.review import compare_file
+from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from contentops.execution.stop import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Workspace
-    from contentops.planning.situation import Choice, Situation
+    from contentops.planning.inputs import Choice, PlanInputs
 
-NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.SAVE})
+NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 
 
@@ -63,7 +62,7 @@ def apply(
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
     With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
-    what the command line chose, kept in the run's report for a later `retry`.
+    what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way, ApiError where the key is missing or the server speaks another dialect, StateError where nothing can be
@@ -71,12 +70,9 @@ def apply(
     """
     world = world or World()
     with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
-        choice = choice if reviewed is None else reviewed_choice(choice, workspace.desired)
         _sweep(workspace, world)
-        found = workspace.situation(choice)
-        planned = make_plan(found)
-        if reviewed is not None:
-            planned = compare_file(found, planned, reviewed, record_digest).plan
+        found = workspace.plan_inputs(choice)
+        planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
         if planned.empty:
             workspace.store.checkpoint()
             return planned, None
@@ -125,7 +121,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if project.api.base_url == "local":
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
-    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+    if not key and any(change.has(*NETWORK) for change in plan.changes):
         from contentops.api.address import needs_key, no_key
 
         if needs_key(project.api):
@@ -136,7 +132,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
 def _carry_out(
     workspace: Workspace,
     plan: Plan,
-    found: Situation,
+    found: PlanInputs,
     key: str,
     emit: Callable[[Event], None],
     stop: Stop,
@@ -148,7 +144,7 @@ def _carry_out(
     from contentops.execution.run import Edges, execute
 
     project = workspace.project
-    needed = any(NETWORK & set(change.steps) for change in plan.changes)
+    needed = any(change.has(*NETWORK) for change in plan.changes)
 
     async def run() -> Run:
         async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
@@ -163,8 +159,7 @@ def _carry_out(
                 random=world.random,
                 requests=client.requests if client is not None else 0,
             )
-            swaps = swapped(found.desired)
-            return await execute(settled, plan, found.state, edges, stop=stop, deadline=deadline, swaps=swaps)
+            return await execute(settled, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
 
@@ -200,8 +195,7 @@ def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, J
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    attempts = {change.id: change.attempt for change in plan.changes if change.submits or change.entry is not None}
-    document = {**run_json(run, plan), "inputs": plain(inputs), "attempts": attempts}
+    document = {**run_json(run, plan), "inputs": plain(inputs)}
     (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
 
 
@@ -213,7 +207,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
 
     from contentops.ci.github.event import run_page
     from contentops.execution.context import iso
-    from contentops.state.exclusive import ApplyLock
+    from contentops.state.apply_lock import ApplyLock
 
     try:
         user = getpass.getuser()

@@ -16,6 +16,7 @@ from contentops.api.calls import GetTemplate, ListStyles, ListTemplates, ListVer
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.api.dialects import PAGE
 from contentops.api.replies import CatalogReply, Failure
+from contentops.atomic_io import Disk
 from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
@@ -24,8 +25,7 @@ from contentops.model import CatalogSnapshot, Template
 from contentops.operations.catalog_changes import CatalogChange, changes_between
 from contentops.operations.content import Caller, as_error, converse, is_absent, quiet
 from contentops.operations.workspace import World, open_cache, snapshot_of
-from contentops.state import folder as place
-from contentops.state.durable import Disk
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +96,7 @@ def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World 
         snapshot = converse(project, outside, tell, fetch.run, cache)
         data = encode({**known, server: snapshot}).encode()
         if data != before:
-            outside.disk.replace(path, data, place.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
+            outside.disk.replace(path, data, state_dir.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
         kept.forget()
         old = known.get(server)
         changes = changes_between(old, snapshot, ())

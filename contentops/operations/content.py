@@ -17,7 +17,7 @@ from contentops.api.replies import Content, ContentEntry, ContentList, Failure, 
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
 from contentops.operations.workspace import World, connected, read_state
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -140,7 +140,7 @@ def converse(
             return await story(Caller(client, project, outside, tell))
 
     if project.api.base_url == "local":
-        place.make(Path(project.root))
+        state_dir.make(Path(project.root))
     found: T = (outside.run or asyncio.run)(run())
     return found
 

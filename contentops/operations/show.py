@@ -11,7 +11,7 @@ from contentops.documents.sections import headings
 from contentops.errors import OutputError, StateError, UsageError, nearest
 from contentops.model import ItemId
 from contentops.operations.workspace import open_cache, read_state, validate
-from contentops.planning.situation import price_of, specs_by_id
+from contentops.planning.inputs import price_of, specs_by_id
 from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:

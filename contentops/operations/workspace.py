@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, ValidationError, convert, field, structs
 
+from contentops.atomic_io import Disk
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.glance import Glance
@@ -23,27 +24,25 @@ from contentops.documents.permission import denial
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.planning.plan import make_plan
-from contentops.planning.situation import (
+from contentops.planning.inputs import (
     Choice,
-    Situation,
-    Stored,
-    apply_moved,
+    FinishedText,
+    PlanInputs,
     honours_ids,
     key_of,
     paths,
     specs_by_id,
 )
+from contentops.planning.plan import make_plan
+from contentops.planning.renames import apply_moved
 from contentops.state.cache import Cache
-from contentops.state.durable import Disk
-from contentops.state.lock import request_id
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from contentops.api.session import Client, Place
-    from contentops.model import Catalog, CatalogSnapshot, Desired, ItemId, OpenEntry, Plan, Project, State
+    from contentops.model import Catalog, CatalogSnapshot, Desired, Plan, Project, State
 
 FOLDER = ".contentops"
 
@@ -77,7 +76,7 @@ class Workspace:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
-        self.store.heal(specs_by_id(found))
+        self.store.drop_renamed(specs_by_id(found))
         return found
 
     @property
@@ -85,13 +84,13 @@ class Workspace:
         """Lock, journal and all that was noted since."""
         return self.store.state
 
-    def situation(self, choice: Choice) -> Situation:
+    def plan_inputs(self, choice: Choice) -> PlanInputs:
         """All four sides, gathered: what the planner compares."""
-        return _situation(self, choice)
+        return _plan_inputs(self, choice)
 
     def plan(self, choice: Choice) -> Plan:
         """What `apply` would do."""
-        return make_plan(self.situation(choice))
+        return make_plan(self.plan_inputs(choice))
 
 
 @contextlib.contextmanager
@@ -106,15 +105,12 @@ def open_workspace(
         yield Workspace(project, store, cache)
 
 
-def _situation(workspace: Workspace, choice: Choice) -> Situation:
+def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     project, store, cache = workspace.project, workspace.store, workspace.cache
     desired = workspace.desired
     server = project.api.server
 
-    def made_as(entry: OpenEntry, id_: ItemId) -> bool:
-        return request_id(store.lineage, project.environment, id_, entry.digest, entry.attempt) == entry.request_id
-
-    state, rekeyed = apply_moved(desired, store.state, made_as)
+    state, rekeyed = apply_moved(desired, store.state)
     if choice.changed_from:
         from contentops.ci.changed_since import narrowed
 
@@ -122,17 +118,17 @@ def _situation(workspace: Workspace, choice: Choice) -> Situation:
         with open_cache(project, write=False) as parsed:
             choice = narrowed(project, desired, choice, catalog_of=catalog_of, cache=parsed)
 
-    def stored(digest: Any) -> Stored | None:
+    def stored(digest: Any) -> FinishedText | None:
         from contentops.documents.clean import body_digest
 
         text = cache.get_text(server, digest)
-        return Stored(item=text.item, body=body_digest(text.body)) if text else None
+        return FinishedText(item=text.item, body=body_digest(text.body)) if text else None
 
     glance = Glance(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = glance.observe_all(paths(desired, state))
     if (seen := glance.remember()) is not None:
         cache.put("observed", seen)
-    return Situation(
+    return PlanInputs(
         project=project,
         desired=desired,
         state=state,
@@ -241,12 +237,13 @@ async def connected(project: Project, key: str, world: World, cache: Cache | Non
 
 @contextlib.asynccontextmanager
 async def _embedded(project: Project) -> AsyncIterator[Any]:
-    from contentops.server import LocalError, embedded
+    from contentops.server import EmbeddedServerError
+    from contentops.server.serve import running
 
     try:
-        async with embedded.running(Path(project.root) / FOLDER / "local.db") as app:
+        async with running(Path(project.root) / FOLDER / "local.db") as app:
             yield app
-    except LocalError as error:
+    except EmbeddedServerError as error:
         raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
 
 

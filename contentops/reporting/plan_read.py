@@ -6,28 +6,35 @@ it, and nothing of it is trusted beyond its shape.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from contentops.digest import Digest
-from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.model import (
-    Action,
+    Acknowledge,
     Change,
-    ItemId,
-    JobState,
-    Note,
+    Drain,
+    Fetch,
+    LookUp,
+    Move,
+    Observed,
     OpenEntry,
     Plan,
-    Reason,
-    Refusal,
-    RequestId,
-    Step,
+    Poll,
+    Remove,
+    Request,
+    Save,
+    Spec,
+    Submit,
+    Update,
+    Write,
+    name_of,
 )
+from contentops.model.planfile import no_plan_file, plan_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Json
+    from contentops.model import Json, Step
+    from contentops.model.planfile import PlanFile, ReviewedChange, ReviewedJob
 
 
 def check_shape(document: Mapping[str, Json], path: str) -> None:
@@ -43,85 +50,68 @@ def check_shape(document: Mapping[str, Json], path: str) -> None:
         raise no_plan_file(f"`{path}` is no plan file{where}")
 
 
-def no_plan_file(message: str) -> InputError:
-    """What a file that is no plan file is answered with."""
-    hint = "make one with `contentops plan --out FILE`"
-    return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
-
-
 def plan_of(document: Mapping[str, Json]) -> Plan:
     """The plan that `plan_json` wrote, of a document that passed `check_shape`.
 
-    Without specs and records; of open entries only what a plan says about them. JSON has no integers of its own (`4.0`
-    is one to the schema), so that numbers are made integers here.
+    Without records; of specs, steps and open entries only what a plan says about them.
     """
+    file = plan_file(document)
     return Plan(
-        project=document["project"],
-        environment=document["environment"],
-        server=document["server"],
-        lineage=document["lineage"],
-        id=document["id"],
-        changes=tuple(_change(change, document["server"]) for change in document["changes"]),
-        notes=tuple(
-            Note(kind=note["kind"], message=note["message"], id=_item(note["id"]), hint=note["hint"])
-            for note in document["notes"]
-        ),
-        refusals=tuple(
-            Refusal(guard=one["guard"], message=one["message"], flag=one["flag"]) for one in document["refusals"]
-        ),
-        unchanged=int(document["summary"]["unchanged"]),
-        findings=tuple(_finding(one) for one in document["diagnostics"]),
+        project=file.project,
+        environment=file.environment,
+        server=file.server,
+        lineage=file.lineage,
+        id=file.id,
+        changes=tuple(_change(change, file) for change in file.changes),
+        notes=file.notes,
+        refusals=file.refusals,
+        unchanged=file.summary.unchanged,
+        findings=file.diagnostics,
     )
 
 
-def _item(name: str | None) -> ItemId | None:
-    return None if name is None else ItemId(name)
-
-
-def _change(change: Mapping[str, Any], server: str) -> Change:
-    def entry(stated: Mapping[str, Any]) -> OpenEntry:
+def _change(change: ReviewedChange, file: PlanFile) -> Change:
+    def entry(job: ReviewedJob) -> OpenEntry:
         return OpenEntry(
-            request_id=RequestId(stated["request_id"]),
-            item=ItemId(change["id"]),
-            digest=Digest(stated["digest"]),
-            attempt=int(change["attempt"]),
-            state=JobState(stated["state"]),
-            server=server,
+            request_id=job.request_id,
+            item=change.id,
+            digest=job.digest,
+            attempt=change.attempt,
+            state=job.state,
+            server=file.server,
             dialect="",
             credits=0,
-            job_id=stated["job_id"],
-            error=stated["error"],
+            job_id=job.job_id,
+            error=job.error,
         )
 
-    return Change(
-        id=ItemId(change["id"]),
-        action=Action(change["action"]),
-        steps=tuple(Step(step) for step in change["steps"]),
-        reasons=tuple(Reason(**{key: reason[key] for key in _REASON}) for reason in change["reasons"]),
-        entry=None if change["entry"] is None else entry(change["entry"]),
-        drains=tuple(entry(one) for one in change["drains"]),
-        attempt=int(change["attempt"]),
-        target=change["target"],
-        source=change["source"],
-        renamed_from=_item(change["renamed_from"]),
-        title=change["title"],
-        credits=int(change["credits"]),
-        blocked=change["blocked"],
-        hint=change["hint"],
+    # A plan tells the digest of a request, not the request.
+    request = Request(template="", style="", inputs={})
+    spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
+    held = entry(change.entry) if change.entry is not None else None
+    steps: tuple[Step, ...] = (
+        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
+        LookUp(entry=held) if held is not None else Poll(),
+        Poll(entry=held),
+        Fetch(digest=change.digest, entry=held),
+        Move(source=change.source, target=change.target, expects=change.file),
+        Write(target=change.target, front=change.front, title=change.title),
+        Update(target=change.target, expects=change.file, front=change.front, title=change.title),
+        Acknowledge(front=change.front, title=change.title),
+        Save(path=change.target),
+        Remove(target=change.target),
     )
-
-
-_REASON = ("kind", "field", "before", "after", "cause", "detail")
-
-
-def _finding(finding: Mapping[str, Any]) -> Diagnostic:
-    place = finding["location"]
-    return Diagnostic(
-        code=finding["code"],
-        message=finding["message"],
-        severity=Severity(finding["severity"]),
-        location=None if place is None else Location(place["file"], int(place["line"]), int(place["column"])),
-        excerpt=finding["excerpt"],
-        width=int(finding["width"]),
-        hint=finding["hint"],
+    known = {name_of(step): step for step in steps}
+    drains = tuple(Drain(entry=entry(one)) for one in change.drains)
+    return Change(
+        id=change.id,
+        action=change.action,
+        file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
+        reasons=change.reasons,
+        steps=(*drains, *(known[name] for name in change.steps if name in known)),
+        spec=spec,
+        renamed_from=change.renamed_from,
+        held=held,
+        blocked=change.blocked,
+        hint=change.hint,
     )

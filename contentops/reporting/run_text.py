@@ -29,8 +29,6 @@ _SIGNS = {
     Result.UNKNOWN: ("?", "unknown"),
     Result.LATE: (ELLIPSIS, "warning"),
 }
-_GOES_ON = ("`contentops apply", "`contentops retry")
-"""How a hint that names the next command does it."""
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -96,7 +94,7 @@ def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
     yield paint(text, "strong", color=color)
-    if exit_code_of(run) is not ExitCode.DONE and not any(verb in run.hint for verb in _GOES_ON):
+    if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"
 
 

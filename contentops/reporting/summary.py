@@ -21,7 +21,6 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
     Action.REGENERATE: ("~", "change"),
     Action.OVERWRITE: ("~", "change"),
-    Action.MERGE: ("~", "change"),
     Action.UPDATE: ("~", "change"),
     Action.MOVE: (">", "move"),
     Action.RENAME: (">", "move"),
@@ -38,7 +37,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 """The sign of each action and the style it is painted in."""
 
 
-NARROWING = frozenset({"nothing-selected", "changed-from", "retry", "canary"})
+NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.state.lines import header_line
+from contentops.state.codec import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def merge(
         older = set().union(*(lines.get(key, set()) for lines in before))
         arrived = any(_arrives(mine, old.get(key, set()), new.get(key, set())) for old, new in steps)
         kept += sorted(other if arrived else _kept(mine, other, then.get(key, set()), older))
-    heads = {header_line(lock.header) for lock in (ours, theirs) if lock.header is not None}
+    heads = {line_of(lock.header) for lock in (ours, theirs) if lock.header is not None}
     if not kept and theirs.header is None:
         # Somebody took the whole lock away, and nothing came after that.
         return b""

@@ -23,7 +23,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
 from contentops.operations.apply import Approval
 from contentops.operations.workspace import World
-from contentops.planning.situation import Choice
+from contentops.planning.inputs import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline

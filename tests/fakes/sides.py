@@ -25,8 +25,9 @@ from contentops.model import (
     Spec,
     State,
 )
+from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids
 from contentops.planning.plan import make_plan
-from contentops.planning.situation import Choice, Situation, Stored, apply_moved, honours_ids
+from contentops.planning.renames import apply_moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,12 +107,12 @@ def a_situation(
     files: Iterable[Observed] = (),
     *,
     entries: Iterable[OpenEntry] = (),
-    stored: Mapping[Digest, Stored] | None = None,
+    stored: Mapping[Digest, FinishedText] | None = None,
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
     foreign: Mapping[str, str] | None = None,
     **choice: Any,
-) -> Situation:
+) -> PlanInputs:
     """All sides at once."""
     pairs = tuple(Moved(old=ItemId(old), new=ItemId(new)) for old, new in (moved or {}).items())
     desired = Desired(specs=tuple(sorted(specs, key=lambda spec: spec.id)), moved=pairs)
@@ -120,8 +121,8 @@ def a_situation(
         records={record.id: record for record in records},
         entries={entry.request_id: entry for entry in entries},
     )
-    state, rekeyed = apply_moved(desired, state, lambda _entry, _id: False)
-    return Situation(
+    state, rekeyed = apply_moved(desired, state)
+    return PlanInputs(
         project=project,
         desired=desired,
         state=state,

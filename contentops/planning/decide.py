@@ -1,0 +1,356 @@
+"""One item's sides, four questions in order: which body, which path, which front matter, which save.
+
+The change is the union of the steps they answer with. Nothing else in the program decides what is done to an item.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field, structs
+
+from contentops.digest import is_same_json
+from contentops.documents.clean import title_digest
+from contentops.documents.preset import apply_preset
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Change,
+    Drain,
+    JobState,
+    Move,
+    Note,
+    Observed,
+    Reason,
+    Remove,
+    Save,
+    Update,
+    Write,
+)
+from contentops.planning.body import which_body
+from contentops.planning.explain import explain
+from contentops.planning.inputs import is_edited, is_protected, pending, resting_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from contentops.model import ItemId, Json, OpenEntry, Record, Spec, Step
+    from contentops.planning.body import BodyAnswer
+    from contentops.planning.inputs import ItemSides, PlanInputs
+
+
+class FrontAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to the third question: the keys to write (None removes one), and the title if one is written."""
+
+    front: Mapping[str, Json] = field(default_factory=dict)
+    title: str | None = None
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[Note, ...] = ()
+    """Which values of a person stay."""
+
+
+def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
+    """What remains to be done for a declared item, or None; and what is worth knowing."""
+    body = which_body(item)
+    drains = [
+        entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
+    ]
+    notes = (*_unknown_notes(item, body), *_protection_notes(item))
+    if body.blocked:
+        return _held(item, body, drains), notes
+    move, moved = which_path(item)
+    front = which_front_matter(item, body)
+    save, saved = which_save(item, body, front.title)
+    steps = _union(item, body, move, front, save=save)
+    if not steps and not drains:
+        return None, notes + front.notes
+    if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
+        # Nothing is paid for that could not be written afterwards.
+        hint = f"{why}; change its permissions, or set `protected: true` to keep the item as it is"
+        return _held(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
+    change = Change(
+        id=item.spec.id,
+        action=body.action if body.action is not Action.NONE else _action(steps),
+        file=item.file,
+        reasons=body.reasons + moved + front.reasons + saved + _id_reason(item),
+        steps=(*(Drain(entry=entry) for entry in drains), *steps),
+        spec=item.spec,
+        record=item.own,
+        renamed_from=_renamed_from(item),
+        hint=body.hint,
+    )
+    return change, notes + front.notes
+
+
+def _held(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Change:
+    """A blocked item: it only drains, its own job included, so that what was paid for is kept."""
+    running = body.entry is not None and body.entry.state is JobState.RUNNING
+    own = (body.entry,) if body.entry is not None and running else ()
+    return Change(
+        id=item.spec.id,
+        action=Action.BLOCKED,
+        file=item.file,
+        reasons=body.reasons,
+        steps=tuple(Drain(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *drains)),
+        spec=item.spec,
+        record=item.own,
+        renamed_from=_renamed_from(item),
+        held=body.entry,
+        blocked=body.blocked,
+        hint=body.hint,
+    )
+
+
+def hold(change: Change, kind: str, hint: str, *why: Reason) -> Change:
+    """The change with its item held back: of its steps only the drains are left."""
+    digest = change.spec.digest if change.spec is not None else ""
+    return structs.replace(
+        change,
+        action=Action.BLOCKED,
+        reasons=(*change.reasons, *why),
+        steps=tuple(Drain(entry=entry, keep=entry.digest == digest) for entry in change.drains),
+        held=change.entry,
+        blocked=kind,
+        hint=hint,
+    )
+
+
+def _renamed_from(item: ItemSides) -> ItemId | None:
+    return item.orphan.id if item.orphan is not None and item.record is None else None
+
+
+# --- 2: which path -----------------------------------------------------------------------------------------
+
+
+def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
+    """Whether the file moves, edited or not, and why."""
+    record, file, target = item.own, item.file, item.spec.output
+    if record is None or not file.exists or record.output == file.path == target:
+        return None, ()
+    via = resting_place(file.path, target, item.spec.id) if file.path != target else ""
+    reason = Reason(kind="moved", field="output", before=record.output, after=target)
+    return Move(source=file.path, target=target, expects=file.file, via=via), (reason,)
+
+
+def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
+    """An item's file where it stands: the recorded path, or where a move that was cut short left it."""
+    if record is None:
+        return inputs.observe(spec.output)
+    here = inputs.observe(record.output)
+    if here.exists or record.output == spec.output:
+        return here
+    for path in (resting_place(record.output, spec.output, spec.id), spec.output):
+        there = inputs.observe(path)
+        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body == record.generated):
+            return there
+    return here
+
+
+# --- 3: which front matter ---------------------------------------------------------------------------------
+
+
+def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
+    """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
+    front = dict(apply_preset(inputs.project.preset, spec.metadata))
+    title = front.pop("title", None)
+    return front, title if isinstance(title, str) else None
+
+
+def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
+    """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
+    wanted, title = wanted_front(item.inputs, item.spec)
+    record, file, id_ = item.own, item.file, item.spec.id
+    if record is None or not file.exists:
+        return FrontAnswer(front=wanted, title=title)
+    front: dict[str, Json] = {}
+    reasons: list[Reason] = []
+    kept: list[str] = []
+    for key in sorted(wanted.keys() | record.metadata.keys()):
+        before, after = record.metadata.get(key), wanted.get(key)
+        if is_same_json(before, after) and (key in wanted) == (key in record.metadata):
+            continue
+        found = file.front.get(key)
+        if is_same_json(found, before) or is_same_json(found, after):
+            front[key] = after
+            reasons.append(_rewritten(f"metadata.{key}", before, after))
+        else:
+            kept.append(key)
+    if file.owner not in ("", id_) and file.owner in (record.id, record.moved_from):
+        front["contentops"] = {**file.provenance, "item": id_}
+        reasons.append(_rewritten("contentops.item", file.owner, id_))
+    if title is not None and file.title not in (record.title, title):
+        kept.append("title")
+        title = None
+    elif title is not None and title != record.title:
+        reasons.append(_rewritten("metadata.title", record.title, title))
+    elif not body.writes:
+        title = None
+    notes = tuple(
+        Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
+        for key in kept
+    )
+    return FrontAnswer(front=front, title=title, reasons=tuple(reasons), notes=notes)
+
+
+def _rewritten(name: str, before: Json, after: Json) -> Reason:
+    return Reason(kind="front-matter", field=name, before=before, after=after)
+
+
+# --- 4: which save -----------------------------------------------------------------------------------------
+
+
+def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[bool, tuple[Reason, ...]]:
+    """Whether the server is told the title and body that will stand on disk, and why."""
+    record, file = item.own, item.file
+    if not item.inputs.saves(item.spec):
+        return False, ()
+    if body.action is Action.RESTORE and record is not None:
+        return not item.inputs.saved_body(record), ()
+    if body.writes:
+        return True, ()
+    if not file.exists:
+        return False, ()
+    known = record.saved if record is not None and record.server == item.inputs.server else None
+    title_now = title if title is not None else file.title
+    if known is not None and known.body == file.body and known.title == title_digest(title_now):
+        return False, ()
+    why = "never saved to this server" if known is None else "not what was last saved"
+    if known is not None and item.is_edited:
+        why = "edited by hand"
+    return True, (Reason(kind="save", detail=why),)
+
+
+# --- putting it together -----------------------------------------------------------------------------------
+
+
+def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, *, save: bool) -> tuple[Step, ...]:
+    expects, target = item.file.file, item.spec.output
+    steps: list[Step] = [move] if move is not None else []
+    if body.writes:
+        write = Write(
+            target=target,
+            expects=expects,
+            front=front.front,
+            title=front.title,
+            restores=body.action is Action.RESTORE,
+            replaces_edit=any(reason.kind == "edited" for reason in body.reasons),
+        )
+        steps += [*body.steps, write]
+    elif front.reasons and _differs(item.file, front):
+        steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
+    elif front.reasons or body.steps or (not steps and _record_lags(item)):
+        accepts = any(isinstance(step, Acknowledge) and step.accepts for step in body.steps)
+        steps.append(Acknowledge(accepts=accepts, front=front.front, title=front.title))
+    if save:
+        steps.append(Save(path=target))
+    return tuple(steps)
+
+
+def _differs(file: Observed, front: FrontAnswer) -> bool:
+    """Whether the file has other front matter than is wanted."""
+    other = any(not is_same_json(file.front.get(key), value) for key, value in front.front.items())
+    return other or front.title not in (None, file.title)
+
+
+def _record_lags(item: ItemSides) -> bool:
+    """Whether the record alone has something to learn: a new id, protection set or lifted."""
+    record = item.record
+    if record is None:
+        return False
+    return item.spec.id in item.inputs.rekeyed or is_protected(item.spec, record) != record.protected
+
+
+def _action(steps: Sequence[Step]) -> Action:
+    """What a change is that brings no text."""
+    kinds = (
+        (Move, Action.MOVE),
+        (Update, Action.UPDATE),
+        (Acknowledge, Action.UPDATE),
+        (Save, Action.SAVE),
+    )
+    return next((action for kind, action in kinds if any(isinstance(step, kind) for step in steps)), Action.DRAIN)
+
+
+def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
+    if item.record is None or item.spec.id not in item.inputs.rekeyed:
+        return ()
+    return (Reason(kind="renamed", before=item.record.moved_from, after=item.spec.id, detail="by `moved`"),)
+
+
+def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    return tuple(
+        Note(
+            kind="unknown-outcome",
+            id=item.spec.id,
+            message=f"`{item.spec.id}`: what became of an earlier submit is not known",
+            hint=f"`contentops state resolve {item.spec.id} --forget` drops it",
+        )
+        for entry in item.entries
+        if entry.state is JobState.UNKNOWN and entry is not body.entry
+    )
+
+
+def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
+    if item.own is None or not item.is_protected or item.is_same:
+        return ()
+    fields = ", ".join(f"`{reason.field}`" for reason in explain(item.spec, item.own)) or "its server"
+    return (
+        Note(
+            kind="protected",
+            id=item.spec.id,
+            message=f"`{item.spec.id}` is protected: a change of {fields} is not carried out",
+            hint="apply `protected: false` first to lift it",
+        ),
+    )
+
+
+# --- items that are gone -----------------------------------------------------------------------------------
+
+
+def decide_gone(
+    inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
+) -> tuple[Change | None, Note | None]:
+    """What remains for an item that no manifest declares any more: drain, and remove if asked.
+
+    `shared`: a declared item owns the path now, so only the record may go.
+    """
+    drains = pending(entries)
+    id_ = record.id if record else entries[0].item
+    unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
+    change = Change(
+        id=id_,
+        action=Action.RESOLVE if unknown else Action.DRAIN,
+        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
+        reasons=(Reason(kind="gone", detail="no manifest declares it"),),
+        steps=tuple(Drain(entry=entry) for entry in drains),
+        record=record,
+        hint=f"if it cannot be found: `contentops state resolve {id_} --forget`" if unknown else "",
+    )
+    if record is None:
+        return change, None
+    if record.protected or not inputs.choice.prune:
+        return change if drains else None, _orphan_note(record, change.file)
+    return _removed(change, record, entries), None
+
+
+def _orphan_note(record: Record, file: Observed) -> Note:
+    if record.protected:
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is in no manifest; protected, so it stays")
+    stays, removed = "its record stays", "its record"
+    if file.exists:
+        stays, removed = f"its file `{record.output}` stays", "its record and its file"
+    return Note(
+        kind="orphan",
+        id=record.id,
+        message=f"`{record.id}` is in no manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` gives it a new id",
+    )
+
+
+def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
+    file = change.file
+    if file.exists and (file.problem or is_edited(file, record, entries)):
+        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
+    remove = Remove(target=file.path, expects=file.file)
+    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))

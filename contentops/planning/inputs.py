@@ -1,0 +1,254 @@
+"""Everything a plan is made of, gathered before the first comparison: the sides, and what a person asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from contentops.digest import NOTHING, Digest
+from contentops.manifests.paths import collision_key
+from contentops.model import (
+    Desired,
+    ItemId,
+    JobState,
+    Note,
+    Observed,
+    OnEdit,
+    OpenEntry,
+    Project,
+    Record,
+    Spec,
+    State,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from contentops.model import Record
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """What a person asked for on the command line, beyond the manifests."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    on_edit: OnEdit | None = None
+    prune: bool = False
+    resubmit_unknown: bool = False
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Headings of sections to generate again, by item id."""
+    canary: int | None = None
+    """Only this many generations, the first in plan order, and nothing else."""
+    changed_from: str = ""
+    """Only what differs from this commit; `changed_since.narrowed` turns it into `only`."""
+    only: frozenset[ItemId] | None = None
+    """The ids that selectors choose from; None: all."""
+    notes: tuple[Note, ...] = ()
+    """What the plan says of how `only` was found."""
+
+
+class FinishedText(Struct, frozen=True, kw_only=True):
+    """A finished text in the cache: whose it was, and its body digest."""
+
+    item: str
+    body: Digest
+
+
+class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
+    """The sides of the comparison. Records are already keyed by the ids `moved` pairs gave them."""
+
+    project: Project
+    desired: Desired
+    state: State
+    observed: Mapping[str, Observed]
+    """The files, at every path that `paths` names."""
+    stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
+    """Looks a request digest up among the finished texts of this server."""
+    denied: Callable[[str], str] = lambda _path: ""
+    """What keeps the output at a path from being written; empty: nothing."""
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    """The lock of another environment that owns a path, by path key."""
+    choice: Choice = field(default_factory=Choice)
+    rekeyed: frozenset[ItemId] = frozenset()
+    """Ids whose record a `moved` pair has just given them; not yet written down."""
+    interrupted: bool = False
+    """The last apply did not come to its end: what it noted is not in the lock yet."""
+    honours_ids: bool | None = None
+    """Whether the server uses our request id as its job id; None: not known yet."""
+
+    @functools.cached_property
+    def server(self) -> str:
+        """The server this plan speaks to."""
+        return self.project.api.server
+
+    @functools.cached_property
+    def specs(self) -> Mapping[ItemId, Spec]:
+        """The declared items by id."""
+        return specs_by_id(self.desired)
+
+    @functools.cached_property
+    def entries(self) -> Mapping[ItemId, tuple[OpenEntry, ...]]:
+        """The open entries of this server by item."""
+        return open_entries(self.state, self.server)
+
+    @functools.cached_property
+    def owners(self) -> Mapping[str, ItemId]:
+        """The item whose record has a path, by path key."""
+        return {key_of(record.output): record.id for record in reversed(list(self.state.records.values()))}
+
+    def observe(self, path: str) -> Observed:
+        """What is at `path`; a path nobody looked at counts as absent."""
+        return self.observed.get(path) or Observed(path=path)
+
+    def saves(self, spec: Spec) -> bool:
+        """Whether the item's text is told to `/content/save`."""
+        return spec.save and self.project.api.save == "auto"
+
+    def is_draft(self, record: Record) -> bool:
+        """Whether the embedded server made a text that another server is to have."""
+        return record.server == "local" and self.server != "local"
+
+    def saved_body(self, record: Record) -> Digest:
+        """Body digest this server has for the record; under another server it has nothing."""
+        return record.saved.body if record.saved and record.server == self.server else NOTHING
+
+
+class ItemSides(Struct, frozen=True, kw_only=True):
+    """One declared item with everything known of it."""
+
+    inputs: PlanInputs
+    spec: Spec
+    record: Record | None
+    file: Observed
+    """Its file where it stands now."""
+    entries: tuple[OpenEntry, ...] = ()
+    """Its open entries on this server, in order of attempt."""
+    orphan: Record | None = None
+    """A gone item's record with this very digest, to be renamed."""
+
+    @property
+    def own(self) -> Record | None:
+        """The record to compare with: its own, or the orphan's it takes over."""
+        return self.record or self.orphan
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the record answers the very request that is declared."""
+        return self.own is not None and self.own.digest == self.spec.digest and not self.inputs.is_draft(self.own)
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether there is a record, and it or the manifest protects the item."""
+        return self.own is not None and is_protected(self.spec, self.own)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether a person has edited the body of the file that the record knows."""
+        return self.own is not None and is_edited(self.file, self.own, self.entries)
+
+    @property
+    def under_way(self) -> list[OpenEntry]:
+        """The open entries of the very request that is declared, which may still bring its text."""
+        return [entry for entry in pending(self.entries) if entry.digest == self.spec.digest]
+
+
+TRIES = 2
+"""A digest that failed this often is not submitted again unasked."""
+
+
+def is_protected(spec: Spec, record: Record | None) -> bool:
+    """Whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    origin = spec.origins.get("protected")
+    stated = origin is not None and origin.layer != "built-in"
+    return spec.protected or (not stated and record is not None and record.protected)
+
+
+def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
+    """Whether the body on disk is not the last text a job made for this item.
+
+    A paid text that no record carries yet counts too: its file may have been written just before a stop.
+    """
+    ours = {record.generated, *(entry.body for entry in entries if entry.state is JobState.PAID)}
+    return file.exists and file.body not in ours
+
+
+def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
+    """The declared items by id."""
+    return {spec.id: spec for spec in desired.specs}
+
+
+def open_entries(state: State, server: str) -> dict[ItemId, tuple[OpenEntry, ...]]:
+    """The open entries of a server by item, in order of attempt."""
+    found: dict[ItemId, tuple[OpenEntry, ...]] = {}
+    for entry in sorted(state.entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id)):
+        if entry.server == server:
+            found[entry.item] = (*found.get(entry.item, ()), entry)
+    return found
+
+
+def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
+    """The failed attempts at this very digest."""
+    return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
+
+
+def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """The entries that may still bring a text."""
+    return [entry for entry in entries if entry.state is not JobState.FAILED]
+
+
+def honours_ids(state: State, server: str) -> bool | None:
+    """Whether jobs of this server carry our request ids: True, False, or None where nothing proves it.
+
+    The embedded server is ours and does. One job under another id proves that the server makes its own.
+    """
+    if server == "local":
+        return True
+    lines: list[Record | OpenEntry] = [
+        *(record for record in state.records.values() if record.server == server and record.request_id),
+        *(entry for entry in state.entries.values() if entry.server == server),
+    ]
+    proofs = {line.job_id == line.request_id for line in lines if line.job_id}
+    return proofs == {True} if proofs else None
+
+
+def price_of(spec: Spec, server: str) -> int:
+    """The credits of one submit of `spec`; the embedded server charges nothing."""
+    return 0 if server == "local" else spec.request.credits
+
+
+# --- paths -------------------------------------------------------------------------------------------------
+
+
+def paths(desired: Desired, state: State) -> Iterator[str]:
+    """Every path whose file a plan has to look at."""
+    for record in state.records.values():
+        yield record.output
+    for spec in desired.specs:
+        known = state.records.get(spec.id)
+        if known is None or known.output != spec.output:
+            yield spec.output
+            if known is not None and (rest := resting_place(known.output, spec.output, spec.id)):
+                yield rest
+
+
+def key_of(path: str) -> str:
+    """The form under which two paths count as one."""
+    return collision_key(path)
+
+
+def resting_place(source: str, target: str, item: ItemId) -> str:
+    """Where an item's file rests on its way to a path that cannot exist beside its own; empty: it moves at once.
+
+    Such paths differ in case alone, or one is a folder of the other. Derived, so that a crash does not lose the file.
+    """
+    ours, theirs = key_of(source), key_of(target)
+    if not (ours == theirs or theirs.startswith(f"{ours}/") or ours.startswith(f"{theirs}/")):
+        return ""
+    beside = source if theirs.startswith(f"{ours}/") else target
+    mark = hashlib.sha256(f"{beside}\n{item}".encode()).hexdigest()[:16]
+    return str(PurePosixPath(beside).parent / f".contentops-{mark}.moving")
