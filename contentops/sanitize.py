@@ -5,13 +5,11 @@ Manifests, model output and server replies reach the terminal, log files, output
 
 from __future__ import annotations
 
-import base64
 import enum
 import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +36,9 @@ def redact(text: str, secret: str, mark: str = REDACTED) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
+    import base64
+    from urllib.parse import quote, quote_plus
+
     yield secret
     yield quote(secret, safe="", errors="surrogateescape")
     yield quote_plus(secret, errors="surrogateescape")

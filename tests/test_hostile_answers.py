@@ -25,7 +25,7 @@ from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
 from tests.processes import KEY, PROJECT
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class Spoilt(FakeApi):
 def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
     """Items to generate on that server."""
     scene = Scene(root, api, rpm=rpm)
+    know_server(root, API)
     scene.write("content/blog.yaml", blog(*(items or ITEMS)))
     return scene
 
@@ -555,6 +556,7 @@ def applied(project: Build, invoke: Run, address: str) -> tuple[Path, Completed]
         "content/blog.yaml": blog("a", "b", "c"),
     }
     root = project(files)
+    know_server(root, f"{address}/v1")
     return root, invoke("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": KEY})
 
 

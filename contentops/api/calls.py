@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
+class _Harmless(Struct, frozen=True):
+    """A call that only asks or overwrites."""
+
+    repeatable: ClassVar[bool] = True
+
+
 class Generate(Struct, frozen=True):
     """Start a generation. Pays.
 
@@ -28,26 +34,23 @@ class Generate(Struct, frozen=True):
     request_id: str
 
 
-class GetStatus(Struct, frozen=True):
+class GetStatus(_Harmless, frozen=True):
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
-    repeatable: ClassVar[bool] = True
     job_id: str
 
 
-class ListContent(Struct, frozen=True):
+class ListContent(_Harmless, frozen=True):
     """List every stored content, without texts."""
 
     name: ClassVar[str] = "list content"
-    repeatable: ClassVar[bool] = True
 
 
-class GetContent(Struct, frozen=True):
+class GetContent(_Harmless, frozen=True):
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
-    repeatable: ClassVar[bool] = True
     content_id: str
 
 
@@ -66,11 +69,10 @@ class SaveContent(Struct, frozen=True):
         return bool(self.content_id)
 
 
-class PutContent(Struct, frozen=True):
+class PutContent(_Harmless, frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
-    repeatable: ClassVar[bool] = True
     content_id: str
     title: str
     body: str
@@ -88,57 +90,50 @@ class RegenerateSection(Struct, frozen=True):
     request_id: str
 
 
-class ListTemplates(Struct, frozen=True):
+class ListTemplates(_Harmless, frozen=True):
     """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
 
     name: ClassVar[str] = "list templates"
-    repeatable: ClassVar[bool] = True
     page: int = 1
 
 
-class GetTemplate(Struct, frozen=True):
+class GetTemplate(_Harmless, frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
-    repeatable: ClassVar[bool] = True
     slug: str
 
 
-class ListStyles(Struct, frozen=True):
+class ListStyles(_Harmless, frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
-    repeatable: ClassVar[bool] = True
     page: int = 1
 
 
-class GetStyle(Struct, frozen=True):
+class GetStyle(_Harmless, frozen=True):
     """Describe one style profile."""
 
     name: ClassVar[str] = "get style"
-    repeatable: ClassVar[bool] = True
     slug: str
 
 
-class ListVerticals(Struct, frozen=True):
+class ListVerticals(_Harmless, frozen=True):
     """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
-    repeatable: ClassVar[bool] = True
 
 
-class DashboardStats(Struct, frozen=True):
+class DashboardStats(_Harmless, frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
-    repeatable: ClassVar[bool] = True
 
 
-class CreditsUsage(Struct, frozen=True):
+class CreditsUsage(_Harmless, frozen=True):
     """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
-    repeatable: ClassVar[bool] = True
 
 
 Call = (

@@ -20,15 +20,9 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 KINDS: Mapping[str, str] = {
-    "text": "text",
-    "textarea": "textarea",
-    "number": "number",
+    **{kind: kind for kind in ("text", "textarea", "number", "select", "multiselect", "checkbox", "list")},
     "integer": "number",
-    "select": "select",
-    "multiselect": "multiselect",
-    "checkbox": "checkbox",
     "boolean": "checkbox",
-    "list": "list",
     "array": "list",
 }
 """The kind of an input by the server's word for it. Every other word, `string` among them, is `any`: the server gives
@@ -42,26 +36,9 @@ DIGITS = 12
 """Digits of the digest of a manner: enough to tell two versions of one template apart."""
 
 MANNER = (
-    "sections",
-    "structure",
-    "instructions",
-    "writer_instructions",
-    "prompt",
-    "system_prompt",
-    "prompt_schema",
-    "requirements",
-    "quality_requirements",
-    "forbidden_patterns",
-    "length_limit",
-    "output",
-    "output_policy",
-    "formatting",
-    "writing_style",
-    "tone",
-    "voice",
-    "audience",
-    "platform",
-    "formality",
+    *("sections", "structure", "instructions", "writer_instructions", "prompt", "system_prompt", "prompt_schema"),
+    *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
+    *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
 )
 """What a description may show of how its texts are written. Only these count, so that no counter, time or rating, and
 no word meant for people, makes a template look changed."""

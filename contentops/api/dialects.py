@@ -13,23 +13,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
-from contentops.api.calls import (
-    Call,
-    CreditsUsage,
-    DashboardStats,
-    Generate,
-    GetContent,
-    GetStatus,
-    GetStyle,
-    GetTemplate,
-    ListContent,
-    ListStyles,
-    ListTemplates,
-    ListVerticals,
-    PutContent,
-    RegenerateSection,
-    SaveContent,
-)
+from contentops.api import calls
 from contentops.errors import ApiError, nearest
 
 if TYPE_CHECKING:
@@ -161,15 +145,15 @@ class Wire(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
+def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
     """`call` in the words of `dialect`. `send_mode` off leaves the mode out of submits.
 
     Raises Unsendable for what cannot be asked: no JSON, an empty id, a mode that would not be sent.
     """
     match call:
-        case Generate():
+        case calls.Generate():
             return _post("/generate", _submit(call, dialect, send_mode=send_mode), request_id=call.request_id)
-        case RegenerateSection():
+        case calls.RegenerateSection():
             # No source documents this body; these are the embedded server's names.
             body: dict[str, Json] = {
                 "content_id": call.content_id,
@@ -178,13 +162,13 @@ def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
                 "request_id": call.request_id,
             }
             return _post("/content/regenerate-section", body, request_id=call.request_id)
-        case SaveContent():
+        case calls.SaveContent():
             body = _text(call)
             if call.content_id:
                 # The documents say "save or update" and never name the field, so each likely one carries the id.
                 body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
             return _post("/content/save", body)
-        case PutContent():
+        case calls.PutContent():
             path = f"/content/{_segment(call.content_id)}"
             return Wire(method="PUT", path=path, body=_encode(_text(call)), headers=_JSON)
         case _:
@@ -193,27 +177,27 @@ def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
 
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
-        ListContent: "/content",
-        ListVerticals: "/verticals",
-        DashboardStats: "/dashboard/stats",
-        CreditsUsage: "/credits/usage",
+        calls.ListContent: "/content",
+        calls.ListVerticals: "/verticals",
+        calls.DashboardStats: "/dashboard/stats",
+        calls.CreditsUsage: "/credits/usage",
     }
 )
 
 
-def _get_path(call: Call) -> str:
+def _get_path(call: calls.Call) -> str:
     match call:
-        case GetStatus():
+        case calls.GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
-        case GetContent():
+        case calls.GetContent():
             return f"/content/{_segment(call.content_id)}"
-        case ListTemplates():
+        case calls.ListTemplates():
             return f"/templates{_page(call.page)}"
-        case GetTemplate():
+        case calls.GetTemplate():
             return f"/templates/{_segment(call.slug)}"
-        case ListStyles():
+        case calls.ListStyles():
             return f"/style-profiles{_page(call.page)}"
-        case GetStyle():
+        case calls.GetStyle():
             return f"/style-profiles/{_segment(call.slug)}"
         case _:
             return _FIXED[type(call)]
@@ -224,7 +208,7 @@ def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
     return Wire(method="POST", path=path, body=_encode(body), headers=headers)
 
 
-def _submit(call: Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
+def _submit(call: calls.Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
     request = call.request
     body: dict[str, Json] = {
         **dict.fromkeys(dialect.template, request["template"]),
@@ -244,7 +228,7 @@ def _submit(call: Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, J
     return body
 
 
-def _text(call: SaveContent | PutContent) -> dict[str, Json]:
+def _text(call: calls.SaveContent | calls.PutContent) -> dict[str, Json]:
     body: dict[str, Json] = {"title": call.title, "content": call.body}
     if call.metadata:
         body["metadata"] = call.metadata

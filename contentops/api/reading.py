@@ -9,23 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import (
-    Call,
-    CreditsUsage,
-    DashboardStats,
-    Generate,
-    GetContent,
-    GetStatus,
-    GetStyle,
-    GetTemplate,
-    ListContent,
-    ListStyles,
-    ListTemplates,
-    ListVerticals,
-    PutContent,
-    RegenerateSection,
-    SaveContent,
-)
+from contentops.api import calls
 from contentops.api.decoding import Unreadable, decode, error_text
 from contentops.api.replies import (
     Accepted,
@@ -59,24 +43,26 @@ _ENDS: Mapping[str, JobState] = {
 }
 
 
-def read(call: Call, value: Json) -> Reply:
+def read(call: calls.Call, value: Json) -> Reply:
     """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
     match call:
-        case Generate():
+        case calls.Generate():
             return _accepted(value, call.request_id)
-        case GetStatus():
+        case calls.GetStatus():
             return _job_status(value)
-        case ListContent():
+        case calls.ListContent():
             return ContentList(_content_entries(value))
-        case GetContent():
+        case calls.GetContent():
             return _content(value, call.content_id)
-        case RegenerateSection():
+        case calls.RegenerateSection():
             return _section(call, value)
-        case SaveContent() | PutContent():
+        case calls.SaveContent() | calls.PutContent():
             return _saved(call, value)
-        case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
+        case (
+            calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
+        ):
             return _catalog(call, value)
-        case DashboardStats() | CreditsUsage():
+        case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
 
 
@@ -259,19 +245,19 @@ def _content(value: Json, asked: str) -> Content:
     )
 
 
-def _saved(call: SaveContent | PutContent, value: Json) -> SavedReply:
+def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
     outer = _object(value)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
     content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
-    if not content_id and isinstance(call, PutContent):
+    if not content_id and isinstance(call, calls.PutContent):
         content_id = call.content_id
     if not content_id:
         raise Unreadable("the answer names no content")
     return SavedReply(content_id)
 
 
-def _section(call: RegenerateSection, value: Json) -> Reply:
+def _section(call: calls.RegenerateSection, value: Json) -> Reply:
     """No source documents this reply: a job to poll, or the text at once."""
     try:
         return _content(value, call.content_id)
@@ -283,13 +269,13 @@ def _section(call: RegenerateSection, value: Json) -> Reply:
 
 
 _LISTS: Mapping[type, tuple[str, ...]] = {
-    ListTemplates: ("templates",),
-    ListStyles: ("style_profiles", "profiles", "styles"),
-    ListVerticals: ("verticals",),
+    calls.ListTemplates: ("templates",),
+    calls.ListStyles: ("style_profiles", "profiles", "styles"),
+    calls.ListVerticals: ("verticals",),
 }
 
 
-def _catalog(call: Call, value: Json) -> CatalogReply:
+def _catalog(call: calls.Call, value: Json) -> CatalogReply:
     names = _LISTS.get(type(call))
     if names is None:
         return CatalogReply((_detail(value),), 1)

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
@@ -36,18 +37,7 @@ def list_contents(session: Session, environment: str, variables: tuple[str, ...]
     project = open_project(session, environment, variables)
     found = contents(project, tell=lambda line: terminal.tell(visible(line)))
     if as_json:
-        listed = [
-            {
-                "id": one.entry.id,
-                "title": one.entry.title,
-                "status": one.entry.status,
-                "created_at": one.entry.created_at,
-                "updated_at": one.entry.updated_at,
-                "item": one.item,
-                "superseded": one.superseded,
-            }
-            for one in found
-        ]
+        listed = [{**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded} for one in found]
         terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, "contents": listed})
     else:
         terminal.say(listing(found, width=terminal.width(sys.stdout)))
