@@ -32,7 +32,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     canary: int | None = None
     """Only this many generations, the first in plan order, and nothing else."""
     changed_from: str = ""
-    """Only what differs from this commit; `history.narrowed` turns it into `only`."""
+    """Only what differs from this commit; `ci.changed_since.narrowed` turns it into `only`."""
     only: frozenset[ItemId] | None = None
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()
