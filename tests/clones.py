@@ -165,7 +165,7 @@ _MADE: dict[str, Path] = {}
 """Folders that were made once: a world, and a world with a machine `first` that has applied."""
 
 
-def _once(name: str, target: Path, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> None:
+def copy_once(name: str, target: Path, make: Callable[[Path], None], factory: pytest.TempPathFactory) -> None:
     """Fills `target` with what `make` makes: once, and copied ever after."""
     if name not in _MADE:
         template = factory.mktemp(name)
@@ -189,7 +189,7 @@ def make_world(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> Wo
         seed.git("commit", "--quiet", "--message=Three articles")
         seed.git("push", "--quiet", (folder / "remote.git").as_uri(), "main")
 
-    _once("world", target, make, factory)
+    copy_once("world", target, make, factory)
     return World(target, invoke)
 
 
@@ -199,7 +199,7 @@ def make_first(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> Ma
     def make(folder: Path) -> None:
         make_world(invoke, folder, factory).clone("first").apply()
 
-    _once("first", target, make, factory)
+    copy_once("first", target, make, factory)
     machine = Machine(target / "first", invoke)
     machine.git("update-index", "--refresh")
     return machine

@@ -331,10 +331,11 @@ def conflict(verb: str) -> Callable[[Machine], object]:
 
 def unmerged(machine: Machine) -> None:
     """A stash that does not fit."""
-    machine.write("contentops.yaml", PROJECT + "# mine\n")
-    machine.git("stash", "push", "--quiet", "--", "contentops.yaml")
-    machine.write("contentops.yaml", PROJECT + "# another\n")
-    machine.git("commit", "--quiet", "--message=Another", "contentops.yaml")
+    path = "content/blog.yaml"
+    machine.edit(path, "topic: one", "topic: mine")
+    machine.git("stash", "push", "--quiet", "--", path)
+    machine.edit(path, "topic: one", "topic: another")
+    machine.git("commit", "--quiet", "--message=Another", path)
     subprocess.run(["git", *NOBODY, "stash", "pop"], cwd=machine.root, capture_output=True, check=False)
 
 
@@ -357,7 +358,7 @@ def work(machine: Machine) -> None:
         (conflict("cherry-pick"), (), (4, "unmerged", "`git cherry-pick --abort`")),
         (conflict("revert"), (), (4, "unmerged", "`git revert --abort`")),
         (lambda machine: machine.git("bisect", "start"), ("--branch=main",), (4, "unmerged", "`git bisect reset`")),
-        (unmerged, (), (4, "unmerged", "`contentops.yaml`")),
+        (unmerged, (), (4, "unmerged", "merged `content/blog.yaml`")),
         (stage, (), (4, "staged-changes", "`notes.md` and 1 more")),
         (stage, ("--no-push",), (4, "staged-changes", "`git restore --staged .`")),
         (work, (), (4, "unpushed-commits", "Work in progress`")),
