@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from tests.running import Completed, Run
 
 PROJECT = """\
 version: 1
@@ -203,3 +203,9 @@ def make_first(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> Ma
     machine = Machine(target / "first", invoke)
     machine.git("update-index", "--refresh")
     return machine
+
+
+@pytest.fixture
+def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A remote whose main branch declares three items, and no results yet."""
+    return make_world(invoke, tmp_path, tmp_path_factory)

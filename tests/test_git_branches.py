@@ -50,7 +50,7 @@ def test_a_protected_branch(world: World, first: Machine) -> None:
     world.hook("pre-receive", PROTECTED)
     tip = world.tip()
     env = {"GITHUB_RUN_ID": "77", "GITHUB_REPOSITORY": "acme/blog", "GITHUB_SERVER_URL": "https://github.example"}
-    ended = first.commit(**env)
+    ended = first.commit(runner=env)
     (name,) = own_branches(world)
     assert re.fullmatch("contentops/acme-blog/77-1-[0-9a-f]{12}", name)
     assert "Not on `main`: `main` takes no push: pre-receive hook declined." in ended.stdout

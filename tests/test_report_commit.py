@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from contentops.model import State
+from contentops.model import OpenEntry, Record, State
 from contentops.reporting.commit_text import commit_message, summarize
 from tests.plans import make_entry, make_record
 
 
-def _state(records: dict[str, Any], entries: dict[str, Any] | None = None) -> State:
+def _state(records: dict[Any, Record], entries: dict[Any, OpenEntry] | None = None) -> State:
     return State(lineage="l", records=records, entries=entries or {})
 
 
@@ -34,7 +34,7 @@ def test_what_was_made(
 ) -> None:
     """Each record is counted once, as what happened to it."""
 
-    def records(stated: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def records(stated: dict[str, dict[str, Any]]) -> dict[Any, Record]:
         return {
             name: make_record(name if not fields.get("moved_from") else "a", **{"id": name, **fields})
             for name, fields in stated.items()

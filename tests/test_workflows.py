@@ -14,15 +14,15 @@ import pytest
 import yaml
 
 from contentops.cli.workflows import NAMES, workflows
+from tests.clones import world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import world  # noqa: F401 - a fixture
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.test_git_commit import World
+    from tests.clones import World
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
