@@ -8,23 +8,32 @@ from contentops.digest import NOTHING, Digest
 from contentops.model import (
     Action,
     Change,
+    Drain,
     Event,
     ItemId,
     JobState,
+    LookUp,
+    Move,
+    Observed,
     OpenEntry,
     Outcome,
     Plan,
+    Poll,
     Reason,
     Record,
     Request,
     RequestId,
     Result,
     Run,
+    Save,
     Spec,
     Step,
+    Submit,
+    Update,
+    Write,
 )
 
-GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
+GENERATE = ("submit", "poll", "write", "save")
 NEW = (Reason(kind="new"),)
 
 
@@ -70,11 +79,38 @@ def make_entry(**fields: Any) -> OpenEntry:
 
 
 def make_change(name: str = "guide", action: Action = Action.CREATE, **fields: Any) -> Change:
-    """A change; a create of four credits unless stated."""
-    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "target": f"out/{name}.md"}
+    """A change; a create of four credits unless stated.
+
+    `steps` are names, and `drains` and `entry` open entries: the steps are made of them and of `target`, `source`,
+    `file` (the digest of the file at `source`), `credits`, `attempt`, `front` and `title`.
+    """
+    taken = ("target", "source", "file", "credits", "attempt", "front", "title", "entry", "drains", "steps")
+    given = {key: fields.pop(key) for key in taken if key in fields}
+    spec = make_spec(name, output=given.get("target", f"out/{name}.md"))
+    source, digest = given.get("source", ""), given.get("file", NOTHING)
+    file = Observed(path=source, file=digest or a_digest("f") if source else NOTHING)
+    names = given.get("steps", GENERATE if action is Action.CREATE or "credits" in given else ())
+    drains = tuple(Drain(entry=entry) for entry in given.get("drains", ()))
+    steps = tuple(_step(each, spec, file, given) for each in names if each != "drain")
+    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "held": given.get("entry")}
     if action is Action.CREATE:
-        stated |= {"steps": GENERATE, "reasons": NEW, "credits": 4, "spec": make_spec(name)}
-    return Change(**stated | fields)
+        stated["reasons"] = NEW
+    return Change(**{"file": file, "steps": (*drains, *steps), **stated, **fields})
+
+
+def _step(name: str, spec: Spec, file: Observed, given: dict[str, Any]) -> Step:
+    entry, front, title = given.get("entry"), given.get("front", {}), given.get("title")
+    attempt, price = given.get("attempt", 1), given.get("credits", 4)
+    made: dict[str, Step] = {
+        "submit": Submit(request=spec.request, digest=spec.digest, attempt=attempt, credits=price),
+        "look up": LookUp(entry=entry or make_entry()),
+        "poll": Poll(entry=entry),
+        "move": Move(source=file.path, target=spec.output, expects=file.file),
+        "write": Write(target=spec.output, expects=file.file, front=front, title=title),
+        "update": Update(target=spec.output, expects=file.file, front=front, title=title),
+        "save": Save(path=spec.output),
+    }
+    return made[name]
 
 
 def make_plan(*changes: Change, **fields: Any) -> Plan:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.execution.stop import Stop
-from contentops.model import JobState, OnEdit, Step
+from contentops.model import JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
@@ -306,7 +306,7 @@ def test_a_move_and_another_text_at_once(root: Path) -> None:
     scene = _placed(root, a="out/a.md", b="out/b.md")
     scene.write("content/blog.yaml", blog("a", "b", year=2027).replace("id: a\n", "id: a\n    output: new/a.md\n"))
     changes = {str(change.id): change for change in scene.plan().changes}
-    assert changes["a"].steps[:2] == (Step.MOVE, Step.SUBMIT)
+    assert changes["a"].names[:2] == ("move", "submit")
     assert set(results(scene.apply()).values()) == {"done"}
     assert "2027" in scene.read("new/a.md")
     assert not (scene.root / "out/a.md").exists()

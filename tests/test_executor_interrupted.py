@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from contentops.model import OnEdit, Step
+from contentops.model import OnEdit
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, results
@@ -43,7 +43,7 @@ def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> Non
         if stored.body != before:
             continue
         (change,) = scene.plan(replace=("one",)).changes
-        finished += Step.SUBMIT not in change.steps and "again for another one" in change.hint
+        finished += "submit" not in change.names and "again for another one" in change.hint
         assert results(scene.apply(replace=("one",))) == {"one": "done"}
         assert scene.api.credits == 8, f"step {at}"
         assert stored.body != before

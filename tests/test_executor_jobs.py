@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.model import JobState, OnEdit, Step
+from contentops.model import JobState, OnEdit
 from contentops.operations import records as mending
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi, on
@@ -411,7 +411,7 @@ def test_a_job_nobody_waits_for_is_drained(root: Path) -> None:
     """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
     scene = _left_running(root)
     change = scene.plan().changes[0]
-    assert change.steps[0] is Step.DRAIN
+    assert change.names[0] == "drain"
     assert results(scene.apply()) == {"one": "done"}
     assert "2027" in scene.read("out/one.md")
     assert scene.plan().empty

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from contentops.documents.permission import denial
-from contentops.model import Action, Step
+from contentops.model import Action
 from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
@@ -67,4 +67,4 @@ def test_what_would_write_is_blocked(spec: Spec, kept: bool) -> None:
     plan = make_plan(structs.replace(s, denied=lambda path: f"`{path}` is marked read-only"))
     held = [change.blocked for change in plan.changes if change.blocked]
     assert held == ([] if kept else ["unwritable-file"])
-    assert not any(Step.SUBMIT in change.steps for change in plan.changes)
+    assert not any("submit" in change.names for change in plan.changes)

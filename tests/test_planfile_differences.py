@@ -9,17 +9,18 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import Refused
-from contentops.model import OnEdit, Step
+from contentops.model import Change, Drain, OnEdit, Submit
 from contentops.operations.apply import Approval
 from contentops.planning.differences import Named, difference
 from contentops.reporting.plan_json import plan_json, record_digest
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
-from tests.fakes.sides import a_file, a_record, a_situation, a_spec, plan_of
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, plan_of
 from tests.reviewing import apply_file, check_file, review
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.running import Run
@@ -337,35 +338,48 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(scene: Scene)
 # --- the last line of defence ------------------------------------------------------------------------------
 
 
-def _named(**today: Any) -> Named:
-    """A generation as it was reviewed, and as it would be today."""
-    spec = a_spec()
-    file = a_file(spec.output)
-    plan = plan_of([spec], [a_record(spec)], [file], replace=("a",))
-    (reviewed,) = plan_json(plan)["changes"]
-    (change,) = plan.changes
-    return Named(
-        s=a_situation([spec], [a_record(spec)], [file], replace=("a",)),
-        plan_id="p",
-        reviewed=reviewed,
-        spec=spec,
-        record=a_record(spec),
-        change=structs.replace(change, **today),
-    )
+def _again(change: Change, **fields: Any) -> Change:
+    """The change with another submit."""
+    steps = tuple(structs.replace(step, **fields) if isinstance(step, Submit) else step for step in change.steps)
+    return structs.replace(change, steps=steps)
+
+
+def _elsewhere(change: Change) -> Change:
+    assert change.spec is not None
+    return structs.replace(change, spec=structs.replace(change.spec, output="out/b.md"))
+
+
+def _more(change: Change) -> Change:
+    return structs.replace(change, steps=(Drain(entry=an_entry(a_spec())), *change.steps))
 
 
 @pytest.mark.parametrize(
     ("today", "why"),
     [
-        ({}, ""),
-        ({"credits": 5}, "it costs 5 credits now, not 4"),
-        ({"credits": 3}, ""),
-        ({"attempt": 3}, "it would be submitted once more; see `contentops state resolve a`"),
-        ({"target": "out/b.md"}, "it would write another file, which the plan does not say"),
-        ({"steps": (Step.DRAIN, Step.SUBMIT, Step.POLL, Step.WRITE)}, "it would drain, which the plan does not say"),
+        (lambda change: change, ""),
+        (lambda change: _again(change, credits=5), "it costs 5 credits now, not 4"),
+        (lambda change: _again(change, credits=3), ""),
+        (lambda change: _again(change, attempt=3), "it would be submitted once more; see `contentops state resolve a`"),
+        (_elsewhere, "it would write another file, which the plan does not say"),
+        (_more, "it would drain, which the plan does not say"),
     ],
     ids=["same", "dearer", "cheaper", "again", "elsewhere", "more"],
 )
-def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(today: dict[str, Any], why: str) -> None:
+def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
+    today: Callable[[Change], Change], why: str
+) -> None:
     """Price, number of the submit, target and steps are each held against the file."""
-    assert difference(_named(**today), record_digest) == why
+    spec = a_spec()
+    file = a_file(spec.output)
+    sides = [spec], [a_record(spec)], [file]
+    plan = plan_of(*sides, replace=("a",))
+    (reviewed,) = plan_json(plan)["changes"]
+    named = Named(
+        s=a_situation(*sides, replace=("a",)),
+        plan_id="p",
+        reviewed=reviewed,
+        spec=spec,
+        record=a_record(spec),
+        change=today(plan.changes[0]),
+    )
+    assert difference(named, record_digest) == why

@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.errors import UsageError
-from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin, Step
+from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Observed, OnEdit, Origin
 from contentops.planning.plan import make_plan
 from contentops.planning.situation import Stored
 from tests.fakes.sides import (
@@ -28,7 +28,7 @@ from tests.fakes.sides import (
     stated,
 )
 
-GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
+GENERATE = ("submit", "poll", "write", "save")
 
 
 # --- which body --------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
 def test_new_item_without_a_file_is_created() -> None:
     """New and absent: submit, poll, write, save, at the tier's price."""
     change = only_change([a_spec()])
-    assert (change.action, change.steps, change.credits, change.attempt) == (Action.CREATE, GENERATE, 4, 1)
+    assert (change.action, change.names, change.credits, change.attempt) == (Action.CREATE, GENERATE, 4, 1)
 
 
 @pytest.mark.parametrize(("mode", "price"), [("quick", 1), ("standard", 4), ("premium", 5)])
@@ -63,15 +63,15 @@ def test_same_spec_and_file_is_no_change() -> None:
 def test_someone_elses_file_blocks_a_new_item() -> None:
     """A file no record owns is not overwritten."""
     change = only_change([a_spec()], files=[a_file("out/a.md")])
-    assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "foreign-file", ())
+    assert (change.action, change.blocked, change.names) == (Action.BLOCKED, "foreign-file", ())
     assert change.credits == 0
 
 
 def test_someone_elses_file_is_overwritten_by_choice() -> None:
     """`--on-edit overwrite` is a choice stated on the command line."""
     change = only_change([a_spec()], files=[a_file("out/a.md")], on_edit=OnEdit.OVERWRITE)
-    assert (change.action, change.steps) == (Action.OVERWRITE, GENERATE)
-    assert change.expected == a_file("out/a.md").file
+    assert (change.action, change.names) == (Action.OVERWRITE, GENERATE)
+    assert change.file.file == a_file("out/a.md").file
 
 
 def test_own_file_without_a_record_is_kept() -> None:
@@ -79,14 +79,14 @@ def test_own_file_without_a_record_is_kept() -> None:
     spec = a_spec()
     file = a_file(spec.output, owner="a", provenance={"item": "a", "digest": spec.digest})
     change = only_change([spec], files=[file])
-    assert (change.action, change.steps, change.credits) == (Action.KEEP, (Step.RECORD, Step.SAVE), 0)
+    assert (change.action, change.names, change.credits) == (Action.KEEP, ("record", "save"), 0)
 
 
 def test_changed_spec_regenerates_an_unedited_file() -> None:
     """Changed and as generated: regenerated, with the field's values as reason."""
     old, new = a_spec(topic="x"), a_spec(topic="y")
     change = only_change([new], [a_record(old)], [a_file(new.output)])
-    assert (change.action, change.steps) == (Action.REGENERATE, GENERATE)
+    assert (change.action, change.names) == (Action.REGENERATE, GENERATE)
     assert [(reason.field, reason.before, reason.after) for reason in change.reasons] == [("inputs.topic", "x", "y")]
 
 
@@ -106,19 +106,19 @@ def test_changed_spec_and_missing_unsaved_file_blocks() -> None:
     ("choice", "action", "steps"),
     [
         (OnEdit.BLOCK, Action.BLOCKED, ()),
-        (OnEdit.KEEP, Action.KEEP, (Step.RECORD, Step.SAVE)),
+        (OnEdit.KEEP, Action.KEEP, ("record", "save")),
         (OnEdit.OVERWRITE, Action.OVERWRITE, GENERATE),
         (OnEdit.MERGE, Action.BLOCKED, ()),
     ],
 )
 @pytest.mark.parametrize("where", ["manifest", "command line"])
-def test_edited_file_follows_on_edit(choice: OnEdit, action: Action, steps: tuple[Step, ...], where: str) -> None:
+def test_edited_file_follows_on_edit(choice: OnEdit, action: Action, steps: tuple[str, ...], where: str) -> None:
     """Changed and edited by hand: what `on_edit` says, in the manifest or on the command line."""
     old = a_spec(topic="x")
     new = a_spec(topic="y", **({"on_edit": choice} if where == "manifest" else {}))
     flags = {"on_edit": choice} if where == "command line" else {}
     change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], **flags)
-    assert (change.action, change.steps) == (action, steps)
+    assert (change.action, change.names) == (action, steps)
 
 
 def test_merge_is_answered_with_a_clear_not_yet() -> None:
@@ -134,7 +134,7 @@ def test_replace_generates_again_with_the_next_attempt() -> None:
     spec = a_spec()
     stored = {spec.digest: Stored(item="a", body=body_digest("Old.\n"))}
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)], stored=stored, replace=("a",))
-    assert (change.action, change.steps, change.attempt) == (Action.REGENERATE, GENERATE, 2)
+    assert (change.action, change.names, change.attempt) == (Action.REGENERATE, GENERATE, 2)
 
 
 def test_replace_under_way_is_finished_not_paid_again() -> None:
@@ -153,13 +153,13 @@ def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "step"), [(JobState.RUNNING, Step.POLL), (JobState.PAID, Step.FETCH)], ids=["running", "paid"]
+    ("state", "step"), [(JobState.RUNNING, "poll"), (JobState.PAID, "fetch")], ids=["running", "paid"]
 )
-def test_open_job_of_this_digest_is_finished(state: JobState, step: Step) -> None:
+def test_open_job_of_this_digest_is_finished(state: JobState, step: str) -> None:
     """A paid result exists: it is brought and written, never submitted again."""
     spec = a_spec()
     change = only_change([spec], entries=[an_entry(spec, state)])
-    assert (change.action, change.steps, change.credits) == (Action.FINISH, (step, Step.WRITE, Step.SAVE), 0)
+    assert (change.action, change.names, change.credits) == (Action.FINISH, (step, "write", "save"), 0)
 
 
 def test_open_job_and_an_edited_file_block_and_drain() -> None:
@@ -167,7 +167,7 @@ def test_open_job_and_an_edited_file_block_and_drain() -> None:
     old, new = a_spec(topic="x"), a_spec(topic="y")
     entry = an_entry(new)
     change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], entries=[entry])
-    assert (change.action, change.steps, change.drains) == (Action.BLOCKED, (Step.DRAIN,), (entry,))
+    assert (change.action, change.names, change.drains) == (Action.BLOCKED, ("drain",), (entry,))
 
 
 def test_file_that_holds_the_paid_text_already_is_finished() -> None:
@@ -181,7 +181,7 @@ def test_open_job_of_another_digest_is_drained_beside_the_change() -> None:
     """What was paid for an earlier spec is brought into the cache, and the item goes on."""
     old, new = a_spec(topic="x"), a_spec(topic="y")
     change = only_change([new], entries=[an_entry(old)])
-    assert (change.action, change.steps) == (Action.CREATE, (Step.DRAIN, *GENERATE))
+    assert (change.action, change.names) == (Action.CREATE, ("drain", *GENERATE))
 
 
 @pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.UNKNOWN])
@@ -189,7 +189,7 @@ def test_lost_answer_is_looked_up(state: JobState) -> None:
     """An unknown outcome is looked up; it is submitted again only if the server proves it never arrived."""
     spec = a_spec()
     change = only_change([spec], entries=[an_entry(spec, state)])
-    assert (change.action, change.steps[0], change.attempt) == (Action.RESOLVE, Step.LOOKUP, 1)
+    assert (change.action, change.names[0], change.attempt) == (Action.RESOLVE, "look up", 1)
 
 
 def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
@@ -232,9 +232,9 @@ def test_stored_text_serves_its_own_item_without_paying() -> None:
     old, new = a_spec(topic="x"), a_spec(topic="y")
     stored = {new.digest: Stored(item="a", body=body_digest("Earlier.\n"))}
     change = only_change([new], [a_record(old)], [a_file(new.output)], stored=stored)
-    assert (change.action, change.steps, change.credits) == (
+    assert (change.action, change.names, change.credits) == (
         Action.FINISH,
-        (Step.FETCH, Step.WRITE, Step.SAVE),
+        ("fetch", "write", "save"),
         0,
     )
 
@@ -251,7 +251,7 @@ def test_gone_item_with_the_same_request_is_renamed() -> None:
     """A new id for the same request moves the file instead of paying."""
     old, new = a_spec("a"), a_spec("b")
     change = only_change([new], [a_record(old)], [a_file(old.output)])
-    assert (change.action, change.steps, change.renamed_from) == (Action.RENAME, (Step.MOVE, Step.RECORD), "a")
+    assert (change.action, change.names, change.renamed_from) == (Action.RENAME, ("move", "record"), "a")
     assert (change.source, change.target) == ("out/a.md", "out/b.md")
 
 
@@ -269,7 +269,7 @@ def test_missing_file_is_restored_from_cache_or_server() -> None:
     """Same spec, file gone: its text is brought back without paying."""
     spec = a_spec()
     change = only_change([spec], [a_record(spec)])
-    assert (change.action, change.steps, change.credits) == (Action.RESTORE, (Step.FETCH, Step.WRITE), 0)
+    assert (change.action, change.names, change.credits) == (Action.RESTORE, ("fetch", "write"), 0)
 
 
 def test_missing_file_whose_text_is_nowhere_blocks() -> None:
@@ -285,7 +285,7 @@ def test_orphan_is_a_note_and_prune_removes_it() -> None:
     plan = plan_of([], [a_record(spec)], [a_file(spec.output)])
     assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["orphan"])
     change = only_change([], [a_record(spec)], [a_file(spec.output)], prune=True)
-    assert (change.action, change.steps, change.target) == (Action.REMOVE, (Step.REMOVE,), spec.output)
+    assert (change.action, change.names, change.target) == (Action.REMOVE, ("remove",), spec.output)
 
 
 def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> None:
@@ -320,7 +320,7 @@ def test_gone_item_with_an_open_job_is_drained() -> None:
     """What was paid for is brought into the cache even if nobody declares it any more."""
     spec = a_spec()
     change = only_change([], entries=[an_entry(spec)])
-    assert (change.action, change.steps) == (Action.DRAIN, (Step.DRAIN,))
+    assert (change.action, change.names) == (Action.DRAIN, ("drain",))
 
 
 def test_protected_item_is_never_regenerated() -> None:
@@ -345,7 +345,7 @@ def test_setting_protection_is_recorded() -> None:
     """Protection is kept in the lock, so setting it is a change of the record alone."""
     spec = stated(a_spec(protected=True), "protected")
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)])
-    assert change.steps == (Step.RECORD,)
+    assert change.names == ("record",)
 
 
 def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
@@ -378,7 +378,7 @@ def test_changed_output_moves_the_file_edited_or_not() -> None:
     old, new = a_spec(), a_spec(output="out/new.md")
     for body in ("Generated text.\n", "By hand.\n"):
         change = only_change([new], [a_record(old, saved=body)], [a_file(old.output, body=body)])
-        assert (change.action, change.steps, change.credits) == (Action.MOVE, (Step.MOVE,), 0)
+        assert (change.action, change.names, change.credits) == (Action.MOVE, ("move",), 0)
 
 
 def test_move_onto_a_foreign_file_blocks() -> None:
@@ -410,7 +410,7 @@ def test_metadata_rewrites_only_its_keys() -> None:
     """Metadata is free and touches the front matter alone."""
     old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"], "date": "2026-03-01"})
     change = only_change([new], [a_record(old)], [a_file(old.output, front={"tags": ["a"], "own": 1})])
-    assert (change.action, change.steps) == (Action.UPDATE, (Step.UPDATE,))
+    assert (change.action, change.names) == (Action.UPDATE, ("update",))
     assert change.front == {"tags": ["b"], "date": "2026-03-01"}
 
 
@@ -426,14 +426,14 @@ def test_stated_title_is_written_and_saved() -> None:
     """`metadata.title` renames the piece, in the file and on the server."""
     old, new = a_spec(), a_spec(metadata={"title": "Better"})
     change = only_change([new], [a_record(old)], [a_file(old.output)])
-    assert (change.steps, change.title) == ((Step.UPDATE, Step.SAVE), "Better")
+    assert (change.names, change.title) == (("update", "save"), "Better")
 
 
 def test_a_title_a_person_changed_stays() -> None:
     """A title that is not the one last written is kept, noted, and told to the server."""
     old, new = a_spec(), a_spec(metadata={"title": "Better"})
     plan = plan_of([new], [a_record(old)], [structs.replace(a_file(old.output), title="Mine")])
-    assert [(change.steps, change.title) for change in plan.changes] == [((Step.SAVE,), None)]
+    assert [(change.names, change.title) for change in plan.changes] == [(("save",), None)]
     assert [note.kind for note in plan.notes] == ["kept-front-matter"]
 
 
@@ -441,7 +441,7 @@ def test_edit_by_hand_is_saved_and_then_is_no_change() -> None:
     """An edit is told to the server once."""
     spec = a_spec()
     edited = a_file(spec.output, body="By hand.\n")
-    assert only_change([spec], [a_record(spec)], [edited]).steps == (Step.SAVE,)
+    assert only_change([spec], [a_record(spec)], [edited]).names == ("save",)
     assert plan_of([spec], [a_record(spec, saved="By hand.\n")], [edited]).empty
 
 
@@ -461,7 +461,7 @@ def test_moved_gives_the_record_a_new_id() -> None:
     """A `moved` pair is a rename even if the request changed."""
     old, new = a_spec("a"), a_spec("b", topic="y")
     change = only_change([new], [a_record(old)], [a_file(old.output)], moved={"a": "b"})
-    assert (change.action, change.steps) == (Action.REGENERATE, (Step.MOVE, *GENERATE))
+    assert (change.action, change.names) == (Action.REGENERATE, ("move", *GENERATE))
 
 
 def test_swap_is_applied_once() -> None:
@@ -603,16 +603,16 @@ def test_every_situation_has_one_plan(s: object) -> None:
     assert plan == make_plan(s)  # type: ignore[arg-type]
     assert [change.id for change in plan.changes] == sorted(change.id for change in plan.changes)
     for change in plan.changes:
-        assert change.steps or change.blocked
-        assert (change.credits > 0) == (Step.SUBMIT in change.steps)
-        assert not change.blocked or set(change.steps) <= {Step.DRAIN}
+        assert change.names or change.blocked
+        assert (change.credits > 0) == ("submit" in change.names)
+        assert not change.blocked or set(change.names) <= {"drain"}
 
 
 @given(situations())
 def test_edited_files_are_overwritten_only_by_choice(s: object) -> None:
     """No step writes over a body that is not the last generated one, unless `on_edit` says overwrite."""
     for change in make_plan(s).changes:  # type: ignore[arg-type]
-        if Step.WRITE not in change.steps or change.spec is None or not change.source:
+        if "write" not in change.names or change.spec is None or not change.source:
             continue
         file = s.observe(change.source)  # type: ignore[attr-defined]
         generated = change.record.generated if change.record else NOTHING

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.sections import headings
-from contentops.model import Action, JobState, Step
+from contentops.model import Action, JobState
 from tests.fakes.api import Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog
@@ -44,7 +44,7 @@ def test_a_section_is_a_submit_of_its_own() -> None:
     spec = a_spec()
     change = only_change([spec], [a_record(spec)], [a_file(spec.output)], sections={"a": HEADING})
     assert (change.action, change.credits, change.attempt, change.section) == (Action.REGENERATE, 4, 2, HEADING)
-    assert change.steps == (Step.SUBMIT, Step.POLL, Step.WRITE, Step.SAVE)
+    assert change.names == ("submit", "poll", "write", "save")
 
 
 def test_a_section_under_way_is_finished() -> None:

@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved, Step
+from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
 from contentops.planning.planfile import sealed
 from contentops.reporting.plan_json import plan_json, record_digest
 from contentops.reporting.safe import json_text
 from contentops.schema_files import load_schema
-from tests.plans import a_digest, make_change, make_entry, make_plan, make_record
+from tests.plans import a_digest, make_change, make_entry, make_plan, make_record, make_spec
 
 
 def strict(schema: Any) -> Any:
@@ -35,7 +35,7 @@ FULL = make_plan(
     make_change(
         "old",
         Action.UPDATE,
-        steps=(Step.LOOKUP, Step.UPDATE),
+        steps=("look up", "update"),
         record=make_record("old", saved=Saved(title=a_digest("a"))),
         entry=make_entry(),
         drains=(make_entry(job_id="j"),),
@@ -45,7 +45,7 @@ FULL = make_plan(
         ),
         front=MappingProxyType({"tags": ["a"], "date": None}),
         title="A title",
-        expected=a_digest("b"),
+        file=a_digest("b"),
         source="out/was.md",
         renamed_from=ItemId("older"),
         hint="h",
@@ -90,8 +90,8 @@ def test_a_change_is_told_in_full() -> None:
     found = json.loads(json_text(plan_json(FULL)))["changes"][1]
     assert found["record"] == record_digest(change.record)
     assert found["file"] == a_digest("b")
-    assert found["digest"] == ""
-    assert found["steps"] == ["look up", "update"]
+    assert found["digest"] == make_spec("old").digest
+    assert found["steps"] == ["drain", "look up", "update"]
     assert found["front"] == {"tags": ["a"], "date": None}
     assert found["reasons"][0]["before"] == {"x": [1]}
     assert found["drains"][0]["job_id"] == "j"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from contentops.model import Action, Change, ItemId, Note, Plan, Reason, Refusal, Step
+from contentops.model import Action, Change, ItemId, Note, Plan, Reason, Refusal
 from contentops.reporting.plan_markdown import cell, code, marker, plan_markdown, prose
 from tests.plans import make_change, make_plan
 
@@ -38,7 +38,7 @@ def test_a_small_plan() -> None:
         make_change(
             "a",
             Action.REGENERATE,
-            steps=(Step.SUBMIT,),
+            steps=("submit",),
             credits=4,
             source="out/was.md",
             reasons=(
@@ -52,8 +52,8 @@ def test_a_small_plan() -> None:
             hint="decide, or run `contentops discard b`",
             reasons=(Reason(kind="odd", field="output", cause="var `v` in a.yaml:1:2"),),
         ),
-        make_change("c", Action.SAVE, steps=(Step.SAVE,)),
-        make_change("d", Action.CREATE, steps=(Step.SUBMIT,), credits=0, reasons=()),
+        make_change("c", Action.SAVE, steps=("save",)),
+        make_change("d", Action.CREATE, steps=("submit",), credits=0, reasons=()),
         environment="staging",
         unchanged=2,
         notes=(Note(kind="orphan", id=ItemId("o"), message="`o` is in no manifest", hint="run `contentops apply`"),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal, Step
+from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal
 from contentops.reporting.plan_text import plan_text
 from tests.plans import GENERATE, make_change, make_entry, make_plan
 
@@ -62,13 +62,13 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         make_change(
             "lost",
             Action.RESOLVE,
-            steps=(Step.LOOKUP,),
+            steps=("look up",),
             entry=make_entry(state=JobState.UNKNOWN, submitted_at="2026-03-01T10:00:00Z", error="reset"),
         ),
         make_change(
             "moved",
             Action.MOVE,
-            steps=(Step.MOVE,),
+            steps=("move",),
             source="out/old.md",
             target="out/new.md",
             renamed_from=ItemId("old"),
@@ -76,7 +76,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         make_change(
             "tags",
             Action.UPDATE,
-            steps=(Step.UPDATE,),
+            steps=("update",),
             drains=(make_entry(job_id="job-9"),),
             reasons=(
                 Reason(kind="front-matter", field="metadata.tags", before=["a"], after=["a", "b"]),
@@ -112,6 +112,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         "  > moved     move                   out/old.md -> out/new.md\n"
         "      renamed from `old`\n"
         "  ~ tags      update                 out/tags.md\n"
+        "      steps: drain, update\n"
         '      metadata.tags: ["a"] -> ["a", "b"]\n'
         "      output: occupied (a detail)\n"
         "      drain: job `job-9`, running\n"
@@ -156,7 +157,7 @@ def test_blocked_items_are_folded_too() -> None:
 def test_steps_are_told_where_the_action_does_not_say_them() -> None:
     """A generation that moves its file first, and one with a note of its own; verbose tells all of them."""
     plain = make_change("a")
-    moved = make_change("b", Action.REGENERATE, steps=(Step.MOVE, *GENERATE))
+    moved = make_change("b", Action.REGENERATE, steps=("move", *GENERATE))
     told = make_change("c", reasons=(Reason(kind="new", detail="its job was lost"),))
     text = _text(make_plan(plain, moved, told))
     assert [line.strip() for line in text.splitlines() if line.startswith("      ")] == [
@@ -179,7 +180,7 @@ def test_many_notes_and_causes_are_counted() -> None:
     notes = [Note(kind="orphan", message=f"note {number}") for number in range(15)]
     changes = [
         make_change(
-            f"{cause}-{side}", Action.SAVE, steps=(Step.SAVE,), reasons=(Reason(kind="k", cause=f"cause {cause}"),)
+            f"{cause}-{side}", Action.SAVE, steps=("save",), reasons=(Reason(kind="k", cause=f"cause {cause}"),)
         )
         for cause in range(12)
         for side in "ab"
@@ -212,7 +213,7 @@ def test_refusals_name_their_way_out() -> None:
 def test_an_open_job_is_told_once() -> None:
     """A reason that names the open job stands for it."""
     reason = Reason(kind="open-job", detail="job `j` is running")
-    change = make_change("a", Action.FINISH, steps=(Step.POLL,), entry=make_entry(job_id="j"), reasons=(reason,))
+    change = make_change("a", Action.FINISH, steps=("poll",), entry=make_entry(job_id="j"), reasons=(reason,))
     assert _text(make_plan(change)).count("`j`") == 1
 
 
@@ -266,7 +267,7 @@ def test_paths_stand_straight_behind_prices() -> None:
     plan = make_plan(
         make_change("a", steps=GENERATE, credits=1),
         make_change("b", steps=GENERATE, credits=12),
-        make_change("c", Action.SAVE, steps=(Step.SAVE,)),
+        make_change("c", Action.SAVE, steps=("save",)),
     )
     lines = [line for line in _text(plan).split("\n") if "out/" in line]
     assert len(lines) == 3

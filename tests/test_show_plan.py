@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, JobState, Note, Reason, Refusal, Step
+from contentops.model import Action, JobState, Note, Reason, Refusal
 from contentops.planning.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_read import plan_of
@@ -117,9 +117,9 @@ def everything() -> Plan:
     long = "x" * 200
     return make_plan(
         make_change("a", reasons=(Reason(kind="changed", field="inputs.topic", before=long, after=f"{long}y"),)),
-        make_change("b", Action.FINISH, steps=(Step.POLL,), entry=make_entry(job_id="job-1", error="slow")),
-        make_change("c", Action.DRAIN, steps=(Step.DRAIN,), drains=(make_entry(state=JobState.UNKNOWN),)),
-        make_change("d", Action.MOVE, source="out/old.md", steps=(Step.MOVE,), renamed_from="old"),
+        make_change("b", Action.FINISH, steps=("poll",), entry=make_entry(job_id="job-1", error="slow")),
+        make_change("c", Action.DRAIN, steps=("drain",), drains=(make_entry(state=JobState.UNKNOWN),)),
+        make_change("d", Action.MOVE, source="out/old.md", steps=("move",), renamed_from="old"),
         make_change("e", Action.BLOCKED, blocked="edited-by-hand", hint="use `--on-edit`"),
         *(make_change(f"n{number:02}") for number in range(12)),
         environment="staging",

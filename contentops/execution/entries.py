@@ -35,7 +35,6 @@ def new_entry(run: ItemRun) -> OpenEntry:
         credits=run.change.credits,
         plan_id=ctx.plan.id,
         section=run.change.section,
-        definitions=run.change.definitions,
     )
 
 

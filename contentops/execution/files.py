@@ -14,7 +14,7 @@ from contentops.documents.sections import main_heading
 from contentops.errors import FileChanged
 from contentops.execution.item import Ended, ItemRun, Text
 from contentops.execution.jobs import fetch_paid
-from contentops.model import Action, Record, RequestId, Result, Saved, Step
+from contentops.model import Acknowledge, Fetch, Poll, Record, RequestId, Result, Saved, Write
 from contentops.planning.body import is_protected
 from contentops.state.lines import Drop, Forget
 
@@ -63,7 +63,6 @@ def base_record(run: ItemRun) -> Record:
         saved=None,
         job_id="",
         request_id=RequestId(""),
-        definitions={},
     )
 
 
@@ -100,7 +99,7 @@ def fetch(run: ItemRun) -> Generator[Effect, object, None]:
     """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
     if run.entry is not None:
         yield from fetch_paid(run)
-    elif run.change.action is Action.RESTORE:
+    elif any(isinstance(step, Fetch) and step.recorded for step in run.change.steps):
         yield from _fetch_recorded(run)
     else:
         _fetch_stored(run, run.spec.digest, frozenset())
@@ -213,9 +212,9 @@ def _edited_since(run: ItemRun, seen: Observed, digest: Digest) -> bool:
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = run.change.entry
-    if entry is None or entry.body or Step.POLL not in run.change.steps or seen.body == digest:
+    if entry is None or entry.body or not run.change.has(Poll) or seen.body == digest:
         return False
-    if any(reason.kind == "edited" for reason in run.change.reasons):
+    if any(isinstance(step, Write) and step.replaces_edit for step in run.change.steps):
         return False  # the plan said so, and that it is replaced
     ours = seen.owner == run.spec.id and seen.provenance.get("digest") == run.spec.digest
     return ours and (run.record is None or seen.body != run.record.generated)
@@ -238,7 +237,6 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
-        definitions=_definitions(run, record),
         generated=digest,
         saved=record.saved if same else None,
         job_id=entry.job_id if entry else stored.job_id if stored else "",
@@ -249,13 +247,6 @@ def _generated(run: ItemRun, record: Record, text: Text, digest: Digest) -> Reco
         plan_id=run.ctx.plan.id,
         generated_at=text.generated_at or run.ctx.iso(),
     )
-
-
-def _definitions(run: ItemRun, record: Record) -> Mapping[str, str]:
-    """What the new text was made from, where that is known; the rest of a text with one new section is as it was."""
-    if run.change.section:
-        return record.definitions
-    return run.entry.definitions if run.entry is not None else {}
 
 
 def _answered(run: ItemRun) -> list[Drop]:
@@ -331,13 +322,12 @@ def record_only(run: ItemRun) -> None:
     if known is None and seen is not None:
         job = seen.provenance.get("job")
         record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
-    if change.action == "keep":
+    if any(isinstance(step, Acknowledge) and step.accepts for step in change.steps):
         record = structs.replace(
             record,
             digest=spec.digest,
             request=spec.request.as_json(),
             used=spec.used,
-            definitions=change.definitions if known is not None else {},
             plan_id=run.ctx.plan.id,
         )
     note(run, "record", record)
@@ -346,9 +336,9 @@ def record_only(run: ItemRun) -> None:
 def remove(run: ItemRun) -> None:
     """Remove an orphan's unedited file and its record; nothing on the server."""
     ctx, change = run.ctx, run.change
-    if change.target and change.expected:
+    if change.target and change.file.file:
         try:
-            ctx.outputs.remove(change.target, expect=change.expected)
+            ctx.outputs.remove(change.target, expect=change.file.file)
         except FileChanged as error:
             raise _changed(change.target) from error
     ctx.store.note("remove", Forget(change.id), *(Drop(entry.request_id) for entry in run.failed))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from contentops.execution.durations import kind_of
-from contentops.model import Step
+from contentops.model import Poll, Submit
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -25,7 +25,7 @@ def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> flo
     """
     left = [change for change in ctx.plan.changes if change.id not in ended]
     requests = REQUESTS * len(left) * 60.0 / per_minute if per_minute else 0.0
-    jobs = [change for change in left if Step.SUBMIT in change.steps or Step.POLL in change.steps]
+    jobs = [change for change in left if change.has(Submit, Poll)]
     if not jobs:
         return round(requests) or None
     one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})

@@ -13,7 +13,7 @@ from contentops.state.cache import StoredText
 if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.model import Change, OpenEntry, Record, Result, Spec, Step
+    from contentops.model import Change, OpenEntry, Record, Result, Spec
 
 
 class Ended(Exception):
@@ -71,7 +71,7 @@ class ItemRun:
     credits: int = 0
     fresh: bool = False
     """The text was written by this very run, so no earlier save of it can be lost."""
-    done: list[Step] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
     drained: list[tuple[OpenEntry, Ended]] = field(default_factory=list)
     """The jobs nobody waits for that brought no text, and why."""
 

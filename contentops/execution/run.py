@@ -19,7 +19,25 @@ from contentops.execution.forecast import seconds_left
 from contentops.execution.item import Ended, ItemRun
 from contentops.execution.limiter import Limiter
 from contentops.execution.scheduler import Gate, Scheduler
-from contentops.model import Action, JobState, Outcome, Result, Run, Step
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Drain,
+    Fetch,
+    JobState,
+    LookUp,
+    Outcome,
+    Poll,
+    Remove,
+    Result,
+    Run,
+    Save,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
+from contentops.model import Move as MoveStep
 from contentops.planning.body import is_protected
 from contentops.planning.moves import Move, order_moves
 from contentops.planning.situation import honours_ids, open_entries
@@ -34,7 +52,7 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.execution.effects import Effect
     from contentops.execution.stop import Stop
-    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State
+    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State, Step
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -259,7 +277,7 @@ def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
             change=change,
             record=change.record,
             entry=change.entry,
-            expected=change.expected,
+            expected=change.file.file,
             path=change.source,
             may_submit=change.submits > 0,
             failed=tuple(entry for entry in failed.get(change.id, ()) if digest in (None, entry.digest)),
@@ -271,7 +289,7 @@ def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
 
 
 def _move_files(ctx: Context, runs: dict[ItemId, ItemRun], outcomes: dict[ItemId, Outcome]) -> None:
-    moving = [run for run in runs.values() if Step.MOVE in run.change.steps]
+    moving = [run for run in runs.values() if run.change.has(MoveStep)]
     wanted = [Move(run.change.id, run.path, run.change.target) for run in moving if run.path != run.change.target]
     for run in moving:
         if run.path == run.change.target:
@@ -308,7 +326,7 @@ def _moved(run: ItemRun, path: str) -> None:
     record = structs.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
     files.note(run, "move", record)
     if path == run.change.target:
-        run.done.append(Step.MOVE)
+        run.done.append("move")
         run.ctx.event("step-done", run.change.id, "move", path=path)
 
 
@@ -321,14 +339,15 @@ def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect,
     ctx.event("item-started", change.id, action=change.action)
     try:
         for step in change.steps:
-            if step is Step.MOVE:
-                continue
-            ctx.event("step-started", change.id, step)
+            name = name_of(step)
+            if isinstance(step, MoveStep) or name in run.done:
+                continue  # moved before, or one of several drains, which are carried out together
+            ctx.event("step-started", change.id, name)
             yield from _step(run, step)
-            run.done.append(step)
-            if ctx.last_done != (change.id, step):
+            run.done.append(name)
+            if ctx.last_done != (change.id, name):
                 # Steps that know more than that tell it themselves.
-                ctx.event("step-done", change.id, step)
+                ctx.event("step-done", change.id, name)
         outcome = _end(run)
     except Ended as end:
         outcome = _outcome(run, end.result, end.error, end.hint)
@@ -356,7 +375,7 @@ def _end(run: ItemRun) -> Outcome:
     if change.blocked:
         return _outcome(run, Result.BLOCKED, change.hint or change.blocked)
     for entry, end in run.drained:
-        if set(change.steps) == {Step.DRAIN}:
+        if all(isinstance(step, Drain) for step in change.steps):
             return _outcome(run, end.result, end.error, end.hint)
         if _is_left(run, entry):
             return _outcome(run, end.result, f"the job of an earlier request: {end.error}", end.hint)
@@ -370,25 +389,25 @@ def _is_left(run: ItemRun, entry: OpenEntry) -> bool:
 
 
 def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
-    if step in _TALKING:
-        yield from _TALKING[step](run)
+    if (talking := _TALKING.get(type(step))) is not None:
+        yield from talking(run)
     else:
-        _ON_DISK[step](run)
+        _ON_DISK[type(step)](run)
 
 
-_TALKING: dict[Step, Callable[[ItemRun], Generator[Effect, object, None]]] = {
-    Step.DRAIN: jobs.drain,
-    Step.LOOKUP: generate.look_up,
-    Step.SUBMIT: generate.submit,
-    Step.POLL: jobs.poll,
-    Step.FETCH: files.fetch,
-    Step.SAVE: saving.save,
+_TALKING: dict[type[Step], Callable[[ItemRun], Generator[Effect, object, None]]] = {
+    Drain: jobs.drain,
+    LookUp: generate.look_up,
+    Submit: generate.submit,
+    Poll: jobs.poll,
+    Fetch: files.fetch,
+    Save: saving.save,
 }
-_ON_DISK: dict[Step, Callable[[ItemRun], None]] = {
-    Step.WRITE: files.write,
-    Step.UPDATE: files.update_front,
-    Step.REMOVE: files.remove,
-    Step.RECORD: files.record_only,
+_ON_DISK: dict[type[Step], Callable[[ItemRun], None]] = {
+    Write: files.write,
+    Update: files.update_front,
+    Remove: files.remove,
+    Acknowledge: files.record_only,
 }
 
 

@@ -7,7 +7,6 @@ and the messages. Nothing here touches clock, disk, network or environment.
 from contentops.model.desired import (
     CREDITS,
     Catalog,
-    Definitions,
     Desired,
     Moved,
     OnEdit,
@@ -18,25 +17,44 @@ from contentops.model.desired import (
     TemplateInput,
 )
 from contentops.model.names import ItemId, Json, RequestId
-from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, Step
+from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.project import ApiSettings, Budget, Guards, Project
 from contentops.model.records import JobState, Observed, OpenEntry, Record, Saved, State
 from contentops.model.run import Event, Outcome, Result, Run
+from contentops.model.steps import (
+    Acknowledge,
+    Drain,
+    Fetch,
+    LookUp,
+    Move,
+    Poll,
+    Remove,
+    Save,
+    Step,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
 
 __all__ = [
     "CREDITS",
+    "Acknowledge",
     "Action",
     "ApiSettings",
     "Budget",
     "Catalog",
     "Change",
-    "Definitions",
     "Desired",
+    "Drain",
     "Event",
+    "Fetch",
     "Guards",
     "ItemId",
     "JobState",
     "Json",
+    "LookUp",
+    "Move",
     "Moved",
     "Note",
     "Observed",
@@ -45,18 +63,25 @@ __all__ = [
     "Origin",
     "Outcome",
     "Plan",
+    "Poll",
     "Project",
     "Reason",
     "Record",
     "Refusal",
+    "Remove",
     "Request",
     "RequestId",
     "Result",
     "Run",
+    "Save",
     "Saved",
     "Spec",
     "State",
     "Step",
+    "Submit",
     "Template",
     "TemplateInput",
+    "Update",
+    "Write",
+    "name_of",
 ]

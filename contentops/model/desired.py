@@ -43,21 +43,6 @@ class Catalog(Struct, frozen=True, kw_only=True):
     verticals: frozenset[str] | None = None
 
 
-class Definitions(Struct, frozen=True, kw_only=True):
-    """What the catalog says of how texts are made: by slug, the start of a digest for each aspect that is known.
-
-    Aspects are `inputs` (what a template takes) and `manner` (how it, or a style, writes).
-    """
-
-    templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    styles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def of(self, template: str, style: str) -> dict[str, str]:
-        """The aspects of both: `template.inputs`, `style.manner`, ...; those that are not known are left out."""
-        said = (("template", self.templates.get(template, {})), ("style", self.styles.get(style, {})))
-        return {f"{kind}.{aspect}": digest for kind, aspects in said for aspect, digest in aspects.items()}
-
-
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
 """Credits per generation by mode (the vendor's page on usage and limits)."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic
 from contentops.model.desired import Spec
 from contentops.model.names import ItemId, Json
-from contentops.model.records import OpenEntry, Record
+from contentops.model.records import Observed, OpenEntry, Record
+from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Step, Submit, Update, Write, name_of
 
 
 class Action(enum.StrEnum):
@@ -35,29 +35,6 @@ class Action(enum.StrEnum):
     NONE = "none"
 
 
-class Step(enum.StrEnum):
-    """One thing the executor does; the plan lists them in order."""
-
-    DRAIN = "drain"
-    """Poll an open job of another digest, or of a gone item, into the cache."""
-    LOOKUP = "look up"
-    """Find out what became of a submit whose answer was lost."""
-    SUBMIT = "submit"
-    POLL = "poll"
-    FETCH = "fetch"
-    """Bring a text that exists already: from the cache, the job, or the server's content."""
-    MOVE = "move"
-    WRITE = "write"
-    """Write title, metadata and body."""
-    UPDATE = "update"
-    """Write changed front matter keys into the file as it is."""
-    SAVE = "save"
-    REMOVE = "remove"
-    """Remove an orphan's file and record."""
-    RECORD = "record"
-    """Only the record changes."""
-
-
 class Reason(Struct, frozen=True, kw_only=True):
     """Why: a kebab-case kind, the field it is about, the values before and after, and the shared cause."""
 
@@ -71,46 +48,96 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One item's difference and the steps that remain, in order.
-
-    `spec` is None for an orphan, `record` None for a new item. `entry` is the open entry that answers the spec,
-    `drains` the others. `target` is the file that will be written, `source` the recorded one if it differs.
-    """
+    """One item's difference and the steps that remain, in order: drains, move, the text's, update or record, save."""
 
     id: ItemId
     action: Action
-    steps: tuple[Step, ...] = ()
+    file: Observed
+    """The item's file where it stood when the plan saw it; of an orphan without a file of its own, a path of ""."""
     reasons: tuple[Reason, ...] = ()
+    steps: tuple[Step, ...] = ()
     spec: Spec | None = None
+    """The desired side; None: an orphan."""
     record: Record | None = None
-    entry: OpenEntry | None = None
-    drains: tuple[OpenEntry, ...] = ()
-    attempt: int = 1
-    """The attempt number of the submit, if there is one."""
-    target: str = ""
-    source: str = ""
-    expected: Digest = NOTHING
-    """Digest of the file at `source` (or `target`) that the plan saw; empty: no file."""
-    body: Digest = NOTHING
-    """Body digest of that file."""
-    front: Mapping[str, Json] = field(default_factory=dict)
-    """Front matter keys to write in an update; a value of None removes the key."""
-    title: str | None = None
-    """The title to write, where the manifest states one."""
+    """The recorded side, of the orphan it takes over for a rename; None: new."""
     renamed_from: ItemId | None = None
-    section: str = ""
-    """The heading of the one section to generate anew, or empty: the whole text."""
-    definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalog has them, where the change submits or accepts a text: `Definitions.of`."""
-    credits: int = 0
-    hint: str = ""
+    held: OpenEntry | None = None
+    """The open entry that answers the spec of an item that is held back."""
     blocked: str = ""
     """The kebab-case reason the item is held back, or empty."""
+    hint: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps in order, each once: one `drain` stands for all of them."""
+        return tuple(dict.fromkeys(name_of(step) for step in self.steps))
+
+    @property
+    def submit(self) -> Submit | None:
+        """The generation this change pays for, if any."""
+        return next((step for step in self.steps if isinstance(step, Submit)), None)
 
     @property
     def submits(self) -> int:
         """How many generations this change pays for."""
-        return self.steps.count(Step.SUBMIT)
+        return sum(isinstance(step, Submit) for step in self.steps)
+
+    @property
+    def credits(self) -> int:
+        """What it costs."""
+        return sum(step.credits for step in self.steps if isinstance(step, Submit))
+
+    @property
+    def entry(self) -> OpenEntry | None:
+        """The open entry that answers the spec."""
+        found = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
+        return next((entry for entry in found if entry is not None), self.held)
+
+    @property
+    def drains(self) -> tuple[OpenEntry, ...]:
+        """The open entries nobody waits for."""
+        return tuple(step.entry for step in self.steps if isinstance(step, Drain))
+
+    @property
+    def attempt(self) -> int:
+        """The attempt number of the submit, or of the entry that is finished."""
+        if self.submit is not None:
+            return self.submit.attempt
+        return self.entry.attempt if self.entry is not None and not self.blocked else 1
+
+    @property
+    def target(self) -> str:
+        """The path the file is to have; empty: an orphan without a file of its own."""
+        return self.file.path if self.spec is None else self.spec.output
+
+    @property
+    def source(self) -> str:
+        """The path of a declared item's file as it stands; empty: there is none."""
+        return self.file.path if self.spec is not None and self.file.exists else ""
+
+    @property
+    def front(self) -> Mapping[str, Json]:
+        """Front matter keys that are written; a value of None removes the key."""
+        return next((step.front for step in self._heads()), {})
+
+    @property
+    def title(self) -> str | None:
+        """The title that is written, where the manifest states one."""
+        return next((step.title for step in self._heads()), None)
+
+    @property
+    def section(self) -> str:
+        """The heading of the one section that is generated again, or empty: the whole text."""
+        if self.entry is not None:
+            return self.entry.section
+        return self.submit.section if self.submit is not None else ""
+
+    def has(self, *kinds: type[Step]) -> bool:
+        """Whether any step is of one of these kinds."""
+        return any(isinstance(step, kinds) for step in self.steps)
+
+    def _heads(self) -> Iterator[Write | Update | Acknowledge]:
+        return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
 class Note(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from contentops.model.names import ItemId, Json
-from contentops.model.plan import Action, Step
+from contentops.model.plan import Action
 
 
 class Result(enum.StrEnum):
@@ -30,8 +30,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     id: ItemId
     action: Action
     result: Result
-    steps: tuple[Step, ...] = ()
-    """The steps that were carried out."""
+    steps: tuple[str, ...] = ()
+    """The names of the steps that were carried out."""
     credits: int = 0
     """Spent on it in this run."""
     output: str = ""

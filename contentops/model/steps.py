@@ -120,9 +120,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-TypedStep = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
 
 
-def name_of(step: TypedStep) -> str:
-    """The step's name in plans, reports and events."""
+def name_of(step: Step | type[Step]) -> str:
+    """The name of a step, or of a kind of step, in plans, reports and events."""
     return str(step.__struct_config__.tag)

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import Refused
-from contentops.model import Step
+from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.plan import reviewed_choice
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.situation import Choice, Situation
 
-NETWORK = frozenset({Step.DRAIN, Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.SAVE})
+NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 
 
@@ -123,7 +123,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
     if project.api.base_url == "local":
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
-    if not key and any(NETWORK & set(change.steps) for change in plan.changes):
+    if not key and any(change.has(*NETWORK) for change in plan.changes):
         from contentops.api.address import needs_key, no_key
 
         if needs_key(project.api):
@@ -146,7 +146,7 @@ def _carry_out(
     from contentops.execution.run import Edges, execute
 
     project = workspace.project
-    needed = any(NETWORK & set(change.steps) for change in plan.changes)
+    needed = any(change.has(*NETWORK) for change in plan.changes)
 
     async def run() -> Run:
         async with connected(project, key, world) if needed else contextlib.nullcontext() as client:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from contentops.model import Action, ItemId, Step
+from contentops.model import Action, ItemId, Move
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.select import Candidate, candidate, check_selectors, is_selected, states_of
@@ -69,5 +69,5 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
     if edited:
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
-        return "moved" if Step.MOVE in change.steps else "unsaved" if change.steps == (Step.SAVE,) else "changed"
+        return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
     return "as generated" if record is None or record.generated else "adopted"

@@ -23,7 +23,6 @@ from contentops.documents.permission import denial
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import Definitions
 from contentops.planning.plan import make_plan
 from contentops.planning.situation import (
     Choice,
@@ -74,14 +73,9 @@ class Workspace:
         self.cache = cache
 
     @functools.cached_property
-    def offer(self) -> Offer | None:
-        """What the project's server offers; None where that is not known."""
-        return offer_of(self.project)
-
-    @functools.cached_property
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
-        found = load(self.project, _catalog(self.project, self.offer), self.cache)
+        found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.heal(specs_by_id(found))
         return found
@@ -114,7 +108,7 @@ def open_workspace(
 
 def _situation(workspace: Workspace, choice: Choice) -> Situation:
     project, store, cache = workspace.project, workspace.store, workspace.cache
-    desired, offer = workspace.desired, workspace.offer
+    desired = workspace.desired
     server = project.api.server
 
     def made_as(entry: OpenEntry, id_: ItemId) -> bool:
@@ -146,18 +140,9 @@ def _situation(workspace: Workspace, choice: Choice) -> Situation:
         foreign=_foreign_paths(project),
         choice=choice,
         rekeyed=rekeyed,
-        definitions=_definitions(offer),
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
-
-
-def _definitions(offer: Offer | None) -> Definitions:
-    if offer is None:
-        return Definitions()
-    from contentops.catalog.definitions import definitions
-
-    return definitions(offer)
 
 
 def _foreign_paths(project: Project) -> dict[str, str]:
@@ -187,10 +172,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 def catalog_of(project: Project) -> Catalog | None:
     """The templates and styles the project's server offers; None where they are not known."""
-    return _catalog(project, offer_of(project))
-
-
-def _catalog(project: Project, offer: Offer | None) -> Catalog | None:
+    offer = offer_of(project)
     if offer is None:
         return None
     from contentops.catalog.offer import catalog

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
-from contentops.model import Action, JobState, Observed, OnEdit, Reason, Step
+from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Observed, OnEdit, Poll, Reason, Submit
 from contentops.planning.explain import explain
-from contentops.planning.situation import is_made_by_local, key_of, pending, saves, tombstones
+from contentops.planning.situation import is_made_by_local, key_of, pending, price_of, saves, tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.digest import Digest
-    from contentops.model import OpenEntry, Record, Spec
+    from contentops.model import OpenEntry, Record, Spec, Step
     from contentops.planning.situation import Situation
 
-GENERATE = (Step.SUBMIT, Step.POLL, Step.WRITE)
 TRIES = 2
 """A digest that failed this often is not submitted again unasked."""
 
@@ -28,12 +27,17 @@ class Body(Struct, frozen=True, kw_only=True):
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
+    """Those that bring a text, which is then written; or only a record."""
     reasons: tuple[Reason, ...] = ()
     entry: OpenEntry | None = None
-    attempt: int = 1
+    """The open entry that answers the spec."""
     blocked: str = ""
     hint: str = ""
-    section: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the file gets another text."""
+        return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -119,7 +123,7 @@ def _replace(s: Situation, item: Item) -> Body | None:
         return Body(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
     attempt = 1 + max([item.own.attempt, *(entry.attempt for entry in item.entries)])
     reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *_lost_words(item))
-    return Body(action=Action.REGENERATE, steps=GENERATE, reasons=reasons, attempt=attempt)
+    return Body(action=Action.REGENERATE, steps=_generation(s, item, attempt), reasons=reasons)
 
 
 def _is_unsaved(s: Situation, item: Item, own: Record) -> bool:
@@ -143,7 +147,7 @@ def _section(s: Situation, item: Item) -> Body | None:
         return _block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     reason = Reason(kind="section", detail=f"`{heading}` is generated anew, as asked for")
     attempt = 1 + max([record.attempt, *(entry.attempt for entry in item.entries)])
-    return Body(action=Action.REGENERATE, steps=GENERATE, reasons=(reason,), attempt=attempt, section=heading)
+    return Body(action=Action.REGENERATE, steps=_generation(s, item, attempt, heading), reasons=(reason,))
 
 
 def _open(s: Situation, item: Item) -> Body | None:
@@ -158,13 +162,10 @@ def _open(s: Situation, item: Item) -> Body | None:
     held, why = _weighed(s, item, why, entry)
     if held is not None:
         return held
-    bring = Step.FETCH if entry.state is JobState.PAID else Step.POLL
-    reason = Reason(
-        kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if bring is Step.FETCH else 'running'}"
-    )
-    return Body(
-        action=Action.FINISH, steps=(bring, Step.WRITE), reasons=(*why, reason), entry=entry, attempt=entry.attempt
-    )
+    paid = entry.state is JobState.PAID
+    bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
+    reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
+    return Body(action=Action.FINISH, steps=(bring,), reasons=(*why, reason), entry=entry)
 
 
 def _given_up(s: Situation, item: Item, entry: OpenEntry) -> bool:
@@ -211,23 +212,20 @@ def _resolve(s: Situation, item: Item, entry: OpenEntry, why: tuple[Reason, ...]
     known = entry.state in (JobState.RUNNING, JobState.PAID)
     detail = f"job `{entry.job_id}` is open" if known else entry.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if known else "unknown-outcome", detail=detail)
-    attempt = entry.attempt
+    steps: tuple[Step, ...] = (LookUp(entry=entry), *_generation(s, item, entry.attempt, entry.section))
     if s.choice.resubmit_unknown:
-        attempt += 1
-        steps: tuple[Step, ...] = (Step.LOOKUP, *GENERATE)
+        steps = (LookUp(entry=entry), *_generation(s, item, entry.attempt + 1, entry.section))
         hint = "submitted again as asked if it cannot be found"
     elif s.honours_ids is False:
-        steps = (Step.LOOKUP, Step.POLL, Step.WRITE)
+        steps = (LookUp(entry=entry), Poll())
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
     else:
-        steps = (Step.LOOKUP, *GENERATE)
         hint = "submitted again only if the server proves that it never arrived"
     return Body(
         action=Action.FINISH if known else Action.RESOLVE,
         steps=steps,
         reasons=(*why, reason),
         entry=entry,
-        attempt=attempt,
         hint="" if known else hint,
     )
 
@@ -249,11 +247,12 @@ def _missing(s: Situation, item: Item) -> Body:
         if not here and s.server == "local" and len(wanted) == 1 and is_same(s, item):
             # Each clone has its own embedded server; what it does not have is made again, free.
             reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
-            return _generate(item, Action.REGENERATE, (reason,))
+            return _generate(s, item, Action.REGENERATE, (reason,))
         there = record.server == s.server and bool(record.content_id or record.job_id) and bool(wanted)
         if here or there:
             reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
-            return Body(action=Action.RESTORE, steps=(Step.FETCH, Step.WRITE), reasons=(reason,))
+            fetch = Fetch(digest=record.digest, recorded=True)
+            return Body(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
         hint = f"neither cache nor server has its text; `--replace {item.spec.id}` generates it again"
         return _block("text-lost", hint)
     return _block("foreign-file", _foreign_hint(s, item.spec.output))
@@ -277,11 +276,9 @@ def _renamed(s: Situation, item: Item) -> Body | None:
         return None
     reason = Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id")
     if item.file.exists:
-        return Body(action=Action.RENAME, steps=(Step.RECORD,), reasons=(reason,))
+        return Body(action=Action.RENAME, steps=(Acknowledge(),), reasons=(reason,))
     found = _missing(s, item)
-    return Body(
-        action=found.action, steps=found.steps, reasons=(reason, *found.reasons), blocked=found.blocked, hint=found.hint
-    )
+    return structs.replace(found, reasons=(reason, *found.reasons))
 
 
 def _stored(s: Situation, item: Item) -> Body | None:
@@ -295,7 +292,7 @@ def _stored(s: Situation, item: Item) -> Body | None:
             return held
         why = (*why, *_lost_words(item))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
-    return Body(action=Action.FINISH, steps=(Step.FETCH, Step.WRITE), reasons=(*why, reason))
+    return Body(action=Action.FINISH, steps=(Fetch(digest=item.spec.digest),), reasons=(*why, reason))
 
 
 def _new(s: Situation, item: Item) -> Body | None:
@@ -305,8 +302,8 @@ def _new(s: Situation, item: Item) -> Body | None:
     if item.file.exists:
         if (held := _edit_choice(s, item, why, None)) is not None:
             return held
-        return _generate(item, Action.OVERWRITE, why)
-    return _generate(item, Action.CREATE, why)
+        return _generate(s, item, Action.OVERWRITE, why)
+    return _generate(s, item, Action.CREATE, why)
 
 
 def _changed(s: Situation, item: Item) -> Body | None:
@@ -314,19 +311,27 @@ def _changed(s: Situation, item: Item) -> Body | None:
     record = item.own
     assert record is not None
     if item.file.exists and not is_edited(item.file, record, item.entries):
-        return _generate(item, Action.REGENERATE, why)
+        return _generate(s, item, Action.REGENERATE, why)
     if not item.file.exists and record.generated and saved_body(s, record) == record.generated:
-        return _generate(item, Action.REGENERATE, why)
+        return _generate(s, item, Action.REGENERATE, why)
     if (held := _edit_choice(s, item, why, None)) is not None:
         return held
-    return _generate(item, Action.OVERWRITE, (*why, *_lost_words(item)))
+    return _generate(s, item, Action.OVERWRITE, (*why, *_lost_words(item)))
 
 
-def _generate(item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
+def _generate(s: Situation, item: Item, action: Action, why: tuple[Reason, ...]) -> Body:
     failed = tombstones(list(item.entries), item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
-    return Body(action=action, steps=GENERATE, reasons=reasons, attempt=attempt)
+    return Body(action=action, steps=_generation(s, item, attempt), reasons=reasons)
+
+
+def _generation(s: Situation, item: Item, attempt: int, section: str = "") -> tuple[Step, ...]:
+    """The steps that pay for a text and bring it."""
+    spec = item.spec
+    price = price_of(spec, s.server)
+    submit = Submit(request=spec.request, digest=spec.digest, attempt=attempt, credits=price, section=section)
+    return submit, Poll()
 
 
 def is_edited(file: Observed, record: Record, entries: Sequence[OpenEntry] = ()) -> bool:
@@ -346,13 +351,13 @@ def _edit_choice(s: Situation, item: Item, why: tuple[Reason, ...], entry: OpenE
     if record is None and _is_ours(item):
         reason = Reason(kind="own-output", detail=f"`{item.file.path}` was written for this very request")
         # Its job, if it is still open, is drained: the entry is not this change's own.
-        return Body(action=Action.KEEP, steps=(Step.RECORD,), reasons=(*why, reason))
+        return Body(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = s.choice.on_edit or item.spec.on_edit
     reasons = (*why, *_edit_reason(item))
     if choice is OnEdit.OVERWRITE:
         return None
     if choice is OnEdit.KEEP and item.file.exists and record is not None:
-        return Body(action=Action.KEEP, steps=(Step.RECORD,), reasons=reasons)
+        return Body(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if choice is OnEdit.MERGE:
         hint = "`on_edit: merge` is not available yet; use `keep` or `overwrite`"
         return _block("merge-unavailable", hint, reasons=reasons, entry=entry)

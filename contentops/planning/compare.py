@@ -8,18 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.digest import is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.preset import apply_preset
-from contentops.model import Action, Change, JobState, Note, Observed, Reason, Step
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Change,
+    Drain,
+    JobState,
+    Move,
+    Note,
+    Observed,
+    Reason,
+    Remove,
+    Save,
+    Update,
+    Write,
+)
 from contentops.planning.body import Body, Item, is_edited, is_protected, is_same, saved_body, which_body
 from contentops.planning.explain import explain
-from contentops.planning.situation import pending, price_of, saves, temporary_name
+from contentops.planning.situation import pending, saves, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.model import ItemId, Json, OpenEntry, Record, Spec
+    from contentops.model import ItemId, Json, OpenEntry, Record, Spec, Step
     from contentops.planning.situation import Situation
 
 
@@ -34,31 +50,69 @@ def compare(s: Situation, item: Item) -> tuple[Change | None, tuple[Note, ...]]:
     notes = _unknown_notes(item, body)
     notes += _protection_notes(s, item)
     if body.blocked:
-        return _change(s, item, body, steps=(), drains=_with_own_job(body, drains)), notes
-    path = which_path(item, body)
+        return _held(item, body, drains), notes
+    move, action, path_reasons = which_path(item, body)
     front, title, front_reasons, front_notes = which_front_matter(s, item, body)
-    save = which_save(s, item, body, title)
-    steps = _union(s, item, body, path, front, title, save, front_reasons)
-    reasons = body.reasons + path.reasons + front_reasons + save.reasons + _id_reason(s, item)
+    save, save_reasons = which_save(s, item, body, title)
+    steps = _union(s, item, body, move, front, title, save, why=front_reasons)
     notes += front_notes
     if not steps and not drains:
         return None, notes
-    if {Step.WRITE, Step.UPDATE, Step.MOVE} & set(steps) and (why := s.denied(item.spec.output)):
-        held = _unwritable(body, why)
-        return _change(s, item, held, steps=(), drains=_with_own_job(held, drains)), notes
-    action = next((found for found in (body.action, path.action) if found is not Action.NONE), Action.NONE)
+    if any(isinstance(step, Write | Update | Move) for step in steps) and (why := s.denied(item.spec.output)):
+        return _held(item, _unwritable(body, why), drains), notes
     if action is Action.NONE:
         action = _light_action(steps)
-    merged = Body(
-        action=action,
-        steps=steps,
-        reasons=reasons,
-        entry=body.entry,
-        attempt=body.attempt,
-        hint=body.hint,
-        section=body.section,
+    return (
+        Change(
+            id=item.spec.id,
+            action=action,
+            file=item.file,
+            reasons=body.reasons + path_reasons + front_reasons + save_reasons + _id_reason(s, item),
+            steps=(*(Drain(entry=entry) for entry in drains), *steps),
+            spec=item.spec,
+            record=item.own,
+            renamed_from=_renamed_from(item),
+            hint=body.hint,
+        ),
+        notes,
     )
-    return _change(s, item, merged, steps=steps, drains=drains, front=front, title=title), notes
+
+
+def _held(item: Item, body: Body, drains: Sequence[OpenEntry]) -> Change:
+    """A blocked item: it only drains, its own job included, so that what was paid for is kept."""
+    running = body.entry is not None and body.entry.state is JobState.RUNNING
+    own = (body.entry,) if body.entry is not None and running else ()
+    return Change(
+        id=item.spec.id,
+        action=Action.BLOCKED,
+        file=item.file,
+        reasons=body.reasons,
+        steps=tuple(Drain(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *drains)),
+        spec=item.spec,
+        record=item.own,
+        renamed_from=_renamed_from(item),
+        held=body.entry,
+        blocked=body.blocked,
+        hint=body.hint,
+    )
+
+
+def hold(change: Change, kind: str, hint: str, *why: Reason) -> Change:
+    """The change with its item held back: of its steps only the drains are left."""
+    digest = change.spec.digest if change.spec is not None else ""
+    return structs.replace(
+        change,
+        action=Action.BLOCKED,
+        reasons=(*change.reasons, *why),
+        steps=tuple(Drain(entry=entry, keep=entry.digest == digest) for entry in change.drains),
+        held=change.entry,
+        blocked=kind,
+        hint=hint,
+    )
+
+
+def _renamed_from(item: Item) -> ItemId | None:
+    return item.orphan.id if item.orphan is not None and item.record is None else None
 
 
 def _unwritable(body: Body, why: str) -> Body:
@@ -84,7 +138,7 @@ def gone(
     unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
     id_ = record.id if record else entries[0].item
     note = None
-    steps: tuple[Step, ...] = (Step.DRAIN,) if drains else ()
+    steps: tuple[Step, ...] = tuple(Drain(entry=entry) for entry in drains)
     action = Action.RESOLVE if unknown else Action.DRAIN
     reasons: tuple[Reason, ...] = (Reason(kind="gone", detail="no manifest declares it"),)
     blocked = ""
@@ -108,22 +162,19 @@ def gone(
                 f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again",
             )
         else:
-            steps, action = (*steps, Step.REMOVE), Action.REMOVE
+            steps, action = (*steps, Remove(target=file.path, expects=file.file)), Action.REMOVE
     if blocked:
-        action, steps = Action.BLOCKED, ()
+        action = Action.BLOCKED
     if not steps and not blocked:
         return None, note
     return (
         Change(
             id=id_,
             action=action,
-            steps=steps,
+            file=file,
             reasons=reasons,
+            steps=steps,
             record=record,
-            drains=drains,
-            target=file.path,
-            expected=file.file,
-            body=file.body,
             blocked=blocked,
             hint=hint,
         ),
@@ -134,16 +185,16 @@ def gone(
 # --- 2: which path -----------------------------------------------------------------------------------------
 
 
-def which_path(item: Item, body: Body) -> Body:
-    """Whether the file moves; edited or not."""
+def which_path(item: Item, body: Body) -> tuple[Move | None, Action, tuple[Reason, ...]]:
+    """Whether the file moves, edited or not; what the change is then, and why."""
     record = item.own
     if record is None or not item.file.exists:
-        return Body()
+        return None, body.action, ()
     if record.output == item.spec.output and item.file.path == item.spec.output:
-        return Body()
+        return None, body.action, ()
     reason = Reason(kind="moved", field="output", before=record.output, after=item.spec.output)
-    action = Action.MOVE if body.action is Action.NONE else Action.NONE
-    return Body(action=action, steps=(Step.MOVE,), reasons=(reason,))
+    move = Move(source=item.file.path, target=item.spec.output, expects=item.file.file)
+    return move, Action.MOVE if body.action is Action.NONE else body.action, (reason,)
 
 
 # --- 3: which front matter ---------------------------------------------------------------------------------
@@ -185,7 +236,7 @@ def which_front_matter(
         title = None
     elif title is not None and title != record.title:
         reasons.append(Reason(kind="front-matter", field="metadata.title", before=record.title, after=title))
-    elif Step.WRITE not in body.steps:
+    elif not body.writes:
         title = None
     return changes, title, tuple(reasons), tuple(notes)
 
@@ -199,25 +250,24 @@ def _kept(id_: ItemId, key: str) -> Note:
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
-def which_save(s: Situation, item: Item, body: Body, title: str | None) -> Body:
-    """Whether the server has the title and body that will stand on disk."""
-    if not saves(s, item.spec):
-        return Body()
+def which_save(s: Situation, item: Item, body: Body, title: str | None) -> tuple[bool, tuple[Reason, ...]]:
+    """Whether the server is told the title and body that will stand on disk, and why."""
     record = item.own
+    if not saves(s, item.spec):
+        return False, ()
     if body.action is Action.RESTORE and record is not None:
-        saved = saved_body(s, record)
-        return Body() if saved else Body(steps=(Step.SAVE,))
-    if Step.WRITE in body.steps:
-        return Body(steps=(Step.SAVE,))
+        return not saved_body(s, record), ()
+    if body.writes:
+        return True, ()
     if not item.file.exists:
-        return Body()
+        return False, ()
     known = record.saved if record is not None and record.server == s.server else None
     title_now = title if title is not None else item.file.title
     if known is not None and known.body == item.file.body and known.title == title_digest(title_now):
-        return Body()
+        return False, ()
     edited = record is not None and is_edited(item.file, record, item.entries)
     why = "never saved to this server" if known is None else "edited by hand" if edited else "not what was last saved"
-    return Body(steps=(Step.SAVE,), reasons=(Reason(kind="save", detail=why),))
+    return True, (Reason(kind="save", detail=why),)
 
 
 # --- putting it together -----------------------------------------------------------------------------------
@@ -239,19 +289,33 @@ def _union(
     s: Situation,
     item: Item,
     body: Body,
-    path: Body,
+    move: Move | None,
     front: Mapping[str, Json],
     title: str | None,
-    save: Body,
-    front_reasons: tuple[Reason, ...],
+    save: bool,
+    *,
+    why: tuple[Reason, ...],
 ) -> tuple[Step, ...]:
-    steps = [*path.steps, *body.steps]
-    if Step.WRITE not in steps and front_reasons:
-        steps.append(Step.UPDATE if _differs(item.file, front, title) else Step.RECORD)
-    if not steps and _record_lags(s, item):
-        steps.append(Step.RECORD)
-    steps += save.steps
-    return tuple(dict.fromkeys(steps))
+    file, target = item.file, item.spec.output
+    steps: list[Step] = [move] if move is not None else []
+    if body.writes:
+        write = Write(
+            target=target,
+            expects=file.file,
+            front=front,
+            title=title,
+            restores=body.action is Action.RESTORE,
+            replaces_edit=any(reason.kind == "edited" for reason in body.reasons),
+        )
+        steps += [*body.steps, write]
+    elif why and _differs(file, front, title):
+        steps += [*body.steps, Update(target=target, expects=file.file, front=front, title=title)]
+    elif why or body.steps or (not steps and _record_lags(s, item)):
+        accepts = any(isinstance(step, Acknowledge) and step.accepts for step in body.steps)
+        steps.append(Acknowledge(accepts=accepts, front=front, title=title))
+    if save:
+        steps.append(Save(path=target))
+    return tuple(steps)
 
 
 def _differs(file: Observed, front: Mapping[str, Json], title: str | None) -> bool:
@@ -262,60 +326,9 @@ def _differs(file: Observed, front: Mapping[str, Json], title: str | None) -> bo
 
 
 def _light_action(steps: tuple[Step, ...]) -> Action:
-    if Step.UPDATE in steps or Step.RECORD in steps:
+    if any(isinstance(step, Update | Acknowledge) for step in steps):
         return Action.UPDATE
-    return Action.SAVE if Step.SAVE in steps else Action.DRAIN
-
-
-def _with_own_job(body: Body, drains: tuple[OpenEntry, ...]) -> tuple[OpenEntry, ...]:
-    """A blocked item still polls its own job into the cache, so that what was paid for is kept."""
-    if body.entry is not None and body.entry.state is JobState.RUNNING:
-        return (body.entry, *drains)
-    return drains
-
-
-def _change(
-    s: Situation,
-    item: Item,
-    body: Body,
-    *,
-    steps: tuple[Step, ...],
-    drains: tuple[OpenEntry, ...],
-    front: Mapping[str, Json] | None = None,
-    title: str | None = None,
-) -> Change:
-    record = item.own
-    return Change(
-        id=item.spec.id,
-        action=body.action,
-        steps=((Step.DRAIN,) if drains else ()) + steps,
-        reasons=body.reasons,
-        spec=item.spec,
-        record=record,
-        entry=body.entry,
-        drains=drains,
-        attempt=body.attempt,
-        target=item.spec.output,
-        source=item.file.path if item.file.exists else "",
-        expected=item.file.file,
-        body=item.file.body,
-        front=dict(front or {}),
-        title=title,
-        section=body.entry.section if body.entry is not None else body.section,
-        renamed_from=item.orphan.id if item.orphan is not None and item.record is None else None,
-        definitions=_definitions(s, item, body, steps),
-        credits=price_of(item.spec, s.server) if Step.SUBMIT in steps else 0,
-        hint=body.hint,
-        blocked=body.blocked,
-    )
-
-
-def _definitions(s: Situation, item: Item, body: Body, steps: tuple[Step, ...]) -> Mapping[str, str]:
-    """What a text is made, or taken for made, from; an edit that is kept answers the request as it is now."""
-    if Step.SUBMIT not in steps and body.action is not Action.KEEP:
-        return {}
-    request = item.spec.request
-    return s.definitions.of(request.template, request.style)
+    return Action.SAVE if any(isinstance(step, Save) for step in steps) else Action.DRAIN
 
 
 def _unknown_notes(item: Item, body: Body) -> tuple[Note, ...]:

@@ -13,7 +13,21 @@ from msgspec import Struct
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.model import Action, Observed, Step
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Drain,
+    Fetch,
+    LookUp,
+    Observed,
+    Poll,
+    Remove,
+    Save,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
 from contentops.planning.body import TRIES, is_protected
 from contentops.planning.situation import pending, tombstones
 
@@ -21,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Change, Json, OpenEntry, Record, Spec
+    from contentops.model import Change, Json, OpenEntry, Record, Spec, Step
     from contentops.planning.situation import Situation
 
-BRINGING = frozenset({Step.LOOKUP, Step.POLL, Step.FETCH, Step.DRAIN})
+BRINGING = frozenset({name_of(LookUp), name_of(Poll), name_of(Fetch), name_of(Drain)})
 """Steps that bring home what was paid for; a plan that was cut short may have to do them."""
-BODY = frozenset({Step.LOOKUP, Step.SUBMIT, Step.POLL, Step.FETCH, Step.WRITE})
+TEXT = frozenset({name_of(LookUp), name_of(Submit), name_of(Poll), name_of(Fetch), name_of(Write)})
 """Steps that give an item its text."""
 _ANOTHER_FILE = "it would write another file, which the plan does not say"
 
@@ -45,18 +59,20 @@ class Named(Struct, frozen=True, kw_only=True):
     """Today's change; None: nothing is to be done."""
 
     @property
-    def steps(self) -> frozenset[Step]:
-        """What was reviewed."""
-        return frozenset(Step(step) for step in self.reviewed["steps"])
+    def steps(self) -> frozenset[str]:
+        """The names of the steps that were reviewed."""
+        return frozenset(self.reviewed["steps"])
+
+    def has(self, kind: type[Step]) -> bool:
+        """Whether a step of this kind was reviewed."""
+        return name_of(kind) in self.steps
 
     @property
     def file(self) -> Observed:
         """The item's file where it stands today."""
         if self.change is None:
             return self.s.observe(self.record.output if self.record else "")
-        path = self.change.source or self.change.target
-        seen = self.s.observe(path)
-        return seen if seen.file == self.change.expected else Observed(path=path)
+        return self.change.file
 
     @property
     def recorded(self) -> bool:
@@ -80,7 +96,7 @@ def has_paid(one: Named) -> bool:
     """Whether the plan has the text it was to pay for, so that only `--replace` asks for another."""
     record = one.record
     return (
-        Step.SUBMIT in one.steps
+        one.has(Submit)
         and record is not None
         and one.recorded
         and record.server == one.s.server
@@ -99,28 +115,28 @@ def is_done(one: Named) -> bool:
 
     In doubt it is not: then what remains is compared step by step.
     """
-    record, reviewed, steps = one.record, one.reviewed, one.steps
+    record, reviewed = one.record, one.reviewed
     if record is None or not one.recorded or record.server != one.s.server or one.open_submits():
         return False
     if record.digest != reviewed["digest"] or record.output != reviewed["target"]:
         return False
-    if Step.WRITE in steps and reviewed["action"] != Action.RESTORE and record.attempt < reviewed["attempt"]:
+    if one.has(Write) and reviewed["action"] != Action.RESTORE and record.attempt < reviewed["attempt"]:
         return False
     if not all(_is_recorded(one, key, value) for key, value in reviewed["front"].items()):
         return False
     if reviewed["title"] is not None and record.title != clean_title(reviewed["title"]):
         return False
-    return Step.SAVE not in steps or _is_saved(record, steps)
+    return not one.has(Save) or _is_saved(record, one)
 
 
-def _is_saved(record: Record, steps: frozenset[Step]) -> bool:
+def _is_saved(record: Record, one: Named) -> bool:
     saved = record.saved
     if saved is None or saved.sent:
         return False
-    if Step.WRITE in steps:
+    if one.has(Write):
         return saved.body == record.generated and saved.title == title_digest(record.title)
     # With other steps before it, the plan's id in the record may be theirs.
-    return steps <= {Step.SAVE, Step.DRAIN}
+    return one.steps <= {name_of(Save), name_of(Drain)}
 
 
 def _is_recorded(one: Named, key: str, value: Json) -> bool:
@@ -174,7 +190,7 @@ def _is_known(one: Named) -> bool:
     if file.file == reviewed["file"]:
         return True
     if not file.exists:
-        return Step.REMOVE in one.steps
+        return one.has(Remove)
     bodies = {reviewed.get("body", NOTHING)}
     if record is not None and one.recorded:
         bodies.add(record.generated)
@@ -209,20 +225,20 @@ def _stands(file: Observed, one: Named, key: str, value: Json) -> bool:
 def _more(one: Named, change: Change) -> str:
     """What the change does, or costs, beyond what was reviewed."""
     allowed = set(one.steps)
-    if Step.UPDATE in allowed:
-        allowed.add(Step.RECORD)  # of a file that carries it already
+    if one.has(Update):
+        allowed.add(name_of(Acknowledge))  # of a file that carries it already
     if one.recorded or one.open_submits():
         allowed |= BRINGING
-    steps = set(change.steps) - allowed
+    steps = set(change.names) - allowed
     if steps:
-        return f"it would {', '.join(sorted(step.value for step in steps))}, which the plan does not say"
+        return f"it would {', '.join(sorted(steps))}, which the plan does not say"
     if change.target != one.reviewed["target"]:
         return _ANOTHER_FILE
     if change.credits > one.reviewed["credits"]:
         return f"it costs {change.credits} credits now, not {one.reviewed['credits']}"
     failed = tombstones(list(one.entries), one.reviewed["digest"])
     last = max([one.reviewed["attempt"], *(entry.attempt + 1 for entry in failed)])
-    if Step.SUBMIT in change.steps and change.attempt > last:
+    if change.has(Submit) and change.attempt > last:
         return f"it would be submitted once more; see `contentops state resolve {change.id}`"
     return ""
 
@@ -249,15 +265,15 @@ def _other_front(one: Named, front: Mapping[str, Json], title: str | None) -> st
 def _not_done(one: Named, change: Change | None) -> str:
     """Why the text that was reviewed is not there, or a file not removed, and with today's change will not be."""
     record, reviewed = one.record, one.reviewed
-    today = frozenset(change.steps) if change is not None else frozenset()
+    today = frozenset(change.names) if change is not None else frozenset()
     if reviewed["blocked"]:
         return ""
-    if Step.REMOVE in one.steps:
-        if record is None or Step.REMOVE in today:
+    if one.has(Remove):
+        if record is None or name_of(Remove) in today:
             return ""
         return "it is protected now" if record.protected else "it would not be removed"
-    text = bool({Step.SUBMIT, Step.WRITE} & one.steps) or reviewed["action"] == Action.KEEP
-    if one.spec is None or not text or today & BODY or (change is not None and change.action is Action.KEEP):
+    text = one.has(Submit) or one.has(Write) or reviewed["action"] == Action.KEEP
+    if one.spec is None or not text or today & TEXT or (change is not None and change.action is Action.KEEP):
         return ""
     again = one.spec.id in one.s.choice.replace and (record is None or record.attempt < reviewed["attempt"])
     if record is not None and record.digest == reviewed["digest"] and not again:
@@ -268,4 +284,4 @@ def _not_done(one: Named, change: Change | None) -> str:
 def is_spent(one: Named) -> bool:
     """Whether the plan has tried as often as a request is tried, though `--replace` would let it go on."""
     change = one.change
-    return change is not None and Step.SUBMIT in change.steps and failed_itself(one) >= TRIES
+    return change is not None and change.has(Submit) and failed_itself(one) >= TRIES

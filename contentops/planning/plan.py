@@ -9,13 +9,12 @@ from msgspec import structs
 
 from contentops.digest import digest_json
 from contentops.errors import UsageError, nearest
-from contentops.model import Action, Change, ItemId, JobState, Note, Observed, Plan, Reason, Record, Spec, Step
+from contentops.model import Change, ItemId, JobState, Move, Note, Observed, Plan, Reason, Record, Spec, Write
 from contentops.planning.body import Item
-from contentops.planning.compare import compare, find_file, gone
+from contentops.planning.compare import compare, find_file, gone, hold
 from contentops.planning.guards import refusals
 from contentops.planning.select import candidate, check_selectors, is_selected
 from contentops.planning.situation import is_made_by_local, key_of, open_entries, pending, specs_by_id, tombstones
-from contentops.planning.upstream import upstream_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +53,6 @@ def make_plan(s: Situation) -> Plan:
         for change, spec in found
         if (spec or change) and is_selected(s.choice, candidate(change, spec, failed=_has_failed(spec, entries)))
     ]
-    notes += upstream_notes(s, chosen, orphans)
     changes = free_targets(s, [change for change, _ in chosen if change is not None])
     changes.sort(key=lambda change: change.id)
     if s.choice.select and not chosen:
@@ -90,14 +88,14 @@ def _essence(change: Change) -> list[object]:
     return [
         change.id,
         change.action,
-        list(change.steps),
+        list(change.names),
         change.spec.digest if change.spec else "",
         change.record.digest if change.record else "",
         change.record.rev if change.record else 0,
         change.attempt,
         change.target,
         change.source,
-        change.expected,
+        change.file.file,
         change.credits,
     ]
 
@@ -148,13 +146,11 @@ def _gone(
 def free_targets(s: Situation, changes: list[Change]) -> list[Change]:
     """`changes` with those blocked whose target holds a file that does not move away."""
     while True:
-        leaving = {key_of(change.source) for change in changes if Step.MOVE in change.steps and change.source}
+        leaving = {key_of(change.source) for change in changes if change.has(Move) and change.source}
         blocked = {
             change.id
             for change in changes
-            if {Step.MOVE, Step.WRITE} & set(change.steps)
-            and change.source != change.target
-            and _occupied(s, change, leaving)
+            if change.has(Move, Write) and change.source != change.target and _occupied(s, change, leaving)
         }
         if not blocked:
             return changes
@@ -166,21 +162,14 @@ def _occupied(s: Situation, change: Change, leaving: set[str]) -> bool:
     if not there.exists or key_of(change.target) in leaving:
         return False
     # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
-    same = bool(change.source) and there.file == change.expected
+    same = bool(change.source) and there.file == change.file.file
     inside = bool(change.source) and key_of(change.target).startswith(f"{key_of(change.source)}/")
     return not (same or inside)
 
 
 def _block_target(change: Change) -> Change:
-    return structs.replace(
-        change,
-        action=Action.BLOCKED,
-        steps=(Step.DRAIN,) if change.drains else (),
-        reasons=(*change.reasons, Reason(kind="occupied", field="output", after=change.target)),
-        blocked="foreign-file",
-        credits=0,
-        hint=f"`{change.target}` exists and is not this item's file; move it away",
-    )
+    reason = Reason(kind="occupied", field="output", after=change.target)
+    return hold(change, "foreign-file", f"`{change.target}` exists and is not this item's file; move it away", reason)
 
 
 def first_submits(s: Situation, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:

@@ -13,7 +13,8 @@ from msgspec import Struct, structs
 
 from contentops.digest import digest_json
 from contentops.errors import Diagnostic, InputError, Refused
-from contentops.model import Action, ItemId, Note, Step
+from contentops.model import ItemId, Note
+from contentops.planning.compare import hold
 from contentops.planning.differences import Named, difference, has_paid, has_submitted, is_done, is_spent
 from contentops.planning.guards import refusals
 from contentops.planning.plan import free_targets, make_plan
@@ -148,14 +149,8 @@ def _named(s: Situation, today: Plan, document: Mapping[str, Any]) -> dict[ItemI
 
 
 def _spent(change: Change) -> Change:
-    return structs.replace(
-        change,
-        action=Action.BLOCKED,
-        steps=(Step.DRAIN,) if change.drains else (),
-        credits=0,
-        blocked="failed-twice",
-        hint=f"its jobs failed; see `contentops state show {change.id}`, or make a new plan",
-    )
+    hint = f"its jobs failed; see `contentops state show {change.id}`, or make a new plan"
+    return hold(change, "failed-twice", hint)
 
 
 def _same_project(today: Plan, document: Mapping[str, Any]) -> None:

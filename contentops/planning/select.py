@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import UsageError, nearest
-from contentops.model import Action, Step
+from contentops.model import Action, Move, Save, Write
+from contentops.planning.body import is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,14 +57,22 @@ def states_of(change: Change | None, spec: Spec | None) -> frozenset[str]:
     rules = {
         "new": change.record is None and spec is not None,
         "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-        "edited": "edited" in kinds or any(reason.detail == "edited by hand" for reason in change.reasons),
+        "edited": "edited" in kinds or _saves_an_edit(change),
         "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
-        "moved": Step.MOVE in change.steps,
+        "moved": change.has(Move),
         "open": change.entry is not None or bool(change.drains),
         "unknown": change.action is Action.RESOLVE,
         "blocked": change.action is Action.BLOCKED,
     }
     return frozenset(found | {name for name, holds in rules.items() if holds})
+
+
+def _saves_an_edit(change: Change) -> bool:
+    """Whether the change tells the server of a text that a person edited and it had in another form."""
+    record = change.record
+    if record is None or record.saved is None or not change.has(Save) or change.has(Write):
+        return False
+    return is_edited(change.file, record)
 
 
 def check_selectors(selectors: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from contentops.manifests.paths import collision_key
-from contentops.model import Definitions, Desired, JobState, Observed, OnEdit, Project, State
+from contentops.model import Desired, JobState, Observed, OnEdit, Project, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,8 +74,6 @@ class Situation(Struct, frozen=True, kw_only=True):
     choice: Choice = field(default_factory=Choice)
     rekeyed: frozenset[ItemId] = frozenset()
     """Ids whose record a `moved` pair has just given them; not yet written down."""
-    definitions: Definitions = field(default_factory=Definitions)
-    """What the catalog says of the server's templates and styles now."""
     interrupted: bool = False
     """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None

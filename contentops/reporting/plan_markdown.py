@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from contentops.model import Action, Step
+from contentops.model import Action
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.safe import clip, short_pair, visible
 from contentops.reporting.summary import (
@@ -172,7 +172,7 @@ def _row(change: Change) -> str:
     path = cell(change.target or change.source, _PATH)
     if change.source and change.target and change.source != change.target:
         path = f"{cell(change.source, _PATH)} → {path}"
-    price = change.credits or ("free" if Step.SUBMIT in change.steps else "")
+    price = change.credits or ("free" if change.submits else "")
     return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {price} | {path} |"
 
 
@@ -183,7 +183,7 @@ def _tells(change: Change) -> bool:
 def _explain(change: Change, environment: str) -> str:
     lines = [f"@@ {clip(visible(change.id), _PATH)}: {change.action.value} @@"]
     if change.steps:
-        lines.append(f"  steps: {', '.join(step.value for step in change.steps)}")
+        lines.append(f"  steps: {', '.join(change.names)}")
     if change.blocked:
         lines.append(f"! blocked: {visible(change.blocked.replace('-', ' '))}")
     for reason in change.reasons:

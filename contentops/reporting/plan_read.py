@@ -11,23 +11,36 @@ from typing import TYPE_CHECKING, Any
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.model import (
+    Acknowledge,
     Action,
     Change,
+    Drain,
+    Fetch,
     ItemId,
     JobState,
+    LookUp,
+    Move,
     Note,
+    Observed,
     OpenEntry,
     Plan,
+    Poll,
     Reason,
     Refusal,
+    Remove,
+    Request,
     RequestId,
-    Step,
+    Save,
+    Spec,
+    Submit,
+    Update,
+    Write,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Json
+    from contentops.model import Json, Step
 
 
 def check_shape(document: Mapping[str, Json], path: str) -> None:
@@ -93,22 +106,56 @@ def _change(change: Mapping[str, Any], server: str) -> Change:
             error=stated["error"],
         )
 
+    stated = None if change["entry"] is None else entry(change["entry"])
+    drains = tuple(Drain(entry=entry(one)) for one in change["drains"])
+    spec = None
+    if change["digest"]:
+        # A plan tells the digest of a request, not the request.
+        request = Request(template="", style="", inputs={})
+        spec = Spec(id=ItemId(change["id"]), request=request, digest=change["digest"], output=change["target"])
+    path = change["source"] or ("" if spec else change["target"])
     return Change(
         id=ItemId(change["id"]),
         action=Action(change["action"]),
-        steps=tuple(Step(step) for step in change["steps"]),
+        file=Observed(path=path, file=Digest(change["file"]), body=Digest(change["body"])),
         reasons=tuple(Reason(**{key: reason[key] for key in _REASON}) for reason in change["reasons"]),
-        entry=None if change["entry"] is None else entry(change["entry"]),
-        drains=tuple(entry(one) for one in change["drains"]),
-        attempt=int(change["attempt"]),
-        target=change["target"],
-        source=change["source"],
+        steps=(*drains, *(_step(name, change, stated) for name in change["steps"] if name != "drain")),
+        spec=spec,
         renamed_from=_item(change["renamed_from"]),
-        title=change["title"],
-        credits=int(change["credits"]),
+        held=stated,
         blocked=change["blocked"],
         hint=change["hint"],
     )
+
+
+def _step(name: str, change: Mapping[str, Any], entry: OpenEntry | None) -> Step:  # noqa: PLR0911
+    target, file, digest = change["target"], Digest(change["file"]), Digest(change["digest"])
+    match name:
+        case "look up" if entry is not None:
+            return LookUp(entry=entry)
+        case "submit":
+            return Submit(
+                request=Request(template="", style="", inputs={}),
+                digest=digest,
+                attempt=int(change["attempt"]),
+                credits=int(change["credits"]),
+            )
+        case "poll":
+            return Poll(entry=entry)
+        case "move":
+            return Move(source=change["source"], target=target, expects=file)
+        case "write":
+            return Write(target=target, front=change["front"], title=change["title"])
+        case "update":
+            return Update(target=target, expects=file, front=change["front"], title=change["title"])
+        case "save":
+            return Save(path=target)
+        case "remove":
+            return Remove(target=target)
+        case "record":
+            return Acknowledge()
+        case _:
+            return Fetch(digest=digest, entry=entry)
 
 
 _REASON = ("kind", "field", "before", "after", "cause", "detail")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from contentops.model import Action, Step
+from contentops.model import Action
 from contentops.reporting.paint import paint
 from contentops.reporting.safe import ELLIPSIS, clip, columns, short_pair, visible
 from contentops.reporting.summary import (
@@ -36,21 +36,21 @@ _NOTES = 10
 _CAUSES = 10
 """Shared causes that are shown."""
 _ID_ROOM = 40
-_GENERATION = (Step.SUBMIT, Step.POLL, Step.WRITE)
-_USUAL: Mapping[Action, frozenset[tuple[Step, ...]]] = {
+_GENERATION = ("submit", "poll", "write")
+_USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
     **dict.fromkeys(
         (Action.CREATE, Action.REGENERATE, Action.OVERWRITE),
-        frozenset({_GENERATION, (*_GENERATION, Step.SAVE)}),
+        frozenset({_GENERATION, (*_GENERATION, "save")}),
     ),
     **{
         action: frozenset({(step,)})
         for action, step in (
-            (Action.MOVE, Step.MOVE),
-            (Action.RENAME, Step.MOVE),
-            (Action.UPDATE, Step.UPDATE),
-            (Action.SAVE, Step.SAVE),
-            (Action.REMOVE, Step.REMOVE),
-            (Action.KEEP, Step.RECORD),
+            (Action.MOVE, "move"),
+            (Action.RENAME, "move"),
+            (Action.UPDATE, "update"),
+            (Action.SAVE, "save"),
+            (Action.REMOVE, "remove"),
+            (Action.KEEP, "record"),
         )
     },
 }
@@ -89,7 +89,7 @@ def _header(plan: Plan, *, color: bool) -> str:
 def _likeness(change: Change) -> Hashable:
     """What two changes have in common when one line can stand for both."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.steps, change.blocked, reasons)
+    return (change.action, change.names, change.blocked, reasons)
 
 
 def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _unsaid(change: Change) -> str:
 
 def _price(change: Change) -> str:
     if not change.credits:
-        return "free" if Step.SUBMIT in change.steps else ""
+        return "free" if change.submits else ""
     return plural(change.credits, "credit")
 
 
@@ -155,9 +155,9 @@ def _paths(change: Change) -> str:
 
 
 def _details(change: Change, *, verbose: bool) -> Iterator[str]:
-    again = f" (attempt {change.attempt})" if change.attempt > 1 and Step.SUBMIT in change.steps else ""
-    if change.steps and (verbose or again or change.steps not in _USUAL.get(change.action, ())):
-        yield f"steps: {', '.join(step.value for step in change.steps)}{again}"
+    again = f" (attempt {change.attempt})" if change.attempt > 1 and change.submits else ""
+    if change.steps and (verbose or again or change.names not in _USUAL.get(change.action, ())):
+        yield f"steps: {', '.join(change.names)}{again}"
     if change.renamed_from is not None:
         yield f"renamed from `{visible(change.renamed_from)}`"
     if change.blocked and all(reason.kind != change.blocked for reason in change.reasons):

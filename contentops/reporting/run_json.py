@@ -58,7 +58,7 @@ def _outcome(outcome: Outcome) -> dict[str, Json]:
         "id": outcome.id,
         "action": outcome.action.value,
         "result": outcome.result.value,
-        "steps": [step.value for step in outcome.steps],
+        "steps": list(outcome.steps),
         "credits": outcome.credits,
         "output": outcome.output,
         "error": outcome.error,
