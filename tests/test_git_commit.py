@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ci.clone import open_clone
+from contentops.ci.clone import alone, open_clone
 from contentops.ci.push import ATTEMPTS, _push, _rejection
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
@@ -168,6 +168,17 @@ def test_an_environment_commits_its_own(world: World, first: Machine) -> None:
     first.commit()
     assert world.subjects() == ["content: 3 created", "content: 3 created", "Three articles"]
     assert first.git("status", "--porcelain") == ""
+
+
+def test_one_commit_at_a_time_in_a_clone(world: World, first: Machine) -> None:
+    """Whatever project or environment it is of: they have one index and one HEAD."""
+    before = standing(first)
+    clone = open_clone(str(first.root), {}, remote="origin", push=True, patience=60)
+    with alone(clone), pytest.raises(ContentopsError) as failed:
+        publish(first, [], patience=0.1)
+    assert failed.value.code == "lock-held"
+    assert (standing(first), world.subjects()) == (before, ["Three articles"])
+    first.commit()
 
 
 def test_a_project_below_the_root_of_the_repository(world: World, invoke: Run) -> None:

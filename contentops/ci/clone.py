@@ -19,7 +19,7 @@ from contentops.ci.results import body_of, lock_name, nfc, state_of
 from contentops.ci.runner import credentials
 from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import Refused, UsageError
+from contentops.errors import LockHeld, Refused, StateError, UsageError
 from contentops.state.attributes import with_line
 
 if TYPE_CHECKING:
@@ -60,6 +60,29 @@ def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool
     extra = {**_identity(root, environ), **credentials(pushed, environ)}
     address = "" if pushed == fetched else pushed
     return Clone(root=root, remote=remote, extra=extra, patience=patience, address=address)
+
+
+@contextlib.contextmanager
+def alone(clone: Clone) -> Iterator[None]:
+    """The clone for ourselves: all projects and environments in it have one index, one HEAD, one FETCH_HEAD.
+
+    Waits as long as a call of the remote may take. Raises LockHeld.
+    """
+    import filelock
+
+    path = Path(clone.root) / clone.run("rev-parse", "--git-path", "contentops-commit")
+    held = filelock.FileLock(path, timeout=clone.patience)
+    try:
+        held.acquire()
+    except filelock.Timeout as error:
+        hint = "wait for it to end, or end that process, then run it again"
+        raise LockHeld("another `contentops commit` goes on in this clone", hint=hint) from error
+    except (OSError, NotImplementedError) as error:
+        raise StateError(f"cannot lock `{path}`: {error}", hint="the clone must be writable") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _ROOM = 300
 _NAME = 60
+_LINK = "120000"
+"""Git's mode of a symbolic link."""
 _LIST = ("ls-remote", "--heads", "--")
 _PATTERNS = tuple(f"refs/heads/{folder}/*" for folder in FOLDERS)
 
@@ -214,8 +216,9 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
             conflicts.append(path)
     if rules in results.changes:
         there = theirs.get(rules, (results.changes[rules][0],) * 2)[1]
-        wanted = with_line(file_at(clone.root, tip, RULES, clone.extra) or b"")
-        entries[rules] = TreeEntry(there.mode or "100644", _blob(clone, wanted))
+        if there.mode != _LINK:
+            wanted = with_line(file_at(clone.root, tip, RULES, clone.extra) or b"")
+            entries[rules] = TreeEntry(there.mode or "100644", _blob(clone, wanted))
     tree = tree_with(clone, tip, entries)
     # A file of theirs may stand where ours needs a folder, or the other way round.
     displaced = clone.changes(tip, tree).keys() - entries.keys()

@@ -7,12 +7,14 @@ changed in the clone is touched, and no commit of a person travels.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, structs
 
 from contentops.ci.clone import (
+    alone,
     branch_of,
     changed_files,
     follow,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from contentops.ci.clone import ResultTree
     from contentops.ci.git import Clone
+    from contentops.ci.push import Pushed
     from contentops.model import Project, State
 
 
@@ -101,41 +104,53 @@ def commit(
     """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
 
     Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
-    merge, where something is staged or not pushed, and for a lock that git ignores; StateError for a lock that cannot
-    be read; GitFailed where git refuses the commit; NotPublished where it could be pushed nowhere.
+    merge, where something is staged or not pushed, and for a lock that git ignores; LockHeld while another commit goes
+    on; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished where it could
+    be pushed nowhere.
     """
     world = world or World()
     with exclusively(project, world):
         clone = _open(project, options, world.environ)
         branch = branch_of(clone, options.branch, world.environ) if options.push else ""
-        refuse_unfinished(clone)
-        with open_store(project, world, write=True) as store:
-            # A killed apply has left facts in the journal alone, and only the lock travels.
-            store.checkpoint()
-        refuse_ignored_lock(clone, project.environment)
-        lock = _lock_on_disk(project)
-        before = lock_at(project.root, clone.head(), project.environment, clone.extra)
-        outputs = recorded_outputs(lock, before)
-        changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
-        results = result_tree(clone, project.environment, changed.results)
-        ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
-        found = CommitReport(
-            target=branch,
-            ignored=ignored,
-            edited=tuple(sorted((*changed.edited, *(() if options.edits else gone)))),
-            others=changed.others,
-        )
-        if not results.changes:
-            return found
+        target = _target(project, branch, world.environ) if options.push else None
+        write = functools.partial(write_message, environment=project.environment, run=run_page(world.environ))
+        with alone(clone):
+            refuse_unfinished(clone)
+            with open_store(project, world, write=True) as store:
+                # A killed apply has left facts in the journal alone, and only the lock travels.
+                store.checkpoint()
+            refuse_ignored_lock(clone, project.environment)
+            return _commit(project, clone, options, target, write, pause)
 
-        def message(*, skip: bool) -> str:
-            states = (state_of(before), state_of(lock))
-            return write_message(*states, environment=project.environment, run=run_page(world.environ), skip=skip)
 
-        if not options.push:
-            return _here(clone, results, found, message(skip=False))
-        messages = Messages(message(skip=options.skip), message(skip=False))
-        return _there(clone, _target(project, branch, world.environ), results, found, messages, pause)
+def _commit(
+    project: Project,
+    clone: Clone,
+    options: CommitOptions,
+    target: Target | None,
+    write: Callable[..., str],
+    pause: Callable[[float], None],
+) -> CommitReport:
+    """`target` None: no push."""
+    lock = _lock_on_disk(project)
+    before = lock_at(project.root, clone.head(), project.environment, clone.extra)
+    outputs = recorded_outputs(lock, before)
+    changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
+    results = result_tree(clone, project.environment, changed.results)
+    ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
+    found = CommitReport(
+        target=target.branch if target else "",
+        ignored=ignored,
+        edited=tuple(sorted((*changed.edited, *(() if options.edits else gone)))),
+        others=changed.others,
+    )
+    if not results.changes:
+        return found
+    own = write(state_of(before), state_of(lock), skip=False)
+    if target is None:
+        return _here(clone, results, found, own)
+    messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
+    return _there(clone, results, found, push(clone, target, results, messages, pause=pause), messages)
 
 
 def _here(clone: Clone, results: ResultTree, found: CommitReport, message: str) -> CommitReport:
@@ -145,15 +160,7 @@ def _here(clone: Clone, results: ResultTree, found: CommitReport, message: str) 
     return structs.replace(found, commit=made, message=message, files=results.files)
 
 
-def _there(
-    clone: Clone,
-    target: Target,
-    results: ResultTree,
-    found: CommitReport,
-    messages: Messages,
-    pause: Callable[[float], None],
-) -> CommitReport:
-    pushed = push(clone, target, results, messages, pause=pause)
+def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushed, messages: Messages) -> CommitReport:
     return structs.replace(
         found,
         commit=pushed.commit,
