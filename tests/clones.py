@@ -118,21 +118,21 @@ class World:
 
     def branches(self) -> list[str]:
         """What the remote has."""
-        said = subprocess.run(
+        ended = subprocess.run(
             ["git", "for-each-ref", "--format=%(refname:short)", "refs/heads"],
             cwd=self.remote,
             check=True,
             capture_output=True,
             text=True,
         )
-        return said.stdout.split()
+        return ended.stdout.split()
 
     def tip(self, branch: str = "main") -> str:
         """The commit of a branch."""
-        said = subprocess.run(
+        ended = subprocess.run(
             ["git", "rev-parse", f"refs/heads/{branch}"], cwd=self.remote, check=True, capture_output=True, text=True
         )
-        return said.stdout.strip()
+        return ended.stdout.strip()
 
     def content(self, path: str, branch: str = "main") -> str:
         """A file of a branch; empty where there is none."""
@@ -142,8 +142,8 @@ class World:
     def paths(self, branch: str = "main") -> list[str]:
         """The files of a branch."""
         command = ["git", "ls-tree", "-r", "--name-only", f"refs/heads/{branch}"]
-        said = subprocess.run(command, cwd=self.remote, check=True, capture_output=True, text=True)
-        return said.stdout.split()
+        ended = subprocess.run(command, cwd=self.remote, check=True, capture_output=True, text=True)
+        return ended.stdout.split()
 
     def subjects(self, branch: str = "main") -> list[str]:
         """The first lines of the commits of a branch, the newest first."""

@@ -538,7 +538,7 @@ def test_a_clone_that_can_not_follow_and_a_person_who_takes_results_back(world: 
     first.write("README.md", "mine")
     before = standing(first)
     ended = first.commit()
-    assert "note: this clone stays as it is, as `main` has other versions of files that you changed" in ended.stderr
+    assert "note: this clone stays as it is: `main` has other versions of files that you changed" in ended.stderr
     assert standing(first) == before
     assert world.clone("third").changes() == []
     second.git("pull", "--quiet")
@@ -559,6 +559,20 @@ def test_a_clone_follows_once_nothing_is_in_the_way(world: World, first: Machine
     (first.root / "README.md").unlink()
     assert "`main` has these results already" in first.commit().stdout
     assert (first.root / "README.md").read_text() == "theirs"
+    assert first.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("held", ["index.lock", "refs/heads/main.lock"])
+def test_a_clone_that_another_git_holds(world: World, first: Machine, held: str) -> None:
+    """The results are pushed all the same; here nothing is half moved, and the next run brings the clone along."""
+    world.other("README.md", "hello")
+    before = standing(first)
+    (first.root / ".git" / held).touch()
+    assert first.commit("--json").json["stays"] is True
+    (first.root / ".git" / held).unlink()
+    assert standing(first) == before
+    first.commit()
+    assert first.git("rev-parse", "HEAD").strip() == world.tip()
     assert first.git("status", "--porcelain") == ""
 
 

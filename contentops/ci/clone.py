@@ -157,15 +157,15 @@ class ChangedFiles(NamedTuple):
     others: int
 
 
-def changed_files(clone: Clone, environment: str, book: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
+def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
     """What is changed in the folder of a clone that has nothing staged; `edits`: what a person did is a result too."""
     own = lock_name(environment)
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
     lines = clone.names("--no-optional-locks", "status", *options, "--", ".")
     paths = [line[3:].removeprefix(folder) for line in lines]
-    outputs = [path for path in paths if nfc(path) in book.owned]
-    edited = set(_edited(clone, book, lock, outputs, edits=edits))
+    outputs = [path for path in paths if nfc(path) in known.owned]
+    edited = set(_edited(clone, known, lock, outputs, edits=edits))
     results = {path for path in outputs if path not in edited} | ({own} & set(paths))
     # The rule for locks alone is worth no commit: it comes with the first results.
     rule = {RULES} if RULES in paths and _is_rule(clone) else set()
@@ -182,7 +182,7 @@ def _is_rule(clone: Clone) -> bool:
     return path.read_bytes().splitlines() == with_line(before).splitlines()
 
 
-def _edited(clone: Clone, book: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
+def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
     """The outputs that are left alone; with `edits` those alone that are no text, such as links."""
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A text that was there before is not news, wherever an apply moved it and whatever it wrote above it.
@@ -191,8 +191,8 @@ def _edited(clone: Clone, book: RecordedOutputs, lock: Lock, paths: list[str], *
     for path in paths:
         file = files.observe(path)
         if file.problem or not edits:
-            removed = not file.exists and nfc(path) in book.bodies
-            written = file.exists and not book.is_recorded(path, file.body) and not (file.body and file.body in before)
+            removed = not file.exists and nfc(path) in known.bodies
+            written = file.exists and not known.is_recorded(path, file.body) and not (file.body and file.body in before)
             if removed or written:
                 yield path
 
@@ -296,13 +296,13 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 
 
 def uncommitted(
-    clone: Clone, book: RecordedOutputs, tree: str, edited: Iterable[str]
+    clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Outputs of records that a tree does not have: those that git ignores or another repository holds, those nowhere.
 
     `edited` are known not to be in it.
     """
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
-    left = sorted(book.bodies.keys() - listed - set(map(nfc, edited)))
+    left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
     here = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))
     return here, tuple(path for path in left if path not in here)

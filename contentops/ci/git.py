@@ -1,4 +1,4 @@
-"""Runs git: a child process without a shell, without prompts, and with its words in our errors."""
+"""Runs git: a child process without a shell, without prompts, and with its own messages in our errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 _USER = re.compile(r"://[^/\s]*@")
 _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
 _ROOM = 300
-"""Characters of git's words that a message keeps."""
+"""Characters of a message of git that ours keep."""
 _GRACE = 5.0
 _LATE = 124
 
@@ -58,11 +58,11 @@ class GitFailed(ContentopsError):
 
 
 class GitResult(NamedTuple):
-    """How git ended: its exit code, what it printed, its words without secrets, and whether it was ended by us."""
+    """How git ended: its exit code, what it printed, its messages without secrets, and whether it was ended by us."""
 
     code: int
     stdout: bytes
-    words: str
+    errors: str
     late: bool = False
 
     @property
@@ -131,7 +131,7 @@ def try_git(
     Raises GitFailed only where git cannot be started at all.
     """
     environ = {name: value for name, value in os.environ.items() if name not in _LOCAL}
-    # The C locale keeps the words we look for.
+    # The C locale keeps the messages we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
     try:
@@ -175,19 +175,17 @@ def masked(text: str) -> str:
 
 
 def failure(root: Path | str, arguments: Sequence[str], ended: GitResult) -> ContentopsError:
-    """The error to raise for a git that failed, with its own words."""
-    if "not a git repository" in ended.words:
+    """The error to raise for a git that failed, with its own message."""
+    if "not a git repository" in ended.errors:
         hint = "run it inside a clone, or make the folder one with `git init`"
         return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
-    return GitFailed(f"`git {verb}` failed: {words_of(ended)}")
+    return GitFailed(f"`git {verb}` failed: {reason_of(ended)}")
 
 
-def words_of(ended: GitResult) -> str:
-    """The words of a git that failed, on one line and not too many."""
-    # Some refusals, as that of a commit of nothing, come where the answer would be.
-    words = ended.words or masked(ended.stdout[: _ROOM * 4].decode("utf-8", "replace"))
-    return " ".join(words.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
+def reason_of(ended: GitResult) -> str:
+    """Why git failed, in its own words on one line, and not too many."""
+    return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
 
 
 class TreeEntry(NamedTuple):
@@ -248,11 +246,11 @@ class Clone(Struct, frozen=True, kw_only=True):
 
     def changes(self, before: str, after: str) -> dict[str, tuple[TreeEntry, TreeEntry]]:
         """What differs between two commits or trees, by path in the repository: before and after. Raises GitFailed."""
-        words = iter(self.read("diff-tree", "-r", "-z", "--no-renames", before, after).split("\0"))
+        parts = iter(self.read("diff-tree", "-r", "-z", "--no-renames", before, after).split("\0"))
         found = {}
-        for about in filter(None, words):
+        for about in filter(None, parts):
             old_mode, new_mode, old, new, _ = about[1:].split(" ")
-            found[next(words)] = (_entry(old_mode, old), _entry(new_mode, new))
+            found[next(parts)] = (_entry(old_mode, old), _entry(new_mode, new))
         return found
 
 

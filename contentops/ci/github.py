@@ -128,8 +128,8 @@ class GitHub(Struct, frozen=True, kw_only=True):
         except httpx.InvalidURL:
             raise GitHubError(f"{_shown(address)} is no address") from None
         except httpx.HTTPError as error:
-            said = redact(str(error), self.token, "***") or type(error).__name__
-            raise GitHubError(f"{_shown(address)} cannot be reached: {said}", again=1.0) from error
+            reason = redact(str(error), self.token, "***") or type(error).__name__
+            raise GitHubError(f"{_shown(address)} cannot be reached: {reason}", again=1.0) from error
 
     def _read(self, method: str, address: str, reply: _Reply) -> Any:
         try:
@@ -140,12 +140,12 @@ class GitHub(Struct, frozen=True, kw_only=True):
                 raise GitHubError(f"{_shown(address)} did not answer with JSON", status=reply.status) from None
         if reply.status < 400:
             return found
-        said = str(as_map(found).get("message", ""))
-        words = f": {redact(said, self.token, '***')[:_ROOM].rstrip('.')}" if said else ""
-        limit = _limit(reply, said)
+        message = str(as_map(found).get("message", ""))
+        reason = f": {redact(message, self.token, '***')[:_ROOM].rstrip('.')}" if message else ""
+        limit = _limit(reply, message)
         wait = 1.0 if limit is None and reply.status >= 500 else limit
         raise GitHubError(
-            f"{method} {_shown(address)} was answered with {reply.status}{words}",
+            f"{method} {_shown(address)} was answered with {reply.status}{reason}",
             status=reply.status,
             hint=_hint(reply.status, limit),
             again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
@@ -186,7 +186,7 @@ def _hint(status: int, limit: float | None) -> str:
     return "check the repository's name, and that the token may read it" if status == 404 else ""
 
 
-def _limit(reply: _Reply, said: str) -> float | None:
+def _limit(reply: _Reply, message: str) -> float | None:
     """Seconds until a limit of requests lets the same call through; None where no limit was met."""
     if reply.status not in {403, 429}:
         return None
@@ -195,7 +195,7 @@ def _limit(reply: _Reply, said: str) -> float | None:
         return float(wait)
     if reply.headers.get("x-ratelimit-remaining") == "0":
         return _until(reply.headers)
-    if "rate limit" in said.lower():
+    if "rate limit" in message.lower():
         return _SECONDARY_WAIT
     return 1.0 if reply.status == 429 else None
 
@@ -285,7 +285,7 @@ def _myself(github: GitHub) -> str:
     except GitHubError as error:
         if error.status not in _MAY_NOT_ASK or error.again is not None:
             raise
-    # The tokens of workflows and of apps are nobody's, and are told by the other API alone.
+    # The tokens of workflows and of apps are nobody's, and are named by the other API alone.
     try:
         return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
     except GitHubError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from contentops.ci.clone import RULES, make_commit, tree_with
-from contentops.ci.git import TreeEntry, failure, file_at, masked, words_of
+from contentops.ci.git import TreeEntry, failure, file_at, masked, reason_of
 from contentops.ci.results import lock_at, lock_name, read_lock
 from contentops.errors import ContentopsError, Refused, StateError
 from contentops.state.attributes import with_line
@@ -130,13 +130,13 @@ def push(
         if not rejection:
             # Not an answer of the server: the network, a key that it does not take, or (git itself had no trouble) a
             # hook of the clone, which would say the same again.
-            _give_up(ended, last=last or "fatal: " not in ended.words)
+            _give_up(ended, last=last or "fatal: " not in ended.errors)
     raise AssertionError("the last attempt ends")
 
 
 def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
-    # `commit` is a child of `tip`, so nothing can be lost; that the branch still is at `tip` has to be said, or a push
-    # would bring back what someone has just taken off it.
+    # `commit` is a child of `tip`, so nothing can be lost; but unless the branch still is at `tip`, a push would bring
+    # back what someone has just taken off it.
     lease = f"--force-with-lease=refs/heads/{branch}:{tip}"
     refspec = f"{commit}:refs/heads/{branch}"
     return clone.reach("push", "--porcelain", "--no-follow-tags", lease, "--", clone.remote, refspec)
@@ -146,7 +146,7 @@ def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
     """The commit of a branch of the remote, and how git ended; without an error and a commit it has no such branch."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
-    if "couldn't find remote ref" in ended.words:
+    if "couldn't find remote ref" in ended.errors:
         return "", ended._replace(code=0)
     return ("" if ended.code else clone.run("rev-parse", "FETCH_HEAD")), ended
 
@@ -165,7 +165,7 @@ def _give_up(ended: GitResult, *, last: bool) -> None:
     """Raises NotPublished after the last attempt, and where the remote did not answer at all."""
     if last or ended.late:
         hint = "nothing is lost, the results are in the folder as they were: run `contentops commit` again"
-        raise NotPublished(f"the results could not be pushed: {words_of(ended)}", hint=hint)
+        raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
@@ -197,10 +197,10 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
     """
     theirs = clone.changes(results.head, tip)
     commits = clone.run("rev-list", f"{results.head}..{tip}", "--").encode("ascii")
-    said = clone.read(
+    listed = clone.read(
         "diff-tree", "--stdin", "--no-commit-id", "--name-only", "-r", "-z", "--no-renames", stdin=commits
     )
-    touched = theirs.keys() | set(said.split("\0"))
+    touched = theirs.keys() | set(listed.split("\0"))
     rules = results.folder + RULES
     conflicts: list[str] = []
     entries: dict[str, TreeEntry] = {}
@@ -259,15 +259,15 @@ def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, 
     for name, known in _heads(clone.reach(*_LIST, clone.source, *_PATTERNS)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)
-    name = words = ""
+    name = reason = ""
     for folder in FOLDERS:
         name = target.own(folder, results.tree)
         ended = _push(clone, commit, name, "")
         if not ended.code:
             return Pushed(commit, name, why)
-        words = _rejection(ended) or words_of(ended)
+        reason = _rejection(ended) or reason_of(ended)
     hint = "nothing is lost, the results are in the folder as they were"
-    raise NotPublished(f"{why}; and the branch `{name}` could not be pushed: {words}", hint=hint)
+    raise NotPublished(f"{why}; and the branch `{name}` could not be pushed: {reason}", hint=hint)
 
 
 def _heads(ended: GitResult) -> dict[str, str]:

@@ -25,7 +25,7 @@ def command(number: int | None, repo: str, artifact: str, *, as_json: bool) -> N
     """Say which run of a workflow keeps the plan of a pull request's last commit, for `plan --check`.
 
     Needs `GITHUB_TOKEN` with the right to read actions and pull requests. That no plan is kept any more is no failure:
-    then plan anew.
+    then plan again.
     """
     from contentops.ci.github import connect, reviewed_run
     from contentops.ci.runner import queued, read_event
