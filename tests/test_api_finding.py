@@ -17,7 +17,7 @@ from contentops.api.dialects import dialect_named
 from contentops.api.finding import PREFIXES, Place, candidates, is_about_form, spellings
 from contentops.api.replies import Accepted, CatalogReply, Failure, FailureKind, JobStatus, Stats
 from contentops.model import ApiSettings
-from contentops.server import embedded
+from contentops.server.serve import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,7 +355,7 @@ def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -
     }
 
     async def story() -> list[Any]:
-        async with embedded.running(tmp_path / "room.db") as app:
+        async with running(tmp_path / "room.db") as app:
             client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
             found: list[Any] = [await client.send(Generate(request, "ours"))]
             for _ in range(200):

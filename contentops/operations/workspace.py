@@ -222,16 +222,17 @@ async def connected(project: Project, key: str, world: World) -> Any:
     from contentops.api.client import Client
 
     if project.api.base_url == "local":
-        from contentops.server import LocalError, embedded
+        from contentops.server import EmbeddedServerError
+        from contentops.server.serve import running
 
         try:
-            async with embedded.running(Path(project.root) / FOLDER / "local.db") as app:
+            async with running(Path(project.root) / FOLDER / "local.db") as app:
                 client = Client(project.api, key="", app=app)
                 try:
                     yield client
                 finally:
                     await client.aclose()
-        except LocalError as error:
+        except EmbeddedServerError as error:
             raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
         return
     client = Client(

@@ -12,19 +12,17 @@ import pytest
 
 from contentops.server import jobs
 from contentops.server.app import create_app
-from contentops.server.clock import Clock
-from contentops.server.contents import Text
+from contentops.server.contents import ContentChange
 from contentops.server.engines import STAGES, Draft, EngineError, named
-from contentops.server.presence import Presence
-from contentops.server.runner import AT_ONCE
-from contentops.server.store import Store
-from contentops.server.submission import Submission
+from contentops.server.jobs import GenerationRequest, StoredJob
+from contentops.server.runner import AT_ONCE, RunnerLock
+from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, settled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.server.engines import Job, Report, Section
+    from contentops.server.engines import ReportStage, SectionTask, WritingTask
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -56,18 +54,18 @@ class Scripted:
     name: str = "scripted"
     reported: list[str] = field(default_factory=list)
 
-    async def write(self, job: Job, report: Report) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
         """Report and act."""
-        for stage in job.stages:
+        for stage in task.stages:
             await report(stage)
             self.reported.append(stage)
         result = self.act()
         assert isinstance(result, Draft)
         return result
 
-    async def rewrite(self, job: Job, section: Section, report: Report) -> str:
+    async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """Report and act."""
-        await report(job.stages[-1])
+        await report(task.stages[-1])
         assert section.heading == "A"
         return str(self.act())
 
@@ -128,7 +126,7 @@ def test_a_second_event_loop_takes_the_jobs_over() -> None:
 def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
     """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
     store = Store(tmp_path / "db")
-    jobs.submit(store, Submission(mode="quick"), job_id="r", key=None, owner="", key_id="", at=1.0)
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
 
     async def main() -> None:
         app = create_app(store, engine=Scripted(lambda: Draft(title="T", body="b")))
@@ -159,21 +157,21 @@ def test_closing_in_another_loop_gives_the_store_back() -> None:
 def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
     """A second process leaves a job alone while its runner lives, and takes it over once that is gone."""
     with Store(tmp_path / "db") as store:
-        jobs.submit(store, Submission(), job_id="r", key=None, owner="", key_id="", at=1.0)
-        first, second = Presence(store), Presence(store)
-        first.announce()
-        first.announce()
-        second.announce()
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        first, second = RunnerLock(store), RunnerLock(store)
+        first.acquire()
+        first.acquire()
+        second.acquire()
         assert jobs.claim(store, "r", first.id, first.alive) is not None
         assert jobs.claim(store, "r", second.id, second.alive) is None
-        first.leave()
-        first.leave()
+        first.release()
+        first.release()
         assert jobs.claim(store, "r", second.id, second.alive) is not None
         jobs.release(store, "r", first.id)
         found = jobs.find(store, "r")
         assert found is not None
         assert found.runner == second.id
-        second.leave()
+        second.release()
         assert jobs.claim(store, "none", second.id, second.alive) is None
 
 
@@ -183,20 +181,19 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from contentops.server import jobs\n"
-        "from contentops.server.presence import Presence\n"
+        "from contentops.server.runner import RunnerLock\n"
         "from contentops.server.store import Store\n"
-        "from contentops.server.submission import Submission\n"
         "store = Store(sys.argv[1])\n"
-        "presence = Presence(store)\n"
-        "presence.announce()\n"
-        "jobs.submit(store, Submission(), job_id='r', key=None, owner='', key_id='', at=1.0)\n"
-        "assert jobs.claim(store, 'r', presence.id, presence.alive)\n"
+        "lock = RunnerLock(store)\n"
+        "lock.acquire()\n"
+        "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
+        "assert jobs.claim(store, 'r', lock.id, lock.alive)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
     assert ended.returncode == -9, ended.stderr
     with Store(path) as store:
-        mine = Presence(store)
+        mine = RunnerLock(store)
         left = jobs.find(store, "r")
         assert left is not None
         assert left.runner != mine.id
@@ -319,7 +316,7 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
         await turns()
         await app.state.close()
 
-    jobs.submit(store, Submission(mode="quick"), job_id="r", key=None, owner="", key_id="", at=1.0)
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
     asyncio.run(main(create_app(store, engine=Scripted(unplug))))
     with Store(path) as again:
         left = jobs.find(again, "r")
@@ -335,9 +332,9 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
 def test_a_job_is_finished_once() -> None:
     """Whoever comes second changes nothing: one content, one charge, no late failure."""
     with Store() as store:
-        job, _ = jobs.submit(store, Submission(), job_id="r", key=None, owner="", key_id="", at=1.0)
-        assert jobs.complete(store, job, lambda: Text(title="A", body="a"), 2.0)
-        assert not jobs.complete(store, job, lambda: Text(title="B", body="b"), 3.0)
+        job, _ = jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
+        assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
         jobs.fail(store, "r", "late", 4.0)
         jobs.advance(store, "r", "planner", 100)
         found = jobs.find(store, "r")

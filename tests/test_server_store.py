@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.server import LocalError, contents, jobs, ledger
-from contentops.server.clock import Clock, iso
-from contentops.server.keys import KeyRefusedError, KeyRing
-from contentops.server.presence import Presence
-from contentops.server.store import Store, StoreError
-from contentops.server.submission import Submission
+from contentops.server import EmbeddedServerError, accounts, contents, jobs
+from contentops.server.accounts import KeyRing
+from contentops.server.jobs import GenerationRequest, StoredJob
+from contentops.server.runner import RunnerLock
+from contentops.server.store import Clock, Store, StoreError, iso
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,15 +29,15 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
     """Folder, database, side files and runner locks can be read by nobody else."""
     path = tmp_path / "deep" / "store" / "db"
     with Store(path) as store:
-        presence = Presence(store)
-        presence.announce()
-        jobs.submit(store, Submission(), job_id="r", key=None, owner="", key_id="", at=1.0)
+        lock = RunnerLock(store)
+        lock.acquire()
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert _mode(path.parent) == 0o700
         files = [found for found in path.parent.rglob("*") if found.is_file()]
         assert len(files) >= 4
         assert {_mode(found) for found in files} == {0o600}
         assert _mode(tmp_path / "deep" / "store" / "db.runners") == 0o700
-        presence.leave()
+        lock.release()
 
 
 def test_a_readable_file_is_closed_to_others(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="choose another path") as caught:
             Store(path)
         assert str(path) in str(caught.value)
-        assert isinstance(caught.value, LocalError)
+        assert isinstance(caught.value, EmbeddedServerError)
 
 
 def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -105,22 +104,22 @@ def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
         assert [row["id"] for row in store.rows("SELECT id FROM keys")] == ["small"]
 
 
-def test_contents_that_are_gone_can_not_be_changed() -> None:
+def test_contents_that_are_gone_cannot_be_changed() -> None:
     """Updating or removing an unknown content says so instead of making one."""
     with Store() as store:
-        with pytest.raises(contents.UnknownContentError):
-            contents.save(store, contents.Text(id="none"), owner="", at=1.0)
-        with pytest.raises(contents.UnknownContentError):
-            contents.remove(store, "none", 1.0)
-        presence = Presence(store)
-        assert presence.alive(presence.id)
-        assert not presence.alive("another")
+        with pytest.raises(LookupError):
+            contents.save(store, contents.ContentChange(id="none"), owner="", at=1.0)
+        contents.remove(store, "none", 1.0)
+        assert store.rows("SELECT * FROM contents") == store.rows("SELECT * FROM versions") == []
+        lock = RunnerLock(store)
+        assert lock.alive(lock.id)
+        assert not lock.alive("another")
 
 
 def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
     """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
     with Store(tmp_path / "db") as store:
-        assert not Presence(store).alive("0" * 32)
+        assert not RunnerLock(store).alive("0" * 32)
         assert not (tmp_path / "db.runners").exists()
 
 
@@ -130,9 +129,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
         "import sys\n"
         "from contentops.server import jobs\n"
         "from contentops.server.store import Store\n"
-        "from contentops.server.submission import Submission\n"
+        "from contentops.server.jobs import GenerationRequest, StoredJob\n"
         "store = Store(sys.argv[1])\n"
-        "print(sum(jobs.submit(store, Submission(), job_id=f'r{n}', key=f'k{n}', owner='', key_id='', at=1.0)[1]"
+        "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
         " for n in range(40)))\n"
     )
     path = tmp_path / "store" / "db"
@@ -149,15 +148,19 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
 
 def test_a_submission_survives_the_store() -> None:
     """What was asked for comes back as it was, and equal asks have equal fingerprints."""
-    asked = Submission(
+    asked = GenerationRequest(
         template="t", style="s", mode="quick", inputs={"b": [1, {"x": None}], "a": "ü"}, vertical="legal"
     )
-    same = Submission(vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t")
+    same = GenerationRequest(
+        vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
+    )
     with Store() as store:
-        job, new = jobs.submit(store, asked, job_id="r", key="k", owner="o", key_id="key", at=5.0)
-        assert new
-        assert job.submission == asked
-        assert job.fingerprint == same.fingerprint
+        wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
+        assert jobs.submit(store, wanted) == (wanted, True)
+        job = jobs.find(store, "r")
+        assert job == wanted
+        assert job.request == asked
+        assert job.request.fingerprint == same.fingerprint
         assert (job.owner, job.key_id, job.created_at, job.open) == ("o", "key", 5.0, True)
 
 
@@ -166,8 +169,8 @@ def test_each_mode_has_its_price() -> None:
     with Store() as store:
         for mode in ("quick", "standard", "premium", "premium"):
             with store.write():
-                ledger.charge(store, f"job-{mode}", "", Submission(mode=mode), 1.0)
-        assert ledger.usage(store) == {
+                jobs.charge(store, f"job-{mode}", "", GenerationRequest(mode=mode), 1.0)
+        assert accounts.usage(store) == {
             "used": 10,
             "generations": 3,
             "by_mode": {
@@ -176,7 +179,7 @@ def test_each_mode_has_its_price() -> None:
                 "standard": {"generations": 1, "credits": 4},
             },
         }
-        assert [entry["credits"] for entry in ledger.history(store)] == [5, 4, 1]
+        assert [entry["credits"] for entry in accounts.history(store)] == [5, 4, 1]
 
 
 def test_times_sort_as_text() -> None:
@@ -205,16 +208,3 @@ def test_a_key_is_seen_once(tmp_path: Path) -> None:
         assert [entry.revoked_at for entry in ring.issued()] == [7.0]
         assert ring.required
     assert key.encode() not in b"".join(found.read_bytes() for found in tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("plan", "words"), [pytest.param("starter", "does not include API access", id="starter"), ("gold", "unknown plan")]
-)
-def test_plans_without_api_access_get_no_key(plan: str, words: str) -> None:
-    """Starter and unknown plans are refused, and no key is stored."""
-    with Store() as store:
-        ring = KeyRing(store, required=True)
-        with pytest.raises(KeyRefusedError, match=words):
-            ring.create_key(plan)
-        assert ring.issued() == []
-        assert ring.required

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from starlette.exceptions import HTTPException
 
-from contentops.server import ledger
+from contentops.server import accounts
+from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
 from contentops.server.app import create_app
-from contentops.server.clock import Clock
 from contentops.server.engines import named
-from contentops.server.keys import Key, KeyRefusedError, KeyRing
-from contentops.server.limits import WINDOW, Limits, Window
-from contentops.server.refusal import Refusal
-from contentops.server.store import VERSION, Store
+from contentops.server.store import VERSION, Clock, Store
 from tests.fakes.asgi import call
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Hand:
 
 def run(
     scenario: Callable[[Any, KeyRing, Hand], Awaitable[None]],
-    limits: Limits | None = None,
+    limits: AccountLimits | None = None,
     *,
     keys: bool = True,
     stage_seconds: float = 0.0,
@@ -121,7 +119,7 @@ def test_without_keys_everyone_is_one_account_and_nothing_is_limited_unless_aske
 
     run(free, keys=False)
     run(free, keys=True)
-    run(tight, Limits(requests_per_minute=2), keys=False)
+    run(tight, AccountLimits(requests_per_minute=2), keys=False)
 
 
 @pytest.mark.parametrize("free", [True, False])
@@ -133,7 +131,7 @@ def test_polls_count_unless_they_are_free(free: bool) -> None:
         assert statuses == ([404] * 3 if free else [404, 429, 429])
         assert (await call(app, "GET", "/v1/content")).status == (200 if free else 429)
 
-    run(scenario, Limits(requests_per_minute=1, free_polls=free), keys=False)
+    run(scenario, AccountLimits(requests_per_minute=1, free_polls=free), keys=False)
 
 
 @given(
@@ -143,14 +141,14 @@ def test_polls_count_unless_they_are_free(free: bool) -> None:
 def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> None:
     """Whatever the times of requests, any 60 s hold at most N; who waits as told is let in."""
     hand = Hand()
-    window = Window(hand.now)
+    window = RequestWindow(hand.now)
     taken: list[float] = []
     for step in steps:
         hand.at += step
         try:
             window.take("a", most)
-        except Refusal as refusal:
-            hand.at += float(refusal.headers["Retry-After"])
+        except HTTPException as refusal:
+            hand.at += float((refusal.headers or {})["Retry-After"])
             window.take("a", most)
         taken.append(hand.at)
     for first, last in zip(taken, taken[most:], strict=False):
@@ -160,11 +158,11 @@ def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> N
 def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
     """What seems to lie in the future no longer counts."""
     hand = Hand()
-    window = Window(hand.now)
+    window = RequestWindow(hand.now)
     window.take("a", 1)
     hand.at -= 86_400
     window.take("a", 1)
-    with pytest.raises(Refusal):
+    with pytest.raises(HTTPException):
         window.take("a", 1)
 
 
@@ -185,7 +183,7 @@ def test_a_cap_on_jobs_under_way() -> None:
         other = bearer(ring.create_key("professional"))
         assert (await call(app, "POST", "/v1/generate", BODY, headers=other)).status == 202
 
-    run(scenario, Limits(max_active=2), stage_seconds=1.0)
+    run(scenario, AccountLimits(max_active=2), stage_seconds=1.0)
 
 
 # --- credits and plans -----------------------------------------------------------------------------------------
@@ -228,7 +226,7 @@ def test_an_allowance_is_never_overdrawn() -> None:
         )
         assert (await submit("r-3")).status == 202
 
-    run(scenario, Limits(requests_per_minute=0))
+    run(scenario, AccountLimits(requests_per_minute=0))
 
 
 async def rested(app: Any, headers: dict[str, str]) -> Any:
@@ -256,7 +254,7 @@ def test_each_key_sees_its_own_numbers() -> None:
         assert (usage["plan"], usage["allowance"], usage["balance"]) == ("professional", None, None)
         assert (await call(app, "GET", "/v1/credits/usage", headers=two)).json["balance"] == 50
 
-    run(scenario, Limits(requests_per_minute=0))
+    run(scenario, AccountLimits(requests_per_minute=0))
 
 
 def test_plans_gate_access_and_modes() -> None:
@@ -284,8 +282,8 @@ def test_plans_gate_access_and_modes() -> None:
 
 def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
     """The balance is what may still be spent, so it is never negative."""
-    assert ledger.Account(allowance=3, used=5, reserved=0).balance == 0
-    assert ledger.Account(allowance=None, used=5, reserved=1).balance is None
+    assert accounts.CreditAccount(allowance=3, used=5, reserved=0).balance == 0
+    assert accounts.CreditAccount(allowance=None, used=5, reserved=1).balance is None
 
 
 @pytest.mark.parametrize(
@@ -296,7 +294,7 @@ def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
         ("professional", ("turbo",), "unknown mode `turbo`; known: `quick`, `standard`, `premium`"),
     ],
 )
-def test_keys_that_can_not_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
+def test_keys_that_cannot_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
     """The message says which plans and modes there are; no key is left behind."""
     with Store() as store:
         ring = KeyRing(store)
@@ -305,10 +303,10 @@ def test_keys_that_can_not_be_made(plan: str, modes: tuple[str, ...], message: s
         assert ring.issued() == []
 
 
-def test_a_key_that_is_not_there_can_not_be_changed() -> None:
+def test_a_key_that_is_not_there_cannot_be_changed() -> None:
     """The message says where the ids are to be seen."""
     with Store() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
-        KeyRing(store).change(Key(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
+        KeyRing(store).change(ApiKey(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
 
 
 # --- what earlier releases left --------------------------------------------------------------------------------
@@ -344,7 +342,7 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
         with Store(path) as store:
             (key,) = KeyRing(store).issued()
             assert (key.id, key.credits, key.modes) == ("key_old", None, ())
-            assert ledger.account(store, key) == ledger.Account(None, 0, 0)
+            assert accounts.account(store, key) == accounts.CreditAccount(None, 0, 0)
             row = store.row("PRAGMA user_version")
             assert row is not None
             assert row[0] == VERSION

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.server.accounts import KeyRing
 from contentops.server.engines import named
-from contentops.server.keys import KeyRing
-from contentops.server.serve import ServeError, run, serve
+from contentops.server.serve import ServeError, ServeOptions, run, serve
 from contentops.server.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 BODY = {
@@ -29,6 +29,13 @@ BODY = {
     "inputs": {"topic": "Tides", "audience": "sailors"},
     "request_id": "r-1",
 }
+
+
+def here(
+    path: Path, log: Callable[[str], None], *, host: str = "127.0.0.1", port: int = 0, **options: Any
+) -> ServeOptions:
+    """The outline engine on a port of this machine, 0 for a free one."""
+    return ServeOptions(host=host, port=port, store=path, engine=named("outline"), log=log, **options)
 
 
 async def http(
@@ -68,7 +75,7 @@ async def listening(path: Path, host: str = "127.0.0.1", **options: Any) -> Asyn
         lines.append(line)
         heard.set()
 
-    task = asyncio.create_task(serve(host, 0, path, engine=named("outline"), log=log, stop=stop, **options))
+    task = asyncio.create_task(serve(here(path, log, host=host, **options), stop))
     waiting = asyncio.create_task(heard.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -165,9 +172,10 @@ def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signal
         # A busy machine is told about as a slow callback, which is no warning.
         "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
         "from contentops.server.engines import named\n"
-        "from contentops.server.serve import run\n"
-        "run('localhost', 0, pathlib.Path(sys.argv[1]), engine=named('outline'), stage_seconds=3600.0,"
-        " log=lambda line: print(line, flush=True))\n"
+        "from contentops.server.serve import ServeOptions, run\n"
+        "options = {'host': 'localhost', 'port': 0, 'engine': named('outline'), 'stage_seconds': 3600.0}\n"
+        "log = lambda line: print(line, flush=True)\n"
+        "run(ServeOptions(store=pathlib.Path(sys.argv[1]), log=log, **options))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-X", "dev", "-c", script, str(tmp_path / "db")],
@@ -195,7 +203,7 @@ def test_run_returns_when_told_to_stop(tmp_path: Path) -> None:
         lines.append(line)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    run("127.0.0.1", 0, tmp_path / "db", engine=named("outline"), log=log)
+    run(here(tmp_path / "db", log))
     assert len(lines) == 1
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -203,12 +211,12 @@ def test_run_returns_when_told_to_stop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 99_999), ("127.0.0.1", -1), ("256.0.0.1", 0)]
 )
-def test_a_port_that_can_not_be_opened(tmp_path: Path, host: str, port: int | None) -> None:
+def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | None) -> None:
     """A taken port, a port beyond the last and a host that is none are named with what to do, and no store is made."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = taken.getsockname()[1] if port is None else port
         with pytest.raises(ServeError, match="choose another with `--port` or `--host`"):
-            run(host, wanted, tmp_path / "db", engine=named("outline"), log=print)
+            run(here(tmp_path / "db", print, host=host, port=wanted))
     assert not (tmp_path / "db").exists()
 
 
@@ -218,9 +226,10 @@ def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path) -> Non
         "import sys, pathlib\n"
         "sys.modules['uvicorn'] = None\n"
         "from contentops.server.engines import named\n"
-        "from contentops.server.serve import run\n"
+        "from contentops.server.serve import ServeOptions, run\n"
         "try:\n"
-        "    run('localhost', 0, pathlib.Path(sys.argv[1]), engine=named('outline'), log=print)\n"
+        "    options = {'host': 'localhost', 'port': 0, 'engine': named('outline'), 'log': print}\n"
+        "    run(ServeOptions(store=pathlib.Path(sys.argv[1]), **options))\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )

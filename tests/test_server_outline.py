@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contentops.server import catalog
-from contentops.server.engines import ENGINES, QUICK_STAGES, Draft, EngineError, Job, Section, named
+from contentops.server.engines import ENGINES, QUICK_STAGES, Draft, EngineError, SectionTask, WritingTask, named
 from contentops.server.engines.outline import LABEL
 from contentops.server.engines.prose import escape, inline, plain, points
 from tests.fakes.chat import unreported
@@ -38,8 +38,8 @@ INPUTS = {
 
 def write(template: str = "blog_article_generator", style: str = "general_blog", **options: Any) -> Draft:
     """The outline of one job."""
-    job = Job(id="j", template=TEMPLATES[template], style=STYLES[style], **options)
-    return asyncio.run(named("outline").write(job, unreported))
+    task = WritingTask(id="j", template=TEMPLATES[template], style=STYLES[style], **options)
+    return asyncio.run(named("outline").write(task, unreported))
 
 
 def test_the_outline_of_one_article() -> None:
@@ -139,25 +139,29 @@ def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
 
 def test_a_job_without_template_or_style_still_has_a_text() -> None:
     """A template the catalog no longer has is no reason to fail."""
-    draft = asyncio.run(named("outline").write(Job(id="j", template={}, style={}, inputs={"name": "N"}), unreported))
+    draft = asyncio.run(
+        named("outline").write(WritingTask(id="j", template={}, style={}, inputs={"name": "N"}), unreported)
+    )
     assert draft.title == "N"
-    assert asyncio.run(named("outline").write(Job(id="j", template={}, style={}), unreported)).title == "Untitled"
+    assert (
+        asyncio.run(named("outline").write(WritingTask(id="j", template={}, style={}), unreported)).title == "Untitled"
+    )
 
 
-def test_a_section_is_planned_anew() -> None:
+def test_a_section_is_planned_again() -> None:
     """Every stage is reported; the label is not quoted back; one word is one word."""
     stages: list[str] = []
 
     async def report(stage: str) -> None:
         stages.append(stage)
 
-    job = Job(id="j", template={}, style=STYLES["general_blog"], mode="quick")
-    section = Section(heading="Why *now*", text=f"{LABEL}\n\nold", document="")
-    text = asyncio.run(named("outline").rewrite(job, section, report))
+    task = WritingTask(id="j", template={}, style=STYLES["general_blog"], mode="quick")
+    section = SectionTask(heading="Why *now*", text=f"{LABEL}\n\nold", document="")
+    text = asyncio.run(named("outline").rewrite(task, section, report))
     assert tuple(stages) == QUICK_STAGES
     assert "A new take on Why \\*now\\*, in a conversational tone." in text
     assert text.endswith("It began: old\n")
-    one = asyncio.run(named("outline").rewrite(job, Section(heading="H", text="", document=""), report))
+    one = asyncio.run(named("outline").rewrite(task, SectionTask(heading="H", text="", document=""), report))
     assert one.endswith("had 0 words.\n")
 
 

@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contentops.server import contents
+from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
-from contentops.server.clock import Clock
 from contentops.server.engines import named
-from contentops.server.keys import KeyRing
-from contentops.server.store import Store
+from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, settled
 
 if TYPE_CHECKING:
@@ -488,7 +486,7 @@ def test_save_creates_updates_and_keeps_versions() -> None:
         assert before == after
         assert (after["title"], after["content"], after["status"]) == ("One", "fourth", "draft")
         assert after["updatedAt"] > after["createdAt"]
-        earlier = contents.versions(store, content_id)
+        earlier = store.rows("SELECT version, body FROM versions ORDER BY version")
         assert [(row["version"], row["body"]) for row in earlier] == [(1, "first"), (2, "second"), (3, "third")]
         for unknown in ("cnt_none", "../x"):
             lost = await call(app, "POST", "/v1/content/save", {"id": unknown, "content": "x"})
@@ -525,7 +523,7 @@ def test_put_delete_and_post_content() -> None:
         stats = (await call(app, "GET", "/v1/content")).json["stats"]
         assert stats == {"total": 1, "published": 1, "drafts": 0}
         assert (await call(app, "DELETE", path)).json == {"success": True, "message": "Content deleted"}
-        assert contents.versions(store, content_id)[-1]["body"] == "b"
+        assert [row["body"] for row in store.rows("SELECT body FROM versions ORDER BY version")][-1] == "b"
         assert (await call(app, "GET", path)).json == {"detail": "Content not found"}
         assert (await call(app, "DELETE", path)).status == 404
 
@@ -577,7 +575,7 @@ def test_users_see_their_own_and_unowned_content() -> None:
     run(scenario)
 
 
-def test_one_section_is_written_anew() -> None:
+def test_one_section_is_written_again() -> None:
     """Regenerating a section is a job whose text is the whole body with only that section changed, at the mode's price."""
     store = Store()
     text = "intro\n\n## Why\n\nold words\n\n### Deeper\n\nold too\n\n## How\n\nstays\n"
