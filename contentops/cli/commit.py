@@ -112,8 +112,8 @@ def _warn(done: CommitReport) -> None:
         terminal.tell(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
     if done.stays:
         terminal.tell(
-            f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, or "
-            "another git runs here. Commit or `git stash` them, then run `contentops commit` again"
+            f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, "
+            "or another git runs here. Commit or `git stash` them, then run `contentops commit` again"
         )
 
 
