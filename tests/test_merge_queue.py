@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github.event import queued
+from contentops.ci.runner import queued
 from contentops.errors import ContentopsError
+from tests.clones import manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import manifest, world  # noqa: F401 - one is a fixture
 from tests.workflows import ROOT, Ended, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.test_git_commit import Machine, World
+    from tests.clones import Machine, World
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
 QUEUE = ROOT / "examples/ci/merge-queue.yml"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.scaffold import scaffold
+from contentops.cli.scaffold import project_files
 from contentops.errors import OutputError
 from tests.serving import served
 
@@ -91,7 +91,7 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_pa
     """Nothing was written, so nothing is to be removed."""
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
-        scaffold(tmp_path / "file", name="x")
+        project_files(tmp_path / "file", name="x").write()
     where = tmp_path / "file" / "contentops.yaml"
     assert caught.value.message == f"`{where}` cannot be written: File exists"
     assert caught.value.hint == "choose another folder, or check who may write there"

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.cli.workflows import NAMES, workflows
+from contentops.cli.scaffold import WORKFLOWS, workflows
+from tests.clones import world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import world  # noqa: F401 - a fixture
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.test_git_commit import World
+    from tests.clones import World
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -100,7 +100,7 @@ def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_examples_are_what_init_writes(name: str) -> None:
     """One text, in two places."""
     made = workflows(action="", directory=".", branch="main")[f".github/workflows/contentops-{name}.yml"]
@@ -322,7 +322,7 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
     ended = invoke("init", "site", "--ci", "github", "--action", f"acme/contentops@{SHA}")
     assert ended.code == 0, ended.stderr
     assert "secret `WRITERZROOM_API_KEY`" in ended.stdout
-    for name in NAMES:
+    for name in WORKFLOWS:
         text = (tmp_path / f".github/workflows/contentops-{name}.yml").read_text()
         assert f"uses: acme/contentops@{SHA}\n" in text
         assert "@branch@" not in text

@@ -205,7 +205,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import getpass
     import socket
 
-    from contentops.ci.github.event import run_page
+    from contentops.ci.runner import run_page
     from contentops.execution.context import iso
     from contentops.state.apply_lock import ApplyLock
 

@@ -114,9 +114,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     if choice.changed_from:
         from contentops.ci.changed_since import narrowed
 
-        # Reading only: what the manifests came to at another commit must not push out what they come to today.
-        with open_cache(project, write=False) as parsed:
-            choice = narrowed(project, desired, choice, catalog_of=catalog_of, cache=parsed)
+        choice = narrowed(project, desired, choice)
 
     def stored(digest: Any) -> FinishedText | None:
         from contentops.documents.clean import body_digest
