@@ -206,7 +206,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import socket
 
     from contentops.ci.runner import run_page
-    from contentops.execution.context import iso
+    from contentops.execution.outage import iso
     from contentops.state.apply_lock import ApplyLock
 
     try:
