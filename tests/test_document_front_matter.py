@@ -296,7 +296,7 @@ def test_update_touches_one_key_alone(
     changed = update(before + own + behind, {f"k{index}": value})
     assert changed.startswith(before)
     rest = changed[len(before) :]
-    # A block text may have blank lines behind it that belong to nobody.
+    # A block text may have blank lines behind it that belong to no one.
     assert rest.endswith(behind)
     assert changed.count("\n") == changed.count(newline)
     new = split(changed)
@@ -310,7 +310,7 @@ def test_update_touches_one_key_alone(
 @settings(max_examples=100)
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=3), st.dictionaries(KEYS, VALUES | st.none(), max_size=3), BODIES)
 def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str, Any], body: str) -> None:
-    """A file of ours, updated, says what one composed anew would say."""
+    """A file of ours, updated, says what one composed again would say."""
     text = compose(title, metadata, {"item": "i"}, body)
     updated = update(text, {**changes, "contentops": {"item": "j"}})
     wanted = {key: value for key, value in {**metadata, **changes}.items() if value is not None}

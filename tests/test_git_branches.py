@@ -84,7 +84,7 @@ def test_a_branch_of_results_that_was_merged(world: World, first: Machine) -> No
 
 
 def test_results_that_wait_stop_the_next_apply(world: World, first: Machine, invoke: Run) -> None:
-    """Of this project and environment, until the branch is gone; branches of others and of people stop nobody."""
+    """Of this project and environment, until the branch is gone; branches of others and of people stop no one."""
     for name in ("try-it", "5-1", "other/5-1-0123456789ab", "acme-blog/mine"):
         first.git("push", "--quiet", "origin", f"main:refs/heads/contentops/{name}")
     assert first.commit("--check-waiting").stdout == "No results of an earlier run wait on a branch.\n"
@@ -172,9 +172,9 @@ def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> Non
 # --- who, and with which key -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{}, {"GIT_AUTHOR_NAME": "Ann"}], ids=["nobody", "half an identity"])
+@pytest.mark.parametrize("given", [{}, {"GIT_AUTHOR_NAME": "Ann"}], ids=["no one", "half an identity"])
 def test_a_runner_without_an_identity_commits_as_the_bot(first: Machine, given: dict[str, str]) -> None:
-    """GitHub's own bot, only there, and only where nobody is set."""
+    """GitHub's own bot, only there, and only where no one is set."""
     ended = first._invoke("commit", "--no-push", cwd=first.root, env={"GITHUB_ACTIONS": "true", **given})
     assert ended.code == 0, ended.stderr
     author = given.get("GIT_AUTHOR_NAME", "github-actions[bot]")

@@ -384,7 +384,7 @@ def work(machine: Machine) -> None:
     ],
     ids=[
         *("merge", "rebase", "cherry-pick", "revert", "bisection", "unmerged", "staged", "staged, no push"),
-        *("unpushed", "unpushed, how to go on", "a branch of nobody", "no branch", "ignored lock", "before an apply"),
+        *("unpushed", "unpushed, how to go on", "a branch of no one", "no branch", "ignored lock", "before an apply"),
         *("no remote", "an empty remote", "a command"),
     ],
 )

@@ -86,12 +86,12 @@ def run_event(**fields: Any) -> dict[str, Any]:
 def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The second plan replaces the first; the third, without changes, says so in the same comment."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}}))
-    hub.comment("first!", "somebody")
+    hub.comment("first!", "someone")
     for plan in (make_plan(make_change("a")), make_plan(make_change("b")), make_plan(unchanged=3)):
         ended = invoke("comment", "--plan", str(plan_file(tmp_path, plan)), env=env)
         assert ended.code == 0, ended.stderr
         assert "on pull request 7" in ended.stdout
-    assert [comment["user"]["login"] for comment in hub.comments] == ["somebody", "github-actions[bot]"]
+    assert [comment["user"]["login"] for comment in hub.comments] == ["someone", "github-actions[bot]"]
     assert "No changes. 3 items are as declared." in hub.comments[1]["body"]
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
 
@@ -235,7 +235,7 @@ def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
 def test_a_comment_beyond_the_first_page(hub: FakeGitHub) -> None:
     """All pages are looked through before a new one is made."""
     for _ in range(250):
-        hub.comment("chat", "somebody")
+        hub.comment("chat", "someone")
     hub.comment("<!-- mark -->\nold")
     assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nnew").new
     assert hub.comments[-1]["body"] == "<!-- mark -->\nnew"

@@ -63,7 +63,7 @@ def test_a_limit_is_waited_for(hub: FakeGitHub, fault: Callable[[], Reply], wait
 
 
 def test_a_limit_that_lasts_is_told_as_one(hub: FakeGitHub) -> None:
-    """Nobody waits for an hour; the hint speaks of no missing right."""
+    """No one waits for an hour; the hint speaks of no missing right."""
     waited: list[float] = []
     later = once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 3000), date=DATE)
     hub.faults.append(("pulls/7", later))

@@ -187,7 +187,7 @@ def test_write_bytes(outputs: Outputs, tmp_path: Path, text: str) -> None:
 
 @needs_modes
 def test_write_keeps_mode(outputs: Outputs, tmp_path: Path) -> None:
-    """A file keeps its mode when it is written anew; a new one gets the usual one."""
+    """A file keeps its mode when it is written again; a new one gets the usual one."""
     file = tmp_path / "a.md"
     digest = outputs.write("a.md", "one", expect=NOTHING)
     (tmp_path / "usual").touch()
@@ -647,7 +647,7 @@ def test_move_killed_half_way_is_finished(outputs: Outputs, tmp_path: Path) -> N
     assert tree(tmp_path) == {"b.md": b"ours"}
 
 
-@pytest.mark.parametrize("saved", [True, False], ids=["saved anew", "deleted"])
+@pytest.mark.parametrize("saved", [True, False], ids=["saved again", "deleted"])
 def test_move_keeps_what_is_saved_meanwhile(tmp_path: Path, handles: bool, saved: bool) -> None:
     """What an editor puts under the old name while we move stays there; a file deleted meanwhile is moved."""
 

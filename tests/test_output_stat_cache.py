@@ -56,7 +56,7 @@ def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:
-    """What nobody asks for any more is not remembered."""
+    """What no one asks for any more is not remembered."""
     _write(tmp_path, "a.md", "One.\n")
     _write(tmp_path, "b.md", "Two.\n")
     remembered = _look(tmp_path, None, "a.md", "b.md").remember()

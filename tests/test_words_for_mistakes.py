@@ -98,7 +98,7 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_pa
 
 
 def test_prices_agree_where_nothing_is_charged(invoke: Run, site: Path) -> None:
-    """The plan, the item and its record say the same; the account's numbers say that nobody pays them."""
+    """The plan, the item and its record say the same; the account's numbers say that no one pays them."""
     assert "  free  " in invoke("plan", cwd=site).stdout
     assert invoke("apply", "--yes", cwd=site).code == 0
     found = invoke("show", "welcome", "--json", cwd=site).json

@@ -317,7 +317,7 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
 
 
 def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
-    """For a project in a folder of a repository, on its branch, with the action somebody named."""
+    """For a project in a folder of a repository, on its branch, with the action someone named."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk", str(tmp_path)], check=True)
     ended = invoke("init", "site", "--ci", "github", "--action", f"acme/contentops@{SHA}")
     assert ended.code == 0, ended.stderr
@@ -333,7 +333,7 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
 
 
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
-    """Not the one somebody stands on to add the workflows; a name that YAML would read as a number stays one."""
+    """Not the one someone stands on to add the workflows; a name that YAML would read as a number stays one."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "init", "--quiet", "--initial-branch=add-contentops", str(tmp_path)], check=True)
     subprocess.run([*git, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10"], check=True)

@@ -86,13 +86,13 @@ def alone(clone: Clone) -> Iterator[None]:
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Who commits: whoever git says; on a runner of GitHub that has nobody, the forge's own bot."""
+    """Who commits: whoever git says; on a runner of GitHub that has no one, the forge's own bot."""
     found: dict[str, str] = {}
     if environ.get("GITHUB_ACTIONS") != "true":
         return found
     for who in ("AUTHOR", "COMMITTER"):
         stated = {name: value for name, value in environ.items() if name.startswith(f"GIT_{who}_")}
-        # A name that is made up from the machine's is nobody's.
+        # A name that is made up from the machine's is no one's.
         if try_git(root, "-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT", extra=stated).code:
             for what, value in (("NAME", _BOT), ("EMAIL", _BOT_MAIL)):
                 name = f"GIT_{who}_{what}"

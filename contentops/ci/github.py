@@ -285,7 +285,7 @@ def _myself(github: GitHub) -> str:
     except GitHubError as error:
         if error.status not in _MAY_NOT_ASK or error.again is not None:
             raise
-    # The tokens of workflows and of apps are nobody's, and are named by the other API alone.
+    # The tokens of workflows and of apps are no one's, and are named by the other API alone.
     try:
         return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
     except GitHubError:

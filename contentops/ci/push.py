@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 """Pushes to the branch before the results go to a branch of their own."""
 FOLDERS = ("contentops", "contentops-results")
-"""The folders of branches with results nobody has merged yet; the second where a branch has the name of the first."""
+"""The folders of branches with results no one has merged yet; the second where a branch has the name of the first."""
 _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
 """What a push is rejected with where someone else pushed at the same time; the rest are rules of the server."""
 _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
@@ -277,7 +277,7 @@ def _heads(ended: GitResult) -> dict[str, str]:
 
 
 def waiting(clone: Clone, target: Target) -> tuple[str, ...]:
-    """The branches of the remote that hold results of this place which nobody has merged. Raises GitFailed."""
+    """The branches of the remote that hold results of this place which no one has merged. Raises GitFailed."""
     arguments = (*_LIST, clone.source, *_PATTERNS)
     ended = clone.reach(*arguments)
     if ended.code:

@@ -28,7 +28,7 @@ GIT_LINES: Mapping[str, tuple[str, ...]] = {
 """Lines that are added where they are missing."""
 WORKFLOWS = ("plan", "comment", "merge-queue", "apply")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
-"""Stands where nobody said which action to use; no runner accepts it."""
+"""Stands where no one said which action to use; no runner accepts it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")

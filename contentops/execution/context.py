@@ -186,7 +186,7 @@ class Context:
     # --- trouble -----------------------------------------------------------------------------------------
 
     def heard(self, answer: Reply | Failure) -> None:
-        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds."""
+        """Take in whether anything answered at all; a run that reaches no one ends after `RETRY_FOR` seconds."""
         if not (isinstance(answer, Failure) and answer.unreached):
             self.outage.answered()
         elif self.outage.unreached(self.run.now()):
@@ -240,7 +240,7 @@ class Attempts:
     async def again(self, failure: Failure, passing: frozenset[FailureKind]) -> bool:
         """Wait until it may be sent again; False if there is no point. A 429 may pause the run."""
         ctx = self._ctx
-        # Counted from the first answer: the time a call waits for its turn is nobody's failure.
+        # Counted from the first answer: the time a call waits for its turn is no one's failure.
         self._began = ctx.run.now() if self._began is None else self._began
         if failure.kind is FailureKind.THROTTLED:
             return ctx.may_wait(failure, self._began)

@@ -168,7 +168,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A submit of which nobody knows whether it arrived. Times are loop times."""
+    """A submit of which no one knows whether it arrived. Times are loop times."""
 
     entry: OpenEntry
     why: str

@@ -66,7 +66,7 @@ def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: s
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that nobody can say what became of the submit."""
+    """Record that no one can say what became of the submit."""
     entry = structs.replace(lost.entry, state=JobState.UNKNOWN, error=lost.why)
     if entry != lost.entry:
         ctx.run.record("unknown", entry)

@@ -212,7 +212,7 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
-        user = "somebody"
+        user = "someone"
     who = f"{user}@{socket.gethostname()}"
     where = run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):

@@ -102,7 +102,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return {key_of(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
     def observe(self, path: str) -> Observed:
-        """What is at `path`; a path nobody looked at counts as absent."""
+        """What is at `path`; a path no one looked at counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
     def saves(self, spec: Spec) -> bool:
