@@ -163,9 +163,10 @@ TRIES = 2
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
     """Whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    if spec.protected or record is None or not record.protected:
+        return spec.protected
     origin = spec.origins.get("protected")
-    stated = origin is not None and origin.layer != "built-in"
-    return spec.protected or (not stated and record is not None and record.protected)
+    return origin is None or origin.layer == "built-in"
 
 
 def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
