@@ -38,7 +38,7 @@ def review(scene: Scene, **choice: Any) -> dict[str, Any]:
 def check_file(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
     """What is left of a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
-    return plan_operation.check(scene.project, choice_in(reviewed), reviewed).plan
+    return plan_operation.check(scene.project, choice_in(reviewed), reviewed)
 
 
 def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from contentops.server.accounts import KeyRing
+from contentops.server.store import Store
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -29,8 +32,7 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
             process.terminate()
 
 
-def key(folder: Path, *options: str) -> str:
+def key(folder: Path, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
     """A new key of the store of `served`."""
-    command = [sys.executable, "-m", "contentops", "serve", "keys", "create", "--store", str(folder / "room.db")]
-    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    with Store(folder / "room.db") as store:
+        return KeyRing(store).create_key("professional", allowance=allowance, modes=modes)

@@ -144,7 +144,7 @@ def test_everything_on_offer_is_within_the_contract(contract: Any, server: str, 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/api"])
 def test_the_life_of_a_text_is_within_the_contract(contract: Any, server: str, prefix: str) -> None:
-    """Submit, poll to the end, read, write a section anew, change, count and remove, each in the described shape."""
+    """Submit, poll to the end, read, write a section again, change, count and remove, each in the described shape."""
 
     def done(job_id: str) -> Any:
         while True:
@@ -185,8 +185,8 @@ def test_refusals_for_keys_credits_and_limits_are_within_the_contract(
     contract: Any, tmp_path: Path, prefix: str
 ) -> None:
     """401, 402, 403 and 429 have the described shapes and headers."""
-    poor = {"Authorization": f"Bearer {key(tmp_path, '--credits', '0')}"}
-    narrow = {"Authorization": f"Bearer {key(tmp_path, '--mode', 'quick')}"}
+    poor = {"Authorization": f"Bearer {key(tmp_path, allowance=0)}"}
+    narrow = {"Authorization": f"Bearer {key(tmp_path, modes=['quick'])}"}
     wanted = {"template_id": "press_release", "style_profile_id": "general_blog"}
     with served(tmp_path, "--requests-per-minute", "2") as server:
         assert ask(contract, server, "GET", f"{prefix}/content", headers={}).status_code == 401

@@ -254,7 +254,7 @@ def _codes(tree: ast.AST, takers: set[tuple[str, int]]) -> Iterator[str]:
 
 def used_codes() -> set[str]:
     """Every error code the program can print. The embedded server's own are the API's, not ours."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES if "local" not in path.relative_to(ROOT).parts]
+    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES if "server" not in path.relative_to(ROOT).parts]
     takers = {taker for tree in trees for taker in _takes_code(tree)}
     return {code for tree in trees for code in _codes(tree, takers) if _CODE.fullmatch(code)}
 

@@ -1,4 +1,4 @@
-"""Servers that change what they store: every later save goes on, and nobody's edit is taken for the server's doing."""
+"""Servers that change what they store: every later save goes on, and no one's edit is taken for the server's doing."""
 
 from __future__ import annotations
 

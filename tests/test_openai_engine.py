@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 
 from contentops.server import catalog
 from contentops.server.app import create_app
-from contentops.server.clock import Clock
-from contentops.server.engines import EngineError, Job, Section, named, prompts
-from contentops.server.engines.chat import LARGEST, Chat, Endpoint, Question, TornError, endpoint
-from contentops.server.engines.openai import OpenAI
-from contentops.server.store import Store
+from contentops.server.engines import EngineError, SectionTask, WritingTask, named, openai
+from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
+from contentops.server.engines.openai import OpenAIEngine
+from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.serving import served
@@ -36,13 +35,13 @@ TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_
 STYLE = next(entry for entry in KNOWN["styles"] if entry["slug"] == "general_blog")
 HEADINGS = [section["heading"] for section in TEMPLATE["sections"]]
 SECRET = "sk-very-secret-12345"
-QUESTION = Question(system="s", user="u", tokens=50, temperature=0.5, seed=1)
+QUESTION = Prompt(system="s", user="u", tokens=50, temperature=0.5, seed=1)
 
 
-def job(mode: str = "standard", **inputs: Any) -> Job:
+def job(mode: str = "standard", **inputs: Any) -> WritingTask:
     """A blog article on tides."""
     given_inputs = {"topic": "Tides", "target_audience": "sailors", **inputs}
-    return Job(id="r-1", template=TEMPLATE, style=STYLE, inputs=given_inputs, mode=mode, vertical="saas_tech")
+    return WritingTask(id="r-1", template=TEMPLATE, style=STYLE, inputs=given_inputs, mode=mode, vertical="saas_tech")
 
 
 def writer(body: Any, number: int) -> Raw:
@@ -53,11 +52,11 @@ def writer(body: Any, number: int) -> Raw:
     return said(f"Paragraph {number} about tides, long enough to be an edit of the one before it.")
 
 
-def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> tuple[OpenAI, list[float]]:
+def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> tuple[OpenAIEngine, list[float]]:
     """The engine over the fake, and the waits between its attempts."""
     ticks = Ticks()
-    chat = Chat(Endpoint(base_url=fake.url, model="m-1", key=key), sleep=ticks.sleep, seconds=5.0)
-    return OpenAI(chat, max_tokens=max_tokens), ticks.slept
+    chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1", key=key), sleep=ticks.sleep, seconds=5.0)
+    return OpenAIEngine(chat, max_tokens=max_tokens), ticks.slept
 
 
 def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str | EngineError, FakeChat, list[float]]:
@@ -66,7 +65,9 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
 
     async def main() -> tuple[str | EngineError, FakeChat]:
         async with chatting(reply) as fake:
-            chat = Chat(Endpoint(base_url=fake.url, model="m-1", key=SECRET), sleep=ticks.sleep, seconds=seconds)
+            chat = ChatClient(
+                ModelEndpoint(base_url=fake.url, model="m-1", key=SECRET), sleep=ticks.sleep, seconds=seconds
+            )
             assert SECRET not in repr(chat)
             try:
                 return await chat.ask(QUESTION), fake
@@ -86,7 +87,7 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
     ],
 )
 def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int) -> None:
-    """The plan is one call, each section one more and one for each pass of the editor; the formatter asks nobody."""
+    """The plan is one call, each section one more and one for each pass of the editor; the formatter asks no one."""
     reported: list[str] = []
 
     async def report(stage: str) -> None:
@@ -205,7 +206,7 @@ def test_an_empty_section_is_asked_for_again_then_fails() -> None:
                 await engine(fake)[0].write(job(), unreported)
             assert len(fake.asked) == 4
         async with chatting(lambda _body, _number: said("")) as fake:
-            bare = Job(id="r", template={"slug": "", "name": "Text"}, style={})
+            bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={})
             with pytest.raises(EngineError, match="wrote nothing for the text"):
                 await engine(fake, key="")[0].write(bare, unreported)
             assert "authorization" not in fake.heads[0].lower()
@@ -227,11 +228,11 @@ def test_a_model_that_repeats_itself_is_asked_again_then_fails() -> None:
     asyncio.run(main())
 
 
-def test_one_section_is_written_anew_with_what_the_text_was_made_of() -> None:
+def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
     """Instructions, old text, document and the first job's inputs reach the model; the answer stays in its section."""
 
     def reply(body: Any, number: int) -> Raw:
-        if "anew" in body["messages"][1]["content"]:
+        if "Write the section" in body["messages"][1]["content"]:
             return said("```markdown\n## " + HEADINGS[1] + "\n\n# Loud\n\nnew words\n\n~~~\ncode\n```")
         return writer(body, number)
 
@@ -257,16 +258,16 @@ def test_one_section_is_written_anew_with_what_the_text_was_made_of() -> None:
 
 def test_a_section_outside_a_job_is_edited_by_mode() -> None:
     """Without inputs there is no brief; the editor's passes apply as to a whole text."""
-    section = Section(heading="Why", text="old words", document="## Why\n\nold words\n")
+    section = SectionTask(heading="Why", text="old words", document="## Why\n\nold words\n")
 
     async def main() -> None:
         async with chatting(writer) as fake:
-            bare = Job(id="r", template={"slug": "", "name": "Text"}, style={}, mode="premium")
+            bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={}, mode="premium")
             text = await engine(fake, max_tokens=77)[0].rewrite(bare, section, unreported)
             assert text.startswith("Paragraph 2")
             assert [body["max_tokens"] for body in fake.asked] == [77] * 3
             assert "Brief" not in fake.asked[0]["messages"][1]["content"]
-            empty = Section(heading="Why", text="", document="## Why\n")
+            empty = SectionTask(heading="Why", text="", document="## Why\n")
             assert await engine(fake)[0].rewrite(bare, empty, unreported)
 
     asyncio.run(main())
@@ -376,7 +377,7 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
         ticks = Ticks()
         async with chatting(writer) as fake:
             pass
-        gone = Chat(Endpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
+        gone = ChatClient(ModelEndpoint(base_url=fake.url, model="m"), sleep=ticks.sleep)
         with pytest.raises(EngineError, match=r"cannot be reached.*4 times"):
             await gone.ask(QUESTION)
         assert len(ticks.slept) == 3
@@ -401,13 +402,13 @@ def test_parameters_a_server_does_not_take_are_learned_once() -> None:
 
     async def main() -> None:
         async with chatting(picky) as fake:
-            chat = Chat(Endpoint(base_url=fake.url, model="m"))
+            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
             assert [await chat.ask(QUESTION) for _ in range(2)] == ["x", "x"]
             assert len(fake.asked) == 5
             assert set(fake.asked[-1]) == {"model", "messages", "stream", "max_completion_tokens"}
         async with chatting(lambda _body, _number: refused(400, "temperature seed max_completion_tokens")) as fake:
             with pytest.raises(EngineError, match="answered 400"):
-                await Chat(Endpoint(base_url=fake.url, model="m")).ask(QUESTION)
+                await ChatClient(ModelEndpoint(base_url=fake.url, model="m")).ask(QUESTION)
             assert len(fake.asked) == 4
 
     asyncio.run(main())
@@ -417,8 +418,8 @@ def test_at_most_four_questions_are_under_way() -> None:
     """A batch of jobs does not flood a model on one machine."""
     active, most = 0, 0
 
-    class Counted(Chat):
-        async def _attempt(self, question: Question) -> str:
+    class Counted(ChatClient):
+        async def _attempt(self, question: Prompt) -> str:
             assert question is QUESTION
             nonlocal active, most
             active += 1
@@ -428,7 +429,7 @@ def test_at_most_four_questions_are_under_way() -> None:
             return "x"
 
     async def main() -> None:
-        chat = Counted(Endpoint(base_url="http://127.0.0.1:1/v1", model="m"))
+        chat = Counted(ModelEndpoint(base_url="http://127.0.0.1:1/v1", model="m"))
         await asyncio.gather(*(chat.ask(QUESTION) for _ in range(20)))
 
     asyncio.run(main())
@@ -458,7 +459,7 @@ def test_at_most_four_questions_are_under_way() -> None:
         ),
     ],
 )
-def test_settings_that_can_not_work(environ: dict[str, str], message: str) -> None:
+def test_settings_that_cannot_work(environ: dict[str, str], message: str) -> None:
     """They are refused before anything listens, and no message holds what may be secret."""
     with pytest.raises(EngineError, match=re.escape(message)) as refusal:
         named("openai", environ=environ)
@@ -495,7 +496,7 @@ def test_settings_that_work() -> None:
 )
 def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
     """A title of the inputs stands, else the plan's, else one the template makes."""
-    assert prompts.title(job(**inputs), plan) == title
+    assert openai.title(job(**inputs), plan) == title
 
 
 @pytest.mark.parametrize(
@@ -504,14 +505,14 @@ def test_titles(plan: str, inputs: dict[str, Any], title: str) -> None:
 )
 def test_words_of_a_section(target: Any, words: int) -> None:
     """The length asked for is shared by the sections; what is no length gives the mode's."""
-    assert prompts.words(job(word_count_target=target), 5) == words
+    assert openai.words(job(word_count_target=target), 5) == words
 
 
 def test_a_brief_is_bounded() -> None:
     """Megabytes of input do not become megabytes of prompt."""
-    huge = prompts.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
-    assert len(huge) < 2 * prompts.BRIEF
-    assert "\x1b" not in prompts.brief(job(topic="a\x1b[31m"))
+    huge = openai.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
+    assert len(huge) < 2 * openai.BRIEF
+    assert "\x1b" not in openai.brief(job(topic="a\x1b[31m"))
 
 
 @pytest.mark.parametrize(
@@ -530,13 +531,13 @@ def test_a_brief_is_bounded() -> None:
 )
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
     """Whatever a model wraps around its words, only the words are kept, and the structure stays the template's."""
-    assert prompts.tidy(text, "Why", 2) == tidy
+    assert openai.tidy(text, "Why", 2) == tidy
 
 
 @given(text=st.text(st.sampled_from("#`~=- \nab\t>*_1."), max_size=60))
 def test_no_answer_changes_the_structure(text: str) -> None:
     """Of any answer each heading of the template is found again, in order and with its own text."""
-    body = prompts.assembled(job(), [prompts.tidy(text, heading, 2) or "x" for heading in HEADINGS])
+    body = openai.assembled(job(), [openai.tidy(text, heading, 2) or "x" for heading in HEADINGS])
     lines, fence = [], ""
     for line in body.split("\n"):
         mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
@@ -552,7 +553,7 @@ def test_no_answer_changes_the_structure(text: str) -> None:
 def test_half_an_answer_is_kept_in_the_error() -> None:
     """Who asks may use what there is of a plan."""
     found, _, _ = ask(lambda _body, _number: said("half", finish="max_tokens"))
-    assert isinstance(found, TornError)
+    assert isinstance(found, TruncatedError)
     assert found.text == "half"
 
 

@@ -82,7 +82,7 @@ def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     }
     schemas = {f"contentops/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
     assert (data | schemas) - names == set()
-    assert {"contentops/py.typed", "contentops/local/catalog/templates.json"} <= names
+    assert {"contentops/py.typed", "contentops/server/catalog/templates.json"} <= names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"contentops"}
 
 

@@ -1,4 +1,4 @@
-"""One section generated anew: planned, priced, paid once, and the rest of the text stays."""
+"""One section generated again: planned, priced, paid once, and the rest of the text stays."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_section_under_way_is_finished() -> None:
 
 @pytest.mark.parametrize("case", ["unsaved edit", "changed spec", "no content", "missing", "protected"])
 def test_a_section_needs_the_text_the_server_has(case: str) -> None:
-    """Only the text in the file, as the server has it, can have a section written anew."""
+    """Only the text in the file, as the server has it, can have a section written again."""
     spec = a_spec()
     record, file = a_record(spec), a_file(spec.output)
     match case:
@@ -97,7 +97,7 @@ def _rest(text: str) -> str:
 
 
 def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
-    """The section is written anew by the server; everything else is byte for byte the same, and nothing is left to do."""
+    """The section is written again by the server; everything else is byte for byte the same, and nothing is left to do."""
     scene = _scene(tmp_path)
     before = scene.read("out/one.md")
     run = scene.apply(select=("one",), sections={"one": HEADING})
@@ -140,4 +140,4 @@ def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> N
     assert ended.code == 4
     ended = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
     assert ended.code == 0
-    assert "is generated anew" in ended.stdout
+    assert "is generated again" in ended.stdout

@@ -89,7 +89,7 @@ def test_a_wrong_key_is_an_authentication_error(address: str) -> None:
 
 def test_no_credits_left_is_an_error_of_its_own(room: Path, address: str) -> None:
     """402, with the numbers in the message; a cheaper mode still goes, and what is paid for can be read."""
-    with WriterzRoomClient(api_key=key(room, "--credits", "3"), user_id="ann", base_url=address) as client:
+    with WriterzRoomClient(api_key=key(room, allowance=3), user_id="ann", base_url=address) as client:
         wanted = {"template": "blog_article_generator", "style_profile": "general_blog"}
         with pytest.raises(InsufficientCreditsError, match="4 required, 3 available"):
             client.generate(**wanted, dynamic_parameters=INPUTS)
@@ -101,7 +101,7 @@ def test_no_credits_left_is_an_error_of_its_own(room: Path, address: str) -> Non
 
 def test_everything_else_is_an_api_error_with_its_status(room: Path, address: str, client: WriterzRoomClient) -> None:
     """403 for a mode outside the plan, 404 for an unknown job, 500 for an unknown template, 400 for an unknown mode."""
-    with WriterzRoomClient(api_key=key(room, "--mode", "quick"), user_id="ann", base_url=address) as narrow:
+    with WriterzRoomClient(api_key=key(room, modes=["quick"]), user_id="ann", base_url=address) as narrow:
         with pytest.raises(APIError, match="premium") as gated:
             narrow.generate(template="press_release", style_profile="general_blog", generation_mode="premium")
         assert gated.value.status_code == 403

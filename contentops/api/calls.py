@@ -1,13 +1,14 @@
 """What may be asked of the server: one frozen type per call, independent of dialect.
 
-Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice does
-no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice
+does no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct, field
 
 from contentops.api.replies import (
     Accepted,
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class _Harmless(Struct, frozen=True):
+    """A call that only asks or overwrites."""
+
+    repeatable: ClassVar[bool] = True
+
+
+class Generate(Struct, frozen=True):
     """Start a generation. Pays.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
@@ -39,37 +45,30 @@ class Generate:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetStatus:
+class GetStatus(_Harmless, frozen=True):
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
     reply: ClassVar[type[JobStatus]] = JobStatus
-    repeatable: ClassVar[bool] = True
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListContent:
+class ListContent(_Harmless, frozen=True):
     """List every stored content, without texts."""
 
     name: ClassVar[str] = "list content"
     reply: ClassVar[type[ContentList]] = ContentList
-    repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class GetContent:
+class GetContent(_Harmless, frozen=True):
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
-    repeatable: ClassVar[bool] = True
     content_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SaveContent:
+class SaveContent(Struct, frozen=True):
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
@@ -85,22 +84,19 @@ class SaveContent:
         return bool(self.content_id)
 
 
-@dataclass(frozen=True, slots=True)
-class PutContent:
+class PutContent(_Harmless, frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
     reply: ClassVar[type[SavedReply]] = SavedReply
-    repeatable: ClassVar[bool] = True
     content_id: str
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RegenerateSection:
-    """Write one section of a stored content anew. Pays. `heading` names the section, `mode` the tier."""
+class RegenerateSection(Struct, frozen=True):
+    """Write one section of a stored content again. Pays. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
     reply: ClassVar[type[Accepted]] = Accepted
@@ -111,71 +107,57 @@ class RegenerateSection:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListTemplates:
+class ListTemplates(_Harmless, frozen=True):
     """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
 
     name: ClassVar[str] = "list templates"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
-    repeatable: ClassVar[bool] = True
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetTemplate:
+class GetTemplate(_Harmless, frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
-    repeatable: ClassVar[bool] = True
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListStyles:
+class ListStyles(_Harmless, frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
-    repeatable: ClassVar[bool] = True
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetStyle:
+class GetStyle(_Harmless, frozen=True):
     """Describe one style profile."""
 
     name: ClassVar[str] = "get style"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
-    repeatable: ClassVar[bool] = True
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListVerticals:
-    """List the verticals, where the server offers them."""
+class ListVerticals(_Harmless, frozen=True):
+    """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
-    repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardStats:
+class DashboardStats(_Harmless, frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
     reply: ClassVar[type[Stats]] = Stats
-    repeatable: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class CreditsUsage:
-    """Ask for the account's credits, where the server tells them."""
+class CreditsUsage(_Harmless, frozen=True):
+    """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
     reply: ClassVar[type[Stats]] = Stats
-    repeatable: ClassVar[bool] = True
 
 
 Call = (

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request in a merge queue was reviewed with.",
     "commit": "Commit and push what applies have made.",
-    "regenerate": "Generate one section of an item anew.",
+    "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",
     "diff": "Show what a person changed in an item's file.",

@@ -75,7 +75,7 @@ _choices = (
     click.option("--replace", metavar="ID", multiple=True, help="Generate this item again. Repeatable."),
     click.option(
         "--on-edit",
-        type=click.Choice(["block", "keep", "merge", "overwrite"]),
+        type=click.Choice(["block", "keep", "overwrite"]),
         help="What to do with files edited by hand whose spec changed.",
     ),
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
@@ -84,7 +84,7 @@ _choices = (
         "--changed-from",
         metavar="REF",
         default="",
-        help="Only items that differ from what they were at this commit of git; `REF...`: where the branch left REF.",
+        help="Only items that differ from the lock at this commit of git; `REF...`: where the branch left REF.",
     ),
     click.option(
         "--canary",

@@ -1,34 +1,60 @@
-"""`contentops serve` and `contentops serve keys ...`; beside the pipeline the only user of `contentops.server`."""
+"""`contentops serve` and `contentops serve keys ...`; beside the operations the only user of `contentops.server`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
+from contentops.cli.tables import table
 from contentops.errors import ContentopsError, UsageError
 from contentops.reporting import FORMAT_VERSION
+from contentops.server import EmbeddedServerError
+from contentops.server.accounts import AccountLimits, KeyRing, account
+from contentops.server.engines import named
+from contentops.server.serve import ServeOptions, run
+from contentops.server.store import Store, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from contentops.cli.options import Session
-    from contentops.server.keys import Key, KeyRing
-    from contentops.server.ledger import Account
 
-DEFAULT_STORE = ".contentops/serve.db"
+_UNLIMITED = -1
+_NO_KEY_HINT = "`contentops serve keys list` shows them"
+
+
+def _number_of_credits(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """The number the text stands for; `unlimited` is a number of its own, since None leaves things as they are."""
+    if value is None or value == "unlimited":
+        return None if value is None else _UNLIMITED
+    if value.isascii() and value.isdecimal() and len(value) <= 12:
+        return int(value)
+    raise click.BadParameter(f"`{value}` is no number of credits; write one from 0, or `unlimited`")
+
 
 _store = click.option(
     "--store",
     metavar="FILE",
-    default=DEFAULT_STORE,
+    default=".contentops/serve.db",
     show_default=True,
     help="The SQLite file of jobs and contents.",
 )
+_credits = click.option(
+    "--credits",
+    "allowance",
+    metavar="N",
+    callback=_number_of_credits,
+    help="What it may spend in all, or `unlimited`.",
+)
+_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
+_from_0 = click.IntRange(min=0)
 
 
 @click.group("serve", cls=Group, invoke_without_command=True, short_help="Run the embedded server for other programs.")
@@ -67,7 +93,7 @@ _store = click.option(
 @click.option(
     "--requests-per-minute",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_from_0,
     help="Requests of a key, or of everyone without keys, in any minute; 0 for no limit."
     " Default: 10 where keys are asked for, else none.",
 )
@@ -75,7 +101,7 @@ _store = click.option(
 @click.option(
     "--max-active",
     metavar="N",
-    type=click.IntRange(min=0),
+    type=_from_0,
     default=0,
     help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
 )
@@ -101,44 +127,18 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    from contentops.server.engines import named
-    from contentops.server.limits import Limits
-    from contentops.server.serve import run
-
-    session: Session = context.obj
-    limits = Limits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
-    with _as_ours():
-        run(
-            host,
-            port,
-            session.path(store),
+    limits = AccountLimits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
+    with _errors():
+        options = ServeOptions(
+            host=host,
+            port=port,
+            store=context.obj.path(store),
             engine=named(engine, environ=os.environ, model=model, max_tokens=max_tokens or 0),
+            log=terminal.tell,
             stage_seconds=stage_seconds,
             limits=limits,
-            log=terminal.tell,
         )
-
-
-_UNLIMITED = -1
-
-
-def _number_of_credits(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
-    """The number the text stands for; `unlimited` is a number of its own, since None leaves things as they are."""
-    if value is None or value == "unlimited":
-        return None if value is None else _UNLIMITED
-    if value.isascii() and value.isdecimal() and len(value) <= 12:
-        return int(value)
-    raise click.BadParameter(f"`{value}` is no number of credits; write one from 0, or `unlimited`")
-
-
-_credits = click.option(
-    "--credits",
-    "allowance",
-    metavar="N",
-    callback=_number_of_credits,
-    help="What it may spend in all, or `unlimited`.",
-)
-_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
+        run(options)
 
 
 @command.group("keys", cls=Group, short_help="Make, list, change and revoke keys.")
@@ -157,13 +157,13 @@ def create(
     session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str, *, as_json: bool
 ) -> None:
     """Make a key and print it: the only time it is seen."""
-    with _ring(session, store) as ring:
+    with _opened(session, store) as (_, ring):
         text = ring.create_key(plan, allowance=None if allowance == _UNLIMITED else allowance, modes=modes)
         made = ring.check(text)
         assert made is not None  # made above
     if as_json:
-        shown = {"id": made.id, "credits": made.credits, "modes": list(made.modes)}
-        terminal.say_json({"format_version": FORMAT_VERSION, "key": text, "plan": plan, **shown})
+        shown = {"key": text, "plan": plan, "id": made.id, "credits": made.credits, "modes": list(made.modes)}
+        terminal.say_json({"format_version": FORMAT_VERSION, **shown})
     else:
         terminal.say(text)
 
@@ -174,46 +174,31 @@ def create(
 @click.pass_obj
 def show(session: Session, store: str, *, as_json: bool) -> None:
     """Show every key ever made, without its secret, and what it has left."""
-    from contentops.cli.tables import table
-    from contentops.server import ledger
-    from contentops.server.clock import iso
-    from contentops.server.keys import KeyRing
-    from contentops.server.store import Store
-
-    with _as_ours(), Store(session.path(store)) as opened:
-        found = [(key, ledger.account(opened, key)) for key in KeyRing(opened).issued()]
+    rows: list[list[str]] = []
+    listed: list[dict[str, Any]] = []
+    with _opened(session, store) as (opened, ring):
+        for key in ring.issued():
+            stands = account(opened, key)
+            left = "unlimited" if stands.balance is None else f"{stands.balance} of {stands.allowance}"
+            modes, state = " ".join(key.modes) or "all", "works" if key.revoked_at is None else "revoked"
+            rows.append([key.id, key.plan, left, str(stands.used), modes, iso(key.created_at)[:10], state])
+            listed.append(
+                {
+                    "id": key.id,
+                    "plan": key.plan,
+                    "modes": list(key.modes),
+                    "credits": stands.allowance,
+                    "used": stands.used,
+                    "reserved": stands.reserved,
+                    "balance": stands.balance,
+                    "created_at": iso(key.created_at),
+                    "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
+                }
+            )
     if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "keys": [_as_json(key, stands) for key, stands in found]})
-        return
-    rows = [
-        [
-            key.id,
-            key.plan,
-            "unlimited" if stands.balance is None else f"{stands.balance} of {stands.allowance}",
-            str(stands.used),
-            " ".join(key.modes) or "all",
-            iso(key.created_at)[:10],
-            "works" if key.revoked_at is None else "revoked",
-        ]
-        for key, stands in found
-    ]
-    terminal.say(table(["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"], rows) if rows else "no keys yet")
-
-
-def _as_json(key: Key, stands: Account) -> dict[str, Any]:
-    from contentops.server.clock import iso
-
-    return {
-        "id": key.id,
-        "plan": key.plan,
-        "modes": list(key.modes),
-        "credits": stands.allowance,
-        "used": stands.used,
-        "reserved": stands.reserved,
-        "balance": stands.balance,
-        "created_at": iso(key.created_at),
-        "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-    }
+        terminal.say_json({"format_version": FORMAT_VERSION, "keys": listed})
+    else:
+        terminal.say(table(["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"], rows) if rows else "no keys yet")
 
 
 @keys.command("revoke")
@@ -222,10 +207,9 @@ def _as_json(key: Key, stands: Account) -> dict[str, Any]:
 @click.pass_obj
 def revoke(session: Session, key_id: str, store: str) -> None:
     """Stop the key with the id KEY from working, for good."""
-    with _ring(session, store) as ring:
+    with _opened(session, store) as (_, ring):
         if not ring.revoke(key_id):
-            message = f"no working key has the id `{key_id}`"
-            raise UsageError(message, hint="`contentops serve keys list` shows them")
+            raise UsageError(f"no working key has the id `{key_id}`", hint=_NO_KEY_HINT)
     terminal.say(f"key `{key_id}` is revoked")
 
 
@@ -240,33 +224,25 @@ def change(
     session: Session, key_id: str, plan: str | None, allowance: int | None, modes: tuple[str, ...], store: str
 ) -> None:
     """Give the key with the id KEY another plan, more or fewer credits in all, or other modes."""
-    from dataclasses import replace
-
-    with _ring(session, store) as ring:
+    with _opened(session, store) as (_, ring):
         key = next((key for key in ring.issued() if key.id == key_id), None)
         if key is None:
-            message = f"no key has the id `{key_id}`"
-            raise UsageError(message, hint="`contentops serve keys list` shows them")
+            raise UsageError(f"no key has the id `{key_id}`", hint=_NO_KEY_HINT)
         credits_now = key.credits if allowance is None else None if allowance == _UNLIMITED else allowance
         ring.change(replace(key, plan=plan or key.plan, credits=credits_now, modes=modes or key.modes))
     terminal.say(f"key `{key_id}` is changed")
 
 
 @contextlib.contextmanager
-def _ring(session: Session, store: str) -> Iterator[KeyRing]:
-    from contentops.server.keys import KeyRing
-    from contentops.server.store import Store
-
-    with _as_ours(), Store(session.path(store)) as opened:
-        yield KeyRing(opened)
+def _opened(session: Session, store: str) -> Iterator[tuple[Store, KeyRing]]:
+    with _errors(), Store(session.path(store)) as opened:
+        yield opened, KeyRing(opened)
 
 
 @contextlib.contextmanager
-def _as_ours() -> Iterator[None]:
+def _errors() -> Iterator[None]:
     """The server's own failures, which know nothing of the command line, as failures it can print."""
-    from contentops.server import LocalError
-
     try:
         yield
-    except (LocalError, ImportError) as error:
+    except (EmbeddedServerError, ImportError) as error:
         raise ContentopsError(str(error), code="serve") from error

@@ -15,7 +15,7 @@ from msgspec import Struct
 from contentops.api.calls import GetContent
 from contentops.api.replies import Failure, FailureKind
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.execution.backoff import seconds_of
+from contentops.execution.outage import seconds_of
 from contentops.execution.primitives import Ended, Priority
 from contentops.model import Result
 
@@ -36,7 +36,7 @@ SENT_TITLE_KEY = "contentops_title"
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
-"""Contents of nobody that a run fetches at most, besides two for each change of its plan."""
+"""Contents of no one that a run fetches at most, besides two for each change of its plan."""
 _NOT_FOR_US = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
 
 
@@ -165,7 +165,7 @@ class ContentIndex:
             raise Ended(
                 Result.BLOCKED,
                 f"not saved: more than {most} stored contents that belong to no item could be its text already",
-                "`contentops content list` shows them; delete those nobody needs, then run `contentops apply` again",
+                "`contentops content list` shows them; delete those no one needs, then run `contentops apply` again",
             )
         self.strangers += 1
         self._fetching[entry.id] = done = asyncio.Event()

@@ -7,11 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from contentops.api.backoff import RETRY_FOR, backoff
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
 from contentops.digest import NOTHING
 from contentops.execution.admission import REFUSALS
-from contentops.execution.backoff import RETRY_FOR, backoff, iso
+from contentops.execution.outage import iso
 from contentops.execution.primitives import Priority
 from contentops.model import Event
 from contentops.planning.inputs import honours_ids
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from contentops.api.replies import Reply
     from contentops.documents.files import Outputs
     from contentops.execution.admission import Admission
-    from contentops.execution.backoff import Outage
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
+    from contentops.execution.outage import Outage
     from contentops.execution.primitives import Asks, Primitives, R
     from contentops.model import ItemId, Json, Plan, Project, State
     from contentops.state.cache import Cache
@@ -185,7 +186,7 @@ class Context:
     # --- trouble -----------------------------------------------------------------------------------------
 
     def heard(self, answer: Reply | Failure) -> None:
-        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds."""
+        """Take in whether anything answered at all; a run that reaches no one ends after `RETRY_FOR` seconds."""
         if not (isinstance(answer, Failure) and answer.unreached):
             self.outage.answered()
         elif self.outage.unreached(self.run.now()):
@@ -239,7 +240,7 @@ class Attempts:
     async def again(self, failure: Failure, passing: frozenset[FailureKind]) -> bool:
         """Wait until it may be sent again; False if there is no point. A 429 may pause the run."""
         ctx = self._ctx
-        # Counted from the first answer: the time a call waits for its turn is nobody's failure.
+        # Counted from the first answer: the time a call waits for its turn is no one's failure.
         self._began = ctx.run.now() if self._began is None else self._began
         if failure.kind is FailureKind.THROTTLED:
             return ctx.may_wait(failure, self._began)

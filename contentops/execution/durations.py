@@ -38,7 +38,7 @@ LONGER = 1.3
 """Beyond everything learned, a job is polled again after this much of the time that has passed."""
 
 Interval = tuple[float, float]
-"""Seconds after which a job was still running (0: nobody looked), and by which it was done."""
+"""Seconds after which a job was still running (0: no one looked), and by which it was done."""
 
 
 @dataclass(slots=True)

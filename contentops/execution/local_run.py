@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call
     from contentops.api.replies import JobStatus, Reply
     from contentops.execution.admission import Admission
-    from contentops.execution.backoff import Outage
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Limiter
+    from contentops.execution.outage import Outage
     from contentops.execution.primitives import Asks, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
-    from contentops.state.lines import Fact
+    from contentops.state.codec import Fact
     from contentops.state.store import StateStore
 
 TICK = 0.001

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call
     from contentops.api.replies import Reply
     from contentops.execution.admission import Admission
-    from contentops.execution.backoff import Outage
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Limiter
+    from contentops.execution.outage import Outage
     from contentops.execution.primitives import Asks, Watch
 
 AT_ONCE = 32

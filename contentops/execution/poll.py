@@ -9,12 +9,12 @@ from msgspec import structs
 from contentops.api.calls import GetContent, GetStatus
 from contentops.api.replies import Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.backoff import seconds_of
+from contentops.execution.outage import seconds_of
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import failed, keep_text, textless
 from contentops.execution.submit import by_content, collect_lost
 from contentops.model import JobState, Result, Saved
-from contentops.state.lines import Drop
+from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +192,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         if found is not None:
             return found
         if (nearest := _with_body(answers, saved.server_body)) is not None:
-            # Nobody has it to the letter any more: what the server made of it is nearer than any earlier text.
+            # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
         silent = failures[-1].told if failures else silent
@@ -230,7 +230,7 @@ async def collect(ctx: Context, item: Item, place: Place, step: Drain) -> None:
             await _fetch_paid(ctx, item, place, entry)
         except Ended as end:
             if end.gone:
-                # Nobody waits for it, and nobody has it: keeping the entry would only repeat this for ever.
+                # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
                 ctx.run.record("lost", Drop(entry.request_id))
             raise
     else:

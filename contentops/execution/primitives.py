@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.execution.admission import Place
     from contentops.model import Change, ItemId, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
-    from contentops.state.lines import Fact
+    from contentops.state.codec import Fact
 
 R = TypeVar("R", bound="Reply")
 R_co = TypeVar("R_co", bound="Reply", covariant=True)
@@ -168,7 +168,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A submit of which nobody knows whether it arrived. Times are loop times."""
+    """A submit of which no one knows whether it arrived. Times are loop times."""
 
     entry: OpenEntry
     why: str

@@ -179,7 +179,7 @@ async def _bring(
 
 
 async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntry, Ended]]:
-    """Collect the text of a job nobody waits for; the entry, and why, where it brought none."""
+    """Collect the text of a job no one waits for; the entry, and why, where it brought none."""
     entry = step.entry
     try:
         with ctx.run.place() as place:

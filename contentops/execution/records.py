@@ -12,7 +12,7 @@ from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result
 from contentops.planning.inputs import TRIES, is_protected
 from contentops.state.cache import StoredText
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: s
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that nobody can say what became of the submit."""
+    """Record that no one can say what became of the submit."""
     entry = structs.replace(lost.entry, state=JobState.UNKNOWN, error=lost.why)
     if entry != lost.entry:
         ctx.run.record("unknown", entry)

@@ -13,15 +13,15 @@ from msgspec import structs
 
 from contentops.errors import StateError
 from contentops.execution.admission import Admission
-from contentops.execution.backoff import Outage
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
 from contentops.execution.durations import Durations, kind_of
 from contentops.execution.limiter import Limiter
 from contentops.execution.local_run import LocalRun
+from contentops.execution.outage import Outage
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit
-from contentops.state.lines import Forget
+from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random
@@ -86,6 +86,8 @@ class Edges:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    requests: int = 0
+    """What was asked before the run, to find out how the server is spoken to."""
 
 
 async def execute(
@@ -131,7 +133,7 @@ async def execute(
         started_at=started,
         ended_at=ctx.iso(),
         outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
-        requests=run.requests,
+        requests=edges.requests + run.requests,
         stopped=run.stopped,
         message=run.message,
         hint=run.hint,
@@ -167,9 +169,12 @@ def _assemble(
         ctx.heard(answer)
         return answer
 
+    limiter = Limiter(0 if plan.server == "local" else project.api.requests_per_minute)
+    for _ in range(edges.requests):
+        limiter.sent(asyncio.get_running_loop().time())
     run = LocalRun(
         edges.store,
-        Limiter(0 if plan.server == "local" else project.api.requests_per_minute),
+        limiter,
         admission,
         durations,
         outage,

@@ -249,7 +249,7 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
     while True:
         found = await ctx.index.find(ctx, draft, beside=supersedes) if careful else None
         if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
-            # Nobody but the server itself can have stored a text that this run has only just paid for.
+            # No one but the server itself can have stored a text that this run has only just paid for.
             ctx.capabilities.stores_jobs = found is not None
         if found is not None and found.is_titled(draft):
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from contentops.api.backoff import RETRY_FOR
 from contentops.api.calls import Generate, GetContent, GetStatus, RegenerateSection
 from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus
 from contentops.documents.clean import clean_body
-from contentops.execution.backoff import RETRY_FOR, seconds_of
 from contentops.execution.content_index import SLACK
 from contentops.execution.context import Attempts
+from contentops.execution.outage import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
 from contentops.execution.records import accepted, intended, keep_text, new_entry, unknown
 from contentops.model import JobState, Result
-from contentops.state.lines import Drop
+from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from contentops.api.replies import ContentEntry
@@ -45,7 +46,7 @@ class NeverArrived(Struct, frozen=True):
 
 
 class Unclear(Struct, frozen=True):
-    """Nobody can say. `candidates`: words on stored contents that may be its text, or empty."""
+    """No one can say. `candidates`: words on stored contents that may be its text, or empty."""
 
     lost: Lost
     candidates: str = ""
@@ -68,7 +69,7 @@ def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
 
 
 async def collect_lost(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Job | Text:
-    """The job of a lost submit that nobody may send again. Raises Ended where there is none, or nobody can say."""
+    """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
     found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
     match found:
         case Job() | Text():
@@ -199,7 +200,7 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """The contents of nobody that the job may have left, nearest first to when it should have.
+    """The contents of no one that the job may have left, nearest first to when it should have.
 
     The server's clock may be off: what proves a text ours is the id it carries, never its time.
     """
@@ -254,7 +255,7 @@ async def submit(ctx: Context, item: Item, place: Place, standing: Standing, ste
 
 
 async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
-    """Whether a machine that is gone has started a job under this id. Raises Ended where nobody can say."""
+    """Whether a machine that is gone has started a job under this id. Raises Ended where no one can say."""
     answer = await ctx.ask(GetStatus(entry.request_id))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)

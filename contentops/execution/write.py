@@ -14,7 +14,7 @@ from contentops.execution.primitives import Ended, Standing
 from contentops.execution.records import base_record, note
 from contentops.model import Acknowledge, Poll, Result
 from contentops.planning.inputs import is_protected
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

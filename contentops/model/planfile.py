@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Note, Reason, Refusal
-from contentops.model.records import JobState
+from contentops.model.records import JobState, Record
 
 CHECKSUM = "checksum"
 """The key of a plan file that seals the others."""
@@ -117,3 +117,16 @@ def check_seal(document: Mapping[str, Json], path: str) -> None:
             code="edited-plan",
             hint="change the manifests instead, and make a new plan with `contentops plan --out FILE`",
         )
+
+
+def record_digest(record: Record | None) -> Digest:
+    """The fingerprint of a record as a plan starts from it; empty where there is none.
+
+    A record without definitions is as one from before they were kept, so that plans of that time still hold.
+    """
+    if record is None:
+        return NOTHING
+    found = to_builtins(record)
+    if not found.get("definitions"):
+        found.pop("definitions", None)
+    return digest_json(found)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import specs_by_id
-from contentops.planning.plan import make_plan
-from contentops.planning.review import Compared, compare_file
-from contentops.reporting.plan_json import record_digest
+from contentops.planning.review import compare_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Desired, Json, Plan, Project
+    from contentops.model import Json, Plan, Project
     from contentops.planning.inputs import Choice
 
 
@@ -25,14 +20,7 @@ def plan(project: Project, choice: Choice) -> Plan:
         return workspace.plan(choice)
 
 
-def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Compared:
-    """Whether a reviewed plan document would still be applied as it is. Raises Refused, saying why not."""
+def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Plan:
+    """What is left of a reviewed plan document, if it would still be applied as it is. Raises Refused if not."""
     with open_workspace(project) as workspace:
-        found = workspace.plan_inputs(reviewed_choice(choice, workspace.desired))
-        return compare_file(found, make_plan(found), reviewed, record_digest)
-
-
-def reviewed_choice(choice: Choice, desired: Desired) -> Choice:
-    """The choice of a plan file without items that are gone since: the comparison names them."""
-    specs = specs_by_id(desired)
-    return structs.replace(choice, replace=tuple(id_ for id_ in choice.replace if id_ in specs))
+        return compare_file(workspace.plan_inputs(choice), reviewed)

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from contentops.model import Action, ItemId, Move
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import Choice, failed_attempts, open_entries, specs_by_id
+from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
-from contentops.planning.select import Candidate, candidate, check_selectors, is_selected, states_of
+from contentops.planning.select import Candidate, check_selectors, is_selected
 
 if TYPE_CHECKING:
     from contentops.model import Change, Project, Record
@@ -31,20 +31,18 @@ def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
     """How every selected item stands. Raises UsageError for selectors that cannot mean anything."""
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, parse_cache=False) as workspace:
-        desired, found = workspace.desired, workspace.plan_inputs(Choice())
+        found = workspace.plan_inputs(Choice())
     changes = {change.id: change for change in make_plan(found).changes}
-    specs = specs_by_id(desired)
-    entries = open_entries(found.state, found.server)
+    specs = found.specs
     states = []
     for id_ in sorted({*specs, *found.state.records, *changes}):
         change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
         output = record.output if record else spec.output if spec else change.target if change else ""
-        orphan = Candidate(id=id_, path=output, states=frozenset({"orphan"}))
-        failed = spec is not None and bool(failed_attempts(entries.get(id_, []), spec.digest))
-        if not is_selected(choice, candidate(change, spec, failed=failed) if change or spec else orphan):
+        item = Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
+        if not is_selected(choice, item):
             continue
         observed = found.observe(record.output) if record else None
-        word = _word(change, record, states_of(change, spec), edited=_edited(record, observed))
+        word = _word(change, record, item.states, edited=_edited(record, observed))
         states.append(
             ItemStatus(
                 id=id_,

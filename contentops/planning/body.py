@@ -46,7 +46,8 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 
 def _foreign(item: ItemSides) -> BodyAnswer | None:
-    owner = item.inputs.foreign.get(key_of(item.spec.output))
+    foreign = item.inputs.foreign
+    owner = foreign.get(key_of(item.spec.output)) if foreign else None
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
@@ -104,9 +105,9 @@ def _protected(item: ItemSides) -> BodyAnswer | None:
 
 def _open(item: ItemSides) -> BodyAnswer | None:
     """An open entry of this very digest answers the spec; nothing is submitted beside it."""
-    entry = item.under_way[-1] if item.under_way else None
-    if entry is None:
+    if not item.entries or not (under_way := item.under_way):
         return None
+    entry = under_way[-1]
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
         return None  # a person kept the file in place of what a lost submit may have brought
@@ -145,7 +146,7 @@ def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
     """Whether the file already holds what the entry brings: a write whose record was lost.
 
-    Only where nobody knows that text any more does the provenance block decide: a person may have edited the body.
+    Only where no one knows that text any more does the provenance block decide: a person may have edited the body.
     """
     stored = item.inputs.stored(entry.digest)
     known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
@@ -304,7 +305,7 @@ def _edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | No
 
 
 def _is_ours(item: ItemSides) -> bool:
-    """Whether a file nobody recorded says that it was written for this item and this request."""
+    """Whether a file no one recorded says that it was written for this item and this request."""
     return item.file.owner == item.spec.id and item.file.provenance.get("digest") == item.spec.digest
 
 

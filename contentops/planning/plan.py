@@ -11,18 +11,16 @@ from contentops.errors import UsageError, nearest
 from contentops.model import JobState, Move, Note, Observed, Plan, Reason, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.guards import refusals
-from contentops.planning.inputs import ItemSides, failed_attempts, key_of, pending
+from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.ordering import find_ring
 from contentops.planning.renames import pair_renames
-from contentops.planning.select import candidate, check_selectors, is_selected
+from contentops.planning.select import Candidate, check_selectors, is_selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from contentops.model import Change, ItemId, Spec
+    from contentops.model import Change, ItemId
     from contentops.planning.inputs import PlanInputs
-
-    Found = tuple[Change | None, Spec | None]
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
@@ -34,12 +32,12 @@ def make_plan(inputs: PlanInputs) -> Plan:
     check_selectors((*choice.select, *choice.exclude))
     _check_replace(inputs)
     notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
-    chosen = [one for one in _decided(inputs, notes) if _is_selected(inputs, *one)]
+    chosen = [item for item in _candidates(inputs, notes) if is_selected(choice, item)]
     if choice.select and not chosen:
         notes.append(_nothing_selected(inputs))
-    changes = free_targets(inputs, [change for change, _ in chosen if change is not None])
+    changes = free_targets(inputs, [item.change for item in chosen if item.change is not None])
     changes.sort(key=lambda change: change.id)
-    unchanged = sum(spec is not None for _, spec in chosen) - sum(change.spec is not None for change in changes)
+    unchanged = sum(item.spec is not None and item.change is None for item in chosen)
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
@@ -83,7 +81,7 @@ def _essence(change: Change) -> list[object]:
 # --- every item --------------------------------------------------------------------------------------------
 
 
-def _decided(inputs: PlanInputs, notes: list[Note]) -> Iterator[Found]:
+def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     """Every declared item, then every one that is gone, each with its change; adds to `notes` what is worth knowing."""
     records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
     orphans = pair_renames(inputs)
@@ -100,7 +98,7 @@ def _decided(inputs: PlanInputs, notes: list[Note]) -> Iterator[Found]:
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change, more = decide(item)
         notes += more
-        yield change, spec
+        yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
         return
@@ -113,14 +111,8 @@ def _decided(inputs: PlanInputs, notes: list[Note]) -> Iterator[Found]:
         taken = record is not None and key_of(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
         notes += [note] if note else []
-        yield change, None
-
-
-def _is_selected(inputs: PlanInputs, change: Change | None, spec: Spec | None) -> bool:
-    if change is None and spec is None:
-        return False
-    failed = spec is not None and bool(failed_attempts(inputs.entries.get(spec.id, ()), spec.digest))
-    return is_selected(inputs.choice, candidate(change, spec, failed=failed))
+        if change is not None:
+            yield Candidate(id=id_, spec=None, change=change)
 
 
 # --- moves -------------------------------------------------------------------------------------------------

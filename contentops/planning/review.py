@@ -31,16 +31,15 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.planfile import plan_file
+from contentops.model.planfile import plan_file, record_digest
 from contentops.planning.decide import hold
 from contentops.planning.guards import refusals
 from contentops.planning.inputs import TRIES, failed_attempts, is_protected, pending
 from contentops.planning.plan import free_targets, make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from contentops.digest import Digest
     from contentops.model import Change, ItemId, Json, OpenEntry, Plan, Record, Spec, Step
     from contentops.model.planfile import PlanFile, ReviewedChange
     from contentops.planning.inputs import PlanInputs
@@ -53,28 +52,17 @@ _ANOTHER_FILE = "it would write another file, which the plan does not say"
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-class Compared(Struct, frozen=True, kw_only=True):
-    """Today's plan cut down to what the file names, and what else there is."""
-
-    plan: Plan
-    done: int
-    """Named changes of which nothing is left."""
-    left_alone: int
-    """Changes of today that the file does not name."""
-
-
-def compare_file(
-    inputs: PlanInputs,
-    today: Plan,
-    document: Mapping[str, Json],
-    record_digest: Callable[[Record | None], Digest],
-) -> Compared:
-    """Cut today's plan, made without any selection, down to the reviewed one.
+def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
+    """Today's plan, made with the choice of the reviewed one but its selection, cut down to what that names.
 
     Raises Refused, naming every change that is not as reviewed, and where nothing is left; InputError for a document
     that is no plan.
     """
     file = plan_file(document)
+    # An item that is gone since is named by the comparison.
+    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs)
+    inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
+    today = make_plan(inputs)
     _check_project(today, file)
     items = _items(inputs, today, file)
     kept: list[Change] = []
@@ -83,7 +71,7 @@ def compare_file(
     for id_, item in items.items():
         if is_done(item):
             finished += item.change is not None
-        elif problem := difference(item, record_digest):
+        elif problem := difference(item):
             wrong[id_] = problem
         elif item.change is not None:
             kept.append(_unless_spent(item, item.change))
@@ -101,8 +89,7 @@ def compare_file(
         *_left_alone(left_alone, "the plan file does not name them"),
         *_left_alone(finished, "the plan is done with them"),
     )
-    plan = structs.replace(today, id=file.id, changes=tuple(kept), notes=notes, refusals=refusals(inputs, kept))
-    return Compared(plan=plan, done=len(items) - len(kept), left_alone=left_alone)
+    return structs.replace(today, id=file.id, changes=tuple(kept), notes=notes, refusals=refusals(inputs, kept))
 
 
 def _check_project(today: Plan, file: PlanFile) -> None:
@@ -274,7 +261,7 @@ def _is_saved(item: ReviewedItem, record: Record) -> bool:
 # --- different ---------------------------------------------------------------------------------------------
 
 
-def difference(item: ReviewedItem, record_digest: Callable[[Record | None], Digest]) -> str:
+def difference(item: ReviewedItem) -> str:
     """How the item differs from what was reviewed in a way that matters, in words; empty if it does not."""
     change, reviewed = item.change, item.reviewed
     if change is None and reviewed.blocked:

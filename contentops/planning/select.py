@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from contentops.errors import UsageError, nearest
 from contentops.model import Action, Move, Save, Write
-from contentops.planning.inputs import is_edited
+from contentops.planning.inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Change, ItemId, Spec
+    from contentops.model import Change, ItemId, OpenEntry, Spec
     from contentops.planning.inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result")
@@ -22,49 +22,60 @@ STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unk
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """What selectors can see of an item."""
+    """What selectors see of an item: its spec (None: it is in no manifest), and what remains for it."""
 
     id: ItemId
-    tags: tuple[str, ...] = ()
-    template: str = ""
-    style: str = ""
+    spec: Spec | None
+    change: Change | None
+    entries: tuple[OpenEntry, ...] = ()
     path: str = ""
-    states: frozenset[str] = frozenset()
-    failed: bool = False
+    """Its output, where neither spec nor change tells it."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether its last jobs for this very request failed, by the lock."""
+        return self.spec is not None and bool(failed_attempts(self.entries, self.spec.digest))
 
-def candidate(change: Change | None, spec: Spec | None, *, failed: bool) -> Candidate:
-    """The selectable view of an item and of what remains for it."""
-    id_ = spec.id if spec is not None else change.id if change is not None else None
-    assert id_ is not None
-    return Candidate(
-        id=id_,
-        tags=spec.tags if spec else (),
-        template=spec.request.template if spec else "",
-        style=spec.request.style if spec else "",
-        path=spec.output if spec else change.target if change else "",
-        states=states_of(change, spec) | ({"failed"} if failed else set()),
-        failed=failed,
-    )
+    @property
+    def states(self) -> frozenset[str]:
+        """The `state:` words that hold for it."""
+        change, spec = self.change, self.spec
+        found = {"orphan": spec is None, "failed": self.failed}
+        if change is not None:
+            kinds = {reason.kind for reason in change.reasons}
+            found |= {
+                "new": change.record is None and spec is not None,
+                "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
+                "edited": "edited" in kinds or _saves_an_edit(change),
+                "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
+                "moved": change.has(Move),
+                "open": change.entry is not None or bool(change.drains),
+                "unknown": change.action is Action.RESOLVE,
+                "blocked": change.action is Action.BLOCKED,
+            }
+        return frozenset(name for name, holds in found.items() if holds)
 
-
-def states_of(change: Change | None, spec: Spec | None) -> frozenset[str]:
-    """The `state:` words that hold for a change."""
-    found = {"orphan"} if spec is None else set()
-    if change is None:
-        return frozenset(found)
-    kinds = {reason.kind for reason in change.reasons}
-    rules = {
-        "new": change.record is None and spec is not None,
-        "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-        "edited": "edited" in kinds or _saves_an_edit(change),
-        "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
-        "moved": change.has(Move),
-        "open": change.entry is not None or bool(change.drains),
-        "unknown": change.action is Action.RESOLVE,
-        "blocked": change.action is Action.BLOCKED,
-    }
-    return frozenset(found | {name for name, holds in rules.items() if holds})
+    def matches(self, selector: str) -> bool:
+        """Whether a selector that `check_selectors` let through names it."""
+        method, colon, value = selector.partition(":")
+        spec = self.spec
+        match method if colon else "":
+            case "":
+                texts = [str(self.id)]
+                value = selector
+            case "tag":
+                texts = list(spec.tags) if spec else []
+            case "template":
+                texts = [spec.request.template if spec else ""]
+            case "style":
+                texts = [spec.request.style if spec else ""]
+            case "path":
+                texts = [spec.output if spec else self.change.target if self.change else self.path]
+            case "state":
+                return value in self.states
+            case _:
+                return self.failed
+        return any(fnmatch.fnmatchcase(text, value) for text in texts)
 
 
 def _saves_an_edit(change: Change) -> bool:
@@ -82,22 +93,18 @@ def check_selectors(selectors: Iterable[str]) -> None:
         if not colon:
             continue
         if method not in METHODS:
+            known = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
             close = nearest(method, METHODS)
-            raise UsageError(
-                f"`{selector}`: no such selector",
-                code="unknown-selector",
-                hint=f"did you mean `{close}:`?"
-                if close
-                else "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS),
-            )
-        known = {"state": STATES, "result": ("failed",)}.get(method)
-        if known and value not in known:
-            close = nearest(value, known)
-            raise UsageError(
-                f"`{selector}`: no such {method}",
-                code="unknown-selector",
-                hint=f"did you mean `{method}:{close}`?" if close else "known: " + ", ".join(known),
-            )
+            raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else known)
+        values = {"state": STATES, "result": ("failed",)}.get(method)
+        if values and value not in values:
+            close = nearest(value, values)
+            known = "known: " + ", ".join(values)
+            raise _unknown(selector, method, f"did you mean `{method}:{close}`?" if close else known)
+
+
+def _unknown(selector: str, what: str, hint: str) -> UsageError:
+    return UsageError(f"`{selector}`: no such {what}", code="unknown-selector", hint=hint)
 
 
 def is_selected(choice: Choice, item: Candidate) -> bool:
@@ -107,24 +114,5 @@ def is_selected(choice: Choice, item: Candidate) -> bool:
     """
     if choice.only is not None and item.id not in choice.only:
         return False
-    wanted = not choice.select or any(_matches(selector, item) for selector in choice.select)
-    return wanted and not any(_matches(selector, item) for selector in choice.exclude)
-
-
-def _matches(selector: str, item: Candidate) -> bool:
-    method, colon, value = selector.partition(":")
-    if not colon:
-        return fnmatch.fnmatchcase(item.id, selector)
-    match method:
-        case "tag":
-            return any(fnmatch.fnmatchcase(tag, value) for tag in item.tags)
-        case "template":
-            return fnmatch.fnmatchcase(item.template, value)
-        case "style":
-            return fnmatch.fnmatchcase(item.style, value)
-        case "path":
-            return fnmatch.fnmatchcase(item.path, value)
-        case "state":
-            return value in item.states
-        case _:
-            return item.failed
+    wanted = not choice.select or any(map(item.matches, choice.select))
+    return wanted and not any(map(item.matches, choice.exclude))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest, digest_json
+from contentops.digest import NOTHING
+from contentops.model.planfile import record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
-    from contentops.model import Change, Json, OpenEntry, Plan, Reason, Record
+    from contentops.model import Change, Json, OpenEntry, Plan
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
@@ -31,11 +32,11 @@ def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[s
         "inputs": plain(inputs or {}),
         "summary": summary_json(plan),
         "changes": [_change(change) for change in plan.changes],
-        "causes": [{"cause": one.cause, "items": one.items, "credits": one.credits} for one in shared_causes(plan)],
+        "causes": plain(shared_causes(plan)),
         "notes": [
             {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint} for note in plan.notes
         ],
-        "refusals": [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in plan.refusals],
+        "refusals": plain(plan.refusals),
         "diagnostics": [diagnostic_json(finding) for finding in plan.findings],
     }
 
@@ -52,19 +53,6 @@ def summary_json(plan: Plan) -> dict[str, Json]:
     }
 
 
-def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none.
-
-    A record without definitions is as one from before they were kept, so that plans of that time still hold.
-    """
-    if record is None:
-        return NOTHING
-    found = plain(record)
-    if not record.definitions:
-        del found["definitions"]
-    return digest_json(found)
-
-
 def _change(change: Change) -> dict[str, Json]:
     return {
         "id": change.id,
@@ -73,7 +61,7 @@ def _change(change: Change) -> dict[str, Json]:
         "credits": change.credits,
         "submits": change.submits,
         "attempt": change.attempt,
-        "reasons": [_reason(reason) for reason in change.reasons],
+        "reasons": plain(change.reasons),
         "target": change.target,
         "source": change.source,
         "renamed_from": change.renamed_from,
@@ -87,17 +75,6 @@ def _change(change: Change) -> dict[str, Json]:
         "drains": [_entry(entry) for entry in change.drains],
         "blocked": change.blocked,
         "hint": change.hint,
-    }
-
-
-def _reason(reason: Reason) -> dict[str, Json]:
-    return {
-        "kind": reason.kind,
-        "field": reason.field,
-        "before": plain(reason.before),
-        "after": plain(reason.after),
-        "cause": reason.cause,
-        "detail": reason.detail,
     }
 
 

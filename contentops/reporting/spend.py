@@ -10,13 +10,13 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import columns, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import columns, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -151,14 +151,10 @@ def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
         "since": since,
         "texts": spend.texts,
         "credits": spend.credits,
-        "by": {group: [_row_json(row) for row in rows] for group, rows in spend.groups.items()},
-        "open": [_row_json(row) for row in spend.open],
+        "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
+        "open": [structs.asdict(row) for row in spend.open],
         "undated": spend.undated,
     }
-
-
-def _row_json(row: Row) -> dict[str, Json]:
-    return {"name": row.name, "texts": row.texts, "credits": row.credits}
 
 
 def spend_text(spend: Spend, *, since: str, color: bool) -> str:

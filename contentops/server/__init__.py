@@ -3,11 +3,13 @@
 It runs in process (no port, no key) or over HTTP (`serve`). It knows nothing of the client: no module here imports
 another part of contentops, so that the two sides can only agree through the protocol.
 
-    app       routes, authentication, error shapes      catalog  templates, styles, verticals
-    store     the SQLite file                           engines    who writes the texts
-    runner    carries jobs through their stages         serve      the same app on a port
+    app       routes and endpoints             store     the SQLite file, and the clock
+    accounts  keys, credits, request limits    jobs      generations; `runner` carries them through their stages
+    bodies    what requests say                contents  stored texts; `sections` finds parts of them
+    replies   what is answered                 catalog   templates, styles, verticals
+    serve     in process, or on a port         engines   who writes the texts
 """
 
 
-class LocalError(Exception):
+class EmbeddedServerError(Exception):
     """What a person can act on; the message says what is wrong, where, and what to do. Each failure derives from it."""

@@ -1,7 +1,7 @@
 """The embedded server's ASGI app: every endpoint under `/v1` and `/api`.
 
 It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. An
-`X-User-ID` header narrows contents and jobs to those of that user and of nobody; without it everything is seen.
+`X-User-ID` header narrows contents and jobs to those of that user and those without owner; without it all are seen.
 """
 
 from __future__ import annotations
@@ -9,52 +9,40 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import uuid
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from contentops.server import asking, catalog, contents, jobs, ledger, replies, sections
-from contentops.server.clock import Clock, iso
-from contentops.server.gate import Call, Gate, refuse_mode
-from contentops.server.limits import Limits, refuse_active
-from contentops.server.reading import idempotency_key, is_identifier, read_object
-from contentops.server.refusal import Problem, Refusal, Surface, surface
-from contentops.server.runner import Runner
+from contentops.server import accounts, bodies, catalog, contents, jobs, replies, sections
+from contentops.server.accounts import AccessControl, AccountLimits
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
+from contentops.server.runner import JobRunner
+from contentops.server.store import Clock, iso
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
+    from contentops.server.accounts import AdmittedRequest, KeyRing
     from contentops.server.engines import Engine
-    from contentops.server.keys import KeyRing
+    from contentops.server.jobs import GenerationRequest
     from contentops.server.store import Store
-    from contentops.server.submission import Submission
+
+    Json = dict[str, Any]
+    Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PAGE = 100
 """Entries on a page of `/api` lists unless the request says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Everything the endpoints work with."""
-
-    store: Store
-    runner: Runner
-    gate: Gate
-    clock: Clock
-    templates: dict[str, dict[str, Any]]
-    styles: dict[str, dict[str, Any]]
-    verticals: dict[str, dict[str, Any]]
-
-
-if TYPE_CHECKING:
-    Endpoint = Callable[[Service, Call], Awaitable[Response]]
+_RECENT = 5
+"""Entries in each of the dashboard's lists."""
 
 
 def create_app(
@@ -64,25 +52,18 @@ def create_app(
     keys: KeyRing | None = None,
     clock: Clock | None = None,
     stage_seconds: float = 0.0,
-    limits: Limits | None = None,
+    limits: AccountLimits | None = None,
 ) -> Starlette:
     """The embedded server over an open store, which it closes with `await app.state.close()`.
 
-    `keys` None asks nobody for a key. `stage_seconds` is how long each stage of a job takes; with 0 a job is done
+    With `keys` None no request needs a key. `stage_seconds` is how long each stage of a job takes; with 0 a job is done
     a few turns of the event loop after its submit.
     """
     clock = clock or Clock()
     known = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
-    runner = Runner(
-        store,
-        engine,
-        clock,
-        templates=known["templates"],
-        styles=known["styles"],
-        stage_seconds=stage_seconds,
-    )
-    gate = Gate(keys, limits or Limits(), clock.now)
-    service = Service(store, runner, gate, clock, known["templates"], known["styles"], known["verticals"])
+    runner = JobRunner(store, engine, clock, known, stage_seconds=stage_seconds)
+    access = AccessControl(store, keys, limits or AccountLimits(), clock.now)
+    api = _Api(store, runner, access, clock, known)
 
     async def close() -> None:
         await runner.close()
@@ -94,301 +75,247 @@ def create_app(
         yield
         await close()
 
-    app = Starlette(routes=_routes(service), exception_handlers={HTTPException: _http_error}, lifespan=lifespan)
+    app = Starlette(
+        routes=api.routes(),
+        exception_handlers={HTTPException: _refused, sqlite3.Error: api.unusable},
+        lifespan=lifespan,
+    )
     # A redirect would turn a POST into something the vendor's SDK cannot read.
     app.router.redirect_slashes = False
     app.state.close = close
     return app
 
 
-def _routes(service: Service) -> list[Route]:
-    table: list[tuple[str, dict[str, Endpoint]]] = [
-        ("/generate", {"POST": submit}),
-        ("/generate/status/{id}", {"GET": job_status}),
-        ("/content", {"GET": list_content, "POST": create_content}),
-        ("/content/save", {"POST": save_content}),
-        ("/content/regenerate-section", {"POST": regenerate_section}),
-        ("/content/{id}", {"GET": get_content, "PUT": put_content, "DELETE": delete_content}),
-        ("/templates", {"GET": list_templates}),
-        ("/templates/{id}", {"GET": get_template}),
-        ("/style-profiles", {"GET": list_styles}),
-        ("/style-profiles/{id}", {"GET": get_style}),
-        ("/verticals", {"GET": list_verticals}),
-        ("/verticals/{id}", {"GET": get_vertical}),
-        ("/dashboard/stats", {"GET": dashboard_stats}),
-        ("/credits/usage", {"GET": credits_usage}),
-        ("/credits/history", {"GET": credits_history}),
-    ]
-    found = [
-        Route(f"{prefix.value}{path}", _endpoint(service, by_method), methods=list(by_method))
-        for prefix in Surface
-        for path, by_method in table
-    ]
-    health_routes = ("/health", "/v1/health", "/api/health")
-    return [*found, *(Route(path, _open(service), methods=["GET"]) for path in health_routes)]
-
-
-def _endpoint(service: Service, by_method: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
-    async def respond(request: Request) -> Response:
-        where = surface(request.url.path)
-        method = "GET" if request.method == "HEAD" else request.method
-        try:
-            service.runner.wake()
-            called = by_method[method]
-            return await called(service, service.gate.admit(request, where, poll=called is job_status))
-        except Refusal as refusal:
-            return refusal.response(where)
-        except sqlite3.Error as error:
-            return _unusable(service.store, error).response(where)
-
-    return respond
-
-
-def _unusable(store: Store, error: sqlite3.Error) -> Refusal:
-    """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
-    if store.path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-        hint = "stop the server and move the file away, and a new one is made"
-        return Refusal(500, f"The store `{store.path.name}` is damaged ({error}): {hint}")
-    return Refusal(503, f"The store cannot be used right now: {error}")
-
-
-def _open(service: Service) -> Callable[[Request], Awaitable[Response]]:
-    async def respond(_: Request) -> Response:
-        return await health(service)
-
-    return respond
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # registered for nothing else
-    refusal = Refusal(error.status_code, error.detail)
-    refusal.headers.update(error.headers or {})
-    return refusal.response(surface(request.url.path))
+    return replies.refusal(error, Surface.of(request.url.path))
 
 
-# --- generations -------------------------------------------------------------------------------------------
+class _Kind(Struct, frozen=True):
+    """A part of the catalog: where it is, how messages call it, and its shapes in a list and in full."""
+
+    name: str
+    path: str
+    word: str
+    entry: Callable[[Json, Surface], Json]
+    full: Callable[[Json, Surface], Json]
+    paged: bool = True
 
 
-async def submit(service: Service, call: Call) -> Response:
-    """POST generate: take a job and answer 202; a repeated request id or idempotency key gets the first answer."""
-    body = await read_object(call.request)
-    submission, request_id = asking.generation(body, call.where, service.templates, service.styles)
-    return _take(service, call, submission, request_id)
+_KINDS = (
+    _Kind("templates", "/templates", "Template", replies.template_entry, replies.template),
+    _Kind("styles", "/style-profiles", "Style profile", replies.style_entry, replies.style),
+    _Kind("verticals", "/verticals", "Vertical", replies.vertical, replies.vertical, paged=False),
+)
 
 
-async def regenerate_section(service: Service, call: Call) -> Response:
-    """POST content/regenerate-section: a job that writes one section of a stored content anew.
+class _Api(Struct, frozen=True):
+    """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises HTTPException."""
 
-    The service documents neither request nor reply; this mapping is the embedded server's own (see `asking.section`).
-    The completed job's text is the whole body with that section replaced.
-    """
-    submission, request_id = asking.section(await read_object(call.request), call.where)
-    content = _content(service, call, submission.content_id)
-    if sections.find(content.body, submission.section) is None:
-        raise Refusal(404, f"Section '{submission.section}' not found")
-    return _take(service, call, _in_context(service, call, submission, content), request_id)
+    store: Store
+    runner: JobRunner
+    access: AccessControl
+    clock: Clock
+    known: Mapping[str, Mapping[str, Json]]
 
+    def routes(self) -> list[Route]:
+        """Every route, under both prefixes."""
+        table: dict[str, dict[str, Endpoint]] = {
+            "/generate": {"POST": self.submit},
+            "/generate/status/{id}": {"GET": self.job_status},
+            "/content": {"GET": self.list_content, "POST": self.create_content},
+            "/content/save": {"POST": self.save_content},
+            "/content/regenerate-section": {"POST": self.regenerate_section},
+            "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
+            "/dashboard/stats": {"GET": self.dashboard_stats},
+            "/credits/usage": {"GET": self.credits_usage},
+            "/credits/history": {"GET": self.credits_history},
+        }
+        for kind in _KINDS:
+            table[kind.path] = {"GET": partial(self.list_entries, kind)}
+            table[f"{kind.path}/{{id}}"] = {"GET": partial(self.get_entry, kind)}
+        found = [Route(path, self.health, methods=["GET"]) for path in ("/health", "/v1/health", "/api/health")]
+        for prefix in Surface:
+            for path, methods in table.items():
+                found.append(Route(prefix.value + path, self._endpoint(methods), methods=list(methods)))
+        return found
 
-def _in_context(service: Service, call: Call, submission: Submission, content: contents.Content) -> Submission:
-    """A section to write anew with what its content was written from, as far as that is known."""
-    made = content.metadata
-    source = jobs.find(service.store, str(made.get("request_id") or ""))
-    if source is not None and _visible(source.owner, call):
-        was = source.submission
-        submission = replace(submission, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
-    template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
-    return replace(submission, template=template, style=style)
+    def _endpoint(self, methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[JSONResponse]]:
+        async def respond(request: Request) -> JSONResponse:
+            surface = Surface.of(request.url.path)
+            endpoint = methods["GET" if request.method == "HEAD" else request.method]
+            self.runner.wake()
+            admitted = self.access.admit(request, surface, poll=endpoint == self.job_status)
+            accepted = endpoint in {self.submit, self.regenerate_section}
+            return JSONResponse(await endpoint(admitted), status_code=202 if accepted else 200)
 
+        return respond
 
-def _take(service: Service, call: Call, submission: Submission, request_id: str | None) -> Response:
-    key = idempotency_key(call.request, call.where)
-    fresh = f"req_{uuid.uuid4().hex}" if call.where is Surface.V1 else str(uuid.uuid4())
-    refuse_mode(call, submission.mode)
+    async def unusable(self, request: Request, error: Exception) -> JSONResponse:
+        """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
+        path = self.store.path
+        refused = HTTPException(503, f"The store cannot be used right now: {error}")
+        if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+            hint = "stop the server and move the file away, and a new one is made"
+            refused = HTTPException(500, f"The store `{path.name}` is damaged ({error}): {hint}")
+        return await _refused(request, refused)
 
-    def admit() -> None:
-        refuse_active(jobs.active(service.store, call.key_id), service.gate.limits.max_active)
-        if call.key is not None:
-            _refuse_price(ledger.account(service.store, call.key).balance, submission.credits)
+    # --- generations ---------------------------------------------------------------------------------------
 
-    try:
-        job, new = jobs.submit(
-            service.store,
-            submission,
-            job_id=request_id or fresh,
-            key=key,
-            owner=call.owner,
-            key_id=call.key_id,
-            at=service.clock.now(),
-            admit=admit,
+    async def submit(self, admitted: AdmittedRequest) -> Json:
+        """Take a job; a repeated request id or idempotency key gets the first answer."""
+        fields = await bodies.read(admitted.request)
+        asked = bodies.generation(fields, admitted.surface, self.known["templates"], self.known["styles"])
+        return self._take(admitted, *asked)
+
+    async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
+        """Take a job that writes one section of a stored content again.
+
+        The service documents neither request nor reply; this mapping is the embedded server's own (see
+        `bodies.section`). The completed job's text is the whole body with that section replaced.
+        """
+        asked, request_id = bodies.section(await bodies.read(admitted.request))
+        content = self._content(admitted, asked.content_id)
+        if sections.find(content.body, asked.section) is None:
+            raise HTTPException(404, f"Section '{asked.section}' not found")
+        # The engine gets what the content was written from, as far as that is known.
+        made = content.metadata
+        source = jobs.find(self.store, str(made.get("request_id") or ""))
+        if source is not None and admitted.may_see(source.owner):
+            was = source.request
+            asked = replace(asked, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
+        template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
+        return self._take(admitted, replace(asked, template=template, style=style), request_id)
+
+    def _take(self, admitted: AdmittedRequest, asked: GenerationRequest, request_id: str | None) -> Json:
+        key = bodies.idempotency_key(admitted.request)
+        admitted.refuse_mode(asked.mode)
+        fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
+        new = jobs.StoredJob(
+            id=request_id or fresh,
+            request=asked,
+            created_at=self.clock.now(),
+            owner=admitted.owner,
+            key_id=admitted.key_id,
+            idempotency_key=key,
         )
-    except jobs.Conflict as conflict:
-        raise Refusal(409, str(conflict)) from conflict
-    if new:
-        service.runner.start(job.id)
-    return JSONResponse(replies.accepted(job, call.where), status_code=202)
+        try:
+            job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, asked.credits))
+        except jobs.JobConflictError as conflict:
+            raise HTTPException(409, str(conflict)) from conflict
+        if is_new:
+            self.runner.start(job.id)
+        return replies.accepted(job, admitted.surface)
 
+    async def job_status(self, admitted: AdmittedRequest) -> Json:
+        """Where a job stands; one whose runner has died since is started again."""
+        job = jobs.find(self.store, admitted.id) if bodies.is_identifier(admitted.id) else None
+        if job is None or not admitted.may_see(job.owner):
+            raise HTTPException(404, "Generation request not found.")
+        if job.open:
+            self.runner.start(job.id)
+        return replies.status(job, admitted.surface)
 
-def _refuse_price(balance: int | None, price: int) -> None:
-    if balance is not None and balance < price:
-        raise Refusal(402, f"Insufficient credits: {price} required, {balance} available")
+    # --- contents ------------------------------------------------------------------------------------------
 
+    def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.StoredContent:
+        found = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
+        if found is None:
+            raise HTTPException(404, "Content not found")
+        if not admitted.may_see(found.owner):
+            raise HTTPException(403, "Access denied")
+        return found
 
-async def job_status(service: Service, call: Call) -> Response:
-    """GET generate/status/{id}; a job whose runner has died since is started again."""
-    job = jobs.find(service.store, call.id) if is_identifier(call.id) else None
-    if job is None or not _visible(job.owner, call):
-        raise Refusal(404, "Generation request not found.")
-    if job.open:
-        service.runner.start(job.id)
-    return JSONResponse(replies.status(job, call.where))
+    async def list_content(self, admitted: AdmittedRequest) -> Json:
+        """All of it, newest first, without texts."""
+        counts = contents.counts(self.store, admitted.owner)
+        return replies.content_list(contents.entries(self.store, admitted.owner), counts)
 
+    async def get_content(self, admitted: AdmittedRequest) -> Json:
+        """One content with its text."""
+        return replies.content(self._content(admitted, admitted.id))
 
-# --- contents ----------------------------------------------------------------------------------------------
+    async def save_content(self, admitted: AdmittedRequest) -> Json:
+        """Create, or update where the body names an id; 404 for an id that does not exist."""
+        change = bodies.saving(await bodies.read(admitted.request))
+        return {"success": True, "contentId": self._save(admitted, change)}
 
+    async def create_content(self, admitted: AdmittedRequest) -> Json:
+        """Always create."""
+        change = bodies.saving(await bodies.read(admitted.request))
+        content_id = self._save(admitted, replace(change, id=""))
+        return {"success": True, "contentId": content_id, "message": "Content created"}
 
-def _visible(owner: str, call: Call) -> bool:
-    return not owner or not call.owner or owner == call.owner
+    async def put_content(self, admitted: AdmittedRequest) -> Json:
+        """Change any field but the type."""
+        self._content(admitted, admitted.id)
+        self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
+        found = self._content(admitted, admitted.id)
+        entry = {"id": found.id, "title": found.title, "status": found.status, "updatedAt": iso(found.updated_at)}
+        return {"success": True, "content": entry}
 
+    def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> str:
+        with self.store.write():
+            if change.id:
+                self._content(admitted, change.id)
+            return contents.save(self.store, change, owner=admitted.owner, at=self.clock.now())
 
-def _content(service: Service, call: Call, content_id: str) -> contents.Content:
-    found = contents.find(service.store, content_id) if is_identifier(content_id) else None
-    if found is None:
-        raise Refusal(404, "Content not found")
-    if not _visible(found.owner, call):
-        raise Refusal(403, "Access denied")
-    return found
+    async def delete_content(self, admitted: AdmittedRequest) -> Json:
+        """Remove a content; its last text stays among the store's versions."""
+        with self.store.write():
+            self._content(admitted, admitted.id)
+            contents.remove(self.store, admitted.id, self.clock.now())
+        return {"success": True, "message": "Content deleted"}
 
+    # --- catalog -------------------------------------------------------------------------------------------
 
-async def list_content(service: Service, call: Call) -> Response:
-    """GET content: all of it, newest first, without texts."""
-    rows = contents.entries(service.store, call.owner)
-    return JSONResponse(replies.content_list(rows, contents.counts(service.store, call.owner)))
+    async def list_entries(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+        """Everything of a kind; under `/api` in pages, but for verticals, which have one shape on both surfaces."""
+        entries = [kind.entry(found, admitted.surface) for found in self.known[kind.name].values()]
+        if admitted.surface is Surface.V1 or not kind.paged:
+            return {kind.path[1:].replace("-", "_"): entries}
+        numbers, problems = [], []
+        for name, default in (("page", 1), ("limit", _PAGE)):
+            text = admitted.request.query_params.get(name, str(default))
+            if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
+                numbers.append(int(text))
+            else:
+                problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
+        if problems:
+            raise BodyRefused(*problems)
+        return replies.page(entries, *numbers)
 
+    async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
+        """One of a kind in full."""
+        found = self.known[kind.name].get(admitted.id)
+        if found is None:
+            # The service's own server answers 500 here, its documentation says 404.
+            status = 500 if admitted.surface is Surface.API and kind.paged else 404
+            raise HTTPException(status, f"{kind.word} '{admitted.id}' not found.")
+        return kind.full(found, admitted.surface)
 
-async def get_content(service: Service, call: Call) -> Response:
-    """GET content/{id}."""
-    return JSONResponse(replies.content(_content(service, call, call.id)))
+    # --- numbers -------------------------------------------------------------------------------------------
 
+    async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
+        """Counts and the latest changes, with the number of generations and the credits they took."""
+        store, owner = self.store, admitted.owner
+        found = replies.dashboard(contents.counts(store, owner), contents.latest(store, owner, _RECENT))
+        return {**found, "generations": jobs.counts(store, owner), "credits": accounts.usage(store, admitted.key)}
 
-async def save_content(service: Service, call: Call) -> Response:
-    """POST content/save: create, or update where the body names an id; 404 for an id that does not exist."""
-    text = asking.saving(await read_object(call.request), call.where)
-    return JSONResponse({"success": True, "contentId": _saved(service, call, text)})
+    async def credits_usage(self, admitted: AdmittedRequest) -> Json:
+        """Credits of the key, with what its allowance leaves; without keys, of everyone."""
+        return accounts.usage(self.store, admitted.key)
 
+    async def credits_history(self, admitted: AdmittedRequest) -> Json:
+        """Every charge of the key, or of everyone without keys, newest first."""
+        return {"transactions": accounts.history(self.store, admitted.key)}
 
-async def create_content(service: Service, call: Call) -> Response:
-    """POST content: always creates."""
-    text = replace(asking.saving(await read_object(call.request), call.where), id="")
-    return JSONResponse({"success": True, "contentId": _saved(service, call, text), "message": "Content created"})
-
-
-async def put_content(service: Service, call: Call) -> Response:
-    """PUT content/{id}: change any field but the type."""
-    _content(service, call, call.id)
-    _saved(service, call, asking.update(await read_object(call.request), call.where, call.id))
-    found = _content(service, call, call.id)
-    entry = {"id": found.id, "title": found.title, "status": found.status, "updatedAt": iso(found.updated_at)}
-    return JSONResponse({"success": True, "content": entry})
-
-
-def _saved(service: Service, call: Call, text: contents.Text) -> str:
-    with service.store.write():
-        if text.id:
-            _content(service, call, text.id)
-        return contents.save(service.store, text, owner=call.owner, at=service.clock.now())
-
-
-async def delete_content(service: Service, call: Call) -> Response:
-    """DELETE content/{id}; its last text stays among the store's versions."""
-    _content(service, call, call.id)
-    with contextlib.suppress(contents.UnknownContentError):
-        contents.remove(service.store, call.id, service.clock.now())
-    return JSONResponse({"success": True, "message": "Content deleted"})
-
-
-# --- catalog ---------------------------------------------------------------------------------------------
-
-
-async def list_templates(service: Service, call: Call) -> Response:
-    """GET templates."""
-    entries = [replies.template_entry(found, call.where) for found in service.templates.values()]
-    return JSONResponse({"templates": entries} if call.where is Surface.V1 else _paged(call, entries))
-
-
-async def get_template(service: Service, call: Call) -> Response:
-    """GET templates/{slug}, with its inputs."""
-    return JSONResponse(replies.template(_entry(call, "Template", service.templates), call.where))
-
-
-async def list_styles(service: Service, call: Call) -> Response:
-    """GET style-profiles."""
-    entries = [replies.style_entry(found, call.where) for found in service.styles.values()]
-    return JSONResponse({"style_profiles": entries} if call.where is Surface.V1 else _paged(call, entries))
-
-
-async def get_style(service: Service, call: Call) -> Response:
-    """GET style-profiles/{slug}."""
-    return JSONResponse(replies.style(_entry(call, "Style profile", service.styles), call.where))
-
-
-async def list_verticals(service: Service, _call: Call) -> Response:
-    """GET verticals: the same shape on both surfaces."""
-    return JSONResponse({"verticals": [replies.vertical(found) for found in service.verticals.values()]})
-
-
-async def get_vertical(service: Service, call: Call) -> Response:
-    """GET verticals/{slug}."""
-    return JSONResponse(replies.vertical(_entry(call, "Vertical", service.verticals)))
-
-
-def _entry(call: Call, what: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    found = known.get(call.id)
-    if found is None:
-        # The service's own server answers 500 here, its documentation says 404.
-        status = 500 if call.where is Surface.API and what != "Vertical" else 404
-        raise Refusal(status, f"{what} '{call.id}' not found.")
-    return found
-
-
-def _paged(call: Call, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, int] = {}
-    problems = []
-    for name, default in (("page", 1), ("limit", _PAGE)):
-        text = call.request.query_params.get(name, str(default))
-        if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
-            found[name] = int(text)
-        else:
-            problems.append(Problem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
-    if problems:
-        raise Refusal.of(problems, call.where)
-    return replies.page(entries, found["page"], found["limit"])
-
-
-# --- numbers -----------------------------------------------------------------------------------------------
-
-
-async def dashboard_stats(service: Service, call: Call) -> Response:
-    """GET dashboard/stats."""
-    return JSONResponse(replies.dashboard(service.store, call.owner, call.key))
-
-
-async def credits_usage(service: Service, call: Call) -> Response:
-    """GET credits/usage: of the key, with what its allowance leaves; without keys, of everyone."""
-    return JSONResponse(ledger.usage(service.store, call.key))
-
-
-async def credits_history(service: Service, call: Call) -> Response:
-    """GET credits/history: every charge of the key, or of everyone without keys, newest first."""
-    return JSONResponse({"transactions": ledger.history(service.store, call.key)})
-
-
-async def health(service: Service) -> Response:
-    """GET health: needs no key."""
-    try:
-        service.store.row("SELECT 1 FROM jobs LIMIT 1")
-        state = "healthy"
-    except sqlite3.Error:
-        state = "unhealthy"
-    services = {"database": {"status": state}}
-    found = {"status": state, "timestamp": service.clock.now(), "services": services}
-    return JSONResponse(found, status_code=200 if state == "healthy" else 503)
+    async def health(self, _: Request) -> JSONResponse:
+        """Whether the store can be read; needs no key."""
+        try:
+            self.store.row("SELECT 1 FROM jobs LIMIT 1")
+            state = "healthy"
+        except sqlite3.Error:
+            state = "unhealthy"
+        found = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
+        return JSONResponse(found, status_code=200 if state == "healthy" else 503)

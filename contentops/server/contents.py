@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 if TYPE_CHECKING:
     import sqlite3
@@ -13,8 +15,7 @@ if TYPE_CHECKING:
     from contentops.server.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class ContentChange(Struct, frozen=True, kw_only=True):
     """What to store: a field that is None keeps its value in an update and gets the usual one in a creation.
 
     `id` empty creates. A body without html drops the earlier html, which would no longer be its picture.
@@ -29,149 +30,107 @@ class Text:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """One stored text. Times in seconds; `version` counts from 1."""
+class StoredContent(Struct, frozen=True, kw_only=True):
+    """One stored text. Times in seconds."""
 
     id: str
     owner: str
-    title: str
-    body: str
-    html: str | None
-    status: str
-    type: str
-    metadata: dict[str, Any]
-    version: int
+    title: str = "Untitled"
+    body: str = ""
+    html: str | None = None
+    status: str = "draft"
+    type: str = "article"
+    metadata: dict[str, Any] = {}
     created_at: float
     updated_at: float
 
 
-class UnknownContentError(LookupError):
-    """No content has that id."""
+_LISTED = (
+    "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?) ORDER BY"
+)
 
 
-def find(store: Store, content_id: str) -> Content | None:
+def find(store: Store, content_id: str) -> StoredContent | None:
     """The content of that id, or None."""
-    row = store.row("SELECT * FROM contents WHERE id = ?", (content_id,))
-    return None if row is None else _content(row)
-
-
-def _content(row: sqlite3.Row) -> Content:
-    values = {field.name: row[field.name] for field in fields(Content)}
-    return Content(**{**values, "metadata": json.loads(row["metadata"])})
-
-
-def entries(store: Store, owner: str, limit: int = -1) -> list[sqlite3.Row]:
-    """The contents `owner` may see, without bodies, newest first; an empty owner sees all, `limit` -1 means every."""
-    return store.rows(
-        "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?)"
-        " ORDER BY created_at DESC, number DESC LIMIT ?",
-        (owner, owner, limit),
+    row = store.row(
+        "SELECT id, owner, title, body, html, status, type, metadata, created_at, updated_at"
+        " FROM contents WHERE id = ?",
+        (content_id,),
     )
+    return None if row is None else StoredContent(**{**dict(row), "metadata": json.loads(row["metadata"])})
+
+
+def entries(store: Store, owner: str) -> list[sqlite3.Row]:
+    """The contents `owner` may see, without bodies, newest first; an empty owner sees all."""
+    return store.rows(f"{_LISTED} created_at DESC, number DESC", (owner, owner))
 
 
 def latest(store: Store, owner: str, limit: int) -> list[sqlite3.Row]:
     """The contents changed last, without bodies."""
-    return store.rows(
-        "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?)"
-        " ORDER BY updated_at DESC, number DESC LIMIT ?",
-        (owner, owner, limit),
-    )
+    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT ?", (owner, owner, limit))
 
 
 def counts(store: Store, owner: str) -> dict[str, int]:
     """How many contents there are: `total`, `published` and `drafts`."""
-    row = store.row(
+    return store.numbers(
         "SELECT count(*) AS total, sum(status = 'published') AS published, sum(status = 'draft') AS drafts"
         " FROM contents WHERE ? = '' OR owner IN ('', ?)",
         (owner, owner),
     )
-    return {name: row[name] or 0 for name in ("total", "published", "drafts")} if row else {}
 
 
-def save(store: Store, text: Text, *, owner: str, at: float) -> str:
+def save(store: Store, change: ContentChange, *, owner: str, at: float) -> str:
     """Create or update inside the caller's transaction; gives the content's id.
 
-    An update that changes nothing leaves version and time alone. Raises UnknownContentError.
+    An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
     """
-    if not text.id:
-        return _create(store, text, owner, at)
-    old = find(store, text.id)
+    if not change.id:
+        return _create(store, change, owner, at)
+    old = find(store, change.id)
     if old is None:
-        raise UnknownContentError(text.id)
-    new = _merged(old, text)
-    if new != _fields(old):
+        raise LookupError(change.id)
+    new = _applied(old, change)
+    if new != old:
+        _keep_version(store, old.id, at)
         store.run(
-            "INSERT INTO versions (content_id, version, title, body, html, status, metadata, replaced_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (old.id, old.version, old.title, old.body, old.html, old.status, _encoded(old.metadata), at),
-        )
-        store.run(
-            "UPDATE contents SET title = ?, body = ?, html = ?, status = ?, type = ?, metadata = ?,"
-            " version = version + 1, updated_at = ? WHERE id = ?",
-            (*new[:5], _encoded(new[5]), at, old.id),
+            "UPDATE contents SET title = :title, body = :body, html = :html, status = :status, type = :type,"
+            " metadata = :metadata, version = version + 1, updated_at = :updated_at WHERE id = :id",
+            _row(replace(new, updated_at=at)),
         )
     return old.id
 
 
-_Fields = tuple[str, str, str | None, str, str, dict[str, Any]]
-
-
-def _fields(content: Content) -> _Fields:
-    return content.title, content.body, content.html, content.status, content.type, content.metadata
-
-
-def _merged(old: Content, text: Text) -> _Fields:
-    same_body = text.body is None or text.body == old.body
-    return (
-        old.title if text.title is None else text.title,
-        old.body if text.body is None else text.body,
-        old.html if text.html is None and same_body else text.html,
-        old.status if text.status is None else text.status,
-        old.type if text.type is None else text.type,
-        old.metadata if text.metadata is None else text.metadata,
-    )
-
-
-def _create(store: Store, text: Text, owner: str, at: float) -> str:
-    content_id = f"cnt_{uuid.uuid4().hex}"
+def _create(store: Store, change: ContentChange, owner: str, at: float) -> str:
+    blank = StoredContent(id=f"cnt_{uuid.uuid4().hex}", owner=owner, created_at=at, updated_at=at)
+    made = _applied(blank, replace(change, status=change.status or None, type=change.type or None))
     store.run(
-        "INSERT INTO contents (id, owner, title, body, html, status, type, metadata, created_at, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            content_id,
-            owner,
-            "Untitled" if text.title is None else text.title,
-            text.body or "",
-            text.html,
-            text.status or "draft",
-            text.type or "article",
-            _encoded(text.metadata or {}),
-            at,
-            at,
-        ),
+        "INSERT INTO contents (id, owner, title, body, html, status, type, metadata, created_at, updated_at) VALUES"
+        " (:id, :owner, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
+        _row(made),
     )
-    return content_id
+    return made.id
 
 
-def _encoded(metadata: dict[str, Any]) -> str:
-    return json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+def _applied(old: StoredContent, change: ContentChange) -> StoredContent:
+    given = {name: value for name, value in asdict(change).items() if name != "id" and value is not None}
+    if change.html is None and given.get("body", old.body) != old.body:
+        given["html"] = None
+    return replace(old, **given)
+
+
+def _row(content: StoredContent) -> dict[str, Any]:
+    return {**asdict(content), "metadata": json.dumps(content.metadata, ensure_ascii=False, allow_nan=False)}
 
 
 def remove(store: Store, content_id: str, at: float) -> None:
-    """Take a content out of every list; its last text stays among the versions. Raises UnknownContentError."""
-    with store.write():
-        old = find(store, content_id)
-        if old is None:
-            raise UnknownContentError(content_id)
-        store.run(
-            "INSERT INTO versions (content_id, version, title, body, html, status, metadata, replaced_at)"
-            " SELECT id, version, title, body, html, status, metadata, ? FROM contents WHERE id = ?",
-            (at, content_id),
-        )
-        store.run("DELETE FROM contents WHERE id = ?", (content_id,))
+    """Take a content out of every list, inside the caller's transaction; its last text stays among the versions."""
+    _keep_version(store, content_id, at)
+    store.run("DELETE FROM contents WHERE id = ?", (content_id,))
 
 
-def versions(store: Store, content_id: str) -> list[sqlite3.Row]:
-    """The earlier versions of a content, oldest first: version, title, body, html, status, metadata, replaced_at."""
-    return store.rows("SELECT * FROM versions WHERE content_id = ? ORDER BY version", (content_id,))
+def _keep_version(store: Store, content_id: str, at: float) -> None:
+    store.run(
+        "INSERT INTO versions (content_id, version, title, body, html, status, metadata, replaced_at)"
+        " SELECT id, version, title, body, html, status, metadata, ? FROM contents WHERE id = ?",
+        (at, content_id),
+    )

@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
 
-from contentops.server import contents, ledger
-from contentops.server.submission import Submission, decoded
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from contentops.server import contents
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from contentops.server.store import Store
 
+CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
+"""Credits of one generation by mode."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds."""
+
+class GenerationRequest(Struct, frozen=True, kw_only=True):
+    """What a submit asks for, whatever names its keys had: the one form jobs are stored and compared in.
+
+    A text to generate (`kind` content), or a section of a stored one to write again (`kind` section).
+    """
+
+    kind: str = "content"
+    template: str = ""
+    style: str = ""
+    mode: str = "standard"
+    inputs: Mapping[str, Any] = {}
+    vertical: str | None = None
+    brand_voice: str | None = None
+    content_id: str = ""
+    section: str = ""
+    instructions: str = ""
+
+    @property
+    def credits(self) -> int:
+        """What it costs once it is completed."""
+        return CREDITS[self.mode]
+
+    def encoded(self) -> str:
+        """Canonical JSON: equal requests give equal text, whatever the order of keys."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells a repeated submit from a different one under the same id.
+
+        Of a section only what was asked counts: what is known of its content may change before a repetition.
+        """
+        asked = self
+        if self.kind == "section":
+            asked = replace(self, template="", style="", inputs={}, vertical=None, brand_voice=None)
+        return hashlib.sha256(asked.encoded().encode()).hexdigest()
+
+
+class StoredJob(Struct, frozen=True, kw_only=True):
+    """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
+
+    `owner` is the user who asked, `key_id` the account that is charged; either may be empty.
+    """
 
     id: str
-    owner: str
-    key_id: str
-    submission: Submission
-    fingerprint: str
-    status: str
-    stage: str
-    progress: int
-    runner: str
-    error: str
-    title: str
-    body: str
-    content_id: str
+    request: GenerationRequest
     created_at: float
-    finished_at: float | None
+    owner: str = ""
+    key_id: str = ""
+    idempotency_key: str | None = None
+    status: str = "pending"
+    stage: str = ""
+    progress: int = 0
+    runner: str = ""
+    error: str = ""
+    title: str = ""
+    body: str = ""
+    content_id: str = ""
+    finished_at: float | None = None
 
     @property
     def open(self) -> bool:
@@ -42,19 +87,20 @@ class Job:
         return self.finished_at is None
 
 
-class Conflict(Exception):
+class JobConflictError(Exception):
     """The id or key was used before, for another request; the message says which."""
 
 
-def _job(row: sqlite3.Row) -> Job:
-    values = {field.name: row[field.name] for field in fields(Job) if field.name != "submission"}
-    return Job(submission=decoded(row["request"]), **values)
-
-
-def find(store: Store, job_id: str) -> Job | None:
+def find(store: Store, job_id: str) -> StoredJob | None:
     """The job of that id, or None."""
-    row = store.row("SELECT * FROM jobs WHERE id = ?", (job_id,))
-    return None if row is None else _job(row)
+    return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
+
+
+def _job(row: sqlite3.Row | None) -> StoredJob | None:
+    if row is None:
+        return None
+    values = {name: row[name] for name in StoredJob.__struct_fields__}
+    return StoredJob(**{**values, "request": GenerationRequest(**json.loads(row["request"]))})
 
 
 def unfinished(store: Store) -> list[str]:
@@ -62,53 +108,45 @@ def unfinished(store: Store) -> list[str]:
     return [row["id"] for row in store.rows("SELECT id FROM jobs WHERE finished_at IS NULL ORDER BY created_at, rowid")]
 
 
-def submit(
-    store: Store,
-    submission: Submission,
-    *,
-    job_id: str,
-    key: str | None,
-    owner: str,
-    key_id: str,
-    at: float,
-    admit: Callable[[], None] | None = None,
-) -> tuple[Job, bool]:
+def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
     """Take a job, or find the one this submit repeats; the second value says whether it is new.
 
-    `key` is the idempotency key. `admit` is asked about a new job while the store is held still: what it raises keeps
-    the job out. Raises Conflict if id or key belong to another request or another account.
+    `admit` is called for a new job inside the transaction: what it raises keeps the job out. Raises JobConflictError
+    if id or key belong to another request or another account.
     """
+    asked, key, account = new.request, new.idempotency_key, (new.owner, new.key_id)
     with store.write():
-        known = find(store, job_id)
-        keyed = _by_key(store, key, owner, key_id)
+        known = find(store, new.id)
+        by_key = "SELECT * FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?"
+        keyed = _job(store.row(by_key, (key, *account)))
         if keyed is not None and known is not None and keyed.id != known.id:
-            message = f"the idempotency key belongs to another request than `{job_id}`"
-            raise Conflict(message)
+            raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
         found = known or keyed
         if found is not None:
-            if (found.fingerprint, found.owner, found.key_id) != (submission.fingerprint, owner, key_id):
-                message = f"`{job_id if known else key}` was already used for a different request"
-                raise Conflict(message)
+            if (found.request.fingerprint, found.owner, found.key_id) != (asked.fingerprint, *account):
+                raise JobConflictError(f"`{new.id if known else key}` was already used for a different request")
             return found, False
         if admit is not None:
             admit()
-        asked = submission.kind, owner, key_id, submission.encoded(), submission.fingerprint
         store.run(
             "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at,"
-            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
-            (job_id, *asked, key, at, submission.credits),
+            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                new.id,
+                asked.kind,
+                *account,
+                asked.encoded(),
+                asked.fingerprint,
+                key,
+                new.status,
+                new.created_at,
+                asked.credits,
+            ),
         )
-        made = find(store, job_id)
-        assert made is not None  # inserted in this transaction
-        return made, True
+        return new, True
 
 
-def _by_key(store: Store, key: str | None, owner: str, key_id: str) -> Job | None:
-    row = store.row("SELECT * FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?", (key, owner, key_id))
-    return None if row is None else _job(row)
-
-
-def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) -> Job | None:
+def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) -> StoredJob | None:
     """Give an open job to `runner`, unless another one that is alive has it; None if it is not to be had."""
     with store.write():
         job = find(store, job_id)
@@ -119,7 +157,7 @@ def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) 
 
 
 def release(store: Store, job_id: str, runner: str) -> None:
-    """Leave an open job to whoever comes next."""
+    """Leave an open job to the next runner."""
     with store.write():
         store.run("UPDATE jobs SET runner = '' WHERE id = ? AND runner = ?", (job_id, runner))
 
@@ -143,7 +181,7 @@ def fail(store: Store, job_id: str, error: str, at: float) -> None:
         )
 
 
-def complete(store: Store, job: Job, make: Callable[[], contents.Text], at: float) -> bool:
+def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> bool:
     """End a job with its text: stored content, charge and job change together or not at all.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created.
@@ -155,7 +193,7 @@ def complete(store: Store, job: Job, make: Callable[[], contents.Text], at: floa
             return False
         text = make()
         content_id = contents.save(store, text, owner=job.owner, at=at)
-        ledger.charge(store, job.id, job.key_id, job.submission, at)
+        charge(store, job.id, job.key_id, job.request, at)
         store.run(
             "UPDATE jobs SET status = 'completed', progress = 100, runner = '', title = ?, body = ?, content_id = ?,"
             " finished_at = ? WHERE id = ?",
@@ -164,17 +202,18 @@ def complete(store: Store, job: Job, make: Callable[[], contents.Text], at: floa
         return True
 
 
-def active(store: Store, key_id: str) -> int:
-    """How many generations of an account are under way."""
-    row = store.row("SELECT count(*) AS n FROM jobs WHERE finished_at IS NULL AND key_id = ?", (key_id,))
-    return row["n"] if row else 0
+def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:
+    """Book the price of a job, inside the caller's transaction; a job is charged at most once."""
+    store.run(
+        "INSERT OR IGNORE INTO charges (job_id, key_id, mode, credits, charged_at) VALUES (?, ?, ?, ?, ?)",
+        (job_id, key_id, request.mode, request.credits, at),
+    )
 
 
-def counts(store: Store, owner: str) -> Mapping[str, Any]:
-    """How many generations there are, and how they ended; with an owner, only theirs and those of nobody."""
-    row = store.row(
+def counts(store: Store, owner: str) -> dict[str, int]:
+    """How many generations there are, and how they ended; with an owner, only theirs and those without owner."""
+    return store.numbers(
         "SELECT count(*) AS total, sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,"
         " sum(finished_at IS NULL) AS in_progress FROM jobs WHERE ? = '' OR owner IN ('', ?)",
         (owner, owner),
     )
-    return {name: row[name] or 0 for name in ("total", "completed", "failed", "in_progress")} if row else {}

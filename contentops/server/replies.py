@@ -2,42 +2,108 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any
 
-from contentops.server import contents, jobs, ledger
-from contentops.server.clock import iso
-from contentops.server.refusal import Surface
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from contentops.server.store import iso
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from contentops.server.jobs import Job
-    from contentops.server.keys import Key
-    from contentops.server.store import Store
+    from contentops.server.contents import StoredContent
+    from contentops.server.jobs import StoredJob
 
 PREVIEW = 200
 """Characters of a text shown as its preview."""
 
-RECENT = 5
-"""Entries in each of the dashboard's lists."""
+_CODES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    402: "insufficient_credits",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limit_exceeded",
+    503: "unavailable",
+}
 
 
-def accepted(job: Job, where: Surface) -> dict[str, Any]:
+class Surface(enum.Enum):
+    """Which of the two families of shapes a request speaks: the documented `/v1` or the `/api` of server and SDK."""
+
+    V1 = "/v1"
+    API = "/api"
+
+    @classmethod
+    def of(cls, path: str) -> Surface:
+        """The surface a path belongs to; `/v1` for every path outside both."""
+        return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
+
+
+class FieldProblem(Struct, frozen=True):
+    """One thing wrong with a body: the field, what is wrong, and a type word such as `missing` or `string_type`."""
+
+    field: str
+    message: str
+    type: str = "value_error"
+
+
+class BodyRefused(HTTPException):
+    """A request whose body cannot be used, with everything that is wrong with it."""
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__(400, "; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
+def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
+    """The reply to a request that is refused.
+
+    Problems of a body are 422 with a list under `/api`, 400 with a sentence under `/v1`; a value that is none of the
+    known choices is 400 in both.
+    """
+    status = error.status_code
+    body: dict[str, Any] = {"detail": error.detail}
+    problems = error.problems if isinstance(error, BodyRefused) else ()
+    if surface is Surface.V1:
+        body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
+    elif status == 429:
+        # The service's limiter answers with a text of its own under this name.
+        body = {"error": error.detail}
+    elif any(problem.type != "enum" for problem in problems):
+        places = [["body", problem.field] if problem.field else ["body"] for problem in problems]
+        details = zip(problems, places, strict=True)
+        status = 422
+        body = {"detail": [{"type": found.type, "loc": place, "msg": found.message} for found, place in details]}
+    return JSONResponse(body, status_code=status, headers=error.headers)
+
+
+# --- generations -------------------------------------------------------------------------------------------
+
+
+def accepted(job: StoredJob, surface: Surface) -> dict[str, Any]:
     """The answer to a submit; the same for a repeated one, however far the job has come."""
     found = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
-    if where is Surface.API:
-        found["message"] = "Generation started"
-        return {**found, "links": {"status": f"/api/generate/status/{job.id}"}}
-    return found
+    if surface is Surface.V1:
+        return found
+    return {**found, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
 
 
-def status(job: Job, where: Surface) -> dict[str, Any]:
+def status(job: StoredJob, surface: Surface) -> dict[str, Any]:
     """Where a job stands, with its text once it is completed."""
-    return {"success": True, "data": _status_api(job)} if where is Surface.API else _status_v1(job)
+    return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 
-def _status_v1(job: Job) -> dict[str, Any]:
+def _status_v1(job: StoredJob) -> dict[str, Any]:
     found: dict[str, Any] = {"request_id": job.id, "status": job.status}
     if job.finished_at is None:
         return {**found, **({"stage": job.stage} if job.stage else {}), "progress": job.progress}
@@ -53,7 +119,7 @@ def _status_v1(job: Job) -> dict[str, Any]:
     return {**found, "content": content}
 
 
-def _status_api(job: Job) -> dict[str, Any]:
+def _status_api(job: StoredJob) -> dict[str, Any]:
     done = job.status == "completed"
     metadata: dict[str, Any] = {}
     if done and job.finished_at is not None:
@@ -72,25 +138,19 @@ def _status_api(job: Job) -> dict[str, Any]:
     }
 
 
-def content_list(rows: Sequence[sqlite3.Row], stats: Mapping[str, int]) -> dict[str, Any]:
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int]) -> dict[str, Any]:
     """Every stored content without its text."""
-    return {
-        "content": [
-            {
-                "id": row["id"],
-                "title": row["title"],
-                "status": row["status"],
-                "type": row["type"],
-                "createdAt": iso(row["created_at"]),
-                "updatedAt": iso(row["updated_at"]),
-            }
-            for row in rows
-        ],
-        "stats": dict(stats),
-    }
+    listed = []
+    for row in rows:
+        times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
+        listed.append({**{name: row[name] for name in ("id", "title", "status", "type")}, **times})
+    return {"content": listed, "stats": stats}
 
 
-def content(found: contents.Content) -> dict[str, Any]:
+def content(found: StoredContent) -> dict[str, Any]:
     """One stored content."""
     return {
         "id": found.id,
@@ -105,27 +165,36 @@ def content(found: contents.Content) -> dict[str, Any]:
     }
 
 
+def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[str, Any]:
+    """Counts of contents, and those changed last."""
+    recent, activity = [], []
+    for row in latest:
+        entry, time = {name: row[name] for name in ("id", "title", "status")}, iso(row["updated_at"])
+        recent.append({**entry, "updated_at": time, "type": row["type"]})
+        kind = "published" if row["status"] == "published" else "updated"
+        description = f"{kind.capitalize()} {row['title']}"
+        activity.append({"id": row["id"], "type": kind, "description": description, "timestamp": time})
+    counts = {"total_content": stats["total"], "drafts": stats["drafts"], "published": stats["published"], "views": 0}
+    return {**counts, "recent_content": recent, "recent_activity": activity}
+
+
+# --- catalog -----------------------------------------------------------------------------------------------
+
+
 def page(items: list[dict[str, Any]], number: int, limit: int) -> dict[str, Any]:
     """One page of a list in the envelope of `/api`; `count` is the number on all pages."""
     first = (number - 1) * limit
-    return {
-        "success": True,
-        "data": {"items": items[first : first + limit], "count": len(items), "page": number, "limit": limit},
-    }
+    data = {"items": items[first : first + limit], "count": len(items), "page": number, "limit": limit}
+    return {"success": True, "data": data}
 
 
-def template_entry(found: Mapping[str, Any], where: Surface) -> dict[str, Any]:
+def template_entry(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template in a list."""
-    kind = "category" if where is Surface.V1 else "template_type"
-    return {
-        "id": found["slug"],
-        "name": found["name"],
-        kind: found[kind],
-        "description": found["description"],
-    }
+    kind = "category" if surface is Surface.V1 else "template_type"
+    return {"id": found["slug"], "name": found["name"], kind: found[kind], "description": found["description"]}
 
 
-def template(found: Mapping[str, Any], where: Surface) -> dict[str, Any]:
+def template(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template with its inputs."""
     parameters = {spec["name"]: _parameter(spec) for spec in found["inputs"]}
     entry = {
@@ -135,7 +204,7 @@ def template(found: Mapping[str, Any], where: Surface) -> dict[str, Any]:
         "description": found["description"],
         "parameters": parameters,
     }
-    if where is Surface.API:
+    if surface is Surface.API:
         data = {**entry, "template_type": found["template_type"], "metadata": {"category": found["category"]}}
         return {"success": True, "data": data}
     needed = [name for name, spec in parameters.items() if spec["required"]]
@@ -146,7 +215,7 @@ def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "name": spec["name"],
         "label": spec["label"],
-        # The service's word for an input whose type nobody declared.
+        # The service's word for an input without a declared type.
         "type": "string" if spec["type"] == "any" else spec["type"],
         "required": spec["required"],
         "default": spec.get("default"),
@@ -157,62 +226,26 @@ def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, **({"aliases": spec["aliases"]} if "aliases" in spec else {})}
 
 
-def style_entry(found: Mapping[str, Any], where: Surface) -> dict[str, Any]:
+def style_entry(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A style in a list."""
     entry = {"id": found["slug"], "name": found["name"], "tone": found["tone"]}
-    if where is Surface.V1:
+    if surface is Surface.V1:
         return {**entry, "category": found["category"], "formality": found["formality"]}
     return {**entry, "voice": found["voice"], "audience": found["audience"], "platform": "web"}
 
 
-def style(found: Mapping[str, Any], where: Surface) -> dict[str, Any]:
+def style(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A style with all that is known of it."""
-    entry = {name: found[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
-    entry = {"id": found["slug"], "slug": found["slug"], "description": _described(found), **entry}
-    if where is Surface.V1:
+    tone, readers = found["tone"], found["audience"]
+    known = {name: found[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
+    described = f"{tone.capitalize()}, for {readers}"
+    entry = {"id": found["slug"], "slug": found["slug"], "description": described, **known}
+    if surface is Surface.V1:
         return entry
-    prompt = f"Write in a {found['tone']} tone, in the {found['voice']}, for {found['audience']}."
+    prompt = f"Write in a {tone} tone, in the {found['voice']}, for {readers}."
     return {"success": True, "data": {**entry, "platform": "web", "system_prompt": prompt, "formatting": {}}}
 
 
-def _described(found: Mapping[str, Any]) -> str:
-    return f"{found['tone'].capitalize()}, for {found['audience']}"
-
-
-def vertical(found: Mapping[str, Any]) -> dict[str, Any]:
+def vertical(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
     return {"id": found["slug"], "name": found["name"], "description": found["description"]}
-
-
-def dashboard(store: Store, owner: str, key: Key | None) -> dict[str, Any]:
-    """Counts and the latest changes, with the number of generations and the credits they took."""
-    stats = contents.counts(store, owner)
-    recent = contents.latest(store, owner, RECENT)
-    kinds = ["published" if row["status"] == "published" else "updated" for row in recent]
-    return {
-        "total_content": stats["total"],
-        "drafts": stats["drafts"],
-        "published": stats["published"],
-        "views": 0,
-        "recent_content": [
-            {
-                "id": row["id"],
-                "title": row["title"],
-                "status": row["status"],
-                "updated_at": iso(row["updated_at"]),
-                "type": row["type"],
-            }
-            for row in recent
-        ],
-        "recent_activity": [
-            {
-                "id": row["id"],
-                "type": kind,
-                "description": f"{kind.capitalize()} {row['title']}",
-                "timestamp": iso(row["updated_at"]),
-            }
-            for row, kind in zip(recent, kinds, strict=True)
-        ],
-        "generations": dict(jobs.counts(store, owner)),
-        "credits": ledger.usage(store, key),
-    }

@@ -7,21 +7,23 @@ on another loop (a second `asyncio.run` over the same app) it starts afresh.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
+import uuid
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from contentops.server import catalog, contents, jobs, sections
-from contentops.server.engines import EngineError, Section
-from contentops.server.engines import Job as Task
-from contentops.server.presence import Presence
+from contentops.server.engines import EngineError, SectionTask, WritingTask
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from contentops.server.clock import Clock
-    from contentops.server.engines import Draft, Engine, Report
-    from contentops.server.store import Store
+    from contentops.server.engines import Draft, Engine, ReportStage
+    from contentops.server.store import Clock, Store
 
 AT_ONCE = 256
 """Jobs worked on at the same time; the others stay pending."""
@@ -31,26 +33,81 @@ _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "se
 _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
 
 
-class Runner:
-    """The jobs of one store that this process works on. `stage_seconds` is how long each stage takes."""
+class RunnerLock:
+    """One runner's sign of life: a lock beside the store's file that the operating system frees with its process.
+
+    A job names the runner that works on it; once that one's lock is free, another may go on. A store in memory has
+    only its own runner.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.id = uuid.uuid4().hex
+        self._folder = None if store.path is None else store.path.with_name(f"{store.path.name}.runners")
+        self._held: FileLock | None = None
+
+    def acquire(self) -> None:
+        """Be seen as alive, until `release` or the end of the process; a second call does nothing."""
+        if self._folder is None or self._held is not None:
+            return
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        held = _lock(self._folder / self.id)
+        held.acquire(blocking=False)
+        self._held = held
+
+    def alive(self, runner: str) -> bool:
+        """Whether the runner of that id is still at work."""
+        if runner == self.id or self._folder is None:
+            return runner == self.id
+        path = self._folder / runner
+        if not path.exists():
+            return False
+        lock = _lock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        _free(lock, path)
+        return False
+
+    def release(self) -> None:
+        """Be gone; a second call does nothing."""
+        if self._held is not None and self._folder is not None:
+            _free(self._held, self._folder / self.id)
+            self._held = None
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path, mode=0o600, thread_local=False)
+
+
+def _free(lock: FileLock, path: Path) -> None:
+    lock.release()
+    # Another process may have removed it, or hold it open where open files cannot be removed.
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+class JobRunner:
+    """The jobs of one store that this process works on.
+
+    `known` holds the catalog's `templates` and `styles` by slug; `stage_seconds` is how long each stage takes.
+    """
 
     def __init__(
         self,
         store: Store,
         engine: Engine,
         clock: Clock,
+        known: Mapping[str, Mapping[str, Mapping[str, Any]]],
         *,
-        templates: Mapping[str, Mapping[str, Any]],
-        styles: Mapping[str, Mapping[str, Any]],
         stage_seconds: float,
     ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
-        self._templates = templates
-        self._styles = styles
+        self._known = known
         self._stage_seconds = stage_seconds
-        self._presence = Presence(store)
+        self._lock = RunnerLock(store)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -69,10 +126,9 @@ class Runner:
         """Work on an open job, unless it is being worked on here or in a living process."""
         if self._closed or job_id in self._tasks:
             return
-        task = asyncio.get_running_loop().create_task(self._run(job_id))
         tasks = self._tasks
-        tasks[job_id] = task
-        task.add_done_callback(lambda _: tasks.pop(job_id, None))
+        tasks[job_id] = asyncio.get_running_loop().create_task(self._run(job_id))
+        tasks[job_id].add_done_callback(lambda _: tasks.pop(job_id, None))
 
     async def close(self) -> None:
         """Stop working; unfinished jobs are left to the next runner."""
@@ -83,31 +139,24 @@ class Runner:
                 task.cancel()
             await asyncio.wait(waiting)
         self._tasks = {}
-        self._presence.leave()
+        self._lock.release()
 
     async def _run(self, job_id: str) -> None:
         async with self._room:
             try:
-                self._presence.announce()
-                job = jobs.claim(self._store, job_id, self._presence.id, self._presence.alive)
+                self._lock.acquire()
+                job = jobs.claim(self._store, job_id, self._lock.id, self._lock.alive)
                 if job is not None:
                     await self._finish(job)
-            except asyncio.CancelledError:
-                self._release(job_id)
-                raise
             except (sqlite3.Error, OSError) as error:
                 # The store is busy or the disk full: the job stays open, and the next request for it starts it again.
                 _LOG.warning("job `%s` was put aside: %s", job_id, error)
-                self._release(job_id)
+            finally:
+                # Where this fails, the lock tells the others once this process is gone.
+                with contextlib.suppress(sqlite3.Error):
+                    jobs.release(self._store, job_id, self._lock.id)
 
-    def _release(self, job_id: str) -> None:
-        try:
-            jobs.release(self._store, job_id, self._presence.id)
-        except sqlite3.Error:
-            # Presence will tell the others once this process is gone.
-            _LOG.warning("job `%s` could not be released", job_id)
-
-    async def _finish(self, job: jobs.Job) -> None:
+    async def _finish(self, job: jobs.StoredJob) -> None:
         try:
             make = await self._work(job)
             jobs.complete(self._store, job, make, self._clock.now())
@@ -120,102 +169,94 @@ class Runner:
             _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
             jobs.fail(self._store, job.id, f"internal error in engine `{self._engine.name}`", self._clock.now())
 
-    async def _work(self, job: jobs.Job) -> Callable[[], contents.Text]:
+    async def _work(self, job: jobs.StoredJob) -> Callable[[], contents.ContentChange]:
         """Have the engine write; gives what builds the text to store, once the store is held still."""
-        asked = job.submission
-        task = Task(
+        asked = job.request
+        task = WritingTask(
             id=job.id,
-            template=self._templates.get(asked.template, _NO_TEMPLATE),
-            style=self._styles.get(asked.style, _NO_STYLE),
+            template=self._known["templates"].get(asked.template, _NO_TEMPLATE),
+            style=self._known["styles"].get(asked.style, _NO_STYLE),
             inputs=asked.inputs,
             mode=asked.mode,
             vertical=asked.vertical,
             brand_voice=asked.brand_voice,
         )
-        report = _Progress(job, task.stages, self._reach)
+        report = self._reporting(job, task.stages)
         await report(task.stages[0])
         if asked.kind == "section":
             return await self._section(job, task, report)
-        if missing := catalog.missing(dict(task.template), dict(asked.inputs)):
+        if missing := catalog.missing(task.template, asked.inputs):
             fields = "fields" if len(missing) > 1 else "field"
-            message = f"Missing required input {fields}: {', '.join(missing)}"
-            raise EngineError(message)
+            raise EngineError(f"Missing required input {fields}: {', '.join(missing)}")
         draft = await self._engine.write(task, report)
-        text = contents.Text(
-            title=_text_of(draft.title),
-            body=_text_of(draft.body),
+        text = contents.ContentChange(
+            title=_storable(draft.title),
+            body=_storable(draft.body),
             status="completed",
             type=str(task.template.get("template_type") or "article"),
             metadata=_metadata(job, draft),
         )
         return lambda: text
 
-    async def _section(self, job: jobs.Job, task: Task, report: Report) -> Callable[[], contents.Text]:
-        found, content = self._place(job)
-        section = Section(
+    async def _section(
+        self, job: jobs.StoredJob, task: WritingTask, report: ReportStage
+    ) -> Callable[[], contents.ContentChange]:
+        found, content = self._place(job.request)
+        section = SectionTask(
             heading=found.heading,
             level=found.level,
             text=sections.body(content.body, found),
             document=content.body,
-            instructions=job.submission.instructions,
+            instructions=job.request.instructions,
         )
         # Whatever the engine wrote stays inside the section, so that the sections after it can still be found.
-        new = sections.nested(_text_of(await self._engine.rewrite(task, section, report)), found.level)
+        new = sections.nested(_storable(await self._engine.rewrite(task, section, report)), found.level)
 
-        def make() -> contents.Text:
+        def make() -> contents.ContentChange:
             # The content may have been saved while the engine wrote: only this section of its newest text changes.
-            found, content = self._place(job)
-            return contents.Text(id=content.id, title=content.title, body=sections.replace(content.body, found, new))
+            found, content = self._place(job.request)
+            body = sections.replace(content.body, found, new)
+            return contents.ContentChange(id=content.id, title=content.title, body=body)
 
         return make
 
-    def _place(self, job: jobs.Job) -> tuple[sections.Found, contents.Content]:
-        asked = job.submission
+    def _place(self, asked: jobs.GenerationRequest) -> tuple[sections.SectionRange, contents.StoredContent]:
         content = contents.find(self._store, asked.content_id)
         found = None if content is None else sections.find(content.body, asked.section)
         if content is None or found is None:
-            message = f"content `{asked.content_id}` has no section `{asked.section}` any more"
-            raise EngineError(message)
+            raise EngineError(f"content `{asked.content_id}` has no section `{asked.section}` any more")
         return found, content
 
-    async def _reach(self, job: jobs.Job, stage: str, progress: int) -> None:
-        jobs.advance(self._store, job.id, stage, progress)
-        await self._clock.sleep(self._stage_seconds)
-
-
-class _Progress:
-    """The report of one job: passes each stage on once, and skips those finished before a restart."""
-
-    def __init__(
-        self, job: jobs.Job, stages: tuple[str, ...], reach: Callable[[jobs.Job, str, int], Awaitable[None]]
-    ) -> None:
-        self._job = job
-        self._stages = stages
-        self._reach = reach
+    def _reporting(self, job: jobs.StoredJob, stages: tuple[str, ...]) -> ReportStage:
+        """Passes each stage on once, and skips those finished before a restart."""
         # The stage a killed process was in is done again; the ones before it are not.
-        self._done = stages.index(job.stage) - 1 if job.stage in stages else -1
+        done = stages.index(job.stage) - 1 if job.stage in stages else -1
 
-    async def __call__(self, stage: str) -> None:
-        position = self._stages.index(stage)
-        if position <= self._done:
-            return
-        await self._reach(self._job, stage, round(100 * (position + 0.5) / len(self._stages)))
-        self._done = position
+        async def report(stage: str) -> None:
+            nonlocal done
+            position = stages.index(stage)
+            if position > done:
+                jobs.advance(self._store, job.id, stage, round(100 * (position + 0.5) / len(stages)))
+                await self._clock.sleep(self._stage_seconds)
+                done = position
+
+        return report
 
 
-def _text_of(value: str) -> str:
+def _storable(text: str) -> str:
     # An engine may hand on what a model sent: half a character pair would not fit into the store.
-    return value.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
-def _metadata(job: jobs.Job, draft: Draft) -> dict[str, Any]:
-    asked = job.submission
+def _metadata(job: jobs.StoredJob, draft: Draft) -> dict[str, Any]:
+    asked = job.request
     found = {
         "request_id": job.id,
         "template": asked.template,
         "style_profile": asked.style,
         "generation_mode": asked.mode,
         "word_count": len(draft.body.split()),
+        "vertical": asked.vertical,
+        "brand_voice_id": asked.brand_voice,
     }
-    optional = {"vertical": asked.vertical, "brand_voice_id": asked.brand_voice}
-    return {**found, **{name: value for name, value in optional.items() if value}}
+    return {name: value for name, value in found.items() if value is not None}

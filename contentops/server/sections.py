@@ -6,7 +6,8 @@ Headings are lines that start with `#`; those inside code fences or front matter
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
@@ -15,8 +16,7 @@ _NO_PARAGRAPH = re.compile(r"^ {0,3}(?:[#>|]|[-+*][ \t]|\d{1,9}[.)][ \t]|(?:[-*_
 _DEEPEST = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class SectionRange(Struct, frozen=True):
     """Where a section is: its heading's text and level, and the lines of its text as a half-open range."""
 
     heading: str
@@ -25,7 +25,7 @@ class Found:
     end: int
 
 
-def find(text: str, heading: str) -> Found | None:
+def find(text: str, heading: str) -> SectionRange | None:
     """The first section with that heading, or None. `## Why now` and `why  now` name the same one."""
     lines = text.split("\n")
     wanted = _name(heading)
@@ -34,17 +34,17 @@ def find(text: str, heading: str) -> Found | None:
         if _name(name) != wanted:
             continue
         ends = (other for other, depth, _ in headings[position + 1 :] if depth <= level)
-        return Found(name, level, line + 1, next(ends, len(lines)))
+        return SectionRange(name, level, line + 1, next(ends, len(lines)))
     return None
 
 
-def body(text: str, found: Found) -> str:
+def body(text: str, found: SectionRange) -> str:
     """The text under the heading, without blank lines around it."""
     return "\n".join(text.split("\n")[found.start : found.end]).strip("\n")
 
 
-def replace(text: str, found: Found, new: str) -> str:
-    """`text` with other words under the heading; everything outside the section stays as it is."""
+def replace(text: str, found: SectionRange, new: str) -> str:
+    """`text` with another text under the heading; everything outside the section stays as it is."""
     lines = text.split("\n")
     after = lines[found.end :]
     middle = ["", *new.strip("\n").split("\n"), ""] if new.strip("\n") else [""]
@@ -123,6 +123,6 @@ def _after_front_matter(lines: list[str]) -> int:
 
 def _name(heading: str) -> str:
     bare = _HEADING.match(heading.strip())
-    words = bare[2] or "" if bare else heading
+    name = bare[2] or "" if bare else heading
     # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
-    return " ".join(re.sub(r"\\(?=[^\w\s])", "", words).split()).casefold()
+    return " ".join(re.sub(r"\\(?=[^\w\s])", "", name).split()).casefold()

@@ -1,90 +1,98 @@
-"""The embedded server on a port: binding, keys, signals, shutdown."""
+"""The embedded server at work: in process, or on a port with keys, signals and shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from contentops.server import LocalError
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+
+from contentops.loopback import is_loopback
+from contentops.server import EmbeddedServerError
+from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
-from contentops.server.keys import KeyRing
-from contentops.server.refusal import Refusal, surface
+from contentops.server.engines.outline import OutlineEngine
+from contentops.server.replies import Surface, refusal
 from contentops.server.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import uvicorn
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from contentops.server.accounts import AccountLimits
     from contentops.server.engines import Engine
-    from contentops.server.limits import Limits
 
 _LAST_PORT = 65_535
 _GRACE = 3
 """Seconds open requests get at shutdown."""
 
 
-class ServeError(LocalError):
+class ServeError(EmbeddedServerError):
     """The port cannot be opened; the message says why and what to do."""
 
 
-def run(
-    host: str,
-    port: int,
-    store_path: Path,
-    *,
-    engine: Engine,
-    stage_seconds: float = 0.0,
-    limits: Limits | None = None,
-    log: Callable[[str], None],
-) -> None:
-    """Serve until SIGINT or SIGTERM, then return. Port 0 takes a free one; `log` is told the address once it listens.
+@contextlib.asynccontextmanager
+async def running(path: Path) -> AsyncIterator[Any]:
+    """The ASGI app in process over the store at `path`, made if absent, for as long as the block runs."""
+    app = create_app(Store(path), engine=OutlineEngine())
+    try:
+        yield app
+    finally:
+        await app.state.close()
 
-    Keys are asked for when the store has any, or when `host` is not this machine alone.
+
+class ServeOptions(Struct, frozen=True, kw_only=True):
+    """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens."""
+
+    host: str
+    port: int
+    store: Path
+    engine: Engine
+    log: Callable[[str], None]
+    stage_seconds: float = 0.0
+    limits: AccountLimits | None = None
+
+
+def run(options: ServeOptions) -> None:
+    """Serve until SIGINT or SIGTERM, then return.
+
+    Keys are asked for when the store has any, or when the host is not this machine alone.
     Raises ImportError without uvicorn, ServeError, StoreError.
     """
 
     async def until_signalled() -> None:
         stop = asyncio.Event()
         with _signals(stop):
-            await serve(
-                host,
-                port,
-                store_path,
-                engine=engine,
-                stage_seconds=stage_seconds,
-                limits=limits,
-                log=log,
-                stop=stop,
-            )
+            await serve(options, stop)
 
     asyncio.run(until_signalled())
 
 
-async def serve(
-    host: str,
-    port: int,
-    store_path: Path,
-    *,
-    engine: Engine,
-    stage_seconds: float = 0.0,
-    limits: Limits | None = None,
-    log: Callable[[str], None],
-    stop: asyncio.Event,
-) -> None:
+async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
     """As `run`, on the running loop, until `stop` is set."""
-    alone = _is_loopback(host)
-    with _listening(host, port) as sock, Store(store_path) as store:
+    alone = is_loopback(options.host)
+    with _listening(options.host, options.port) as sock, Store(options.store) as store:
         keys = KeyRing(store, required=not alone)
-        app = create_app(store, engine=engine, keys=keys, stage_seconds=stage_seconds, limits=limits)
-        address = _address(host, sock.getsockname()[1])
-        server = _server(_guarded(app) if alone else app, lambda: _announce(log, address, keys))
+        app = create_app(
+            store, engine=options.engine, keys=keys, stage_seconds=options.stage_seconds, limits=options.limits
+        )
+        address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
+
+        def announce() -> None:
+            options.log(f"listening on {address}/v1 (and {address}/api)")
+            if keys.required and all(key.revoked_at is not None for key in keys.issued()):
+                options.log(
+                    "every request needs a key and there is none yet: make one with `contentops serve keys create`"
+                )
+
+        server = _server(_loopback_only(app) if alone else app, announce)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -96,18 +104,11 @@ async def serve(
             await app.state.close()
 
 
-def _announce(log: Callable[[str], None], address: str, keys: KeyRing) -> None:
-    log(f"listening on {address}/v1 (and {address}/api)")
-    if keys.required and not any(key.revoked_at is None for key in keys.issued()):
-        log("every request needs a key and there is none yet: make one with `contentops serve keys create`")
-
-
 def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError as error:
-        message = "serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`"
-        raise ImportError(message) from error
+        raise ImportError("serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`") from error
 
     class Server(uvicorn.Server):
         """Tells when it listens, and leaves signals to `run`."""
@@ -127,40 +128,26 @@ def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    advice = "choose another with `--port` or `--host`"
     if not 0 <= port <= _LAST_PORT:
         # The system would take such a number modulo 65536.
-        message = f"port {port} is not between 0 and {_LAST_PORT}; choose another with `--port` or `--host`"
-        raise ServeError(message)
+        raise ServeError(f"port {port} is not between 0 and {_LAST_PORT}; {advice}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         sock = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        message = f"port {port} on `{host}` cannot be opened: {error}; choose another with `--port` or `--host`"
-        raise ServeError(message) from error
+        raise ServeError(f"port {port} on `{host}` cannot be opened: {error}; {advice}") from error
     with sock:
         yield sock
 
 
-def _address(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _guarded(app: ASGIApp) -> ASGIApp:
+def _loopback_only(app: ASGIApp) -> ASGIApp:
     """Answer only requests that name this machine: a web page that points its own name here is turned away."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_loopback(_host_named(scope)):
-            refusal = Refusal(403, "this server answers only under a loopback name, such as `localhost`")
-            await refusal.response(surface(scope["path"]))(scope, receive, send)
+        if scope["type"] == "http" and not is_loopback(_host_named(scope)):
+            refused = HTTPException(403, "this server answers only under a loopback name, such as `localhost`")
+            await refusal(refused, Surface.of(scope["path"]))(scope, receive, send)
             return
         await app(scope, receive, send)
 
@@ -178,12 +165,10 @@ def _host_named(scope: Scope) -> str:
 def _signals(stop: asyncio.Event) -> Iterator[None]:
     """Let SIGINT and SIGTERM set `stop` instead of ending the process at once."""
     loop = asyncio.get_running_loop()
-    before = {
-        number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set)) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

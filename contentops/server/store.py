@@ -1,23 +1,28 @@
-"""The SQLite file behind the embedded server: opening it, its tables, its transactions.
+"""The SQLite file behind the embedded server: opening it, its tables, its transactions; and the clock.
 
-The tables' own modules (`jobs`, `contents`, `ledger`, `keys`) hold the statements. Many processes may have the file
-open: writes are short immediate transactions that wait for each other.
+`jobs`, `contents` and `accounts` hold the statements. Several processes may have the file open: writes are short
+immediate transactions that wait for each other. One store belongs to one thread at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
-import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from contentops.server import LocalError
+from msgspec import Struct
+
+from contentops.server import EmbeddedServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    Values = Sequence[Any] | Mapping[str, Any]
 
 APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never written to."""
@@ -27,9 +32,6 @@ VERSION = 2
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
-
-BUSY_PAUSE_SECONDS = 0.01
-"""Between two tries where SQLite itself does not wait."""
 
 _TABLES = """
 CREATE TABLE jobs (
@@ -72,7 +74,19 @@ CREATE INDEX charges_by_key ON charges (key_id);
 """
 
 
-class StoreError(LocalError):
+class Clock(Struct, frozen=True):
+    """`now` gives seconds since 1970 (UTC); `sleep` waits that many seconds on the running loop."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+def iso(at: float) -> str:
+    """A time as the API writes it: ISO 8601, UTC, with microseconds so that two saves keep their order."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class StoreError(EmbeddedServerError):
     """The store cannot be opened: the message says which file, why, and what to do."""
 
 
@@ -84,19 +98,15 @@ class Store:
 
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = None if path is None else Path(path).absolute()
-        self._guard = threading.RLock()
         try:
             if self.path is not None:
                 _prepare(self.path)
+            # An app may be made in one thread and run in another.
             self._db = sqlite3.connect(
-                ":memory:" if self.path is None else self.path,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
+                self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            message = f"the store `{self.path}` cannot be opened: {error}; choose another path"
-            raise StoreError(message) from error
+            raise StoreError(f"the store `{self.path}` cannot be opened: {error}; choose another path") from error
         try:
             self._set_up()
         except sqlite3.Error as error:
@@ -132,55 +142,56 @@ class Store:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                     raise
-                time.sleep(BUSY_PAUSE_SECONDS)
+                time.sleep(0.01)
             else:
                 return
 
     def _version(self) -> int:
         """The version of the tables there are, 0 for an empty file."""
-        ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
+        ours, version = self.number("PRAGMA application_id") == APPLICATION, self.number("PRAGMA user_version")
         if ours and version > VERSION:
             message = f"the store `{self.path}` was made by a newer release (format {version}); upgrade contentops"
             raise StoreError(message)
         if not ours and self.row("SELECT 1 FROM sqlite_master LIMIT 1"):
-            message = f"`{self.path}` is the database of another program; choose another path"
-            raise StoreError(message)
+            raise StoreError(f"`{self.path}` is the database of another program; choose another path")
         return version if ours else 0
-
-    def _pragma(self, name: str) -> int:
-        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """One transaction that holds the write lock from its start; rolled back on any exception."""
-        with self._guard:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                # Where the disk is full, SQLite may have rolled back by itself.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # Where the disk is full, SQLite may have rolled back by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
-    def run(self, statement: str, values: Sequence[Any] = ()) -> int:
+    def run(self, statement: str, values: Values = ()) -> int:
         """Carry out a statement inside `write`; gives the number of rows it changed."""
         return self._db.execute(statement, values).rowcount
 
-    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
         """Every row a SELECT gives."""
-        with self._guard:
-            return self._db.execute(statement, values).fetchall()
+        return self._db.execute(statement, values).fetchall()
 
-    def row(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def row(self, statement: str, values: Values = ()) -> sqlite3.Row | None:
         """The first row a SELECT gives, or None."""
         return next(iter(self.rows(statement, values)), None)
 
+    def number(self, statement: str, values: Values = ()) -> int:
+        """The one number a SELECT gives, 0 for NULL."""
+        return int(self.rows(statement, values)[0][0] or 0)
+
+    def numbers(self, statement: str, values: Values = ()) -> dict[str, int]:
+        """The one row of numbers a SELECT gives, by column, 0 for NULL."""
+        return {name: number or 0 for name, number in dict(self.rows(statement, values)[0]).items()}
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        with self._guard:
-            self._db.close()
+        self._db.close()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def load() -> dict[str, Any]:
@@ -27,10 +30,10 @@ def _text(name: str) -> str:
     return resources.files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8")
 
 
-def value_of(spec: dict[str, Any], inputs: dict[str, Any]) -> Any:
+def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
     """What `inputs` say for the input `spec`, under its name or an alias, else its default, else None.
 
-    Empty text, lists and maps count as not said.
+    Empty text, lists and maps count as absent.
     """
     for name in (spec["name"], *spec.get("aliases", ())):
         value = inputs.get(name)
@@ -39,6 +42,6 @@ def value_of(spec: dict[str, Any], inputs: dict[str, Any]) -> Any:
     return spec.get("default")
 
 
-def missing(template: dict[str, Any], inputs: dict[str, Any]) -> list[str]:
-    """The names of the required inputs that are not said, in the template's order."""
+def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    """The names of the required inputs that are absent, in the template's order."""
     return [spec["name"] for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]

@@ -7,13 +7,14 @@ returns at once for a stage that was finished before a restart, so an engine may
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from contentops.server import LocalError
+from msgspec import Struct
 
-Report = Callable[[str], Awaitable[None]]
-"""Says that a stage begins; its name is one of the job's `stages`."""
+from contentops.server import EmbeddedServerError
+
+ReportStage = Callable[[str], Awaitable[None]]
+"""Says that a stage begins; its name is one of the task's `stages`."""
 
 STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter", "seo", "publisher")
 QUICK_STAGES = ("planner", "writer", "formatter")
@@ -22,31 +23,29 @@ ENGINES = ("outline", "openai")
 """The engines `named` knows."""
 
 
-class EngineError(LocalError):
+class EngineError(EmbeddedServerError):
     """The text cannot be written; the message goes to the one who asked for it, so it holds no secret."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class WritingTask(Struct, frozen=True, kw_only=True):
     """One text to write: the entries of the catalog it was asked with, and the inputs as they were sent."""
 
     id: str
     template: Mapping[str, Any]
     style: Mapping[str, Any]
-    inputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = {}
     mode: str = "standard"
     vertical: str | None = None
     brand_voice: str | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages this job goes through, in order."""
+        """The stages this task goes through, in order."""
         return QUICK_STAGES if self.mode == "quick" else STAGES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One section to write anew: its heading and text, the document around it, and what to change."""
+class SectionTask(Struct, frozen=True, kw_only=True):
+    """One section to write again: its heading and text, the document around it, and what to change."""
 
     heading: str
     level: int = 2
@@ -55,8 +54,7 @@ class Section:
     instructions: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A finished text: plain title, Markdown body without front matter and without the title as a heading."""
 
     title: str
@@ -71,11 +69,11 @@ class Engine(Protocol):
         """The word for it on the command line."""
         ...
 
-    async def write(self, job: Job, report: Report) -> Draft:
-        """A new text for the job."""
+    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+        """A new text."""
         ...
 
-    async def rewrite(self, job: Job, section: Section, report: Report) -> str:
+    async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """New text for one section, without its heading line."""
         ...
 
@@ -87,12 +85,11 @@ def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "
     """
     # Each imports this module.
     if name == "outline":
-        from contentops.server.engines.outline import Outline
+        from contentops.server.engines.outline import OutlineEngine
 
-        return Outline()
+        return OutlineEngine()
     if name == "openai":
         from contentops.server.engines.openai import from_environment
 
         return from_environment(environ or {}, model=model, max_tokens=max_tokens)
-    message = f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}"
-    raise EngineError(message)
+    raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}")

@@ -2,132 +2,305 @@
 
 The planner gives title and line of thought, the writer writes one section after another, the editor goes over each
 (not in quick mode, twice in premium). The formatter asks no model: it puts the sections under the template's
-headings, so that what the editor passed cannot be lost again.
+headings, so that what the editor passed cannot be lost again. Below the engine: the prompts, as pure text.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from functools import partial
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
-from contentops.server.engines import Draft, EngineError, prompts
-from contentops.server.engines.chat import Chat, Question, TornError, endpoint
+from contentops.server import sections
+from contentops.server.engines import Draft, EngineError
+from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError, endpoint
+from contentops.server.engines.outline import inputs_of, title_of
+from contentops.server.engines.prose import escape, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from contentops.server.engines import Job, Report, Section
+    from contentops.server.engines import ReportStage, SectionTask, WritingTask
 
 BUDGET = {"quick": 8_000, "standard": 16_000, "premium": 24_000}
 """Completion tokens of one text by mode, shared by its calls."""
+WORDS = {"quick": 80, "standard": 150, "premium": 220}
+"""Words of a section by mode, where no input asks for a length."""
+VALUE = 4000
+"""The most characters of one input that are passed on."""
+BRIEF = 24_000
+"""The most characters of all inputs together."""
+CONTEXT = 3000
+"""The most characters of the text before that a section is written after."""
 
 _PASSES = {"quick": 0, "standard": 1, "premium": 2}
+_EDITS = (
+    (
+        "Improve the wording: plain, specific sentences in the tone that was asked for, no repetition, no filler. "
+        "Keep the meaning, the facts and about the length."
+    ),
+    (
+        "Check the text against the brief: take out every name, figure, quotation and promise that the brief does not "
+        "hold, and whatever says nothing. Keep the rest as it is."
+    ),
+)
 _TOKENS_PER_WORD = 1.3
 _HEADROOM = 2.0
 _SHORTEST = 20
 """Words asked for at least."""
 _TRIES = 3
 """How often a section is asked for at most, where a model says nothing, repeats itself or finds no end."""
+_TITLE = 200
+
+_TITLE_LINE = re.compile(r"(?im)^[\s#*_>-]*title[\s*_]*:[\s*_]*(.+?)[\s*_]*$")
+_NUMBERED = re.compile(r"(?m)^[\s#*_>-]*(\d{1,3})[.):][\s*_]*(.+?)\s*$")
+_WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
 
 
-class OpenAI:
+class OpenAIEngine:
     """Writes with the model behind `chat`. `max_tokens` is the limit of one call; 0 derives it from the mode."""
 
     name = "openai"
 
-    def __init__(self, chat: Chat, *, max_tokens: int = 0) -> None:
+    def __init__(self, chat: ChatClient, *, max_tokens: int = 0) -> None:
         self._chat = chat
         self._max_tokens = max_tokens
 
-    async def write(self, job: Job, report: Report) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
         """A text with the template's sections. Raises EngineError."""
-        parts = len(prompts.headings(job))
-        length = prompts.words(job, parts)
-        room = self._room(job, parts, length)
+        titles = [heading for heading, _ in _parts(task)]
+        length = words(task, len(titles))
+        room = self._room(task, len(titles), length)
         await report("planner")
-        plan = await self._plan(job, room)
-        points = prompts.points(plan, parts)
+        plan = await self._plan(task, room)
+        points = _points(plan)
         await report("writer")
         texts: list[str] = []
-        for number in range(1, parts + 1):
-            before, heading = "\n\n".join(texts), prompts.headings(job)[number - 1]
-            task = partial(prompts.writing, job, number, points, before)
-            texts.append(await self._section(job, task, length, room, heading=heading, level=2))
-        if _PASSES[job.mode]:
-            await report("editor")
-        for at, heading in enumerate(prompts.headings(job)):
-            texts[at] = await self._edited(job, texts[at], heading, 2, room)
-        await report("formatter")
-        return Draft(title=prompts.title(job, plan), body=prompts.assembled(job, texts))
+        for number, heading in enumerate(titles, 1):
 
-    async def rewrite(self, job: Job, section: Section, report: Report) -> str:
-        """One section anew, edited as the mode asks. Raises EngineError."""
-        room = self._room(job, 1, max(prompts.words(job, 1), len(section.text.split())))
-        await report("writer")
-        task = partial(prompts.rewriting, job, section)
-        length = max(_SHORTEST, len(section.text.split()))
-        text = await self._section(job, task, length, room, heading=section.heading, level=section.level)
-        if _PASSES[job.mode]:
+            def ask(length: int, number: int = number, before: str = "\n\n".join(texts)) -> str:
+                return _writing(task, number, points.get(number, ""), before, length)
+
+            texts.append(await self._section(task, ask, length, room, heading, 2))
+        if _PASSES[task.mode]:
             await report("editor")
-        text = await self._edited(job, text, section.heading, section.level, room)
+        for at, heading in enumerate(titles):
+            texts[at] = await self._edited(task, texts[at], heading, 2, room)
+        await report("formatter")
+        return Draft(title=title(task, plan), body=assembled(task, texts))
+
+    async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
+        """One section again, edited as the mode asks. Raises EngineError."""
+        length = len(section.text.split())
+        room = self._room(task, 1, max(words(task, 1), length))
+        heading, level = section.heading, section.level
+        await report("writer")
+        text = await self._section(
+            task, lambda length: _rewriting(task, section, length), max(_SHORTEST, length), room, heading, level
+        )
+        if _PASSES[task.mode]:
+            await report("editor")
+        text = await self._edited(task, text, heading, level, room)
         await report("formatter")
         return f"{text}\n"
 
-    def _room(self, job: Job, parts: int, length: int) -> int:
+    def _room(self, task: WritingTask, parts: int, length: int) -> int:
         """Tokens of one call: the mode's budget by the number of calls, but enough for the words asked for."""
         if self._max_tokens:
             return self._max_tokens
-        calls = 1 + parts * (1 + _PASSES[job.mode])
-        return max(BUDGET[job.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
+        calls = 1 + parts * (1 + _PASSES[task.mode])
+        return max(BUDGET[task.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
 
-    async def _plan(self, job: Job, room: int) -> str:
+    async def _plan(self, task: WritingTask, room: int) -> str:
         """The plan. One that was cut off is used as far as it goes: none of it is in the text."""
         try:
-            return await self._ask(job, prompts.planning(job), room, 0.3)
-        except TornError as torn:
-            return torn.text
+            return await self._ask(task, _planning(task), room, 0.3)
+        except TruncatedError as truncated:
+            return truncated.text
 
     async def _section(
-        self, job: Job, task: Callable[[int], str], length: int, room: int, *, heading: str, level: int
+        self, task: WritingTask, ask: Callable[[int], str], length: int, room: int, heading: str, level: int
     ) -> str:
-        """A section that is whole. `task` asks for it in a number of words: fewer where there was no end to it."""
+        """A section that is whole. `ask` asks for it in a number of words: fewer where there was no end to it."""
         what = f"the section `{heading}`" if heading else "the text"
         failure = EngineError(f"the model wrote nothing for {what}")
         for attempt in range(_TRIES):
             try:
-                answer = await self._ask(job, task(max(_SHORTEST, length >> attempt)), room, 0.7, attempt)
-            except TornError as torn:
-                failure = torn
+                answer = await self._ask(task, ask(max(_SHORTEST, length >> attempt)), room, 0.7, attempt)
+            except TruncatedError as truncated:
+                failure = truncated
                 continue
-            text = prompts.tidy(answer, heading, level)
-            if prompts.loops(text):
+            text = tidy(answer, heading, level)
+            if _loops(text):
                 failure = EngineError(f"the model only repeats itself in {what}; try again, or use another model")
             elif text:
                 return text
         raise failure
 
-    async def _edited(self, job: Job, text: str, heading: str, level: int, room: int) -> str:
-        """`text` after the passes of the editor. An edit that is torn or lost its text leaves it as it was."""
-        for task in prompts.EDITS[: _PASSES[job.mode]]:
+    async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
+        """`text` after the passes of the editor. An edit that is cut off or lost its text leaves it as it was."""
+        for edit in _EDITS[: _PASSES[task.mode]]:
+            asked = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
-                answer = await self._ask(job, prompts.editing(job, task, text), room, 0.3)
-            except TornError:
+                answer = await self._ask(task, asked, room, 0.3)
+            except TruncatedError:
                 continue
-            found = prompts.tidy(answer, heading, level)
+            found = tidy(answer, heading, level)
             # Less than a third of the words is a remark on the text, not the text.
             text = found if 3 * len(found.split()) >= len(text.split()) else text
         return text
 
-    async def _ask(self, job: Job, task: str, room: int, temperature: float, attempt: int = 0) -> str:
+    async def _ask(self, task: WritingTask, asked: str, room: int, temperature: float, attempt: int = 0) -> str:
         # A job that is taken up again after a restart asks for the same text.
-        seed = int(hashlib.sha256(job.id.encode()).hexdigest()[:7], 16) + attempt
+        seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
         return await self._chat.ask(
-            Question(system=prompts.system(job), user=task, tokens=room, temperature=temperature, seed=seed)
+            Prompt(system=_system(task), user=asked, tokens=room, temperature=temperature, seed=seed)
         )
 
 
-def from_environment(environ: Mapping[str, str], *, model: str = "", max_tokens: int = 0) -> OpenAI:
+def from_environment(environ: Mapping[str, str], *, model: str = "", max_tokens: int = 0) -> OpenAIEngine:
     """The engine over the endpoint the environment names (see `chat.endpoint`). Raises EngineError."""
-    return OpenAI(Chat(endpoint(environ, model)), max_tokens=max_tokens)
+    return OpenAIEngine(ChatClient(endpoint(environ, model)), max_tokens=max_tokens)
+
+
+# --- prompts -------------------------------------------------------------------------------------------------
+
+
+def _parts(task: WritingTask) -> list[tuple[str, str]]:
+    """The text's headings and what belongs under each; one empty heading for a template without sections."""
+    found = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
+    return found or [("", "what the brief asks for")]
+
+
+def words(task: WritingTask, parts: int) -> int:
+    """How many words each of `parts` sections should have."""
+    asked = task.inputs.get("word_count_target")
+    if isinstance(asked, str) and asked.strip().isdecimal() and len(asked.strip()) < 8:
+        asked = int(asked)
+    if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 < asked < 1_000_000:
+        return max(_SHORTEST, round(asked / parts))
+    return WORDS[task.mode]
+
+
+def _system(task: WritingTask) -> str:
+    """Who the model is: the kind of text, the style's tone and voice, the readers, and the rules."""
+    style = task.style
+    kind = plain(str(task.template.get("name") or "text"), 100)
+    about = {
+        "Style": style.get("name"),
+        "Tone": task.inputs.get("article_tone") or style.get("tone"),
+        "Voice": style.get("voice"),
+        "Readers": style.get("audience"),
+        "Field": task.vertical,
+        "Brand voice": task.brand_voice,
+    }
+    lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
+    lines += [f"{label}: {plain(_value(value), 300)}." for label, value in about.items() if value]
+    lines.append(
+        "Write Markdown. Use only facts from the brief: invent no figures, names, quotations or sources. "
+        "Answer with the text that was asked for and nothing else: no preface, no remarks, no heading."
+    )
+    return "\n".join(lines)
+
+
+def brief(task: WritingTask) -> str:
+    """The inputs, one to a paragraph, bounded."""
+    labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
+    lines = ["Brief:"]
+    room = BRIEF
+    for name, value in inputs_of(task).items():
+        line = f"{plain(labels.get(name) or name.replace('_', ' '), 80)}: {_value(value)[: min(VALUE, room)]}"
+        lines.append(line)
+        room -= len(line)
+        if room <= 0:
+            break
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(char for char in text[:VALUE] if char in "\t\n" or char.isprintable())
+
+
+def _planning(task: WritingTask) -> str:
+    asked = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(_parts(task), 1)]
+    order = (
+        f"Plan a text with {len(asked)} sections. First write one line that starts with `Title:` and gives the title. "
+        "Then, for each section, write one line: its number, a full stop, and in one sentence the point it makes."
+    )
+    return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(asked)])
+
+
+def title(task: WritingTask, plan: str) -> str:
+    """The title: what the inputs say, else what the plan says, else what the template makes of the inputs."""
+    asked = task.inputs.get("title")
+    if isinstance(asked, str) and plain(asked, _TITLE):
+        return plain(asked, _TITLE)
+    found = _TITLE_LINE.search(plan)
+    return (plain(found[1].strip("\"'“”`"), _TITLE) if found else "") or title_of(task)
+
+
+def _points(plan: str) -> dict[int, str]:
+    """What the plan says of each section, by its number from 1."""
+    return {int(match[1]): plain(match[2], 400) for match in _NUMBERED.finditer(plan)}
+
+
+def _writing(task: WritingTask, number: int, point: str, before: str, length: int) -> str:
+    """The writer's task for section `number`, given the point it makes and the text before it."""
+    heading, holds = _parts(task)[number - 1]
+    about = title_of(task)
+    if heading:
+        order = f"Write about {length} words on this topic: {about}. They are the part `{heading}` of a longer text."
+    else:
+        order = f"Write a text of about {length} words on this topic: {about}."
+    parts = [order]
+    if point:
+        parts.append(f"The point it makes: {point}")
+    parts += [f"What belongs here: {holds}.", brief(task)]
+    if others := [other for other, _ in _parts(task) if other != heading]:
+        parts.append(f"Other sections, which are written on their own: {', '.join(others)}.")
+    if before:
+        parts.append(f"The text before it ends like this:\n{before[-CONTEXT:]}")
+    return "\n\n".join(parts)
+
+
+def _rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
+    """The writer's task for one section of a stored text."""
+    name = plain(section.heading, _TITLE)
+    parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
+    if section.instructions.strip():
+        parts.append(f"What to change: {section.instructions[:VALUE]}")
+    if task.inputs:
+        parts.append(brief(task))
+    around = section.document.replace(section.text, "[the section]") if section.text else section.document
+    parts.append(f"The document around it:\n{around[: 2 * CONTEXT]}")
+    parts.append(f"The section says now:\n{section.text[: 2 * CONTEXT]}")
+    return "\n\n".join(parts)
+
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+
+def tidy(text: str, heading: str, level: int) -> str:
+    """A model's answer as the text under `heading`: unwrapped, without the heading itself, nothing left open."""
+    wrapped = _WRAPPED.match(text)
+    inner = (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
+    first, _, rest = inner.partition("\n")
+    bare = first.strip().strip("#*_: \t")
+    if bare and " ".join(bare.split()).casefold() == " ".join(heading.split()).casefold():
+        inner = rest
+    return sections.nested(inner.strip("\n"), level).strip("\n")
+
+
+def _loops(text: str) -> bool:
+    """Whether most lines of a text repeat others: a small model that found no way on."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
+
+
+def assembled(task: WritingTask, texts: Sequence[str]) -> str:
+    """The body: each section under its heading."""
+    titled = zip(_parts(task), texts, strict=True)
+    return "\n\n".join(f"## {escape(heading)}\n\n{text}" if heading else text for (heading, _), text in titled) + "\n"

@@ -1,6 +1,6 @@
 """The outline engine: a plan of the text, written from the template's sections and the inputs, without a model.
 
-The same job always gives the same bytes; the order of keys in its inputs does not matter.
+The same task always gives the same bytes; the order of keys in its inputs does not matter.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contentops.server.engines import Draft
 from contentops.server.engines.prose import escape, inline, ordered, plain, points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from contentops.server.engines import Job, Report, Section
+    from contentops.server.engines import ReportStage, SectionTask, WritingTask
 
 LABEL = "> Draft outline, made offline by the embedded server. It is the plan of a text, not the text."
 
@@ -31,33 +31,32 @@ _CHECKLIST = (
 )
 
 
-class Outline:
+class OutlineEngine:
     """Deterministic outlines; never fails, whatever the inputs hold."""
 
     name = "outline"
 
-    async def write(self, job: Job, report: Report) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
         """An outline with one heading per section of the template."""
-        for stage in job.stages:
+        for stage in task.stages:
             await report(stage)
-        said = said_in(job)
-        title = _title(job, said)
-        blocks = [LABEL, _setting(job, said)]
-        used = set(_slots(_patterns(job)))
-        for section in job.template.get("sections", ()):
-            blocks += [f"## {escape(section['heading'])}", *_section(job, section, said, used)]
-        blocks += _rest(job, said, used)
-        if job.mode == "premium":
+        values = inputs_of(task)
+        blocks = [LABEL, _setting(task, values)]
+        used = set(_SLOT.findall(" ".join(_patterns(task))))
+        for section in task.template.get("sections", ()):
+            blocks += [f"## {escape(section['heading'])}", *_section(task, section, values, used)]
+        blocks += _rest(task, values, used)
+        if task.mode == "premium":
             blocks += ["## Before publishing", "\n".join(f"- [ ] {line}" for line in _CHECKLIST)]
-        return Draft(title=title, body="\n\n".join(block for block in blocks if block) + "\n")
+        return Draft(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
-    async def rewrite(self, job: Job, section: Section, report: Report) -> str:
+    async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """The plan of one section, with the instructions beside what the section said before."""
-        for stage in job.stages:
+        for stage in task.stages:
             await report(stage)
         heading = inline(section.heading, _TITLE)
         words = len(section.text.split())
-        blocks = [LABEL, f"A new take on {heading}, in a {inline(job.style.get('tone', 'plain'))} tone."]
+        blocks = [LABEL, f"A new take on {heading}, in a {inline(task.style.get('tone', 'plain'))} tone."]
         if section.instructions.strip():
             blocks.append("\n".join(["What to change:", "", *(f"- {line}" for line in points(section.instructions))]))
         blocks.append(f"The earlier text had {words} word{'' if words == 1 else 's'}.")
@@ -66,11 +65,11 @@ class Outline:
         return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def said_in(job: Job) -> dict[str, Any]:
+def inputs_of(task: WritingTask) -> dict[str, Any]:
     """Every input by its own name, defaults filled in; first the template's, then others in the order of names."""
-    inputs = dict(job.inputs)
+    inputs = dict(task.inputs)
     found: dict[str, Any] = {}
-    for spec in job.template.get("inputs", ()):
+    for spec in task.template.get("inputs", ()):
         value = value_of(spec, inputs)
         if value is not None:
             found[spec["name"]] = value
@@ -80,78 +79,63 @@ def said_in(job: Job) -> dict[str, Any]:
     return found
 
 
-def _slots(texts: Iterable[str]) -> list[str]:
-    return [name for text in texts for name in _SLOT.findall(text)]
+def _patterns(task: WritingTask) -> list[str]:
+    return ["{title}", *task.template.get("titles", ())]
 
 
-def _filled(text: str, said: Mapping[str, Any]) -> str | None:
-    """`text` with its slots filled in, or None where one has nothing to say."""
-    if any(name not in said for name in _slots([text])):
-        return None
-    return _SLOT.sub(lambda slot: inline(said[slot[1]]), text)
-
-
-def _patterns(job: Job) -> list[str]:
-    return ["{title}", *job.template.get("titles", ())]
-
-
-def title_of(job: Job) -> str:
+def title_of(task: WritingTask) -> str:
     """A title made of the inputs by the template's own pattern; never empty."""
-    return _title(job, said_in(job))
-
-
-def _title(job: Job, said: Mapping[str, Any]) -> str:
-    for pattern in (*_patterns(job), *(f"{{{name}}}" for name in _TITLES)):
-        if any(name not in said for name in _slots([pattern])):
-            continue
-        # A title is no Markdown: it is cleaned but not escaped.
-        title = plain(_SLOT.sub(lambda slot: _unescaped(said[slot[1]]), pattern), _TITLE)
-        if title:
-            return title
-    return plain(str(job.template.get("name") or "Untitled"), _TITLE)
+    values = inputs_of(task)
+    for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
+        if all(name in values for name in _SLOT.findall(pattern)):
+            # A title is no Markdown: it is cleaned but not escaped.
+            title = plain(_SLOT.sub(lambda slot: _unescaped(values[slot[1]]), pattern), _TITLE)
+            if title:
+                return title
+    return plain(str(task.template.get("name") or "Untitled"), _TITLE)
 
 
 def _unescaped(value: Any) -> str:
     return plain(value, _TITLE) if isinstance(value, str) else re.sub(r"\\(.)", r"\1", inline(value, _TITLE))
 
 
-def _setting(job: Job, said: Mapping[str, Any]) -> str:
-    style = job.style
-    tone = inline(said.get("article_tone") or style.get("tone") or "plain")
+def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
+    style = task.style
+    tone = inline(values.get("article_tone") or style.get("tone") or "plain")
     found = [f"Style: {escape(str(style.get('name') or style.get('slug') or 'general'))}."]
     found.append(f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.")
-    readers = inline(said.get("target_audience") or style.get("audience") or "general readers")
+    readers = inline(values.get("target_audience") or style.get("audience") or "general readers")
     found.append(f"It is written for {readers}.")
-    if job.vertical:
-        found.append(f"The field is {inline(job.vertical)}.")
-    if job.brand_voice:
-        found.append(f"It follows the brand voice {inline(job.brand_voice)}.")
-    words = said.get("word_count_target")
+    if task.vertical:
+        found.append(f"The field is {inline(task.vertical)}.")
+    if task.brand_voice:
+        found.append(f"It follows the brand voice {inline(task.brand_voice)}.")
+    words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
-        parts = max(1, len(job.template.get("sections", ())))
+        parts = max(1, len(task.template.get("sections", ())))
         found.append(f"Aim for about {round(words)} words, some {max(1, round(words / parts))} in each section.")
     return " ".join(found)
 
 
-def _section(job: Job, section: Mapping[str, Any], said: Mapping[str, Any], used: set[str]) -> list[str]:
+def _section(task: WritingTask, section: Mapping[str, Any], values: Mapping[str, Any], used: set[str]) -> list[str]:
     sentences = [f"This part covers {section['holds']}."]
     for sentence in section.get("sentences", ()):
         text, condition = (sentence, None) if isinstance(sentence, str) else (sentence["text"], sentence["when"])
         if condition is not None:
             used.add(condition)
-            if said.get(condition) in _OFF:
+            if values.get(condition) in _OFF:
                 continue
-        filled = _filled(text, said)
-        if filled is not None:
-            sentences.append(_stopped(filled))
-            used.update(_slots([text]))
-    if job.mode == "quick":
+        slots = _SLOT.findall(text)
+        if all(name in values for name in slots):
+            sentences.append(_stopped(_SLOT.sub(lambda slot: inline(values[slot[1]]), text)))
+            used.update(slots)
+    if task.mode == "quick":
         sentences = sentences[:2]
     blocks = [" ".join(sentences)]
     for name in section.get("points", ()):
-        if name in said:
+        if name in values:
             used.add(name)
-            blocks.append("\n".join([f"{_label(job, name)}:", "", *(f"- {line}" for line in points(said[name]))]))
+            blocks.append("\n".join([f"{_label(task, name)}:", "", *(f"- {line}" for line in points(values[name]))]))
     return blocks
 
 
@@ -160,17 +144,17 @@ def _stopped(sentence: str) -> str:
     return re.sub(r"([.!?…])\.$", r"\1", sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}.")
 
 
-def _label(job: Job, name: str) -> str:
-    known = next((spec["label"] for spec in job.template.get("inputs", ()) if spec["name"] == name), "")
+def _label(task: WritingTask, name: str) -> str:
+    known = next((spec["label"] for spec in task.template.get("inputs", ()) if spec["name"] == name), "")
     words = known or plain(name.replace("_", " "), 60)
     return escape(words[:1].upper() + words[1:])
 
 
-def _rest(job: Job, said: Mapping[str, Any], used: set[str]) -> list[str]:
+def _rest(task: WritingTask, values: Mapping[str, Any], used: set[str]) -> list[str]:
     """The inputs no section spoke of, so that nothing a person asked for is lost from sight."""
     shown = used | {"title", "target_audience", "article_tone", "word_count_target"}
-    flags = {spec["name"] for spec in job.template.get("inputs", ()) if spec["type"] == "checkbox"}
-    left = [name for name in said if name not in shown and name not in flags]
+    flags = {spec["name"] for spec in task.template.get("inputs", ()) if spec["type"] == "checkbox"}
+    left = [name for name in values if name not in shown and name not in flags]
     if not left:
         return []
-    return ["## Also asked for", "\n".join(f"- **{_label(job, name)}**: {inline(said[name])}" for name in left)]
+    return ["## Also asked for", "\n".join(f"- **{_label(task, name)}**: {inline(values[name])}" for name in left)]

@@ -1,0 +1,306 @@
+"""Who may come in, and how much: API keys, their credits, the requests of a minute.
+
+An account is a key, or everyone together where no keys are asked for. Only fingerprints of keys are kept, so a key is
+seen once and never again. A completed job is charged once, a failed one never; what jobs under way will cost is set
+aside when they are taken, so that an allowance is never overdrawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+
+from contentops.server import EmbeddedServerError
+from contentops.server.jobs import CREDITS
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
+from contentops.server.store import Clock, iso
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from starlette.requests import Request
+
+    from contentops.server.store import Store
+
+PLANS = {"starter": False, "professional": True, "enterprise": True}
+"""The plans, and whether they include access to the API."""
+
+WINDOW = 60.0
+"""Seconds a request counts."""
+PER_MINUTE = 10
+"""Requests per minute where keys are asked for and nothing else is set: what the service documents."""
+
+_SELECT = "SELECT id, plan, created_at, revoked_at, credits, modes FROM keys"
+
+
+class KeyRefusedError(EmbeddedServerError):
+    """The key cannot be made or changed; the message says why and what to do."""
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key without its secret. Times in seconds; `revoked_at` None while it works.
+
+    `credits` is its allowance, None for no limit. `modes` are those it may ask for, empty for all.
+    """
+
+    id: str
+    plan: str
+    created_at: float
+    revoked_at: float | None
+    credits: int | None = None
+    modes: tuple[str, ...] = ()
+
+
+class KeyRing:
+    """The keys of one store. With `required`, requests need one even before the first was made."""
+
+    def __init__(self, store: Store, *, required: bool = False, clock: Clock | None = None) -> None:
+        self._store = store
+        self._required = required
+        self._clock = clock or Clock()
+
+    def create_key(self, plan: str, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
+        """A new key: the only time its text is seen. Raises KeyRefusedError for a plan that has no API access."""
+        _check(plan, modes)
+        if not PLANS[plan]:
+            message = f"the plan `{plan}` does not include API access; use `professional` or `enterprise`"
+            raise KeyRefusedError(message)
+        key = f"wz_local_{secrets.token_urlsafe(32)}"
+        digest = _digest(key)
+        with self._store.write():
+            self._store.run(
+                "INSERT INTO keys (id, digest, plan, created_at, credits, modes) VALUES (?, ?, ?, ?, ?, ?)",
+                (f"key_{digest[:12]}", digest, plan, self._clock.now(), allowance, _joined(modes)),
+            )
+        return key
+
+    def issued(self) -> list[ApiKey]:
+        """Every key ever made, oldest first."""
+        return [_key(row) for row in self._store.rows(f"{_SELECT} ORDER BY created_at, rowid")]
+
+    def revoke(self, key_id: str) -> bool:
+        """Stop a key from working; False if no working key has that id."""
+        with self._store.write():
+            done = self._store.run(
+                "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (self._clock.now(), key_id)
+            )
+        return done == 1
+
+    def change(self, key: ApiKey) -> None:
+        """Give the key of that id the plan, credits and modes of `key`; a plan without API access closes it.
+
+        Raises KeyRefusedError for an unknown plan, mode or key.
+        """
+        _check(key.plan, key.modes)
+        with self._store.write():
+            done = self._store.run(
+                "UPDATE keys SET plan = ?, credits = ?, modes = ? WHERE id = ?",
+                (key.plan, key.credits, _joined(key.modes), key.id),
+            )
+        if not done:
+            raise KeyRefusedError(f"no key has the id `{key.id}`; `contentops serve keys list` shows them")
+
+    def check(self, key: str) -> ApiKey | None:
+        """The working key with that text, or None. Compares fingerprints, so timing tells nothing of the text."""
+        row = self._store.row(f"{_SELECT} WHERE digest = ? AND revoked_at IS NULL", (_digest(key),))
+        return None if row is None else _key(row)
+
+    @property
+    def required(self) -> bool:
+        """Whether a request needs a key. Revoking the last one does not open the server again."""
+        return self._required or self._store.row("SELECT 1 FROM keys LIMIT 1") is not None
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key(row: sqlite3.Row) -> ApiKey:
+    return ApiKey(**{**dict(row), "modes": tuple(row["modes"].split())})
+
+
+def _joined(modes: Sequence[str]) -> str:
+    return " ".join(mode for mode in CREDITS if mode in modes)
+
+
+def _check(plan: str, modes: Sequence[str]) -> None:
+    for what, known, asked in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
+        if unknown := [name for name in asked if name not in known]:
+            message = f"unknown {what} `{unknown[0]}`; known: {', '.join(f'`{name}`' for name in known)}"
+            raise KeyRefusedError(message)
+
+
+# --- credits -----------------------------------------------------------------------------------------------
+
+
+class CreditAccount(Struct, frozen=True):
+    """Where a key stands, in credits. `allowance` None is unlimited, and so is `balance` then."""
+
+    allowance: int | None
+    used: int
+    reserved: int
+
+    @property
+    def balance(self) -> int | None:
+        """What is left for new jobs; never below 0, whatever an allowance was lowered to."""
+        return None if self.allowance is None else max(0, self.allowance - self.used - self.reserved)
+
+
+def account(store: Store, key: ApiKey) -> CreditAccount:
+    """Where `key` stands now."""
+    used = store.number("SELECT sum(credits) FROM charges WHERE key_id = ?", (key.id,))
+    reserved = store.number("SELECT sum(credits) FROM jobs WHERE key_id = ? AND finished_at IS NULL", (key.id,))
+    return CreditAccount(key.credits, used, reserved)
+
+
+def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
+    """Credits used in all and by mode, and how many generations they paid for; of `key`, with what it has left."""
+    rows = store.rows(
+        "SELECT mode, count(*) AS generations, sum(credits) AS credits FROM charges WHERE :key IS NULL OR key_id = :key"
+        " GROUP BY mode ORDER BY mode",
+        {"key": key and key.id},
+    )
+    found: dict[str, Any] = {
+        "used": sum(row["credits"] for row in rows),
+        "generations": sum(row["generations"] for row in rows),
+        "by_mode": {row["mode"]: {"generations": row["generations"], "credits": row["credits"]} for row in rows},
+    }
+    if key is None:
+        return found
+    stands = account(store, key)
+    left = {"allowance": stands.allowance, "reserved": stands.reserved, "balance": stands.balance}
+    return {"plan": key.plan, **left, **found}
+
+
+def history(store: Store, key: ApiKey | None = None) -> list[dict[str, Any]]:
+    """Every charge, or those of `key`, newest first."""
+    rows = store.rows(
+        "SELECT job_id AS request_id, mode, credits, charged_at AS timestamp FROM charges"
+        " WHERE :key IS NULL OR key_id = :key ORDER BY number DESC",
+        {"key": key and key.id},
+    )
+    return [{**dict(row), "timestamp": iso(row["timestamp"])} for row in rows]
+
+
+# --- requests ----------------------------------------------------------------------------------------------
+
+
+class AccountLimits(Struct, frozen=True, kw_only=True):
+    """What an account may ask for at once.
+
+    `requests_per_minute`: at most so many requests in any 60 s; 0 sets no limit, None sets `PER_MINUTE` where keys
+    are asked for and none elsewhere. `free_polls`: asking for a job's status does not count. `max_active`:
+    generations that may be under way; 0 sets no limit.
+    """
+
+    requests_per_minute: int | None = None
+    free_polls: bool = False
+    max_active: int = 0
+
+
+class RequestWindow:
+    """The requests each account made in the last minute: this process's own, so a restart forgets them."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._taken: dict[str, deque[float]] = {}
+
+    def take(self, account: str, most: int) -> None:
+        """Count one request; a refused one does not count. Raises HTTPException (429) after `most` in a minute."""
+        now = self._now()
+        taken = self._taken.setdefault(account, deque())
+        # A wall clock may be set back: what seems to lie ahead is no reason to wait for it.
+        while taken and not 0 <= now - taken[0] < WINDOW:
+            taken.popleft()
+        if len(taken) >= most:
+            # With a limit that was lowered since, more than one has to leave.
+            wait = taken[len(taken) - most] + WINDOW - now
+            raise _too_many(f"Rate limit exceeded: {most} per 1 minute", max(1, math.ceil(wait)))
+        taken.append(now)
+
+
+def _too_many(message: str, seconds: int) -> HTTPException:
+    return HTTPException(429, message, {"Retry-After": str(seconds)})
+
+
+class AdmittedRequest(Struct, frozen=True):
+    """One request that was let in. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for."""
+
+    request: Request
+    surface: Surface
+    owner: str
+    key: ApiKey | None = None
+
+    @property
+    def id(self) -> str:
+        """The id or slug in the path."""
+        return str(self.request.path_params["id"])
+
+    @property
+    def key_id(self) -> str:
+        """The id of its key, or empty: the account that is charged."""
+        return "" if self.key is None else self.key.id
+
+    def may_see(self, owner: str) -> bool:
+        """Whether it sees what belongs to `owner`: its own, what has no owner, all if it names no user."""
+        return not owner or not self.owner or owner == self.owner
+
+    def refuse_mode(self, mode: str) -> None:
+        """Raises HTTPException (403) if its key is not for generations of that mode."""
+        if self.key is not None and self.key.modes and mode not in self.key.modes:
+            raise HTTPException(403, f"Your plan does not include the {mode} pipeline")
+
+
+class AccessControl:
+    """Lets requests in. With `keys` None no request needs a key."""
+
+    def __init__(self, store: Store, keys: KeyRing | None, limits: AccountLimits, now: Callable[[], float]) -> None:
+        self._store = store
+        self._keys = keys
+        self._limits = limits
+        self._window = RequestWindow(now)
+
+    def admit(self, request: Request, surface: Surface, *, poll: bool) -> AdmittedRequest:
+        """The request with its key checked. `poll` says that it only asks for a job's status.
+
+        Raises HTTPException: 400 (422 under `/api`) for an unusable user id, 401 for the key, 403 for its plan, 429
+        for the limit.
+        """
+        owner = request.headers.get("x-user-id", "")
+        if owner and not (len(owner) <= 200 and owner.isprintable()):
+            raise BodyRefused(FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters"))
+        keyed = self._keys is not None and self._keys.required
+        admitted = AdmittedRequest(request, surface, owner, self._key(request) if keyed else None)
+        most = self._limits.requests_per_minute
+        if most is None:
+            most = PER_MINUTE if keyed else 0
+        if most and not (poll and self._limits.free_polls):
+            self._window.take(admitted.key_id, most)
+        return admitted
+
+    def _key(self, request: Request) -> ApiKey:
+        assert self._keys is not None  # asked for only where there are keys
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        key = self._keys.check(token.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
+        if not PLANS[key.plan]:
+            raise HTTPException(403, f"The plan `{key.plan}` does not include API access")
+        return key
+
+    def refuse_job(self, admitted: AdmittedRequest, price: int) -> None:
+        """Raises HTTPException for one job too many for now (429), or for too few credits (402)."""
+        most = self._limits.max_active
+        under_way = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ?"
+        if 0 < most <= self._store.number(under_way, (admitted.key_id,)):
+            raise _too_many(f"Too many active generations: {most} at a time", 5)
+        balance = None if admitted.key is None else account(self._store, admitted.key).balance
+        if balance is not None and balance < price:
+            raise HTTPException(402, f"Insufficient credits: {price} required, {balance} available")

@@ -1,0 +1,229 @@
+"""What requests say: hostile bodies become typed requests in every dialect the service has had, or are refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+from starlette.exceptions import HTTPException
+
+from contentops.server.contents import ContentChange
+from contentops.server.jobs import CREDITS, GenerationRequest
+from contentops.server.replies import BodyRefused, FieldProblem, Surface
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+BODY_BYTES = 10 * 1024 * 1024
+"""The largest body taken."""
+DEPTH = 100
+"""The deepest nesting taken: what is stored must be readable again by any JSON reader."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_KEY = re.compile(r"[!-~]{1,200}")
+
+
+async def read(request: Request) -> BodyFields:
+    """The fields of a body that is a JSON object. Raises HTTPException: 413, 415, or 400 (422 under `/api`)."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json" or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(415, "Unsupported content type")
+    data = await _bytes(request)
+    try:
+        value = json.loads(data.decode(), parse_constant=_no_constant)
+    except RecursionError:
+        wrong = "is not JSON: nested too deeply"
+    except ValueError as error:
+        wrong = f"is not JSON: {'it is not UTF-8' if isinstance(error, UnicodeDecodeError) else error}"
+    else:
+        if not isinstance(value, dict):
+            raise BodyRefused(FieldProblem("", "body must be a JSON object", "dict_type"))
+        wrong = _unstorable(value)
+        if not wrong:
+            return BodyFields(value)
+    raise BodyRefused(FieldProblem("", f"body {wrong}", "json_invalid"))
+
+
+async def _bytes(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
+        raise HTTPException(413, "Request body too large")
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > BODY_BYTES:
+            raise HTTPException(413, "Request body too large")
+    return bytes(found)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"`{name}` is not a JSON number")
+
+
+def _unstorable(value: Any) -> str:
+    """Why a decoded value cannot be stored and sent again, or empty."""
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        found, depth = waiting.pop()
+        if depth > DEPTH:
+            return "is nested too deeply"
+        if isinstance(found, str) and not found.isascii() and re.search("[\ud800-\udfff]", found):
+            return "holds half of a character pair, which is not text"
+        if isinstance(found, float) and not math.isfinite(found):
+            return "holds a number that is too large"
+        if isinstance(found, dict):
+            waiting += [(inner, depth + 1) for pair in found.items() for inner in pair]
+        elif isinstance(found, list):
+            waiting += [(inner, depth + 1) for inner in found]
+    return ""
+
+
+class BodyFields:
+    """Reads the fields of a body under any of their names, collecting every problem before refusing."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+        self._problems: list[FieldProblem] = []
+
+    def _value(self, names: tuple[str, ...], kind: type, what: str, code: str) -> Any:
+        """The value under the first of `names` that has one; equal values under several names are fine."""
+        given = [name for name in names if self._body.get(name) is not None]
+        value = self._body[given[0]] if given else None
+        for other in given[1:]:
+            if self._body[other] != value:
+                self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
+        if value is None or isinstance(value, kind):
+            return value
+        self._problem(names[0], f"`{names[0]}` must be {what}", code)
+        return None
+
+    def text(self, *names: str, required: bool = False) -> str | None:
+        """A text, or None where there is none."""
+        if required and all(self._body.get(name) is None for name in names):
+            self._problem(names[0], f"`{names[0]}` is required", "missing")
+        found: str | None = self._value(names, str, "a string", "string_type")
+        return found
+
+    def mapping(self, *names: str) -> dict[str, Any] | None:
+        """An object, or None where there is none."""
+        found: dict[str, Any] | None = self._value(names, dict, "an object", "dict_type")
+        return found
+
+    def mode(self) -> str:
+        """The generation mode."""
+        found = self.text("generation_mode")
+        if found is not None and found not in CREDITS:
+            self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
+        return "standard" if found is None else found
+
+    def identifier(self, *names: str, required: bool = False) -> str | None:
+        """An id that is safe in an URL, or None where there is none."""
+        found = self.text(*names, required=required)
+        if found is not None and not is_identifier(found):
+            what = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
+            self._problem(names[0], f"`{names[0]}` must be {what}", "string_pattern_mismatch")
+        return found
+
+    def _problem(self, field: str, message: str, kind: str = "value_error") -> None:
+        self._problems.append(FieldProblem(field, message, kind))
+
+    def done(self) -> None:
+        """Raise HTTPException if anything was wrong."""
+        if self._problems:
+            raise BodyRefused(*self._problems)
+
+
+def is_identifier(text: str) -> bool:
+    """Whether `text` may be a job or content id."""
+    return _ID.fullmatch(text) is not None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header's value, or None. Raises HTTPException."""
+    found = request.headers.get("idempotency-key")
+    if found is not None and not _KEY.fullmatch(found):
+        message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
+        raise BodyRefused(FieldProblem("Idempotency-Key", message))
+    return found
+
+
+def generation(
+    fields: BodyFields, surface: Surface, templates: Mapping[str, Any], styles: Mapping[str, Any]
+) -> tuple[GenerationRequest, str | None]:
+    """A submit and the client's request id, if it gave one. Raises HTTPException.
+
+    Missing inputs are no reason to refuse: as on the service, the job fails later. Unknown keys are ignored.
+    """
+    documented = surface is Surface.V1
+    template = fields.text("template_id", "template", required=documented)
+    style = fields.text("style_profile_id", "style_profile", required=documented)
+    inputs = fields.mapping("inputs", "user_input", "dynamic_parameters")
+    mode = fields.mode()
+    vertical = fields.text("vertical", "vertical_id")
+    brand_voice = fields.text("brand_voice_id")
+    request_id = fields.identifier("request_id")
+    fields.done()
+    for what, slug, known in (("Template", template, templates), ("Style profile", style, styles)):
+        if slug in known:
+            continue
+        if not documented:
+            # What the service's own server answers, also where the slug is missing altogether.
+            raise HTTPException(500, f"Internal server error: {what} '{slug}' not found.")
+        raise HTTPException(404, f"{what} '{slug}' not found.")
+    request = GenerationRequest(
+        template=template or "",
+        style=style or "",
+        mode=mode,
+        inputs=inputs or {},
+        vertical=vertical or None,
+        brand_voice=brand_voice or None,
+    )
+    return request, request_id
+
+
+def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
+    """A section to write again, and the client's request id. Raises HTTPException.
+
+    No source documents this call, so its form is this server's own: `content_id`, `section` (the heading's text),
+    `instructions` and `generation_mode`; the answer is a job like that of a submit.
+    """
+    content_id = fields.identifier("content_id", "contentId", "id", required=True)
+    heading = fields.text("section", "heading", required=True)
+    instructions = fields.text("instructions") or ""
+    mode = fields.mode()
+    request_id = fields.identifier("request_id")
+    fields.done()
+    place = GenerationRequest(kind="section", content_id=content_id or "", section=heading or "")
+    return replace(place, mode=mode, instructions=instructions), request_id
+
+
+def saving(fields: BodyFields) -> ContentChange:
+    """A text to store; with `id`, `content_id` or `contentId` one to update. Raises HTTPException."""
+    content_id = fields.text("id", "content_id", "contentId")
+    change = _change(fields, kind=fields.text("type"))
+    if content_id is not None and not is_identifier(content_id):
+        raise HTTPException(404, "Content not found")
+    return replace(change, id=content_id or "")
+
+
+def update(fields: BodyFields, content_id: str) -> ContentChange:
+    """The fields to change in a stored text; its type stays. Raises HTTPException."""
+    return replace(_change(fields, kind=None), id=content_id)
+
+
+def _change(fields: BodyFields, kind: str | None) -> ContentChange:
+    change = ContentChange(
+        title=fields.text("title"),
+        body=fields.text("content"),
+        html=fields.text("contentHtml"),
+        status=fields.text("status"),
+        type=kind,
+        metadata=fields.mapping("metadata"),
+    )
+    fields.done()
+    return change

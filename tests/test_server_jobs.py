@@ -1,0 +1,360 @@
+"""Jobs of the embedded server: restarts, several processes, failing engines, time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.server import jobs
+from contentops.server.app import create_app
+from contentops.server.contents import ContentChange
+from contentops.server.engines import STAGES, Draft, EngineError, named
+from contentops.server.jobs import GenerationRequest, StoredJob
+from contentops.server.runner import AT_ONCE, RunnerLock
+from contentops.server.store import Clock, Store
+from tests.fakes.asgi import Ticks, call, settled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.server.engines import ReportStage, SectionTask, WritingTask
+
+BODY = {
+    "template_id": "blog_article_generator",
+    "style_profile_id": "general_blog",
+    "inputs": {"topic": "Tides", "audience": "sailors"},
+}
+
+
+@dataclass
+class Gate:
+    """A clock whose sleeps past the first `free` ones never end, as if the process were killed there."""
+
+    free: int
+    slept: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the first ones pass."""
+        self.slept.append(seconds)
+        if len(self.slept) > self.free:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Scripted:
+    """An engine that does what it is told, after reporting every stage."""
+
+    act: Any
+    name: str = "scripted"
+    reported: list[str] = field(default_factory=list)
+
+    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+        """Report and act."""
+        for stage in task.stages:
+            await report(stage)
+            self.reported.append(stage)
+        result = self.act()
+        assert isinstance(result, Draft)
+        return result
+
+    async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
+        """Report and act."""
+        await report(task.stages[-1])
+        assert section.heading == "A"
+        return str(self.act())
+
+
+async def turns(count: int = 60) -> None:
+    """Let every ready task run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_job_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
+    """A closed and reopened store finishes the job; stages done before are not waited for again."""
+    path = tmp_path / "store" / "db.sqlite3"
+    gate, ticks = Gate(free=3), Ticks()
+
+    async def before() -> None:
+        app = create_app(Store(path), engine=named("outline"), clock=Clock(sleep=gate.sleep), stage_seconds=5.0)
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        await turns()
+        found = (await call(app, "GET", "/v1/generate/status/r")).json
+        assert (found["status"], found["stage"], found["progress"]) == ("processing", "writer", 44)
+        assert gate.slept == [5.0] * 4
+        await app.state.close()
+        await app.state.close()
+
+    async def after() -> None:
+        app = create_app(Store(path), engine=named("outline"), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
+        first = (await call(app, "GET", "/v1/generate/status/r")).json
+        assert (first["stage"], first["progress"]) == ("writer", 44)
+        done = await settled(app, "r")
+        assert done["content"]["title"] == "Tides"
+        assert ticks.slept == [5.0] * 5
+        assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 4
+        await app.state.close()
+
+    asyncio.run(before())
+    asyncio.run(after())
+
+
+def test_a_second_event_loop_takes_the_jobs_over() -> None:
+    """The same app called from another loop goes on with what the first loop left."""
+    gate = Gate(free=2)
+    app = create_app(Store(), engine=named("outline"), clock=Clock(sleep=gate.sleep))
+
+    async def first() -> None:
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        await turns()
+
+    async def second() -> None:
+        gate.free = 99
+        assert (await settled(app, "r"))["status"] == "completed"
+        await app.state.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
+    """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
+    store = Store(tmp_path / "db")
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
+
+    async def main() -> None:
+        app = create_app(store, engine=Scripted(lambda: Draft(title="T", body="b")))
+        async with app.router.lifespan_context(app):
+            await turns()
+            found = jobs.find(store, "r")
+            assert found is not None
+            assert (found.status, found.title, found.body) == ("completed", "T", "b")
+        assert (await call(app, "GET", "/v1/content")).status == 503
+
+    asyncio.run(main())
+
+
+def test_closing_in_another_loop_gives_the_store_back() -> None:
+    """Close works where the runner's own loop is gone, and a closed app starts nothing."""
+    store = Store()
+    app = create_app(store, engine=named("outline"), clock=Clock(sleep=Gate(free=0).sleep))
+
+    async def first() -> None:
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        await turns()
+
+    asyncio.run(first())
+    asyncio.run(app.state.close())
+    asyncio.run(turns())
+
+
+def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
+    """A second process leaves a job alone while its runner lives, and takes it over once that is gone."""
+    with Store(tmp_path / "db") as store:
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        first, second = RunnerLock(store), RunnerLock(store)
+        first.acquire()
+        first.acquire()
+        second.acquire()
+        assert jobs.claim(store, "r", first.id, first.alive) is not None
+        assert jobs.claim(store, "r", second.id, second.alive) is None
+        first.release()
+        first.release()
+        assert jobs.claim(store, "r", second.id, second.alive) is not None
+        jobs.release(store, "r", first.id)
+        found = jobs.find(store, "r")
+        assert found is not None
+        assert found.runner == second.id
+        second.release()
+        assert jobs.claim(store, "none", second.id, second.alive) is None
+
+
+def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
+    """The claim of a process that was killed outright does not hold."""
+    path = tmp_path / "db"
+    script = (
+        "import os, sys\n"
+        "from contentops.server import jobs\n"
+        "from contentops.server.runner import RunnerLock\n"
+        "from contentops.server.store import Store\n"
+        "store = Store(sys.argv[1])\n"
+        "lock = RunnerLock(store)\n"
+        "lock.acquire()\n"
+        "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
+        "assert jobs.claim(store, 'r', lock.id, lock.alive)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
+    assert ended.returncode == -9, ended.stderr
+    with Store(path) as store:
+        mine = RunnerLock(store)
+        left = jobs.find(store, "r")
+        assert left is not None
+        assert left.runner != mine.id
+        assert jobs.claim(store, "r", mine.id, mine.alive) is not None
+        assert not list((tmp_path / "db.runners").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        pytest.param(lambda: {"a": 1}["x"], "internal error in engine `scripted`", id="bug"),
+        pytest.param(lambda: open("/nonexistent"), "internal error in engine `scripted`", id="os-error"),  # noqa: SIM115, PTH123
+        pytest.param(lambda: _raise(EngineError("the model said no")), "the model said no", id="refusal"),
+    ],
+)
+def test_a_failing_engine_fails_the_job(act: Any, error: str) -> None:
+    """An engine's own words reach the client, what went wrong inside it does not; nothing is charged."""
+
+    async def main() -> None:
+        app = create_app(Store(), engine=Scripted(act))
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        assert (await settled(app, "r"))["error"] == error
+        assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 0
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_a_broken_model_text_is_made_storable() -> None:
+    """Half a character pair in an engine's answer becomes a question mark."""
+
+    async def main() -> None:
+        app = create_app(Store(), engine=Scripted(lambda: Draft(title="a\ud800", body="b\udfff\x00")))
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        content = (await settled(app, "r"))["content"]
+        assert (content["title"], content["body"]) == ("a?", "b?\x00")
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+def test_every_stage_is_reported_in_order() -> None:
+    """A standard job passes the eight stages; progress never falls; quick ones have three."""
+    engine, seen = Scripted(lambda: Draft(title="T", body="b")), []
+
+    async def main() -> None:
+        app = create_app(Store(), engine=engine)
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        while (found := (await call(app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
+            seen.append((found.get("stage", ""), found["progress"]))
+            await asyncio.sleep(0)
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "q", "generation_mode": "quick"})
+        await settled(app, "q")
+        await app.state.close()
+
+    asyncio.run(main())
+    assert engine.reported == [*STAGES, "planner", "writer", "formatter"]
+    assert [stage for stage, _ in seen][1:] == list(STAGES)
+    assert seen == sorted(seen, key=lambda entry: entry[1])
+
+
+def test_a_section_that_vanished_fails_the_job() -> None:
+    """If the section or the content is gone when the text is ready, nothing is overwritten."""
+    store = Store()
+
+    async def main() -> None:
+        app = create_app(store, engine=Scripted(lambda: "new"))
+        saved = (await call(app, "POST", "/v1/content/save", {"content": "## A\n\nold"})).json["contentId"]
+        for number, change in enumerate(("PUT", "DELETE")):
+            ask = {"content_id": saved, "section": "A", "request_id": f"s{number}"}
+            await call(app, "POST", "/v1/content/regenerate-section", ask)
+            await call(app, change, f"/v1/content/{saved}", {"content": "## B\n"})
+            found = await settled(app, f"s{number}")
+            assert found["error"] == f"content `{saved}` has no section `A` any more"
+            await call(app, "POST", "/v1/content/save", {"id": saved, "content": "## A\n\nold"})
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+def test_a_busy_store_puts_a_job_aside(tmp_path: Path) -> None:
+    """While another program holds the file, a job is put aside; the next status request starts it again."""
+
+    @dataclass
+    class Blocking:
+        """Holds the store's runner folder as a file, so that the runner cannot announce itself."""
+
+        path: Path
+
+    blocker = Blocking(tmp_path / "db.runners")
+    blocker.path.write_text("in the way")
+
+    async def main() -> None:
+        app = create_app(Store(tmp_path / "db"), engine=named("outline"))
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        await turns()
+        assert (await call(app, "GET", "/v1/generate/status/r")).json["status"] == "pending"
+        blocker.path.unlink()
+        assert (await settled(app, "r"))["status"] == "completed"
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path: Path) -> None:
+    """The text could not be stored, so the job is neither completed nor failed: the next start does it again."""
+    path = tmp_path / "db"
+    store = Store(path)
+
+    def unplug() -> Draft:
+        store.close()
+        return Draft(title="T", body="b")
+
+    async def main(app: Any) -> None:
+        await call(app, "GET", "/v1/content")
+        await turns()
+        await app.state.close()
+
+    jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
+    asyncio.run(main(create_app(store, engine=Scripted(unplug))))
+    with Store(path) as again:
+        left = jobs.find(again, "r")
+        assert left is not None
+        assert (left.status, left.stage) == ("processing", "formatter")
+    asyncio.run(main(create_app(Store(path), engine=Scripted(lambda: Draft(title="T", body="b")))))
+    with Store(path) as again:
+        left = jobs.find(again, "r")
+        assert left is not None
+        assert (left.status, left.title) == ("completed", "T")
+
+
+def test_a_job_is_finished_once() -> None:
+    """Whoever comes second changes nothing: one content, one charge, no late failure."""
+    with Store() as store:
+        job, _ = jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
+        assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
+        jobs.fail(store, "r", "late", 4.0)
+        jobs.advance(store, "r", "planner", 100)
+        found = jobs.find(store, "r")
+        assert found is not None
+        assert (found.status, found.title, found.error, found.finished_at) == ("completed", "A", "", 2.0)
+        assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
+
+
+def test_many_jobs_wait_for_room_and_all_finish() -> None:
+    """More jobs than are worked on at once all end, each with its own content."""
+
+    async def main() -> None:
+        app = create_app(Store(), engine=named("outline"))
+        count = AT_ONCE + 20
+        for number in range(count):
+            body = {**BODY, "request_id": f"r{number}", "generation_mode": "quick"}
+            await call(app, "POST", "/v1/generate", body)
+        for number in range(count):
+            await settled(app, f"r{number}")
+        assert (await call(app, "GET", "/v1/content")).json["stats"]["total"] == count
+        await app.state.close()
+
+    asyncio.run(main())

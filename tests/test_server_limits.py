@@ -1,0 +1,389 @@
+"""The embedded server's limits: requests in a minute, jobs under way, credits, plans; and the keys that carry them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from starlette.exceptions import HTTPException
+
+from contentops.server import accounts
+from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
+from contentops.server.app import create_app
+from contentops.server.engines import named
+from contentops.server.store import VERSION, Clock, Store
+from tests.fakes.asgi import call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from tests.running import Run
+
+BODY = {
+    "template_id": "blog_article_generator",
+    "style_profile_id": "general_blog",
+    "inputs": {"topic": "Tides", "audience": "sailors"},
+}
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.at = 1_780_000_000.0
+
+    def now(self) -> float:
+        """The time it shows."""
+        return self.at
+
+
+def run(
+    scenario: Callable[[Any, KeyRing, Hand], Awaitable[None]],
+    limits: AccountLimits | None = None,
+    *,
+    keys: bool = True,
+    stage_seconds: float = 0.0,
+) -> None:
+    """Run a scenario against a fresh app; a stage time keeps jobs under way."""
+    hand, store = Hand(), Store()
+    ring = KeyRing(store, clock=Clock(now=hand.now))
+
+    async def sleep(seconds: float) -> None:
+        await (asyncio.Event().wait() if seconds else asyncio.sleep(0))
+
+    async def main() -> None:
+        app = create_app(
+            store,
+            engine=named("outline"),
+            keys=ring if keys else None,
+            clock=Clock(now=hand.now, sleep=sleep),
+            stage_seconds=stage_seconds,
+            limits=limits,
+        )
+        await scenario(app, ring, hand)
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+# --- requests in a minute --------------------------------------------------------------------------------------
+
+
+def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes() -> None:
+    """Where keys are asked for the documented limit holds, with the time to wait; a minute later it goes on."""
+
+    async def scenario(app: Any, ring: KeyRing, hand: Hand) -> None:
+        headers = bearer(ring.create_key("professional"))
+        for number in range(10):
+            hand.at += 1
+            assert (await call(app, "GET", "/v1/content", headers=headers)).status == 200, number
+        refused = await call(app, "GET", "/v1/content", headers=headers)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "51")
+        message = "Rate limit exceeded: 10 per 1 minute"
+        assert refused.json == {"error": {"code": "rate_limit_exceeded", "message": message}}
+        assert (await call(app, "GET", "/api/content", headers=headers)).json == {"error": message}
+        assert (await call(app, "GET", "/v1/health", headers=headers)).status == 200
+        assert (await call(app, "GET", "/v1/content", headers=bearer("wrong"))).status == 401
+        other = bearer(ring.create_key("enterprise"))
+        assert (await call(app, "GET", "/v1/content", headers=other)).status == 200
+        hand.at += 51
+        assert (await call(app, "GET", "/v1/content", headers=headers)).status == 200
+        assert (await call(app, "GET", "/v1/content", headers=headers)).status == 429
+
+    run(scenario)
+
+
+def test_without_keys_everyone_is_one_account_and_nothing_is_limited_unless_asked() -> None:
+    """In process and on loopback no limit is in the way; one that is asked for counts all requests together."""
+
+    async def free(app: Any, _ring: KeyRing, _hand: Hand) -> None:
+        assert {(await call(app, "GET", "/v1/content")).status for _ in range(50)} == {200}
+
+    async def tight(app: Any, _ring: KeyRing, _hand: Hand) -> None:
+        statuses = [
+            (await call(app, "GET", "/v1/content", headers={"X-User-ID": user})).status for user in ("a", "b", "c")
+        ]
+        assert statuses == [200, 200, 429]
+
+    run(free, keys=False)
+    run(free, keys=True)
+    run(tight, AccountLimits(requests_per_minute=2), keys=False)
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_polls_count_unless_they_are_free(free: bool) -> None:
+    """Whether asking for a job's status uses up requests is a choice."""
+
+    async def scenario(app: Any, _ring: KeyRing, _hand: Hand) -> None:
+        statuses = [(await call(app, "GET", "/v1/generate/status/x")).status for _ in range(3)]
+        assert statuses == ([404] * 3 if free else [404, 429, 429])
+        assert (await call(app, "GET", "/v1/content")).status == (200 if free else 429)
+
+    run(scenario, AccountLimits(requests_per_minute=1, free_polls=free), keys=False)
+
+
+@given(
+    steps=st.lists(st.floats(0, 40, allow_nan=False), max_size=60),
+    most=st.integers(1, 5),
+)
+def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> None:
+    """Whatever the times of requests, any 60 s hold at most N; who waits as told is let in."""
+    hand = Hand()
+    window = RequestWindow(hand.now)
+    taken: list[float] = []
+    for step in steps:
+        hand.at += step
+        try:
+            window.take("a", most)
+        except HTTPException as refusal:
+            hand.at += float((refusal.headers or {})["Retry-After"])
+            window.take("a", most)
+        taken.append(hand.at)
+    for first, last in zip(taken, taken[most:], strict=False):
+        assert last - first >= WINDOW
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    """What seems to lie in the future no longer counts."""
+    hand = Hand()
+    window = RequestWindow(hand.now)
+    window.take("a", 1)
+    hand.at -= 86_400
+    window.take("a", 1)
+    with pytest.raises(HTTPException):
+        window.take("a", 1)
+
+
+# --- jobs under way --------------------------------------------------------------------------------------------
+
+
+def test_a_cap_on_jobs_under_way() -> None:
+    """One more than the cap is turned away for now; a repeated submit is none, and other accounts have their own."""
+
+    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
+        headers = bearer(ring.create_key("professional"))
+        for name in ("r-1", "r-2", "r-1"):
+            taken = await call(app, "POST", "/v1/generate", {**BODY, "request_id": name}, headers=headers)
+            assert taken.status == 202
+        refused = await call(app, "POST", "/v1/generate", BODY, headers=headers)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "5")
+        assert refused.json["error"]["message"] == "Too many active generations: 2 at a time"
+        other = bearer(ring.create_key("professional"))
+        assert (await call(app, "POST", "/v1/generate", BODY, headers=other)).status == 202
+
+    run(scenario, AccountLimits(max_active=2), stage_seconds=1.0)
+
+
+# --- credits and plans -----------------------------------------------------------------------------------------
+
+
+def test_an_allowance_is_never_overdrawn() -> None:
+    """Jobs under way are set aside; a failed one gives its credits back; a repetition is never refused."""
+
+    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
+        headers = bearer(ring.create_key("professional", allowance=9))
+
+        async def submit(name: str, **change: Any) -> Any:
+            return await call(app, "POST", "/v1/generate", {**BODY, "request_id": name, **change}, headers=headers)
+
+        assert (await submit("r-1")).status == 202
+        assert (await submit("r-2", inputs={})).status == 202
+        usage = (await call(app, "GET", "/v1/credits/usage", headers=headers)).json
+        assert usage == {
+            "plan": "professional",
+            "allowance": 9,
+            "reserved": 8,
+            "balance": 1,
+            "used": 0,
+            "generations": 0,
+            "by_mode": {},
+        }
+        refused = await submit("r-3")
+        assert (refused.status, refused.json["error"]) == (
+            402,
+            {"code": "insufficient_credits", "message": "Insufficient credits: 4 required, 1 available"},
+        )
+        under_api = await call(app, "POST", "/api/generate", BODY, headers=headers)
+        assert under_api.json == {"detail": "Insufficient credits: 4 required, 1 available"}
+        assert (await submit("r-1")).status == 202
+        left = await rested(app, headers)
+        assert (left["used"], left["balance"], left["by_mode"]) == (
+            4,
+            5,
+            {"standard": {"generations": 1, "credits": 4}},
+        )
+        assert (await submit("r-3")).status == 202
+
+    run(scenario, AccountLimits(requests_per_minute=0))
+
+
+async def rested(app: Any, headers: dict[str, str]) -> Any:
+    """The usage of a key once none of its jobs is under way."""
+    for _ in range(500):
+        found = (await call(app, "GET", "/v1/credits/usage", headers=headers)).json
+        if not found["reserved"]:
+            return found
+        await asyncio.sleep(0)
+    message = "jobs do not end"
+    raise AssertionError(message)
+
+
+def test_each_key_sees_its_own_numbers() -> None:
+    """Usage, history and dashboard of a key hold what it was charged, without a limit as null."""
+
+    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
+        one, two = bearer(ring.create_key("professional")), bearer(ring.create_key("enterprise", allowance=50))
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r-1"}, headers=one)
+        assert (await rested(app, one))["used"] == 4
+        history = (await call(app, "GET", "/api/credits/history", headers=one)).json["transactions"]
+        assert [entry["request_id"] for entry in history] == ["r-1"]
+        assert (await call(app, "GET", "/api/credits/history", headers=two)).json == {"transactions": []}
+        usage = (await call(app, "GET", "/v1/dashboard/stats", headers=one)).json["credits"]
+        assert (usage["plan"], usage["allowance"], usage["balance"]) == ("professional", None, None)
+        assert (await call(app, "GET", "/v1/credits/usage", headers=two)).json["balance"] == 50
+
+    run(scenario, AccountLimits(requests_per_minute=0))
+
+
+def test_plans_gate_access_and_modes() -> None:
+    """A key is refused with 403 for a mode it may not ask for, and altogether once its plan has no API access."""
+
+    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
+        headers = bearer(ring.create_key("professional", modes=["standard", "quick"]))
+        wanted = {**BODY, "generation_mode": "premium"}
+        gated = await call(app, "POST", "/v1/generate", wanted, headers=headers)
+        assert (gated.status, gated.json["error"]["message"]) == (
+            403,
+            "Your plan does not include the premium pipeline",
+        )
+        assert (await call(app, "POST", "/v1/generate", BODY, headers=headers)).status == 202
+        (key,) = ring.issued()
+        assert key.modes == ("quick", "standard")
+        ring.change(replace(key, plan="starter"))
+        closed = await call(app, "GET", "/api/content", headers=headers)
+        assert (closed.status, closed.json) == (403, {"detail": "The plan `starter` does not include API access"})
+        ring.change(replace(key, plan="enterprise", modes=()))
+        assert (await call(app, "POST", "/v1/generate", wanted, headers=headers)).status == 202
+
+    run(scenario)
+
+
+def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
+    """The balance is what may still be spent, so it is never negative."""
+    assert accounts.CreditAccount(allowance=3, used=5, reserved=0).balance == 0
+    assert accounts.CreditAccount(allowance=None, used=5, reserved=1).balance is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "modes", "message"),
+    [
+        ("starter", (), "does not include API access"),
+        ("gold", (), "unknown plan `gold`; known: `starter`, `professional`, `enterprise`"),
+        ("professional", ("turbo",), "unknown mode `turbo`; known: `quick`, `standard`, `premium`"),
+    ],
+)
+def test_keys_that_cannot_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
+    """The message says which plans and modes there are; no key is left behind."""
+    with Store() as store:
+        ring = KeyRing(store)
+        with pytest.raises(KeyRefusedError, match=message):
+            ring.create_key(plan, modes=modes)
+        assert ring.issued() == []
+
+
+def test_a_key_that_is_not_there_cannot_be_changed() -> None:
+    """The message says where the ids are to be seen."""
+    with Store() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
+        KeyRing(store).change(ApiKey(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
+
+
+# --- what earlier releases left --------------------------------------------------------------------------------
+
+_FIRST = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, key_id TEXT NOT NULL,
+    request TEXT NOT NULL, fingerprint TEXT NOT NULL, idempotency_key TEXT,
+    status TEXT NOT NULL, stage TEXT NOT NULL DEFAULT '', progress INTEGER NOT NULL DEFAULT 0,
+    runner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+    title TEXT NOT NULL DEFAULT '', body TEXT NOT NULL DEFAULT '', content_id TEXT NOT NULL DEFAULT '',
+    created_at REAL NOT NULL, finished_at REAL, UNIQUE (key_id, owner, idempotency_key)
+);
+CREATE TABLE charges (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL,
+    mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL
+);
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL
+);
+INSERT INTO keys VALUES ('key_old', 'x', 'professional', 1.0, NULL);
+PRAGMA application_id = 0x636F7073;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its keys have no allowance and may ask for every mode; a second opening changes nothing."""
+    path = tmp_path / "db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(_FIRST)
+    for _ in range(2):
+        with Store(path) as store:
+            (key,) = KeyRing(store).issued()
+            assert (key.id, key.credits, key.modes) == ("key_old", None, ())
+            assert accounts.account(store, key) == accounts.CreditAccount(None, 0, 0)
+            row = store.row("PRAGMA user_version")
+            assert row is not None
+            assert row[0] == VERSION
+
+
+# --- the command line ------------------------------------------------------------------------------------------
+
+
+def test_keys_on_the_command_line(invoke: Run) -> None:
+    """Made, listed with what is left, changed, revoked; what does not exist is a usage error that says where to look."""
+    here = ("--store", "room.db")
+    assert invoke("serve", "keys", "list", *here).stdout == "no keys yet\n"
+    made = invoke("serve", "keys", "create", "--credits", "100", "--mode", "quick", "--json", *here).json
+    assert (made["plan"], made["credits"], made["modes"]) == ("professional", 100, ["quick"])
+    listed = invoke("serve", "keys", "list", *here)
+    assert listed.stdout.splitlines()[0].split() == ["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"]
+    assert made["key"] not in listed.stdout
+    row = listed.stdout.splitlines()[1].split()
+    assert (row[:7], row[-1]) == ([made["id"], "professional", "100", "of", "100", "0", "quick"], "works")
+    assert (
+        invoke("serve", "keys", "change", made["id"], "--credits", "unlimited", "--plan", "enterprise", *here).code == 0
+    )
+    (shown,) = invoke("serve", "keys", "list", "--json", *here).json["keys"]
+    assert (shown["plan"], shown["credits"], shown["balance"], shown["modes"]) == ("enterprise", None, None, ["quick"])
+    assert invoke("serve", "keys", "change", made["id"], "--credits", "7", "--mode", "premium", *here).code == 0
+    assert invoke("serve", "keys", "revoke", made["id"], *here).stdout == f"key `{made['id']}` is revoked\n"
+    (shown,) = invoke("serve", "keys", "list", "--json", *here).json["keys"]
+    assert (shown["credits"], shown["modes"], shown["revoked_at"] is None) == (7, ["premium"], False)
+    assert invoke("serve", "keys", "list", *here).stdout.splitlines()[1].endswith("revoked")
+    for command in ("revoke", "change"):
+        ended = invoke("serve", "keys", command, "key_x", *here)
+        assert (ended.code, "`contentops serve keys list` shows them" in ended.stderr) == (64, True)
+    assert invoke("serve", "keys", "create", "--credits", "-3", *here).code == 64
+    assert "write one from 0, or `unlimited`" in invoke("serve", "keys", "create", "--credits", "many", *here).stderr
+    assert invoke("serve", "keys", "change", made["id"], "--plan", "gold", *here).code == 1
+
+
+def test_the_model_engine_on_the_command_line(invoke: Run) -> None:
+    """Settings that cannot work end the command before anything listens."""
+    ended = invoke("serve", "--engine", "openai", "--port", "0")
+    assert (ended.code, "needs a model; name it with `--model`" in ended.stderr) == (1, True)
+    env = {"OPENAI_BASE_URL": "http://10.0.0.1/v1", "OPENAI_API_KEY": "sk-hidden-123456"}
+    ended = invoke("serve", "--engine", "openai", "--model", "m", "--port", "0", env=env)
+    assert (ended.code, "plain http" in ended.stderr, "sk-hidden" in ended.stderr) == (1, True, False)

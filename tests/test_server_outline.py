@@ -1,0 +1,296 @@
+"""The catalog and the outline engine: every template, hostile inputs, same bytes every time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from contentops.server import catalog
+from contentops.server.engines import ENGINES, QUICK_STAGES, Draft, EngineError, SectionTask, WritingTask, named
+from contentops.server.engines.outline import LABEL
+from contentops.server.engines.prose import escape, inline, plain, points
+from tests.fakes.chat import unreported
+
+KNOWN = catalog.load()
+TEMPLATES: dict[str, dict[str, Any]] = {entry["slug"]: entry for entry in KNOWN["templates"]}
+STYLES: dict[str, dict[str, Any]] = {entry["slug"]: entry for entry in KNOWN["styles"]}
+GOLDEN = Path(__file__).parent / "golden" / "local_outline.md"
+
+INPUTS = {
+    "topic": "AI adoption at Acme in 2026",
+    "audience": "marketing directors",
+    "objective": "Start a pilot.",
+    "key_points": ["ROI", {"who": "ops", "when": ["Q1", "Q2"]}, "tool selection"],
+    "seo_keywords": "ai, b2b",
+    "word_count_target": 1500,
+    "include_statistics": True,
+    "include_examples": False,
+    "region": {"EMEA": True, "APAC": None},
+}
+
+
+def write(template: str = "blog_article_generator", style: str = "general_blog", **options: Any) -> Draft:
+    """The outline of one job."""
+    task = WritingTask(id="j", template=TEMPLATES[template], style=STYLES[style], **options)
+    return asyncio.run(named("outline").write(task, unreported))
+
+
+def test_the_outline_of_one_article() -> None:
+    """The whole text, byte for byte; the order of the inputs does not matter."""
+    draft = write(inputs=INPUTS, mode="premium", vertical="saas_tech", brand_voice="bv_acme")
+    assert f"# {draft.title}\n\n{draft.body}" == GOLDEN.read_text(encoding="utf-8")
+    turned = dict(reversed(list(INPUTS.items())))
+    assert write(inputs=turned, mode="premium", vertical="saas_tech", brand_voice="bv_acme") == draft
+
+
+def test_the_known_catalog() -> None:
+    """Thirteen templates, seventy-one styles; each call gives a copy of its own."""
+    assert len(TEMPLATES) == 13
+    assert len(STYLES) == 71
+    assert {"healthcare", "fintech", "legal", "saas_tech", "medical_ai", "political"} == {
+        entry["slug"] for entry in KNOWN["verticals"]
+    }
+    catalog.load()["templates"].clear()
+    assert len(catalog.load()["templates"]) == 13
+
+
+@pytest.mark.parametrize("slug", TEMPLATES)
+def test_each_template_is_well_made(slug: str) -> None:
+    """Names are unique, every slot and point names an input, and what has a default is not required."""
+    entry = TEMPLATES[slug]
+    specs = {spec["name"]: spec for spec in entry["inputs"]}
+    assert len(specs) == len(entry["inputs"])
+    for spec in specs.values():
+        assert spec["type"] in {"text", "number", "checkbox", "any"}
+        assert not (spec["required"] and "default" in spec)
+        if spec["name"] == "target_audience":
+            assert spec["aliases"] == ["audience"]
+    spoken = list(entry["titles"])
+    named_inputs = set()
+    for section in entry["sections"]:
+        assert section["holds"]
+        for sentence in section.get("sentences", []):
+            spoken.append(sentence if isinstance(sentence, str) else sentence["text"])
+            named_inputs |= set() if isinstance(sentence, str) else {sentence["when"]}
+        named_inputs |= set(section.get("points", []))
+    named_inputs |= {name for text in spoken for name in re.findall(r"\{(\w+)\}", text)}
+    assert named_inputs <= set(specs) | {"title"}
+
+
+@pytest.mark.parametrize("mode", ["quick", "standard", "premium"])
+@pytest.mark.parametrize("slug", TEMPLATES)
+def test_each_template_makes_a_proper_text_of_its_required_inputs(slug: str, mode: str) -> None:
+    """With nothing but the required inputs, every section stands under its heading and no slot is left."""
+    entry = TEMPLATES[slug]
+    inputs = {spec["name"]: f"some {spec['name']}" for spec in entry["inputs"] if spec["required"]}
+    assert catalog.missing(entry, inputs) == []
+    draft = write(slug, inputs=inputs, mode=mode)
+    assert draft.title
+    assert draft.body.startswith(LABEL)
+    headings = re.findall(r"^## (.*)$", draft.body, re.MULTILINE)
+    wanted = [section["heading"] for section in entry["sections"]]
+    assert headings == wanted + (["Before publishing"] if mode == "premium" else [])
+    assert "{" not in draft.body
+    assert draft.body.endswith("\n")
+    assert "\n\n\n" not in draft.body
+
+
+def test_a_standard_text_names_every_input() -> None:
+    """Whatever was asked for is seen somewhere in the text, also what the template does not know."""
+    said = {**INPUTS, "title": "My title", "unknown": "seen too"}
+    draft = write(inputs=said)
+    assert draft.title == "My title"
+    for words in ("marketing directors", "Start a pilot", "tool selection", "SEO keywords", "b2b", "seen too", "EMEA"):
+        assert words in draft.body
+    assert "one practitioner" not in draft.body.lower()
+
+
+@pytest.mark.parametrize(
+    "word_count", [True, "many", -5, 0, 10**400, float("nan"), [3]], ids=lambda value: str(value)[:9]
+)
+def test_odd_word_counts_are_not_counted(word_count: Any) -> None:
+    """Only a sensible number becomes an aim in words."""
+    assert "Aim for" not in write(inputs={"topic": "T", "word_count_target": word_count}).body
+
+
+@pytest.mark.parametrize(
+    ("template", "inputs", "title"),
+    [
+        ("email_newsletter", {"newsletter_type": "weekly", "topic": "Tea"}, "weekly: Tea"),
+        ("email_newsletter", {"newsletter_type": "weekly"}, "weekly"),
+        ("business_proposal", {"client_name": "A & B <Ltd>", "project_type": ["x*", "y"]}, "x* and y for A & B <Ltd>"),
+        ("data_driven_template", {"topic": "Only a topic"}, "Only a topic"),
+        ("blog_article_generator", {"topic": "\x00\u200b "}, "Blog article"),
+        ("blog_article_generator", {"topic": "line\none\x1b[31m"}, "line one [31m"),
+        ("blog_article_generator", {"topic": "w" * 1_000_000}, "w" * 199 + "…"),
+    ],
+)
+def test_titles(template: str, inputs: dict[str, Any], title: str) -> None:
+    """A title is one clean line of plain text, from the first pattern that has its words."""
+    assert write(template, inputs=inputs).title == title
+
+
+def test_a_job_without_template_or_style_still_has_a_text() -> None:
+    """A template the catalog no longer has is no reason to fail."""
+    draft = asyncio.run(
+        named("outline").write(WritingTask(id="j", template={}, style={}, inputs={"name": "N"}), unreported)
+    )
+    assert draft.title == "N"
+    assert (
+        asyncio.run(named("outline").write(WritingTask(id="j", template={}, style={}), unreported)).title == "Untitled"
+    )
+
+
+def test_a_section_is_planned_again() -> None:
+    """Every stage is reported; the label is not quoted back; one word is one word."""
+    stages: list[str] = []
+
+    async def report(stage: str) -> None:
+        stages.append(stage)
+
+    task = WritingTask(id="j", template={}, style=STYLES["general_blog"], mode="quick")
+    section = SectionTask(heading="Why *now*", text=f"{LABEL}\n\nold", document="")
+    text = asyncio.run(named("outline").rewrite(task, section, report))
+    assert tuple(stages) == QUICK_STAGES
+    assert "A new take on Why \\*now\\*, in a conversational tone." in text
+    assert text.endswith("It began: old\n")
+    one = asyncio.run(named("outline").rewrite(task, SectionTask(heading="H", text="", document=""), report))
+    assert one.endswith("had 0 words.\n")
+
+
+def test_unknown_engines_are_named() -> None:
+    """The message lists what there is."""
+    environ = {"OPENAI_API_KEY": "sk-made-up"}
+    assert [named(name, environ=environ, model="m").name for name in ENGINES] == list(ENGINES)
+    with pytest.raises(EngineError, match="unknown engine `x`; known: `outline`, `openai`"):
+        named("x")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 \\< 4 (ok) – fine!"),
+        ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) \\<b> \\{\\{x\\}\\}"),
+        ("# h", "\\# h"),
+        ("- x", "\\- x"),
+        ("1. x", "1\\. x"),
+        ("2026 is", "2026 is"),
+        ("> q", "\\> q"),
+        ("~~~ &lt; \\", "\\~\\~~ \\&lt; \\\\"),
+        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b" + "cd"),
+        (True, "yes"),
+        (False, "no"),
+        (None, "none"),
+        (1.5, "1.5"),
+        (["a", "b", "c"], "a, b and c"),
+        ({"b": 1, "a": [1, 2]}, "a: 1, 2 and b: 1"),
+        ([[[[[["deep"]]]]]], "…"),
+        ("\ud800", "?"),
+        ("", ""),
+    ],
+)
+def test_values_in_a_sentence(value: Any, shown: str) -> None:
+    """Markup is literal, lists read as text, invisible characters are gone."""
+    assert inline(value) == shown
+
+
+def test_points_are_one_per_thing_and_bounded() -> None:
+    """Lists, maps and lines become points; what is too much is counted, not shown."""
+    assert points("one\n\ntwo") == ["one", "two"]
+    assert points({"b": 1, "a*": "x"}) == ["**a\\***: x", "**b**: 1"]
+    assert points(7) == ["7"]
+    assert points(list(range(43)))[-2:] == ["39", "and 3 more"]
+    assert points("x\n" * 100)[-1] == "and 60 more"
+    assert len(points("y" * 1_000_000)[0]) == 600
+
+
+HOSTILE_PIECES = st.sampled_from(
+    [
+        "#",
+        "-",
+        "*",
+        "_",
+        "`",
+        "```",
+        "~~~",
+        "<script>",
+        "</details>",
+        "<!--",
+        "-->",
+        "{{x}}",
+        "{%y%}",
+        "${z}",
+        "[a](javascript:x)",
+        "![",
+        "\n",
+        "\r",
+        "\t",
+        "\x00",
+        "\x1b[31m",
+        "\u202e",
+        "\u2028",
+        "---",
+        "===",
+        "1.",
+        ">",
+        "|",
+        "&lt;",
+        "\\",
+        "a",
+        " ",
+        ":::",
+    ]
+)
+hostile_text = st.lists(HOSTILE_PIECES, max_size=8).map("".join) | st.text(max_size=20)
+hostile = st.recursive(
+    hostile_text | st.none() | st.booleans() | st.floats() | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(hostile_text, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    inputs=st.dictionaries(st.sampled_from([*INPUTS, "title", "<x>", "a\nb", "call_to_action"]), hostile, max_size=6)
+)
+def test_hostile_inputs_give_an_inert_text(inputs: dict[str, Any]) -> None:
+    """No input can add a heading, HTML, a link, code or a control character to the text."""
+    draft = write(inputs=inputs, style="general_blog")
+    for text in (draft.title, draft.body):
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028]", text)
+        text.encode()
+    assert "\n" not in draft.title
+    tokens = MarkdownIt("commonmark").parse(draft.body)
+    inner = [child for token in tokens for child in token.children or []]
+    assert not {token.type for token in [*tokens, *inner]} & {
+        "html_block",
+        "html_inline",
+        "link_open",
+        "image",
+        "code_inline",
+        "code_block",
+        "fence",
+        "em_open",
+        "hr",
+        "ordered_list_open",
+    }
+    allowed = [section["heading"] for section in TEMPLATES["blog_article_generator"]["sections"]] + ["Also asked for"]
+    headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
+    assert headings == allowed[: len(headings)]
+    assert "{" not in draft.body.replace("\\{", "")
+
+
+@given(st.text(max_size=60))
+def test_escaped_text_reads_as_it_was(value: str) -> None:
+    """A reader of the Markdown sees exactly the cleaned text."""
+    line = plain(value, 200)
+    tokens = MarkdownIt("commonmark").parse(escape(line))
+    seen = "".join(child.content for token in tokens for child in token.children or [])
+    assert seen == line

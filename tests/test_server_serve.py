@@ -1,0 +1,239 @@
+"""The embedded server on a real loopback port, up to signals and the vendor's way of calling it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.server.accounts import KeyRing
+from contentops.server.engines import named
+from contentops.server.serve import ServeError, ServeOptions, run, serve
+from contentops.server.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+BODY = {
+    "template_id": "blog_article_generator",
+    "style_profile_id": "general_blog",
+    "inputs": {"topic": "Tides", "audience": "sailors"},
+    "request_id": "r-1",
+}
+
+
+def here(
+    path: Path, log: Callable[[str], None], *, host: str = "127.0.0.1", port: int = 0, **options: Any
+) -> ServeOptions:
+    """The outline engine on a port of this machine, 0 for a free one."""
+    return ServeOptions(host=host, port=port, store=path, engine=named("outline"), log=log, **options)
+
+
+async def http(
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    host: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> tuple[int, Any]:
+    """One request over a socket; gives status and decoded body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    data = b"" if body is None else json.dumps(body).encode()
+    lines = {
+        "Host": host or f"127.0.0.1:{port}",
+        "Connection": "close",
+        "Content-Length": str(len(data)),
+        **({"Content-Type": "application/json"} if data else {}),
+        **(headers or {}),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + data)
+    raw = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    top, _, rest = raw.partition(b"\r\n\r\n")
+    return int(top.split()[1]), json.loads(rest)
+
+
+@contextlib.asynccontextmanager
+async def listening(path: Path, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[tuple[int, list[str]]]:
+    """The server on a free port of this loop."""
+    stop, lines, heard = asyncio.Event(), list[str](), asyncio.Event()
+
+    def log(line: str) -> None:
+        lines.append(line)
+        heard.set()
+
+    task = asyncio.create_task(serve(here(path, log, host=host, **options), stop))
+    waiting = asyncio.create_task(heard.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+    try:
+        yield int(lines[0].split("/v1")[0].rsplit(":", 1)[1]), lines
+    finally:
+        stop.set()
+        await task
+
+
+async def finished(port: int, job_id: str, **options: Any) -> Any:
+    """The status of a job once it has ended."""
+    while True:
+        _, found = await http(port, "GET", f"/v1/generate/status/{job_id}", **options)
+        if found["status"] in {"completed", "failed"}:
+            return found
+
+
+def test_a_job_over_a_socket_and_after_a_restart(tmp_path: Path) -> None:
+    """Port 0 is announced with the real number; a text made before a restart is still there after it."""
+    path = tmp_path / "store" / "db"
+
+    async def main() -> None:
+        async with listening(path) as (port, lines):
+            assert lines == [f"listening on http://127.0.0.1:{port}/v1 (and http://127.0.0.1:{port}/api)"]
+            status, reply = await http(port, "POST", "/v1/generate", BODY)
+            assert (status, reply["request_id"]) == (202, "r-1")
+            done = await finished(port, "r-1")
+        async with listening(path) as (port, _):
+            assert await finished(port, "r-1") == done
+            _, content = await http(port, "GET", f"/v1/content/{done['content']['id']}")
+            assert content["content"] == done["content"]["body"]
+
+    asyncio.run(main())
+
+
+def test_only_loopback_names_are_answered(tmp_path: Path) -> None:
+    """A web page whose name was pointed at this machine gets nothing, whatever it asks."""
+
+    async def main() -> None:
+        async with listening(tmp_path / "db") as (port, _):
+            for host in ("localhost", f"LOCALHOST:{port}", "127.0.0.1", "[::1]:80"):
+                status, _ = await http(port, "GET", "/v1/content", host=host)
+                assert status == 200, host
+            for host in ("evil.example", "localhost.evil.example", "[2001:db8::1]", "10.0.0.1:80"):
+                status, reply = await http(port, "GET", "/v1/content", host=host)
+                assert (status, reply["error"]["code"]) == (403, "forbidden"), host
+
+    asyncio.run(main())
+
+
+def test_other_hosts_need_keys(tmp_path: Path) -> None:
+    """Listening beyond this machine asks for a key from the start, and says so while there is none."""
+    path = tmp_path / "db"
+
+    async def main() -> None:
+        async with listening(path, "0.0.0.0") as (port, lines):  # noqa: S104 - what is tested
+            assert lines[0].startswith(f"listening on http://0.0.0.0:{port}/v1")
+            assert "there is none yet" in lines[1]
+            assert (await http(port, "GET", "/v1/content"))[0] == 401
+            with Store(path) as store:
+                key = KeyRing(store).create_key("professional")
+            allowed = {"Authorization": f"Bearer {key}"}
+            assert (await http(port, "GET", "/v1/content", host="any.example", headers=allowed))[0] == 200
+        async with listening(path) as (port, lines):
+            assert len(lines) == 1
+            assert (await http(port, "GET", "/v1/content"))[0] == 401
+
+    asyncio.run(main())
+
+
+def test_stages_take_their_time(tmp_path: Path) -> None:
+    """With a stage time, a job is seen on its way, survives the end of the server and is finished by the next."""
+    path = tmp_path / "db"
+
+    async def main() -> None:
+        async with listening(path, stage_seconds=3600.0) as (port, _):
+            await http(port, "POST", "/v1/generate", BODY)
+            _, found = await http(port, "GET", "/v1/generate/status/r-1")
+            assert (found["status"], found["stage"]) == ("processing", "planner")
+        async with listening(path) as (port, _):
+            assert (await finished(port, "r-1"))["status"] == "completed"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    """A served process that is told to stop ends with 0, prints nothing but its log line, and leaves no lock."""
+    script = (
+        "import logging, sys, pathlib\n"
+        # A busy machine is told about as a slow callback, which is no warning.
+        "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+        "from contentops.server.engines import named\n"
+        "from contentops.server.serve import ServeOptions, run\n"
+        "options = {'host': 'localhost', 'port': 0, 'engine': named('outline'), 'stage_seconds': 3600.0}\n"
+        "log = lambda line: print(line, flush=True)\n"
+        "run(ServeOptions(store=pathlib.Path(sys.argv[1]), log=log, **options))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", script, str(tmp_path / "db")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    port = int(line.split("/v1")[0].rsplit(":", 1)[1])
+    status, _ = asyncio.run(http(port, "POST", "/v1/generate", BODY))
+    assert status == 202
+    os.kill(process.pid, number)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not list((tmp_path / "db.runners").iterdir())
+
+
+def test_run_returns_when_told_to_stop(tmp_path: Path) -> None:
+    """`run` gives the signal handlers back as they were."""
+    before = signal.getsignal(signal.SIGTERM)
+    lines: list[str] = []
+
+    def log(line: str) -> None:
+        lines.append(line)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    run(here(tmp_path / "db", log))
+    assert len(lines) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", None), ("127.0.0.1", 99_999), ("127.0.0.1", -1), ("256.0.0.1", 0)]
+)
+def test_a_port_that_cannot_be_opened(tmp_path: Path, host: str, port: int | None) -> None:
+    """A taken port, a port beyond the last and a host that is none are named with what to do, and no store is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wanted = taken.getsockname()[1] if port is None else port
+        with pytest.raises(ServeError, match="choose another with `--port` or `--host`"):
+            run(here(tmp_path / "db", print, host=host, port=wanted))
+    assert not (tmp_path / "db").exists()
+
+
+def test_without_uvicorn_the_message_says_what_to_install(tmp_path: Path) -> None:
+    """An installation without the extra is told its name."""
+    script = (
+        "import sys, pathlib\n"
+        "sys.modules['uvicorn'] = None\n"
+        "from contentops.server.engines import named\n"
+        "from contentops.server.serve import ServeOptions, run\n"
+        "try:\n"
+        "    options = {'host': 'localhost', 'port': 0, 'engine': named('outline'), 'log': print}\n"
+        "    run(ServeOptions(store=pathlib.Path(sys.argv[1]), **options))\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "db")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`\n"

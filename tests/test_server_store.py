@@ -1,0 +1,210 @@
+"""The embedded server's SQLite file and its keys."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.server import EmbeddedServerError, accounts, contents, jobs
+from contentops.server.accounts import KeyRing
+from contentops.server.jobs import GenerationRequest, StoredJob
+from contentops.server.runner import RunnerLock
+from contentops.server.store import Clock, Store, StoreError, iso
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
+    """Folder, database, side files and runner locks can be read by no one else."""
+    path = tmp_path / "deep" / "store" / "db"
+    with Store(path) as store:
+        lock = RunnerLock(store)
+        lock.acquire()
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        assert _mode(path.parent) == 0o700
+        files = [found for found in path.parent.rglob("*") if found.is_file()]
+        assert len(files) >= 4
+        assert {_mode(found) for found in files} == {0o600}
+        assert _mode(tmp_path / "deep" / "store" / "db.runners") == 0o700
+        lock.release()
+
+
+def test_a_readable_file_is_closed_to_others(tmp_path: Path) -> None:
+    """An older file with wide permissions is narrowed when it is opened."""
+    path = tmp_path / "db"
+    Store(path).close()
+    path.chmod(0o644)
+    Store(path).close()
+    assert _mode(path) == 0o600
+
+
+def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
+    """A folder, a file in the way and a file that is no database are refused by name."""
+    (tmp_path / "file").write_text("no database, but long enough to be read as the header of one" * 4)
+    for path in (tmp_path, tmp_path / "file" / "db", tmp_path / "file"):
+        with pytest.raises(StoreError, match="choose another path") as caught:
+            Store(path)
+        assert str(path) in str(caught.value)
+        assert isinstance(caught.value, EmbeddedServerError)
+
+
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
+    """A database that is not ours is refused and not one byte of it changes."""
+    path = tmp_path / "other.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (x)")
+    db.commit()
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    """A file of a later format is not touched."""
+    path = tmp_path / "db"
+    with Store(path) as store:
+        store.run("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer release"):
+        Store(path)
+
+
+def test_a_failed_write_changes_nothing() -> None:
+    """What happened in a transaction before an exception is undone."""
+    with Store() as store:
+        with contextlib.suppress(ZeroDivisionError), store.write():
+            store.run("INSERT INTO keys (id, digest, plan, created_at) VALUES ('k', 'd', 'p', 1)")
+            raise ZeroDivisionError
+        assert store.rows("SELECT * FROM keys") == []
+
+
+def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
+    """The write that finds the disk full tells so, and the next one, with room again, is made."""
+    insert = "INSERT INTO keys (id, digest, plan, created_at) VALUES (?, ?, ?, 1)"
+    with Store(tmp_path / "db") as store:
+        pages = store.rows("PRAGMA page_count")[0][0]
+        store.run(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(sqlite3.OperationalError, match="full"), store.write():
+            store.run(insert, ("big", "d", "p" * 100_000))
+        store.run("PRAGMA max_page_count = 1000000")
+        with store.write():
+            store.run(insert, ("small", "e", "p"))
+        assert [row["id"] for row in store.rows("SELECT id FROM keys")] == ["small"]
+
+
+def test_contents_that_are_gone_cannot_be_changed() -> None:
+    """Updating or removing an unknown content says so instead of making one."""
+    with Store() as store:
+        with pytest.raises(LookupError):
+            contents.save(store, contents.ContentChange(id="none"), owner="", at=1.0)
+        contents.remove(store, "none", 1.0)
+        assert store.rows("SELECT * FROM contents") == store.rows("SELECT * FROM versions") == []
+        lock = RunnerLock(store)
+        assert lock.alive(lock.id)
+        assert not lock.alive("another")
+
+
+def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
+    """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
+    with Store(tmp_path / "db") as store:
+        assert not RunnerLock(store).alive("0" * 32)
+        assert not (tmp_path / "db.runners").exists()
+
+
+def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
+    """Four processes that open a new file at once and submit the same ids make each job exactly once."""
+    script = (
+        "import sys\n"
+        "from contentops.server import jobs\n"
+        "from contentops.server.store import Store\n"
+        "from contentops.server.jobs import GenerationRequest, StoredJob\n"
+        "store = Store(sys.argv[1])\n"
+        "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
+        " for n in range(40)))\n"
+    )
+    path = tmp_path / "store" / "db"
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    printed = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0, 0]
+    assert sum(map(int, printed)) == 40
+    with Store(path) as store:
+        assert len(jobs.unfinished(store)) == 40
+        assert store.rows("PRAGMA integrity_check")[0][0] == "ok"
+
+
+def test_a_submission_survives_the_store() -> None:
+    """What was asked for comes back as it was, and equal asks have equal fingerprints."""
+    asked = GenerationRequest(
+        template="t", style="s", mode="quick", inputs={"b": [1, {"x": None}], "a": "ü"}, vertical="legal"
+    )
+    same = GenerationRequest(
+        vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
+    )
+    with Store() as store:
+        wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
+        assert jobs.submit(store, wanted) == (wanted, True)
+        job = jobs.find(store, "r")
+        assert job == wanted
+        assert job.request == asked
+        assert job.request.fingerprint == same.fingerprint
+        assert (job.owner, job.key_id, job.created_at, job.open) == ("o", "key", 5.0, True)
+
+
+def test_each_mode_has_its_price() -> None:
+    """Quick costs 1, standard 4, premium 5; charging a job twice charges it once."""
+    with Store() as store:
+        for mode in ("quick", "standard", "premium", "premium"):
+            with store.write():
+                jobs.charge(store, f"job-{mode}", "", GenerationRequest(mode=mode), 1.0)
+        assert accounts.usage(store) == {
+            "used": 10,
+            "generations": 3,
+            "by_mode": {
+                "premium": {"generations": 1, "credits": 5},
+                "quick": {"generations": 1, "credits": 1},
+                "standard": {"generations": 1, "credits": 4},
+            },
+        }
+        assert [entry["credits"] for entry in accounts.history(store)] == [5, 4, 1]
+
+
+def test_times_sort_as_text() -> None:
+    """Two moments within a second keep their order as text."""
+    assert iso(1_780_000_000.0) == "2026-05-28T20:26:40.000000Z"
+    assert iso(1_780_000_000.25) < iso(1_780_000_000.5)
+
+
+def test_a_key_is_seen_once(tmp_path: Path) -> None:
+    """The store holds a fingerprint of the key, never its text; a key works until it is revoked."""
+    path = tmp_path / "db"
+    with Store(path) as store:
+        ring = KeyRing(store, clock=Clock(now=lambda: 7.0))
+        needed = [ring.required]
+        key = ring.create_key("enterprise")
+        needed.append(ring.required)
+        assert needed == [False, True]
+        found = ring.check(key)
+        assert found is not None
+        assert (found.plan, found.created_at, found.revoked_at) == ("enterprise", 7.0, None)
+        assert ring.check(key + "x") is None
+        assert ring.check("\udcff") is None
+        assert ring.revoke(found.id)
+        assert not ring.revoke(found.id)
+        assert ring.check(key) is None
+        assert [entry.revoked_at for entry in ring.issued()] == [7.0]
+        assert ring.required
+    assert key.encode() not in b"".join(found.read_bytes() for found in tmp_path.iterdir())
