@@ -67,7 +67,7 @@ class LocalRun:
         self._most = 0
         self._active = 0
         """Items that have begun, and do not wait for the last look."""
-        self._parked: set[asyncio.Future[None]] = set()
+        self._parked: dict[asyncio.Future[None], None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._next: asyncio.Handle | None = None
@@ -135,14 +135,14 @@ class LocalRun:
     async def last_look(self) -> None:
         """Go on when no other item can; all that wait for it go on together."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._parked.add(future)
+        self._parked[future] = None
         self._active -= 1
         self._feed()
         try:
             await self._until(future)
         finally:
             if future in self._parked:
-                self._parked.discard(future)
+                del self._parked[future]
                 self._active += 1
 
     def place(self) -> Place:
@@ -298,7 +298,7 @@ class LocalRun:
         if self._active or self._finished.done():
             return
         if self._parked:
-            parked, self._parked = self._parked, set()
+            parked, self._parked = self._parked, {}
             self._active = len(parked)
             for future in parked:
                 _done(future)

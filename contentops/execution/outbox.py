@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Generate, RegenerateSection
 from contentops.api.replies import Accepted, Failure, FailureKind
+from contentops.execution.limiter import WINDOW
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Outbox:
         self._held = 0
         self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
         self._gone: list[asyncio.Task[Reply | Failure]] = []
+        self._limited_at = -math.inf
+        """When a call that pays nothing was turned away."""
         self._arriving = 0
         """Submits that were accepted, and whose items have not gone on yet."""
 
@@ -149,7 +152,9 @@ class Outbox:
     def _throttled(self, call: Asks[Any], retry_after: float | None, now: float) -> None:
         """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
         running = self._admission.running + self._arriving
-        if _pays(call) and running:
+        if not _pays(call):
+            self._limited_at = now
+        if _pays(call) and running and now - self._limited_at > WINDOW:
             self._admission.crowded(running, now + (retry_after or 0.0))
             # What was likely to have ended has not: only what ends from now on makes room.
             for each in self.watched:
