@@ -172,7 +172,7 @@ def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> 
 def test_check_says_whether_a_plan_still_holds(scene: Scene) -> None:
     """For merge queues: compared, not applied."""
     reviewed = _reviewed(scene)
-    assert len(plan_operation.check(scene.project, Choice(), reviewed).plan.changes) == 2
+    assert len(plan_operation.check(scene.project, Choice(), reviewed).changes) == 2
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
     with pytest.raises(Refused):
         plan_operation.check(scene.project, Choice(), reviewed)
