@@ -125,7 +125,7 @@ def ours(port: int, items: int, folder: Path) -> None:
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
     from contentops.operations.apply import Approval
-    from contentops.planning.situation import Choice
+    from contentops.planning.inputs import Choice
 
     project(port, items, folder)
     _, run = apply_operation.apply(

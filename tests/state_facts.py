@@ -11,7 +11,7 @@ from msgspec import structs
 from contentops.digest import NOTHING, digest_text
 from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved
 from contentops.state import lock
-from contentops.state.lines import Drop, Forget
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -116,7 +116,6 @@ records = st.builds(
     saved_at=words,
     protected=st.booleans(),
     used=st.dictionaries(words, words, max_size=2),
-    definitions=st.dictionaries(words, words, max_size=2),
     moved_from=words,
     rev=st.integers(0, 99),
 )
@@ -137,7 +136,6 @@ entries = st.builds(
     body=digests | st.just(NOTHING),
     generated_at=words,
     content_id=words,
-    definitions=st.dictionaries(words, words, max_size=2),
     error=words,
 )
 

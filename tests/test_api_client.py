@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from contentops import __version__
 from contentops.api.calls import Call, Generate, GetContent, GetStatus, ListContent, SaveContent
-from contentops.api.client import LARGEST, Client, Patience
 from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus, Reply, SavedReply
+from contentops.api.session import LARGEST, Client, Patience, Place
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from tests.test_api_reading import CALLS, json_values
@@ -81,9 +81,14 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> As
         await asyncio.sleep(0)
 
 
+def a_client(settings: ApiSettings, *, key: str = KEY, **options: Any) -> Client:
+    """A client of a server that is known from an earlier run, so that nothing is searched for."""
+    return Client(settings, key=key, known=Place(base=settings.base_url.rstrip("/"), enveloped=False), **options)
+
+
 async def send_all(base_url: str, *calls: Call, patience: Patience | None = None) -> list[Reply | Failure]:
     """Send `calls` one after another with one client."""
-    client = Client(ApiSettings(base_url=base_url), key=KEY, patience=patience)
+    client = a_client(ApiSettings(base_url=base_url), patience=patience)
     found = [await client.send(call) for call in calls]
     await client.aclose()
     return found
@@ -267,7 +272,7 @@ def test_connections_are_kept_and_bounded() -> None:
 
     async def story() -> tuple[int, int]:
         async with serving(serve) as port:
-            client = Client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
+            client = a_client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
             for call in (SUBMIT, STATUS, SUBMIT):
                 assert not isinstance(await client.send(call), Failure)
             in_a_row = len(opened)
@@ -296,7 +301,7 @@ def test_cancelling_passes_and_leaves_the_client_usable() -> None:
 
     async def story() -> Reply | Failure:
         async with serving(serve) as port:
-            client = Client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
+            client = a_client(ApiSettings(base_url=f"http://127.0.0.1:{port}"), key="")
             task = asyncio.ensure_future(client.send(SUBMIT))
             await arrived.wait()
             task.cancel()
@@ -466,7 +471,7 @@ class Fixed(httpx.AsyncBaseTransport):
 
 def send(call: Call, outcome: httpx.Response | Exception, settings: ApiSettings | None = None) -> Reply | Failure:
     """One call against a transport that does as told."""
-    client = Client(settings or ApiSettings(), key=KEY, user="u-1", transport=Fixed(outcome), wall=lambda: 0.0)
+    client = a_client(settings or ApiSettings(), user="u-1", transport=Fixed(outcome), wall=lambda: 0.0)
     return asyncio.run(client.send(call))
 
 
@@ -509,7 +514,7 @@ def test_transport_errors(error: Exception, paid: str, free: str) -> None:
 def test_what_can_not_be_sent_is_a_failure() -> None:
     """A call that is no JSON, or that the settings forbid, fails without a request."""
     transport = Fixed(httpx.Response(200))
-    client = Client(ApiSettings(send_mode=False), key=KEY, transport=transport)
+    client = a_client(ApiSettings(send_mode=False), transport=transport)
     premium = Generate({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
     for call in (premium, GetStatus(""), Generate({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
         found = asyncio.run(client.send(call))

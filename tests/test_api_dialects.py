@@ -27,7 +27,7 @@ from contentops.api.calls import (
     RegenerateSection,
     SaveContent,
 )
-from contentops.api.dialects import DIALECTS, Unsendable, dialect_named, spell
+from contentops.api.dialects import DIALECTS, Unsendable, dialect_named, spell, spoken
 from contentops.errors import ApiError
 
 REQUEST: dict[str, Any] = {
@@ -41,32 +41,37 @@ REQUEST: dict[str, Any] = {
 }
 SUBMIT = Generate(REQUEST, "req-1")
 
+_MAIN = '"brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
 BODIES = {
-    "auto": (
-        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
-        '"vertical":"saas_tech","brand_voice_id":"bv_1","user_input":{"topic":"Café"},"vertical_id":"saas_tech",'
-        '"template":"blog_article_generator","style_profile":"general_blog","dynamic_parameters":{"topic":"Café"},'
-        '"generation_mode":"premium","request_id":"req-1"}'
-    ),
     "v1": (
         '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
-        '"vertical":"saas_tech","brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
+        f'"vertical":"saas_tech",{_MAIN}'
     ),
     "v1-2026-04": (
         '{"template_id":"blog_article_generator","style_profile_id":"general_blog","user_input":{"topic":"Café"},'
-        '"vertical_id":"saas_tech","brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
+        f'"vertical_id":"saas_tech",{_MAIN}'
     ),
     "sdk": (
         '{"template":"blog_article_generator","style_profile":"general_blog","dynamic_parameters":{"topic":"Café"},'
-        '"vertical_id":"saas_tech","brand_voice_id":"bv_1","generation_mode":"premium","request_id":"req-1"}'
+        f'"user_input":{{"topic":"Café"}},"vertical_id":"saas_tech",{_MAIN}'
+    ),
+    "auto, bare": (
+        '{"template_id":"blog_article_generator","style_profile_id":"general_blog","inputs":{"topic":"Café"},'
+        f'"user_input":{{"topic":"Café"}},"vertical":"saas_tech","vertical_id":"saas_tech",{_MAIN}'
+    ),
+    "auto, enveloped": (
+        '{"template":"blog_article_generator","template_id":"blog_article_generator","style_profile":"general_blog",'
+        '"style_profile_id":"general_blog","dynamic_parameters":{"topic":"Café"},"user_input":{"topic":"Café"},'
+        f'"vertical_id":"saas_tech",{_MAIN}'
     ),
 }
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", BODIES)
 def test_submit_bodies_are_golden(name: str) -> None:
     """Each dialect spells a full submit exactly so, byte for byte, and sends no revision."""
-    wire = spell(SUBMIT, dialect_named(name))
+    stated, _, lists = name.partition(", ")
+    wire = spell(SUBMIT, spoken(dialect_named(stated), enveloped=lists == "enveloped"))
     assert (wire.method, wire.path) == ("POST", "/generate")
     assert wire.body is not None
     assert wire.body.decode() == BODIES[name]

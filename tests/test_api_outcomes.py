@@ -24,7 +24,8 @@ from contentops.api.calls import (
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
 from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus, Reply, SavedReply
-from contentops.api.words import LIMIT, speak
+from contentops.sanitize import MESSAGE_LIMIT as LIMIT
+from contentops.sanitize import message as plain
 from tests.test_api_reading import CALLS, json_values
 
 SUBMIT = Generate({"template": "blog", "style": "general_blog", "mode": "standard", "inputs": {}}, "ours")
@@ -298,8 +299,8 @@ def test_the_key_is_never_said() -> None:
     """Whatever repeats the key - error, job, redirect, media type, cut text - no message holds it."""
     key = "sk-live-0123456789"
 
-    def say(text: str) -> str:
-        return speak(text, key)
+    def clean(text: str) -> str:
+        return plain(text, key)
 
     answers = [
         Answer(400, JSON, json.dumps({"detail": f"bad {key}"}).encode()),
@@ -312,9 +313,9 @@ def test_the_key_is_never_said() -> None:
     ]
     for call in (SUBMIT, STATUS):
         for answer in answers:
-            found = judge(call, answer, wall=0, say=say)
+            found = judge(call, answer, wall=0, clean=clean)
             assert "sk-live" not in repr(found)
-    assert "sk-live" not in repr(broken(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", say=say))
+    assert "sk-live" not in repr(broken(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", clean=clean))
 
 
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))

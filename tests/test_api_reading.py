@@ -26,7 +26,8 @@ from contentops.api.calls import (
     RegenerateSection,
     SaveContent,
 )
-from contentops.api.reading import DEPTH, Garbled, Unreadable, decode, read, safe_id
+from contentops.api.decoding import DEPTH, Garbled, Unreadable, decode
+from contentops.api.reading import read, safe_id
 from contentops.api.replies import (
     Accepted,
     CatalogReply,

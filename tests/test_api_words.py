@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.api.retry_after import LONGEST, retry_after
-from contentops.api.words import LIMIT, one_line, server_words, speak
-from contentops.sanitize import redact
+from contentops.api.backoff import LONGEST, RETRY, retry_after
+from contentops.api.decoding import error_text
+from contentops.sanitize import MESSAGE_LIMIT as LIMIT
+from contentops.sanitize import Policy, message, redact, sanitize
 
 KEY = 'wr+live/"4f9c\\81=='
 NOW = 1_772_000_000.0
@@ -35,7 +37,7 @@ NOW = 1_772_000_000.0
 )
 def test_one_line(raw: str, clean: str) -> None:
     """Control and format characters go, words stay."""
-    assert one_line(raw) == clean
+    assert sanitize(raw, Policy.MESSAGE) == clean
 
 
 @pytest.mark.parametrize(
@@ -54,29 +56,29 @@ def test_one_line(raw: str, clean: str) -> None:
     ],
     ids=["plain", "upper", "url", "url lower", "json", "base64", "urlsafe", "basic", "inside", "split"],
 )
-def test_no_form_of_the_key_is_said(form: str) -> None:
+def test_no_form_of_the_key_is_text(form: str) -> None:
     """The key is hidden in every spelling a server could echo."""
-    said = speak(f"invalid token {form} was given", KEY)
-    assert "[key]" in said
-    assert "4f9c" not in said
-    assert "was given" in said
-    assert KEY[2:8] not in said
+    text = message(f"invalid token {form} was given", KEY)
+    assert "[key]" in text
+    assert "4f9c" not in text
+    assert "was given" in text
+    assert KEY[2:8] not in text
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60), st.text(), st.text())
-def test_speak_never_holds_the_key(key: str, before: str, after: str) -> None:
+def test_a_message_never_holds_the_key(key: str, before: str, after: str) -> None:
     """Wherever the key stands in hostile text, the message is one short line without it."""
-    said = speak(f"{before}{key}{after}", key)
-    assert key not in said
-    assert len(said) <= LIMIT
-    assert "\n" not in said
+    text = message(f"{before}{key}{after}", key)
+    assert key not in text
+    assert len(text) <= LIMIT
+    assert "\n" not in text
 
 
 def test_cutting_never_halves_a_key() -> None:
     """A key at the place where a text is cut leaves no beginning behind, at either cut."""
-    assert "secret" not in speak(" " * (LIMIT * 40 - 6) + "secretsecretsecret", "secretsecretsecret")
-    assert "secret" not in speak("x" * (LIMIT - 6) + " secretsecretsecret", "secretsecretsecret")
-    assert speak("word " * 1000, "secret").endswith("...")
+    assert "secret" not in message(" " * (LIMIT * 40 - 6) + "secretsecretsecret", "secretsecretsecret")
+    assert "secret" not in message("x" * (LIMIT - 6) + " secretsecretsecret", "secretsecretsecret")
+    assert message("word " * 1000, "secret").endswith("...")
 
 
 def test_without_a_secret_nothing_is_redacted() -> None:
@@ -85,7 +87,7 @@ def test_without_a_secret_nothing_is_redacted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [
         ({"error": {"code": "unauthorized", "message": "Invalid API key"}}, "Invalid API key"),
         ({"error": {"code": "unauthorized"}}, "unauthorized"),
@@ -109,9 +111,9 @@ def test_without_a_secret_nothing_is_redacted() -> None:
         (3, ""),
     ],
 )
-def test_server_words(value: Any, words: str) -> None:
-    """Every known shape of an error gives its words."""
-    assert server_words(value) == words
+def test_error_text(value: Any, text: str) -> None:
+    """Every known shape of an error gives its text."""
+    assert error_text(value) == text
 
 
 @pytest.mark.parametrize(
@@ -167,3 +169,13 @@ def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> No
     """No header makes it raise, or gives a wait that cannot be slept."""
     found = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
     assert found is None or 0 <= found <= LONGEST
+
+
+@given(st.integers(0, 2**32), st.integers(1, 1000), st.none() | st.floats(0, 1e6))
+def test_waits_are_jittered_and_bounded(seed: int, tries: int, asked: float | None) -> None:
+    """Full jitter under a doubling cap, no less than the server asks for, and never endless."""
+    found = RETRY.wait(random.Random(seed), tries, asked)
+    cap = min(RETRY.longest, RETRY.first * 2 ** min(tries, 10))
+    assert min(asked or 0.0, RETRY.total) <= found <= max(cap, min(asked or 0.0, RETRY.total))
+    assert RETRY.goes_on(10.0, 70.0)
+    assert not RETRY.goes_on(10.0, 70.1)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.catalog.lockfile import FILE, compose, parse
-from contentops.catalog.offer import Offer, OfferedChoice, OfferedTemplate
+from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.errors import ApiError, InputError
-from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
-from contentops.operations import catalog as pulling
+from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.model import CatalogEntry, CatalogSnapshot, Template
+from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
@@ -33,14 +33,13 @@ def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
     """A project whose server is `shop`."""
     scene = Scene(root, shop, rpm=rpm)  # type: ignore[arg-type]  # only its transport is used
     scene.write("content/blog.yaml", blog("tea", "coffee"))
-    if api:
-        scene.edit("contentops.yaml", "requests_per_minute", f"{api}, requests_per_minute")
+    scene.edit("contentops.yaml", "requests_per_minute", f"{api or 'dialect: v1'}, requests_per_minute")
     return scene
 
 
 def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
     """Pull on virtual time."""
-    return pulling.pull(scene.project, tell=([] if said is None else said).append, world=scene.world())
+    return catalogs.pull(scene.project, tell=([] if said is None else said).append, world=scene.world())
 
 
 def many(count: int) -> dict[str, Any]:
@@ -60,8 +59,8 @@ def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str
     scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
     world = scene.world()
     environ = {**world.environ, "WRITERZROOM_USER_ID": "u1"}
-    pulled = pulling.pull(scene.project, world=workspace.World(environ=environ, run=world.run, transport=shop))
-    assert (pulled.first, pulled.written, pulled.differences, pulled.notes) == (True, True, (), ())
+    pulled = catalogs.pull(scene.project, world=workspace.World(environ=environ, run=world.run, transport=shop))
+    assert (pulled.first, pulled.written, pulled.changes, pulled.notes) == (True, True, (), ())
     document = json.loads(scene.read(FILE))
     assert document["servers"][SERVER] == {
         "templates": [
@@ -84,7 +83,7 @@ def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
     before = scene.bytes()
     shop.templates = dict(reversed(shop.templates.items()))
     again = pull(scene)
-    assert (again.first, again.written, again.differences) == (False, False, ())
+    assert (again.first, again.written, again.changes) == (False, False, ())
     assert scene.bytes() == before
     assert shop.paths.count("/templates/t000") == 2
 
@@ -95,7 +94,7 @@ def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, shop, rpm=10)
     said: list[str] = []
     pulled = pull(scene, said)
-    assert len(pulled.offer.templates) == 15
+    assert len(pulled.snapshot.templates) == 15
     assert (len(shop.log), shop.throttled) == (18, 0)
     assert 60 <= scene.timeline.now <= 90
     assert "15 templates" in said
@@ -107,7 +106,7 @@ def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
 def test_a_shared_quota_is_waited_for(per_minute: int, tmp_path: Path) -> None:
     """Where the server allows less than we think, its 429s are waited out and nothing is lost."""
     shop = Shop(many(6), per_minute=per_minute)
-    assert len(pull(scene_of(tmp_path, shop, rpm=20)).offer.templates) == 6
+    assert len(pull(scene_of(tmp_path, shop, rpm=20)).snapshot.templates) == 6
 
 
 @pytest.mark.parametrize(("habit", "pages"), [("enveloped", 3), ("flat", 2), ("repeating", 2)])
@@ -115,7 +114,7 @@ def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
     """Pages over 100 are asked for until nothing new comes, also where a server does not know pages."""
     shop = Shop(many(3), styles=tuple(f"s{number:03}" for number in range(250)), habit=habit)
     pulled = pull(scene_of(tmp_path, shop))
-    assert len(pulled.offer.styles) == (100 if habit == "repeating" else 250)
+    assert len(pulled.snapshot.styles) == (100 if habit == "repeating" else 250)
     assert len([path for path in shop.paths if path.startswith("/style-profiles")]) == pages
 
 
@@ -125,7 +124,7 @@ def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
     shop = Shop(when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None)
     pulled = pull(scene_of(tmp_path, shop))
     assert shop.paths == ["/templates", "/style-profiles", "/verticals"]
-    assert pulled.offer.templates["b"].inputs == ()
+    assert pulled.snapshot.templates["b"].inputs_known
 
 
 def test_a_template_without_a_description(tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ def test_a_template_without_a_description(tmp_path: Path) -> None:
     shop = Shop({"a": None, "blog_article_generator": {"topic": {"required": True}}})
     scene = scene_of(tmp_path, shop)
     pulled = pull(scene)
-    assert pulled.offer.templates["a"].inputs is None
+    assert pulled.snapshot.templates["a"].inputs_known is False
     assert pulled.notes == ("the server does not tell the inputs of `a`, so they are not checked",)
     scene.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
     assert workspace.validate(scene.project).findings == ()
@@ -144,7 +143,7 @@ def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> N
     shop = Shop(dict.fromkeys(many(40)))
     pulled = pull(scene_of(tmp_path, shop))
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 3
-    assert {one.inputs for one in pulled.offer.templates.values()} == {None}
+    assert {one.inputs_known for one in pulled.snapshot.templates.values()} == {False}
     assert pulled.notes[0].endswith("`t000`, `t001`, `t002`, `t003`, `t004`, ..., so they are not checked")
 
 
@@ -153,7 +152,7 @@ def test_a_description_of_something_else_is_none(tmp_path: Path) -> None:
     other = httpx.Response(200, json={"id": "welcome", "parameters": {"x": {}}})
     shop = Shop(when=lambda path, _: other if path.startswith("/templates/") else None)
     pulled = pull(scene_of(tmp_path, shop))
-    assert pulled.offer.templates["blog_article_generator"].inputs is None
+    assert not pulled.snapshot.templates["blog_article_generator"].inputs_known
 
 
 @pytest.mark.parametrize("answer", [404, 405, 403, 501])
@@ -174,7 +173,7 @@ def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
         {"a": {}, "b": {}}, when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     )
     pulled = pull(scene_of(tmp_path, shop))
-    assert sorted(pulled.offer.templates) == ["a", "b"]
+    assert sorted(pulled.snapshot.templates) == ["a", "b"]
     assert pulled.notes == ("2 of the templates have no usable slug and are left out",)
 
 
@@ -203,7 +202,7 @@ def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> N
     assert [path for path in shop.paths if path.startswith("/templates/")] == [
         f"/templates/{slug}" for slug in ("t004", "t005", "t999")
     ]
-    assert [(one.how, one.slug) for one in pulled.differences] == [("added", "t999")]
+    assert [(one.how, one.slug) for one in pulled.changes] == [("added", "t999")]
     shop.log.clear()
     pull(scene)
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 7
@@ -211,7 +210,7 @@ def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("change", ["too old", "changed line", "damaged"])
 def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
-    """An hour later, or where the list says something else of a template, it is described anew."""
+    """An hour later, or where the list says something else of a template, it is described again."""
     shop = Shop(many(2), when=lambda path, _: DOWN if path == "/templates/t001" else None)
     scene = scene_of(tmp_path, shop)
     with pytest.raises(ApiError):
@@ -219,7 +218,7 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
     shop.when = lambda _path, _n: None
     shop.log.clear()
     if change == "too old":
-        scene.timeline.now += pulling.KEPT_FOR + 1
+        scene.timeline.now += catalogs.KEPT_FOR + 1
     elif change == "changed line":
         listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
@@ -289,8 +288,10 @@ def test_a_server_that_throttles_for_ever_ends_the_pull(tmp_path: Path) -> None:
 def test_other_servers_are_kept(tmp_path: Path) -> None:
     """A pull touches its own server's part alone."""
     scene = scene_of(tmp_path, Shop())
-    other = Offer(templates={"x": OfferedTemplate(slug="x")}, styles={"s": OfferedChoice(slug="s")})
-    scene.write(FILE, compose({"https://other.example:443": other}))
+    other = CatalogSnapshot(
+        templates={"x": Template(slug="x", inputs_known=False)}, styles={"s": CatalogEntry(slug="s")}
+    )
+    scene.write(FILE, encode({"https://other.example:443": other}))
     assert pull(scene).first
     assert parse(scene.read(FILE).encode())["https://other.example:443"] == other
 
@@ -302,7 +303,7 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         plan_operation.plan(scene.project, planning_inputs.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
-    assert "is written anew" in pull(scene).notes[0]
+    assert "is written again" in pull(scene).notes[0]
     assert workspace.catalog_of(scene.project) is not None
 
 
@@ -336,12 +337,12 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
 
 
 def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
-    """`local` asks nobody and writes nothing, and a file of other servers does not concern it."""
+    """`local` asks no one and writes nothing, and a file of other servers does not concern it."""
     scene = Scene(tmp_path, base_url="local")
     scene.write(FILE, "broken")
-    pulled = pulling.pull(scene.project)
+    pulled = catalogs.pull(scene.project)
     assert (pulled.server, pulled.written) == ("local", False)
-    assert len(pulled.offer.templates) >= 13
+    assert len(pulled.snapshot.templates) >= 13
     assert workspace.catalog_of(scene.project) is not None
     assert scene.read(FILE) == "broken"
 
@@ -353,7 +354,7 @@ def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Pat
     pull(scene)
     before = {change.id: change.steps for change in scene.plan().changes}
     shop.templates = {"blog_article_generator": {"topic": {"required": True}, "target_audience": {}}}
-    (changed,) = pull(scene).differences
+    (changed,) = pull(scene).changes
     assert changed.details == ("input `topic` is now required",)
     assert changed.items == ("coffee", "tea")
     assert {change.id: change.steps for change in scene.plan().changes} == before
@@ -367,7 +368,7 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
     scene.write("content/blog.yaml", "items: [")
     shop.templates = many(2)
     pulled = pull(scene)
-    assert [one.items for one in pulled.differences] == [()]
+    assert [one.items for one in pulled.changes] == [()]
     assert "manifests have errors" in pulled.notes[-1]
 
 
@@ -385,7 +386,7 @@ def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, shop, api="dialect: auto")
     found = checks(scene)
     assert found["server"].ok
-    assert "found at `https://api.example.test/api`, lists inside `{success, data}`" in found["server"].message
+    assert "at `https://api.example.test/api`, lists inside `{success, data}`: dialect `sdk`" in found["server"].message
     assert (found["catalog"].ok, found["catalog"].message) == (None, "there is no `catalog.lock.json`")
     pull(scene)
     assert checks(scene)["catalog"].message == "1 template of this server known"
@@ -393,7 +394,10 @@ def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
 
 def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
     """Nothing is searched for."""
-    assert checks(scene_of(tmp_path, Shop()))["server"].message.endswith("(v1) answers with 1 template")
+    assert (
+        "(v1) answers with 1 template at `https://api.example.test/v1`, lists bare: dialect `v1`, which sends the"
+        in (checks(scene_of(tmp_path, Shop()))["server"].message)
+    )
 
 
 @pytest.mark.parametrize(
@@ -416,8 +420,8 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
     ("text", "ok", "words"),
     [
         ("{", False, "cannot be used: the file is not whole JSON"),
-        (compose({"https://other.example:443": Offer()}), None, "was made for `https://other.example:443`"),
-        (compose({}), None, "holds no server"),
+        (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
+        (encode({}), None, "holds no server"),
     ],
 )
 def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:
@@ -429,5 +433,5 @@ def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_pa
     assert words in found.message
     if ok is None:
         with pytest.raises(ApiError, match="is not known") as raised:
-            pulling.offered(scene.project)
+            catalogs.known_catalog(scene.project)
         assert words in raised.value.message

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.catalog.differences import differences
-from contentops.catalog.lockfile import FILE, compose, parse
-from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate, catalog
-from contentops.catalog.reading import choice, inputs_of, slug_of, template
+from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.errors import InputError
-from contentops.model import Request
+from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.model import CatalogEntry, CatalogSnapshot, Request, Template, TemplateInput
+from contentops.operations.catalog_changes import changes_between
 from contentops.schema_files import load_schema
 
 SERVER = "https://api.example.test:443"
@@ -40,7 +39,7 @@ SERVER = "https://api.example.test:443"
     ],
 )
 def test_slugs(entry: dict[str, Any], slug: str) -> None:
-    """The server's own `id` comes first, and a name nobody could ask for is none."""
+    """The server's own `id` comes first, and a name no one could ask for is none."""
     assert slug_of(entry) == slug
 
 
@@ -69,29 +68,29 @@ def test_kinds(word: Any, kind: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"required": True}, OfferedInput(name="x", required=True)),
-        ({"required": "true"}, OfferedInput(name="x", required=True)),
-        ({"required": True, "default": "a"}, OfferedInput(name="x", default="a")),
-        ({"required": True, "default": ""}, OfferedInput(name="x", required=True)),
-        ({"required": "perhaps"}, OfferedInput(name="x")),
-        ({"default": False}, OfferedInput(name="x", default=False)),
-        ({"default": []}, OfferedInput(name="x")),
-        ({"default": "y" * 3000}, OfferedInput(name="x")),
-        ({"type": "select", "options": ["a", "b", "a"]}, OfferedInput(name="x", kind="select", options=("a", "b"))),
-        ({"type": "select", "options": [1, True]}, OfferedInput(name="x", kind="select", options=(1, True))),
+        ({"required": True}, TemplateInput(name="x", required=True)),
+        ({"required": "true"}, TemplateInput(name="x", required=True)),
+        ({"required": True, "default": "a"}, TemplateInput(name="x", default="a")),
+        ({"required": True, "default": ""}, TemplateInput(name="x", required=True)),
+        ({"required": "perhaps"}, TemplateInput(name="x")),
+        ({"default": False}, TemplateInput(name="x", default=False)),
+        ({"default": []}, TemplateInput(name="x")),
+        ({"default": "y" * 3000}, TemplateInput(name="x")),
+        ({"type": "select", "options": ["a", "b", "a"]}, TemplateInput(name="x", kind="select", options=("a", "b"))),
+        ({"type": "select", "options": [1, True]}, TemplateInput(name="x", kind="select", options=(1, True))),
         (
             {"type": "multiselect", "options": [{"value": "a", "label": "A"}, {"id": "b"}]},
-            OfferedInput(name="x", kind="multiselect", options=("a", "b")),
+            TemplateInput(name="x", kind="multiselect", options=("a", "b")),
         ),
-        ({"type": "select", "options": ["a", None]}, OfferedInput(name="x")),
-        ({"type": "select", "options": "abc"}, OfferedInput(name="x")),
-        ({"type": "text", "options": ["a"]}, OfferedInput(name="x", kind="text")),
-        ({"aliases": ["y", "y", 3, "n o"]}, OfferedInput(name="x", aliases=("y",))),
-        ({"description": "a\x1b[31m\nb", "label": "L"}, OfferedInput(name="x", description="a[31m b")),
-        ({"label": "L"}, OfferedInput(name="x", description="L")),
+        ({"type": "select", "options": ["a", None]}, TemplateInput(name="x")),
+        ({"type": "select", "options": "abc"}, TemplateInput(name="x")),
+        ({"type": "text", "options": ["a"]}, TemplateInput(name="x", kind="text")),
+        ({"aliases": ["y", "y", 3, "n o"]}, TemplateInput(name="x", aliases=("y",))),
+        ({"description": "a\x1b[31m\nb", "label": "L"}, TemplateInput(name="x", description="a[31m b")),
+        ({"label": "L"}, TemplateInput(name="x", description="L")),
     ],
 )
-def test_inputs(spec: dict[str, Any], expected: OfferedInput) -> None:
+def test_inputs(spec: dict[str, Any], expected: TemplateInput) -> None:
     """What a server says of an input is taken where it makes sense and left out where it does not."""
     assert inputs_of({"parameters": {"x": spec}}) == (expected,)
 
@@ -108,7 +107,7 @@ def test_inputs(spec: dict[str, Any], expected: OfferedInput) -> None:
 )
 def test_every_shape_of_inputs(said: dict[str, Any]) -> None:
     """A map of specs, a list of them, and bare names are read alike, sorted by name."""
-    assert inputs_of(said) == (OfferedInput(name="a", required=True), OfferedInput(name="b"))
+    assert inputs_of(said) == (TemplateInput(name="a", required=True), TemplateInput(name="b"))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_unknown_inputs_are_not_none_at_all(said: dict[str, Any]) -> None:
 def test_a_detail_completes_its_line() -> None:
     """The slug is that of the list, whatever the description calls itself."""
     found = template("data_driven", {"id": "data_driven", "name": "N"}, {"slug": "other", "template_type": "report"})
-    assert found == OfferedTemplate(slug="data_driven", name="N", category="report")
+    assert found == Template(slug="data_driven", name="N", category="report", inputs_known=False)
 
 
 json_values = st.recursive(
@@ -142,16 +141,16 @@ descriptions = st.dictionaries(
 @given(descriptions, descriptions)
 def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], detail: dict[str, Any]) -> None:
     """Any description becomes a template that fits the schema and comes back the same from the file."""
-    offer = Offer(
+    snapshot = CatalogSnapshot(
         templates={"t": template("t", entry, detail)},
-        styles={"s": choice({**entry, "id": "s"})},
-        verticals={"v": choice({**detail, "id": "v"})},
+        styles={"s": catalog_entry({**entry, "id": "s"})},
+        verticals={"v": catalog_entry({**detail, "id": "v"})},
     )
-    text = compose({SERVER: offer})
-    assert parse(text.encode()) == {SERVER: offer}
-    assert compose(parse(text.encode())) == text
+    text = encode({SERVER: snapshot})
+    assert parse(text.encode()) == {SERVER: snapshot}
+    assert encode(parse(text.encode())) == text
     jsonschema.validate(json.loads(text), load_schema("catalog"))
-    assert catalog(offer).templates["t"].inputs_known == (offer.templates["t"].inputs is not None)
+    assert snapshot.checked().templates == snapshot.templates
 
 
 # --- the file ----------------------------------------------------------------------------------------------
@@ -159,18 +158,18 @@ def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], det
 
 def test_the_file_is_golden() -> None:
     """Sorted, without times, and with nothing said twice."""
-    offer = Offer(
+    snapshot = CatalogSnapshot(
         templates={
-            "z": OfferedTemplate(slug="z"),
-            "a": OfferedTemplate(
+            "z": Template(slug="z", inputs_known=False),
+            "a": Template(
                 slug="a",
                 name="Ä",
-                inputs=(OfferedInput(name="x", default=False), OfferedInput(name="y", kind="text", required=True)),
+                inputs=(TemplateInput(name="x", default=False), TemplateInput(name="y", kind="text", required=True)),
             ),
         },
-        styles={"s": OfferedChoice(slug="s", tone="calm")},
+        styles={"s": CatalogEntry(slug="s", tone="calm")},
     )
-    assert json.loads(compose({"b": Offer(), "a": offer})) == {
+    assert json.loads(encode({"b": CatalogSnapshot(), "a": snapshot})) == {
         "format_version": "1.0",
         "servers": {
             "a": {
@@ -191,13 +190,13 @@ def test_the_file_is_golden() -> None:
             "b": {"templates": [], "styles": [], "verticals": None},
         },
     }
-    text = compose({"b": Offer(), "a": offer})
+    text = encode({"b": CatalogSnapshot(), "a": snapshot})
     assert text.startswith('{\n  "format_version": "1.0",\n  "servers": {\n    "a": {')
     assert text.endswith("}\n")
     assert "Ä" in text
 
 
-GOOD = compose({SERVER: Offer(templates={"t": OfferedTemplate(slug="t")})})
+GOOD = encode({SERVER: CatalogSnapshot(templates={"t": Template(slug="t", inputs_known=False)})})
 
 
 @pytest.mark.parametrize(
@@ -236,44 +235,44 @@ def test_a_newer_minor_is_read() -> None:
 
 # --- differences -------------------------------------------------------------------------------------------
 
-BEFORE = Offer(
+BEFORE = CatalogSnapshot(
     templates={
-        "gone": OfferedTemplate(slug="gone"),
-        "same": OfferedTemplate(slug="same", name="Old name", inputs=(OfferedInput(name="a"),)),
-        "other": OfferedTemplate(
+        "gone": Template(slug="gone", inputs_known=False),
+        "same": Template(slug="same", name="Old name", inputs=(TemplateInput(name="a"),)),
+        "other": Template(
             slug="other",
             inputs=(
-                OfferedInput(name="a"),
-                OfferedInput(name="b", kind="select", options=("x",)),
-                OfferedInput(name="c", required=True),
-                OfferedInput(name="d", default=1),
+                TemplateInput(name="a"),
+                TemplateInput(name="b", kind="select", options=("x",)),
+                TemplateInput(name="c", required=True),
+                TemplateInput(name="d", default=1),
             ),
         ),
-        "told": OfferedTemplate(slug="told"),
-        "silent": OfferedTemplate(slug="silent", inputs=()),
+        "told": Template(slug="told", inputs_known=False),
+        "silent": Template(slug="silent", inputs=()),
     },
-    styles={"s1": OfferedChoice(slug="s1"), "s2": OfferedChoice(slug="s2")},
-    verticals={"v1": OfferedChoice(slug="v1")},
+    styles={"s1": CatalogEntry(slug="s1"), "s2": CatalogEntry(slug="s2")},
+    verticals={"v1": CatalogEntry(slug="v1")},
 )
-AFTER = Offer(
+AFTER = CatalogSnapshot(
     templates={
-        "new": OfferedTemplate(slug="new"),
-        "same": OfferedTemplate(slug="same", name="New name", inputs=(OfferedInput(name="a"),)),
-        "other": OfferedTemplate(
+        "new": Template(slug="new", inputs_known=False),
+        "same": Template(slug="same", name="New name", inputs=(TemplateInput(name="a"),)),
+        "other": Template(
             slug="other",
             inputs=(
-                OfferedInput(name="a", kind="text", required=True),
-                OfferedInput(name="b", kind="select", options=("y",)),
-                OfferedInput(name="c"),
-                OfferedInput(name="d", default=2),
-                OfferedInput(name="e", required=True),
-                OfferedInput(name="f"),
+                TemplateInput(name="a", kind="text", required=True),
+                TemplateInput(name="b", kind="select", options=("y",)),
+                TemplateInput(name="c"),
+                TemplateInput(name="d", default=2),
+                TemplateInput(name="e", required=True),
+                TemplateInput(name="f"),
             ),
         ),
-        "told": OfferedTemplate(slug="told", inputs=()),
-        "silent": OfferedTemplate(slug="silent"),
+        "told": Template(slug="told", inputs=()),
+        "silent": Template(slug="silent", inputs_known=False),
     },
-    styles={"s2": OfferedChoice(slug="s2", tone="loud"), "s3": OfferedChoice(slug="s3")},
+    styles={"s2": CatalogEntry(slug="s2", tone="loud"), "s3": CatalogEntry(slug="s3")},
     verticals={},
 )
 
@@ -284,7 +283,7 @@ def test_differences_name_what_changed_and_who_uses_it() -> None:
         ("two", Request(template="other", style="s1", inputs={}, vertical="v1")),
         ("one", Request(template="other", style="s2", inputs={})),
     ]
-    found = {(one.kind, one.slug): one for one in differences(BEFORE, AFTER, used)}
+    found = {(one.kind, one.slug): one for one in changes_between(BEFORE, AFTER, used)}
     assert {key: one.how for key, one in found.items()} == {
         ("template", "gone"): "removed",
         ("template", "new"): "added",
@@ -313,12 +312,12 @@ def test_differences_name_what_changed_and_who_uses_it() -> None:
 
 def test_a_gone_input_is_told() -> None:
     """The other direction names what is no longer taken."""
-    (other,) = [one for one in differences(AFTER, BEFORE, ()) if one.slug == "other"]
+    (other,) = [one for one in changes_between(AFTER, BEFORE, ()) if one.slug == "other"]
     assert "input `e` is gone" in other.details
 
 
-def test_a_first_pull_has_no_differences() -> None:
+def test_a_first_pull_has_no_changes_between() -> None:
     """Nothing changed where nothing was known, nor where a server stops telling its verticals."""
-    assert differences(None, AFTER, ()) == ()
-    assert differences(AFTER, AFTER, ()) == ()
-    assert differences(Offer(verticals={"v": OfferedChoice(slug="v")}), Offer(), ()) == ()
+    assert changes_between(None, AFTER, ()) == ()
+    assert changes_between(AFTER, AFTER, ()) == ()
+    assert changes_between(CatalogSnapshot(verticals={"v": CatalogEntry(slug="v")}), CatalogSnapshot(), ()) == ()

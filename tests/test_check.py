@@ -208,6 +208,10 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("mode: '{{ \"premuim\" }}'", "error[wrong-value] <'{{ \"premuim\" }}'> has `premuim` as `mode` (hint: did you mean `premium`?)"),
         ("mode: '{{ five }}'", "error[wrong-value] <'{{ five }}'> has `5` as `mode`"),
         ("on_edit: '{{ \"blok\" }}'", "error[wrong-value] <'{{ \"blok\" }}'> has `blok` as `on_edit` (hint: did you mean `block`?)"),
+        (
+            "on_edit: '{{ \"merge\" }}'",
+            "error[not-available] <'{{ \"merge\" }}'> has `on_edit: merge`, which is not available yet (hint: choose `block`, `keep` or `overwrite`)",
+        ),
         ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
         ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),
         ("revision: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `revision`, which takes a whole number or a text"),
@@ -286,7 +290,7 @@ def test_every_field_reaches_the_spec(project: Build) -> None:
     root = single(
         project,
         "template: blog, style: formal, vertical: legal, brand_voice: bv, mode: premium, revision: '{{ 2 }}', "
-        "tags: [a], on_edit: keep, protected: '{{ true }}', save: false, checks: {length: {min: 1}}, "
+        "tags: [a], on_edit: keep, protected: '{{ true }}', save: false, "
         "metadata: {title: T, n: 1}, inputs: {topic: x}, output: x.md",
     )
     [spec] = desired(root).specs
@@ -301,7 +305,7 @@ def test_every_field_reaches_the_spec(project: Build) -> None:
     }
     assert spec.digest == spec.request.digest
     assert (spec.tags, spec.on_edit, spec.protected, spec.save) == (("a",), OnEdit.KEEP, True, False)
-    assert (spec.checks, spec.metadata, spec.output) == ({"length": {"min": 1}}, {"title": "T", "n": 1}, "x.md")
+    assert (spec.metadata, spec.output) == ({"title": "T", "n": 1}, "x.md")
 
 
 def test_required_fields(project: Build) -> None:
@@ -411,7 +415,7 @@ def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) ->
 
 
 def test_without_a_catalog_one_note_says_so(project: Build) -> None:
-    """Names cannot be checked then, and nobody should think that they were."""
+    """Names cannot be checked then, and no one should think that they were."""
     found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
     assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalog")]
 

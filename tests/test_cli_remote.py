@@ -12,15 +12,15 @@ import httpx
 import jsonschema
 import pytest
 
+from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.api.replies import ContentEntry
-from contentops.catalog.differences import Difference
-from contentops.catalog.offer import Offer, OfferedChoice
 from contentops.cli.catalog import pulled_text
 from contentops.cli.content import harmless
 from contentops.errors import ApiError
-from contentops.execution.retrying import LONGEST_BACKOFF, RETRY_FOR
+from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations import content as remote
 from contentops.operations.catalog import Pulled
+from contentops.operations.catalog_changes import CatalogChange
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -149,7 +149,7 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert (again["written"], again["changes"], again["counts"]["styles"]) == (False, [], 71)
         assert invoke("stats", env=env).stdout.startswith("dashboard:\n")
         assert invoke("content", "list", env=env).stdout == "No contents.\n"
-        assert "found at" in invoke("doctor", env=env).stdout
+        assert "dialect `" in invoke("doctor", env=env).stdout
         wrong = invoke("stats", env={"WRITERZROOM_API_KEY": "wrong-key-1"})
         assert wrong.code == 1
         assert f"`GET {address}" in wrong.stderr
@@ -204,12 +204,12 @@ def test_what_a_pull_says() -> None:
     items = tuple(f"i{number}" for number in range(10))
     pulled = Pulled(
         server="https://api.example.test:443",
-        offer=Offer(styles={"s": OfferedChoice(slug="s")}),
+        snapshot=CatalogSnapshot(styles={"s": CatalogEntry(slug="s")}),
         written=True,
-        differences=(
-            Difference(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),
-            Difference(kind="style", how="removed", slug="b\x1b", items=("i1",)),
-            Difference(kind="vertical", how="added", slug="c"),
+        changes=(
+            CatalogChange(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),
+            CatalogChange(kind="style", how="removed", slug="b\x1b", items=("i1",)),
+            CatalogChange(kind="vertical", how="added", slug="c"),
         ),
     )
     assert list(pulled_text(pulled, color=False)) == [
@@ -345,6 +345,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     """A failure that may pass is retried for a minute, and then told with the endpoint."""
     shop = Shop(when=lambda _path, _n: answer)
     scene = Scene(tmp_path, shop)  # type: ignore[arg-type]  # only its transport is used
+    scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
     said: list[str] = []
     with pytest.raises(ApiError) as raised:
         remote.stats(scene.project, tell=said.append, world=scene.world())
@@ -359,7 +360,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
 
 
 def test_whose_a_content_is(tmp_path: Path) -> None:
-    """Records own their contents, old ones as superseded; the rest is nobody's."""
+    """Records own their contents, old ones as superseded; the rest is no one's."""
     api = FakeApi(duration=5)
     scene = Scene(tmp_path, api)
     scene.write("content/blog.yaml", blog("tea"))

@@ -16,7 +16,7 @@ from contentops.cli.display import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
 from contentops.reporting.github import annotation_lines, inert, inert_json, outputs, run_markdown
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from tests.plans import make_change, make_outcome, make_plan, make_run
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -110,7 +110,7 @@ def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_gets_the_text_as_it_is(run: Run, project: Any, tmp_path: Path) -> None:
-    """Redirected into a file, stdout is data that nobody obeys."""
+    """Redirected into a file, stdout is data that no one obeys."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
     seen = run("show", "a", cwd=root, env=RUNNER)
     assert obeyed(seen.stdout) == []

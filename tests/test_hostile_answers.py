@@ -25,7 +25,7 @@ from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
 from contentops.reporting.exit import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
 from tests.processes import KEY, PROJECT
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class Spoilt(FakeApi):
 def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
     """Items to generate on that server."""
     scene = Scene(root, api, rpm=rpm)
+    know_server(root, API)
     scene.write("content/blog.yaml", blog(*(items or ITEMS)))
     return scene
 
@@ -284,7 +285,7 @@ REPLIES = ALL | KEYS
 def test_a_submit_that_is_answered_badly(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
 ) -> None:
-    """Found again where it was carried out, never sent again blindly where nobody can say, and paid for once."""
+    """Found again where it was carried out, never sent again blindly where no one can say, and paid for once."""
     api = Spoilt(bad, "submit", first=3, after=after)
     scene = scene_of(root, api)
     run = scene.apply()
@@ -305,7 +306,7 @@ def test_a_submit_that_is_answered_badly(
 def test_a_submit_on_a_server_that_ignores_our_ids(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
 ) -> None:
-    """Nobody can say what became of it, so it waits for a person, who finds the endpoint and the status."""
+    """No one can say what became of it, so it waits for a person, who finds the endpoint and the status."""
     api = Spoilt(bad, "submit", first=2, after=after, request_ids="ignore", names_request=False)
     scene = scene_of(root, api, "one")
     scene.write("content/blog.yaml", blog("one", "two"))
@@ -555,6 +556,7 @@ def applied(project: Build, invoke: Run, address: str) -> tuple[Path, Completed]
         "content/blog.yaml": blog("a", "b", "c"),
     }
     root = project(files)
+    know_server(root, f"{address}/v1")
     return root, invoke("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": KEY})
 
 

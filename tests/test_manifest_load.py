@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifests.files import FileError, ProjectFiles, glob_problem, glob_regex
+from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher, glob_problem
 from contentops.manifests.layers import Written
 from contentops.manifests.load import load
+from contentops.manifests.parse_cache import FileResult, StoredOrigins, decode, encode
 from contentops.manifests.problems import Problems, in_order
 from contentops.manifests.project import load_project
-from contentops.manifests.stored import FileResult, StoredOrigins, decode, encode
 from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
@@ -117,15 +117,15 @@ def test_globs_of_an_environment_are_named_there(project: Build) -> None:
 def test_globs(glob: str, path: str, matches: bool) -> None:
     """`*` stays within a name, `**` stands for any folders, also none."""
     assert glob_problem(glob) == ""
-    assert bool(glob_regex(glob).fullmatch(path)) is matches
+    assert bool(glob_matcher(glob)(path)) is matches
 
 
 def test_a_glob_of_many_stars_ends() -> None:
     """No name makes a glob try every way to share it out among its stars."""
-    assert not glob_regex("*a" * 30 + "b.yaml").fullmatch("a" * 200 + ".yaml")
-    assert not glob_regex("**/" * 30 + "b.yaml").fullmatch("a/" * 60)
-    assert not glob_regex("**/*/" * 10 + "b.yaml").fullmatch("a/" * 60 + "c.yaml")
-    assert glob_regex("**/*/" * 10 + "b.yaml").fullmatch("a/" * 60 + "b.yaml")
+    assert not glob_matcher("*a" * 30 + "b.yaml")("a" * 200 + ".yaml")
+    assert not glob_matcher("**/" * 30 + "b.yaml")("a/" * 60)
+    assert not glob_matcher("**/*/" * 10 + "b.yaml")("a/" * 60 + "c.yaml")
+    assert glob_matcher("**/*/" * 10 + "b.yaml")("a/" * 60 + "b.yaml")
 
 
 @pytest.mark.parametrize(
@@ -299,29 +299,33 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
     assert len(found) == len(expected)
 
 
-# --- checks ------------------------------------------------------------------------------------------------
-
-
-def test_checks_that_nothing_runs_are_told_once_a_place(project: Build) -> None:
-    """Project, manifest and item: each place that declares `checks` is named once, however many items have them."""
+def test_keys_that_are_not_available_yet_are_named(project: Build) -> None:
+    """`checks` and `on_edit: merge` are refused by name, each at its place, with what to do instead."""
     root = project(
         {
-            "contentops.yaml": "project: acme\ndefaults: {template: blog, style: general, checks: {a: 1, b: 2}}\n",
+            "contentops.yaml": PROJECT,
             "content/a.yaml": "defaults: {checks: {c: 1}}\n"
             "items:\n"
-            "  - {id: one, inputs: {topic: x}, checks: {d: {min: 1, max: 2}}}\n"
-            "  - {id: two, inputs: {topic: x}}\n",
-            "content/b.yaml": "items: [{id: three, inputs: {topic: x}}, {id: four, inputs: {topic: x}, checks: {}}]\n",
+            "  - {id: one, inputs: {topic: x}, checks: {}}\n"
+            "  - {id: two, inputs: {topic: x}, on_edit: merge}\n",
         }
     )
-    found = desired(root).findings
-    assert {(entry.severity, entry.code) for entry in found} == {("warning", "checks-not-run")}
-    assert [str(entry.location) for entry in found] == [
-        "content/a.yaml:1:12",
-        "content/a.yaml:3:35",
-        "contentops.yaml:2:44",
+    checks = "(hint: leave the key out, and check the finished files in another way)"
+    settings = project(
+        {"contentops.yaml": PROJECT.replace("general}", "general, checks: {a: 1}, on_edit: merge}")}, at="b"
+    )
+    assert [line.partition(" is not")[0] for line in lines(findings(settings))] == [
+        "error[not-available] contentops.yaml:4:44 <checks> `checks`",
+        "error[not-available] contentops.yaml:4:69 <merge> `on_edit: merge`",
     ]
-    assert [entry.message.partition(";")[2] for entry in found] == ["", "", " 1 more file has the same problem"]
+    assert lines(findings(root)) == [
+        f"error[not-available] content/a.yaml:1:12 <checks> `checks` is not available yet {checks}",
+        f"error[not-available] content/a.yaml:3:35 <checks> item `one`: `checks` is not available yet {checks}",
+        (
+            "error[not-available] content/a.yaml:4:44 <merge> item `two`: `on_edit: merge` is not available yet "
+            "(hint: choose `block`, `keep` or `overwrite`)"
+        ),
+    ]
 
 
 # --- conflicts ---------------------------------------------------------------------------------------------
@@ -548,7 +552,6 @@ CACHED = {
       - id: one
         inputs: {topic: "For {{ who }}", anything: {a: [1, null, 1.5, "é"]}}
         metadata: {title: T}
-        checks: {c: 1}
       - id: "c-{{ each.k }}"
         for_each: rows.csv
         inputs: {topic: "{{ each.t }} {{ who }}"}

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, ExitCode, InputError, UsageError
-from contentops.manifests.places import Map
 from contentops.manifests.project import find_root, load_project, parse_duration, parse_variable
 from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.yaml.positions import Map
 
 
 def write(root: Path, text: str) -> Path:
@@ -105,7 +105,7 @@ def test_smallest_project_has_the_documented_defaults(tmp_path: Path) -> None:
     )
     assert project.api == ApiSettings(
         base_url="https://api.writerzroom.com/v1",
-        dialect="v1",
+        dialect="auto",
         key_env="WRITERZROOM_API_KEY",
         user_env="WRITERZROOM_USER_ID",
         requests_per_minute=10,
@@ -489,7 +489,7 @@ def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
     ],
 )
 def test_unusable_variable_is_a_usage_error(text: str) -> None:
-    """What has no name, no value, or one nobody can use, is refused in words."""
+    """What has no name, no value, or one no one can use, is refused in words."""
     with pytest.raises(UsageError) as caught:
         parse_variable(text)
     assert caught.value.code == "bad-variable"

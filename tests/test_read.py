@@ -12,9 +12,10 @@ import yaml
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.manifests import build, read
-from contentops.manifests.places import masked
-from contentops.manifests.read import Document, Map, Seq, Source, finding, locate, read_yaml
+from contentops.yaml import builder, read
+from contentops.yaml.positions import Map, Seq, Source, YamlDocument, finding, locate
+from contentops.yaml.read import read_yaml
+from contentops.yaml.secret_lines import masked
 
 PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
 
@@ -227,15 +228,15 @@ def test_locate_follows_pointers_as_far_as_they_go(*, pure: bool) -> None:
     assert str(locate(document, ("items", 9))) == "a.yaml:3:3"
     assert str(locate(document, ("items", "x"))) == "a.yaml:3:3"
     assert str(locate(document, ("items", 1), key=True)) == "a.yaml:5:5"
-    assert locate(Document(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
-    assert locate(Document(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
+    assert locate(YamlDocument(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
+    assert locate(YamlDocument(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
 
 
 def test_values_made_elsewhere_have_the_place_of_what_holds_them() -> None:
     """A member that was added without a place is located at its map or list."""
     root = Map({"a": Seq([1])}, start=0)
-    assert str(locate(Document(Source("b.yaml", ""), root), ("a", 0))) == "b.yaml:1:1"
-    assert str(locate(Document(Source("b.yaml", ""), root), ("a",), key=True)) == "b.yaml:1:1"
+    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a", 0))) == "b.yaml:1:1"
+    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a",), key=True)) == "b.yaml:1:1"
 
 
 WIDTHS = """\
@@ -456,7 +457,7 @@ def test_too_deep_is_refused(text: str, *, pure: bool) -> None:
 
 def test_the_deepest_allowed_nesting_is_read() -> None:
     """Exactly the allowed depth is fine."""
-    assert findings_of("[" * build.MAX_DEPTH + "]" * build.MAX_DEPTH) == []
+    assert findings_of("[" * builder.MAX_DEPTH + "]" * builder.MAX_DEPTH) == []
     assert findings_of("a: &a " + "[" * 50 + "]" * 50 + "\nb: " + "[" * 49 + "*a" + "]" * 49) == []
 
 
@@ -586,16 +587,16 @@ def test_huge_file_is_refused_before_parsing() -> None:
 
 def test_endless_values_end() -> None:
     """A file with too many values is given up, not read to its end."""
-    builder = build.Builder(Source("a.yaml", "[1, 2, 3]"))
-    with pytest.raises(build.Stop) as caught:
-        builder.run(yaml.SafeLoader("[1, 2, 3]"), limit=5)
+    reading = builder.Builder(Source("a.yaml", "[1, 2, 3]"))
+    with pytest.raises(builder.StopReading) as caught:
+        reading.run(yaml.SafeLoader("[1, 2, 3]"), limit=5)
     assert caught.value.finding.code == "too-many-values"
 
 
 def test_endless_problems_end() -> None:
     """After a thousand problems the rest of a file is not read."""
     findings = findings_of("a: 1\n" * 5000)
-    assert len(findings) == build.MAX_FINDINGS + 1
+    assert len(findings) == builder.MAX_FINDINGS + 1
     assert findings[-1].code == "too-many-findings"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
-from contentops.reporting.safe import columns
+from contentops.sanitize import columns
 from contentops.schema_files import load_schema
 
 

@@ -13,7 +13,7 @@ from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
 from contentops.model.planfile import record_digest, sealed
 from contentops.reporting.plan_json import plan_json
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from tests.plans import a_digest, make_change, make_entry, make_plan, make_record, make_spec
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import strategies as st
 
 from contentops.manifests import schema as schema_module
-from contentops.manifests.fits import UnknownKeywordError, compile_schema
-from contentops.manifests.places import Document, Source
-from contentops.manifests.read import read_yaml
 from contentops.manifests.schema import check_schema
+from contentops.manifests.schema_match import UnknownKeywordError, compile_schema
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
+from contentops.yaml.positions import Source, YamlDocument
+from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
@@ -90,7 +90,7 @@ def test_examples_and_defaults_fit_their_own_schema(name: str) -> None:
 def test_both_schemas_agree_on_defaults_and_vars() -> None:
     """Defaults and variables mean the same in `contentops.yaml` and in a manifest."""
     shared = set(MANIFEST["definitions"]) & set(PROJECT["definitions"])
-    assert {"defaults", "vars", "mode", "checks"} <= shared
+    assert {"defaults", "vars", "mode", "on_edit"} <= shared
     for name in shared:
         assert MANIFEST["definitions"][name] == PROJECT["definitions"][name]
 
@@ -132,10 +132,9 @@ items:
     for_each: data/a.csv
     tags: [a]
     revision: 2
-    on_edit: merge
+    on_edit: keep
     protected: true
     save: "{{ save }}"
-    checks: {anything: [1, 2], goes: {here: true}}
   - {id: "two-{{ each.a }}", for_each: [1, {a: 2}], revision: again}
   - {id: "three-{{ each.a }}", matrix: {a: [1], b: []}}
 """
@@ -154,7 +153,7 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
 def test_valid_file_does_not_import_jsonschema() -> None:
     """Start-up stays short: jsonschema is imported only to explain what is wrong."""
     code = (
-        "import sys; from contentops.manifests.read import read_yaml; from contentops.manifests.schema import check_schema;"
+        "import sys; from contentops.yaml.read import read_yaml; from contentops.manifests.schema import check_schema;"
         "from contentops.schema_files import load_schema;"
         "d, _ = read_yaml('a', b'items: [{id: x}]'); check_schema(d, load_schema('manifest'));"
         "sys.exit('jsonschema' in sys.modules)"
@@ -314,7 +313,7 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         "`quick`, `standard` or `premium`",
         "`premium`",
     ),
-    ("enum-case", "items: [{id: x, on_edit: Merge}]", MANIFEST, "wrong-value", "Merge", "`block`", "`merge`"),
+    ("enum-case", "items: [{id: x, on_edit: Block}]", MANIFEST, "wrong-value", "Block", "`block`", "`block`"),
     ("enum-far", "items: [{id: x, mode: zzz}]", MANIFEST, "wrong-value", "zzz", "not the text `zzz`", ""),
     ("enum-null", "api: {dialect: }\nproject: p", PROJECT, "wrong-value", "}", "not nothing", ""),
     (
@@ -511,16 +510,16 @@ def test_flood_of_problems_is_capped() -> None:
 
 def test_document_without_a_root_has_no_findings() -> None:
     """What could not be read has been reported already."""
-    assert check_schema(Document(Source("a.yaml", "")), PROJECT) == []
+    assert check_schema(YamlDocument(Source("a.yaml", "")), PROJECT) == []
 
 
 def test_many_schemas_do_not_pile_up() -> None:
     """Prepared schemas are bounded, and one that was dropped is prepared again."""
-    document = Document(Source("a.yaml", "1"), 1)
+    document = YamlDocument(Source("a.yaml", "1"), 1)
     for number in range(40):
         found = check_schema(document, {"const": number})
         assert bool(found) == (number != 1)
-    assert len(schema_module._compiled) <= 16
+    assert len(schema_module._validators) <= 16
 
 
 # --- the fast test against jsonschema ----------------------------------------------------------------------
@@ -630,7 +629,7 @@ def test_unknown_keyword_is_not_ignored(keyword: str) -> None:
 @hypothesis.given(json_values, st.sampled_from([MANIFEST, PROJECT]))
 def test_what_does_not_fit_has_findings(value: Any, schema: dict[str, Any]) -> None:
     """A value has findings exactly if it does not fit, whatever it is, and each is a proper sentence."""
-    found = check_schema(Document(Source("a.yaml", ""), value), schema) if value is not None else []
+    found = check_schema(YamlDocument(Source("a.yaml", ""), value), schema) if value is not None else []
     if value is not None:
         assert bool(found) == (not compile_schema(schema)(value))
     for entry in found:

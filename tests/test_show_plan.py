@@ -15,7 +15,7 @@ from contentops.model.planfile import sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_read import plan_of
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.safe import json_text
+from contentops.sanitize import json_text
 from tests.plans import make_change, make_entry, make_plan
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 

@@ -13,40 +13,36 @@ from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.state import journal, lock
-from contentops.state.journal import Noted
-from contentops.state.lines import (
+from contentops.state.codec import (
     Drop,
     Fact,
     Forget,
     Header,
-    entry_line,
-    header_line,
     line_digest,
+    line_of,
     parse_line,
-    record_line,
 )
-from contentops.state.memory import Memory
+from contentops.state.journal import Noted
+from contentops.state.working_state import WorkingState
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
     from contentops.state.journal import Base, Folded
 
 NAME = ".contentops/journal.jsonl"
-HEADER = header_line(Header(lineage=facts.LINEAGE))
+HEADER = line_of(Header(lineage=facts.LINEAGE))
 A = ItemId("a")
 
 
 def locked(*values: Record | OpenEntry) -> lock.Lock:
     """A lock with these records and entries."""
-    lines = [record_line(value) if isinstance(value, Record) else entry_line(value) for value in values]
+    lines = [line_of(value) for value in values]
     return lock.read("\n".join((HEADER, *lines)), "contentops.lock")
 
 
 def base(*values: Record | OpenEntry) -> Base:
     """The base of a fact that started from these lines."""
-    return tuple(
-        line_digest(record_line(value) if isinstance(value, Record) else entry_line(value)) for value in values
-    )
+    return tuple(line_digest(line_of(value)) for value in values)
 
 
 def fold(where: lock.Lock, *noted: Noted) -> Folded:
@@ -57,7 +53,7 @@ def fold(where: lock.Lock, *noted: Noted) -> Folded:
 OLD = facts.record(take=1, rev=1)
 NEW = facts.record(take=2, rev=2)
 THEIRS = facts.record(take=3, rev=2)
-NEW_IN = Noted(fact=NEW, step="write", base=base(OLD), took=NEW.request_id)
+NEW_IN = Noted(fact=NEW, base=base(OLD), took=NEW.request_id)
 
 
 def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
@@ -65,7 +61,6 @@ def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
     folded = fold(locked(OLD, facts.record("b")), NEW_IN)
 
     assert folded.state.records == {"a": NEW, "b": facts.record("b")}
-    assert folded.set_aside == ()
     assert folded.reopened == ()
 
 
@@ -88,7 +83,6 @@ def test_the_lock_wins_where_it_changed_and_the_paid_text_stays_open(where: lock
 
     again = folded.state.entries[NEW.request_id]
     assert folded.state.records.get(A) == (THEIRS if where.records else None)
-    assert folded.set_aside == (NEW_IN,)
     assert folded.reopened == (again,)
     assert (again.state, again.body, again.title, again.job_id, again.content_id, again.digest) == (
         JobState.PAID,
@@ -115,7 +109,6 @@ def test_a_change_without_a_new_text_is_just_set_aside() -> None:
 
     assert folded.state.records == {"a": THEIRS}
     assert folded.state.entries == {}
-    assert len(folded.set_aside) == 1
 
 
 def test_a_text_the_lock_carries_is_not_opened_again() -> None:
@@ -143,7 +136,7 @@ def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
     again = journal.reopen(NEW)
     later = structs.replace(THEIRS, output="moved.md", rev=3)
 
-    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again, step="reopen"), Noted(fact=later, base=base(THEIRS)))
+    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again), Noted(fact=later, base=base(THEIRS)))
 
     assert folded.state.records == {"a": later}
     assert folded.state.entries == {NEW.request_id: again}
@@ -209,7 +202,7 @@ def test_forgetting_holds_only_where_its_base_stands() -> None:
 
     assert fold(locked(OLD), forget).state.records == {}
     assert fold(locked(THEIRS), forget).state.records == {"a": THEIRS}
-    assert fold(locked(), forget).set_aside == (forget,)
+    assert fold(locked(), forget).state.records == {}
 
 
 def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
@@ -238,20 +231,20 @@ def noted_line(fact: Fact, text: str, *, took: str = "", more: bool = False) -> 
 
 def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
     """The journal speaks the lock's format: the same parser reads the record in it."""
-    line = journal.journal_line(record_line(NEW), step="write", base=base(OLD, NEW), took=NEW.request_id, more=True)
+    line = journal.journal_line(line_of(NEW), step="write", base=base(OLD, NEW), took=NEW.request_id, more=True)
 
     assert parse_line(line) == NEW
-    assert journal.parse(f"{line}\n{noted_line(OLD, record_line(OLD))}\n".encode(), NAME).facts == (
-        Noted(fact=NEW, step="write", base=base(OLD, NEW), took=NEW.request_id),
-        Noted(fact=OLD, step="write"),
+    assert journal.parse(f"{line}\n{noted_line(OLD, line_of(OLD))}\n".encode(), NAME).facts == (
+        Noted(fact=NEW, base=base(OLD, NEW), took=NEW.request_id),
+        Noted(fact=OLD),
     )
 
 
 def test_a_group_stands_or_falls_as_a_whole() -> None:
     """A kill between the lines of one fact, as of a rename, leaves none of them."""
-    first = noted_line(OLD, record_line(OLD))
-    second = noted_line(NEW, record_line(facts.record("b")), more=True)
-    third = noted_line(NEW, journal.forget_line(Forget(A)))
+    first = noted_line(OLD, line_of(OLD))
+    second = noted_line(NEW, line_of(facts.record("b")), more=True)
+    third = noted_line(NEW, line_of(Forget(A)))
     data = f"{first}\n{second}\n{third}\n".encode()
 
     cut = journal.parse(data[: -len(third) - 1], NAME)
@@ -263,8 +256,8 @@ def test_a_group_stands_or_falls_as_a_whole() -> None:
 
 def test_a_torn_last_line_never_happened() -> None:
     """Also in the middle of a character, and also where only its newline is missing."""
-    whole = noted_line(OLD, record_line(OLD)).encode() + b"\n"
-    torn = noted_line(NEW, record_line(structs.replace(NEW, title="ä"))).encode()
+    whole = noted_line(OLD, line_of(OLD)).encode() + b"\n"
+    torn = noted_line(NEW, line_of(structs.replace(NEW, title="ä"))).encode()
 
     for cut in (torn[:30], torn[: torn.index("ä".encode()) + 1], torn, b"\0\0\0"):
         assert [noted.fact for noted in journal.parse(whole + cut, NAME).facts] == [OLD]
@@ -276,16 +269,18 @@ def test_a_torn_last_line_never_happened() -> None:
     [
         pytest.param(b"{}", "is neither a header nor a record nor an open entry", id="nothing"),
         pytest.param(b"\xff", "is not UTF-8", id="not-utf8"),
-        pytest.param(b"\0\0", "is not JSON", id="zeros"),
-        pytest.param(b'{"forget":1}', "cannot be used: `forget` must be text", id="forget-number"),
-        pytest.param(b'{"drop":[]}', "cannot be used: `drop` must be text", id="drop-list"),
-        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` must be text", id="base-number"),
-        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` must be text", id="mark-map"),
+        pytest.param(b"\0\0", "is not whole JSON", id="zeros"),
+        pytest.param(
+            b'{"forget":1}', "cannot be used: `forget` does not fit: expected `str`, got `int`", id="forget-number"
+        ),
+        pytest.param(b'{"drop":[]}', "cannot be used: `drop` does not fit", id="drop-list"),
+        pytest.param(b'{"drop":"x","base":7}', "cannot be used: `base` does not fit", id="base-number"),
+        pytest.param(b'{"checkpoint":{}}', "cannot be used: `checkpoint` does not fit", id="mark-map"),
     ],
 )
 def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -> None:
     """Damage in the middle is no torn write: nothing is guessed, and the line is named."""
-    data = b"\n".join((HEADER.encode(), line, noted_line(OLD, record_line(OLD)).encode(), b""))
+    data = b"\n".join((HEADER.encode(), line, noted_line(OLD, line_of(OLD)).encode(), b""))
 
     with pytest.raises(StateError) as caught:
         journal.parse(data, NAME)
@@ -303,13 +298,13 @@ def test_a_damaged_line_that_is_not_the_last_is_named(line: bytes, words: str) -
 def test_a_newer_journal_is_refused(header: Header) -> None:
     """An older contentops never guesses at what a newer one noted."""
     with pytest.raises(StateError, match="written by a newer contentops"):
-        journal.parse(header_line(header).encode() + b"\n", NAME)
+        journal.parse(line_of(header).encode() + b"\n", NAME)
 
 
 def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     """A journal left by an older digest version follows the lock; entries keep the digest that was paid for."""
     old = structs.replace(OLD, digest=facts.text("old way"))
-    lines = [HEADER, noted_line(old, record_line(old)), noted_line(old, entry_line(facts.entry()))]
+    lines = [HEADER, noted_line(old, line_of(old)), noted_line(old, line_of(facts.entry()))]
 
     read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME, digest_version=2)
 
@@ -320,10 +315,10 @@ def test_marks_tell_what_the_lock_holds_already() -> None:
     """Facts before the mark of this very lock are in it; other marks say nothing."""
     lines = [
         HEADER,
-        noted_line(OLD, record_line(OLD)),
-        journal.mark_line(facts.text("lock")),
-        noted_line(NEW, record_line(NEW)),
-        journal.mark_line(facts.text("never written")),
+        noted_line(OLD, line_of(OLD)),
+        line_of(journal.Mark(facts.text("lock"))),
+        noted_line(NEW, line_of(NEW)),
+        line_of(journal.Mark(facts.text("never written"))),
     ]
     read = journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME)
 
@@ -344,79 +339,55 @@ starts = st.lists(
 )
 
 
-def memory_of(where: lock.Lock, noted: tuple[Noted, ...] = ()) -> Memory:
-    """The memory of a run on this lock."""
-    return Memory(where, noted, lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, announce=True)
+def working_state(where: lock.Lock) -> WorkingState:
+    """The state of a run on this lock."""
+    return WorkingState(where, (), lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, announce=True)
 
 
-@given(starts, notes)
-def test_memory_is_what_the_files_fold_to(start: list[Record | OpenEntry], noted: list[list[Fact]]) -> None:
-    """After any notes, a reader of the journal sees exactly what the run sees; after a checkpoint, too."""
-    where = locked(*start)
-    memory = memory_of(where)
-    for group in noted:
-        memory.note("step", group)
-
-    read = journal.parse("".join(f"{line}\n" for line in memory.journal_lines()).encode(), NAME)
-    folded = journal.fold(where, read.facts, lineage=facts.LINEAGE)
-    data, written = memory.written()
-    again = lock.read(data.decode(), "contentops.lock")
-
-    assert folded.state == memory.state
-    assert folded.set_aside == ()
-    assert again == written
-    assert fold(again).state == memory.state
+def read(lines: list[str]) -> tuple[Noted, ...]:
+    """The facts of these lines of a journal."""
+    return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 
 
-@given(starts, starts, notes, notes)
-def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
-    start: list[Record | OpenEntry],
-    theirs: list[Record | OpenEntry],
-    before: list[list[Fact]],
-    after: list[list[Fact]],
+@given(starts, st.lists(notes, min_size=2, max_size=3))
+def test_the_working_state_is_what_the_files_fold_to(
+    start: list[Record | OpenEntry], rounds: list[list[list[Fact]]]
 ) -> None:
-    """Whatever lock appears during a run: each request it has open or carries stays open or carried, unless dropped."""
-    memory = memory_of(locked(*start))
-    for group in before:
-        memory.note("step", group)
-    held = requests(memory.state) - requests(memory_of(locked(*start)).state)
-    pulled = locked(*theirs)
-
-    flushed = memory.journal_lines()
-    memory.waiting.clear()
-    memory.meet(pulled, journal.parse("".join(f"{line}\n" for line in flushed).encode(), NAME).facts)
-    assert held <= requests(memory.state)
-
-    dropped = {fact.request_id for group in after for fact in group if isinstance(fact, Drop)}
-    gone = {fact.id for group in after for fact in group if isinstance(fact, Record | Forget)}
-    for group in after:
-        memory.note("step", group)
-    held_by_others = {
-        record.request_id for record in memory.state.records.values() if record.id not in gone
-    } | memory.state.entries.keys()
-    assert {one for one in held if item_of(one) not in gone} - dropped <= held_by_others
-
-    read = journal.parse("".join(f"{line}\n" for line in flushed + memory.journal_lines()).encode(), NAME)
-    assert journal.fold(pulled, read.facts, lineage=facts.LINEAGE).state == memory.state
+    """After any notes, a reader of lock and journal sees exactly what the run sees, through several checkpoints."""
+    where = locked(*start)
+    working = working_state(where)
+    for noted in rounds:
+        for group in noted:
+            working.note("step", group)
+        assert journal.fold(where, read(working.waiting), lineage=facts.LINEAGE).state == working.state
+        where = lock.read(working.lock_bytes().decode(), "contentops.lock")
+        working.locked()
+        working.waiting.clear()
+        assert fold(where).state == working.state
+        assert locked(*working.state.records.values(), *working.state.entries.values()) == where
 
 
-@pytest.mark.parametrize("theirs", [[OLD, facts.record(take=3, rev=9)], [facts.record(take=3, rev=9)], [OLD], []])
-def test_forgetting_an_item_that_a_pull_changed_meanwhile(theirs: list[Record]) -> None:
-    """Only our own line is forgotten, and only where it is still there; the next reader agrees."""
-    memory = memory_of(locked(OLD))
-    memory.meet(locked(*theirs), ())
-    memory.note("state rm", [Forget(A)])
+@given(starts, starts, notes)
+def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
+    start: list[Record | OpenEntry], theirs: list[Record | OpenEntry], noted: list[list[Fact]]
+) -> None:
+    """Whatever lock the next run finds: each request of this one is open there or carried, checkpointed or not."""
+    working = working_state(locked(*start))
+    held = requests(working.state)
+    for group in noted:
+        working.note("step", group)
+    held = requests(working.state) - held
 
-    read = journal.parse("".join(f"{line}\n" for line in memory.journal_lines()).encode(), NAME)
-    assert journal.fold(locked(*theirs), read.facts, lineage=facts.LINEAGE).state == memory.state
-    assert (A in memory.records) is any(record.rev == 9 for record in theirs)
+    since_start = list(working.waiting)
+    working.keep_open()
+    since_checkpoint = working.waiting[len(since_start) :]
+
+    for lines in (working.waiting, since_checkpoint):
+        assert held <= requests(journal.fold(locked(*theirs), read(lines), lineage=facts.LINEAGE).state)
+    same = journal.fold(locked(*start), read(working.waiting), lineage=facts.LINEAGE)
+    assert same.state == working.state
 
 
 def requests(state: State) -> set[RequestId]:
     """Every request that is open or carried."""
     return {record.request_id for record in state.records.values()} | set(state.entries)
-
-
-def item_of(request: RequestId) -> str:
-    """Which of the tests' items a request id belongs to."""
-    return next(name for name in "abc" for take in (1, 2, 3) if facts.record(name, take).request_id == request)

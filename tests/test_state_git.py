@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
+from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, State
 from contentops.state import attributes, lock
-from contentops.state.durable import Disk
-from contentops.state.lines import Forget
+from contentops.state.codec import Forget
 from contentops.state.store import StateStore
 from tests import state_facts as facts
 
@@ -207,7 +207,7 @@ def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ou
 
     store = repository.open(write=True)
     assert store.state.records.keys() == set("abcd")
-    assert store.heal([ItemId(name) for name in "acd"]) == (B,)
+    assert store.drop_renamed([ItemId(name) for name in "acd"]) == (B,)
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-02"))
     store.checkpoint()
     assert repository.open().state.records.keys() == set("acd")
@@ -272,7 +272,7 @@ def test_deleting_the_marker_lines_is_as_good_as_a_union(tmp_path: Path) -> None
 
 
 def killed_after_paying(repository: Repository) -> StateStore:
-    """An apply that wrote `a` anew and had a job for `b` running when it was killed."""
+    """An apply that wrote `a` again and had a job for `b` running when it was killed."""
     store = repository.open(write=True)
     store.note("submit", facts.entry("a", take=2, state=JobState.RUNNING))
     store.note("write", facts.record("a", take=2))
@@ -357,7 +357,7 @@ def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> Non
 
     again = repository.open()
     assert again.state.records.keys() == set("abc")
-    assert again.heal([B, ItemId("c")]) == (A,)
+    assert again.drop_renamed([B, ItemId("c")]) == (A,)
 
 
 def test_a_checkout_with_other_line_ends_is_the_same_lock(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State
 from contentops.state import lock
-from contentops.state.lines import Header, entry_line, header_line, record_line
+from contentops.state.codec import Header, line_of
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-HEADER = header_line(Header(lineage=facts.LINEAGE))
+HEADER = line_of(Header(lineage=facts.LINEAGE))
 NAME = "contentops.lock"
 
 
@@ -50,10 +50,10 @@ def test_rendering_is_golden() -> None:
 
     assert lock.render(state).decode() == joined(
         HEADER,
-        *(record_line(facts.record(name)) for name in ("Z", "a", "b", "é")),
-        entry_line(facts.entry("a", 3)),
-        entry_line(facts.entry("b", 1)),
-        entry_line(later),
+        *(line_of(facts.record(name)) for name in ("Z", "a", "b", "é")),
+        line_of(facts.entry("a", 3)),
+        line_of(facts.entry("b", 1)),
+        line_of(later),
     )
 
 
@@ -83,13 +83,13 @@ def test_rendered_states_round_trip(records: list[Record], entries: list[OpenEnt
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("\ufeff" + joined(HEADER, record_line(facts.record())), id="bom"),
-        pytest.param(joined(HEADER, record_line(facts.record())).replace("\n", "\r\n"), id="crlf"),
-        pytest.param(joined(HEADER, record_line(facts.record())).rstrip("\n"), id="no-final-newline"),
-        pytest.param(joined("", HEADER, "  ", record_line(facts.record()), ""), id="blank-lines"),
-        pytest.param(joined(record_line(facts.record()), HEADER), id="header-last"),
-        pytest.param(joined(HEADER, HEADER, record_line(facts.record())), id="two-equal-headers"),
-        pytest.param(joined(HEADER, record_line(facts.record()), record_line(facts.record())), id="two-equal-lines"),
+        pytest.param("\ufeff" + joined(HEADER, line_of(facts.record())), id="bom"),
+        pytest.param(joined(HEADER, line_of(facts.record())).replace("\n", "\r\n"), id="crlf"),
+        pytest.param(joined(HEADER, line_of(facts.record())).rstrip("\n"), id="no-final-newline"),
+        pytest.param(joined("", HEADER, "  ", line_of(facts.record()), ""), id="blank-lines"),
+        pytest.param(joined(line_of(facts.record()), HEADER), id="header-last"),
+        pytest.param(joined(HEADER, HEADER, line_of(facts.record())), id="two-equal-headers"),
+        pytest.param(joined(HEADER, line_of(facts.record()), line_of(facts.record())), id="two-equal-lines"),
     ],
 )
 def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
@@ -99,7 +99,7 @@ def test_what_editors_and_merges_do_to_a_file_is_tolerated(text: str) -> None:
 
 def test_a_line_keeps_its_own_digest() -> None:
     """The base of an entry is the line without its line end, also where a checkout changed that."""
-    line = record_line(facts.record())
+    line = line_of(facts.record())
     read = lock.read(f"{HEADER}\r\n{line}\r\n", NAME)
 
     assert read.records[ItemId("a")][0].text == line
@@ -107,21 +107,21 @@ def test_a_line_keeps_its_own_digest() -> None:
 
 def test_damage_is_reported_all_at_once() -> None:
     """Every damaged line is named, with the way back from git."""
-    text = joined(HEADER, '{"id":"a"}', record_line(facts.record("b")), record_line(facts.record("c"))[:40])
+    text = joined(HEADER, '{"id":"a"}', line_of(facts.record("b")), line_of(facts.record("c"))[:40])
 
     with pytest.raises(StateError) as caught:
         lock.read(text, NAME)
 
     found = caught.value.diagnostics()
     assert [finding.location and finding.location.line for finding in found] == [2, 4]
-    assert "line 2 of `contentops.lock` lacks `dialect`, `digest`," in found[0].message
+    assert found[0].message == "line 2 of `contentops.lock` cannot be used: it lacks `digest`"
     assert found[0].hint == "restore it with `git checkout -- contentops.lock`"
     assert str(caught.value).endswith("(and 1 more line)")
 
 
 def test_conflict_markers_get_a_way_out() -> None:
     """A lock that was merged without the attribute names the attribute and how to merge again."""
-    text = joined(HEADER, "<<<<<<< HEAD", record_line(facts.record()), "=======", ">>>>>>> other")
+    text = joined(HEADER, "<<<<<<< HEAD", line_of(facts.record()), "=======", ">>>>>>> other")
 
     with pytest.raises(StateError, match=r"line 2 of `contentops\.lock` is a conflict marker of git") as caught:
         lock.read(text, NAME)
@@ -136,7 +136,7 @@ def test_conflict_markers_get_a_way_out() -> None:
     [
         pytest.param("", id="empty"),
         pytest.param("\n\n", id="blank"),
-        pytest.param(joined(record_line(facts.record())), id="headless"),
+        pytest.param(joined(line_of(facts.record())), id="headless"),
     ],
 )
 def test_a_lock_without_header_is_refused(text: str) -> None:
@@ -152,7 +152,7 @@ def test_two_lineages_are_refused() -> None:
     other = lock.lineage_of("other")
 
     with pytest.raises(StateError, match="mixes the state of different projects") as caught:
-        lock.read(joined(HEADER, header_line(Header(lineage=other))), NAME)
+        lock.read(joined(HEADER, line_of(Header(lineage=other))), NAME)
 
     assert facts.LINEAGE in str(caught.value)
     assert other in str(caught.value)
@@ -166,7 +166,7 @@ def test_two_lineages_are_refused() -> None:
 def test_a_newer_lock_is_refused(header: Header) -> None:
     """A lock of a newer version says so, even where its lines cannot be read any more."""
     with pytest.raises(StateError, match="written by a newer contentops") as caught:
-        lock.read(joined("nonsense", header_line(header)), NAME)
+        lock.read(joined("nonsense", line_of(header)), NAME)
 
     assert caught.value.code == "newer-state"
 
@@ -174,20 +174,20 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
 def test_an_older_digest_is_recomputed_from_the_requests() -> None:
     """A new digest version changes recorded digests for free, and a merge of both versions recomputes all."""
     old = structs.replace(facts.record(), digest=facts.text("old way"))
-    newer = header_line(Header(lineage=facts.LINEAGE, digest=2))
+    newer = line_of(Header(lineage=facts.LINEAGE, digest=2))
 
-    read = lock.read(joined(HEADER, newer, record_line(old)), NAME, digest_version=2)
+    read = lock.read(joined(HEADER, newer, line_of(old)), NAME, digest_version=2)
 
     line = read.records[ItemId("a")][0]
     assert line.value.digest == digest_json(dict(old.request))
-    assert line.text == record_line(old)
+    assert line.text == line_of(old)
 
 
 def test_entries_of_one_request_are_kept_apart() -> None:
     """A union merge may leave two lines for one request; both are read."""
     running, paid = facts.entry(), facts.entry(state=JobState.PAID)
 
-    read = lock.read(joined(HEADER, entry_line(running), entry_line(paid)), NAME)
+    read = lock.read(joined(HEADER, line_of(running), line_of(paid)), NAME)
 
     assert [line.value for line in read.entries[running.request_id]] == [running, paid]
 
@@ -223,7 +223,9 @@ NEW = facts.record(take=2, rev=3)
 )
 def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str], Digest], second: bool) -> None:
     """Body on disk, then rev, then time, then text decides; never the order of the lines."""
-    assert lock.settle([one, two], disk) == lock.settle([two, one], disk) == (two if second else one)
+    assert (
+        lock.resolve_conflict([one, two], disk) == lock.resolve_conflict([two, one], disk) == (two if second else one)
+    )
 
 
 def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
@@ -232,7 +234,7 @@ def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
     theirs = facts.record(take=1, rev=1, content_id="cnt-1", superseded=("cnt-0", "cnt-2"))
     elsewhere = facts.record(take=1, rev=1, content_id="cnt-9", server="local")
 
-    chosen = lock.settle([theirs, ours, elsewhere], on_disk())
+    chosen = lock.resolve_conflict([theirs, ours, elsewhere], on_disk())
 
     assert chosen == structs.replace(ours, superseded=("cnt-0", "cnt-1"))
 
@@ -265,7 +267,7 @@ def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str,
     living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
     records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}
 
-    healed = lock.heal(records, [ItemId("b")])
+    healed = lock.without_renamed(records, [ItemId("b")])
 
     assert (ItemId("a") not in healed) is dropped
     assert healed[ItemId("b")] == records[ItemId("b")]
@@ -275,7 +277,7 @@ def test_two_living_records_of_one_job_both_stay() -> None:
     """Healing never touches a declared item."""
     records = {ItemId("a"): facts.record("a", job_id="j"), ItemId("b"): facts.record("b", job_id="j")}
 
-    assert lock.heal(records, [ItemId("a"), ItemId("b")]) == records
+    assert lock.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
 
 
 def test_names_are_the_same_everywhere() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.operations import records as mending
+from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 
@@ -24,7 +24,7 @@ def test_forgetting_an_old_job_keeps_the_new_one(tmp_path: Path) -> None:
     scene.edit("content/blog.yaml", "All about one", "More about one")
     scene.apply(deadline=100)
     first, second = sorted(scene.state.entries.values(), key=lambda entry: entry.submitted_at)
-    said = mending.resolve(scene.project, "one", forget=True)
+    said = resolve(scene.project, "one", forget=True)
     assert said == "forgot 1 open submit of `one` (1 more is kept); the next apply may submit it again"
     assert [entry.request_id for entry in scene.state.entries.values()] == [second.request_id]
     assert first.digest != second.digest
@@ -44,6 +44,6 @@ def test_a_content_is_given_to_the_request_of_today(tmp_path: Path) -> None:
     scene.timeline.now += 4000
     scene.edit("content/blog.yaml", "All about one", "More about one")
     scene.apply(deadline=100)
-    mending.resolve(scene.project, "one", content="cnt_x")
+    resolve(scene.project, "one", content="cnt_x")
     wanted = max(scene.state.entries.values(), key=lambda entry: entry.submitted_at)
     assert (wanted.state.value, wanted.content_id) == ("paid", "cnt_x")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from contentops import __version__
 from contentops.errors import ApiError
+from contentops.loopback import is_loopback
+from contentops.sanitize import is_printable
 
 if TYPE_CHECKING:
     from contentops.api.dialects import Dialect
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
     """The address in front of every path, without a slash at its end. Raises ApiError for one that cannot work."""
     if settings.base_url == "local":
-        return f"http://local{dialect.local_prefix}"
+        return f"http://local{dialect.prefix or '/v1'}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
     if "@" in settings.base_url:
         raise ApiError("`api.base_url` holds a user name or password; keys come from the environment", code="bad-url")
@@ -40,14 +41,6 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
     return base if not dialect.prefix or base.endswith(dialect.prefix) else base + dialect.prefix
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def needs_key(settings: ApiSettings) -> bool:
     """Whether the server cannot be asked without an API key: neither the embedded one nor one on this machine."""
     return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
@@ -59,14 +52,8 @@ def no_key(settings: ApiSettings) -> ApiError:
     return ApiError(f"`{settings.key_env}` is not set: {settings.server} wants an API key", code="no-key", hint=hint)
 
 
-def is_printable(text: str) -> bool:
-    """Whether `text` holds only visible ASCII characters."""
-    return text.isascii() and text.isprintable() and " " not in text
-
-
 def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> dict[str, str]:
     """The headers of every call. Raises ApiError for a key or user id that is missing or cannot be sent."""
-    local = settings.base_url == "local"
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "gzip",
@@ -82,7 +69,7 @@ def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> 
         raise no_key(settings)
     if user:
         headers["X-User-ID"] = user
-    elif dialect.needs_user and not local:
+    elif dialect.needs_user and settings.base_url != "local":
         hint = f"export {settings.user_env}=..., with the account's user id"
         message = f"`{settings.user_env}` is not set: dialect `{dialect.name}` sends it with every call"
         raise ApiError(message, code="no-user", hint=hint)

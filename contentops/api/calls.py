@@ -1,13 +1,24 @@
 """What may be asked of the server: one frozen type per call, independent of dialect.
 
-Every call has a `name` (for messages and logs) and `repeatable`: whether sending it twice does no harm. A call that
-is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice
+does no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct, field
+
+from contentops.api.replies import (
+    Accepted,
+    CatalogReply,
+    Content,
+    ContentList,
+    JobStatus,
+    SavedReply,
+    Stats,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,50 +26,53 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class _Harmless(Struct, frozen=True):
+    """A call that only asks or overwrites."""
+
+    repeatable: ClassVar[bool] = True
+
+
+class Generate(Struct, frozen=True):
     """Start a generation. Pays.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
     """
 
     name: ClassVar[str] = "submit"
+    reply: ClassVar[type[Accepted]] = Accepted
     repeatable: ClassVar[bool] = False
     request: Mapping[str, Json]
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GetStatus:
+class GetStatus(_Harmless, frozen=True):
     """Ask where a job stands."""
 
     name: ClassVar[str] = "status"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[JobStatus]] = JobStatus
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListContent:
+class ListContent(_Harmless, frozen=True):
     """List every stored content, without texts."""
 
     name: ClassVar[str] = "list content"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[ContentList]] = ContentList
 
 
-@dataclass(frozen=True, slots=True)
-class GetContent:
+class GetContent(_Harmless, frozen=True):
     """Fetch one stored content."""
 
     name: ClassVar[str] = "get content"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[Content]] = Content
     content_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SaveContent:
+class SaveContent(Struct, frozen=True):
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
+    reply: ClassVar[type[SavedReply]] = SavedReply
     title: str
     body: str
     content_id: str = ""
@@ -70,23 +84,22 @@ class SaveContent:
         return bool(self.content_id)
 
 
-@dataclass(frozen=True, slots=True)
-class PutContent:
+class PutContent(_Harmless, frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[SavedReply]] = SavedReply
     content_id: str
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RegenerateSection:
-    """Write one section of a stored content anew. Pays. `heading` names the section, `mode` the tier."""
+class RegenerateSection(Struct, frozen=True):
+    """Write one section of a stored content again. Pays. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
+    reply: ClassVar[type[Accepted]] = Accepted
     repeatable: ClassVar[bool] = False
     content_id: str
     heading: str
@@ -94,64 +107,57 @@ class RegenerateSection:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListTemplates:
+class ListTemplates(_Harmless, frozen=True):
     """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
 
     name: ClassVar[str] = "list templates"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetTemplate:
+class GetTemplate(_Harmless, frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListStyles:
+class ListStyles(_Harmless, frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class GetStyle:
+class GetStyle(_Harmless, frozen=True):
     """Describe one style profile."""
 
     name: ClassVar[str] = "get style"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
     slug: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListVerticals:
-    """List the verticals, where the server offers them."""
+class ListVerticals(_Harmless, frozen=True):
+    """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardStats:
+class DashboardStats(_Harmless, frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[Stats]] = Stats
 
 
-@dataclass(frozen=True, slots=True)
-class CreditsUsage:
-    """Ask for the account's credits, where the server tells them."""
+class CreditsUsage(_Harmless, frozen=True):
+    """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
-    repeatable: ClassVar[bool] = True
+    reply: ClassVar[type[Stats]] = Stats
 
 
 Call = (

@@ -1,90 +1,89 @@
-"""Dialects as data: how our calls are spelt for each version of the API.
+"""Dialects as data: how our calls are spelt for each version of the API, and which one a server's lists speak for.
 
-Only what we send depends on the dialect; replies are read tolerantly in all of them (see `reading`).
+Only what we send depends on the dialect; replies are read tolerantly in all of them (see `reading`). Pure.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from contentops.api.calls import (
-    Call,
-    CreditsUsage,
-    DashboardStats,
-    Generate,
-    GetContent,
-    GetStatus,
-    GetStyle,
-    GetTemplate,
-    ListContent,
-    ListStyles,
-    ListTemplates,
-    ListVerticals,
-    PutContent,
-    RegenerateSection,
-    SaveContent,
-)
+from msgspec import Struct, field
+
+from contentops.api import calls
 from contentops.errors import ApiError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from contentops.model import Json
 
 PAGE = 100
 """Entries per page of the catalog lists, where the server pages them."""
+PREFIXES = ("/v1", "/api")
+"""Where a WriterzRoom API is known to answer, below its host."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """The names one version of the API uses. `prefix` follows the path of `api.base_url`."""
+class Dialect(Struct, frozen=True, kw_only=True):
+    """The names one version of the API uses; a submit carries its value under each name of a tuple.
+
+    `prefix` follows the path of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None
+    where both are known.
+    """
 
     name: str
     prefix: str = ""
-    template: str = "template_id"
-    style: str = "style_profile_id"
-    inputs: str = "inputs"
-    vertical: str = "vertical"
-    brand_voice: str = "brand_voice_id"
-    mode: str = "generation_mode"
+    template: tuple[str, ...] = ("template_id",)
+    style: tuple[str, ...] = ("style_profile_id",)
+    inputs: tuple[str, ...] = ("inputs",)
+    vertical: tuple[str, ...] = ("vertical",)
+    enveloped: bool | None = None
     needs_user: bool = False
     """Whether a remote server refuses calls without `X-User-ID`."""
-    beside: tuple[str, ...] = ()
-    """Other dialects whose names a submit carries as well, each with the same value."""
-    searches: bool = False
-    """Whether the address of the API is found with free calls before the first call goes out."""
 
-    @property
-    def local_prefix(self) -> str:
-        """Where the embedded server answers in this dialect."""
-        return self.prefix or "/v1"
 
+AUTO = "auto"
+_ENVELOPED_INPUTS = ("dynamic_parameters", "user_input")
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
-        found.name: found
-        for found in (
-            Dialect(name="v1"),
-            Dialect(name="v1-2026-04", inputs="user_input", vertical="vertical_id"),
+        each.name: each
+        for each in (
+            Dialect(name="v1", enveloped=False),
+            Dialect(name="v1-2026-04", inputs=("user_input",), vertical=("vertical_id",)),
             Dialect(
                 name="sdk",
                 prefix="/api",
-                template="template",
-                style="style_profile",
-                inputs="dynamic_parameters",
-                vertical="vertical_id",
+                template=("template",),
+                style=("style_profile",),
+                # The vendor's SDK sends the first alone, and the vendor's public backend reads the second alone.
+                inputs=_ENVELOPED_INPUTS,
+                vertical=("vertical_id",),
+                enveloped=True,
                 needs_user=True,
             ),
-            Dialect(name="auto", beside=("v1-2026-04", "sdk"), searches=True),
+            Dialect(name=AUTO),
         )
     }
 )
-"""Every dialect by name: the documented one, its rewrite of April 2026, the vendor's own SDK, and `auto`, which finds
-out (see `finding`)."""
+"""What `api.dialect` may say: the documented one, its rewrite of April 2026, the vendor's SDK, and the one that is
+found."""
+
+_FOUND: Mapping[bool, Dialect] = MappingProxyType(
+    {
+        False: Dialect(name="v1", inputs=("inputs", "user_input"), vertical=("vertical", "vertical_id")),
+        True: Dialect(
+            name="sdk",
+            template=("template", "template_id"),
+            style=("style_profile", "style_profile_id"),
+            inputs=_ENVELOPED_INPUTS,
+            vertical=("vertical_id",),
+        ),
+    }
+)
+"""What is spoken where `auto` found lists that come in an envelope, or bare: every name such a server is known to
+read. A server that reads one of them ignores the others; one that refuses a name it does not know costs nothing."""
 
 
 def dialect_named(name: str) -> Dialect:
@@ -98,12 +97,46 @@ def dialect_named(name: str) -> Dialect:
     return found
 
 
+def spoken(stated: Dialect, *, enveloped: bool) -> Dialect:
+    """The dialect to speak to a server whose lists come in an envelope, or bare."""
+    return _FOUND[enveloped] if stated.name == AUTO else stated
+
+
+def contradiction(stated: Dialect, *, enveloped: bool) -> str:
+    """Why a server with such lists does not speak the stated dialect; empty where it may."""
+    if stated.enveloped in (None, enveloped):
+        return ""
+    found = _FOUND[enveloped]
+    shape = "inside `{success, data}`" if enveloped else "without `{success, data}` around them"
+    read, sent = (" or ".join(f"`{name}`" for name in each.inputs) for each in (found, stated))
+    return (
+        f"the server does not speak the dialect `{stated.name}`: its lists come {shape}, and such a server reads the"
+        f" inputs of a submit from {read}, not from {sent}; set `api.dialect: auto`"
+    )
+
+
+def names_blamed(dialect: Dialect, text: str) -> bool:
+    """Whether a refusal mentions a name of several that a submit carried for one value."""
+    return any(name in text for names in (dialect.inputs, dialect.vertical, dialect.template) for name in names[1:])
+
+
+def candidates(base: str) -> tuple[str, ...]:
+    """Where to look for the API, in order: `base` as it was given, then its host and path with each known prefix."""
+    stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
+    return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
+
+
+# --- calls in the words of a dialect -----------------------------------------------------------------------
+
+
 class Unsendable(ValueError):
     """A call cannot be put into words of the API; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+_JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
+
+
+class Wire(Struct, frozen=True, kw_only=True):
     """A call as it goes over the wire. `path` is relative to the base and percent-encoded, with its query."""
 
     method: str
@@ -112,55 +145,62 @@ class Wire:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def spell(call: Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
+def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
     """`call` in the words of `dialect`. `send_mode` off leaves the mode out of submits.
 
     Raises Unsendable for what cannot be asked: no JSON, an empty id, a mode that would not be sent.
     """
     match call:
-        case Generate():
-            body = _submit_body(call, dialect, send_mode=send_mode)
-            return _post("/generate", body, request_id=call.request_id)
-        case RegenerateSection():
-            return _post("/content/regenerate-section", _section_body(call, dialect), request_id=call.request_id)
-        case SaveContent():
-            return _post("/content/save", _save_body(call))
-        case PutContent():
+        case calls.Generate():
+            return _post("/generate", _submit(call, dialect, send_mode=send_mode), request_id=call.request_id)
+        case calls.RegenerateSection():
+            # No source documents this body; these are the embedded server's names.
+            body: dict[str, Json] = {
+                "content_id": call.content_id,
+                "section": call.heading,
+                "generation_mode": call.mode,
+                "request_id": call.request_id,
+            }
+            return _post("/content/regenerate-section", body, request_id=call.request_id)
+        case calls.SaveContent():
+            body = _text(call)
+            if call.content_id:
+                # The documents say "save or update" and never name the field, so each likely one carries the id.
+                body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
+            return _post("/content/save", body)
+        case calls.PutContent():
             path = f"/content/{_segment(call.content_id)}"
-            return Wire(method="PUT", path=path, body=_encode(_text_body(call)), headers=_JSON)
+            return Wire(method="PUT", path=path, body=_encode(_text(call)), headers=_JSON)
         case _:
             return Wire(method="GET", path=_get_path(call))
 
 
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
-        ListContent: "/content",
-        ListVerticals: "/verticals",
-        DashboardStats: "/dashboard/stats",
-        CreditsUsage: "/credits/usage",
+        calls.ListContent: "/content",
+        calls.ListVerticals: "/verticals",
+        calls.DashboardStats: "/dashboard/stats",
+        calls.CreditsUsage: "/credits/usage",
     }
 )
 
 
-def _get_path(call: Call) -> str:
+def _get_path(call: calls.Call) -> str:
     match call:
-        case GetStatus():
+        case calls.GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
-        case GetContent():
+        case calls.GetContent():
             return f"/content/{_segment(call.content_id)}"
-        case ListTemplates():
+        case calls.ListTemplates():
             return f"/templates{_page(call.page)}"
-        case GetTemplate():
+        case calls.GetTemplate():
             return f"/templates/{_segment(call.slug)}"
-        case ListStyles():
+        case calls.ListStyles():
             return f"/style-profiles{_page(call.page)}"
-        case GetStyle():
+        case calls.GetStyle():
             return f"/style-profiles/{_segment(call.slug)}"
         case _:
             return _FIXED[type(call)]
-
-
-_JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
 def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
@@ -168,45 +208,27 @@ def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
     return Wire(method="POST", path=path, body=_encode(body), headers=headers)
 
 
-def _submit_body(call: Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
-    body: dict[str, Json] = {}
-    for each in (dialect, *(DIALECTS[name] for name in dialect.beside)):
-        body.update(_named(call.request, each))
-    mode = call.request.get("mode", "standard")
+def _submit(call: calls.Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
+    request = call.request
+    body: dict[str, Json] = {
+        **dict.fromkeys(dialect.template, request["template"]),
+        **dict.fromkeys(dialect.style, request["style"]),
+        **dict.fromkeys(dialect.inputs, request["inputs"]),
+    }
+    if request.get("vertical") is not None:
+        body.update(dict.fromkeys(dialect.vertical, request["vertical"]))
+    if request.get("brand_voice") is not None:
+        body["brand_voice_id"] = request["brand_voice"]
+    mode = request.get("mode", "standard")
     if send_mode:
-        body[dialect.mode] = mode
+        body["generation_mode"] = mode
     elif mode != "standard":
         raise Unsendable(f"mode `{mode}` cannot be asked for while `api.send_mode` is off")
     body["request_id"] = call.request_id
     return body
 
 
-def _named(request: Mapping[str, Json], dialect: Dialect) -> dict[str, Json]:
-    """What is asked for, under the names of one dialect."""
-    named = {dialect.template: request["template"], dialect.style: request["style"], dialect.inputs: request["inputs"]}
-    optional = {dialect.vertical: request.get("vertical"), dialect.brand_voice: request.get("brand_voice")}
-    return {**named, **{key: value for key, value in optional.items() if value is not None}}
-
-
-def _section_body(call: RegenerateSection, dialect: Dialect) -> dict[str, Json]:
-    # No source documents this body; these are the embedded server's names.
-    return {
-        "content_id": call.content_id,
-        "section": call.heading,
-        dialect.mode: call.mode,
-        "request_id": call.request_id,
-    }
-
-
-def _save_body(call: SaveContent) -> dict[str, Json]:
-    body = _text_body(call)
-    if call.content_id:
-        # The documents say "save or update" and never name the field, so each likely one carries the id.
-        body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
-    return body
-
-
-def _text_body(call: SaveContent | PutContent) -> dict[str, Json]:
+def _text(call: calls.SaveContent | calls.PutContent) -> dict[str, Json]:
     body: dict[str, Json] = {"title": call.title, "content": call.body}
     if call.metadata:
         body["metadata"] = call.metadata
@@ -220,9 +242,7 @@ def _encode(body: Mapping[str, Json]) -> bytes:
         raise Unsendable(f"the request is not JSON: {error}") from error
 
 
-def _plain(value: object) -> Json:
-    from collections.abc import Mapping
-
+def _plain(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a value of type {type(value).__name__}")

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from contentops.api.calls import Generate, GetStyle, GetTemplate, PutContent
-from contentops.api.reading import Garbled, Unreadable, decode, read
+from msgspec import Struct, field, structs
+
+from contentops.api.backoff import retry_after
+from contentops.api.calls import Call, Generate, GetStyle, GetTemplate, PutContent
+from contentops.api.decoding import Garbled, Unreadable, decode, error_text
+from contentops.api.reading import read
 from contentops.api.replies import Failure, FailureKind, JobStatus, Reply
-from contentops.api.retry_after import retry_after
-from contentops.api.words import server_words, speak
+from contentops.sanitize import message as plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from contentops.api.calls import Call
     from contentops.model import Json
 
 Kind = FailureKind
@@ -40,8 +41,7 @@ class Damage(enum.StrEnum):
     CODING = "the answer is compressed in a way that cannot be read"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the server sent. `headers` have lower-case names; `body` is decompressed, and empty where damaged."""
 
     status: int
@@ -82,30 +82,25 @@ _UNSENT = {
 }
 
 _ROOM = 300
-"""Characters of outside words in a message that goes on with our own."""
+"""Characters of outside text in a message that goes on with our own."""
 
 
-def plain(text: str) -> str:
-    """`text` as one clean line of at most 500 characters, where there is no secret to hide."""
-    return speak(text, "")
-
-
-def broken(call: Call, trouble: Trouble, detail: str, *, say: Callable[[str], str] = plain) -> Failure:
+def broken(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
     """The failure of a call that got no answer; `detail` says what happened, for the message.
 
-    `say` makes outside words fit for a message: one line, at most 500 characters, no secret.
+    `clean` makes outside text fit for a message: one line, at most 500 characters, no secret.
     """
     kind = _UNSENT.get(trouble) or _lost(call)
-    message = say(detail)[:_ROOM] + _HINTS.get(trouble, "")
+    message = clean(detail)[:_ROOM] + _HINTS.get(trouble, "")
     return Failure(kind, message, call=call.name, foreign=kind is Kind.UNUSABLE)
 
 
-def judge(call: Call, answer: Answer, *, wall: float, say: Callable[[str], str] = plain) -> Reply | Failure:
+def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
     """The reply that `answer` holds, or what its failure means.
 
-    `wall` is now, in seconds since 1970; `say` is as in `broken`.
+    `wall` is now, in seconds since 1970; `clean` is as in `broken`.
     """
-    case = _Case(call, answer, retry_after(answer.headers, wall=wall), say)
+    case = _Case(call, answer, retry_after(answer.headers, wall=wall), clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:
         return _by_status(case)
@@ -114,17 +109,16 @@ def judge(call: Call, answer: Answer, *, wall: float, say: Callable[[str], str] 
     if damage:
         return case.failure(_lost(call), str(damage))
     if not _may_be_json(answer):
-        message = f"{_said(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}"
+        message = f"{_status_of(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}"
         return case.failure(_misfit(call), message, foreign=True)
     return _by_body(case)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Struct, frozen=True):
     call: Call
     answer: Answer
     wait: float | None
-    say: Callable[[str], str]
+    clean: Callable[[str], str]
 
     def failure(self, kind: FailureKind, message: str, *, foreign: bool = False) -> Failure:
         return Failure(kind, message, self.answer.status, self.wait, self.call.name, foreign=foreign)
@@ -136,17 +130,17 @@ def _by_body(case: _Case) -> Reply | Failure:
         value = decode(case.answer.body)
         reply = read(call, value)
     except Garbled as error:
-        return case.failure(_lost(call), case.say(str(error)))
+        return case.failure(_lost(call), case.clean(str(error)))
     except Unreadable as error:
-        words = case.say(server_words(value))
-        if words and _says_no(value):
-            return case.failure(_refused(call), words)
-        message = f"{error} ({words[:_ROOM]})" if words else str(error)
+        text = case.clean(error_text(value))
+        if text and _says_no(value):
+            return case.failure(_refused(call), text)
+        message = f"{error} ({text[:_ROOM]})" if text else str(error)
         return case.failure(_misfit(call), f"{message}; {CHECK_ADDRESS}")
     if isinstance(reply, JobStatus):
-        return replace(reply, error=case.say(reply.error), stage=case.say(reply.stage))
+        return structs.replace(reply, error=case.clean(reply.error), stage=case.clean(reply.stage))
     if _says_no(value):
-        return case.failure(_refused(call), case.say(server_words(value)) or "the server says that it failed")
+        return case.failure(_refused(call), case.clean(error_text(value)) or "the server says that it failed")
     return reply
 
 
@@ -186,7 +180,7 @@ def _by_status(case: _Case) -> Failure:
     if known := _BY_STATUS.get(status):
         return case.failure(known, _message(case))
     if status in _LOGIN:
-        message = f"{_said(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
+        message = f"{_status_of(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
         return case.failure(Kind.UNUSABLE, message, foreign=True)
     if _REDIRECT <= status < _CLIENT:
         return _redirected(case)
@@ -198,13 +192,13 @@ def _by_status(case: _Case) -> Failure:
         return _client_error(case)
     if _SERVER <= status < _BEYOND:
         return _server_error(case)
-    return case.failure(_misfit(call), f"{_said(case.answer)}; {CHECK_ADDRESS}")
+    return case.failure(_misfit(call), f"{_status_of(case.answer)}; {CHECK_ADDRESS}")
 
 
 def _redirected(case: _Case) -> Failure:
     # 303 is how a server says that a POST was carried out and its result is elsewhere.
     kind = _misfit(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
-    target = _origin(case.say(case.answer.headers.get("location", "")))
+    target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
     return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}", foreign=True)
 
@@ -224,21 +218,21 @@ def _client_error(case: _Case) -> Failure:
     if answer.damage and answer.status in _GONE:
         return case.failure(_lost(call), str(answer.damage))
     if not answer.damage and not _holds_json(answer):
-        return case.failure(Kind.UNUSABLE, f"{_said(answer)} {_what(case)}; {CHECK_ADDRESS}")
+        return case.failure(Kind.UNUSABLE, f"{_status_of(answer)} {_what(case)}; {CHECK_ADDRESS}")
     if not isinstance(call, Generate):
         return case.failure(Kind.NOT_FOUND if answer.status in _GONE else Kind.REJECTED, _message(case))
-    kind = _refused_submit(answer.status, _words(case))
+    kind = _refused_submit(answer.status, _text(case))
     if kind is Kind.UNUSABLE:
-        return case.failure(kind, f"{_said(answer)}: nothing takes a submit there; {CHECK_ADDRESS}")
+        return case.failure(kind, f"{_status_of(answer)}: nothing takes a submit there; {CHECK_ADDRESS}")
     return case.failure(kind, _message(case))
 
 
-def _refused_submit(status: int, words: str) -> FailureKind:
-    if status == HTTPStatus.CONFLICT or _KNOWN_KEY.search(words):
+def _refused_submit(status: int, text: str) -> FailureKind:
+    if status == HTTPStatus.CONFLICT or _KNOWN_KEY.search(text):
         # The server knows our request id: an earlier copy of this submit arrived, so it has to be looked up.
         return Kind.AMBIGUOUS
     # A router's own words, as opposed to "template `x` not found".
-    routeless = words.strip(" .").lower() in {"", "not found"}
+    routeless = text.strip(" .").lower() in {"", "not found"}
     if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in _GONE and routeless):
         return Kind.UNUSABLE
     return Kind.REJECTED
@@ -246,8 +240,8 @@ def _refused_submit(status: int, words: str) -> FailureKind:
 
 def _server_error(case: _Case) -> Failure:
     kind = _lost(case.call)
-    words = _words(case)
-    if _UNKNOWN_SLUG.search(words) and any(_names(words, slug) for slug in _slugs(case.call)):
+    text = _text(case)
+    if _UNKNOWN_SLUG.search(text) and any(_names(text, slug) for slug in _slugs(case.call)):
         kind = Kind.REJECTED if isinstance(case.call, Generate) else Kind.NOT_FOUND
     return case.failure(kind, _message(case))
 
@@ -262,11 +256,11 @@ def _slugs(call: Call) -> tuple[str, ...]:
             return ()
 
 
-def _names(words: str, slug: str) -> bool:
-    return bool(slug) and re.search(rf"(?<![\w-]){re.escape(slug)}(?![\w-])", words) is not None
+def _names(text: str, slug: str) -> bool:
+    return bool(slug) and re.search(rf"(?<![\w-]){re.escape(slug)}(?![\w-])", text) is not None
 
 
-# --- kinds and words ---------------------------------------------------------------------------------------
+# --- kinds and texts --------------------------------------------------------------------------------------
 
 
 def _lost(call: Call) -> FailureKind:
@@ -284,20 +278,20 @@ def _refused(call: Call) -> FailureKind:
     return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
 
 
-def _said(answer: Answer) -> str:
+def _status_of(answer: Answer) -> str:
     return f"the server answered {answer.status} {_PHRASES.get(answer.status, '')}".rstrip()
 
 
 def _message(case: _Case) -> str:
-    return _words(case) or f"{_said(case.answer)} {_what(case)}"
+    return _text(case) or f"{_status_of(case.answer)} {_what(case)}"
 
 
-def _words(case: _Case) -> str:
-    """The server's own words, fit for a message; empty where it sent none, or a page."""
+def _text(case: _Case) -> str:
+    """The server's own text, fit for a message; empty where it sent none, or a page."""
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:
-        return case.say(server_words(decode(case.answer.body)))
+        return case.clean(error_text(decode(case.answer.body)))
     except Unreadable:
         return ""
 
@@ -330,5 +324,41 @@ def _what(case: _Case) -> str:
         return "with an HTML page"
     if not case.answer.body:
         return "without words"
-    media = case.say(_media(case.answer))[:60]
+    media = case.clean(_media(case.answer))[:60]
     return f"with `{media}`" if media else "with no media type"
+
+
+# --- a search for the API ----------------------------------------------------------------------------------
+
+
+def ends_search(failure: Failure) -> bool:
+    """Whether no other address of the same host can answer better: no answer at all, or none for now."""
+    return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
+
+
+def not_found(tried: Sequence[tuple[str, Failure]]) -> Failure:
+    """Why there is no API at any of the addresses that were tried: at least one, each with its failure."""
+    last = tried[-1][1]
+    if ends_search(last):
+        return last
+    # A gateway may ask for a key on every path, so a refused key says more than an address that leads nowhere.
+    for kind in (Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.UNAVAILABLE):
+        for _, failure in tried:
+            if failure.kind is kind:
+                return failure
+    answers = "; ".join(f"`{urlsplit(base).path}/templates`: {_briefly(failure)}" for base, failure in tried)
+    host = urlsplit(tried[0][0]).netloc
+    message = f"no WriterzRoom API was found at `{host}` ({answers}); check `api.base_url`"
+    return structs.replace(tried[0][1], kind=Kind.UNUSABLE, message=message)
+
+
+def _briefly(failure: Failure) -> str:
+    text = failure.message.partition("; check `")[0]
+    return text if len(text) <= 90 else f"{text[:87]}..."
+
+
+def unasked(found: Failure, call: Call) -> Failure:
+    """The failure of a call that was never sent, because the search before it ended in `found`."""
+    passing = found.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
+    kind = Kind.NOT_SENT if passing and not call.repeatable else found.kind
+    return structs.replace(found, kind=kind, call=call.name)

@@ -6,28 +6,11 @@ progress 0 to 1 or 0 to 100, a list under one of several names. All of these are
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from contentops.api.calls import (
-    Call,
-    CreditsUsage,
-    DashboardStats,
-    Generate,
-    GetContent,
-    GetStatus,
-    GetStyle,
-    GetTemplate,
-    ListContent,
-    ListStyles,
-    ListTemplates,
-    ListVerticals,
-    PutContent,
-    RegenerateSection,
-    SaveContent,
-)
+from contentops.api import calls
+from contentops.api.decoding import Unreadable, decode, error_text
 from contentops.api.replies import (
     Accepted,
     CatalogReply,
@@ -40,7 +23,6 @@ from contentops.api.replies import (
     SavedReply,
     Stats,
 )
-from contentops.api.words import server_words
 from contentops.documents.clean import clean_body
 from contentops.documents.sections import main_heading
 
@@ -49,11 +31,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json
 
-DEPTH = 100
-"""The deepest nesting a reply may have; what is kept of it is encoded again later, which recurses."""
-
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _FENCE = re.compile(r"\ufeff?---[ \t]*\r?\n")
 
 _ENDS: Mapping[str, JobState] = {
@@ -65,89 +43,26 @@ _ENDS: Mapping[str, JobState] = {
 }
 
 
-class Unreadable(ValueError):
-    """A reply is not what the call asks for; the message says in which way."""
-
-
-class Garbled(Unreadable):
-    """A reply is not JSON at all, or only the beginning of it."""
-
-
-def decode(data: bytes) -> Json:
-    """`data` as JSON. Lone surrogates become U+FFFD.
-
-    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
-    or nesting beyond `DEPTH`.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-        if text.count("[") + text.count("{") > DEPTH:
-            _bound(value)
-        if _SURROGATE.search(text):
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-            value = json.loads(whole.decode("utf-8", "replace"))
-    except UnicodeDecodeError as error:
-        raise Garbled("the answer is not UTF-8") from error
-    except RecursionError as error:
-        raise Garbled("the answer is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise Garbled(f"the answer is not whole JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
-    except ValueError as error:
-        raise Garbled(f"the answer is not JSON ({error})") from error
-    return value
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found: dict[str, Json] = {}
-    for key, value in pairs:
-        if key in found and found[key] != value:
-            raise ValueError(f"key `{key[:100]}` is there twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _bound(value: Json) -> None:
-    level: list[Json] = [value]
-    for _ in range(DEPTH):
-        inner: list[Json] = []
-        for each in level:
-            inner.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-        if not inner:
-            return
-        level = inner
-    raise Garbled("the answer is nested too deeply")
-
-
-def read(call: Call, value: Json) -> Reply:
+def read(call: calls.Call, value: Json) -> Reply:
     """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
     match call:
-        case Generate():
+        case calls.Generate():
             return _accepted(value, call.request_id)
-        case GetStatus():
+        case calls.GetStatus():
             return _job_status(value)
-        case ListContent():
+        case calls.ListContent():
             return ContentList(_content_entries(value))
-        case GetContent():
+        case calls.GetContent():
             return _content(value, call.content_id)
-        case RegenerateSection():
+        case calls.RegenerateSection():
             return _section(call, value)
-        case SaveContent() | PutContent():
+        case calls.SaveContent() | calls.PutContent():
             return _saved(call, value)
-        case ListTemplates() | ListStyles() | ListVerticals() | GetTemplate() | GetStyle():
+        case (
+            calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
+        ):
             return _catalog(call, value)
-        case DashboardStats() | CreditsUsage():
+        case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
 
 
@@ -265,7 +180,7 @@ def _job_content_id(data: Mapping[str, Json]) -> str:
 
 
 def _job_error(data: Mapping[str, Json], word: str) -> str:
-    return server_words({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
+    return error_text({"error": data.get("error"), "message": data.get("message")}) or f"the job ended as `{word}`"
 
 
 def _progress(value: Json) -> float | None:
@@ -330,19 +245,19 @@ def _content(value: Json, asked: str) -> Content:
     )
 
 
-def _saved(call: SaveContent | PutContent, value: Json) -> SavedReply:
+def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
     outer = _object(value)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
     content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
-    if not content_id and isinstance(call, PutContent):
+    if not content_id and isinstance(call, calls.PutContent):
         content_id = call.content_id
     if not content_id:
         raise Unreadable("the answer names no content")
     return SavedReply(content_id)
 
 
-def _section(call: RegenerateSection, value: Json) -> Reply:
+def _section(call: calls.RegenerateSection, value: Json) -> Reply:
     """No source documents this reply: a job to poll, or the text at once."""
     try:
         return _content(value, call.content_id)
@@ -354,13 +269,13 @@ def _section(call: RegenerateSection, value: Json) -> Reply:
 
 
 _LISTS: Mapping[type, tuple[str, ...]] = {
-    ListTemplates: ("templates",),
-    ListStyles: ("style_profiles", "profiles", "styles"),
-    ListVerticals: ("verticals",),
+    calls.ListTemplates: ("templates",),
+    calls.ListStyles: ("style_profiles", "profiles", "styles"),
+    calls.ListVerticals: ("verticals",),
 }
 
 
-def _catalog(call: Call, value: Json) -> CatalogReply:
+def _catalog(call: calls.Call, value: Json) -> CatalogReply:
     names = _LISTS.get(type(call))
     if names is None:
         return CatalogReply((_detail(value),), 1)

@@ -7,8 +7,9 @@ them; whoever keeps one cleans it.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,16 +20,14 @@ JobState = Literal["running", "completed", "failed"]
 """A job as the server reports it; every word that is not an end counts as running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """A submit was taken: the job to poll. `echoed`: its id is the request id we sent."""
 
     job_id: str
     echoed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Struct, frozen=True):
     """Where a job stands. `body` is None where the reply holds no text, whatever the state."""
 
     state: JobState
@@ -45,8 +44,7 @@ class JobStatus:
     """The request id the reply names, or empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentEntry:
+class ContentEntry(Struct, frozen=True):
     """One line of the content list. Times are as the server writes them (ISO 8601), or empty."""
 
     id: str
@@ -56,15 +54,13 @@ class ContentEntry:
     updated_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentList:
+class ContentList(Struct, frozen=True):
     """Everything the account has stored, in the server's order (newest first where known)."""
 
     entries: tuple[ContentEntry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """One stored text. Where it begins with front matter, `body` is what follows that."""
 
     id: str
@@ -77,26 +73,23 @@ class Content:
     """The text with its front matter; empty where it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedReply:
+class SavedReply(Struct, frozen=True):
     """A text was saved under this content id."""
 
     content_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogReply:
+class CatalogReply(Struct, frozen=True):
     """Templates, styles or verticals as the server describes them; one entry for a detail call.
 
-    `total` is how many there are over all pages where the server says so, else None.
+    `total` is how many there are over all pages where it is known, else None.
     """
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """The numbers of the dashboard, or of the credits, in the server's words."""
 
     data: Mapping[str, Json] = field(default_factory=dict)
@@ -127,8 +120,7 @@ class FailureKind(enum.StrEnum):
     """What answers there is not the API; the message says what to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
 
     kind: FailureKind
@@ -139,14 +131,14 @@ class Failure:
     """Seconds the server asks us to wait, finite and not negative."""
     call: str = ""
     """The name of the call, such as `submit`."""
-    endpoint: str = field(default="", compare=False)
+    endpoint: str = ""
     """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
-    foreign: bool = field(default=False, compare=False)
+    foreign: bool = False
     """What answered is surely something else than the API: a page, a redirect, a login, a stranger's certificate."""
 
     @property
     def unreached(self) -> bool:
-        """Whether nobody was there to be asked."""
+        """Whether no one was there to be asked."""
         return self.kind is FailureKind.NOT_SENT and self.status is None
 
     @property

@@ -13,17 +13,18 @@ from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import json_text, short, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import json_text, short, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.catalog.differences import Difference
-    from contentops.catalog.offer import Offer, OfferedChoice, OfferedInput, OfferedTemplate
     from contentops.cli.options import Session
-    from contentops.model import Json
+    from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
     from contentops.operations.catalog import Pulled
+    from contentops.operations.catalog_changes import CatalogChange
+
+    Entry = Template | CatalogEntry
 
 KINDS = ("templates", "styles", "verticals")
 _SIGNS = {"added": ("+", "add"), "removed": ("-", "remove"), "changed": ("~", "change")}
@@ -51,10 +52,10 @@ def pull(session: Session, environment: str, variables: tuple[str, ...], *, as_j
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    from contentops.operations import catalog as pulling
+    from contentops.operations import catalog
 
     project = open_project(session, environment, variables)
-    pulled = pulling.pull(project, tell=lambda line: terminal.tell(visible(line)))
+    pulled = catalog.pull(project, tell=lambda line: terminal.tell(visible(line)))
     if as_json:
         terminal.say_json(_pulled_json(pulled))
         return
@@ -68,10 +69,10 @@ def _pulled_json(pulled: Pulled) -> dict[str, Json]:
         "format_version": FORMAT_VERSION,
         "server": pulled.server,
         "written": pulled.written,
-        "counts": {kind: len(entries) for kind, entries in _entries(pulled.offer).items()},
+        "counts": {kind: len(entries) for kind, entries in _entries(pulled.snapshot).items()},
         "changes": [
             {"kind": one.kind, "how": one.how, "slug": one.slug, "details": list(one.details), "items": list(one.items)}
-            for one in pulled.differences
+            for one in pulled.changes
         ],
         "notes": list(pulled.notes),
     }
@@ -79,15 +80,15 @@ def _pulled_json(pulled: Pulled) -> dict[str, Json]:
 
 def pulled_text(pulled: Pulled, *, color: bool) -> Iterator[str]:
     """What changed, then how much there is."""
-    for one in pulled.differences:
-        yield from _difference(one, color=color)
-    counts = ", ".join(plural(len(entries), kind[:-1]) for kind, entries in _entries(pulled.offer).items())
+    for one in pulled.changes:
+        yield from _change(one, color=color)
+    counts = ", ".join(plural(len(entries), kind[:-1]) for kind, entries in _entries(pulled.snapshot).items())
     changed = "written" if pulled.written else "unchanged"
     where = "built in" if pulled.server == "local" else f"catalog.lock.json {changed}"
     yield f"{visible(pulled.server)}: {counts}; {where}."
 
 
-def _difference(one: Difference, *, color: bool) -> Iterator[str]:
+def _change(one: CatalogChange, *, color: bool) -> Iterator[str]:
     sign, style = _SIGNS[one.how]
     yield f"{paint(sign, style, color=color)} {one.kind} `{visible(one.slug)}` {one.how}"
     yield from (f"    {visible(detail)}" for detail in one.details)
@@ -104,52 +105,45 @@ def _difference(one: Difference, *, color: bool) -> Iterator[str]:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @project_options
 @click.pass_obj
-def list_offered(
+def list_catalog(
     session: Session, kind: str | None, environment: str, variables: tuple[str, ...], *, as_json: bool
 ) -> None:
     """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
-    from contentops.catalog.lockfile import as_json as offer_json
-    from contentops.operations import catalog as pulling
+    from contentops.manifests.catalog_lock import as_json as snapshot_json
+    from contentops.operations.catalog import known_catalog
 
     project = open_project(session, environment, variables)
-    offer = pulling.offered(project)
+    snapshot = known_catalog(project)
     kinds = KINDS if kind is None else (kind,)
     if as_json:
-        said = offer_json(offer)
-        document = {name: said[name] for name in kinds}
-        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **document})
+        document = snapshot_json(snapshot)
+        shown = {name: document[name] for name in kinds}
+        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **shown})
     else:
-        terminal.say("\n\n".join(_listing(name, offer) for name in kinds))
+        terminal.say("\n\n".join(_listing(name, snapshot) for name in kinds))
 
 
-def _entries(offer: Offer) -> dict[str, Mapping[str, OfferedTemplate] | Mapping[str, OfferedChoice]]:
-    return {"templates": offer.templates, "styles": offer.styles, "verticals": offer.verticals or {}}
+def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
+    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}}
 
 
-def _listing(kind: str, offer: Offer) -> str:
-    if kind == "verticals" and offer.verticals is None:
+def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
+    if kind == "verticals" and snapshot.verticals is None:
         return "The server does not tell its verticals."
-    if kind == "templates":
-        rows = [
-            (one.slug, one.name, one.category, _required(one))
-            for one in sorted(offer.templates.values(), key=lambda one: one.slug)
-        ]
-        return table(("TEMPLATE", "NAME", "CATEGORY", "REQUIRED INPUTS"), rows)
-    choices: Mapping[str, OfferedChoice] = offer.styles if kind == "styles" else offer.verticals or {}
-    head = (kind[:-1].upper(), "NAME", "CATEGORY", "ABOUT")
-    return table(
-        head,
-        [
-            (one.slug, one.name, one.category, one.tone or one.description)
-            for one in sorted(choices.values(), key=lambda one: one.slug)
-        ],
-    )
+    entries = [one for _, one in sorted(_entries(snapshot)[kind].items())]
+    last = "REQUIRED INPUTS" if kind == "templates" else "ABOUT"
+    rows = [(one.slug, one.name, one.category, _about(one)) for one in entries]
+    return table((kind[:-1].upper(), "NAME", "CATEGORY", last), rows)
 
 
-def _required(template: OfferedTemplate) -> str:
-    if template.inputs is None:
+def _about(one: Entry) -> str:
+    """What a line of a list ends with: the required inputs of a template, what another entry is like."""
+    inputs: tuple[TemplateInput, ...] | None = getattr(one, "inputs", None)
+    if inputs is None:
+        return getattr(one, "tone", "") or one.description
+    if not getattr(one, "inputs_known", True):
         return "(not known)"
-    return ", ".join(one.name for one in template.inputs if one.required)
+    return ", ".join(each.name for each in inputs if each.required)
 
 
 # --- show --------------------------------------------------------------------------------------------------
@@ -161,32 +155,33 @@ def _required(template: OfferedTemplate) -> str:
 @click.pass_obj
 def show(session: Session, slug: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Show what is known of SLUG: a template with its inputs, a style profile or a vertical; needs no network."""
-    from contentops.catalog.lockfile import as_json as offer_json
-    from contentops.operations import catalog as pulling
+    from contentops.manifests.catalog_lock import as_json as snapshot_json
+    from contentops.operations.catalog import known_catalog
 
     project = open_project(session, environment, variables)
-    offer = pulling.offered(project)
-    found = {kind: entries[slug] for kind, entries in _entries(offer).items() if slug in entries}
+    snapshot = known_catalog(project)
+    kinds = _entries(snapshot)
+    found = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
     if not found:
-        near = nearest(slug, [name for entries in _entries(offer).values() for name in entries])
+        near = nearest(slug, [name for entries in kinds.values() for name in entries])
         hint = f"did you mean `{near}`?" if near else "`contentops catalog list` lists them"
         message = f"`{project.api.server}` offers no template, style or vertical `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
     if as_json:
-        said = offer_json(offer)
-        named = {kind[:-1]: next(one for one in said[kind] if one["slug"] == slug) for kind in found}
+        document = snapshot_json(snapshot)
+        named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
         terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **named})
         return
     color = terminal.wants_color(sys.stdout)
     terminal.say("\n\n".join("\n".join(_shown(kind, one, color=color)) for kind, one in found.items()))
 
 
-def _shown(kind: str, one: OfferedTemplate | OfferedChoice, *, color: bool) -> Iterator[str]:
+def _shown(kind: str, one: Entry, *, color: bool) -> Iterator[str]:
     yield f"{kind[:-1]} {paint(visible(one.slug), 'strong', color=color)}"
     facts = {"name": one.name, "category": one.category, "tone": getattr(one, "tone", ""), "about": one.description}
     yield from (f"  {name}: {visible(value)}" for name, value in facts.items() if value)
-    inputs: tuple[OfferedInput, ...] | None = getattr(one, "inputs", ())
-    if inputs is None:
+    inputs: tuple[TemplateInput, ...] = getattr(one, "inputs", ())
+    if not getattr(one, "inputs_known", True):
         yield "  inputs: not known; none is checked"
     elif inputs:
         yield ""
@@ -194,7 +189,7 @@ def _shown(kind: str, one: OfferedTemplate | OfferedChoice, *, color: bool) -> I
         yield table(("INPUT", "KIND", "REQUIRED", "DEFAULT", "ABOUT"), [_row(each) for each in ordered])
 
 
-def _row(one: OfferedInput) -> tuple[str, str, str, str, str]:
+def _row(one: TemplateInput) -> tuple[str, str, str, str, str]:
     options = "one of " + ", ".join(json_text(option, indent=None) for option in one.options) if one.options else ""
     aliases = "also " + ", ".join(f"`{alias}`" for alias in one.aliases) if one.aliases else ""
     about = "; ".join(part for part in (one.description, options, aliases) if part)

@@ -6,13 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, open_project, project_options
 from contentops.cli.tables import moment, table
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,24 +32,13 @@ def command() -> None:
 @click.pass_obj
 def list_contents(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
-    from contentops.operations import content as remote
+    from contentops.operations.content import contents
 
     project = open_project(session, environment, variables)
-    found = remote.contents(project, tell=lambda line: terminal.tell(visible(line)))
+    found = contents(project, tell=lambda line: terminal.tell(visible(line)))
     if as_json:
-        contents = [
-            {
-                "id": one.entry.id,
-                "title": one.entry.title,
-                "status": one.entry.status,
-                "created_at": one.entry.created_at,
-                "updated_at": one.entry.updated_at,
-                "item": one.item,
-                "superseded": one.superseded,
-            }
-            for one in found
-        ]
-        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, "contents": contents})
+        listed = [{**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded} for one in found]
+        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, "contents": listed})
     else:
         terminal.say(listing(found, width=terminal.width(sys.stdout)))
 
@@ -79,10 +69,10 @@ def get(session: Session, content_id: str, environment: str, variables: tuple[st
 
     On a terminal, characters that the terminal would obey are shown as escapes instead.
     """
-    from contentops.operations import content as remote
+    from contentops.operations.content import content as fetch
 
     project = open_project(session, environment, variables)
-    content, owned = remote.content(project, content_id, tell=lambda line: terminal.tell(visible(line)))
+    content, owned = fetch(project, content_id, tell=lambda line: terminal.tell(visible(line)))
     if as_json:
         terminal.say_json(
             {

@@ -12,7 +12,7 @@ from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

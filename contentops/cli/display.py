@@ -10,8 +10,8 @@ from contentops.cli import terminal
 from contentops.cli.progress import Progress
 from contentops.errors import OutputError
 from contentops.reporting.run_json import event_json
-from contentops.reporting.safe import json_text
 from contentops.reporting.wrapping import fitted
+from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ class Moving:
         from rich.table import Table
         from rich.text import Text
 
-        from contentops.reporting.safe import visible
+        from contentops.sanitize import visible
 
         with self._lock:
             working, waiting = self._progress.in_work()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
 import os
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contentops.atomic_io import replace
 from contentops.errors import OutputError
 
 if TYPE_CHECKING:
@@ -95,13 +95,7 @@ def write_whole(path: Path, text: str) -> None:
     """Writes `text` to `path`, whole or not at all; raises OutputError where the disk refuses."""
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        with beside.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
+        replace(path, text.encode(), temporary=beside)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         message = f"`{path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another file or make its folder writable") from error

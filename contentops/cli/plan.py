@@ -14,8 +14,8 @@ from contentops.cli.files import check_plan_place, complete_file, file_name, wri
 from contentops.cli.options import choice_of, choice_options, open_project, project_options
 from contentops.errors import ExitCode, Refused
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
 from contentops.reporting.summary import plural, way_on, who_refuses
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +158,7 @@ def _plain(value: Json) -> Json:
 def _write(session: Session, out: str, plan: Plan, inputs: dict[str, Json]) -> None:
     from contentops.model.planfile import sealed
     from contentops.reporting.plan_json import plan_json
-    from contentops.reporting.safe import json_text
+    from contentops.sanitize import json_text
 
     write_whole(session.path(out), json_text(sealed(plan_json(plan, inputs=inputs))) + "\n")
     terminal.tell(f"plan file written: `{visible(out)}`")

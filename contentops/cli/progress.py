@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contentops.reporting.safe import clip, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
     from contentops.model import Event, Json

@@ -15,7 +15,7 @@ from contentops.cli.options import open_project, project_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import json_text, visible
+from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,8 +14,8 @@ from contentops.cli.tables import table
 from contentops.errors import UsageError, nearest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.plan_json import plain
-from contentops.reporting.safe import visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session

@@ -11,7 +11,7 @@ from contentops.cli import terminal
 from contentops.cli.options import open_project, project_options
 from contentops.cli.show import outline
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,19 +28,19 @@ def command(session: Session, environment: str, variables: tuple[str, ...], *, a
 
     Costs no credits and changes nothing.
     """
-    from contentops.operations import content as remote
+    from contentops.operations.content import stats
 
     project = open_project(session, environment, variables)
-    numbers = remote.stats(project, tell=lambda line: terminal.tell(visible(line)))
-    told = {"dashboard": numbers.dashboard, "credits": numbers.credits}
+    found = stats(project, tell=lambda line: terminal.tell(visible(line)))
+    numbers = {"dashboard": found.dashboard, "credits": found.credits}
     if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **told})
+        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **numbers})
         return
     if project.api.server == "local":
         terminal.tell("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
-    if told["dashboard"] and told["dashboard"].get("credits") == told["credits"]:
-        told["dashboard"] = {name: value for name, value in told["dashboard"].items() if name != "credits"}
-    shown = {name: "not told by this server" if value is None else _counted(value) for name, value in told.items()}
+    if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
+        numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
+    shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
     terminal.say("\n".join(outline(shown, color=terminal.wants_color(sys.stdout))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from contentops.reporting.safe import ELLIPSIS, columns, visible
+from contentops.sanitize import ELLIPSIS, columns, visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

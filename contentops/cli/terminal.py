@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.safe import json_text
 from contentops.reporting.wrapping import fitted
+from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +86,7 @@ def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def for_stdout(text: str) -> str:
-    """The same for stdout, but as it is where that is a file: there it is data, and nobody obeys it."""
+    """The same for stdout, but as it is where that is a file: there it is data, and no one obeys it."""
     return text if read_by_runner() and _is_file(sys.stdout) else for_log(text)
 
 

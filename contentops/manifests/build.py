@@ -1,385 +1,175 @@
-"""Builds values with positions from parser events, and bounds what hostile input can cost.
-
-A tenth of the time of PyYAML's own loaders; places and duplicate keys come along.
-"""
+"""One manifest file through all the stages: read, layer, expand, render, validate."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import posixpath
+from typing import TYPE_CHECKING
 
-from contentops.errors import nearest
-from contentops.manifests.places import SHIFT, Map, Seq, Source, place, unpack
-from contentops.manifests.scalars import UNWANTED, plain_scalar
-from contentops.manifests.syntax import CODE, UNQUOTED, explain
+from contentops.errors import Diagnostic, Severity
+from contentops.manifests.data import read_rows
+from contentops.manifests.expand import command_line, entries_of, expand, layers
+from contentops.manifests.items import make_items, warn_unused
+from contentops.manifests.parse_cache import FileResult
+from contentops.manifests.problems import Problems, in_order
+from contentops.manifests.schema import check_schema
+from contentops.manifests.templates import Templates
+from contentops.manifests.typos import meant, with_meant
+from contentops.model import Catalog, ItemId, Moved, Project
+from contentops.schema_files import load_schema
+from contentops.yaml.positions import Source, YamlDocument, locate
+from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
-    from contentops.errors import Diagnostic
-
-MAX_DEPTH = 100
-"""Deepest nesting, aliases expanded."""
-MAX_EVENTS = 10_000_000
-"""Most keys, values and brackets in one file."""
-MAX_ALIASED = 1_000_000
-"""Most values that aliases of one file may repeat."""
-MAX_FINDINGS = 1_000
-"""After so many problems the rest of a file is not read."""
-
-_TAG = "tag:yaml.org,2002:"
-_SCALAR_TAGS: dict[str, type | tuple[type, ...]] = {
-    f"{_TAG}int": int,
-    f"{_TAG}float": (int, float),
-    f"{_TAG}bool": bool,
-    f"{_TAG}null": type(None),
-}
+    from contentops.digest import Digest
+    from contentops.manifests.data import DataRow
+    from contentops.manifests.data_file import DataFile
+    from contentops.manifests.macros import MacroFile
 
 
-_TEXT_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}str"})
-_MAP_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}map"})
-_SEQ_TAGS: frozenset[str | None] = frozenset({None, "!", f"{_TAG}seq"})
-_MERGE = "\0<<"
-"""The key of a map that takes over the keys of another; no written key can hold NUL."""
+class FileBuilder:
+    """Builds manifest files one by one; compiled templates and the rows of data files are shared.
+
+    `read_data` gives a data file by its path, whether it exists or not.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: Source,
+        catalog: Catalog | None,
+        read_data: Callable[[str], DataFile],
+        macros: MacroFile | None = None,
+    ) -> None:
+        self.project = project
+        self.project_source = settings
+        self.catalog = catalog
+        self.macros = macros
+        self.templates = Templates(macros=macros)
+        self.builtin = {"project": project.name, "environment": project.environment}
+        self.cli = command_line(project)
+        self._read_data = read_data
+        self._read: dict[str, tuple[list[DataRow], list[Diagnostic]]] = {}
+
+    def build(self, path: str, content: bytes) -> FileResult:
+        """What a manifest comes to, by its bytes; `path` is relative to the project root."""
+        document, findings = read_yaml(path, content)
+        schema = load_schema("manifest")
+        shape = check_schema(document, schema)
+        problems = Problems()
+        rows, asked = self._rows(document, problems)
+        if self.macros:
+            asked[self.macros.path] = self.macros.digest
+            for problem in self.macros.problems:
+                problems.add(problem)
+        below = layers(self.project, self.project_source, document, problems)
+        declared = expand(document, below, rows, self.cli, problems)
+        if shape:
+            declared = with_meant(declared, schema)
+        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
+        if not problems.errors and not findings and not shape:
+            warn_unused(below, declared, made.used, problems)
+            _warn_empty(document, problems)
+        places = {found.location for found in (*findings, *shape)}
+        own = [found for found in problems.done() if found.location not in places]
+        readable = not findings or document.root is not None
+        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
+        return FileResult(
+            path=path,
+            specs=tuple(made.specs),
+            claims=tuple(made.claims),
+            moved=tuple(_moved(document)),
+            findings=tuple(in_order([*findings, *shape, *own])),
+            used=frozenset().union(*made.used),
+            data=tuple(sorted(asked.items())),
+            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
+            items=len(declared),
+        )
+
+    def _rows(
+        self, document: YamlDocument, problems: Problems
+    ) -> tuple[dict[int, Sequence[DataRow]], dict[str, Digest]]:
+        """The rows each item asks for by its position, and the data files that were looked for."""
+        found: dict[int, Sequence[DataRow]] = {}
+        asked: dict[str, Digest] = {}
+        for index, entry in entries_of(document):
+            written = entry.get("for_each")
+            if not isinstance(written, str):
+                continue
+            data = self._resolve(written, document.source.path, asked)
+            if isinstance(data, str):
+                hint = "paths are relative to the project root, or to the manifest's folder"
+                message = f"`for_each` names `{written[:200]}`, which {data}"
+                problems.in_document(document, "no-data-file", message, ("items", index, "for_each"), hint=hint)
+                continue
+            rows, findings = self._read_rows(data)
+            for finding in findings:
+                problems.add(finding)
+            if not findings:
+                found[index] = rows
+        return found, asked
+
+    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> DataFile | str:
+        """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
+        if problem := _data_path_problem(written):
+            return problem
+        places = dict.fromkeys(
+            posixpath.normpath(posixpath.join(folder, written)) for folder in ("", posixpath.dirname(manifest))
+        )
+        inside = [place for place in places if place != ".." and not place.startswith("../")]
+        if not inside:
+            return "leaves the project with `..`"
+        for place in inside:
+            data = self._read_data(place)
+            asked[place] = data.digest
+            if data.digest or data.problem:
+                return data
+        return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
+
+    def _read_rows(self, data: DataFile) -> tuple[list[DataRow], list[Diagnostic]]:
+        """The rows and findings of a data file."""
+        if data.problem is not None:
+            return [], [data.problem]
+        if data.path not in self._read:
+            self._read[data.path] = read_rows(data.path, data.content)
+        return self._read[data.path]
 
 
-class Stop(Exception):  # control flow: reading this file ends here
-    """Reading cannot go on."""
-
-    def __init__(self, finding: Diagnostic) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
-
-
-class _Frame:
-    """A list or map being filled."""
-
-    __slots__ = ("height", "is_map", "jinja", "key", "key_at", "merged", "merged_at", "more", "node")
-
-    def __init__(self, node: Any, *, is_map: bool) -> None:
-        self.node = node
-        self.is_map = is_map
-        self.key: str | None = None
-        """The key whose value comes next."""
-        self.key_at = 0
-        self.more = 0
-        """How many values stand below its own entries."""
-        self.height = 0
-        self.merged: Any = None
-        """What its `<<` takes over."""
-        self.merged_at: int | None = None
-        self.jinja: int | None = None
-        """Where it starts in the text, if it is really an unquoted `{{ expression }}`."""
+def _data_path_problem(written: str) -> str:
+    if not written.strip():
+        return "is empty"
+    if "{{" in written or "{%" in written:
+        return "holds Jinja, which a path of data cannot"
+    if "\\" in written:
+        return "holds a backslash; write / between folders"
+    if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
+        return "is absolute"
+    if not written.isprintable():
+        return "holds characters that cannot be seen"
+    return ""
 
 
-class _Anchor:
-    """A value that aliases may repeat; `nodes` is 0 while it is still being read."""
-
-    __slots__ = ("height", "nodes", "value")
-
-    def __init__(self, value: Any, nodes: int) -> None:
-        self.value = value
-        self.nodes = nodes
-        self.height = 0
+def _declarations(document: YamlDocument) -> int:
+    items = document.root.get("items") if isinstance(document.root, dict) else None
+    return len(items) if isinstance(items, list) else 0
 
 
-def _packed(mark: Any) -> int:
-    """The packed place of a parser's mark."""
-    return int(mark.line << SHIFT | mark.column)
+def _warn_empty(document: YamlDocument, problems: Problems) -> None:
+    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
+    root = document.root or {}
+    if root.get("moved") or isinstance(root.get("items"), list):
+        return
+    message = "this manifest declares nothing"
+    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
+    problems.in_document(
+        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
+    )
 
 
-class Builder:
-    """Turns parser events into Map, Seq and scalars, counting what they cost."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.findings: list[Diagnostic] = []
-        self.top = _Frame(Seq(), is_map=False)
-        self.stack: list[_Frame] = []
-        self.anchors: dict[str, _Anchor] = {}
-        self.open: list[_Anchor | None] = []
-        self.scalars: dict[str, Any] = {}
-        self.keys: dict[str, str] = {}
-        self.aliased = 0
-        self.documents = 0
-
-    @property
-    def root(self) -> Any:
-        """The value of the document that was read."""
-        return self.top.node[0] if self.top.node else None
-
-    def run(self, parser: Any, limit: int = MAX_EVENTS) -> None:
-        """Read events until the stream ends; raises Stop where that makes no sense any more."""
-        from yaml import events
-        from yaml.error import YAMLError
-
-        handlers: dict[type, Callable[[Any], None]] = {
-            events.ScalarEvent: self.scalar,
-            events.MappingStartEvent: self.begin_map,
-            events.SequenceStartEvent: self.begin_seq,
-            events.MappingEndEvent: self.end,
-            events.SequenceEndEvent: self.end,
-            events.AliasEvent: self.alias,
-            events.DocumentStartEvent: self.document,
-        }
-        end = events.StreamEndEvent
-        get = parser.get_event
-        try:
-            for _ in range(limit):
-                event = get()
-                handler = handlers.get(type(event))
-                if handler is not None:
-                    handler(event)
-                elif type(event) is end:
-                    return
-        except YAMLError as error:
-            finding = explain(self.source, error)
-            if finding.message == UNQUOTED and self.findings and self.findings[-1].code == "unquoted-jinja":
-                self.findings.pop()
-            raise Stop(finding) from None
-        except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
-            message = "an escape in double quotes names no character"
-            raise self.stop(_packed(parser.get_mark()), CODE, message) from None
-        raise self.stop(0, "too-many-values", f"the file holds more than {limit:,} keys and values")
-
-    def report(self, code: str, message: str, at: int, *, width: int = 1, hint: str = "") -> None:
-        """Note a problem that reading can step over."""
-        if len(self.findings) >= MAX_FINDINGS:
-            raise self.stop(at, "too-many-findings", f"the file has more than {MAX_FINDINGS:,} such problems")
-        self.findings.append(place(self.source, code, message, unpack(at), width=width, hint=hint))
-
-    def stop(self, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> Stop:
-        """The exception for a problem that reading cannot step over."""
-        return Stop(place(self.source, code, message, unpack(at), width=width, hint=hint))
-
-    def document(self, event: Any) -> None:
-        """Refuse a second document."""
-        self.documents += 1
-        if self.documents > 1:
-            hint = "one file holds one document: move what follows `---` to a file of its own"
-            at = _packed(event.start_mark)
-            raise self.stop(at, "several-documents", "a second YAML document starts here", width=3, hint=hint)
-
-    def scalar(self, event: Any) -> None:
-        """A key or a value: most events are one, so the usual cases are spelled out."""
-        mark = event.start_mark
-        at = mark.line << SHIFT | mark.column
-        text = event.value
-        plain = event.implicit[0] and event.tag is None
-        top = self.top
-        if top.is_map and top.key is None:
-            top.key = self.keys.get(text)
-            top.key_at = at
-            if top.key is None or top.key in top.node or not plain or event.anchor:
-                self.take_key(event, at, plain=plain)
-            return
-        if not plain:
-            value = self.tagged(event, at)
-        elif text in self.scalars:
-            value = self.scalars[text]
-        else:
-            value = self.plain(text, at)
-        if event.anchor:
-            self.anchors[event.anchor] = _Anchor(value, 1)
-        self.put(value, at)
-
-    def take_key(self, event: Any, at: int, *, plain: bool) -> None:
-        """Remember a key until its value comes."""
-        top, text = self.top, event.value
-        if event.anchor:
-            self.anchors[event.anchor] = _Anchor(text, 1)
-        if event.tag not in _TEXT_TAGS:
-            self.refuse_tag(event.tag, at)
-        self.check_text(event, at)
-        if plain and text == "<<":
-            top.key = _MERGE
-            first = None if top.merged_at is None else unpack(top.merged_at)
-        else:
-            top.key = text
-            if text and text != "<<":
-                self.keys[text] = text
-            first = None
-            if text in top.node:  # not `keys_at`, which may be asked for only when the map is complete
-                first = unpack(top.node.places[2 * list(top.node).index(text)])
-        if top.jinja is not None:
-            return
-        if plain and not text:
-            self.report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
-        if first:
-            message = f"the key `{text[:80]}` stands twice in one map: first at line {first[0]}, column {first[1]}"
-            self.report("duplicate-key", message, at, width=len(text), hint="remove one, or rename it")
-
-    def plain(self, text: str, at: int) -> Any:
-        """The value of an unquoted scalar not seen before in this file."""
-        try:
-            value = plain_scalar(text)
-        except ValueError as error:
-            hint = "put it in quotes if it is meant as text"
-            self.report("bad-number", str(error), at, width=len(text), hint=hint)
-            return text
-        self.scalars[text] = value
-        return value
-
-    def check_text(self, event: Any, at: int) -> None:
-        """Refuse characters that only an escape can bring in."""
-        if event.style == '"' and (found := UNWANTED.search(event.value)):
-            message = f"the text holds the control character U+{ord(found.group()):04X}"
-            self.report("control-character", message, at, hint="remove the escape sequence")
-
-    def tagged(self, event: Any, at: int) -> Any:
-        """The value of a scalar that is quoted, a block, or carries a tag."""
-        self.check_text(event, at)
-        text: str = event.value
-        tag: str | None = event.tag
-        if tag in _TEXT_TAGS:
-            return text
-        wanted = _SCALAR_TAGS.get(tag or "")
-        if wanted is None:
-            self.refuse_tag(tag, at)
-            return text
-        value = self.plain(text, at)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-            self.report("bad-tag", f"`{text[:80]}` does not fit its tag `!!{(tag or '')[len(_TAG) :]}`", at)
-        return value
-
-    def refuse_tag(self, tag: str | None, at: int) -> None:
-        """Note a tag that YAML's core schema does not have, or not here."""
-        tag = tag or ""
-        written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
-        message = f"the tag `{written[:80]}` is not supported here"
-        self.report("bad-tag", message, at, width=len(written), hint="remove it, or put the text in quotes")
-
-    def put(self, value: Any, at: int) -> None:
-        """Store a finished value, or one that is about to be filled, where it belongs."""
-        top = self.top
-        node = top.node
-        if not top.is_map:
-            node.append(value)
-            node.places.append(at)
-            return
-        key = top.key
-        top.key = None
-        if key is _MERGE:
-            if top.merged_at is None:
-                top.merged, top.merged_at = value, top.key_at
-        elif key not in node:
-            node[key] = value
-            places = node.places
-            places.append(top.key_at)
-            places.append(at)
-
-    def begin_map(self, event: Any) -> None:
-        """A map starts."""
-        self.begin(event, Map(start=_packed(event.start_mark)), _MAP_TAGS)
-
-    def begin_seq(self, event: Any) -> None:
-        """A list starts."""
-        self.begin(event, Seq(start=_packed(event.start_mark)), _SEQ_TAGS)
-
-    def begin(self, event: Any, node: Map | Seq, tags: frozenset[str | None]) -> None:
-        """Store what starts and go down into it."""
-        at, top = node.start, self.top
-        if event.tag not in tags:
-            self.refuse_tag(event.tag, at)
-        if len(self.stack) >= MAX_DEPTH:
-            raise self.stop(at, "too-deep", f"lists and maps are nested more than {MAX_DEPTH} deep")
-        anchor = None
-        if event.anchor:
-            anchor = self.anchors[event.anchor] = _Anchor(node, 0)
-        if top.is_map and top.key is None:
-            self.begin_key(top, event.start_mark.index, at)
-        else:
-            self.put(node, at)
-        self.open.append(anchor)
-        self.stack.append(top)
-        self.top = _Frame(node, is_map=tags is _MAP_TAGS)
-
-    def begin_key(self, top: _Frame, index: int, at: int) -> None:
-        """A list or a map where a key should be: most often `{{ expression }}` without quotes."""
-        text = self.source.text
-        if index and not top.node and text.startswith("{{", index - 1):
-            top.jinja = index - 1
-            top.key = "{{"
-            return
-        hint = "keys are plain words or quoted texts"
-        if text.startswith("{{", index):
-            hint = 'quote Jinja: `"{{ name }}": value`'
-        raise self.stop(at, "bad-key", "a list or a map cannot be a key", hint=hint)
-
-    def end(self, event: Any) -> None:
-        """A list or a map is complete."""
-        done = self.top
-        self.top = top = self.stack.pop()
-        anchor = self.open.pop()
-        if done.merged_at is not None:
-            self.merge(done, done.merged_at)
-        if done.jinja is not None:
-            text = self.quote_jinja(done, top, done.jinja, event.end_mark.index)
-            if anchor is not None:
-                anchor.value = text
-        size = done.more + len(done.node)
-        top.more += size
-        if done.height >= top.height:
-            top.height = done.height + 1
-        if anchor is not None:
-            anchor.nodes = size + 1
-            anchor.height = done.height + 1
-
-    def quote_jinja(self, done: _Frame, top: _Frame, start: int, end: int) -> str:
-        """Report an unquoted `{{ expression }}` and put its text, which is returned, where it stands."""
-        text = self.source.text[start:end]
-        line, column = self.source.mark(start)
-        at = (line - 1) << SHIFT | column - 1
-        short = len(text) <= 80 and '"' not in text
-        hint = f'quote Jinja: `"{text}"`' if short else "put the text in quotes"
-        message = "unquoted `{{` is read as a map by YAML"
-        self.report("unquoted-jinja", message, at, width=len(text), hint=hint)
-        node = top.node
-        last = next(reversed(node), "") if top.is_map else len(node) - 1
-        if node and node[last] is done.node:
-            node[last] = text
-        return text
-
-    def merge(self, done: _Frame, at: int) -> None:
-        """Fill a map from its `<<` key: what the map says itself wins, then the earlier of several sources."""
-        value, node = done.merged, done.node
-        for source in value if isinstance(value, Seq) else (value,):
-            if not isinstance(source, Map):
-                hint = "write `<<: *name`, where `&name` marks a map"
-                self.report("bad-merge", "`<<` takes a map or a list of maps", at, width=2, hint=hint)
-                return
-            self.repeat(len(source), at)
-            places = iter(source.places)
-            for (key, entry), key_at, value_at in zip(source.items(), places, places, strict=True):
-                if key not in node:
-                    node[key] = entry
-                    node.places += (key_at, value_at)
-
-    def repeat(self, nodes: int, at: int, width: int = 1) -> None:
-        """Count values that stand in the file once and are used again."""
-        self.aliased += nodes
-        if self.aliased > MAX_ALIASED:
-            message = f"the aliases of this file repeat more than {MAX_ALIASED:,} values"
-            raise self.stop(at, "too-many-aliases", message, width=width, hint="use `defaults` or `vars` instead")
-
-    def alias(self, event: Any) -> None:
-        """A value that was written before, under an anchor."""
-        name = event.anchor
-        at = _packed(event.start_mark)
-        width = len(name) + 1
-        anchor = self.anchors.get(name)
-        if anchor is None:
-            close = nearest(name, self.anchors)
-            hint = f"did you mean `*{close}`?" if close else f'put it in quotes if it is meant as text: `"*{name}"`'
-            message = f"the alias `*{name}` names no anchor above it"
-            raise self.stop(at, "unknown-alias", message, width=width, hint=hint)
-        if not anchor.nodes:
-            raise self.stop(at, "recursive-alias", f"the alias `*{name}` stands inside its own anchor", width=width)
-        if self.top.is_map and self.top.key is None:
-            raise self.stop(at, "bad-key", "an alias cannot be a key", width=width)
-        self.repeat(anchor.nodes, at, width)
-        if len(self.stack) + anchor.height > MAX_DEPTH:
-            message = f"lists and maps are nested more than {MAX_DEPTH} deep"
-            raise self.stop(at, "too-deep", message, width=width)
-        self.top.height = max(self.top.height, anchor.height)
-        self.top.more += anchor.nodes - 1
-        self.put(anchor.value, at)
+def _moved(document: YamlDocument) -> Iterator[Moved]:
+    pairs = document.root.get("moved") if isinstance(document.root, dict) else None
+    for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+        old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
+        if isinstance(old, str) and isinstance(new, str):
+            yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))

@@ -11,50 +11,38 @@ import io
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
 
 from contentops.errors import Diagnostic, Location
-from contentops.manifests.build import MAX_DEPTH
-from contentops.manifests.conflicts import conflict, conflict_at, whole_conflict
-from contentops.manifests.places import Seq, Source, finding, place
-from contentops.manifests.read import decode, read_yaml
-from contentops.manifests.scalars import MAX_DIGITS, UNWANTED
+from contentops.yaml.builder import MAX_DEPTH
+from contentops.yaml.conflict_markers import SIDE, WHOLE, conflict, conflict_at
+from contentops.yaml.positions import Seq, Source, finding, place
+from contentops.yaml.read import decode, read_yaml
+from contentops.yaml.scalars import MAX_DIGITS, UNWANTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.manifests.places import Mark
+    from contentops.yaml.positions import Mark
 
-MAX_FINDINGS = 100
+MAX_FINDINGS: Final = 100
 """After so many problems the rest of a file is not read."""
 
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_SPACE = re.compile(r"[ \t\r\n]*")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\],:]')
-_OTHER_SEPARATORS = (";", "\t", "|")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\],:]')
 
 
-class Row(Struct, frozen=True):
-    """One row: a map or a scalar, where it starts, and the line that stands there."""
+class DataRow(Struct, frozen=True):
+    """One row: a map or a scalar, and where it starts."""
 
     value: Any
     location: Location
-    excerpt: str
 
 
-class _BadValueError(ValueError):
-    """A JSON value that is well-formed but not accepted; the message says why."""
-
-    def __init__(self, message: str, code: str, token: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.token = token
-        """The token to point at; for a duplicate key, the key."""
-
-
-def read_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]]:
+def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
     """The rows of a data file, in order, and every finding.
 
     `path` is relative to the project root; its ending says what the file is: .csv, .json, .jsonl, .ndjson, .yaml
@@ -69,13 +57,13 @@ def read_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]]:
         message = f"`{path}` is no data file: its ending does not say what it holds"
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
     source, findings = decode(path, data)
-    if not findings and (left := whole_conflict(source) if reader is _read_csv else conflict(source)):
+    if not findings and (left := conflict(source, WHOLE if reader is _read_csv else SIDE)):
         findings = [left]
     if findings:
         return [], findings
-    rows: list[Row] = []
+    rows: list[DataRow] = []
     for found in reader(source):
-        if isinstance(found, Row):
+        if isinstance(found, DataRow):
             rows.append(found)
         else:
             findings.append(found)
@@ -84,11 +72,18 @@ def read_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]]:
     return rows, findings
 
 
-def _row(source: Source, value: Any, at: Mark) -> Row:
-    return Row(value, Location(source.path, *at), source.line(at[0]))
+def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
+    """A value as a row: a map or a scalar."""
+    if value is None or isinstance(value, list):
+        kind = "a list" if isinstance(value, list) else "null"
+        return place(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
+    return DataRow(value, Location(source.path, *at))
 
 
-def _read_csv(source: Source) -> Iterator[Row | Diagnostic]:
+# --- CSV ---------------------------------------------------------------------------------------------------
+
+
+def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
     """The rows of a CSV file as RFC 4180 has it: commas, double quotes, a header."""
     if found := _CONTROL.search(source.text):
         message = f"the invisible character U+{ord(found.group()):04X} may not stand in a CSV file"
@@ -114,25 +109,24 @@ def _read_csv(source: Source) -> Iterator[Row | Diagnostic]:
                 if problems:
                     return
             elif len(cells) == len(header):
-                yield _row(source, dict(zip(header, cells, strict=True)), (start, 1))
+                yield DataRow(dict(zip(header, cells, strict=True)), Location(source.path, start, 1))
             else:
                 yield _ragged(source, len(cells), len(header), start)
     except csv.Error as error:
         yield _csv_error(source, str(error), line, reader.line_num)
         return
     if not header:
-        yield place(
-            source, "no-header", "the CSV file has no header", (1, 1), hint="name the columns in its first line"
-        )
+        hint = "name the columns in its first line"
+        yield place(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
 
 
 def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
     """Every problem of a header."""
     width = len(source.line(line))
-    if len(header) == 1 and (other := next((sign for sign in _OTHER_SEPARATORS if sign in header[0]), "")):
-        message = "the header is one single column"
+    other = next((sign for sign in (";", "\t", "|") if sign in header[0]), "")
+    if len(header) == 1 and other:
         hint = f"separate columns by commas instead of `{other}`".replace("\t", "\\t")
-        yield place(source, "bad-header", message, (line, 1), width=width, hint=hint)
+        yield place(source, "bad-header", "the header is one single column", (line, 1), width=width, hint=hint)
         return
     seen: dict[str, int] = {}
     for number, name in enumerate(header, start=1):
@@ -156,47 +150,57 @@ def _ragged(source: Source, found: int, expected: int, line: int) -> Diagnostic:
 
 def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
     """The csv module's complaint in our words."""
+    at, message, hint = start, f"not valid CSV: {error}", "look for a missing closing quote"
     if "end of data" in error:
-        message = "a quoted cell of this row is never closed"
-        return place(source, "csv-syntax", message, (start, 1), hint="add the closing quote")
-    if "expected after" in error:
+        message, hint = "a quoted cell of this row is never closed", "add the closing quote"
+    elif "expected after" in error:
+        at, message = line, "a cell goes on after its closing quote"
         hint = 'double the quotes inside a quoted cell: `"say ""hi"""`'
-        return place(source, "csv-syntax", "a cell goes on after its closing quote", (line, 1), hint=hint)
-    hint = "look for a missing closing quote"
-    return place(source, "csv-syntax", f"not valid CSV: {error}", (start, 1), hint=hint)
+    return place(source, "csv-syntax", message, (at, 1), hint=hint)
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+
+class _BadValueError(ValueError):
+    """A JSON value that is well-formed but not accepted; the message says why."""
+
+    def __init__(self, message: str, code: str, token: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.token = token
+        """The token to point at; for a duplicate key, the key."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        message = f"the key `{key[:80]}` stands twice in one object"
-        raise _BadValueError(message, "duplicate-key", key)
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _BadValueError(f"the key `{key[:80]}` stands twice in one object", "duplicate-key", key)
+        found[key] = value
     return found
 
 
 def _constant(text: str) -> NoReturn:
-    message = f"`{text}` is no JSON number"
-    raise _BadValueError(message, "bad-number", text)
+    raise _BadValueError(f"`{text}` is no JSON number", "bad-number", text)
 
 
 def _int(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        message = f"the number has {len(text)} digits, more than {MAX_DIGITS}"
-        raise _BadValueError(message, "bad-number", text)
+        raise _BadValueError(f"the number has {len(text)} digits, more than {MAX_DIGITS}", "bad-number", text)
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        message = f"the number `{text[:40]}` is too large"
-        raise _BadValueError(message, "bad-number", text)
+        raise _BadValueError(f"the number `{text[:40]}` is too large", "bad-number", text)
     return number
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_int, parse_float=_float)
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_int, parse_float=_float
+)
 
 
 def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
@@ -247,10 +251,8 @@ def _check_value(value: Any, depth: int) -> None:
 
 def _find(text: str, start: int, error: _BadValueError) -> int:
     """The index of the token an error is about, looking from `start`; `start` if it cannot be told."""
-    if not error.token:
-        return start
     levels: list[set[str]] = [set()]
-    for found in _TOKEN.finditer(text, start):
+    for found in _TOKEN.finditer(text, start) if error.token else ():
         token = found.group()
         if error.code == "bad-number":
             if token == error.token:
@@ -267,22 +269,13 @@ def _find(text: str, start: int, error: _BadValueError) -> int:
     return start
 
 
-def _checked(source: Source, value: Any, start: int) -> Row | Diagnostic:
-    """A decoded value as a row: a map or a scalar."""
-    at = source.mark(start)
-    if value is None or isinstance(value, list):
-        kind = "a list" if isinstance(value, list) else "null"
-        return place(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
-    return _row(source, value, at)
-
-
 def _skip(text: str, index: int) -> int:
     """The index of the next character that is no white space."""
     found = _SPACE.match(text, index)
     return found.end() if found else index
 
 
-def _read_json(source: Source) -> Iterator[Row | Diagnostic]:
+def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
     """The entries of a JSON list, one by one, so that each knows where it starts."""
     text = source.text
     index = _skip(text, 0)
@@ -297,7 +290,7 @@ def _read_json(source: Source) -> Iterator[Row | Diagnostic]:
         if isinstance(decoded, Diagnostic):
             yield decoded
             return
-        yield _checked(source, decoded[0], index)
+        yield _row(source, decoded[0], source.mark(index))
         index = _skip(text, decoded[1])
         more = text[index : index + 1] == ","
         if more:
@@ -310,40 +303,35 @@ def _read_json(source: Source) -> Iterator[Row | Diagnostic]:
         yield _json_error(source, "something stands after the end of the list", index)
 
 
-def _read_json_lines(source: Source) -> Iterator[Row | Diagnostic]:
+def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
     """One JSON value per line; a broken line does not hide the problems of the others."""
-    text = source.text
     start = 0
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        index = _skip(text, start)
-        if index < end:
-            line = Source(source.path, text[start:end])
-            yield _shifted(source, _json_line(line, index - start), start)
-        start = end + 1
+    for text in source.text.split("\n"):
+        index = _skip(text, 0)
+        if index < len(text):
+            found = _json_line(Source(source.path, text), index)
+            at = (source.mark(start)[0], found.location.column if found.location else 1)
+            if isinstance(found, DataRow):
+                yield DataRow(found.value, Location(source.path, *at))
+            else:
+                yield place(source, found.code, found.message, at, width=found.width, hint=found.hint)
+        start += len(text) + 1
 
 
-def _json_line(line: Source, index: int) -> Row | Diagnostic:
+def _json_line(line: Source, index: int) -> DataRow | Diagnostic:
     decoded = _decode(line, index)
     if isinstance(decoded, Diagnostic):
         return decoded
     after = _skip(line.text, decoded[1])
     if after < len(line.text):
         return _json_error(line, "more than one value in the line", after)
-    return _checked(line, decoded[0], index)
+    return _row(line, decoded[0], line.mark(index))
 
 
-def _shifted(source: Source, found: Row | Diagnostic, start: int) -> Row | Diagnostic:
-    """What was found in a line of its own, moved to its place in the file."""
-    line = source.mark(start)[0]
-    column = found.location.column if found.location else 1
-    if isinstance(found, Row):
-        return _row(source, found.value, (line, column))
-    return place(source, found.code, found.message, (line, column), width=found.width, hint=found.hint)
+# --- YAML --------------------------------------------------------------------------------------------------
 
 
-def _read_yaml_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]]:
+def _read_yaml_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
     """The entries of a YAML list."""
     document, findings = read_yaml(path, data)
     if findings:
@@ -352,11 +340,8 @@ def _read_yaml_rows(path: str, data: bytes) -> tuple[list[Row], list[Diagnostic]
     if not isinstance(root, Seq):
         message = "a data file holds a list of rows" + ("" if root is not None else "; this one is empty")
         return [], [finding(document, "bad-data", message, hint="write each row as `- key: value`")]
-    rows: list[Row] = []
-    for index, (value, at) in enumerate(zip(root, root.values_at, strict=True)):
-        if value is None or isinstance(value, list):
-            kind = "a list" if isinstance(value, list) else "null"
-            findings.append(finding(document, "bad-row", f"a row is a map or a single value, not {kind}", (index,)))
-        else:
-            rows.append(_row(document.source, value, at))
-    return rows, findings
+    rows = [_row(document.source, value, at) for value, at in zip(root, root.values_at, strict=True)]
+    return (
+        [row for row in rows if isinstance(row, DataRow)],
+        [row for row in rows if isinstance(row, Diagnostic)],
+    )

@@ -1,7 +1,7 @@
 """From a manifest's YAML to its items: defaults stacked, `for_each` and `matrix` multiplied out.
 
-Pure: the rows of data files are handed in (`wanted` says which). Shapes that the schema refuses are stepped over
-in silence, since the schema has its own words for them.
+Pure: the rows of data files are handed in. Shapes that the schema refuses are stepped over in silence, since the
+schema has its own words for them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
 from contentops.manifests.layers import Tree, Written, fields, overlay, top, tree
-from contentops.manifests.places import Document, Source, locate
 from contentops.manifests.templates import templates_in
+from contentops.yaml.positions import Source, YamlDocument, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from contentops.manifests.data import Row
+    from contentops.manifests.data import DataRow
     from contentops.manifests.problems import Problems
     from contentops.model import Json, Project
 
@@ -51,7 +51,7 @@ class Each(Struct, frozen=True):
     label: str
     """Names the row in messages: `data/cities.csv:2`, or the values of a matrix."""
     location: Location | None = None
-    places: Mapping[str, Location] = field(default_factory=dict)
+    places: Mapping[str, Location | None] = field(default_factory=dict)
     """By key, where they differ from `location`."""
 
     def place(self, key: str) -> Location | None:
@@ -62,7 +62,7 @@ class Each(Struct, frozen=True):
 class Declared(Struct, frozen=True):
     """One entry of `items` with every layer below it, before rendering."""
 
-    document: Document
+    document: YamlDocument
     index: int
     label: str
     """Names the item in messages: its id as written, or its position where it has none."""
@@ -85,9 +85,9 @@ class Declared(Struct, frozen=True):
         return locate(self.document, ("items", self.index))
 
 
-def layers(project: Project, project_source: Source, document: Document, problems: Problems) -> Layers:
+def layers(project: Project, project_source: Source, document: YamlDocument, problems: Problems) -> Layers:
     """Stack what the project, the manifest and the environment say, the environment on top."""
-    settings = Document(project_source, project.settings)
+    settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
     manifest = document.root if isinstance(document.root, dict) else {}
     own = fields(Written(manifest.get("defaults"), "manifest", document, ("defaults",)), leave_out=_ITEM_ONLY)
@@ -109,11 +109,11 @@ def command_line(project: Project) -> dict[str, Tree]:
     return {name: Written(value, "command line") for name, value in project.cli_vars.items()}
 
 
-def _project_fields(values: Mapping[str, Json], layer: str, settings: Document, pointer: Any) -> dict[str, Tree]:
+def _project_fields(values: Mapping[str, Json], layer: str, settings: YamlDocument, pointer: Any) -> dict[str, Tree]:
     return fields(Written(values, layer, settings, pointer), leave_out=_ITEM_ONLY)
 
 
-def _project_output(project: Project, settings: Document) -> Written:
+def _project_output(project: Project, settings: YamlDocument) -> Written:
     if isinstance(settings.root, dict) and "output" in settings.root:
         return Written(project.output, "project", settings, ("output",))
     return Written(project.output, "built-in")
@@ -142,15 +142,8 @@ def _bad_name(name: str) -> str | None:
     return None
 
 
-def wanted(document: Document) -> Iterator[tuple[int, str]]:
-    """The data files a manifest asks for: the position of the item, and the path as written."""
-    for index, entry in _entries(document):
-        path = entry.get("for_each")
-        if isinstance(path, str):
-            yield index, path
-
-
-def _entries(document: Document) -> Iterator[tuple[int, dict[str, Json]]]:
+def entries_of(document: YamlDocument) -> Iterator[tuple[int, dict[str, Json]]]:
+    """The entries of `items` that are maps, with their positions in the list."""
     root = document.root
     items = root.get("items") if isinstance(root, dict) else None
     for index, entry in enumerate(items if isinstance(items, list) else ()):
@@ -159,59 +152,45 @@ def _entries(document: Document) -> Iterator[tuple[int, dict[str, Json]]]:
 
 
 def expand(
-    document: Document,
+    document: YamlDocument,
     below: Layers,
-    data: Mapping[int, Sequence[Row]],
+    data: Mapping[int, Sequence[DataRow]],
     cli: Mapping[str, Tree],
     problems: Problems,
 ) -> list[Declared]:
     """Every item of a manifest with its layers and combinations.
 
     `data` holds the rows of data files by the position of the item; an item whose file could not be read has
-    none and is given without `each`, so that the rest of it is not checked either. `cli` are the variables of
-    the command line.
+    none and is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
     """
-    variables = overlay(cli, below.variables)
+    shared = overlay(cli, below.variables)
     found: list[Declared] = []
     room = MAX_INSTANCES
-    for index, entry in _entries(document):
-        if not isinstance(entry.get("for_each"), str) or index in data:
-            found.append(_declare(document, index, entry, below, data, cli, variables, room, problems))
-            room -= len(found[-1].each or ())
+    for index, entry in entries_of(document):
+        if isinstance(entry.get("for_each"), str) and index not in data:
+            continue
+        written = Written(entry, "item", document, ("items", index))
+        name = entry.get("id")
+        label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
+        own = _names(written.below("vars"), problems) if "vars" in entry else {}
+        each = _combinations(written, label, data.get(index), room, problems)
+        room -= len(each or ())
+        found.append(
+            Declared(
+                document=document,
+                index=index,
+                label=label,
+                fields=overlay(fields(written, leave_out=_OWN_KEYS), below.defaults),
+                variables=overlay(cli, overlay(own, below.variables)) if own else shared,
+                own_variables=tuple(map(top, own.values())),
+                each=each,
+            )
+        )
     return found
 
 
-def _declare(
-    document: Document,
-    index: int,
-    entry: dict[str, Json],
-    below: Layers,
-    data: Mapping[int, Sequence[Row]],
-    cli: Mapping[str, Tree],
-    variables: dict[str, Tree],
-    room: int,
-    problems: Problems,
-) -> Declared:
-    written = Written(entry, "item", document, ("items", index))
-    name = entry.get("id")
-    label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
-    own: dict[str, Tree] = {}
-    if "vars" in entry:
-        own = _names(written.below("vars"), problems)
-        variables = overlay(cli, overlay(own, below.variables))
-    return Declared(
-        document=document,
-        index=index,
-        label=label,
-        fields=overlay(fields(written, leave_out=_OWN_KEYS), below.defaults),
-        variables=variables,
-        own_variables=tuple(map(top, own.values())),
-        each=_combinations(written, label, data.get(index), room, problems),
-    )
-
-
 def _combinations(
-    written: Written, label: str, rows: Sequence[Row] | None, room: int, problems: Problems
+    written: Written, label: str, rows: Sequence[DataRow] | None, room: int, problems: Problems
 ) -> tuple[Each, ...] | None:
     entry = written.value
     if "for_each" in entry and "matrix" in entry:
@@ -223,7 +202,9 @@ def _combinations(
     return None
 
 
-def _rows(written: Written, label: str, rows: Sequence[Row] | None, room: int, problems: Problems) -> tuple[Each, ...]:
+def _rows(
+    written: Written, label: str, rows: Sequence[DataRow] | None, room: int, problems: Problems
+) -> tuple[Each, ...]:
     inline = isinstance(written.value, list)
     if inline and _refuse_templates(written, label, problems):
         return ()
@@ -231,12 +212,15 @@ def _rows(written: Written, label: str, rows: Sequence[Row] | None, room: int, p
     if not count and (inline or rows is not None):
         core = "makes no items: its `for_each` is empty"
         problems.about(label, written, "empty-for-each", core, severity=Severity.WARNING)
-    if not _fits(count, room, written, label, problems):
+    if not _has_room(count, room, written, label, problems):
         return ()
-    return tuple(_inline(written.below(index)) for index in range(count)) if inline else tuple(map(_each, rows or ()))
+    if not inline:
+        return tuple(_each(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows or ())
+    found = [written.below(index) for index in range(count)]
+    return tuple(_each(entry.value, entry.location, str(entry.location)) for entry in found)
 
 
-def _fits(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
+def _has_room(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
     """Whether so many items still fit into their file."""
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
@@ -247,18 +231,9 @@ def _fits(count: int, room: int, written: Written, label: str, problems: Problem
     return count <= room
 
 
-def _inline(written: Written) -> Each:
-    location = written.location
-    return Each(_values(written.value), str(location), location)
-
-
-def _each(row: Row) -> Each:
-    return Each(_values(row.value), f"{row.location.file}:{row.location.line}", row.location)
-
-
-def _values(value: Json) -> Mapping[str, Json]:
-    """A map is `each` itself; anything else is `each.value`."""
-    return value if isinstance(value, dict) else {"value": value}
+def _each(value: Json, location: Location | None, label: str) -> Each:
+    """One row: a map is `each` itself; anything else is `each.value`."""
+    return Each(value if isinstance(value, dict) else {"value": value}, label, location)
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
@@ -285,21 +260,13 @@ def _matrix(written: Written, label: str, room: int, problems: Problems) -> tupl
     if empty is not None:
         core = f"makes no items: the axis `{empty}` of its `matrix` is empty"
         problems.about(label, written, "empty-for-each", core, key=True, severity=Severity.WARNING)
-    if not _fits(count, room, written, label, problems):
+    if not _has_room(count, room, written, label, problems):
         return ()
     places = {axis: [written.below(axis).below(index).location for index in range(len(axes[axis]))] for axis in axes}
-    return tuple(
-        _cell(axes, places, choice) for choice in itertools.product(*(range(len(axes[axis])) for axis in axes))
-    )
-
-
-def _cell(axes: Mapping[str, Any], places: Mapping[str, Any], choice: tuple[int, ...]) -> Each:
-    chosen = dict(zip(axes, choice, strict=True))
-    values = {axis: axes[axis][index] for axis, index in chosen.items()}
-    label = ", ".join(f"{axis} {_shown(value)}" for axis, value in values.items())
-    return Each(values, label, None, {axis: places[axis][index] for axis, index in chosen.items()})
-
-
-def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else str(value)
-    return f"`{text[:40]}`"
+    found: list[Each] = []
+    for choice in itertools.product(*(range(len(axes[axis])) for axis in axes)):
+        chosen = dict(zip(axes, choice, strict=True))
+        values = {axis: axes[axis][index] for axis, index in chosen.items()}
+        label = ", ".join(f"{axis} `{str(value)[:40]}`" for axis, value in values.items())
+        found.append(Each(values, label, None, {axis: places[axis][index] for axis, index in chosen.items()}))
+    return tuple(found)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contentops.errors import Location, Severity
-from contentops.manifests.check import check_item
-from contentops.manifests.layers import Written, leaves
-from contentops.manifests.render import Rendered, Renderer
+from contentops.manifests.layers import Written
+from contentops.manifests.render import Rendered, render_item
 from contentops.manifests.scope import Scope, Uses
+from contentops.manifests.validate import check_item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Made:
+class FileItems:
     """What the declarations of one file became."""
 
     specs: list[Spec] = field(default_factory=list)
@@ -40,12 +40,11 @@ def make_items(
     builtin: Mapping[str, Json],
     templates: Templates,
     catalog: Catalog | None,
-) -> Made:
+) -> FileItems:
     """Render and check every item; `builtin` are the names all templates know besides variables."""
-    renderer = Renderer(problems)
     scopes: dict[int, Scope] = {}
     ids: dict[str, Rendered] = {}
-    made = Made()
+    made = FileItems()
     for entry in declared:
         scope = scopes.get(id(entry.variables))
         if scope is None:
@@ -58,12 +57,14 @@ def make_items(
             made.complete = False
             continue
         for each in (None,) if entry.each is None else entry.each:
-            rendered = renderer.render(entry, each, scope, uses)
+            rendered = render_item(entry, each, scope, uses, problems)
             _sort_in(made, rendered, check_item(rendered, catalog, problems), ids, problems)
     return made
 
 
-def _sort_in(made: Made, rendered: Rendered, spec: Spec | None, ids: dict[str, Rendered], problems: Problems) -> None:
+def _sort_in(
+    made: FileItems, rendered: Rendered, spec: Spec | None, ids: dict[str, Rendered], problems: Problems
+) -> None:
     """Keep a spec, or at least the id of an item with errors; of two with one id the first."""
     name = spec.id if spec else rendered.values.get("id")
     if not isinstance(name, str):
@@ -115,20 +116,3 @@ def warn_unused(
         core = f"variable `{written.pointer[-1]}` is not used by {whom}"
         hint = "remove it, or use it"
         problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)
-
-
-def warn_checks(declared: Sequence[Declared], problems: Problems) -> None:
-    """Warn about `checks` that are declared, once for each place that does, as nothing runs them yet."""
-    told: set[object] = set()
-    for entry in declared:
-        node = entry.fields.get("checks")
-        for path, leaf in () if node is None else leaves(node, ()):
-            pointer = leaf.pointer[: len(leaf.pointer) - len(path)]
-            place = id(leaf.document), pointer
-            if place in told or leaf.document is None or (not path and not leaf.value):
-                continue
-            told.add(place)
-            hint = "check the finished files in another way, and leave the key out"
-            core = "`checks` are accepted, but this version runs none"
-            written = Written(None, leaf.layer, leaf.document, pointer)
-            problems.about("", written, "checks-not-run", core, key=True, hint=hint, severity=Severity.WARNING)

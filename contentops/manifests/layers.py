@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.errors import Location
-from contentops.manifests.places import Document, Map, locate, unpack
+from contentops.yaml.positions import Map, YamlDocument, locate, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentops.model import Json
+    from contentops.yaml.positions import Pointer
 
-Pointer = tuple[str | int, ...]
-"""Keys and list indexes from the root of a document."""
-
-MERGED: Final = frozenset({"inputs", "metadata", "checks"})
+MERGED: Final = frozenset({"inputs", "metadata"})
 """The item keys whose maps merge."""
 
 
@@ -31,10 +29,10 @@ class Written(Struct, frozen=True):
 
     value: Json
     layer: str
-    document: Document | None = None
+    document: YamlDocument | None = None
     pointer: Pointer = ()
     packed: int = -1
-    """Its place as maps keep it, or -1 where only the pointer leads there."""
+    """Its position as maps keep it, or -1 where only the pointer leads there."""
 
     @property
     def location(self) -> Location | None:

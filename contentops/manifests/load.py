@@ -1,6 +1,6 @@
-"""Reads everything the manifests declare: the one module of this package that touches the disk.
+"""Reads everything the manifests declare: the module of this package that puts the stages together.
 
-    find -> read -> (cache) -> expand -> render -> check -> check together
+    discover -> read -> (parse cache, else `build`: layer -> expand -> render -> validate) -> cross-check
 
 Each manifest file is worked through on its own, which is what the parse cache keeps; what only shows between files
 is checked every time. Problems are collected, so that a person sees all of them at once.
@@ -8,43 +8,35 @@ is checked every time. Problems are collected, so that a person sees all of them
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import gc
+import operator
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from msgspec import structs
 
 from contentops import __version__
-from contentops.digest import NOTHING, digest_bytes, digest_json
+from contentops.collector import without_collection
+from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifests.data import read_rows
-from contentops.manifests.expand import command_line, expand, layers, wanted
-from contentops.manifests.files import FileError, ProjectFiles
-from contentops.manifests.items import make_items, warn_checks, warn_unused
+from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
+from contentops.manifests.discover import FileError, ProjectFiles, discover
+from contentops.manifests.parse_cache import FORMAT, FileResult
+from contentops.manifests.parse_cache import decode as decode_result
+from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.paths import PROJECT_FILE
-from contentops.manifests.places import Document, Source, locate
-from contentops.manifests.problems import Problems, in_order
-from contentops.manifests.read import decode, read_yaml
-from contentops.manifests.schema import check_schema
-from contentops.manifests.search import find
-from contentops.manifests.slips import meant, with_slips
-from contentops.manifests.stored import FORMAT, FileResult
-from contentops.manifests.stored import decode as decode_result
-from contentops.manifests.stored import encode as encode_result
-from contentops.manifests.templates import Templates
-from contentops.manifests.together import check_together, check_unused, inputs_of
-from contentops.model import Catalog, Desired, ItemId, Moved, Project, Spec
-from contentops.schema_files import load_schema
+from contentops.manifests.problems import counted, in_order
+from contentops.model import Catalog, Desired, Project
+from contentops.yaml.positions import Source
+from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from contentops.digest import Digest
-    from contentops.manifests.data import Row
+    from contentops.manifests.build import FileBuilder
+    from contentops.manifests.data_file import DataFile
+    from contentops.manifests.macros import MacroFile
 
 
 class ParseCache(Protocol):
@@ -63,43 +55,8 @@ def load(project: Project, catalog: Catalog | None, cache: ParseCache | None = N
     Without a catalog, slugs and inputs are not checked, and one note says so. Raises InputError with every
     finding of every file if one of them is an error; else `Desired.findings` holds the warnings and notes.
     """
-    with _no_collection():
+    with without_collection():
         return _Loader(project, catalog, cache).run()
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would walk the growing trees again and again and find nothing.
-
-    Freezing and thawing hands what was made to the oldest generation, so that it is not walked at once either.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
-
-
-@dataclasses.dataclass(slots=True)
-class _Data:
-    """A data file as read: its digest, and its rows once somebody asks."""
-
-    path: str
-    digest: Digest
-    content: bytes
-    problem: Diagnostic | None = None
-    rows: tuple[list[Row], list[Diagnostic]] | None = None
-
-    def read(self) -> tuple[list[Row], list[Diagnostic]]:
-        """Its rows and findings."""
-        if self.rows is None:
-            self.rows = read_rows(self.path, self.content)
-            self.content = b""
-        return self.rows
 
 
 class _Loader:
@@ -110,32 +67,32 @@ class _Loader:
         self.catalog = catalog
         self.cache = cache
         self.files = ProjectFiles(Path(project.root))
-        self.templates = Templates()
-        self.data: dict[str, _Data] = {}
+        self.data: dict[str, DataFile] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
-        self.context = _context(project, catalog)
-        self.builtin = {"project": project.name, "environment": project.environment}
-        self.cli = command_line(project)
+        self.macros = self._read_macros() if project.macros else None
+        self.context = _context(project, catalog, self.macros)
+        self._builder: FileBuilder | None = None
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
-        paths, findings = find(self.project, self.project_source, self.files)
+        paths, findings = discover(self.project, self.project_source, self.files)
         results = list(map(self._load_file, paths))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
-        findings += check_together(results, self._source)
+        findings += self.macros.unread if self.macros else []
+        findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
-        specs = sorted((spec for result in results for spec in result.specs), key=_by_id)
         if self.catalog is None and any(result.items for result in results):
             findings.append(_no_catalog())
         findings = in_order(dict.fromkeys(findings))
         if any(found.severity is Severity.ERROR for found in findings):
             raise InputError(findings)
+        specs = (spec for result in results for spec in result.specs)
         return Desired(
-            specs=tuple(specs),
+            specs=tuple(sorted(specs, key=operator.attrgetter("id"))),
             moved=tuple(entry for result in results for entry in result.moved),
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
@@ -154,18 +111,27 @@ class _Loader:
             self.sources[path] = decode(path, content)[0]
         return self.sources[path]
 
-    def _read_data(self, path: str) -> _Data:
+    def _read_data(self, path: str) -> DataFile:
         if path not in self.data:
-            problem = None
-            try:
-                content = self.files.read(path)
-            except FileError as error:
-                content, problem = None, error.finding
-            digest = NOTHING if content is None else digest_bytes(content)
-            self.data[path] = _Data(path, digest, content or b"", problem)
+            self.data[path] = self.files.read_data(path)
         return self.data[path]
 
+    def _read_macros(self) -> MacroFile:
+        from contentops.manifests.macros import MacroFile  # start-up: most projects have none
+
+        data = self._read_data(posixpath.normpath(self.project.macros))
+        return MacroFile(self.project, self.project_source, data)
+
     # --- one manifest --------------------------------------------------------------------------------------
+
+    @property
+    def builder(self) -> FileBuilder:
+        """Works through a manifest that is not in the cache."""
+        if self._builder is None:
+            from contentops.manifests.build import FileBuilder  # start-up: a plan from the cache builds nothing
+
+            self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
+        return self._builder
 
     def _load_file(self, path: str) -> FileResult:
         try:
@@ -177,124 +143,18 @@ class _Loader:
             gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
             return FileResult(path=path, findings=(gone,), complete=False)
         if self.cache is None:
-            return self._build(path, content)
+            return self.builder.build(path, content)
         key = digest_json([FORMAT, __version__, self.context, path, digest_bytes(content)])
         stored = self.cache.get(key)
         result = None if stored is None else decode_result(stored)
-        if result is None or result.path != path or not self._still(result.data):
-            result = self._build(path, content)
+        if result is None or result.path != path or not self._unchanged(result.data):
+            result = self.builder.build(path, content)
             self.cache.put(key, encode_result(result))
         return result
 
-    def _still(self, data: Iterable[tuple[str, Digest]]) -> bool:
+    def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
         """Whether the data files are the ones a stored result was made from."""
         return all(self._read_data(path).digest == digest for path, digest in data)
-
-    def _build(self, path: str, content: bytes) -> FileResult:
-        document, findings = read_yaml(path, content)
-        readable = not findings or document.root is not None
-        schema = load_schema("manifest")
-        shape = check_schema(document, schema)
-        problems = Problems()
-        rows, asked = self._rows(document, problems)
-        below = layers(self.project, self.project_source, document, problems)
-        declared = expand(document, below, rows, self.cli, problems)
-        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
-        if shape:
-            declared = with_slips(declared, schema)
-        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
-        if not problems.errors and not findings and not shape:
-            warn_unused(below, declared, made.used, problems)
-            warn_checks(declared, problems)
-            _warn_empty(document, problems)
-        places = {found.location for found in (*findings, *shape)}
-        own = [found for found in problems.done() if found.location not in places]
-        return FileResult(
-            path=path,
-            specs=tuple(made.specs),
-            claims=tuple(made.claims),
-            moved=tuple(_moved(document)),
-            findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset().union(*made.used),
-            data=tuple(sorted(asked.items())),
-            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
-            items=len(declared),
-        )
-
-    def _rows(self, document: Document, problems: Problems) -> tuple[dict[int, Sequence[Row]], dict[str, Digest]]:
-        """The rows each item asks for by its position, and the data files that were looked for."""
-        found: dict[int, Sequence[Row]] = {}
-        asked: dict[str, Digest] = {}
-        for index, written in wanted(document):
-            pointer = ("items", index, "for_each")
-            data = self._resolve(written, document.source.path, asked)
-            if isinstance(data, str):
-                hint = "paths are relative to the project root, or to the manifest's folder"
-                message = f"`for_each` names `{written[:200]}`, which {data}"
-                problems.in_document(document, "no-data-file", message, pointer, hint=hint)
-                continue
-            rows, findings = data.read()
-            for entry in [data.problem] if data.problem else findings:
-                problems.add(entry)
-            if not data.problem and not any(entry.severity is Severity.ERROR for entry in findings):
-                found[index] = rows
-        return found, asked
-
-    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> _Data | str:
-        """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
-        if problem := _data_path_problem(written):
-            return problem
-        places = dict.fromkeys(
-            posixpath.normpath(posixpath.join(folder, written)) for folder in ("", posixpath.dirname(manifest))
-        )
-        inside = [place for place in places if place != ".." and not place.startswith("../")]
-        if not inside:
-            return "leaves the project with `..`"
-        for place in inside:
-            data = self._read_data(place)
-            asked[place] = data.digest
-            if data.digest or data.problem:
-                return data
-        return "is not there: looked for " + " and ".join(f"`{place}`" for place in inside)
-
-
-def _data_path_problem(written: str) -> str:
-    if not written.strip():
-        return "is empty"
-    if "{{" in written or "{%" in written:
-        return "holds Jinja, which a path of data cannot"
-    if "\\" in written:
-        return "holds a backslash; write / between folders"
-    if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
-        return "is absolute"
-    if not written.isprintable():
-        return "holds characters that cannot be seen"
-    return ""
-
-
-def _declarations(document: Document) -> int:
-    items = document.root.get("items") if isinstance(document.root, dict) else None
-    return len(items) if isinstance(items, list) else 0
-
-
-def _warn_empty(document: Document, problems: Problems) -> None:
-    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
-    root = document.root or {}
-    if root.get("moved") or root.get("items") or isinstance(root.get("items"), list):
-        return
-    message = "this manifest declares nothing"
-    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
-    problems.in_document(
-        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
-    )
-
-
-def _moved(document: Document) -> Iterator[Moved]:
-    pairs = document.root.get("moved") if isinstance(document.root, dict) else None
-    for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
-        old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
-        if isinstance(old, str) and isinstance(new, str):
-            yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
@@ -309,14 +169,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
                 if others[key]:
                     continue
             kept.append(found)
-    return [_counted(found, others.get((found.code, found.location, found.hint), 0)) for found in kept]
-
-
-def _counted(found: Diagnostic, others: int) -> Diagnostic:
-    if not others:
-        return found
-    files = f"{others} more file{'s have' if others > 1 else ' has'}"
-    return structs.replace(found, message=f"{found.message}; {files} the same problem")
+    return [counted(found, others.get((found.code, found.location, found.hint), 0), "file") for found in kept]
 
 
 def _no_catalog() -> Diagnostic:
@@ -328,27 +181,16 @@ def _no_catalog() -> Diagnostic:
     )
 
 
-def _by_id(spec: Spec) -> str:
-    return spec.id
-
-
-def _context(project: Project, catalog: Catalog | None) -> str:
+def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
     """The digest of everything but a manifest's own bytes that shapes what it comes to."""
-    offered: Mapping[str, object] | None = None
-    if catalog is not None:
-        offered = {
-            "templates": {slug: msgspec.to_builtins(entry) for slug, entry in catalog.templates.items()},
-            "styles": sorted(catalog.styles),
-            "verticals": None if catalog.verticals is None else sorted(catalog.verticals),
-        }
-    return digest_json(
-        {
-            "file": project.text,
-            "name": project.name,
-            "environment": project.environment,
-            "output": [project.output, project.environment_output],
-            "defaults": [project.defaults, project.environment_defaults],
-            "vars": [project.vars, project.environment_vars, project.cli_vars],
-            "catalog": offered,
-        }
-    )
+    layered = [
+        project.text,
+        project.name,
+        project.environment,
+        [project.output, project.environment_output],
+        [project.defaults, project.environment_defaults],
+        [project.vars, project.environment_vars, project.cli_vars],
+        catalog,
+        [macros.path, macros.digest] if macros else None,
+    ]
+    return digest_bytes(msgspec.json.encode(layered, order="deterministic"))

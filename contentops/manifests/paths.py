@@ -29,6 +29,8 @@ _FOREIGN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
 )
+OWN_ENDINGS = ("lock", "yaml", "json")
+"""How the names end that contentops keeps for its own files, as `collision_key` gives them."""
 _LOCK = re.compile(r"contentops[^/]*\.lock")
 
 
@@ -97,7 +99,5 @@ def folders(path: str) -> Iterator[str]:
 
 def is_own(path: str) -> bool:
     """Whether contentops itself keeps something at `path`: the project file, a lock, the catalog snapshot."""
-    if not path[-4:].lower().endswith(("lock", "yaml", "json")):
-        return False
     key = collision_key(path)
     return key in {PROJECT_FILE, "catalog.lock.json"} or _LOCK.fullmatch(key.rpartition("/")[2]) is not None

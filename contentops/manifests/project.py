@@ -11,19 +11,22 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
-from contentops.manifests.places import Document, Map, finding, masked
-from contentops.manifests.read import MAX_BYTES, read_yaml
-from contentops.manifests.scalars import UNWANTED, plain_scalar
+from contentops.loopback import is_loopback
+from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.schema import check_schema
-from contentops.manifests.secrets import SECRET_KEYS
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
+from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.read import MAX_BYTES, read_yaml
+from contentops.yaml.scalars import UNWANTED, plain_scalar
+from contentops.yaml.secret_lines import SECRET_KEYS, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PROJECT_FILE = "contentops.yaml"
 LOCAL = "local"
 """The `base_url` of the embedded server."""
 
@@ -98,8 +101,8 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         **_stated(settings, own),
         environment_output=own.get("output"),
         api=_api(_layered(settings, own, "api")),
-        budget=Budget(**_whole(_layered(settings, own, "budget"))),
-        guards=_guards(_layered(settings, own, "guards")),
+        budget=msgspec.convert(_layered(settings, own, "budget"), Budget, strict=False),
+        guards=msgspec.convert(_layered(settings, own, "guards"), Guards, strict=False),
         defaults=_map(settings, "defaults"),
         environment_defaults=_map(own, "defaults"),
         vars=_map(settings, "vars"),
@@ -162,7 +165,7 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _read(root: Path) -> tuple[Document, list[Diagnostic]]:
+def _read(root: Path) -> tuple[YamlDocument, list[Diagnostic]]:
     path = root / PROJECT_FILE
     try:
         with path.open("rb") as file:
@@ -192,17 +195,15 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
 
 
 def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Manifest patterns and the project's output, where they are not left to their defaults."""
+    """Manifest patterns, macros and the project's output, where they are not left to their defaults."""
     found: dict[str, Any] = {}
     if manifests := _either(settings, own, "manifests"):
         found["manifests"] = tuple(manifests)
     if "output" in settings:
         found["output"] = settings["output"]
+    if "macros" in settings:
+        found["macros"] = settings["macros"]
     return found
-
-
-def _whole(numbers: Mapping[str, Any]) -> dict[str, int | None]:
-    return {key: None if value is None else int(value) for key, value in numbers.items()}
 
 
 def _environment(settings: Map, name: str) -> Map:
@@ -221,25 +222,14 @@ def _environment(settings: Map, name: str) -> Map:
     raise UsageError(message, code="unknown-environment", hint=hint)
 
 
-def _api(settings: Mapping[str, Any]) -> ApiSettings:
-    given = dict(settings)
+def _api(given: dict[str, Any]) -> ApiSettings:
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
     if "job_timeout" in given:
         given["job_timeout"] = parse_duration(given["job_timeout"])
-    for key in ("requests_per_minute", "max_in_flight"):
-        if key in given:
-            given[key] = int(given[key])
     if given.get("base_url") == LOCAL:
         given["requests_per_minute"] = 0
-    return ApiSettings(**given)
-
-
-def _guards(settings: Mapping[str, Any]) -> Guards:
-    given = dict(settings)
-    if "from_items" in given:
-        given["from_items"] = int(given["from_items"])
-    return Guards(**given)
+    return msgspec.convert(given, ApiSettings, strict=False)  # `30.0` is a whole number too
 
 
 def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
@@ -259,8 +249,13 @@ def _secrets(settings: Any) -> Iterator[str]:
                 yield value
 
 
-def _check_settings(document: Document) -> Iterator[Diagnostic]:
+def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
+    macros = document.root.get("macros") if isinstance(document.root, Map) else None
+    if isinstance(macros, str) and (problem := _pattern_problem(macros)):
+        message = f"the path `{macros[:60]}` {problem}"
+        hint = "write it relative to the project root, such as `templates/macros.j2`"
+        yield finding(document, "bad-path", message, ("macros",), hint=hint)
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
         if isinstance(api.get("base_url"), str):
@@ -275,7 +270,7 @@ def _check_settings(document: Document) -> Iterator[Diagnostic]:
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
 
 
-def _check_timeout(document: Document, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
+def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
     try:
         seconds = parse_duration(value)
     except ValueError:
@@ -295,7 +290,7 @@ def _pattern_problem(pattern: str) -> str:
     return ""
 
 
-def _check_url(document: Document, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
+def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
     """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
     if problem := url_problem(url):
         code, message, hint = problem
@@ -320,20 +315,8 @@ def url_problem(url: str) -> tuple[str, str, str] | None:
         return "bad-url", "`base_url` holds a query or a fragment", example
     if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
         return "bad-url", "`base_url` is no address", example
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
     if parts.scheme not in {"http", "https"}:
         return "bad-url", "`base_url` is neither an http nor an https address", example
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its name or number, without asking the network."""
-    import ipaddress
-
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,33 +1,40 @@
-"""Findings about the shape of a file: what its JSON Schema allows, said in our words and at its place.
+"""Findings about the shape of a file: what its JSON Schema allows, in our words and at its place.
 
-`fits` decides; jsonschema is imported, and asked for every error, only where something does not fit.
+`schema_match` decides; jsonschema is imported, and asked for every error, only where something does not fit.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from contentops.errors import Location, nearest
-from contentops.manifests.fits import compile_schema, is_type, resolve
-from contentops.manifests.places import Document, Map, finding, masked
-from contentops.manifests.secrets import SECRET_KEYS
-from contentops.manifests.slips import meant
+from contentops.manifests.schema_match import compile_schema, is_type, resolve
+from contentops.manifests.typos import meant
+from contentops.yaml.positions import Map, YamlDocument, finding
+from contentops.yaml.secret_lines import SECRET_KEYS, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.errors import Diagnostic
+    from contentops.yaml.positions import Pointer
 
-MAX_FINDINGS = 1_000
+    Schema = Mapping[str, Any]
+
+MAX_FINDINGS: Final = 1_000
 """After so many problems the rest of a file is not looked at."""
+KEYS_NOT_YET: Final = {"checks": "leave the key out, and check the finished files in another way"}
+"""Keys of items that are planned and not available yet, each with what to do instead."""
+ON_EDIT_NOT_YET: Final = {"merge": "choose `block`, `keep` or `overwrite`"}
+"""The same for values of `on_edit`."""
 
-_SHOWN = 60
-_PREPARED = 16
-_KINDS = {
+_SHOWN: Final = 60
+_PREPARED: Final = 16
+"""So many schemas are kept prepared."""
+_KINDS: Final = {
     "string": "a text",
     "integer": "a whole number",
     "number": "a number",
@@ -36,36 +43,83 @@ _KINDS = {
     "object": "a map",
     "null": "nothing",
 }
-_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "true": "true", "1": "true"} | {
-    "no": "false",
-    "off": "false",
-    "n": "false",
-    "false": "false",
-    "0": "false",
+_BOOLEANS: Final = {
+    **dict.fromkeys(("yes", "on", "y", "true", "1"), "true"),
+    **dict.fromkeys(("no", "off", "n", "false", "0"), "false"),
+}
+_BOUNDS: Final = {
+    "minimum": "must be at least {bound}, not {value}",
+    "exclusiveMinimum": "must be more than {bound}, not {value}",
+    "maximum": "must be at most {bound}, not {value}",
+    "minLength": "is an empty text",
+    "minItems": "is an empty list",
+    "minProperties": "is an empty map",
+    "maxLength": "is longer than {bound} characters",
 }
 
-_Pointer = tuple[str | int, ...]
-_compiled: dict[int, tuple[Mapping[str, Any], Callable[[Any], bool], Any]] = {}
+
+class _Validator:
+    """A schema prepared once: the fast test, and jsonschema's validator where a file does not fit."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.fits = compile_schema(schema)
+        self._checker: Any = None
+        self._entries: dict[str, Callable[[Any], bool]] = {}
+
+    def problems(self, root: Any) -> Iterator[_Problem]:
+        """Every violated keyword. Entries of a long list that fit are not looked at again."""
+        import jsonschema  # start-up: only files with problems need it
+
+        if self._checker is None:
+            self._checker = jsonschema.Draft7Validator(self.schema)
+        parts = dict(self.schema.get("properties", {}))
+        for name, part in self.schema.get("properties", {}).items():
+            entries = root.get(name) if isinstance(root, dict) else None
+            if not isinstance(entries, list) or "items" not in part:
+                continue
+            parts[name] = {key: value for key, value in part.items() if key != "items"}
+            entry_schema = resolve(part["items"], self.schema)
+            if name not in self._entries:
+                self._entries[name] = compile_schema(entry_schema, self.schema)
+            fits = self._entries[name]
+            inner = self._checker.evolve(schema={**entry_schema, "definitions": self.schema.get("definitions", {})})
+            for index, entry in enumerate(entries):
+                if not fits(entry):
+                    yield from (self._problem(error, (name, index)) for error in inner.iter_errors(entry))
+        outer = self._checker.evolve(schema={**self.schema, "properties": parts})
+        yield from (self._problem(error, ()) for error in outer.iter_errors(root))
+
+    def _problem(self, error: Any, prefix: Pointer) -> _Problem:
+        return _Problem(
+            pointer=(*prefix, *error.absolute_path),
+            keyword=str(error.validator),
+            argument=error.validator_value,
+            value=error.instance,
+            schema=error.schema,
+            root=self.schema,
+            in_name="propertyNames" in error.absolute_schema_path,
+        )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Problem:
+class _Problem(Struct, frozen=True, kw_only=True):
     """One violated keyword: where, which, its argument, what stands there, and the schema around it."""
 
-    pointer: _Pointer
+    pointer: Pointer
     keyword: str
     argument: Any
     value: Any
-    schema: Mapping[str, Any]
-    root: Mapping[str, Any]
+    schema: Schema
+    root: Schema
     """The schema as a whole, for its definitions."""
     in_name: bool
     """Whether it is about the name of a member, which is then `value`."""
-    branches: tuple[Mapping[str, Any], ...] = ()
-    """The alternatives of an anyOf."""
 
 
-def check_schema(document: Document, schema: Mapping[str, Any]) -> list[Diagnostic]:
+_validators: Final[dict[int, _Validator]] = {}
+
+
+def check_schema(document: YamlDocument, schema: Schema) -> list[Diagnostic]:
     """Every way in which a document does not fit a draft-07 schema, in the order of the file.
 
     An empty or unreadable document (no root) has no findings. The same schema object should be passed each time
@@ -74,12 +128,17 @@ def check_schema(document: Document, schema: Mapping[str, Any]) -> list[Diagnost
     root = document.root
     if root is None:
         return []
-    fits, validator = _prepare(schema)
-    if fits(root):
+    validator = _validators.get(id(schema))
+    if validator is None:
+        if len(_validators) >= _PREPARED:
+            _validators.clear()
+        # The validator holds its schema, so no other object gets that id.
+        validator = _validators[id(schema)] = _Validator(schema)
+    if validator.fits(root):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
-    for problem in _problems(root, schema, validator):
+    for problem in validator.problems(root):
         secrets += _secrets(problem)
         for found in _explain(document, problem):
             findings.setdefault((found.location, found.code, found.message), found)
@@ -89,79 +148,39 @@ def check_schema(document: Document, schema: Mapping[str, Any]) -> list[Diagnost
     return sorted(shown, key=lambda found: (found.location or Location(""), found.code, found.message))
 
 
-def _prepare(schema: Mapping[str, Any]) -> tuple[Callable[[Any], bool], Callable[[], Any]]:
-    """The fast test of a schema and a function that makes its jsonschema validator."""
-    known = _compiled.get(id(schema))
-    if known is None:
-        if len(_compiled) >= _PREPARED:
-            _compiled.clear()
-        known = _compiled[id(schema)] = (schema, compile_schema(schema), [])
-    _, fits, made = known
-
-    def validator() -> Any:
-        if not made:
-            import jsonschema  # start-up: only files with problems need it
-
-            made.append(jsonschema.Draft7Validator(schema))
-        return made[0]
-
-    return fits, validator
+def _secrets(problem: _Problem) -> Iterator[str]:
+    """Texts of the file that are API keys by the look of where they stand."""
+    if problem.schema.get("writeOnly") and isinstance(problem.value, str):
+        yield problem.value
+    elif problem.keyword == "additionalProperties":
+        known = problem.schema.get("properties", {})
+        unknown = (key for key in problem.value if key not in known)
+        yield from (str(problem.value[key]) for key in unknown if key.lower() in SECRET_KEYS)
 
 
-def _problems(root: Any, schema: Mapping[str, Any], validator: Callable[[], Any]) -> Iterator[_Problem]:
-    """Every violated keyword. Entries of a long list that fit are not looked at again."""
-    checker = validator()
-    parts = dict(schema.get("properties", {}))
-    for name, part in schema.get("properties", {}).items():
-        entries = root.get(name) if isinstance(root, dict) else None
-        if not isinstance(entries, list) or "items" not in part:
-            continue
-        parts[name] = {key: value for key, value in part.items() if key != "items"}
-        entry_schema = resolve(part["items"], schema)
-        fits = compile_schema(entry_schema, schema)
-        inner = checker.evolve(schema={**entry_schema, "definitions": schema.get("definitions", {})})
-        for index, entry in enumerate(entries):
-            if not fits(entry):
-                yield from (_problem(error, (name, index), schema) for error in inner.iter_errors(entry))
-    outer = checker.evolve(schema={**schema, "properties": parts})
-    yield from (_problem(error, (), schema) for error in outer.iter_errors(root))
-
-
-def _problem(error: Any, prefix: _Pointer, root: Mapping[str, Any]) -> _Problem:
-    branches = tuple(error.validator_value) if error.validator in {"anyOf", "oneOf"} else ()
-    return _Problem(
-        pointer=(*prefix, *error.absolute_path),
-        keyword=str(error.validator),
-        argument=error.validator_value,
-        value=error.instance,
-        schema=error.schema,
-        root=root,
-        in_name="propertyNames" in error.absolute_schema_path,
-        branches=branches,
-    )
-
-
-def _explain(document: Document, problem: _Problem) -> Iterator[Diagnostic]:
+def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
     """The findings of one violated keyword."""
+    argument = problem.argument
     if problem.in_name:
         yield _bad_name(document, problem)
     elif problem.keyword == "additionalProperties":
         yield from _unknown_keys(document, problem)
     elif problem.keyword == "required":
         yield from _missing_keys(document, problem)
-    elif problem.branches:
+    elif problem.keyword == "anyOf":
         yield _no_branch(document, problem)
     elif problem.keyword == "type":
-        kinds = [problem.argument] if isinstance(problem.argument, str) else list(problem.argument)
-        yield _wrong_type(document, problem, kinds)
+        yield _wrong_type(document, problem, [argument] if isinstance(argument, str) else argument)
     elif problem.keyword in {"enum", "const"}:
-        known = problem.argument if problem.keyword == "enum" else [problem.argument]
-        yield _wrong_value(document, problem, known)
+        yield _wrong_value(document, problem, argument if problem.keyword == "enum" else [argument])
     else:
         yield _out_of_bounds(document, problem)
 
 
-def _whose(document: Document, pointer: Sequence[str | int]) -> str:
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def _whose(document: YamlDocument, pointer: Sequence[str | int]) -> str:
     """The item a problem is in, as the beginning of a message."""
     if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, Map):
         item = document.root["items"][pointer[1]]
@@ -175,9 +194,7 @@ def _subject(pointer: Sequence[str | int]) -> str:
     names = [step for step in pointer if isinstance(step, str)]
     if not names:
         return "the file" if not pointer else "an entry of the list"
-    if isinstance(pointer[-1], int):
-        return f"an entry of `{names[-1]}`"
-    return f"`{names[-1]}`"
+    return f"an entry of `{names[-1]}`" if isinstance(pointer[-1], int) else f"`{names[-1]}`"
 
 
 def _short(value: Any) -> str:
@@ -197,61 +214,78 @@ def _kind(value: Any) -> str:
         return "a list"
     if isinstance(value, str):
         return f"the text `{_short(value)}`"
-    if isinstance(value, bool):
-        return f"`{_short(value)}`"
-    return f"the number `{_short(value)}`"
+    return f"`{_short(value)}`" if isinstance(value, bool) else f"the number `{_short(value)}`"
 
 
-def _join(words: Sequence[str], last: str = "or") -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+def _join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _unknown_keys(document: Document, problem: _Problem) -> Iterator[Diagnostic]:
+# --- names -------------------------------------------------------------------------------------------------
+
+
+def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
     known = list(problem.schema.get("properties", {}))
     for key in problem.value:
         if key in known:
             continue
         pointer = (*problem.pointer, key)
-        close = nearest(key, known)
-        if _is_secret(key, known):
-            hint = "keys come from the environment: set `key_env` to the name of a variable"
-        elif close:
-            hint = f"did you mean `{close}`?"
-        else:
-            hint = f"known keys: {', '.join(f'`{name}`' for name in known if name != '$schema')}"
-            if "inputs" in known and "for_each" in known:
-                hint += "; what a template takes goes under `inputs`"
+        whose = _whose(document, pointer)
+        if key in KEYS_NOT_YET and "on_edit" in known:
+            message = f"{whose}`{key}` is not available yet"
+            yield finding(document, "not-available", message, pointer, key=True, hint=KEYS_NOT_YET[key])
+            continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
-        message = f"{_whose(document, pointer)}unknown key `{_short(key)}`{where}"
-        yield finding(document, "unknown-key", message, pointer, key=True, hint=hint)
+        message = f"{whose}unknown key `{_short(key)}`{where}"
+        yield finding(document, "unknown-key", message, pointer, key=True, hint=_key_hint(key, known))
 
 
-def _missing_keys(document: Document, problem: _Problem) -> Iterator[Diagnostic]:
-    whose = _whose(document, problem.pointer)
+def _key_hint(key: str, known: Sequence[str]) -> str:
+    """What an unknown key was probably meant as."""
+    if key.lower() in SECRET_KEYS and "key_env" in known:
+        return "keys come from the environment: set `key_env` to the name of a variable"
+    if close := nearest(key, known):
+        return f"did you mean `{close}`?"
+    hint = f"known keys: {', '.join(f'`{name}`' for name in known if name != '$schema')}"
+    if "inputs" in known and "for_each" in known:
+        hint += "; what a template takes goes under `inputs`"
+    return hint
+
+
+def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
     subject = "an item" if problem.pointer[:1] == ("items",) else _subject(problem.pointer)
-    slips = meant(problem.value, problem.schema.get("properties", {}))
+    typos = meant(problem.value, problem.schema.get("properties", {}))
     for key in problem.argument:
-        if key not in problem.value and key not in slips:
+        if key not in problem.value and key not in typos:
             about = resolve(problem.schema.get("properties", {}).get(key, {}), problem.root)
             example = next((text for text in about.get("examples", []) if isinstance(text, str)), "...")
-            message = f"{whose}{subject} has no `{key}`"
+            message = f"{_whose(document, problem.pointer)}{subject} has no `{key}`"
             yield finding(document, "missing-key", message, problem.pointer, hint=f"add `{key}: {example}`")
 
 
-def _bad_name(document: Document, problem: _Problem) -> Diagnostic:
+def _bad_name(document: YamlDocument, problem: _Problem) -> Diagnostic:
     name = str(problem.value)
     message = f"{_whose(document, problem.pointer)}`{_short(name)}` cannot be a name in {_subject(problem.pointer)}"
     hint = str(problem.schema.get("errorMessage", ""))
     return finding(document, "bad-name", message, (*problem.pointer, name), key=True, hint=hint)
 
 
-def _wrong_type(document: Document, problem: _Problem, kinds: Sequence[str]) -> Diagnostic:
+# --- values ------------------------------------------------------------------------------------------------
+
+
+def _about_value(document: YamlDocument, problem: _Problem, code: str, what: str, hint: str) -> Diagnostic:
+    """A finding about the value of a problem; `what` says what is wrong with it."""
+    message = f"{_whose(document, problem.pointer)}{_subject(problem.pointer)} {what}"
+    return finding(document, code, message, problem.pointer, hint=hint)
+
+
+def _wrong_type(document: YamlDocument, problem: _Problem, kinds: Sequence[str]) -> Diagnostic:
     """A value of another type than any of `kinds`."""
-    value, pointer = problem.value, problem.pointer
+    value = problem.value
     wanted = [kind for kind in kinds if kind != "null"]
-    message = f"{_whose(document, pointer)}{_subject(pointer)} must be {_join([_KINDS[kind] for kind in wanted])}"
-    message = f"{message}, not {_kind(value)}" if value is not None else f"{message}; it is empty"
-    return finding(document, "wrong-type", message, pointer, hint=_type_hint(value, wanted))
+    what = f"must be {_join([_KINDS[kind] for kind in wanted])}"
+    what += f", not {_kind(value)}" if value is not None else "; it is empty"
+    return _about_value(document, problem, "wrong-type", what, _type_hint(value, wanted))
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
@@ -270,80 +304,52 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
     return ""
 
 
-def _wrong_value(document: Document, problem: _Problem, known: Sequence[Any]) -> Diagnostic:
+def _wrong_value(document: YamlDocument, problem: _Problem, known: Sequence[Any]) -> Diagnostic:
     """A value that is none of the known ones."""
-    value, pointer = problem.value, problem.pointer
+    value = problem.value
+    if problem.pointer[-1:] == ("on_edit",) and isinstance(value, str) and value in ON_EDIT_NOT_YET:
+        message = f"{_whose(document, problem.pointer)}`on_edit: {value}` is not available yet"
+        return finding(document, "not-available", message, problem.pointer, hint=ON_EDIT_NOT_YET[value])
     known = [entry for entry in known if entry is not None]
-    choice = [f"`{_short(entry)}`" for entry in known]
-    message = f"{_whose(document, pointer)}{_subject(pointer)} must be {_join(choice)}, not {_kind(value)}"
     close = nearest(value.lower(), [str(entry) for entry in known]) if isinstance(value, str) else None
     hint = f"did you mean `{close}`?" if close else ""
     if isinstance(value, str) and any(not isinstance(entry, str) and str(entry) == value for entry in known):
         hint = "remove the quotes"
     if isinstance(value, bool) and "off" in known:
         hint = f"write `{'auto' if value else 'off'}`"
-    return finding(document, "wrong-value", message, pointer, hint=hint)
+    what = f"must be {_join([f'`{_short(entry)}`' for entry in known])}, not {_kind(value)}"
+    return _about_value(document, problem, "wrong-value", what, hint)
 
 
-def _no_branch(document: Document, problem: _Problem) -> Diagnostic:
+def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
     """A value that fits none of several alternatives, measured against the ones it could have been meant for."""
     value = problem.value
-    stated = [branch for branch in problem.branches if "$ref" not in branch]
     if "errorMessage" in problem.schema:
-        message = f"{_whose(document, problem.pointer)}{_subject(problem.pointer)} cannot be {_kind(value)}"
-        return finding(document, "wrong-value", message, problem.pointer, hint=str(problem.schema["errorMessage"]))
+        hint = str(problem.schema["errorMessage"])
+        return _about_value(document, problem, "wrong-value", f"cannot be {_kind(value)}", hint)
+    stated = [branch for branch in problem.argument if "$ref" not in branch]
     known = [entry for branch in stated for entry in branch.get("enum", [])]
     if known:
         return _wrong_value(document, problem, known)
     for branch in stated:
         if "type" in branch and is_type(value, branch["type"]):
             keyword = next(key for key in branch if key not in {"type", "description"})
-            return _out_of_bounds(
-                document,
-                dataclasses.replace(problem, keyword=keyword, argument=branch[keyword], schema=branch, branches=()),
-            )
+            narrowed = structs.replace(problem, keyword=keyword, argument=branch[keyword], schema=branch)
+            return _out_of_bounds(document, narrowed)
     return _wrong_type(document, problem, [branch["type"] for branch in stated if "type" in branch])
 
 
-def _out_of_bounds(document: Document, problem: _Problem) -> Diagnostic:
+def _out_of_bounds(document: YamlDocument, problem: _Problem) -> Diagnostic:
     """A value of the right type that is too small, too large, too long, or of the wrong form."""
-    pointer = problem.pointer
-    subject = f"{_whose(document, pointer)}{_subject(pointer)}"
     hint = str(problem.schema.get("errorMessage", ""))
-    code = "wrong-value"
-    bound = problem.argument
-    said = {
-        "minimum": f"must be at least {bound}",
-        "exclusiveMinimum": f"must be more than {bound}",
-        "maximum": f"must be at most {bound}",
-        "minLength": "is an empty text",
-        "minItems": "is an empty list",
-        "minProperties": "is an empty map",
-        "maxLength": f"is longer than {bound} characters",
-    }.get(problem.keyword)
-    secret = bool(problem.schema.get("writeOnly"))
-    if said is None and problem.keyword == "not":
-        found = finding(document, "contradiction", f"{subject} contradicts itself", pointer, hint=hint)
-        return structs.replace(found, message=f"{_whose(document, pointer)}{hint}", hint="") if hint else found
-    if said is None:
-        said = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
-    elif problem.keyword.endswith("imum"):
-        said = f"{said}, not {_short(problem.value)}"
-    if not hint and problem.keyword.startswith("min") and problem.keyword != "minimum":
-        hint = "give it a value, or remove the key"
-    return finding(document, code, f"{subject} {said}", pointer, hint=hint)
-
-
-def _is_secret(key: str, known: Sequence[str]) -> bool:
-    """Whether an unknown key was meant to hold an API key."""
-    return key.lower() in SECRET_KEYS and "key_env" in known
-
-
-def _secrets(problem: _Problem) -> Iterator[str]:
-    """Texts of the file that are API keys by the look of where they stand."""
-    if problem.schema.get("writeOnly") and isinstance(problem.value, str):
-        yield problem.value
-    elif problem.keyword == "additionalProperties":
-        known = problem.schema.get("properties", {})
-        unknown = (key for key in problem.value if key not in known)
-        yield from (str(problem.value[key]) for key in unknown if key.lower() in SECRET_KEYS)
+    if problem.keyword == "not":
+        message = hint or f"{_subject(problem.pointer)} contradicts itself"
+        return finding(document, "contradiction", f"{_whose(document, problem.pointer)}{message}", problem.pointer)
+    if problem.keyword in _BOUNDS:
+        what = _BOUNDS[problem.keyword].format(bound=problem.argument, value=_short(problem.value))
+        if not hint and what.startswith("is an empty"):
+            hint = "give it a value, or remove the key"
+    else:
+        secret = bool(problem.schema.get("writeOnly"))
+        what = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
+    return _about_value(document, problem, "wrong-value", what, hint)

@@ -4,22 +4,20 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
+from contentops.model.catalog import Catalog, CatalogEntry, CatalogSnapshot, Template, TemplateInput
 from contentops.model.desired import (
     CREDITS,
-    Catalog,
     Desired,
     Moved,
     OnEdit,
     Origin,
     Request,
     Spec,
-    Template,
-    TemplateInput,
 )
 from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.project import ApiSettings, Budget, Guards, Project
-from contentops.model.records import JobState, Observed, OpenEntry, Record, Saved, State
+from contentops.model.records import Count, JobState, Observed, OpenEntry, Record, Saved, State
 from contentops.model.run import Event, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
@@ -44,7 +42,10 @@ __all__ = [
     "ApiSettings",
     "Budget",
     "Catalog",
+    "CatalogEntry",
+    "CatalogSnapshot",
     "Change",
+    "Count",
     "Desired",
     "Drain",
     "Event",

@@ -12,37 +12,6 @@ from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.names import ItemId, Json
 
-
-class TemplateInput(Struct, frozen=True, kw_only=True):
-    """One input a template takes. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
-
-    name: str
-    required: bool = False
-    kind: str = "any"
-    options: tuple[Json, ...] = ()
-    aliases: tuple[str, ...] = ()
-    """Other names that stand for this input."""
-
-
-class Template(Struct, frozen=True, kw_only=True):
-    """A kind of content the API offers."""
-
-    slug: str
-    name: str = ""
-    category: str = ""
-    inputs: tuple[TemplateInput, ...] = ()
-    inputs_known: bool = True
-    """Whether the server tells its inputs; if not, none is checked."""
-
-
-class Catalog(Struct, frozen=True, kw_only=True):
-    """The templates and styles a server offers. `verticals` is None where they are not known."""
-
-    templates: Mapping[str, Template]
-    styles: frozenset[str]
-    verticals: frozenset[str] | None = None
-
-
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
 """Credits per generation by mode (the vendor's page on usage and limits)."""
 
@@ -113,7 +82,6 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
-    checks: Mapping[str, Json] = field(default_factory=dict)
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

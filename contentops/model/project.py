@@ -14,7 +14,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     """How to reach the server. `base_url` is `local` (the embedded server) or an URL."""
 
     base_url: str = "https://api.writerzroom.com/v1"
-    dialect: str = "v1"
+    dialect: str = "auto"
     key_env: str = "WRITERZROOM_API_KEY"
     user_env: str = "WRITERZROOM_USER_ID"
     requests_per_minute: int = 10
@@ -69,6 +69,8 @@ class Project(Struct, frozen=True, kw_only=True):
     manifests: tuple[str, ...] = ("content/**/*.yaml",)
     output: str = "out/{{ item.id }}.md"
     environment_output: str | None = None
+    macros: str = ""
+    """The file of macros that all templates know, relative to `root`, or empty."""
     api: ApiSettings = field(default_factory=ApiSettings)
     budget: Budget = field(default_factory=Budget)
     guards: Guards = field(default_factory=Guards)

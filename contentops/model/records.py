@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.names import ItemId, Json, RequestId
+
+Count = Annotated[int, Meta(ge=0)]
+"""A number of things."""
 
 
 class Saved(Struct, frozen=True, kw_only=True):
@@ -23,9 +27,9 @@ class Saved(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One line of the lock: what contentops knows it made for one item."""
+    """One line of the lock: what contentops knows it made for one item. The keys of the line are these fields."""
 
-    id: ItemId
+    id: Annotated[ItemId, Meta(min_length=1)]
     digest: Digest
     request: Mapping[str, Json]
     server: str
@@ -43,20 +47,18 @@ class Record(Struct, frozen=True, kw_only=True):
     """Content ids this item had before and that still exist on the server."""
     job_id: str = ""
     request_id: RequestId = RequestId("")
-    attempt: int = 0
+    attempt: Count = 0
     plan_id: str = ""
-    credits: int = 0
+    credits: Count = 0
     """Credits of the last submit."""
     generated_at: str = ""
     saved_at: str = ""
     protected: bool = False
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
-    definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalog had them when this text was submitted: `Definitions.of`; empty: not known."""
     moved_from: str = ""
     """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
-    rev: int = 0
+    rev: Count = 0
     """Counts the changes of this record; the higher one wins a merge."""
 
 
@@ -71,16 +73,16 @@ class JobState(enum.StrEnum):
 
 
 class OpenEntry(Struct, frozen=True, kw_only=True):
-    """One submit whose result no record carries yet."""
+    """One submit whose result no record carries yet. The keys of its line are these fields."""
 
-    request_id: RequestId
+    request_id: Annotated[RequestId, Meta(min_length=1)] = field(name="open")
     item: ItemId
     digest: Digest
-    attempt: int
+    attempt: Count
     state: JobState
     server: str
     dialect: str
-    credits: int
+    credits: Count
     job_id: str = ""
     plan_id: str = ""
     submitted_at: str = ""
@@ -91,11 +93,9 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     generated_at: str = ""
     """Of a paid text."""
     section: str = ""
-    """The heading of the one section it writes anew, or empty."""
+    """The heading of the one section it writes again, or empty."""
     content_id: str = ""
     """Named by the server with a paid text."""
-    definitions: Mapping[str, str] = field(default_factory=dict)
-    """Template and style as the catalog had them at the submit: `Definitions.of`; empty: not known."""
     error: str = ""
     """The server's words, where it failed or is unknown."""
 

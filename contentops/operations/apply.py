@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import Refused
+from contentops.documents.merge_markers import known_bodies
+from contentops.errors import ApiError, Refused
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure
+    from contentops.api.session import Client
     from contentops.execution.stop import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Workspace
@@ -64,7 +65,8 @@ def apply(
     what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
-    the way, ApiError where the key is missing, StateError where nothing can be recorded.
+    the way, ApiError where the key is missing or the server speaks another dialect, StateError where nothing can be
+    recorded.
     """
     world = world or World()
     with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
@@ -145,7 +147,8 @@ def _carry_out(
     needed = any(change.has(*NETWORK) for change in plan.changes)
 
     async def run() -> Run:
-        async with connected(project, key, world) if needed else contextlib.nullcontext() as client:
+        async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
+            settled = project if stop.requested else await _settled(project, plan, client)
             edges = Edges(
                 store=workspace.store,
                 cache=workspace.cache,
@@ -154,10 +157,29 @@ def _carry_out(
                 emit=emit,
                 wall=world.wall,
                 random=world.random,
+                requests=client.requests if client is not None else 0,
             )
-            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline)
+            return await execute(settled, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
+
+
+async def _settled(project: Project, plan: Plan, client: Client | None) -> Project:
+    """The project with the dialect that its server speaks, found by free requests where it is not known.
+
+    Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
+    """
+    from contentops.api.replies import Failure
+
+    if client is None or not (plan.submits or project.api.dialect == "auto"):
+        return project
+    place = await client.find()
+    if isinstance(place, Failure):
+        return project
+    if plan.submits and (failure := client.contradiction(place)):
+        hint = "`contentops doctor` shows what is found; nothing was submitted"
+        raise ApiError(failure.message, code="wrong-dialect", hint=hint)
+    return structs.replace(project, api=structs.replace(project.api, dialect=client.dialect))
 
 
 async def _nowhere(call: Call) -> Failure:
@@ -168,7 +190,7 @@ async def _nowhere(call: Call) -> Failure:
 def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
     from contentops.reporting.run_json import run_json
-    from contentops.reporting.safe import json_text
+    from contentops.sanitize import json_text
 
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -183,14 +205,14 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import getpass
     import socket
 
-    from contentops.ci.github.event import run_page
-    from contentops.execution.context import iso
-    from contentops.state.exclusive import ApplyLock
+    from contentops.ci.runner import run_page
+    from contentops.execution.outage import iso
+    from contentops.state.apply_lock import ApplyLock
 
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
-        user = "somebody"
+        user = "someone"
     who = f"{user}@{socket.gethostname()}"
     where = run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.api.calls import GetTemplate, ListStyles, ListTemplates, ListVerticals
+from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.api.dialects import PAGE
 from contentops.api.replies import CatalogReply, Failure
-from contentops.catalog.differences import Difference, differences
-from contentops.catalog.lockfile import FILE, compose, parse
-from contentops.catalog.offer import Offer, OfferedTemplate
-from contentops.catalog.reading import choice, inputs_of, slug_of, template
+from contentops.atomic_io import Disk
 from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
+from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
-from contentops.operations.content import Caller, is_absent, quiet, refused, talk
-from contentops.operations.workspace import World, offer_of, open_cache
-from contentops.state import folder as place
-from contentops.state.durable import Disk
+from contentops.model import CatalogSnapshot, Template
+from contentops.operations.catalog_changes import CatalogChange, changes_between
+from contentops.operations.content import Caller, as_error, converse, is_absent, quiet
+from contentops.operations.workspace import World, open_cache, snapshot_of
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,14 +39,14 @@ SILENT = 3
 """Templates without a description, before any with one, after which no more descriptions are asked for."""
 
 
-def offered(project: Project) -> Offer:
-    """What the project's server is known to offer, without asking it.
+def known_catalog(project: Project) -> CatalogSnapshot:
+    """The catalog of the project's server as it is known here, without asking.
 
     Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
     """
-    offer = offer_of(project)
-    if offer is not None:
-        return offer
+    snapshot = snapshot_of(project)
+    if snapshot is not None:
+        return snapshot
     message = f"the catalog of `{project.api.server}` is not known: {unknown_why(project)}"
     raise ApiError(message, code="no-catalog", hint="run `contentops catalog pull` and commit the file")
 
@@ -64,10 +64,10 @@ class Pulled(Struct, frozen=True, kw_only=True):
     """What a pull came to. `first`: this server was not in the file before. `notes` are for the person to read."""
 
     server: str
-    offer: Offer
+    snapshot: CatalogSnapshot
     first: bool = False
     written: bool = False
-    differences: tuple[Difference, ...] = ()
+    changes: tuple[CatalogChange, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -80,35 +80,34 @@ def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World 
     outside = world or World()
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
     if project.api.base_url == "local":
-        offer = offer_of(project)
-        assert offer is not None
-        return Pulled(server=server, offer=offer, notes=("the catalog of the embedded server is built in",))
+        note = "the catalog of the embedded server is built in"
+        return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
     before = outside.disk.read(path)
-    known: dict[str, Offer] = {}
+    known: dict[str, CatalogSnapshot] = {}
     try:
         known = parse(before) if before is not None else {}
     except InputError as error:
         if any(finding.code == "newer-catalog" for finding in error.findings):
             raise
-        notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written anew")
+        notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written again")
     with open_cache(project, write=True) as cache:
-        kept = Kept(cache, server, outside.wall)
-        offer, more = talk(project, outside, tell, lambda caller: _fetch(caller, kept, project))
-        notes += more
-        old = known.get(server)
-        data = compose({**known, server: offer}).encode()
+        kept = _Kept(cache, server, outside.wall)
+        fetch = _Fetch(kept, project, notes)
+        snapshot = converse(project, outside, tell, fetch.run, cache)
+        data = encode({**known, server: snapshot}).encode()
         if data != before:
-            outside.disk.replace(path, data, place.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
+            outside.disk.replace(path, data, state_dir.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
         kept.forget()
-        found = differences(old, offer, ())
-        if found:
-            found = differences(old, offer, _used(project, cache, notes))
+        old = known.get(server)
+        changes = changes_between(old, snapshot, ())
+        if changes:
+            changes = changes_between(old, snapshot, _used(project, cache, notes))
     return Pulled(
         server=server,
-        offer=offer,
+        snapshot=snapshot,
         first=old is None,
         written=data != before,
-        differences=found,
+        changes=changes,
         notes=tuple(notes),
     )
 
@@ -121,7 +120,7 @@ def _used(project: Project, cache: Cache, notes: list[str]) -> list[tuple[str, R
         return []
 
 
-class Kept:
+class _Kept:
     """The descriptions an unfinished pull has fetched, in the cache; losing them costs requests and nothing else."""
 
     def __init__(self, cache: Cache, server: str, wall: Callable[[], float]) -> None:
@@ -149,106 +148,101 @@ class Kept:
         self._cache.put_server_text(self._server, _part(slug), json.dumps(found))
 
     def forget(self) -> None:
-        """Let go of them all: the next pull asks afresh."""
+        """Let go of them all: the next pull asks again."""
         for name in sorted(self._names):
             if self._cache.server_text(self._server, name):
                 self._cache.put_server_text(self._server, name, "")
 
 
 def _part(slug: str) -> str:
-    # No content id holds a slash, so this is nobody else's key.
+    # No content id holds a slash, so this is no one else's key.
     return f"catalog/{slug}"
 
 
-async def _fetch(caller: Caller, kept: Kept, project: Project) -> tuple[Offer, list[str]]:
-    notes: list[str] = []
-    templates = await _entries(caller, ListTemplates, "templates", notes)
-    styles = await _entries(caller, ListStyles, "styles", notes)
-    verticals = await caller.optional(ListVerticals())
-    found = await _describe(caller, kept, templates, project, notes)
-    offer = Offer(
-        templates=found,
-        styles={slug: choice(entry) for slug, entry in styles.items()},
-        verticals=(
-            {slug: choice(entry) for entry in verticals.entries if (slug := slug_of(entry))}
-            if isinstance(verticals, CatalogReply)
-            else None
-        ),
-    )
-    if offer.verticals is None:
-        notes.append("the server does not tell its verticals, so they are not checked")
-    return offer, notes
+class _Fetch(Struct, frozen=True):
+    """One fetch of a whole catalog."""
 
+    kept: _Kept
+    project: Project
+    notes: list[str]
 
-async def _entries(
-    caller: Caller, call: type[ListTemplates | ListStyles], what: str, notes: list[str]
-) -> dict[str, Mapping[str, Json]]:
-    """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
-    found: dict[str, Mapping[str, Json]] = {}
-    unusable = 0
-    page = 1
-    while True:
-        answer = await caller.need(call(page))
-        assert isinstance(answer, CatalogReply)
-        before = len(found)
-        for entry in answer.entries:
-            slug = slug_of(entry)
-            unusable += not slug
-            if slug:
-                found.setdefault(slug, entry)
-        caller.tell(f"{len(found)} {what}")
-        # Some servers do not know the query of a page and answer every page with the first.
-        new = len(found) > before
-        more = len(answer.entries) >= PAGE or (answer.total is not None and len(found) + unusable < answer.total)
-        if not (new and more):
-            break
-        page += 1
-    if not found:
-        message = f"the server lists no {what}, so its catalog is not taken over"
-        raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
-    if unusable:
-        notes.append(f"{unusable} of the {what} have no usable slug and are left out")
-    return found
+    async def run(self, caller: Caller) -> CatalogSnapshot:
+        """Everything the server offers. Raises ApiError."""
+        templates = await self._entries(caller, ListTemplates, "templates")
+        styles = await self._entries(caller, ListStyles, "styles")
+        verticals = await caller.optional(ListVerticals(), CatalogReply)
+        found = await self._describe(caller, templates)
+        if verticals is None:
+            self.notes.append("the server does not tell its verticals, so they are not checked")
+        return CatalogSnapshot(
+            templates=found,
+            styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
+            verticals=(
+                {slug: catalog_entry(entry) for entry in verticals.entries if (slug := slug_of(entry))}
+                if verticals
+                else None
+            ),
+        )
 
+    async def _entries(
+        self, caller: Caller, call: type[ListTemplates | ListStyles], what: str
+    ) -> dict[str, Mapping[str, Json]]:
+        """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
+        found: dict[str, Mapping[str, Json]] = {}
+        unusable, page, more = 0, 1, True
+        while more:
+            answer = await caller.need(call(page), CatalogReply)
+            before = len(found)
+            for entry in answer.entries:
+                slug = slug_of(entry)
+                unusable += not slug
+                if slug:
+                    found.setdefault(slug, entry)
+            caller.tell(f"{len(found)} {what}")
+            more = len(answer.entries) >= PAGE or (answer.total is not None and len(found) + unusable < answer.total)
+            # Some servers do not know the query of a page and answer every page with the first.
+            more = more and len(found) > before
+            page += 1
+        if not found:
+            message = f"the server lists no {what}, so its catalog is not taken over"
+            raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
+        if unusable:
+            self.notes.append(f"{unusable} of the {what} have no usable slug and are left out")
+        return found
 
-async def _describe(
-    caller: Caller, kept: Kept, templates: Mapping[str, Mapping[str, Json]], project: Project, notes: list[str]
-) -> dict[str, OfferedTemplate]:
-    """Every template with its inputs, fetched one by one where the list does not hold them."""
-    found: dict[str, OfferedTemplate] = {}
-    silent: list[str] = []
-    told = 0
-    for slug in sorted(templates):
-        entry = templates[slug]
-        detail: Mapping[str, Json] | None = None
-        if inputs_of(entry) is None and (told or len(silent) < SILENT):
-            detail = kept.get(slug, entry)
-            if detail is None:
-                caller.tell(f"template {len(found) + 1} of {len(templates)}: `{slug}`")
-                detail = await _detail(caller, slug, project, done=len(found))
-                if detail is not None:
-                    kept.put(slug, entry, detail)
-        found[slug] = template(slug, entry, detail)
-        told += found[slug].inputs is not None
-        if found[slug].inputs is None:
-            silent.append(slug)
-    if silent:
-        some = ", ".join(f"`{slug}`" for slug in silent[:5]) + (", ..." if len(silent) > 5 else "")
-        notes.append(f"the server does not tell the inputs of {some}, so they are not checked")
-    return found
+    async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
+        """Every template with its inputs, fetched one by one where the list does not hold them."""
+        found: dict[str, Template] = {}
+        silent: list[str] = []
+        for slug in sorted(templates):
+            entry = templates[slug]
+            detail: Mapping[str, Json] | None = None
+            if inputs_of(entry) is None and (len(silent) < len(found) or len(silent) < SILENT):
+                detail = self.kept.get(slug, entry)
+                if detail is None:
+                    caller.tell(f"template {len(found) + 1} of {len(templates)}: `{slug}`")
+                    detail = await self._detail(caller, slug, done=len(found))
+                    if detail is not None:
+                        self.kept.put(slug, entry, detail)
+            found[slug] = template(slug, entry, detail)
+            if not found[slug].inputs_known:
+                silent.append(slug)
+        if silent:
+            some = ", ".join(f"`{slug}`" for slug in silent[:5]) + (", ..." if len(silent) > 5 else "")
+            self.notes.append(f"the server does not tell the inputs of {some}, so they are not checked")
+        return found
 
-
-async def _detail(caller: Caller, slug: str, project: Project, *, done: int) -> Mapping[str, Json] | None:
-    """The description of one template; None where the server has none of it."""
-    answer = await caller.ask(GetTemplate(slug))
-    if isinstance(answer, CatalogReply):
-        said = answer.entries[0]
-        named = {said.get(key) for key in ("id", "slug")} - {None}
-        # A server that answers every address with something else describes nothing.
-        return said if not named or slug in named else None
-    assert isinstance(answer, Failure)
-    if is_absent(answer):
-        return None
-    error = refused(answer, project)
-    kept = f"; the first {done} are kept for the next pull" if done else ""
-    raise ApiError(f"{error.message} (`{FILE}` is as it was{kept})", hint=error.hint)
+    async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
+        """The description of one template; None where the server has none of it."""
+        answer = await caller.ask(GetTemplate(slug))
+        if isinstance(answer, CatalogReply):
+            found = answer.entries[0]
+            named = {found.get(key) for key in ("id", "slug")} - {None}
+            # A server that answers every address with something else describes nothing.
+            return found if not named or slug in named else None
+        assert isinstance(answer, Failure)
+        if is_absent(answer):
+            return None
+        error = as_error(answer, self.project)
+        kept = f"; the first {done} are kept for the next pull" if done else ""
+        raise ApiError(f"{error.message} (`{FILE}` is as it was{kept})", hint=error.hint)

@@ -7,47 +7,49 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from contentops.api.backoff import RETRY
 from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListContent
 from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
-from contentops.execution.retrying import RETRY_FOR, backoff
 from contentops.operations.workspace import World, connected, read_state
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from contentops.api.calls import Call
-    from contentops.api.client import Client
     from contentops.api.replies import Reply
+    from contentops.api.session import Client
     from contentops.model import Json, Project
+    from contentops.state.cache import Cache
 
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
 _ABSENT = frozenset({404, 405, 410, 501})
+T = TypeVar("T")
 
 
 # --- asking ------------------------------------------------------------------------------------------------
 
 
 class Caller:
-    """Sends calls in turn. `tell` gets a line wherever a person would wonder what takes so long."""
+    """Sends free calls in turn. `tell` gets a line wherever a person would wonder what takes so long."""
 
     def __init__(self, client: Client, project: Project, world: World, tell: Callable[[str], None]) -> None:
         self._client = client
         self._project = project
         self._random = world.random
-        self._tell = tell
         self._limiter = Limiter(project.api.requests_per_minute)
+        self.tell = tell
 
     async def ask(self, call: Call) -> Reply | Failure:
-        """The answer to a free call, after as many tries as it takes within `RETRY_FOR` seconds."""
+        """The answer to a free call, after as many tries as the retry policy allows."""
         clock = asyncio.get_running_loop().time
         asked, tries = clock(), 0
         began: float | None = None
@@ -66,37 +68,32 @@ class Caller:
                     return answer
                 self._limiter.throttled(clock(), answer.retry_after)
                 continue
-            if answer.kind not in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE} or clock() - began > RETRY_FOR:
+            passing = answer.kind in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE}
+            if not (passing and RETRY.goes_on(began, clock())):
                 return answer
-            self._tell(f"{answer.message}; trying again")
-            await self._wait(backoff(self._random, tries, answer.retry_after), "the next try")
+            self.tell(f"{answer.message}; trying again")
+            await self._wait(RETRY.wait(self._random, tries, answer.retry_after), "the next try")
 
-    async def need(self, call: Call) -> Reply:
-        """The answer to a free call. Raises ApiError where there is none."""
+    async def need(self, call: Call, kind: type[T]) -> T:
+        """The answer to a free call, which is a `kind`. Raises ApiError where there is none."""
         answer = await self.ask(call)
         if isinstance(answer, Failure):
-            raise refused(answer, self._project)
+            raise as_error(answer, self._project)
+        assert isinstance(answer, kind)
         return answer
 
-    async def optional(self, call: Call) -> Reply | None:
-        """The answer to a free call; None where the server offers no such thing, or not to this key."""
+    async def optional(self, call: Call, kind: type[T]) -> T | None:
+        """The answer to a free call; None where the server has no such thing, or not for this key."""
         answer = await self.ask(call)
-        if isinstance(answer, Failure):
-            if is_absent(answer) or answer.kind is FailureKind.FORBIDDEN:
-                return None
-            raise refused(answer, self._project)
-        return answer
-
-    def tell(self, line: str) -> None:
-        """Say how far it is."""
-        self._tell(line)
+        if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
+            raise as_error(answer, self._project)
+        return answer if isinstance(answer, kind) else None
 
     async def _wait(self, seconds: float, what: str) -> None:
-        if seconds <= 0:
-            return
         if seconds >= 2:
-            self._tell(f"waiting {seconds:.0f} s until {what}")
-        await asyncio.sleep(seconds)
+            self.tell(f"waiting {seconds:.0f} s until {what}")
+        if seconds > 0:
+            await asyncio.sleep(seconds)
 
 
 def is_absent(failure: Failure) -> bool:
@@ -104,7 +101,7 @@ def is_absent(failure: Failure) -> bool:
     return failure.kind is FailureKind.NOT_FOUND or failure.status in _ABSENT
 
 
-def refused(failure: Failure, project: Project) -> ApiError:
+def as_error(failure: Failure, project: Project) -> ApiError:
     """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
     return ApiError(failure.told, hint=_hint(failure, project))
 
@@ -127,20 +124,25 @@ def _hint(failure: Failure, project: Project) -> str:
             return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix by itself"
 
 
-def talk(
-    project: Project, world: World | None, tell: Callable[[str], None], story: Callable[[Caller], Awaitable[Any]]
-) -> Any:
+def converse(
+    project: Project,
+    world: World | None,
+    tell: Callable[[str], None],
+    story: Callable[[Caller], Awaitable[T]],
+    cache: Cache | None = None,
+) -> T:
     """Run a conversation with the project's server to its end."""
     outside = world or World()
 
-    async def run() -> Any:
+    async def run() -> T:
         key = outside.environ.get(project.api.key_env, "").strip()
-        async with connected(project, key, outside) as client:
+        async with connected(project, key, outside, cache) as client:
             return await story(Caller(client, project, outside, tell))
 
     if project.api.base_url == "local":
-        place.make(Path(project.root))
-    return (outside.run or asyncio.run)(run())
+        state_dir.make(Path(project.root))
+    found: T = (outside.run or asyncio.run)(run())
+    return found
 
 
 def quiet(_: str) -> None:
@@ -161,12 +163,7 @@ class Owned(Struct, frozen=True, kw_only=True):
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     owners = _owners(project)
-
-    async def story(caller: Caller) -> Reply:
-        return await caller.need(ListContent())
-
-    answer = talk(project, world, tell, story)
-    assert isinstance(answer, ContentList)
+    answer = converse(project, world, tell, lambda caller: caller.need(ListContent(), ContentList))
     return tuple(_owned(entry, owners) for entry in answer.entries)
 
 
@@ -175,19 +172,13 @@ def content(
 ) -> tuple[Content, Owned]:
     """One stored content, and whose it is. Raises ApiError, also where there is no such content."""
     owners = _owners(project)
-
-    async def story(caller: Caller) -> Reply:
-        answer = await caller.ask(GetContent(content_id))
-        if isinstance(answer, Failure) and is_absent(answer):
-            error = refused(answer, project)
-            raise ApiError(
-                f"there is no content `{content_id}`: {error.message}", hint="`contentops content list` lists them"
-            )
-        if isinstance(answer, Failure):
-            raise refused(answer, project)
-        return answer
-
-    answer = talk(project, world, tell, story)
+    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id)))
+    if isinstance(answer, Failure):
+        error = as_error(answer, project)
+        if not is_absent(answer):
+            raise error
+        message = f"there is no content `{content_id}`: {error.message}"
+        raise ApiError(message, hint="`contentops content list` lists them")
     assert isinstance(answer, Content)
     entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
     return answer, _owned(entry, owners)
@@ -215,18 +206,17 @@ def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool]]) -> Owned
 
 
 class Numbers(Struct, frozen=True, kw_only=True):
-    """The account's numbers in the server's words; None where it does not tell them."""
+    """The account's numbers under the server's names; None where it does not show them."""
 
     dashboard: Mapping[str, Json] | None = None
     credits: Mapping[str, Json] | None = None
 
 
 def stats(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Numbers:
-    """The dashboard, and the credits where the server tells them. Raises ApiError."""
+    """The dashboard, and the credits where the server shows them. Raises ApiError."""
 
-    async def story(caller: Caller) -> tuple[Reply, Reply | None]:
-        return await caller.need(DashboardStats()), await caller.optional(CreditsUsage())
+    async def story(caller: Caller) -> Numbers:
+        dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
+        return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
 
-    dashboard, usage = talk(project, world, tell, story)
-    assert isinstance(dashboard, Stats)
-    return Numbers(dashboard=dashboard.data, credits=usage.data if isinstance(usage, Stats) else None)
+    return converse(project, world, tell, story)

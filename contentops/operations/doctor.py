@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from contentops.errors import ApiError, ContentopsError
-from contentops.operations.workspace import World, connected, offer_of, open_cache, read_state, validate
+from contentops.operations.workspace import World, connected, open_cache, read_state, snapshot_of, validate
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentops.api.replies import CatalogReply
+    from contentops.api.session import Client, Place
     from contentops.model import Desired, Project
 
 
@@ -71,7 +73,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
-    from contentops.documents.permission import denial
+    from contentops.documents.folders import denial
 
     denied = denial(Path(project.root))
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
@@ -83,39 +85,53 @@ def _catalog_check(project: Project) -> Check:
     from contentops.operations.catalog import unknown_why
 
     try:
-        offer = offer_of(project)
-        if offer is None:
+        snapshot = snapshot_of(project)
+        if snapshot is None:
             hint = "run `contentops catalog pull` and commit the file; until then slugs and inputs are not checked"
             return Check(name="catalog", ok=None, message=unknown_why(project), hint=hint)
     except ContentopsError as error:
         found = error.diagnostics()[0]
         message = f"`catalog.lock.json` cannot be used: {found.message}"
         return Check(name="catalog", ok=False, message=message, hint=found.hint)
-    return Check(name="catalog", ok=True, message=f"{plural(len(offer.templates), 'template')} of this server known")
+    count = plural(len(snapshot.templates), "template")
+    return Check(name="catalog", ok=True, message=f"{count} of this server known")
 
 
 def _server_check(project: Project, key: str, world: World) -> Check:
     import asyncio
 
     from contentops.api.calls import ListTemplates
-    from contentops.api.replies import Failure
-    from contentops.operations.content import refused
+    from contentops.api.replies import CatalogReply, Failure
+    from contentops.operations.content import as_error
 
-    async def ask() -> tuple[Any, Any]:
-        async with connected(project, key, world) as client:
-            found = await client.find()
-            return found, found if isinstance(found, Failure) else await client.send(ListTemplates())
+    async def ask() -> Check:
+        # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
+        with open_cache(project, write=False) as cache:
+            async with connected(project, key, world, cache) as client:
+                place = await client.find(again=True)
+                answer = place if isinstance(place, Failure) else await client.send(ListTemplates())
+                if not isinstance(place, Failure) and isinstance(answer, CatalogReply):
+                    failure = client.contradiction(place)
+                    if failure is None:
+                        return Check(name="server", ok=True, message=f"{where} {_found(place, answer, client)}")
+                    answer = failure
+                assert isinstance(answer, Failure)
+                problem = as_error(answer, project)
+                return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
 
     where = f"`{project.api.base_url}` ({project.api.dialect})"
     try:
-        found, answer = (world.run or asyncio.run)(ask())
+        check: Check = (world.run or asyncio.run)(ask())
     except ApiError as error:
         return Check(name="server", ok=False, message=error.message, hint=error.hint)
-    if isinstance(answer, Failure):
-        problem = refused(answer, project)
-        return Check(name="server", ok=False, message=f"{where}: {problem.message}", hint=problem.hint)
-    message = f"{where} answers with {plural(len(answer.entries), 'template')}"
-    if project.api.dialect == "auto":
-        shape = "inside `{success, data}`" if found.enveloped else "bare"
-        message += f"; found at `{found.base}`, lists {shape}, and a submit carries its inputs under every known name"
-    return Check(name="server", ok=True, message=message)
+    return check
+
+
+def _found(place: Place, answer: CatalogReply, client: Client) -> str:
+    """What a server answers, and in which form."""
+    shape = "inside `{success, data}`" if place.enveloped else "bare"
+    inputs = " and ".join(f"`{name}`" for name in client.input_names)
+    return (
+        f"answers with {plural(len(answer.entries), 'template')} at `{place.base}`, lists {shape}:"
+        f" dialect `{client.dialect}`, which sends the inputs as {inputs}"
+    )

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, nearest
-from contentops.manifests.check import id_problem
 from contentops.manifests.project import url_problem
+from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.apply import exclusively
 from contentops.operations.show import no_item
 from contentops.operations.workspace import World, open_store
-from contentops.reporting.safe import clip
 from contentops.reporting.summary import plural
-from contentops.state.lines import Drop, Forget
+from contentops.sanitize import clip
+from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.model import OpenEntry, Project
+    from contentops.state.codec import Fact
     from contentops.state.store import StateStore
 
 
@@ -42,7 +43,7 @@ def move_record(project: Project, old: str, new: str) -> str:
             raise UsageError(
                 f"`{new}` has a record already", code="taken-id", hint=f"`contentops state rm {new}` forgets it"
             )
-        facts: list[Any] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
+        facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
             facts += [structs.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
         store.note("state mv", *facts)
@@ -127,7 +128,7 @@ def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
 
 @contextlib.contextmanager
 def _editing(project: Project) -> Iterator[StateStore]:
-    """The store, exclusively, checkpointed at the end."""
+    """The store under the apply lock, checkpointed at the end."""
     with exclusively(project, World()), open_store(project, write=True) as store:
         yield store
         store.checkpoint()

@@ -14,12 +14,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, ValidationError, convert, field, structs
 
-from contentops.documents.conflicts import known_bodies
+from contentops.atomic_io import Disk
 from contentops.documents.files import Outputs, System
-from contentops.documents.glance import Glance
-from contentops.documents.permission import denial
+from contentops.documents.folders import denial
+from contentops.documents.merge_markers import known_bodies
+from contentops.documents.stat_cache import StatCache
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
@@ -35,14 +36,13 @@ from contentops.planning.inputs import (
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import apply_moved
 from contentops.state.cache import Cache
-from contentops.state.durable import Disk
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    from contentops.catalog.offer import Offer
-    from contentops.model import Catalog, Desired, Plan, Project, State
+    from contentops.api.session import Client, Place
+    from contentops.model import Catalog, CatalogSnapshot, Desired, Plan, Project, State
 
 FOLDER = ".contentops"
 
@@ -76,7 +76,7 @@ class Workspace:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
-        self.store.heal(specs_by_id(found))
+        self.store.drop_renamed(specs_by_id(found))
         return found
 
     @property
@@ -114,9 +114,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     if choice.changed_from:
         from contentops.ci.changed_since import narrowed
 
-        # Reading only: what the manifests came to at another commit must not push out what they come to today.
-        with open_cache(project, write=False) as parsed:
-            choice = narrowed(project, desired, choice, catalog_of=catalog_of, cache=parsed)
+        choice = narrowed(project, desired, choice)
 
     def stored(digest: Any) -> FinishedText | None:
         from contentops.documents.clean import body_digest
@@ -124,9 +122,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         return FinishedText(item=text.item, body=body_digest(text.body)) if text else None
 
-    glance = Glance(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
-    observed = glance.observe_all(paths(desired, state))
-    if (seen := glance.remember()) is not None:
+    stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(paths(desired, state))
+    if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
     return PlanInputs(
         project=project,
@@ -170,35 +168,30 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 def catalog_of(project: Project) -> Catalog | None:
     """The templates and styles the project's server offers; None where they are not known."""
-    offer = offer_of(project)
-    if offer is None:
-        return None
-    from contentops.catalog.offer import catalog
-
-    found = catalog(offer)
+    snapshot = snapshot_of(project)
     # The embedded server takes any vertical.
-    return structs.replace(found, verticals=None) if project.api.base_url == "local" else found
+    return None if snapshot is None else snapshot.checked(verticals=project.api.base_url != "local")
 
 
-def offer_of(project: Project) -> Offer | None:
-    """What the project's server offers: built in for `local`, else from `catalog.lock.json`; None where not known.
+def snapshot_of(project: Project) -> CatalogSnapshot | None:
+    """The catalog of the project's server: built in for `local`, else from `catalog.lock.json`; None where not known.
 
     Raises InputError where that file cannot be used.
     """
     if project.api.base_url != "local":
-        from contentops.catalog.lockfile import FILE, parse
+        from contentops.manifests.catalog_lock import FILE, parse
 
         data = Disk().read(Path(project.root) / FILE)
         return None if data is None else parse(data).get(project.api.server)
-    from contentops.catalog.offer import Offer
-    from contentops.catalog.reading import choice, template
+    from contentops.api.catalog import catalog_entry, template
+    from contentops.model import CatalogSnapshot
     from contentops.server import catalog
 
     known = catalog.load()
-    return Offer(
+    return CatalogSnapshot(
         templates={entry["slug"]: template(entry["slug"], entry, None) for entry in known["templates"]},
-        styles={entry["slug"]: choice(entry) for entry in known["styles"]},
-        verticals={entry["slug"]: choice(entry) for entry in known["verticals"]},
+        styles={entry["slug"]: catalog_entry(entry) for entry in known["styles"]},
+        verticals={entry["slug"]: catalog_entry(entry) for entry in known["verticals"]},
     )
 
 
@@ -215,35 +208,61 @@ def read_state(project: Project) -> State:
 
 
 @contextlib.asynccontextmanager
-async def connected(project: Project, key: str, world: World) -> Any:
-    """A client of the project's server; of the embedded one, in process, for `base_url: local`."""
-    from contentops.api.client import Client
+async def connected(project: Project, key: str, world: World, cache: Cache | None = None) -> AsyncIterator[Client]:
+    """A client of the project's server; of the embedded one, in process, for `base_url: local`.
 
-    if project.api.base_url == "local":
-        from contentops.server import EmbeddedServerError
-        from contentops.server.serve import running
+    Where the API was found before comes from the cache, and what is found now is kept there.
+    """
+    from contentops.api.session import Client
 
-        try:
-            async with running(Path(project.root) / FOLDER / "local.db") as app:
-                client = Client(project.api, key="", app=app)
-                try:
-                    yield client
-                finally:
-                    await client.aclose()
-        except EmbeddedServerError as error:
-            raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
-        return
-    client = Client(
-        project.api,
-        key=key,
-        user=world.environ.get(project.api.user_env, "").strip(),
-        transport=world.transport,
-        wall=world.wall,
-    )
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        if project.api.base_url == "local":
+            client = Client(project.api, key="", app=await closing.enter_async_context(_embedded(project)))
+        else:
+            cache = cache or closing.enter_context(open_cache(project, write=True))
+            client = Client(
+                project.api,
+                key=key,
+                user=world.environ.get(project.api.user_env, "").strip(),
+                transport=world.transport,
+                wall=world.wall,
+                known=_place(cache, project),
+                learned=functools.partial(_keep_place, cache, project),
+            )
+        closing.push_async_callback(client.aclose)
         yield client
-    finally:
-        await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _embedded(project: Project) -> AsyncIterator[Any]:
+    from contentops.server import EmbeddedServerError
+    from contentops.server.serve import running
+
+    try:
+        async with running(Path(project.root) / FOLDER / "local.db") as app:
+            yield app
+    except EmbeddedServerError as error:
+        raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
+
+
+def _place(cache: Cache, project: Project) -> Place | None:
+    """Where the API was found before, and whether its lists come in an envelope."""
+    from contentops.api.session import Place
+
+    known = cache.server_facts(_place_key(project))
+    try:
+        return convert(known, Place, strict=True) if known else None
+    except ValidationError:
+        return None
+
+
+def _keep_place(cache: Cache, project: Project, place: Place | None) -> None:
+    cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
+
+
+def _place_key(project: Project) -> str:
+    # No server is called so: what is known of its habits stands beside this.
+    return f"place {project.api.base_url}"
 
 
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:

@@ -9,8 +9,8 @@ from msgspec import structs
 from contentops.errors import Severity
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, columns, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import ELLIPSIS, columns, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

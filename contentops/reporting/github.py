@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Severity
-from contentops.reporting.safe import clip, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
 fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
-nothing, and mention nobody.
+nothing, and mention no one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Action
 from contentops.reporting.plan_text import note_line
-from contentops.reporting.safe import clip, short_pair, visible
 from contentops.reporting.summary import (
     SIGNS,
     command,
@@ -27,6 +26,7 @@ from contentops.reporting.summary import (
     way_on,
     who_refuses,
 )
+from contentops.sanitize import clip, short_pair, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

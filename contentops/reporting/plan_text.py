@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Action
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, clip, columns, short_pair, visible
 from contentops.reporting.summary import (
     SIGNS,
     empty_sentence,
@@ -21,6 +20,7 @@ from contentops.reporting.summary import (
     way_on,
     who_refuses,
 )
+from contentops.sanitize import ELLIPSIS, clip, columns, short_pair, visible
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence

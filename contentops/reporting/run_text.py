@@ -12,8 +12,8 @@ from contentops.errors import ExitCode
 from contentops.model import Result
 from contentops.reporting.exit import exit_code_of
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import ELLIPSIS, clip, visible
 from contentops.reporting.summary import command, in_environment, plural
+from contentops.sanitize import ELLIPSIS, clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from msgspec import Struct, structs
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.paint import paint
-from contentops.reporting.safe import columns, visible
 from contentops.reporting.summary import plural
+from contentops.sanitize import columns, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

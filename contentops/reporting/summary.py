@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.model import Action
-from contentops.reporting.safe import visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

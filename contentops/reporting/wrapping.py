@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from contentops.reporting.safe import columns
+from contentops.sanitize import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

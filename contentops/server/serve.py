@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 
+from contentops.loopback import is_loopback
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
-from contentops.server.engines.chat import is_loopback
 from contentops.server.engines.outline import OutlineEngine
 from contentops.server.replies import Surface, refusal
 from contentops.server.store import Store

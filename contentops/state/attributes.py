@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.state.durable import Disk
+    from contentops.atomic_io import Disk
 
 PATTERN = "contentops*.lock"
 LINE = f"{PATTERN} text eol=lf merge=union"
 
 
 def with_line(data: bytes) -> bytes:
-    """`data` with the line at its end, unless a line for that pattern is there: then somebody chose otherwise."""
+    """`data` with the line at its end, unless a line for that pattern is there: then someone chose otherwise."""
     pattern = PATTERN.encode()
     if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
         return data
@@ -36,4 +36,4 @@ def ensure(root: Path, disk: Disk) -> None:
     data = disk.read(path) or b""
     wanted = with_line(data)
     if wanted != data:
-        disk.replace(path, wanted, place.make(root) / ".gitattributes.tmp", 0o666)
+        disk.replace(path, wanted, state_dir.make(root) / ".gitattributes.tmp", 0o666)

@@ -8,17 +8,16 @@ cannot be read answers None and says so in `problem`; only a paid text that cann
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import msgspec
 from msgspec import Struct, structs
 
 from contentops.digest import Digest, canonical
 from contentops.errors import StateError
-from contentops.state import folder as place
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     import diskcache
 
     from contentops.model import Json
+
+_T = TypeVar("_T")
 
 _DATABASE = "cache.db"
 _RAW = 1
@@ -54,34 +55,26 @@ class StoredText(Struct, frozen=True, kw_only=True):
 
 
 class Cache:
-    """The cache in `folder`. Without `write` nothing is ever made or changed, not even the folder.
+    """The cache in `folder`, used from one thread. Without `write` nothing is ever made or changed, not the folder.
 
-    `problem` says in words why the cache could not be used, and is empty while it can. Threads may share it.
+    `problem` says in words why the cache could not be used, and is empty while it can.
     """
 
     def __init__(self, folder: Path, *, write: bool = True) -> None:
         self.folder = folder
         self.problem = ""
         self._write = write
-        self._guard = threading.RLock()
         self._reader: sqlite3.Connection | None = None
         self._writer: diskcache.Cache | None = None
-        self._file: tuple[int, int] | None = None
         self._pending: dict[str, str] = {}
         self._pending_size = 0
-        self._home = threading.get_ident()
         self._touched: set[str] = set()
 
     # --- paid texts ----------------------------------------------------------------------------------------
 
     def get_text(self, server: str, digest: Digest) -> StoredText | None:
         """The paid text for a spec, or None."""
-        found = self._object(_key("text", server, digest))
-        try:
-            text = StoredText(**found) if found is not None else None
-        except TypeError:
-            return None
-        return text if text is not None and _sound(text) else None
+        return _parsed(self._get(_key("text", server, digest)), StoredText)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; it is durable on return. Raises StateError if it cannot be kept."""
@@ -96,11 +89,6 @@ class Cache:
         prefix = _key("text", server, "")
         return {Digest(key[len(prefix) :]) for key in self._keys(prefix)}
 
-    def drop_text(self, server: str, digest: Digest) -> None:
-        """Let go of a text on purpose."""
-        key = _key("text", server, digest)
-        self._change(lambda writer: writer.delete(key))
-
     # --- what the server was seen to hold ------------------------------------------------------------------
 
     def server_text(self, server: str, content_id: str) -> str | None:
@@ -113,7 +101,7 @@ class Cache:
 
     def durations(self) -> Mapping[str, Json]:
         """What was learned about how long jobs take; empty at first."""
-        return self._object(_key("durations")) or {}
+        return _parsed(self._get(_key("durations")), dict[str, Any]) or {}
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
         """Remember it."""
@@ -121,7 +109,7 @@ class Cache:
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
         """What was learned about a server's habits; empty at first."""
-        return self._object(_key("facts", server)) or {}
+        return _parsed(self._get(_key("facts", server)), dict[str, Any]) or {}
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
         """Remember it."""
@@ -132,9 +120,8 @@ class Cache:
     def get(self, key: str) -> str | None:
         """A value of the parse cache."""
         key = _key("parse", key)
-        with self._guard:
-            self._touched.add(key)
-            pending = self._pending.get(key)
+        self._touched.add(key)
+        pending = self._pending.get(key)
         return pending if pending is not None else self._get(key)
 
     def put(self, key: str, value: str) -> None:
@@ -142,23 +129,18 @@ class Cache:
         if not self._write:
             return
         key = _key("parse", key)
-        with self._guard:
-            self._touched.add(key)
-            self._pending[key] = value
-            self._pending_size += len(value)
-            if self._pending_size > _PENDING:
-                self._write_pending()
+        self._touched.add(key)
+        self._pending[key] = value
+        self._pending_size += len(value)
+        if self._pending_size > _PENDING:
+            self._write_pending()
 
     def close(self) -> None:
         """Write what is buffered and let go of the files."""
-        with self._guard:
-            if self._pending:
-                self._write_pending()
-                self._prune()
-            if self._reader is not None:
-                self._reader.close()
-            self._forget_writer()
-            self._reader = None
+        if self._pending:
+            self._write_pending()
+            self._prune()
+        self._let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -172,22 +154,20 @@ class Cache:
         self._set(self._pending)
         self._pending, self._pending_size = {}, 0
 
-    # --- reading -------------------------------------------------------------------------------------------
+    def _prune(self) -> None:
+        """Let go of parsed manifests no one asked for this time, once they are the greater part."""
+        keys = self._keys(_key("parse", ""))
+        if len(keys) > _KEEP * len(self._touched):
+            self._set({}, drop=[key for key in keys if key not in self._touched])
 
-    def _object(self, key: str) -> dict[str, Any] | None:
-        text = self._get(key)
-        try:
-            found = json.loads(text) if text is not None else None
-        except (ValueError, RecursionError):
-            return None
-        return found if isinstance(found, dict) else None
+    # --- reading -------------------------------------------------------------------------------------------
 
     def _get(self, key: str) -> str | None:
         rows = self._query("SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,))
         for found, mode, filename, value in rows:
             if mode == _RAW and filename is None and type(value) is str and found == key:
                 return value
-            self._fail("a row is not plain text, so somebody else wrote it")
+            self._fail("a row is not plain text, so someone else wrote it")
         return None
 
     def _keys(self, prefix: str) -> list[str]:
@@ -198,15 +178,13 @@ class Cache:
         return [key for (key,) in rows if type(key) is str and key.startswith(prefix)]
 
     def _query(self, sql: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        with self._guard:
-            self._check_same_file()
-            try:
-                reader = self._open_reader()
-                return [] if reader is None else reader.execute(sql, values).fetchall()
-            except (sqlite3.Error, OSError, StateError, ValueError) as error:
-                if "no such table" not in str(error):  # which says only that nothing was written yet
-                    self._fail(_words(error))
-                return []
+        try:
+            reader = self._open_reader()
+            return [] if reader is None else reader.execute(sql, values).fetchall()
+        except (sqlite3.Error, OSError, StateError, ValueError) as error:
+            if "no such table" not in str(error):  # which says only that nothing was written yet
+                self._fail(_words(error))
+            return []
 
     def _open_reader(self) -> sqlite3.Connection | None:
         if self._reader is not None:
@@ -218,85 +196,60 @@ class Cache:
         where = f"{database.absolute().as_uri()}?mode=ro"
         quiet = not (self.folder / f"{_DATABASE}-wal").exists()
         if quiet and not (self._write and os.access(self.folder, os.W_OK)):
-            # Nobody has it open: read it without making the side files a shared reader needs.
+            # No one has it open: read it without making the side files a shared reader needs.
             where += "&immutable=1"
-        reader = sqlite3.connect(where, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-        self._reader, self._file = reader, _identity(database)
-        return reader
+        self._reader = sqlite3.connect(where, uri=True, timeout=_BUSY, isolation_level=None)
+        return self._reader
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def _set(self, values: Mapping[str, str]) -> str:
-        def put(writer: diskcache.Cache) -> None:
+    def _set(self, values: Mapping[str, str], *, drop: list[str] | None = None) -> str:
+        def change(writer: diskcache.Cache) -> None:
             with writer.transact():
                 for key, value in values.items():
                     writer.set(key, value)
+                for key in drop or ():
+                    writer.delete(key)
 
-        return self._change(put)
+        return self._change(change)
 
     def _change(self, change: Callable[[diskcache.Cache], object]) -> str:
         """Why the change is not on disk, or empty if it is."""
         if not self._write:
             return "it was opened for reading only"
-        with self._guard:
-            self._check_same_file()
-            try:
-                change(self._open_writer())
-            except self._errors() as error:
-                self._forget_writer()
-                return self._fail(_words(error))
-            if threading.get_ident() != self._home and self._writer is not None:
-                # diskcache opens one connection per thread, and only that thread can close it.
-                self._writer.close()
-            same = self._file == _identity(self.folder / _DATABASE)
-            return "" if same else self._fail("it was deleted while it was written")
-
-    def _open_writer(self) -> diskcache.Cache:
-        if self._writer is not None:
-            return self._writer
-        _make(self.folder)
-        database = self.folder / _DATABASE
-        with contextlib.suppress(FileExistsError):
-            # Made here, so that it is owner-only; SQLite gives its side files the same mode.
-            os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        from contentops.state import text_disk
-
-        self._writer = text_disk.open_writer(self.folder, database, _BUSY)
-        self._file = _identity(database)
-        return self._writer
-
-    @staticmethod
-    def _errors() -> tuple[type[Exception], ...]:
         from contentops.state.text_disk import ERRORS
 
-        return ERRORS
+        try:
+            change(self._open_writer())
+        except ERRORS as error:
+            self._let_go()
+            return self._fail(_words(error))
+        if (self.folder / _DATABASE).exists():
+            return ""
+        self._let_go()
+        return self._fail("it was deleted while it was in use")
 
-    def _forget_writer(self) -> None:
+    def _open_writer(self) -> diskcache.Cache:
+        if self._writer is None:
+            from contentops.state import text_disk
+
+            _make(self.folder)
+            database = self.folder / _DATABASE
+            with contextlib.suppress(FileExistsError):
+                # Made here, so that it is owner-only; SQLite gives its side files the same mode.
+                os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            self._writer = text_disk.open_writer(self.folder, database, _BUSY)
+        return self._writer
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
         if self._writer is not None:
-            with contextlib.suppress(*self._errors()):
+            from contentops.state.text_disk import ERRORS
+
+            with contextlib.suppress(*ERRORS):
                 self._writer.close()
-            self._writer = None
-
-    def _check_same_file(self) -> None:
-        """Let go of a database that was deleted under us: what is written to it would be lost."""
-        if self._file is not None and self._file != _identity(self.folder / _DATABASE):
-            self._forget_writer()
-            if self._reader is not None:
-                self._reader.close()
-            self._reader, self._file = None, None
-
-    def _prune(self) -> None:
-        """Let go of parsed manifests nobody asked for this time, once they are the greater part."""
-        keys = self._keys(_key("parse", ""))
-        if len(keys) > _KEEP * len(self._touched):
-            stale = [key for key in keys if key not in self._touched]
-
-            def drop(writer: diskcache.Cache) -> None:
-                with writer.transact():
-                    for key in stale:
-                        writer.delete(key)
-
-            self._change(drop)
+        self._reader = self._writer = None
 
     def _fail(self, words: str) -> str:
         self.problem = self.problem or words
@@ -307,9 +260,12 @@ def _key(kind: str, *parts: str) -> str:
     return " ".join((kind, *parts))
 
 
-def _sound(text: StoredText) -> bool:
-    words = (text.title, text.body, text.content_id, text.job_id, text.request_id, text.item, text.generated_at)
-    return all(type(word) is str for word in words) and type(text.credits) is int
+def _parsed(text: str | None, kind: type[_T]) -> _T | None:
+    """A value of that shape; None for anything else."""
+    try:
+        return None if text is None else msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _words(error: BaseException) -> str:
@@ -317,26 +273,18 @@ def _words(error: BaseException) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _inspect(folder: Path) -> None:
-    """Refuse a folder that leads elsewhere or belongs to somebody else."""
-    if folder.parent.name == place.FOLDER:
-        place.inspect(folder.parent.parent)
+    """Refuse a folder that leads elsewhere or belongs to someone else."""
+    if folder.parent.name == state_dir.FOLDER:
+        state_dir.inspect(folder.parent.parent)
     if folder.is_symlink():
         message = f"`{folder.name}` is a symbolic link"
         raise StateError(message, code="unsafe-folder")
 
 
 def _make(folder: Path) -> None:
-    if folder.parent.name == place.FOLDER:
-        place.make(folder.parent.parent)
+    if folder.parent.name == state_dir.FOLDER:
+        state_dir.make(folder.parent.parent)
     _inspect(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:

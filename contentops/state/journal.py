@@ -13,31 +13,45 @@ stands before it is in the lock of that digest. Lines are only ever appended; a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
-from contentops.errors import Diagnostic, Location, StateError
+from contentops.errors import Diagnostic, Location
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state.lines import LOCK_VERSION, Drop, Fact, Forget, Header, parse_object, read_object
-from contentops.state.lock import DamagedState, Lock, T, Written, furthest, settle, with_digest
+from contentops.state.codec import KINDS, Drop, Fact, Forget, Header, kind_of, parse_as
+from contentops.state.lock import (
+    DamagedState,
+    Lock,
+    T,
+    Written,
+    furthest,
+    refuse_newer,
+    resolve_conflict,
+    with_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.model import Json
+    from contentops.state.codec import Line
 
 Base = tuple[Digest, ...]
 """The digests of the lock lines of one key, usually one; empty where the lock had none."""
+
+
+class Mark(Struct, frozen=True):
+    """The line that says: everything so far is in the lock of this digest."""
+
+    lock: Digest = field(name="checkpoint")
 
 
 class Noted(Struct, frozen=True, kw_only=True):
     """One fact as the journal holds it."""
 
     fact: Fact
-    step: str = ""
     base: Base = ()
     took: RequestId = RequestId("")
 
@@ -60,14 +74,20 @@ class Journal(Struct, frozen=True, kw_only=True):
         return self.facts[done:]
 
 
+class _Extra(Struct, frozen=True):
+    """The keys that a fact has only in the journal."""
+
+    base: str = ""
+    took: RequestId = RequestId("")
+    more: bool = False
+
+
 class Folded(Struct, frozen=True, kw_only=True):
-    """Lock and journal as one state, and what the lock overruled."""
+    """Lock and journal as one state."""
 
     state: State
-    set_aside: tuple[Noted, ...] = ()
-    """Facts of the journal that no longer apply because the lock changed under them."""
     reopened: tuple[OpenEntry, ...] = ()
-    """Paid results of records set aside: open again, to be finished or drained."""
+    """Paid results of records that the lock overruled, as it changed under them: to be finished or drained."""
 
 
 def text_digest(text: str) -> Digest:
@@ -85,21 +105,6 @@ def journal_line(text: str, *, step: str, base: Base, took: RequestId, more: boo
     return f"{canonical(extra)[:-1]},{text[1:]}"
 
 
-def mark_line(lock: Digest) -> str:
-    """The line that says: everything so far is in the lock of this digest."""
-    return canonical({"checkpoint": lock})
-
-
-def forget_line(fact: Forget) -> str:
-    """The object of a forgotten record."""
-    return canonical({"forget": fact.id})
-
-
-def drop_line(fact: Drop) -> str:
-    """The object of a dropped entry."""
-    return canonical({"drop": fact.request_id})
-
-
 def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
     """What the journal's bytes say; `path` names it in messages.
 
@@ -115,22 +120,20 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
     findings: list[Diagnostic] = []
     for number, end, line in _numbered(data[:good]):
         try:
-            found = parse_object(line.decode())
-            whole = whole if found.get("more") is True else end
-            if "checkpoint" in found:
-                marks.append((len(facts), Digest(_text(found, "checkpoint"))))
-                continue
-            said = _read(found)
+            found, more = _read(line)
         except ValueError as error:
-            words = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            findings.append(_damaged(number, path, words))
+            findings.append(_damaged(number, path, error))
             continue
-        if isinstance(said, Header):
-            _refuse_newer(said, path, digest_version)
-            lineage, version = said.lineage, said.digest
-        else:
-            facts.append(_recompute(said) if version < digest_version else said)
-            ends.append(end)
+        whole = whole if more else end
+        match found:
+            case Mark(lock):
+                marks.append((len(facts), lock))
+            case Header():
+                refuse_newer((found,), path, digest_version)
+                lineage, version = found.lineage, found.digest
+            case Noted():
+                facts.append(_recompute(found) if version < digest_version else found)
+                ends.append(end)
     if findings:
         raise DamagedState(findings)
     kept = tuple(fact for fact, end in zip(facts, ends, strict=True) if end <= whole)
@@ -138,7 +141,7 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
 
 
 def nothing_on_disk(path: str) -> Digest:
-    """The answer where files were not looked at: which body is on disk settles nothing then."""
+    """The answer where files were not looked at: which body is on disk decides nothing then."""
     del path
     return NOTHING
 
@@ -169,29 +172,23 @@ def fold(
     return folding.done(lineage)
 
 
-@dataclass(slots=True)
 class _Folding:
     """The work in progress of one `fold`."""
 
-    lock: Lock
-    body_on_disk: Callable[[str], Digest]
-    settled: dict[ItemId, Record] = field(init=False)
-    entries: dict[RequestId, OpenEntry] = field(init=False)
-    ours: dict[ItemId, tuple[Record | Forget, Noted]] = field(default_factory=dict)
-    aside: list[Noted] = field(default_factory=list)
-    reopened: dict[RequestId, OpenEntry] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.settled = {
-            id_: settle([line.value for line in lines], self.body_on_disk) for id_, lines in self.lock.records.items()
+    def __init__(self, lock: Lock, body_on_disk: Callable[[str], Digest]) -> None:
+        self.lock, self.body_on_disk = lock, body_on_disk
+        self.records = {
+            id_: resolve_conflict([line.value for line in lines], body_on_disk) for id_, lines in lock.records.items()
         }
-        carried = {record.request_id for record in self.settled.values()} if self.lock.entries else ()
-        self.entries = {id_: furthest(_sorted(lines)) for id_, lines in self.lock.entries.items() if id_ not in carried}
+        carried = {record.request_id for record in self.records.values()} if lock.entries else ()
+        self.entries = {id_: furthest(_sorted(lines)) for id_, lines in lock.entries.items() if id_ not in carried}
+        self.ours: dict[ItemId, tuple[Record | Forget, Noted]] = {}
+        self.reopened: dict[RequestId, OpenEntry] = {}
 
     def open(self, entry: OpenEntry, base: Base) -> None:
         """An entry of the journal: newer than the one it started from, else whichever knows more."""
         known = self.entries.get(entry.request_id)
-        if known is not None and not holds(self.lock.entries.get(entry.request_id), base):
+        if known is not None and not _holds(self.lock.entries.get(entry.request_id), base):
             entry = furthest((known, entry))
         self.entries[entry.request_id] = entry
         self.reopened.pop(entry.request_id, None)
@@ -202,42 +199,36 @@ class _Folding:
         self.reopened.pop(request_id, None)
 
     def change(self, fact: Record | Forget, noted: Noted, *, is_last: bool) -> None:
-        """A record or its forgetting: ours if the lock stayed as it was, else set aside."""
-        if holds(self.lock.records.get(fact.id), noted.base):
+        """A record or its forgetting: ours if the lock stayed as it was, else the lock wins."""
+        if _holds(self.lock.records.get(fact.id), noted.base):
             self.ours[fact.id] = fact, noted
             if isinstance(fact, Record):
                 self.close(fact.request_id)
-            return
-        self.aside.append(noted)
-        if not noted.took:
-            return
-        if not is_last:
+        elif noted.took and not is_last:
             # A later fact of this item already replaced that result: it was used, not lost.
             self.close(noted.took)
-        elif isinstance(fact, Record):
-            again = reopen(fact)
-            self.reopened[noted.took] = again
+        elif noted.took and isinstance(fact, Record):
+            again = self.reopened[noted.took] = reopen(fact)
             known = self.entries.get(noted.took)
             self.entries[noted.took] = furthest((known, again)) if known else again
 
     def done(self, lineage: str) -> Folded:
         """The outcome, once every fact is taken in."""
-        records = self.settled
         for id_, (fact, noted) in self.ours.items():
-            chosen = weigh(self.lock.records.get(id_), noted.base, fact, self.body_on_disk)
-            if chosen is None:
-                records.pop(id_, None)
+            # Lines that the fact did not know of came by a merge since: they compete with it as they would in the file.
+            rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
+            rivals += [fact] if isinstance(fact, Record) else []
+            if rivals:
+                self.records[id_] = resolve_conflict(rivals, self.body_on_disk)
             else:
-                records[id_] = chosen
-        carried = {record.request_id for record in records.values()} if self.entries or self.ours else ()
+                self.records.pop(id_, None)
+        carried = {record.request_id for record in self.records.values()} if self.entries or self.ours else ()
         for fact, noted in self.ours.values():
             if isinstance(fact, Record) and noted.took and noted.took not in carried:
-                self.aside.append(noted)
                 self.entries[noted.took] = self.reopened[noted.took] = reopen(fact)
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
         return Folded(
-            state=State(lineage=lineage, records=records, entries=entries),
-            set_aside=tuple(self.aside),
+            state=State(lineage=lineage, records=self.records, entries=entries),
             reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
         )
 
@@ -268,27 +259,11 @@ def _sorted(lines: tuple[Written[OpenEntry], ...]) -> Iterator[OpenEntry]:
     return (line.value for line in sorted(lines, key=lambda line: line.text))
 
 
-def holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
+def _holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
     """Whether the lock still has the line the fact started from, or still has none."""
     if lines is None:
         return not base
     return any(line.digest in base for line in lines)
-
-
-def weigh(
-    lines: tuple[Written[Record], ...] | None,
-    base: Base,
-    fact: Record | Forget,
-    body_on_disk: Callable[[str], Digest],
-) -> Record | None:
-    """The record of an item once `fact` is folded in, given that its base holds.
-
-    Lines the fact did not know of came by a merge since: they compete with it as they would in the file.
-    """
-    rivals = [line.value for line in lines or () if line.digest not in base]
-    if isinstance(fact, Record):
-        rivals.append(fact)
-    return settle(rivals, body_on_disk) if rivals else None
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -300,30 +275,30 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, end, line
 
 
-def _read(found: Mapping[str, Json]) -> Header | Noted:
-    base = tuple(Digest(part) for part in _text(found, "base").split())
-    step, took = _text(found, "step"), RequestId(_text(found, "took"))
-    if "forget" in found:
-        return Noted(fact=Forget(ItemId(_text(found, "forget"))), step=step, base=base, took=took)
-    if "drop" in found:
-        return Noted(fact=Drop(RequestId(_text(found, "drop"))), step=step, base=base, took=took)
-    said = read_object(found)
-    return said if isinstance(said, Header) else Noted(fact=said, step=step, base=base, took=took)
+def _read(line: bytes) -> tuple[Header | Mark | Noted, bool]:
+    """What a line says, and whether the next one belongs to it."""
+    text = line.decode()
+    said = parse_as(text, kind_of(text, _KINDS))
+    if isinstance(said, Header | Mark):
+        return said, False
+    extra = parse_as(text, _Extra)
+    return Noted(fact=said, base=tuple(map(Digest, extra.base.split())), took=extra.took), extra.more
 
 
-def _text(found: Mapping[str, Json], key: str) -> str:
-    value = found.get(key, "")
-    if type(value) is not str:
-        message = f"`{key}` must be text"
-        raise ValueError(message)
-    return value
+_KINDS: Final[Mapping[str, type[Line | Mark | Forget | Drop]]] = {
+    "checkpoint": Mark,
+    "forget": Forget,
+    "drop": Drop,
+    **KINDS,
+}
+"""What a line of the journal is, by the first of these keys that it has."""
 
 
-def _damaged(number: int, path: str, words: str) -> Diagnostic:
-    said = f"cannot be used: {words}" if words.startswith("`") else words
+def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
+    what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
     return Diagnostic(
         code="damaged-journal",
-        message=f"line {number} of `{path}` {said}",
+        message=f"line {number} of `{path}` {what}",
         hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
         location=Location(path, number),
     )
@@ -332,9 +307,3 @@ def _damaged(number: int, path: str, words: str) -> Diagnostic:
 def _recompute(noted: Noted) -> Noted:
     fact = noted.fact
     return structs.replace(noted, fact=with_digest(fact)) if isinstance(fact, Record) else noted
-
-
-def _refuse_newer(header: Header, path: str, digest_version: int) -> None:
-    if header.version > LOCK_VERSION or header.digest > digest_version:
-        message = f"`{path}` was written by a newer contentops"
-        raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))

@@ -14,15 +14,7 @@ from msgspec import Struct, field, structs
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
-from contentops.state.lines import (
-    LOCK_VERSION,
-    Header,
-    entry_line,
-    header_line,
-    line_digest,
-    parse_line,
-    record_line,
-)
+from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -101,7 +93,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         try:
             found = parse_line(line)
         except ValueError as error:
-            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {_said(error)}", restore))
+            findings.append(_damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
             continue
         if isinstance(found, Header):
             headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
@@ -109,7 +101,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
             records[found.id] = _add(records.get(found.id), Written(found, line))
         else:
             entries[found.request_id] = _add(entries.get(found.request_id), Written(found, line))
-    _refuse_newer(headers.values(), path, digest_version)
+    refuse_newer(headers.values(), path, digest_version)
     if findings:
         raise DamagedState(findings)
     header = _one_header(list(headers.values()), path, restore)
@@ -125,7 +117,7 @@ def with_digest(record: Record) -> Record:
     return structs.replace(record, digest=digest_json(dict(record.request)))
 
 
-def settle(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
+def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
     """The one of several records of an id that counts: whose body is on disk, else the higher `rev`, else the later.
 
     Content ids of the same server that only a losing record names still exist there: they are kept as superseded.
@@ -136,11 +128,11 @@ def settle(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> 
     def rank(record: Record) -> tuple[bool, int, str, str]:
         body = body_on_disk(record.output)
         bodies = {record.generated, record.saved.body if record.saved else NOTHING} - {NOTHING}
-        return body in bodies, record.rev, max(record.generated_at, record.saved_at), record_line(record)
+        return body in bodies, record.rev, max(record.generated_at, record.saved_at), line_of(record)
 
     winner, *losers = sorted(records, key=rank, reverse=True)
     known = dict.fromkeys(winner.superseded)
-    for loser in sorted(losers, key=record_line):
+    for loser in sorted(losers, key=line_of):
         if loser.server == winner.server:
             known.update(dict.fromkeys((*loser.superseded, loser.content_id)))
     kept = tuple(id_ for id_ in known if id_ and id_ != winner.content_id)
@@ -168,7 +160,7 @@ def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
     return best
 
 
-def heal(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[ItemId, Record]:
+def without_renamed(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[ItemId, Record]:
     """`records` without the orphans that a merge brought back after a rename.
 
     An orphan (its id is not in `living`) goes if a living record of the same server carries its job id or content id.
@@ -176,34 +168,24 @@ def heal(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[I
     alive = set(living)
     if records.keys() <= alive:
         return dict(records)
-    claimed = {
-        (record.server, kind, name) for id_, record in records.items() if id_ in alive for kind, name in _names(record)
-    }
-    return {
-        id_: record
-        for id_, record in records.items()
-        if id_ in alive or not any((record.server, kind, name) in claimed for kind, name in _names(record))
-    }
+    claimed = {name for id_, record in records.items() if id_ in alive for name in _names(record)}
+    return {id_: record for id_, record in records.items() if id_ in alive or claimed.isdisjoint(_names(record))}
 
 
 def render(state: State) -> bytes:
     """The bytes of the lock for `state`: header, records by id, open entries by item, attempt and request id."""
-    return join(state.lineage, state.records, state.entries, record_line)
+    records = (line_of(state.records[id_]) for id_ in sorted(state.records))
+    return join(state.lineage, records, map(line_of, in_order(state.entries.values())))
 
 
-def join(
-    lineage: str,
-    records: Mapping[ItemId, Record],
-    entries: Mapping[RequestId, OpenEntry],
-    line_of: Callable[[Record], str],
-) -> bytes:
-    """`render` with the text of a record supplied, for a caller that has it already."""
-    lines = [header_line(Header(lineage=lineage))]
-    lines.extend(line_of(records[id_]) for id_ in sorted(records))
-    ordered = sorted(entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id))
-    lines.extend(entry_line(entry) for entry in ordered)
-    lines.append("")
-    return "\n".join(lines).encode()
+def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
+    """Open entries as they stand in a lock."""
+    return sorted(entries, key=lambda entry: (entry.item, entry.attempt, entry.request_id))
+
+
+def join(lineage: str, records: Iterable[str], entries: Iterable[str]) -> bytes:
+    """The bytes of a lock of these lines, which are in order."""
+    return "\n".join((line_of(Header(lineage=lineage)), *records, *entries, "")).encode()
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -226,17 +208,14 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
-def _said(error: ValueError) -> str:
-    return f"cannot be used: {error}" if str(error).startswith("`") else str(error)
-
-
 def _add(known: tuple[Written[T], ...] | None, line: Written[T]) -> tuple[Written[T], ...]:
     if known is None:
         return (line,)
     return known if any(other.text == line.text for other in known) else (*known, line)
 
 
-def _refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
+def refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
+    """Raises StateError where a file named `path` was written by a version that knows more than this one."""
     if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
         message = f"`{path}` was written by a newer contentops"
         raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
@@ -264,8 +243,7 @@ def _one_header(headers: list[Header], path: str, restore: str) -> Header:
     return min(headers, key=lambda header: header.digest)
 
 
-def _names(record: Record) -> Iterator[tuple[str, str]]:
-    if record.job_id:
-        yield "job", record.job_id
-    if record.content_id:
-        yield "content", record.content_id
+def _names(record: Record) -> set[tuple[str, str, str]]:
+    """What the server calls the job and the content of a record."""
+    named = (("job", record.job_id), ("content", record.content_id))
+    return {(record.server, kind, name) for kind, name in named if name}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from contentops.atomic_io import Disk
 from contentops.documents.files import System
-from contentops.state.durable import Disk
 from tests.fakes.api import Killed
 
 if TYPE_CHECKING:

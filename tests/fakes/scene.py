@@ -24,6 +24,7 @@ from contentops.operations import workspace
 from contentops.operations.apply import Approval
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
+from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
@@ -63,6 +64,12 @@ def blog(*ids: str, year: int = 2026) -> str:
         f"  - id: {id_}\n    inputs: {{topic: 'All about {id_} in {year}', target_audience: readers}}\n" for id_ in ids
     )
     return f"items:\n{items}"
+
+
+def know_server(root: Path, base_url: str, *, enveloped: bool = False) -> None:
+    """Let a project know where its API is and how its lists come, as after an earlier run."""
+    with Cache(root / ".contentops" / "cache") as cache:
+        cache.put_server_facts(f"place {base_url}", {"base": base_url, "enveloped": enveloped})
 
 
 class Scene:

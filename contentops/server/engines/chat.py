@@ -7,7 +7,6 @@ holds the key, not even where the server repeats it.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from contentops.loopback import is_loopback
 from contentops.server.engines import EngineError
 from contentops.server.engines.prose import plain
 
@@ -100,14 +100,6 @@ def _host(base: str) -> str:
 
 def _is_token(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class TruncatedError(EngineError):

@@ -1,0 +1,185 @@
+"""A server's own descriptions, made into the entries of a catalog: tolerant of every shape known, and harmless.
+
+What is read here is committed and shown, so texts become one clean line, slugs and names that could not be written in
+a manifest are left out, and nothing grows without bound. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from contentops.digest import digest_text
+from contentops.documents.clean import clean_title
+from contentops.model import CatalogEntry, Template, TemplateInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from contentops.model import Json
+
+KINDS: Mapping[str, str] = {
+    **{kind: kind for kind in ("text", "textarea", "number", "select", "multiselect", "checkbox", "list")},
+    "integer": "number",
+    "boolean": "checkbox",
+    "array": "list",
+}
+"""The kind of an input by the server's word for it. Every other word, `string` among them, is `any`: the server gives
+that to an input of which it says nothing, and takes lists and maps there."""
+
+MOST = 1000
+"""Inputs, options or aliases that are read of one description."""
+LONGEST = 2000
+"""Characters of a default or option, as JSON, that are kept."""
+DIGITS = 12
+"""Digits of the digest of a manner: enough to tell two versions of one template apart."""
+
+MANNER = (
+    *("sections", "structure", "instructions", "writer_instructions", "prompt", "system_prompt", "prompt_schema"),
+    *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
+    *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
+)
+"""What a description may show of how its texts are written. Only these count, so that no counter, time or rating, and
+no word meant for people, makes a template look changed."""
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
+_NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
+_INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
+
+
+def slug_of(entry: Mapping[str, Json]) -> str:
+    """The slug to ask for and to write in manifests; empty if there is none that is safe.
+
+    The server looks templates up by `id`, which for some differs from their `slug`.
+    """
+    for key in ("id", "slug", "name"):
+        found = entry.get(key)
+        if isinstance(found, str) and _SLUG.fullmatch(found):
+            return found
+        if found not in (None, "") and key != "name":
+            return ""
+    return ""
+
+
+def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
+    """A template from its line in the list and, where there is one, its description. Its slug is that of the list."""
+    both = {**entry, **(detail or {})}
+    inputs = inputs_of(both)
+    return Template(
+        slug=slug,
+        name=_text(both, "name", "title"),
+        category=_text(both, "category", "template_type", "type"),
+        description=_text(both, "description"),
+        manner=manner_of(both),
+        inputs=inputs or (),
+        inputs_known=inputs is not None,
+    )
+
+
+def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
+    """A style profile or a vertical from its line in the list, which has a slug."""
+    return CatalogEntry(
+        slug=slug_of(entry),
+        name=_text(entry, "name", "title", "label"),
+        category=_text(entry, "category"),
+        description=_text(entry, "description"),
+        tone=_text(entry, "tone"),
+        manner=manner_of(entry),
+    )
+
+
+def manner_of(described: Mapping[str, Json]) -> str:
+    """The start of a digest over what a description shows of how it writes; empty where it shows nothing of that.
+
+    The order of keys, and spaces at the ends of texts, do not count; an empty value is as none.
+    """
+    found = {key: _trimmed(described[key]) for key in MANNER if not _is_empty(described.get(key))}
+    found = {key: value for key, value in found.items() if not _is_empty(value)}
+    # As ASCII: whatever a server sends, half a character too, has a digest.
+    return digest_text(json.dumps(found, sort_keys=True)).removeprefix("sha256:")[:DIGITS] if found else ""
+
+
+def _trimmed(value: Json) -> Json:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return [_trimmed(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _trimmed(each) for key, each in value.items()}
+    return value
+
+
+def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
+    """The inputs a description holds, sorted by name; None where it names none, or none that can be read."""
+    found: dict[str, TemplateInput] = {}
+    given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
+    for key, specs in given.items():
+        for name, spec in _specs(specs, required=key == "required_inputs"):
+            if _NAME.fullmatch(name) and len(found) < MOST:
+                found.setdefault(name, _input(name, spec))
+    if not given or (any(described.get(key) for key in _INPUTS) and not found):
+        return None
+    return tuple(found[name] for name in sorted(found))
+
+
+def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    """Names and what is known of each: from a map, a list of maps, or a list of names."""
+    base = {"required": required}
+    if isinstance(given, dict):
+        for name, spec in given.items():
+            yield name, {**base, **(spec if isinstance(spec, dict) else {})}
+        return
+    for spec in given:
+        if isinstance(spec, str):
+            yield spec, base
+        elif isinstance(spec, dict):
+            name = next((spec[key] for key in ("name", "key", "id") if isinstance(spec.get(key), str)), "")
+            yield name, {**base, **spec}
+
+
+def _input(name: str, spec: Mapping[str, Json]) -> TemplateInput:
+    options = _options(spec.get("options"))
+    kind = KINDS.get(str(spec.get("type", "")).strip().lower(), "any")
+    if kind in {"select", "multiselect"} and not options:
+        kind = "any"
+    default = spec.get("default")
+    return TemplateInput(
+        name=name,
+        kind=kind,
+        # The server fills a default in, so no one has to give one.
+        required=spec.get("required") in (True, "true", "True") and default in (None, ""),
+        default=None if _is_empty(default) or not _is_small(default) else default,
+        options=options if kind in {"select", "multiselect"} else (),
+        aliases=_aliases(spec.get("aliases")),
+        description=_text(spec, "description", "label"),
+    )
+
+
+def _is_empty(value: Json) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _is_small(value: Json) -> bool:
+    return len(json.dumps(value, ensure_ascii=False, default=str)) <= LONGEST
+
+
+def _options(given: Json) -> tuple[Json, ...]:
+    """The values to choose from, each once; empty where one of them is no plain value, so that nothing is refused."""
+    if not isinstance(given, list) or len(given) > MOST:
+        return ()
+    values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]
+    if not all(isinstance(value, str | int | float | bool) and _is_small(value) for value in values):
+        return ()
+    return tuple({json.dumps(value): value for value in values}.values())
+
+
+def _aliases(given: Json) -> tuple[str, ...]:
+    names: Iterable[Json] = given[:MOST] if isinstance(given, list) else ()
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and _NAME.fullmatch(name)))
+
+
+def _text(described: Mapping[str, Json], *keys: str) -> str:
+    """The first text that says something, as one clean line of at most 300 characters."""
+    found = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
+    return next((text for text in found if text), "")

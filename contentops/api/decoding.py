@@ -1,0 +1,124 @@
+"""From bytes to JSON, strictly, and from the known shapes of an error reply to its text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from contentops.model import Json
+
+DEPTH = 100
+"""The deepest nesting a reply may have; what is kept of it is encoded again later, which recurses."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Unreadable(ValueError):
+    """A reply is not what the call asks for; the message says in which way."""
+
+
+class Garbled(Unreadable):
+    """A reply is not JSON at all, or only the beginning of it."""
+
+
+def decode(data: bytes) -> Json:
+    """`data` as JSON. Lone surrogates become U+FFFD.
+
+    Raises Garbled for anything that is not whole, strict UTF-8 JSON without NaN, infinities, differing duplicate keys
+    or nesting beyond `DEPTH`.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        if text.count("[") + text.count("{") > DEPTH:
+            _bound(value)
+        if _SURROGATE.search(text):
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            value = json.loads(whole.decode("utf-8", "replace"))
+    except UnicodeDecodeError as error:
+        raise Garbled("the answer is not UTF-8") from error
+    except RecursionError as error:
+        raise Garbled("the answer is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise Garbled(f"the answer is not whole JSON ({error.msg} at byte {error.pos} of {len(data)})") from error
+    except ValueError as error:
+        raise Garbled(f"the answer is not JSON ({error})") from error
+    return value
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"key `{key[:100]}` is there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+def _bound(value: Json) -> None:
+    level: list[Json] = [value]
+    for _ in range(DEPTH):
+        inner: list[Json] = []
+        for each in level:
+            inner.extend(each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
+        if not inner:
+            return
+        level = inner
+    raise Garbled("the answer is nested too deeply")
+
+
+def error_text(value: Json) -> str:
+    """What an error reply says, whichever of the known shapes it has; empty if it says nothing.
+
+    Known: `{"error": {"code", "message"}}`, `{"error": text}`, `{"detail": text}`, `{"detail": [{"loc", "msg"}]}`,
+    `{"message": text}`, and each of them inside `data`.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(found for found in map(_field_error, value[:20]) if found)
+    if not isinstance(value, dict):
+        return ""
+    for key in ("error", "detail", "message", "msg", "title", "data"):
+        inner = value.get(key)
+        # A chain of `error` in `error` is no known shape, so one level is enough.
+        text = _leaf(inner) if isinstance(inner, dict) else error_text(inner)
+        if text:
+            return text
+    return ""
+
+
+def _leaf(value: dict[str, Json]) -> str:
+    for key in ("message", "detail", "error", "msg", "code"):
+        inner = value.get(key)
+        if isinstance(inner, str) and inner:
+            return inner
+    return ""
+
+
+def _field_error(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        return ""
+    text = value.get("msg") or value.get("message")
+    if not isinstance(text, str):
+        return ""
+    place = value.get("loc")
+    parts = place if isinstance(place, list) else [place] if isinstance(place, str) else []
+    where = ".".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "body")
+    return f"{where}: {text}" if where else text

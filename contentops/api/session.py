@@ -1,0 +1,369 @@
+"""The one transport: one call out, one reply or failure back, and nothing raised for what network or server do.
+
+The only module beside `connections` that imports httpx, and only once a client is made. It retries nothing and follows
+nothing: when to send again is decided by who asks, with the policy of `backoff`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import ssl
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct, structs
+
+from contentops.api.address import base_address, headers_of
+from contentops.api.calls import Generate, ListStyles, ListTemplates, RegenerateSection
+from contentops.api.connections import ConnectionStack, transports
+from contentops.api.dialects import (
+    AUTO,
+    Unsendable,
+    candidates,
+    contradiction,
+    dialect_named,
+    names_blamed,
+    spell,
+    spoken,
+)
+from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
+from contentops.api.reading import is_enveloped
+from contentops.api.replies import Failure, FailureKind
+from contentops.errors import ApiError
+from contentops.sanitize import message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    import httpx
+
+    from contentops.api.calls import Call
+    from contentops.api.dialects import Dialect, Wire
+    from contentops.api.replies import Reply
+    from contentops.model import ApiSettings
+
+LARGEST = 20 * 1024 * 1024
+"""Bytes an answer may have once decompressed."""
+
+
+_FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
+"""What a search may end in that no other search of this client would change."""
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the API of a server is: the address in front of every path, and whether its lists come in an envelope.
+
+    `enveloped` is None where no list could be read.
+    """
+
+    base: str
+    enveloped: bool | None
+
+
+class Patience(Struct, frozen=True, kw_only=True):
+    """Seconds to wait. `submit` is longer than a gateway's own limit, so that its verdict is heard before ours."""
+
+    connect: float = 10.0
+    submit: float = 120.0
+    other: float = 30.0
+
+    def read(self, call: Call) -> float:
+        """The longest silence to bear."""
+        return self.other if call.repeatable else self.submit
+
+    def total(self, call: Call) -> float:
+        """The longest a whole call may take, however slowly its answer drips in."""
+        return self.connect + 2 * self.read(call)
+
+
+class Client:
+    """Speaks to one server.
+
+    `key` and `user` come from the environment variables that the settings name; the key appears in no message and no
+    `repr`. `app` is the embedded server for `base_url: local`. `transport` replaces the network. Proxies are taken
+    from the usual environment variables (never for this machine's own addresses), certificate authorities from
+    `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
+
+    `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
+    free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
+    told what they find, and None where something else answers there by now.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        *,
+        key: str,
+        user: str = "",
+        app: Any = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        wall: Callable[[], float] = time.time,
+        patience: Patience | None = None,
+        known: Place | None = None,
+        learned: Callable[[Place | None], None] = lambda _: None,
+    ) -> None:
+        """Raises ApiError for a dialect, address, key or user id that cannot work."""
+        import httpx
+
+        local = settings.base_url == "local"
+        self._httpx = httpx
+        self._send_mode = settings.send_mode
+        self._stated = dialect_named(settings.dialect)
+        self._base = base_address(settings, self._stated)
+        self._server = settings.server
+        # The embedded server is reached directly and takes every name, so there is nothing to find.
+        self._place: Place | Failure | None = Place(base=self._base, enveloped=False) if local else None
+        if known is not None and known.base in self._candidates():
+            self._place = known
+        self._check = not local
+        self._learned = learned
+        self._search = asyncio.Lock()
+        self._searches = 0
+        self.requests = 0
+        """Requests sent so far, those of a search included."""
+        # The embedded server in process asks for no key; whatever stands in for one is no secret.
+        secret = "" if local else key
+        self._headers = headers_of(settings, self._stated, secret, user)
+        self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
+        self._wall = wall
+        self._patience = patience or Patience()
+        self._shared = transport
+        self._stack: ConnectionStack[httpx.AsyncHTTPTransport] | None = None
+        if transport is None and app is not None:
+            self._shared = httpx.ASGITransport(app)
+        elif transport is None:
+            if local:
+                raise ApiError("`api.base_url` is `local`, and no embedded server was given", code="no-server")
+            self._stack = ConnectionStack(transports(self._base))
+
+    def __repr__(self) -> str:
+        return f"Client({self._server!r})"
+
+    @property
+    def dialect(self) -> str:
+        """The name of the dialect that is spoken; `auto` until it is found."""
+        return self._spoken.name
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names under which a submit carries its inputs."""
+        return self._spoken.inputs
+
+    @property
+    def _spoken(self) -> Dialect:
+        place = self._place
+        if not isinstance(place, Place) or place.enveloped is None:
+            return self._stated
+        return spoken(self._stated, enveloped=place.enveloped)
+
+    async def send(self, call: Call) -> Reply | Failure:
+        """Ask the server. Raises nothing but what cancels the task.
+
+        One request, but for a search before it (see the class); a call that pays is sent once at most, and never in
+        a dialect that the server does not speak.
+        """
+        place = Place(base=self._base, enveloped=None)
+        pays = isinstance(call, Generate | RegenerateSection)
+        if pays or self._stated.name == AUTO:
+            found = await self.find()
+            if isinstance(found, Failure):
+                return unasked(found, call)
+            place = found
+        if pays and (failure := self.contradiction(place)):
+            return structs.replace(failure, call=call.name)
+        reply = await self._ask(call, self._spoken, place.base)
+        if isinstance(reply, Failure) and reply.kind is FailureKind.UNUSABLE:
+            self._learned(None)
+        if pays and self._stated.name == AUTO and isinstance(reply, Failure):
+            return _with_hint(reply, self._spoken)
+        return reply
+
+    async def find(self, *, again: bool = False) -> Place | Failure:
+        """Where the API is; free. Callers that come while a search runs share what it finds.
+
+        `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
+        is no list contradicts nothing.
+        """
+        if not again and (isinstance(self._place, Place) or (self._place and self._place.kind in _FINAL)):
+            return self._place
+        searches = self._searches
+        async with self._search:
+            if searches == self._searches:
+                self._place = await self._look()
+                self._searches += 1
+        assert self._place is not None
+        return self._place
+
+    def contradiction(self, place: Place) -> Failure | None:
+        """What stands against the stated dialect at `place`; None where nothing does."""
+        if place.enveloped is None or not self._check:
+            return None
+        text = contradiction(self._stated, enveloped=place.enveloped)
+        return Failure(FailureKind.UNUSABLE, text) if text else None
+
+    def _candidates(self) -> tuple[str, ...]:
+        return candidates(self._base) if self._stated.name == AUTO else (self._base,)
+
+    async def _look(self) -> Place | Failure:
+        stated = self._stated.name != AUTO
+        tried: list[tuple[str, Failure]] = []
+        for base in self._candidates():
+            reply = await self._ask(ListTemplates(), self._stated, base)
+            if not isinstance(reply, Failure):
+                assert isinstance(self._place, Place)
+                return self._place
+            tried.append((base, reply))
+            if ends_search(reply):
+                break
+        failure = not_found(tried)
+        if stated and not (ends_search(failure) or failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.UNAVAILABLE)):
+            return Place(base=self._base, enveloped=None)
+        return failure
+
+    async def _ask(self, call: Call, dialect: Dialect, base: str) -> Reply | Failure:
+        """What one request is answered with."""
+        try:
+            wire = spell(call, dialect, send_mode=self._send_mode)
+        except Unsendable as error:
+            return Failure(FailureKind.REJECTED, self._clean(str(error)), call=call.name)
+        self.requests += 1
+        try:
+            answer = await self._exchange(call, wire, base)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
+            trouble, detail = self._diagnose(error, call)
+            reply: Reply | Failure = broken(call, trouble, detail, clean=self._clean)
+        else:
+            reply = judge(call, answer, wall=self._wall(), clean=self._clean)
+            if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
+                self._remember(Place(base=base, enveloped=is_enveloped(answer.body)))
+        if isinstance(reply, Failure):
+            return structs.replace(reply, endpoint=self._clean(f"{wire.method} {base}{wire.path}"))
+        return reply
+
+    def _remember(self, place: Place) -> None:
+        if place != self._place:
+            self._place = place
+            self._learned(place)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._stack is not None:
+            await self._stack.aclose()
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    async def _exchange(self, call: Call, wire: Wire, base: str) -> Answer:
+        patience = self._patience
+        read = patience.read(call)
+        timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
+        request = self._httpx.Request(
+            wire.method,
+            base + wire.path,
+            headers={**self._headers, **wire.headers},
+            content=wire.body,
+            extensions={"timeout": timeout},
+        )
+        # Waiting for a free connection is no fault of the server, so the clock starts after it.
+        async with self._lease(call) as transport:
+            response = None
+            try:
+                async with asyncio.timeout(patience.total(call)):
+                    response = await transport.handle_async_request(request)
+                    headers = _lower(response)
+                    body, damage = await self._collect(response, headers)
+            except TimeoutError:
+                if response is None:
+                    raise
+                headers, body, damage = _lower(response), b"", Damage.LATE
+        return Answer(response.status_code, headers, body, damage)
+
+    @contextlib.asynccontextmanager
+    async def _lease(self, call: Call) -> AsyncIterator[httpx.AsyncBaseTransport]:
+        if self._stack is None:
+            assert self._shared is not None
+            yield self._shared
+            return
+        async with self._stack.lease(fresh=not call.repeatable) as transport:
+            yield transport
+
+    async def _collect(self, response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, Damage]:
+        """The body, or why there is none: once the status is here, nothing that follows may hide it."""
+        stream: Any = response.stream
+        try:
+            return await _gather(stream, headers)
+        except zlib.error:
+            return b"", Damage.CODING
+        except self._httpx.TimeoutException:
+            return b"", Damage.LATE
+        except self._httpx.TransportError:
+            return b"", Damage.CUT
+        finally:
+            await stream.aclose()
+
+    def _diagnose(self, error: Exception, call: Call) -> tuple[Trouble, str]:
+        httpx = self._httpx
+        host = urlsplit(self._base).netloc
+        match error:
+            case httpx.ProxyError():
+                return Trouble.PROXY, f"the proxy does not let `{host}` through: {_cause(error)}"
+            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+                if any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error)):
+                    return Trouble.CERTIFICATE, f"the certificate of `{host}` does not hold: {_cause(error)}"
+                return Trouble.UNREACHABLE, f"no connection to `{host}`: {_cause(error)}"
+            case httpx.TimeoutException() | TimeoutError():
+                return Trouble.SILENT, f"no answer from `{host}` within {self._patience.read(call):g} s"
+            case httpx.TransportError():
+                return Trouble.BROKEN, f"the connection to `{host}` broke: {_cause(error)}"
+            case _:
+                return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+
+
+def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
+    """A submit that was refused for one of the names it carried besides the first: how to leave that out."""
+    if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
+        return failure
+    hint = "; where it takes one name alone, set `api.dialect` to the dialect it speaks"
+    return structs.replace(failure, message=failure.message + hint)
+
+
+def _lower(response: httpx.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+async def _gather(stream: Any, headers: dict[str, str]) -> tuple[bytes, Damage]:
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+        return b"", Damage.CODING
+    # Told to expect either header, zlib finds out by itself whether it is gzip or deflate.
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding not in {"", "identity"} else None
+    parts = []
+    size = 0
+    async for chunk in stream:
+        # Bounded while it is decompressed, so that a small bomb never becomes a large one.
+        part = inflate.decompress(chunk, LARGEST + 1 - size) if inflate else chunk
+        size += len(part)
+        if size > LARGEST:
+            return b"", Damage.LARGE
+        parts.append(part)
+    if inflate and size and not inflate.eof:
+        return b"", Damage.CUT
+    return b"".join(parts), Damage.NONE
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _cause(error: Exception) -> str:
+    """The words of the innermost error, which are the system's own; else what kind of error it is."""
+    texts = [str(each) for each in _chain(error) if str(each) and not isinstance(each, BaseExceptionGroup)]
+    name = type(error).__name__
+    return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name

@@ -1,0 +1,178 @@
+"""Bytes on disk that survive a kill or a power cut, whole or not at all: the one way anything here is written.
+
+`fill` brings bytes to the disk through an open file, `replace` puts a whole file in the place of another in one step,
+and `Disk` does what state files need on top of that, with refusals a person can act on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from contentops.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_CHUNK = 1 << 20
+
+PRIVATE = 0o600
+"""The mode of files no one else may read."""
+PUBLIC = 0o666
+"""The mode of any other file, before the umask."""
+
+
+def sync(handle: int) -> None:
+    """Ask the system to keep what was written, through the drive's own cache where it offers that."""
+    try:
+        import fcntl
+    except ImportError:
+        os.fsync(handle)
+        return
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(handle, full)
+            return
+    os.fsync(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in `folder` durable, where the system can."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync: Callable[[int], None] = sync) -> None:
+    """Write all of `data` to an open file and bring it to the disk; raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[write(handle, view[:_CHUNK]) :]
+    sync(handle)
+
+
+def replace(path: Path, data: bytes, *, temporary: Path, mode: int = PUBLIC) -> None:
+    """Put a file with `data` in the place of `path` in one step; raises OSError, and leaves no `temporary` then.
+
+    `temporary` lies on the same file system. A file that is there keeps its mode; a new one gets `mode`.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
+        try:
+            fill(handle, data)
+        finally:
+            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            there = path.stat(follow_symlinks=False)
+            if stat.S_ISREG(there.st_mode):
+                temporary.chmod(stat.S_IMODE(there.st_mode))
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+class Disk:
+    """The few things done to state files, each durable when it returns; tests put a mortal one in its place.
+
+    A state file belongs to contentops alone and is a regular file: anything else in its place is refused. Methods raise
+    StateError with the system's reason, naming the file.
+    """
+
+    def read(self, path: Path) -> bytes | None:
+        """All bytes of the file, or None if there is none."""
+        try:
+            handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY | _NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise refused("read", path, error) from error
+        try:
+            _check_regular(handle, path)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return file.read()
+        except OSError as error:
+            raise refused("read", path, error) from error
+        finally:
+            os.close(handle)
+
+    def size(self, path: Path) -> int:
+        """Its length in bytes; 0 if there is none."""
+        try:
+            return path.stat(follow_symlinks=False).st_size
+        except OSError:
+            return 0
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        """Make `data` the end of the file, from byte `at` on; makes the file (owner-only) if there is none.
+
+        What stood from `at` on is a torn line and goes. On a failure the file ends at `at` again, as far as possible.
+        """
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)
+        except OSError as error:
+            raise refused("write", path, error) from error
+        try:
+            _check_regular(handle, path)
+            try:
+                os.ftruncate(handle, at)
+                os.lseek(handle, at, os.SEEK_SET)
+                fill(handle, data)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(handle, at)
+                raise refused("write", path, error) from error
+        finally:
+            os.close(handle)
+        if at == 0:
+            sync_folder(path.parent)
+
+    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
+        """`replace`, in one step."""
+        try:
+            replace(path, data, temporary=temporary, mode=mode)
+        except OSError as error:
+            raise refused("write", path, error) from error
+
+
+def _check_regular(handle: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        message = f"`{path.name}` is not a file"
+        raise StateError(message, code="not-a-file", hint=f"move {path} away and run again")
+
+
+def refused(verb: str, path: Path, error: OSError) -> StateError:
+    """The system's refusal as a failure a person can act on; `verb` is read or write."""
+    if error.errno == errno.ELOOP:
+        return StateError(
+            f"`{path.name}` is a symbolic link, which a state file must not be",
+            code="not-a-file",
+            hint=f"replace {path} by the file it points to",
+        )
+    hints = {
+        errno.ENOSPC: "make room on the disk and run again; nothing that was recorded is lost",
+        errno.EDQUOT: "make room in your disk quota and run again; nothing that was recorded is lost",
+        errno.EROFS: "the file system is read-only: run where it can be written",
+        errno.EACCES: f"check who owns {path} and its folder",
+        errno.EPERM: f"check who owns {path} and its folder",
+        errno.EISDIR: f"move the folder {path} away and run again",
+    }
+    words = (error.strerror or str(error)).lower()
+    return StateError(f"cannot {verb} `{path.name}`: {words}", hint=hints.get(error.errno or 0, ""))

@@ -1,0 +1,232 @@
+"""What only all manifests together can show: ids and outputs used twice, moves that lead nowhere, idle variables.
+
+Pure. It runs on every load, also when each file came from the parse cache.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.errors import Diagnostic, Severity
+from contentops.manifests.paths import OWN_ENDINGS, collision_key, folders, is_own
+from contentops.model import ItemId
+from contentops.yaml.positions import Source, YamlDocument, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.errors import Location
+    from contentops.manifests.parse_cache import FileResult
+    from contentops.model import Moved, Project, Spec
+
+    Sources = Callable[[str], Source]
+
+
+def check_across(results: Sequence[FileResult], sources: Sources) -> list[Diagnostic]:
+    """Every problem between items and files. `sources` gives the text of a manifest by its path."""
+    return [
+        *_check_ids(results, sources),
+        *_check_outputs(results, sources),
+        *_check_moved(results, sources),
+    ]
+
+
+def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
+    """Every file that shaped the specs, sorted: manifests and the data files that exist."""
+    data = {path for result in results for path, digest in result.data if digest}
+    return tuple(sorted({result.path for result in results} | data))
+
+
+def _at(
+    sources: Sources, code: str, message: str, location: Location | None, hint: str = "", text: str = ""
+) -> Diagnostic:
+    """An error at a location, with the line that stands there; `text` is underlined if the line has it there."""
+    if location is None:
+        return Diagnostic(code=code, message=message, hint=hint)
+    excerpt = sources(location.file).line(location.line)
+    rest = excerpt[location.column - 1 :].rstrip()
+    width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), 0)
+    width = width or max(1, len(rest))
+    return Diagnostic(code=code, message=message, location=location, excerpt=excerpt, width=width, hint=hint)
+
+
+def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Ids two files use; within one file it was reported with the file."""
+    names = [spec.id for result in results for spec in result.specs]
+    names += [ItemId(item) for result in results for item, _ in result.claims]
+    if len(set(names)) == len(names):
+        return
+    first: dict[str, tuple[str, Location | None]] = {}
+    for result in results:
+        for item, location in _ids(result):
+            known = first.setdefault(item, (result.path, location))
+            if known[0] != result.path:
+                message = f"item `{item[:200]}` is declared twice: first at {known[1]}"
+                hint = "ids are unique in the whole project: rename one"
+                yield _at(sources, "duplicate-id", message, location, hint)
+
+
+def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:
+    yield from ((spec.id, spec.location) for spec in result.specs)
+    yield from result.claims
+
+
+# --- outputs -----------------------------------------------------------------------------------------------
+
+
+def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Outputs that land on each other, under each other, or on a file the project is made of."""
+    taken: dict[str, Spec] = {}
+    above: dict[str, Spec] = {}
+    for result in results:
+        for spec in result.specs:
+            key = collision_key(spec.output)
+            other = taken.setdefault(key, spec)
+            if other.id != spec.id:
+                yield _clash(sources, spec, _already(spec, other), other)
+            # Most items share a folder with one before them, which knows those above it.
+            if key.rpartition("/")[0] not in above:
+                for folder in folders(key):
+                    above.setdefault(folder, spec)
+    for key in sorted(taken.keys() & above.keys()):
+        spec, inner = taken[key], above[key]
+        what = f"but that is the folder of `{inner.output}`, the output of item `{inner.id}`"
+        yield _clash(sources, spec, what, inner)
+    read = {collision_key(path): path for path in inputs_of(results)}
+    yield from _check_sources(taken, above, read, sources)
+    yield from _check_own(taken, above, read, sources)
+
+
+def _check_sources(
+    taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
+) -> Iterator[Diagnostic]:
+    """Outputs that are, lie under, or hold a manifest or data file."""
+    if read.keys() & (taken.keys() | above.keys()):
+        for key, spec in taken.items():
+            path = next((read[place] for place in (key, *folders(key)) if place in read), None)
+            if path is not None:
+                yield _collision(sources, spec, f"but `{path}` is a file the project is made of")
+    for key, path in read.items():
+        holder = next((taken[folder] for folder in folders(key) if folder in taken), None)
+        if holder is not None:
+            yield _collision(sources, holder, f"but that is the folder of `{path}`, which the project is made of")
+
+
+def _check_own(
+    taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
+) -> Iterator[Diagnostic]:
+    """Outputs at, or under, a name that contentops keeps for its own files."""
+    own = {folder for folder in above if folder.endswith(OWN_ENDINGS) and is_own(folder)}
+    for key in taken if own else [key for key in taken if key.endswith(OWN_ENDINGS)]:
+        if any(place in read for place in (key, *folders(key))):
+            continue
+        if is_own(key) or not own.isdisjoint(folders(key)):
+            yield _collision(sources, taken[key], "a name contentops keeps for its own files")
+
+
+def _already(spec: Spec, other: Spec) -> str:
+    """Says that another item writes there; names its path where it is only the same for some file systems."""
+    if spec.output == other.output:
+        return f"which item `{other.id}` writes already"
+    return f"which is `{other.output}` of item `{other.id}` where names differ in case or accents only"
+
+
+def _clash(sources: Sources, spec: Spec, what: str, other: Spec) -> Diagnostic:
+    where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
+    return _collision(sources, spec, what + where)
+
+
+def _collision(sources: Sources, spec: Spec, what: str) -> Diagnostic:
+    stated = _stated(spec)
+    hint = "choose another `output`" if stated else "give the item an `output` of its own"
+    message = f"item `{spec.id}` writes `{spec.output}`, {what}"
+    text = spec.output if stated else ""
+    return _at(sources, "output-collision", message, stated or spec.location, hint, text)
+
+
+def _stated(spec: Spec) -> Location | None:
+    """Where the item itself states its output, or None where it takes over a default."""
+    origin = spec.origins.get("output")
+    return origin.location if origin is not None and origin.layer == "item" else None
+
+
+# --- moves and variables -----------------------------------------------------------------------------------
+
+
+def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
+    """Pairs of `moved` that cannot all hold at once."""
+    moved = [entry for result in results for entry in result.moved]
+    if not moved:
+        return
+    declared = {item for result in results for item, _ in _ids(result)}
+    complete = all(result.complete for result in results)
+    olds: dict[str, Location | None] = {}
+    news: dict[str, Location | None] = {}
+    for entry in moved:
+        if entry.old in olds:
+            message = f"`moved` names `{entry.old}` as `from` twice: first at {olds[entry.old]}"
+            yield _at(sources, "bad-moved", message, entry.location, "an item moves once: keep one pair")
+        if entry.new in news:
+            message = f"`moved` names `{entry.new}` as `to` twice: first at {news[entry.new]}"
+            yield _at(sources, "bad-moved", message, entry.location, "two items cannot become one: keep one pair")
+        olds.setdefault(entry.old, entry.location)
+        news.setdefault(entry.new, entry.location)
+    for entry in moved:
+        if entry.old == entry.new:
+            message = f"`moved` leads from `{entry.old}` to itself"
+            yield _at(sources, "bad-moved", message, entry.location, "remove the pair")
+        elif entry.old in declared and entry.old not in news:
+            message = f"`moved` leads away from `{entry.old}`, which is still declared"
+            yield _at(sources, "bad-moved", message, entry.location, "rename the item, or remove the pair")
+        if complete and entry.new not in declared:
+            message = f"`moved` leads to `{entry.new}`, which is not declared"
+            hint = "declare the item under its new id, or remove the pair"
+            yield _at(sources, "bad-moved", message, entry.location, hint)
+    for ring in _rings(moved):
+        shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
+        hint = "give one of them a new id; its old one is free for another item after the next apply"
+        yield _at(sources, "bad-moved", f"`moved` goes round in a ring: {shown}", ring[0].location, hint)
+
+
+def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
+    """The pairs of each ring, from the pair that stands first."""
+    pairs = {entry.old: entry for entry in moved}
+    seen: set[ItemId] = set()
+    for start in pairs.values():
+        chain: list[Moved] = []
+        entry: Moved | None = start
+        while entry is not None and entry.old not in seen:
+            seen.add(entry.old)
+            chain.append(entry)
+            entry = pairs.get(entry.new)
+        if entry is start and len(chain) > 1:
+            yield chain
+
+
+def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
+    """Warnings for variables of the project, its environment and the command line that no item uses.
+
+    Silent without items, and while a file has errors, since what it uses may then not be known.
+    """
+    used = {name for result in results for name in result.used}
+    failed = any(found.severity is Severity.ERROR for result in results for found in result.findings)
+    if failed or not any(result.items for result in results):
+        return []
+    settings = YamlDocument(source, project.settings)
+    code, hint, severity = "unused-variable", "remove it, or use it", Severity.WARNING
+    idle: dict[str, tuple[str, ...]] = {name: ("vars", name) for name in project.vars}
+    for name in project.environment_vars:
+        idle.setdefault(name, ("environments", project.environment, "vars", name))
+    warnings = [
+        finding(
+            settings, code, f"variable `{name}` is not used by any item", at, key=True, hint=hint, severity=severity
+        )
+        for name, at in idle.items()
+        if name not in used and name not in project.cli_vars
+    ]
+    warnings += [
+        Diagnostic(code=code, message=f"`--var {name}` is not used by any item", severity=severity)
+        for name in project.cli_vars
+        if name not in used
+    ]
+    return warnings

@@ -1,0 +1,291 @@
+"""The project's folder as manifests need it: which files are manifests, and their bytes.
+
+Only regular files inside the root are read. Names that start with a dot are skipped, symbolic links that lead out
+of the root are refused, and linked folders are not entered.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from contentops.digest import digest_bytes
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.manifests.data_file import DataFile
+from contentops.manifests.paths import PROJECT_FILE
+from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.read import MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from contentops.model import Project
+    from contentops.yaml.positions import Pointer, Source
+
+MAX_NAMES: Final = 20_000
+"""So many names are looked at for manifests in other places."""
+MAX_OPENED: Final = 50
+"""So many files are opened to see whether they look like manifests."""
+
+_ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
+_WILD: Final = re.compile(r"[*?\[]")
+
+
+class FileError(Exception):
+    """A file cannot be used; carries the finding."""
+
+    def __init__(self, code: str, path: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.finding = Diagnostic(code=code, message=message, location=Location(path), hint=hint)
+
+
+# --- globs -------------------------------------------------------------------------------------------------
+
+
+def glob_problem(pattern: str) -> str:
+    """What is wrong with a glob, as the end of a sentence that starts with it; empty if nothing."""
+    parts = pattern.split("/")
+    if not pattern.strip():
+        return "is empty"
+    if "\\" in pattern:
+        return "holds a backslash; write `/` between folders"
+    if pattern.startswith("/") or ":" in parts[0]:
+        return "is absolute; write it relative to the project root"
+    if ".." in parts:
+        return "leaves the project with `..`"
+    classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
+    if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
+        return "holds a range that goes backwards"
+    return ""
+
+
+@cache
+def glob_matcher(pattern: str) -> Callable[[str], bool]:
+    """A test for paths: `*` and `?` stay within a name, `**` stands for any folders, also none."""
+    parts = [None if part == "**" else re.compile(fnmatch.translate(part)).match for part in pattern.split("/")]
+
+    def matches(path: str) -> bool:
+        names = path.split("/")
+        part = name = tried = 0
+        after = -1
+        """The part behind the last `**` that was passed; what it stands for begins at `tried`."""
+        while name < len(names):
+            test = parts[part] if part < len(parts) else None
+            if part < len(parts) and test is None:
+                part, tried = part + 1, name
+                after = part
+                if part == len(parts):
+                    return True
+            elif test is not None and test(names[name]):
+                part, name = part + 1, name + 1
+            elif after >= 0:
+                tried += 1
+                part, name = after, tried
+            else:
+                return False
+        return part == len(parts)
+
+    return matches
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+class ProjectFiles:
+    """Reads below one root. Paths are relative to it, with forward slashes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._real = os.path.realpath(root)
+        self._folders: dict[str, str] = {}
+        """Where folders really are."""
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file, None where there is none.
+
+        Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
+        """
+        full = f"{self._root}/{path}"
+        try:
+            if not self._inside(path):
+                message = f"`{path}` is a link that leads out of the project"
+                raise FileError("outside-project", path, message, "copy it in")
+            handle = os.open(full, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise FileError("unreadable-file", path, f"`{path}` is not a file")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        finally:
+            os.close(handle)
+
+    def read_data(self, path: str) -> DataFile:
+        """A file that a manifest names as data."""
+        try:
+            content = self.read(path)
+        except FileError as error:
+            return DataFile(path=path, problem=error.finding)
+        return (
+            DataFile(path=path)
+            if content is None
+            else DataFile(path=path, digest=digest_bytes(content), content=content)
+        )
+
+    def _inside(self, path: str) -> bool:
+        """Whether a path stays inside the root once links are followed."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
+        real = f"{self._folders[folder]}{os.sep}{name}"
+        if _is_link(real):
+            real = os.path.realpath(real)
+        return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+    def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
+        """The files a glob names, sorted, and what is wrong with links and names on the way."""
+        findings: list[Diagnostic] = []
+        pattern = pattern.removeprefix("./")
+        parts = pattern.split("/")
+        fixed = next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)
+        matches = glob_matcher(pattern)
+        found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
+        return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings
+
+    def walk(self) -> Iterator[str]:
+        """Every file of the project in order, but the project file, hidden names and what is linked to."""
+        return (path for path in self._walk("", 0, [], deep=True) if path != PROJECT_FILE)
+
+    def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
+        """Files below a folder, down to `depth` more folders, or any if `deep`."""
+        full = f"{self._root}/{folder}"
+        if folder and not self._inside(folder):
+            message = f"`{folder}` is a link that leads out of the project"
+            findings.append(FileError("outside-project", folder, message, "copy its files in").finding)
+            return
+        try:
+            entries = sorted(os.scandir(full), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            findings.append(_unreadable(folder or ".", error).finding)
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith(".") or not _printable(path, findings):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if deep or depth > 0:
+                    yield from self._walk(path, depth - 1, findings, deep=deep)
+            elif entry.is_symlink() and entry.is_dir():
+                message = f"`{path}` is a link to a folder, which is not searched for manifests"
+                findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
+            else:
+                yield path
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _printable(path: str, findings: list[Diagnostic]) -> bool:
+    if path.isprintable() and not any("\ud800" <= char <= "\udfff" for char in path):
+        return True
+    shown = path.encode("unicode_escape", "surrogatepass").decode()
+    message = f"`{shown}` has a name that cannot be printed, and is skipped"
+    findings.append(Diagnostic(code="unreadable-file", message=message, severity=Severity.WARNING, hint="rename it"))
+    return False
+
+
+def _unreadable(path: str, error: OSError) -> FileError:
+    message = f"`{path}` cannot be read: {error.strerror or error}"
+    return FileError("unreadable-file", path, message, "check its permissions")
+
+
+# --- manifests ---------------------------------------------------------------------------------------------
+
+
+def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
+    """The paths of all manifests, sorted, and what is wrong with the globs; `source` is the project file."""
+    settings = YamlDocument(source, project.settings)
+    pointer = _globs_pointer(project)
+    found: set[str] = set()
+    findings: list[Diagnostic] = []
+    idle: list[tuple[str, int]] = []
+    for index, pattern in enumerate(project.manifests):
+        problem = glob_problem(pattern)
+        if problem:
+            findings.append(finding(settings, "bad-glob", f"the glob `{pattern}` {problem}", (*pointer, index)))
+            continue
+        matched, problems = files.match(pattern)
+        findings += problems
+        found.update(matched)
+        if not matched:
+            idle.append((pattern, index))
+    elsewhere = _elsewhere(files) if idle and not found else []
+    written = len(pointer) > 1 or "manifests" in project.settings
+    code, severity = "no-manifests", Severity.WARNING
+    for pattern, index in idle:
+        message, hint = _no_match(pattern, files, elsewhere, written=written)
+        if written:
+            findings.append(finding(settings, code, message, (*pointer, index), hint=hint, severity=severity))
+        else:  # the built-in glob stands nowhere
+            findings.append(Diagnostic(code=code, message=message, hint=hint, severity=severity))
+    return sorted(found), findings
+
+
+def _globs_pointer(project: Project) -> Pointer:
+    """Where the project file says, or could say, which files are manifests."""
+    environments = project.settings.get("environments")
+    own = environments.get(project.environment) if isinstance(environments, dict) else None
+    if isinstance(own, dict) and "manifests" in own:
+        return ("environments", project.environment, "manifests")
+    return ("manifests",)
+
+
+def _no_match(pattern: str, files: ProjectFiles, elsewhere: list[str], *, written: bool) -> tuple[str, str]:
+    """Message and hint for a glob without a match: files with the other ending, else manifests elsewhere."""
+    message = f"the glob `{pattern}` matches no manifest"
+    stem, _, ending = pattern.rpartition(".")
+    twin = {"yaml": f"{stem}.yml", "yml": f"{stem}.yaml"}.get(ending, "")
+    misnamed = files.match(twin)[0] if twin else []
+    if misnamed:
+        change = f"add `{twin}` to `manifests`" if written else f"set `manifests: [{twin!r}]` in `{PROJECT_FILE}`"
+        return f"{message}, but there is {_listed(misnamed)}", f"let names end in `.{ending}`, or {change}"
+    change = "correct `manifests`" if written else f"set `manifests` in `{PROJECT_FILE}`"
+    if elsewhere:
+        return f"{message}, but there is {_listed(elsewhere)}", f"move manifests there, or {change}"
+    return message, f"write one there, or {change}"
+
+
+def _listed(paths: list[str]) -> str:
+    more = len(paths) - 1
+    return f"`{paths[0]}`" + (f" (and {more} more)" if more else "")
+
+
+def _elsewhere(files: ProjectFiles) -> list[str]:
+    """Files anywhere in the project that look like manifests; a large tree is not searched to its end."""
+    names = (path for path in islice(files.walk(), MAX_NAMES) if path.lower().endswith((".yaml", ".yml")))
+    return [path for path in islice(names, MAX_OPENED) if _looks_like_manifest(files, path)]
+
+
+def _looks_like_manifest(files: ProjectFiles, path: str) -> bool:
+    try:
+        content = files.read(path)
+    except FileError:
+        return False
+    return content is not None and _ITEMS.search(content) is not None

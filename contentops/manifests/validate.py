@@ -1,0 +1,296 @@
+"""From rendered values to a spec: every field of the right type, every path allowed, every id free.
+
+Pure. All problems of an item are reported at once, each at the place where the value was written; only an item
+without any becomes a Spec.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.digest import canonical
+from contentops.errors import nearest
+from contentops.manifests.catalog_checks import UNRENDERED, check_with_catalog
+from contentops.manifests.layers import Branch, Tree, Written, top
+from contentops.manifests.paths import check_output
+from contentops.manifests.schema import ON_EDIT_NOT_YET
+from contentops.manifests.values import kind_of
+from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from contentops.manifests.expand import Declared
+    from contentops.manifests.problems import Problems, Report
+    from contentops.manifests.render import Rendered
+    from contentops.model import Catalog, Json
+
+MAX_ID: Final = 200
+"""Longest item id, in characters."""
+
+_ID = re.compile(r"\w[\w./@+-]*")
+# Marks that choose a variant of a letter or join letters: two ids that look alike would differ.
+_HIDDEN = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_MAX_SHOWN: Final = 60
+_FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
+    "inputs": ("missing-input",),
+    "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
+}
+"""What follows from a field that is not set because its key is misspelt."""
+
+
+def check_item(rendered: Rendered, catalog: Catalog | None, problems: Problems) -> Spec | None:
+    """The spec of a rendered item, or None after its problems were reported."""
+    before = problems.errors
+    report = _reporter(rendered, problems)
+    values = _checked_fields(rendered, report)
+    if catalog is not None:
+        check_with_catalog(values, _inputs(rendered, values), catalog, report)
+    if rendered.failed or rendered.declared.meant or problems.errors > before:
+        return None
+    return _spec(rendered, values)
+
+
+def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs by name, also where some could not be rendered."""
+    node = rendered.declared.fields.get("inputs")
+    if "inputs" in rendered.failed and isinstance(node, Branch):
+        return dict.fromkeys(node.entries, UNRENDERED)
+    found: Mapping[str, Any] = values.get("inputs", {})
+    return found
+
+
+def _reporter(rendered: Rendered, problems: Problems) -> Report:
+    quiet = {code for name in rendered.declared.meant for code in _FOLLOWING.get(name, ())}
+
+    def report(path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
+        if code in quiet:
+            return
+        written, found = _find(rendered.declared, path)
+        problems.about(rendered.subject, written, code, core, key=key and found, hint=hint)
+
+    return report
+
+
+def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
+    """Where a field was written, and whether it was; else the deepest part of its path that was written."""
+    node: Tree | None = declared.fields.get(path[0]) if path else None
+    if node is None or (isinstance(node, Written) and node.document is None):
+        return declared.written, False
+    for step in path[1:]:
+        below = node.entries.get(step) if isinstance(node, Branch) else None
+        if below is None:
+            return top(node), False
+        node = below
+    return top(node), True
+
+
+def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
+    request = Request(
+        template=values["template"],
+        style=values["style"],
+        inputs=values.get("inputs", {}),
+        mode=values.get("mode", "standard"),
+        vertical=values.get("vertical"),
+        brand_voice=values.get("brand_voice"),
+        revision=values.get("revision"),
+    )
+    return Spec(
+        id=ItemId(values["id"]),
+        request=request,
+        digest=request.digest,
+        output=values["output"],
+        metadata=values.get("metadata", {}),
+        tags=tuple(values.get("tags", ())),
+        on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
+        protected=values.get("protected", False),
+        save=values.get("save", True),
+        location=rendered.declared.location,
+        origins=rendered.origins,
+        variables=rendered.variables,
+        used=rendered.used,
+    )
+
+
+# --- fields ----------------------------------------------------------------------------------------------
+
+
+def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
+    """The values that passed their check, by field; the others were reported."""
+    values: dict[str, Any] = {}
+    for name, value in rendered.values.items():
+        check = _FIELDS.get(name)
+        if check is None:
+            continue
+        if name == "id" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)  # noqa: PLW2901 - a number is as good a name as its digits
+        if check(name, value, report):
+            values[name] = value
+    for name in ("id", "template", "style"):
+        if not any(name in known for known in (rendered.values, rendered.failed, rendered.declared.meant)):
+            hint = "give it a name that stays" if name == "id" else "set it on the item or under `defaults`"
+            report((), "missing-key", f"has no `{name}`", hint=hint)
+    return values
+
+
+def _is_text(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, str):
+        return _wrong_type((name,), value, "a text", report, hint=_quote_hint(value))
+    if not value.strip():
+        report((name,), "wrong-value", f"has an empty `{name}`", hint="fill it in or leave the key out")
+    return bool(value.strip())
+
+
+def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
+    """Report a value of the wrong type; returns False, the answer of the check that found it."""
+    report(path, "wrong-type", f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}", hint=hint)
+    return False
+
+
+def _quote_hint(value: Json) -> str:
+    return "put it in quotes" if isinstance(value, int | float) else ""
+
+
+def _is_id(name: str, value: Json, report: Report) -> bool:
+    if not _is_text(name, value, report):
+        return False
+    if problem := id_problem(value):
+        hint = "letters, digits, and `_ . / @ + -` between them"
+        report((name,), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
+    return not problem
+
+
+def id_problem(value: str) -> str:
+    """What is wrong with an id that is not empty, as the end of a sentence; empty if nothing is."""
+    if len(value) > MAX_ID:
+        return f"is longer than {MAX_ID} characters"
+    if not unicodedata.is_normalized("NFC", value):
+        return "has accents as characters of their own (it is not NFC)"
+    if not _ID.fullmatch(value) and (problem := _strange_character(value)):
+        return problem
+    if any(segment in {"", ".", ".."} for segment in value.split("/")):
+        return "has an empty, `.` or `..` part between slashes"
+    return ""
+
+
+def _strange_character(value: str) -> str:
+    """The first character an id may not have where it stands; a mark goes with the letter before it."""
+    if not _ID.match(value):
+        return f"starts with {_character(value[0])}"
+    letter = False
+    for char in value:
+        mark = unicodedata.category(char).startswith("M")
+        if mark and (not letter or _HIDDEN.match(char)):
+            return f"holds the mark U+{ord(char):04X}, " + ("which cannot be seen" if letter else "without a letter")
+        if not mark and not _ID.fullmatch("a" + char):
+            return f"holds {_character(char)}"
+        letter = mark or char.isalnum()
+    return ""
+
+
+def _character(char: str) -> str:
+    return "a space" if char == " " else f"`{char}`" if char.isprintable() else f"the character U+{ord(char):04X}"
+
+
+def _is_output(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, str):
+        return _wrong_type((name,), value, "a text", report)
+    if problem := check_output(value):
+        report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}")
+    return not problem
+
+
+def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
+    names = tuple(known)
+
+    def check(name: str, value: Json, report: Report) -> bool:
+        if isinstance(value, str) and value in names:
+            return True
+        close = nearest(value, names) if isinstance(value, str) else None
+        hint = f"did you mean `{close}`?" if close else "one of " + ", ".join(f"`{entry}`" for entry in names)
+        report((name,), "wrong-value", f"has {_shown(value)} as `{name}`", hint=hint)
+        return False
+
+    return check
+
+
+_is_known_on_edit = _one_of(choice for choice in OnEdit if choice not in ON_EDIT_NOT_YET)
+
+
+def _is_on_edit(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, str) or value not in ON_EDIT_NOT_YET:
+        return _is_known_on_edit(name, value, report)
+    report((name,), "not-available", f"has `{name}: {value}`, which is not available yet", hint=ON_EDIT_NOT_YET[value])
+    return False
+
+
+def _is_bool(name: str, value: Json, report: Report) -> bool:
+    if isinstance(value, bool):
+        return True
+    hint = "write true or false"
+    if isinstance(value, str):
+        hint += ' without quotes; from a data file: `{{ each.column == "true" }}`'
+    return _wrong_type((name,), value, "a bool", report, hint=hint)
+
+
+def _is_revision(name: str, value: Json, report: Report) -> bool:
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value):
+        return True
+    return _wrong_type((name,), value, "a whole number or a text", report)
+
+
+def _is_tags(name: str, value: Json, report: Report) -> bool:
+    if not isinstance(value, list):
+        return _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
+    strange = next((entry for entry in value if not isinstance(entry, str) or not entry.strip()), None)
+    if strange is None and None not in value:
+        return True
+    shown = "an empty text" if isinstance(strange, str) else kind_of(strange)
+    report((name,), "wrong-type", f"has {shown} in `{name}`, which takes a list of texts", hint=_quote_hint(strange))
+    return False
+
+
+def _is_map(name: str, value: Json, report: Report) -> bool:
+    return isinstance(value, dict) or _wrong_type((name,), value, "a map", report)
+
+
+def _is_metadata(name: str, value: Json, report: Report) -> bool:
+    if not _is_map(name, value, report):
+        return False
+    title = value.get("title", "title")
+    fine = isinstance(title, str) and bool(title.strip())
+    if not isinstance(title, str):
+        _wrong_type((name, "title"), title, "a text", report, hint=_quote_hint(title))
+    elif not fine:
+        report((name, "title"), "wrong-value", "has an empty `metadata.title`", hint="leave the key out")
+    if "contentops" in value:
+        core = "sets `metadata.contentops`, which outputs keep for where they come from"
+        report((name, "contentops"), "reserved-key", core, key=True, hint="choose another name")
+        fine = False
+    return fine
+
+
+_FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
+    "id": _is_id,
+    "template": _is_text,
+    "style": _is_text,
+    "vertical": _is_text,
+    "brand_voice": _is_text,
+    "mode": _one_of(CREDITS),
+    "inputs": _is_map,
+    "metadata": _is_metadata,
+    "tags": _is_tags,
+    "revision": _is_revision,
+    "on_edit": _is_on_edit,
+    "protected": _is_bool,
+    "save": _is_bool,
+    "output": _is_output,
+}
+
+
+def _shown(value: Json) -> str:
+    text = value if isinstance(value, str) else canonical(value)
+    cut = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+    return f"`{cut}`" if cut.isprintable() else f"`{cut.encode('unicode_escape').decode()}`"

@@ -1,0 +1,217 @@
+"""The state as it changes during one run: pure, in memory; `store` puts it on disk.
+
+Invariant: after any sequence of notes, what is here equals what `journal.fold` makes of the lock and the noted facts.
+A note costs what its facts cost and a checkpoint costs what its bytes cost, however many records there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.digest import DIGEST_VERSION
+from contentops.errors import StateError
+from contentops.model import ItemId, OpenEntry, Record, RequestId, State
+from contentops.state import journal as journals
+from contentops.state import lock as locks
+from contentops.state.codec import Drop, Fact, Forget, line_of, parse_line
+from contentops.state.lock import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from contentops.digest import Digest
+    from contentops.state.journal import Base, Noted
+
+_NO_REQUEST = RequestId("")
+_Said = tuple[str, "Base", RequestId]
+"""A fact as text, the digests of the lock lines it started from, and the paid result it took in."""
+
+
+class WorkingState:
+    """Records and open entries, the lock they started from, and the journal lines that wait to be made durable.
+
+    With `announce`, a result reopened because the lock overruled its record becomes a fact of its own.
+    """
+
+    def __init__(
+        self,
+        lock: locks.Lock,
+        facts: Sequence[Noted],
+        *,
+        lineage: str,
+        body_on_disk: Callable[[str], Digest],
+        announce: bool,
+    ) -> None:
+        folded = journals.fold(lock, facts, lineage=lineage, body_on_disk=body_on_disk)
+        self.lineage = lineage
+        self.records: dict[ItemId, Record] = dict(folded.state.records)
+        self.entries: dict[RequestId, OpenEntry] = dict(folded.state.entries)
+        self.waiting: list[str] = []
+        """Lines for the journal."""
+        self._snapshot: State | None = None
+        self._locked, self._locked_entries = dict(lock.records), dict(lock.entries)
+        """The lines of the lock as it is on disk."""
+        self._texts: dict[ItemId, str] = {}
+        """The lines of records, as far as they were needed."""
+        self._keeps_lines = lock.header is None or lock.header.digest == DIGEST_VERSION
+        self._changed: set[ItemId] | None = None
+        """Whose lines the lock on disk does not have yet; None: not looked at."""
+        self._own = {noted.took for noted in facts}
+        self._own.update(noted.fact.request_id for noted in facts if isinstance(noted.fact, OpenEntry))
+        """The requests that the lock on disk may know of only through this run."""
+        if announce:
+            # Said again after the fact they came from, so that a later fact of that item does not hide them.
+            self.waiting += [self._line("reopen", self._take_entry(entry)) for entry in folded.reopened]
+
+    @property
+    def state(self) -> State:
+        """Everything known, as a snapshot."""
+        if self._snapshot is None:
+            self._snapshot = State(lineage=self.lineage, records=dict(self.records), entries=dict(self.entries))
+        return self._snapshot
+
+    def drop_renamed(self, living: Collection[ItemId]) -> tuple[ItemId, ...]:
+        """Leave out the orphans of `lock.without_renamed`; returns their ids, sorted."""
+        kept = locks.without_renamed(self.records, living)
+        gone = tuple(sorted(self.records.keys() - kept.keys()))
+        self.records, self._snapshot, self._changed = kept, None, None
+        return gone
+
+    def note(self, step: str, facts: Sequence[Fact]) -> None:
+        """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""
+        for fact in facts:
+            _check_writable(fact)
+        said = [one for fact in facts if (one := self._take(fact)) is not None]
+        self.waiting += [self._line(step, one, more=index < len(said)) for index, one in enumerate(said, start=1)]
+        self._snapshot = None
+
+    def keep_open(self) -> None:
+        """Say of every request of this run that it is open, whatever lock the next run finds.
+
+        Where that lock carries the request, or the journal's record of it still counts, the next fold closes it again.
+        """
+        carried = [record for record in self.records.values() if record.request_id in self._own - {_NO_REQUEST}]
+        entries = [*map(journals.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
+        self.waiting += [
+            self._line("reopen", (line_of(entry), self._entry_base(entry), _NO_REQUEST))
+            for entry in locks.in_order(entries)
+        ]
+        self._own.clear()
+
+    def lock_bytes(self) -> bytes:
+        """The lock for what is known. A line that still says what is known stands as it was, byte by byte."""
+        for id_ in self.records.keys() - self._texts.keys():
+            self._texts[id_] = self._text_of(id_)
+        records = map(self._texts.__getitem__, sorted(self.records))
+        entries = map(self._entry_text, locks.in_order(self.entries.values()))
+        return locks.join(self.lineage, records, entries)
+
+    def locked(self) -> None:
+        """The lock on disk now holds `lock_bytes`."""
+        changed = self.records.keys() | self._locked.keys() if self._changed is None else self._changed
+        for id_ in changed:
+            record = self.records.get(id_)
+            if record is None:
+                self._locked.pop(id_, None)
+            else:
+                self._locked[id_] = (Written(record, self._texts[id_]),)
+        self._locked_entries = {id_: (Written(entry, self._entry_text(entry)),) for id_, entry in self.entries.items()}
+        self._changed, self._keeps_lines = set(), True
+
+    # --- one fact ------------------------------------------------------------------------------------------
+
+    def _take(self, fact: Fact) -> _Said | None:
+        """Take in one fact; None where it says nothing new."""
+        match fact:
+            case Record():
+                return self._take_record(fact)
+            case OpenEntry():
+                return self._take_entry_once(fact)
+            case Drop(request_id):
+                known = self.entries.pop(request_id, None)
+                return None if known is None else (line_of(fact), (), _NO_REQUEST)
+            case Forget(item):
+                if self.records.pop(item, None) is None:
+                    return None
+                self._texts.pop(item, None)
+                self._touch(item)
+                return line_of(fact), self._base(item), _NO_REQUEST
+
+    def _take_record(self, record: Record) -> _Said | None:
+        self.entries.pop(record.request_id, None)
+        known = self.records.get(record.id)
+        if known is not None and line_of(structs.replace(record, rev=known.rev)) == line_of(known):
+            return None
+        before = [line.value for line in self._locked.get(record.id, ())]
+        record = structs.replace(record, rev=_next_rev(record, known, before))
+        carried = bool(before) and all(other.request_id == record.request_id for other in before)
+        took = _NO_REQUEST if carried else record.request_id
+        self._own.add(took)
+        self.records[record.id] = record
+        text = self._texts[record.id] = line_of(record)
+        self._touch(record.id)
+        return text, self._base(record.id), took
+
+    def _take_entry_once(self, entry: OpenEntry) -> _Said | None:
+        carrier = self.records.get(entry.item)
+        if carrier is not None and carrier.request_id == entry.request_id:
+            return None
+        # Also where the lock says the same already: a lock that takes its place may no longer say it.
+        self._own.add(entry.request_id)
+        known = self.entries.get(entry.request_id)
+        if known is not None and line_of(known) == line_of(entry):
+            return None
+        return self._take_entry(entry)
+
+    def _take_entry(self, entry: OpenEntry) -> _Said:
+        self._own.add(entry.request_id)
+        self.entries[entry.request_id] = entry
+        return line_of(entry), self._entry_base(entry), _NO_REQUEST
+
+    def _touch(self, item: ItemId) -> None:
+        if self._changed is not None:
+            self._changed.add(item)
+
+    def _base(self, item: ItemId) -> Base:
+        return tuple(line.digest for line in self._locked.get(item, ()))
+
+    def _entry_base(self, entry: OpenEntry) -> Base:
+        return tuple(line.digest for line in self._locked_entries.get(entry.request_id, ()))
+
+    @staticmethod
+    def _line(step: str, said: _Said, *, more: bool = False) -> str:
+        text, base, took = said
+        return journals.journal_line(text, step=step, base=base, took=took, more=more)
+
+    # --- lines as they stand -------------------------------------------------------------------------------
+
+    def _text_of(self, item: ItemId) -> str:
+        record = self.records[item]
+        lines = self._locked.get(item, ()) if self._keeps_lines else ()
+        return next((line.text for line in lines if line.value is record), "") or line_of(record)
+
+    def _entry_text(self, entry: OpenEntry) -> str:
+        lines = self._locked_entries.get(entry.request_id, ())
+        return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
+
+
+def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) -> int:
+    """One above every line of the lock, however often the record is noted until the next checkpoint."""
+    top = max((other.rev for other in before), default=0)
+    if known is not None and known.rev > top:
+        return known.rev
+    return (top if before or known is not None else record.rev) + 1
+
+
+def _check_writable(fact: Fact) -> None:
+    try:
+        text = line_of(fact)
+        text.encode()
+        if isinstance(fact, Record | OpenEntry):
+            parse_line(text)  # a line that cannot be read again would take the whole lock with it
+    except (ValueError, TypeError) as error:
+        name = fact.item if isinstance(fact, OpenEntry) else fact.request_id if isinstance(fact, Drop) else fact.id
+        message = f"what is known of item {name!a} cannot be written down: {error}"
+        raise StateError(message, code="unwritable-fact") from error

@@ -1,0 +1,254 @@
+"""Values that remember where they were written, and findings that point there.
+
+Everybody who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.sanitize import Policy, sanitize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Mark = tuple[int, int]
+"""1-based line and column (in characters, not bytes)."""
+Pointer = tuple[str | int, ...]
+"""Keys and list indexes from the root of a document."""
+
+SHIFT: Final = 27
+"""A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
+read has longer lines."""
+_COLUMN: Final = (1 << SHIFT) - 1
+
+_BREAK: Final = re.compile(r"\r\n|\r|\n")
+_PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
+_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+_BARE: Final = re.compile(r"[^\s,\[\]{}]+")
+_SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
+
+
+def unpack(packed: int) -> Mark:
+    """The mark of a packed position."""
+    return (packed >> SHIFT) + 1, (packed & _COLUMN) + 1
+
+
+class Map(dict[str, Any]):
+    """A mapping with the positions of itself, of its keys and of its values.
+
+    `start` is its packed position; `places` holds, entry by entry, the packed positions of key and value.
+    """
+
+    __slots__ = ("_keys_at", "_values_at", "places", "start")
+
+    def __init__(self, entries: Mapping[str, Any] | None = None, *, start: int = 0) -> None:
+        if entries:
+            self.update(entries)
+        self.start = start
+        self.places: list[int] = []
+        self._keys_at: dict[str, Mark] | None = None
+        self._values_at: dict[str, Mark] | None = None
+
+    @property
+    def at(self) -> Mark:
+        """Where the map starts: at its first key, or at its bracket."""
+        return unpack(self.start)
+
+    @property
+    def keys_at(self) -> dict[str, Mark]:
+        """Where each key was written."""
+        if self._keys_at is None:
+            self._keys_at = dict(zip(self, map(unpack, self.places[::2]), strict=False))
+        return self._keys_at
+
+    @property
+    def values_at(self) -> dict[str, Mark]:
+        """Where each value was written."""
+        if self._values_at is None:
+            self._values_at = dict(zip(self, map(unpack, self.places[1::2]), strict=False))
+        return self._values_at
+
+
+class Seq(list[Any]):
+    """A list with the positions of itself and of its entries; `start` and `places` are packed."""
+
+    __slots__ = ("places", "start")
+
+    def __init__(self, entries: Iterable[Any] = (), *, start: int = 0) -> None:
+        super().__init__(entries)
+        self.start = start
+        self.places: list[int] = []
+
+    @property
+    def at(self) -> Mark:
+        """Where the list starts: at its first dash, or at its bracket."""
+        return unpack(self.start)
+
+    @property
+    def values_at(self) -> list[Mark]:
+        """Where each entry was written."""
+        return [unpack(packed) for packed in self.places]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of a file and its path relative to the project root, with forward slashes."""
+
+    path: str
+    text: str
+    _lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def line(self, number: int) -> str:
+        """The line with this 1-based number, without its newline; empty where there is none."""
+        if not self._lines:
+            self._lines.extend(_BREAK.split(self.text))
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+    def mark(self, index: int) -> Mark:
+        """The position of the character with this 0-based index."""
+        if not self._starts:
+            self._starts.extend((0, *(found.end() for found in _BREAK.finditer(self.text))))
+        line = bisect_right(self._starts, index)
+        return line, index - self._starts[line - 1] + 1
+
+    @property
+    def last(self) -> int:
+        """The number of the last line."""
+        self.line(1)
+        return len(self._lines)
+
+
+@dataclass(frozen=True, slots=True)
+class YamlDocument:
+    """A file as read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
+
+    source: Source
+    root: Any = None
+
+
+def _shown(text: str) -> str:
+    """`text` with each control character but tab replaced, so that columns stay and no terminal is misled."""
+    return sanitize(text, Policy.EXCERPT)
+
+
+def place(
+    source: Source,
+    code: str,
+    message: str,
+    at: Mark,
+    *,
+    width: int = 1,
+    hint: str = "",
+    severity: Severity = Severity.ERROR,
+) -> Diagnostic:
+    """A finding at a known position of a file; `width` is kept within the line."""
+    line, column = at
+    excerpt = _shown(source.line(line))
+    return Diagnostic(
+        code=code,
+        message=_shown(message),
+        severity=severity,
+        location=Location(source.path, line, column),
+        excerpt=excerpt,
+        width=max(1, min(width, len(excerpt) - column + 1)),
+        hint=_shown(hint),
+    )
+
+
+def locate(document: YamlDocument, pointer: Sequence[str | int], *, key: bool = False) -> Location:
+    """Where the value at `pointer` (keys and list indexes from the root) was written, or its key.
+
+    Where a step does not exist, it is the position of the last value on the way that does.
+    """
+    (line, column), _, _ = _follow(document, pointer, key=key)
+    return Location(document.source.path, line, column)
+
+
+def finding(
+    document: YamlDocument,
+    code: str,
+    message: str,
+    pointer: Sequence[str | int] = (),
+    *,
+    key: bool = False,
+    hint: str = "",
+    severity: Severity = Severity.ERROR,
+    offset: int = 0,
+) -> Diagnostic:
+    """A finding about the value (or the key) at `pointer`, underlined as written.
+
+    `offset` counts characters of a text value: the finding then points at that character, whether the text
+    is plain, quoted or a block over several lines.
+    """
+    at, node, is_key = _follow(document, pointer, key=key)
+    if offset and isinstance(node, str):
+        at, width = _inside(document.source, at, node, offset)
+    else:
+        width = _width(document.source.line(at[0]), at[1] - 1, node, key=is_key)
+    return place(document.source, code, message, at, width=width, hint=hint, severity=severity)
+
+
+def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
+    """The position a pointer names, what stands there, and whether that is a key; the deepest that exists."""
+    node = document.root
+    at: Mark = getattr(node, "at", (1, 1))
+    for depth, step in enumerate(pointer):
+        if isinstance(node, Map) and step in node:
+            name = str(step)
+            if key and depth == len(pointer) - 1:
+                return node.keys_at.get(name, at), name, True
+            at, node = node.values_at.get(name, at), node[name]
+        elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
+            at, node = (unpack(node.places[step]) if step < len(node.places) else at), node[step]
+        else:
+            break
+    return at, node, False
+
+
+def _width(line: str, start: int, node: Any, *, key: bool) -> int:
+    """How many characters of `line` from `start` show the scalar `node`; 1 for lists and maps."""
+    begin = _PROPERTIES.match(line, start)
+    skipped = begin.end() - start if begin else 0
+    start += skipped
+    if isinstance(node, (dict, list)):
+        return skipped + 1
+    quoted = _QUOTED.match(line, start)
+    if quoted:
+        return skipped + quoted.end() - start
+    text = node if isinstance(node, str) else ""
+    if text and (key or line.startswith(text, start)):
+        return skipped + len(text)
+    if text and line[start : start + 1] not in {"", "|", ">", "*"}:
+        return skipped + len(line[start:].rstrip())
+    bare = _BARE.match(line, start)
+    return skipped + (bare.end() - start if bare else 1)
+
+
+def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
+    """The position of character `offset` of a text written at `at`, and how much to underline there.
+
+    Escapes, folding and block indentation make the written form differ from the value, so the word at the
+    offset is searched for: its n-th occurrence in the value is its n-th occurrence in the file from `at` on.
+    """
+    found = _SNIPPET.match(text, offset)
+    if not found:
+        return at, 1
+    word = found.group()
+    left = text.count(word, 0, offset + len(word)) or 1
+    number, start = at[0], at[1] - 1
+    last = min(source.last, at[0] + 2 * (text.count("\n") + 2) + len(text) // 20)
+    while number <= last:
+        line = source.line(number)
+        while (position := line.find(word, start)) >= 0:
+            left -= 1
+            if not left:
+                return (number, position + 1), len(word)
+            start = position + len(word)
+        number, start = number + 1, 0
+    return at, 1

@@ -1,0 +1,90 @@
+"""Reads a YAML file: the value with positions, and every problem as a finding, never an exception.
+
+Input is hostile: size, depth, expanded aliases and digits are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.yaml.builder import Builder, StopReading
+from contentops.yaml.conflict_markers import MIDDLE, SIDE, conflict
+from contentops.yaml.positions import Source, YamlDocument, place
+from contentops.yaml.secret_lines import discreet
+from contentops.yaml.syntax import CODE as SYNTAX
+
+if TYPE_CHECKING:
+    from contentops.errors import Diagnostic
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Largest file that is read: about 100,000 items."""
+
+_UNREADABLE: Final = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+BREAKS: Final = "\x85\u2028\u2029"
+"""Line breaks to YAML, but to no editor."""
+
+
+def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
+    """The text of a file, without a byte order mark; the text is empty where there is a finding."""
+    empty = Source(path, "")
+    if len(data) > MAX_BYTES:
+        message = f"the file has {len(data) // (1024 * 1024)} MiB, more than {MAX_BYTES // (1024 * 1024)} MiB"
+        return empty, [place(empty, "file-too-large", message, (1, 1), hint="split it into several files")]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return empty, [place(empty, "not-utf8", "the file is UTF-16", (1, 1), hint="save it as UTF-8")]
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return Source(path, data.decode()), []
+    except UnicodeDecodeError as error:
+        before = Source(path, data[: error.start].decode())
+        message = f"the file is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
+        return empty, [place(before, "not-utf8", message, before.mark(len(before.text)), hint="save it as UTF-8")]
+
+
+def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocument, list[Diagnostic]]:
+    """The one document in `data` and every finding; an empty file is a document without a root.
+
+    `path` is relative to the project root and only named in findings. Where the structure is in doubt (a syntax
+    error, several documents, runaway aliases) the root is None; after a finding about one value (a duplicate
+    key, a refused number) the rest is there, so that it can be checked too. `pure` reads with the Python
+    parser, which is used anyway where the C extension is missing.
+    """
+    source, findings = decode(path, data)
+    root = None
+    if not findings and (found := unreadable(source) or conflict(source, SIDE)):
+        findings = [found]
+    if not findings:
+        builder = Builder(source)
+        try:
+            builder.run(parser_of(source.text, pure=pure))
+            root, findings = builder.root, builder.findings
+        except StopReading as stop:
+            left = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None
+            findings = [left] if left else [*builder.findings, stop.finding]
+    return YamlDocument(source, root), [discreet(source, found) for found in findings]
+
+
+def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
+    """The first character, except those in `but`, that may not stand in a YAML file; such files are not parsed."""
+    found = next((found for found in _UNREADABLE.finditer(source.text) if found.group() not in but), None)
+    if not found:
+        return None
+    message = f"the invisible character U+{ord(found.group()):04X} may not stand in a YAML file"
+    hint = "remove it"
+    if found.group() in BREAKS:
+        hint = f'remove it, or write it as `"\\u{ord(found.group()):04x}"` inside double quotes'
+    return place(source, "control-character", message, source.mark(found.start()), hint=hint)
+
+
+def parser_of(text: str, *, pure: bool) -> Any:
+    """A PyYAML event parser over `text`, the C one where there is one."""
+    import yaml  # start-up: commands that find everything in the cache parse nothing
+
+    if yaml.__with_libyaml__ and not pure:
+        from yaml import cyaml
+
+        return cyaml.CSafeLoader(text)
+    return yaml.SafeLoader(text)

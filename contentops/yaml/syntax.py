@@ -1,0 +1,174 @@
+"""What a YAML parser's complaint means in plain words, and what to write instead.
+
+The parser knows where it stumbled, not why. The usual whys (Jinja without quotes, a colon in a text, a tab, a
+text that starts with `@`) are recognised by what stands in the line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.yaml.positions import Mark, Source, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.errors import Diagnostic
+
+CODE: Final = "yaml-syntax"
+UNQUOTED: Final = "unquoted Jinja cannot be read as YAML"
+
+_SHOWN: Final = 60
+_SEARCHED: Final = 2_000
+"""So much of a line is looked through for what is wrong in it."""
+_VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
+_OPEN_JINJA: Final = re.compile(r"\{[{%#]")
+_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+
+_Answer = tuple[str, Mark, str]
+"""Message, place, hint."""
+
+
+def explain(source: Source, error: Any) -> Diagnostic:
+    """A PyYAML error as a finding at the place a person has to change."""
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable text")
+    at = _mark(source, getattr(error, "problem_mark", None)) or (1, 1)
+    begun = _mark(source, getattr(error, "context_mark", None)) or at
+    message, at, hint = _jinja(source, at, begun) or _known(source, problem, at, begun)
+    return place(source, CODE, message, at, hint=hint)
+
+
+def _mark(source: Source, mark: Any) -> Mark | None:
+    """A parser's mark, moved back from beyond the end of the file to the last line with something on it."""
+    if mark is None:
+        return None
+    line, column = mark.line + 1, mark.column + 1
+    last = source.last
+    while last > 1 and not source.line(last).strip():
+        last -= 1
+    if line > last:
+        return last, len(source.line(last).rstrip()) + 1
+    return line, min(column, len(source.line(line)) + 1)
+
+
+def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
+    """Unquoted Jinja in the line of the problem, or where what cannot be read began."""
+    for number, column in (at, begun):
+        line = source.line(number)[:_SEARCHED]
+        found = _OPEN_JINJA.search(_blank_quoted(line))
+        entry = _VALUE.match(line)
+        if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
+            continue
+        text = _cut(_without_comment(entry["value"]))
+        both = "'" in text and '"' in text
+        hint = "put the whole text in quotes" if both else f"quote Jinja: {_in_quotes(text)}"
+        return UNQUOTED, (number, entry.start("value") + 1), hint
+    return None
+
+
+def _blank_quoted(line: str) -> str:
+    """`line` with quoted texts blanked out, column for column."""
+    return _QUOTED.sub(lambda found: " " * len(found.group()), line)
+
+
+def _without_comment(text: str) -> str:
+    return re.sub(r"\s+#.*$", "", text).rstrip()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _in_quotes(text: str) -> str:
+    """What to write instead of a text that needs quotes."""
+    quote = "'" if '"' in text else '"'
+    return f"`{quote}{text}{quote}`"
+
+
+def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
+    """The answer for the first complaint that fits, else the parser's own words."""
+    for pattern, mark, message, hint in _SAYINGS:
+        if re.search(pattern, problem):
+            return message.format(line=begun[0], column=begun[1]), begun if mark == "begun" else at, hint
+    for pattern, answer in _ANSWERS:
+        if re.search(pattern, problem):
+            return answer(source, at, begun)
+    return f"not valid YAML: {problem.partition(', but')[0][:_SHOWN]}", at, ""
+
+
+def _bad_start(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    line = source.line(at[0])
+    rest = line[at[1] - 1 :]
+    if rest.startswith("\t") or (not line[: at[1] - 1].strip(" ") and "\t" in line[: len(line) - len(line.lstrip())]):
+        return _tab(source, at, at)
+    first = "a backtick" if rest[:1] == "`" else f"`{rest[:1]}`"
+    return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_cut(_without_comment(rest)))}"
+
+
+def _tab(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    column = source.line(at[0]).find("\t") + 1 or at[1]
+    return "a tab stands where YAML wants spaces", (at[0], column), "indent with spaces, two per level"
+
+
+def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    line = source.line(at[0])
+    entry = _VALUE.match(line)
+    if entry and entry["key"] and entry.start("value") < at[1] - 1:
+        text = _cut(_without_comment(entry["value"]))
+        return "a second `: ` in one line", at, f"put the text in quotes: {_in_quotes(text)}"
+    above = re.match(r"(\s*(?:- +)*)[\w-]+:[^\s:/]", source.line(at[0] - 1))
+    if above:
+        return "a space is missing after the colon", (at[0] - 1, above.end(1) + 1), "write `key: value`"
+    return _indentation((at[0], len(line) - len(line.lstrip()) + 1))
+
+
+def _indentation(at: Mark) -> _Answer:
+    message = "this line does not fit the indentation of the lines above it"
+    return message, at, "line it up with the entry it belongs to"
+
+
+def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    line = source.line(at[0])
+    entry = _VALUE.match(line)
+    if entry and entry["value"][0] in "\"'" and entry.start("value") < at[1] - 1:
+        hint = "double the quote inside the text (`'it''s'`), or use the other kind of quotes"
+        return "the text goes on after its closing quote", at, hint
+    if line[: at[1] - 1].strip():
+        return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
+    return _indentation(at)
+
+
+def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
+    hint = "write `key: value`; a text of several lines needs `|` after its key"
+    if re.match(r"\s*[^\s:]+:\S", source.line(begun[0])):
+        hint = "put a space after the colon"
+    return "this line is neither `key: value` nor an entry of a list", begun, hint
+
+
+def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
+    text = _cut(_without_comment(source.line(begun[0])[begun[1] - 1 :]))
+    return f"a text cannot start with `{text[:1]}`", begun, f'put it in quotes: `"{text}"`'
+
+
+_QUOTE: Final = "add the closing quote"
+_NEXT_LINE: Final = "start it in the next line, or write `[a, b]`"
+_BRACKET: Final = "the bracket opened at line {line}, column {column} is not closed before this"
+_MIXED: Final = "this line is no entry of the list that starts at line {line}"
+_SAYINGS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    (r"'-' indicator|<block end>, but found '\?'", "at", _MIXED, "start it with `- `, or line it up with its key"),
+    (r"unexpected (end of stream|document sep)", "begun", "the quoted text that starts here is never closed", _QUOTE),
+    (r"expected ',' or", "at", _BRACKET, "close it, or put a comma between its entries"),
+    (r"escape c", "at", "an unknown escape in double quotes", "double the backslash, or use single quotes"),
+    (r"sequence entries are not allowed", "at", "a list cannot start in the line of its key", _NEXT_LINE),
+    (r"document start", "at", "something stands after the end of the document", "one file holds one map or list"),
+)
+"""Complaints that need no look at the line: pattern, which mark, message, hint."""
+_ANSWERS: Final[tuple[tuple[str, Callable[[Source, Mark, Mark], _Answer]], ...]] = (
+    (r"cannot start any token", _bad_start),
+    (r"tab character", _tab),
+    (r"mapping values are not allowed", _second_colon),
+    (r"did not find expected key|expected <block end>", _no_key),
+    (r"could not find expected ':'", _no_colon),
+    (r"alphabetic or numeric", _anchor),
+)

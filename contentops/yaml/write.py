@@ -1,0 +1,111 @@
+"""YAML that every reader reads back the same: one way to write each value, the same bytes for the same value.
+
+Front matter is read by Hugo (Go), Jekyll (Ruby, YAML 1.1), Astro and Docusaurus (JavaScript) and by contentops
+(YAML 1.2). A text is written plain only if none of them could take it for anything but that text; every other text is
+written in double quotes, on one line, with escapes that all of them share.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+_LETTERS: Final = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3"
+_INNER: Final = _LETTERS + "0-9 _./,()'+&!?\\-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
+# The ranges are fixed, not asked of the Unicode tables of this Python: another release must write the same bytes.
+_PLAIN: Final = re.compile(f"[{_LETTERS}](?:[{_INNER}]*[{_INNER.replace(' ', '')}])?")
+_RESERVED: Final = frozenset(
+    {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf", "infinity"}
+)
+# Some readers of YAML 1.1 take an exponent without digits before it for a number.
+_EXPONENT: Final = re.compile(r"[eE][0-9]+")
+_ESCAPED: Final = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]')
+_SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_LONGEST_KEY: Final = 1000
+"""A key longer than 1,024 characters needs YAML's explicit form."""
+
+
+def write_pair(key: str, value: Any) -> list[str]:
+    """One mapping entry as lines without newlines, the first at column 0.
+
+    Raises TypeError for what is not JSON, ValueError for NaN and infinities.
+    """
+    lines, block = write_value(value)
+    name = write_scalar(key)
+    if len(name) > _LONGEST_KEY:
+        return [f"? {name}", *([":", *lines] if block else [f": {lines[0]}"])]
+    return [f"{name}:", *lines] if block else [f"{name}: {lines[0]}"]
+
+
+def write_value(value: Any) -> tuple[list[str], bool]:
+    """What stands behind a key: its lines, and whether they go below the key (True) or beside it (False).
+
+    Lines below a key are indented by two spaces already. Raises like `write_pair`.
+    """
+    lines = _lines(value)
+    block = bool(value) and isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
+    return (_indented(lines), True) if block else (lines, False)
+
+
+def write_scalar(value: Any) -> str:
+    """A text, number, bool or None on one line. A lone surrogate is written as U+FFFD.
+
+    Raises TypeError for anything else, ValueError for NaN and infinities.
+    """
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED and not _EXPONENT.fullmatch(value)
+        return value if plain else f'"{_ESCAPED.sub(_escape, value)}"'
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return _number(value)
+    message = f"a value of type `{type(value).__name__}` has no place in front matter"
+    raise TypeError(message)
+
+
+def _lines(value: Any) -> list[str]:
+    """A value as lines at column 0."""
+    if isinstance(value, Mapping):
+        return [line for key, inner in value.items() for line in write_pair(_key(key), inner)] or ["{}"]
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return [line for inner in value for line in _entry(inner)] or ["[]"]
+    return [write_scalar(value)]
+
+
+def _entry(value: Any) -> list[str]:
+    first, *others = _lines(value)
+    return [f"- {first}", *_indented(others)]
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    message = f"a key of type `{type(key).__name__}` has no place in front matter"
+    raise TypeError(message)
+
+
+def _escape(found: re.Match[str]) -> str:
+    char = found[0]
+    if "\ud800" <= char <= "\udfff":
+        return "\ufffd"
+    return _SHORT.get(char) or f"\\u{ord(char):04x}"
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        message = "a number that is not finite has no place in front matter"
+        raise ValueError(message)
+    text = repr(float(value))
+    mantissa, mark, exponent = text.partition("e")
+    # YAML 1.1 takes `1e+16` for a text: there a float needs its dot.
+    return f"{mantissa}.0e{exponent}" if mark and "." not in mantissa else text

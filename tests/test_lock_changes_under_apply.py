@@ -1,0 +1,57 @@
+"""Someone pulls, or reverts the lock, while an apply runs: it stops, and the next one pays for nothing again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import StateError
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Event
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One item that is made, and two that are not; jobs take ten minutes, so that checkpoints come in between."""
+    scene = Scene(tmp_path, FakeApi(duration=600, auto_save=False))
+    scene.write("content/one.yaml", blog("one"))
+    scene.apply()
+    scene.write("content/more.yaml", blog("two", "three"))
+    return scene
+
+
+@pytest.mark.parametrize("seconds", [0, 300], ids=["before the first checkpoint", "after some"])
+@pytest.mark.parametrize("removed", [False, True], ids=["pulled", "removed"])
+def test_the_run_stops_and_the_next_one_goes_on(scene: Scene, *, seconds: float, removed: bool) -> None:
+    """The lock stays as it was put there; what was begun is finished, once and for its price."""
+    path = scene.root / "contentops.lock"
+    before = path.read_bytes()
+    theirs = before.replace(b'"title":"On ', b'"title":"About ')
+    assert theirs != before
+    at = scene.timeline.now + seconds
+    changed = False
+
+    def change(event: Event) -> None:
+        nonlocal changed
+        if event.kind == "waiting" and not changed and scene.timeline.now > at and scene.api.count("submit") > 2:
+            changed = True
+            path.unlink() if removed else path.write_bytes(theirs)
+
+    with pytest.raises(StateError) as caught:
+        scene.apply(emit=change)
+    assert (caught.value.code, scene.api.count("submit")) == ("lock-changed", 3)
+    assert "run `contentops apply` again" in caught.value.hint
+    assert (path.read_bytes() if path.exists() else None) == (None if removed else theirs)
+
+    if removed:
+        path.write_bytes(before)
+    ended = results(scene.apply())
+    assert (ended["two"], ended["three"], scene.api.credits) == ("done", "done", 12)
+    assert scene.record("one").title.startswith("On" if removed else "About")
+    assert scene.plan().empty

@@ -1,0 +1,139 @@
+"""One apply at a time: the lock dies with its owner, and its holder is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.errors import ExitCode, LockHeld, StateError
+from contentops.state.apply_lock import ApplyLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = "2026-03-01T09:00:00Z"
+
+
+def held(root: Path, *, environment: str = "", where: str = "") -> ApplyLock:
+    """The apply lock of someone on some machine."""
+    return ApplyLock(root, environment=environment, who="ann@build-1", now=NOW, where=where)
+
+
+def test_the_holder_is_named(tmp_path: Path) -> None:
+    """Who, which process, where and since when; and that there is nothing to unlock."""
+    with held(tmp_path, where="https://ci.example.com/run/7"), pytest.raises(LockHeld) as caught, held(tmp_path):
+        pass
+
+    assert str(caught.value) == (
+        f"another `contentops` command is running here by ann@build-1, process {os.getpid()}, at https://ci.example.com/run/7, "
+        f"since {NOW}"
+    )
+    assert caught.value.exit_code is ExitCode.REFUSED
+    assert "nothing to unlock" in caught.value.hint
+
+
+def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:
+    """The lock is free after the block, whatever ended it, and the note is gone."""
+
+    def broken() -> None:
+        with held(tmp_path):
+            message = "broken"
+            raise StateError(message)
+
+    with pytest.raises(StateError, match="broken"):
+        broken()
+
+    with held(tmp_path):
+        assert json.loads((tmp_path / ".contentops/apply.json").read_text())["who"] == "ann@build-1"
+    assert not (tmp_path / ".contentops/apply.json").exists()
+
+
+def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
+    """Leaving twice, or without entering, touches nothing."""
+    held(tmp_path).__exit__(None, None, None)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Each has a lock of its own, and a refusal names its environment."""
+    refused = pytest.raises(LockHeld, match="another `contentops` command for environment `staging` is running here")
+    with held(tmp_path), held(tmp_path, environment="staging"), refused:
+        held(tmp_path, environment="staging").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        pytest.param(None, "", id="missing"),
+        pytest.param(b"", "", id="empty"),
+        pytest.param(b'{"who":', "", id="torn"),
+        pytest.param(b"[" * 100_000, "", id="deep"),
+        pytest.param(b"[1]", "", id="list"),
+        pytest.param(b'{"who":{"a":1},"pid":7}', ", process 7", id="odd-kinds"),
+        pytest.param(b'{"who":"a\\u001b[31m\\nb","since":""}', " by a[31mb", id="terminal-escapes"),
+        pytest.param(b'{"who":"' + b"x" * 9999 + b'"}', f" by {'x' * 200}", id="long"),
+    ],
+)
+def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: str) -> None:
+    """The note is information: whatever it says, the refusal is a sentence."""
+    with held(tmp_path):
+        path = tmp_path / ".contentops/apply.json"
+        path.unlink() if note is None else path.write_bytes(note)
+        with pytest.raises(LockHeld) as caught:
+            held(tmp_path).__enter__()
+
+    assert str(caught.value) == f"another `contentops` command is running here{words}"
+
+
+HOLD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from contentops.state.apply_lock import ApplyLock
+
+    with ApplyLock(Path(sys.argv[1]), environment="", who="bob@build-2", now="then"):
+        print("held", flush=True)
+        sys.stdin.read()
+    """
+)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills by signal")
+def test_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
+    """A killed apply leaves its note behind but not the lock."""
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"held\n"
+        with pytest.raises(LockHeld, match=f"by bob@build-2, process {owner.pid}, since then"):
+            held(tmp_path).__enter__()
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+
+    assert (tmp_path / ".contentops/apply.json").exists()
+    with held(tmp_path):
+        assert "ann" in (tmp_path / ".contentops/apply.json").read_text()
+
+
+def test_a_place_that_can_not_be_locked_is_an_error_in_words(tmp_path: Path) -> None:
+    """A folder in the lock's place cannot be opened as a file."""
+    (tmp_path / ".contentops/apply.lock").mkdir(parents=True)
+
+    with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
+        held(tmp_path).__enter__()
+
+
+def test_a_note_that_can_not_be_written_does_not_stop_the_apply(tmp_path: Path) -> None:
+    """The lock counts, not what is said about it."""
+    (tmp_path / ".contentops/apply.json").mkdir(parents=True)
+
+    with held(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
+        held(tmp_path).__enter__()
