@@ -72,7 +72,7 @@ tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for so
 	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --cov --cov-report=term:skip-covered)
 
 .PHONY: docs
-docs: $(READY_DEV) ## Write the generated reference pages anew
+docs: $(READY_DEV) ## Write the generated reference pages again
 	$(RUN) docs/generate.py
 
 .PHONY: pins

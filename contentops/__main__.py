@@ -15,7 +15,7 @@ try:
     from contentops.cli.streams import StdoutFailed, dependable
     from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
 except KeyboardInterrupt:
-    # Loading takes long enough for somebody to think better of it.
+    # Loading takes long enough for someone to think better of it.
     sys.stderr.write("\ninterrupted\n")
     sys.exit(130)
 

@@ -24,7 +24,7 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 20
 
 PRIVATE = 0o600
-"""The mode of files nobody else may read."""
+"""The mode of files no one else may read."""
 PUBLIC = 0o666
 """The mode of any other file, before the umask."""
 

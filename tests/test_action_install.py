@@ -71,7 +71,7 @@ def test_every_dependency_is_there_in_a_version_that_fits(needed: Requirement) -
 
 
 def test_the_list_is_whole_and_holds_nothing_else() -> None:
-    """What is needed by what is needed, on every system and Python; nothing that nobody asks for."""
+    """What is needed by what is needed, on every system and Python; nothing that no one asks for."""
     pins, reached = _pins(), set[str]()
     waiting = [str(canonicalize_name(needed.name)) for needed in NEEDED]
     while waiting:
@@ -159,7 +159,7 @@ def test_it_is_installed_once_a_job(machine: Machine) -> None:
 
 @posix
 def test_a_failed_installation_fails_the_job(machine: Machine) -> None:
-    """Nothing of it is run; the next step that uses the action begins anew."""
+    """Nothing of it is run; the next step that uses the action begins again."""
     offline = machine.log.with_name("log.offline")
     offline.touch()
     ended = machine.use()

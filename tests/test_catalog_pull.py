@@ -210,7 +210,7 @@ def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("change", ["too old", "changed line", "damaged"])
 def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
-    """An hour later, or where the list says something else of a template, it is described anew."""
+    """An hour later, or where the list says something else of a template, it is described again."""
     shop = Shop(many(2), when=lambda path, _: DOWN if path == "/templates/t001" else None)
     scene = scene_of(tmp_path, shop)
     with pytest.raises(ApiError):
@@ -337,7 +337,7 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
 
 
 def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
-    """`local` asks nobody and writes nothing, and a file of other servers does not concern it."""
+    """`local` asks no one and writes nothing, and a file of other servers does not concern it."""
     scene = Scene(tmp_path, base_url="local")
     scene.write(FILE, "broken")
     pulled = catalogs.pull(scene.project)

@@ -39,7 +39,7 @@ SERVER = "https://api.example.test:443"
     ],
 )
 def test_slugs(entry: dict[str, Any], slug: str) -> None:
-    """The server's own `id` comes first, and a name nobody could ask for is none."""
+    """The server's own `id` comes first, and a name no one could ask for is none."""
     assert slug_of(entry) == slug
 
 

@@ -415,7 +415,7 @@ def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) ->
 
 
 def test_without_a_catalog_one_note_says_so(project: Build) -> None:
-    """Names cannot be checked then, and nobody should think that they were."""
+    """Names cannot be checked then, and no one should think that they were."""
     found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
     assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalog")]
 

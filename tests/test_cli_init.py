@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contentops.cli.scaffold import scaffold
+from contentops.cli.scaffold import project_files
 from contentops.errors import OutputError, Refused
 from contentops.schema_files import load_schema
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -68,7 +68,7 @@ def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
     """Existing lines stay, missing ones follow, and nothing is written twice."""
     (tmp_path / ".gitignore").write_text("*.log\n.env")
     (tmp_path / ".gitattributes").write_text("contentops*.lock text eol=lf merge=union\n")
-    written = scaffold(tmp_path, name="x")
+    written = project_files(tmp_path, name="x").write()
     assert ".gitignore" in written
     assert ".gitattributes" not in written
     assert (tmp_path / ".gitignore").read_text() == "*.log\n.env\n.contentops/\n"
@@ -78,7 +78,7 @@ def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
 def test_init_refuses_names_that_break_the_file(name: str, tmp_path: Path) -> None:
     """A name that is no word is refused before anything is written."""
     with pytest.raises(Refused, match="cannot be a project's name"):
-        scaffold(tmp_path, name=name)
+        project_files(tmp_path, name=name).write()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,14 +96,14 @@ def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(
         OutputError, match=r"`.*articles\.yaml` cannot be written: File exists; before that, `contentops\.yaml` was"
     ):
-        scaffold(tmp_path, name="x")
+        project_files(tmp_path, name="x").write()
 
 
 def test_the_schemas_in_a_project_are_ours(tmp_path: Path) -> None:
     """Editors see the very schemas the program checks with."""
     import json
 
-    scaffold(tmp_path, name="x")
+    project_files(tmp_path, name="x").write()
     found = json.loads((tmp_path / "schemas" / "manifest.schema.json").read_text())
     assert found == load_schema("manifest")
     first = (tmp_path / "content" / "articles.yaml").read_text().split("\n")[0]

@@ -296,7 +296,7 @@ def test_a_disk_that_fills_up_under_stdout_is_told(tmp_path: Path, unbuffered: s
     [("plan >&-", 0), ("apply <&-", 4), ("apply --yes <&- >&- 2>&-", 0), ("plan --env x 2>&-", 64)],
 )
 def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: int) -> None:
-    """Nobody is there to ask or to read, which is no mistake."""
+    """No one is there to ask or to read, which is no mistake."""
     script = f"{sys.executable} -m contentops {redirected}"
     ended = subprocess.run(
         ["/bin/sh", "-c", script], cwd=project(ACME_BLOG), capture_output=True, text=True, check=False
@@ -351,7 +351,7 @@ def test_odd_terminals_get_escapes(run: Run) -> None:
 
 
 def test_a_bug_of_ours_says_so(run: Run, tmp_path: Path) -> None:
-    """An exception nobody foresaw is one clear line, then the traceback, and exit code 1."""
+    """An exception no one foresaw is one clear line, then the traceback, and exit code 1."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, types\n"
         "broken = types.ModuleType('contentops.schema_files')\n"

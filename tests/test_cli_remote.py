@@ -360,7 +360,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
 
 
 def test_whose_a_content_is(tmp_path: Path) -> None:
-    """Records own their contents, old ones as superseded; the rest is nobody's."""
+    """Records own their contents, old ones as superseded; the rest is no one's."""
     api = FakeApi(duration=5)
     scene = Scene(tmp_path, api)
     scene.write("content/blog.yaml", blog("tea"))

@@ -229,7 +229,7 @@ def test_a_person_sees_the_plan_wherever_stdout_goes() -> None:
 
 
 def test_ci_is_not_asked_evenon_a_terminal() -> None:
-    """CI systems that fake a terminal get the refusal, not a prompt nobody answers."""
+    """CI systems that fake a terminal get the refusal, not a prompt no one answers."""
     seen = on_a_terminal(_ASK, b"yes\n", {"CI": "true"})
     assert "there is no terminal to ask on" in seen
     assert "Apply these changes?" not in seen

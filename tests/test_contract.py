@@ -144,7 +144,7 @@ def test_everything_on_offer_is_within_the_contract(contract: Any, server: str, 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/api"])
 def test_the_life_of_a_text_is_within_the_contract(contract: Any, server: str, prefix: str) -> None:
-    """Submit, poll to the end, read, write a section anew, change, count and remove, each in the described shape."""
+    """Submit, poll to the end, read, write a section again, change, count and remove, each in the described shape."""
 
     def done(job_id: str) -> Any:
         while True:

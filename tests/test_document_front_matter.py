@@ -13,7 +13,7 @@ from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.front_matter import (
     MAX_FRONT_MATTER,
-    Document,
+    MarkdownFile,
     compose,
     provenance,
     replace_body,
@@ -95,29 +95,29 @@ def test_compose_bytes() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("", Document(), id="empty"),
-        pytest.param("just\r\ntext", Document(body="just\ntext\n", newline="\r\n"), id="no front matter"),
-        pytest.param("\n---\na: b\n---\n", Document(body="---\na: b\n---\n"), id="not at the start"),
-        pytest.param("----\na\n---\n", Document(body="----\na\n---\n"), id="four dashes"),
-        pytest.param("---\n---", Document(), id="empty block"),
-        pytest.param("---\n---\n---\nx", Document(body="---\nx\n"), id="empty block, body with a rule"),
-        pytest.param("--- \t\na: yes\n...\nx", Document(front={"a": "yes"}, body="x\n"), id="closed by dots"),
+        pytest.param("", MarkdownFile(), id="empty"),
+        pytest.param("just\r\ntext", MarkdownFile(body="just\ntext\n", newline="\r\n"), id="no front matter"),
+        pytest.param("\n---\na: b\n---\n", MarkdownFile(body="---\na: b\n---\n"), id="not at the start"),
+        pytest.param("----\na\n---\n", MarkdownFile(body="----\na\n---\n"), id="four dashes"),
+        pytest.param("---\n---", MarkdownFile(), id="empty block"),
+        pytest.param("---\n---\n---\nx", MarkdownFile(body="---\nx\n"), id="empty block, body with a rule"),
+        pytest.param("--- \t\na: yes\n...\nx", MarkdownFile(front={"a": "yes"}, body="x\n"), id="closed by dots"),
         pytest.param(
             "\ufeff---\r\ntitle: T\r\n---\r\n\r\nx\r\n",
-            Document(title="T", body="x\n", newline="\r\n", bom=True),
+            MarkdownFile(title="T", body="x\n", newline="\r\n", bom=True),
             id="byte order mark and CRLF",
         ),
-        pytest.param("---\ntitle: 1.10\n---\n", Document(title="1.10"), id="title like a number"),
-        pytest.param("---\ntitle:\n---\n", Document(), id="title without value"),
-        pytest.param("---\ntitle: |\n  a\n  b\n---\n", Document(title="a b"), id="title of two lines"),
-        pytest.param("---\ncontentops: x\n---\n", Document(), id="provenance that is no mapping"),
+        pytest.param("---\ntitle: 1.10\n---\n", MarkdownFile(title="1.10"), id="title like a number"),
+        pytest.param("---\ntitle:\n---\n", MarkdownFile(), id="title without value"),
+        pytest.param("---\ntitle: |\n  a\n  b\n---\n", MarkdownFile(title="a b"), id="title of two lines"),
+        pytest.param("---\ncontentops: x\n---\n", MarkdownFile(), id="provenance that is no mapping"),
         pytest.param(
-            "---\ncontentops: {item: [x]}\n---\n", Document(provenance={"item": ["x"]}), id="owner that is no text"
+            "---\ncontentops: {item: [x]}\n---\n", MarkdownFile(provenance={"item": ["x"]}), id="owner that is no text"
         ),
-        pytest.param("---\rtitle: x\r---\r", Document(body="---\ntitle: x\n---\n"), id="lone carriage returns"),
+        pytest.param("---\rtitle: x\r---\r", MarkdownFile(body="---\ntitle: x\n---\n"), id="lone carriage returns"),
     ],
 )
-def test_split(text: str, expected: Document) -> None:
+def test_split(text: str, expected: MarkdownFile) -> None:
     """Files of every shape are taken apart."""
     assert split(text) == expected
     assert split(text).owner == ""
@@ -296,7 +296,7 @@ def test_update_touches_one_key_alone(
     changed = update(before + own + behind, {f"k{index}": value})
     assert changed.startswith(before)
     rest = changed[len(before) :]
-    # A block text may have blank lines behind it that belong to nobody.
+    # A block text may have blank lines behind it that belong to no one.
     assert rest.endswith(behind)
     assert changed.count("\n") == changed.count(newline)
     new = split(changed)
@@ -310,7 +310,7 @@ def test_update_touches_one_key_alone(
 @settings(max_examples=100)
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=3), st.dictionaries(KEYS, VALUES | st.none(), max_size=3), BODIES)
 def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str, Any], body: str) -> None:
-    """A file of ours, updated, says what one composed anew would say."""
+    """A file of ours, updated, says what one composed again would say."""
     text = compose(title, metadata, {"item": "i"}, body)
     updated = update(text, {**changes, "contentops": {"item": "j"}})
     wanted = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
@@ -360,7 +360,7 @@ def test_large_files() -> None:
     """Two megabytes of body are composed, taken apart and edited whole."""
     body = "wörd and word\n" * 150_000
     text = compose("T", {"a": "b"}, None, body)
-    assert split(update(text, {"a": ["c"]})) == Document(title="T", front={"a": ["c"]}, body=body)
+    assert split(update(text, {"a": ["c"]})) == MarkdownFile(title="T", front={"a": ["c"]}, body=body)
 
 
 def test_provenance_leaves_out_what_is_not_known() -> None:

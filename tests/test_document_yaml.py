@@ -118,7 +118,7 @@ def test_what_is_not_json_is_refused(value: Any, error: type[Exception]) -> None
 
 
 def test_what_a_manifest_refuses_stays_as_it_is() -> None:
-    """The text is somebody else's: what JSON cannot hold stays text, and `<<` is a key like any other."""
+    """The text is someone else's: what JSON cannot hold stays text, and `<<` is a key like any other."""
     long = "9" * 5000
     text = f'a: .inf\nb: 1e999\nc: {long}\nd: &d {{x: 1}}\n<<: *d\ne: "\\u0007"\nf: 012\ng: 0o17\nh: "\\L"\n?\n: i\n'
     found = read(text)

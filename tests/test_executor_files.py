@@ -80,7 +80,7 @@ def test_a_file_edited_between_plan_and_write(root: Path) -> None:
 
 
 def test_a_file_that_appears_between_plan_and_write(root: Path) -> None:
-    """Somebody's new file at the target is not overwritten; once it is gone the kept text is written for free."""
+    """Someone's new file at the target is not overwritten; once it is gone the kept text is written for free."""
     scene = _scene(root)
     run = scene.apply(emit=_before("write", lambda: scene.write("out/one.md", "Mine\n")))
     assert results(run) == {"one": "blocked"}
@@ -312,7 +312,7 @@ def test_a_move_and_another_text_at_once(root: Path) -> None:
 
 
 def test_a_move_onto_a_file_that_appeared(root: Path) -> None:
-    """A move never covers a file that nobody planned for; the item is blocked, both files stay."""
+    """A move never covers a file that no one planned for; the item is blocked, both files stay."""
     scene = _placed(root, a="out/a.md", b="out/b.md")
     _place(scene, a="new/a.md", b="out/b2.md")
 
@@ -409,7 +409,7 @@ def test_a_plan_on_another_machine_is_the_same(root: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_plan_of_a_read_only_project(root: Path) -> None:
-    """A checkout that nobody may write to can be planned."""
+    """A checkout that no one may write to can be planned."""
     scene = _done(root, "one")
     (scene.root / ".contentops").chmod(0o500)
     try:

@@ -146,7 +146,7 @@ def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
     assert scene.timeline.now < 400
 
 
-# --- nobody answers ------------------------------------------------------------------------------------------
+# --- no one answers ------------------------------------------------------------------------------------------
 
 
 def _polling(root: Path, rpm: int, items: int = 40) -> Scene:
@@ -158,7 +158,7 @@ def _polling(root: Path, rpm: int, items: int = 40) -> Scene:
 
 
 def _tried(scene: Scene, since: float, until: float = math.inf) -> list[float]:
-    """When requests met nobody: they are none that the server saw, so a fault notes them."""
+    """When requests met no one: they are none that the server saw, so a fault notes them."""
     times: list[float] = []
 
     def refused(_name: str, _n: int) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _known(root: Path) -> Scene:
-    """A server that uses our ids, starts a run anew for a repeated one, and showed its first job at once."""
+    """A server that uses our ids, starts a run again for a repeated one, and showed its first job at once."""
     api = FakeApi(duration=3.0, request_ids="overwrite")
     scene = Scene(root, api)
     scene.write("content/first.yaml", blog("first"))

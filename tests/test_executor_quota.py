@@ -37,7 +37,7 @@ def root() -> Iterator[Path]:
 
 
 class Shared(FakeApi):
-    """A server on whose account somebody else sends a request every `every` seconds, from `since` until `until`."""
+    """A server on whose account someone else sends a request every `every` seconds, from `since` until `until`."""
 
     def __init__(self, *, every: float, since: float = 0.0, until: float = 1e9, **habits: Any) -> None:
         super().__init__(**habits)

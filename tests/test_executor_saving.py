@@ -1,4 +1,4 @@
-"""Saves: what the server has is what the file says, stored once, and nobody's edit there is overwritten."""
+"""Saves: what the server has is what the file says, stored once, and no one's edit there is overwritten."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_an_overwriting_save_with_a_lost_answer_stores_once(root: Path, fault: A
 @pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
 @pytest.mark.parametrize("fault", ["kill", "kill-after"])
 def test_a_save_that_was_cut_off_stores_once(root: Path, fault: Any, put: bool) -> None:
-    """Killed around a save on a server known to only create: no content is left that nobody lists."""
+    """Killed around a save on a server known to only create: no content is left that no one lists."""
     scene = _done(root, create_only=True, put=put)
     _by_hand(scene)
     scene.apply()

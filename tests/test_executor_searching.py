@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.execution import searching
+from contentops.execution import content_index
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
@@ -99,15 +99,15 @@ def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
 
 
 def test_too_many_contents_to_look_at(root: Path) -> None:
-    """Where hundreds of contents of the time in question belong to nobody, a save is blocked rather than doubled."""
+    """Where hundreds of contents of the time in question belong to no one, a save is blocked rather than doubled."""
     scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(scene, searching.STRANGERS + 3, ago=0.0)
+    _strangers(scene, content_index.STRANGERS + 3, ago=0.0)
     run = scene.apply()
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert "contentops content list" in run.outcomes[0].hint
     assert scene.api.count("save") == 0
-    assert sum(_fetches(scene.api).values()) == searching.STRANGERS + 2
+    assert sum(_fetches(scene.api).values()) == content_index.STRANGERS + 2
     for content in [id_ for id_ in scene.api.contents if id_.startswith("theirs")][5:]:
         del scene.api.contents[content]
     assert results(scene.apply()) == {"one": "done"}
@@ -127,7 +127,7 @@ def test_a_content_that_can_not_be_looked_at(root: Path) -> None:
 
 @pytest.mark.parametrize("status", [403, 404], ids=str)
 def test_a_content_that_is_not_for_us(root: Path, status: int) -> None:
-    """Somebody else's content, or one that has just been deleted, is no reason to wait."""
+    """Someone else's content, or one that has just been deleted, is no reason to wait."""
     scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
     _strangers(scene, 1, ago=0.0)
     scene.api.fault(on("get content", 1), status)

@@ -93,7 +93,7 @@ def test_an_interrupt_before_anything_submits_nothing(root: Path) -> None:
 
 def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
     """A submit under way when the stop comes is recorded with its job id."""
-    scene = _scene(root, latency=20.0)
+    scene = _scene(root, latency=16.0)
     stop = Stop()
 
     def emit(event: Event) -> None:

@@ -65,7 +65,7 @@ def test_a_key_that_may_not_list_stops_nobody_else(tmp_path: Path) -> None:
 
 
 def test_a_drained_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
-    """Nobody waits for a text that somebody deleted."""
+    """No one waits for a text that someone deleted."""
     scene = Scene(tmp_path, _Deleting(duration=40, status_body="absent"))
     scene.write("content/first.yaml", blog("first"))
     scene.apply()
@@ -82,7 +82,7 @@ def test_a_drained_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
 
 
 def test_the_counter_of_a_server_is_no_proof(tmp_path: Path) -> None:
-    """After a restart a job of somebody else may have the id that ours had."""
+    """After a restart a job of someone else may have the id that ours had."""
     scene = Scene(tmp_path, FakeApi(duration=40, request_ids="ignore"))
     scene.edit("contentops.yaml", "api: {", "api: {job_timeout: 100, ")
     scene.write("content/first.yaml", blog("first"))

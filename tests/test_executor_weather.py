@@ -166,7 +166,7 @@ class Weather(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_paid_twice(self) -> None:
-        """Every item and spec is paid for at most once: nobody chose to pay again, and no job fails."""
+        """Every item and spec is paid for at most once: no one chose to pay again, and no job fails."""
         if not hasattr(self, "scene"):
             return
         paid: dict[str, int] = {}

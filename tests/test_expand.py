@@ -125,7 +125,7 @@ def test_origins_say_which_layer_and_line(project: Build) -> None:
 
 
 def test_built_in_values_have_no_place(project: Build) -> None:
-    """Mode and output have a value where nobody states one, and say so."""
+    """Mode and output have a value where no one states one, and say so."""
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: one, inputs: {topic: x}}]\n"})
     [spec] = desired(root).specs
     assert (spec.request.mode, spec.output) == ("standard", "out/one.md")
@@ -430,7 +430,7 @@ def test_names_of_variables(project: Build) -> None:
 
 
 def test_unused_variables_are_warned_about(project: Build) -> None:
-    """A variable nobody uses is a warning where it is declared; one that only serves another used one is not."""
+    """A variable no one uses is a warning where it is declared; one that only serves another used one is not."""
     root = project(
         {
             "contentops.yaml": PROJECT
@@ -458,7 +458,10 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     ("moved", "expected"),
     [
         ("[{from: a, to: one}]", []),
-        ("[{from: one, to: two}, {from: two, to: one}]", []),
+        (
+            "[{from: one, to: two}, {from: two, to: one}]",
+            ["`moved` goes round in a ring: `one` -> `two` -> `one`"],
+        ),
         ("[{from: zero, to: one}, {from: one, to: two}]", []),
         ("[{from: one, to: two}]", ["`moved` leads away from `one`, which is still declared"]),
         ("[{from: a, to: b}]", ["`moved` leads to `b`, which is not declared"]),
@@ -483,7 +486,7 @@ def test_moved(project: Build, moved: str, expected: list[str]) -> None:
 
 
 def test_moved_to_an_item_that_could_not_be_read(project: Build) -> None:
-    """While an id is unknown for another reason, nobody is told that it is not declared."""
+    """While an id is unknown for another reason, no one is told that it is not declared."""
     text = "moved: [{from: a, to: b}]\nitems: [{id: '{{ nope }}', inputs: {topic: x}}]\n"
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
     assert [entry.code for entry in findings(root)] == ["undefined-variable"]

@@ -155,7 +155,7 @@ def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
     for clone in (first, second):
         clone.edit("out/one.md", "## Introduction", "## A person's heading")
         (clone.root / "out" / "two.md").unlink()
-        clone.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+        clone.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
         clone.edit("content/blog.yaml", "  - id: three\n", "  - id: three\n    output: out/elsewhere.md\n")
         clone.write("content/more.yaml", manifest("more", "four"))
     assert first.plan() == second.plan()
@@ -179,9 +179,9 @@ def test_a_clone_restores_without_paying(first: Clone, server: Served) -> None:
 
 def test_an_older_commit_is_as_clean_as_it_was(first: Clone) -> None:
     """Checked out, each commit agrees with itself, on the machine with a cache and a journal of later things."""
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.apply()
-    first.commit("One anew")
+    first.commit("One again")
     for commit in ("HEAD~1", "main"):
         first.git("checkout", "--quiet", commit)
         assert first.plan()["changes"] == [], commit
@@ -189,28 +189,28 @@ def test_an_older_commit_is_as_clean_as_it_was(first: Clone) -> None:
 
 def test_a_pull_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
     """An apply dies here, another machine finishes the same item and is pulled: paid once, nothing left to do."""
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.commit("Ask for another")
     second = first.clone("second")
     with applying(first.root) as apply:
         apply.until("step-done", "submit")
         apply.kill()
     second.apply()
-    second.commit("One anew")
+    second.commit("One again")
     first.pull(second)
     assert [action for action in first.actions().values() if action != "none"] == []
     first.apply()
     assert first.git("status", "--porcelain") == ""
-    assert len(server.charges(f"one, anew ({request.node.name})")) == 1
+    assert len(server.charges(f"one, again ({request.node.name})")) == 1
 
 
 def test_a_revert_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
     """The job of a take that was reverted is drained, not written; wanted again later, it is not paid again."""
     name = request.node.name
-    first.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.apply()
-    first.commit("One anew")
-    first.edit("content/blog.yaml", "topic: one, anew ", "topic: one, a third time ")
+    first.commit("One again")
+    first.edit("content/blog.yaml", "topic: one, again ", "topic: one, a third time ")
     with applying(first.root) as apply:
         apply.until("step-done", "submit")
         apply.kill()
@@ -226,7 +226,7 @@ def test_a_revert_under_an_open_journal(first: Clone, server: Served, request: p
     first.apply()
     assert "a third time" in (first.root / "out" / "one.md").read_text()
     assert len(server.charges(f"one, a third time ({name})")) == 1
-    assert len(server.charges(f"one, anew ({name})")) == 1
+    assert len(server.charges(f"one, again ({name})")) == 1
 
 
 # --- merges ------------------------------------------------------------------------------------------------
@@ -239,9 +239,9 @@ def test_two_clones_that_applied_different_items(first: Clone, server: Served) -
     first.apply()
     first.commit("Alpha")
     second.write("content/other.yaml", manifest("different", "beta"))
-    second.edit("content/blog.yaml", "topic: three ", "topic: three, anew ")
+    second.edit("content/blog.yaml", "topic: three ", "topic: three, again ")
     second.apply()
-    second.commit("Beta, and three anew")
+    second.commit("Beta, and three again")
     paid = server.charges()
     first.pull(second)
     assert sorted(first.records()) == ["alpha", "beta", "one", "three", "two"]
@@ -284,7 +284,7 @@ def test_the_same_item_changed_in_both(first: Clone, server: Served, side: str) 
     paid = server.charges()
     assert first.plan()["changes"] == []
     assert first.plan() == first.clone("third").plan()
-    first.edit("content/blog.yaml", "author: The team", "author: Somebody else")
+    first.edit("content/blog.yaml", "author: The team", "author: Someone else")
     first.apply()
     assert first.records() == ["one", "three", "two"]
     assert first.plan()["changes"] == []
@@ -316,9 +316,9 @@ def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> 
     first.rename_one()
     first.apply()
     first.commit("Uno")
-    second.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    second.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     second.apply()
-    second.commit("One anew")
+    second.commit("One again")
     paid = server.charges()
     assert "CONFLICT" in first.pull(second, check=False)
     first.git("checkout", "--theirs", "--", "out/uno.md")
@@ -327,7 +327,7 @@ def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> 
     assert first.actions() == {"uno": "blocked"}
     first.apply("--on-edit", "keep", "--prune")
     assert first.plan()["changes"] == []
-    assert "one, anew" in (first.root / "out" / "uno.md").read_text()
+    assert "one, again" in (first.root / "out" / "uno.md").read_text()
     assert server.charges() == paid
 
 
@@ -355,14 +355,14 @@ def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged
 
 
 def test_deleted_here_and_generated_anew_there(first: Clone, server: Served) -> None:
-    """What one side deleted and the other paid for is an orphan, told and kept, until somebody prunes it."""
+    """What one side deleted and the other paid for is an orphan, told and kept, until someone prunes it."""
     second = first.clone("second")
     first.without_one()
     first.apply("--prune")
     first.commit("Without one")
-    second.edit("content/blog.yaml", "topic: one ", "topic: one, anew ")
+    second.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     second.apply()
-    second.commit("One anew")
+    second.commit("One again")
     assert "CONFLICT" in first.pull(second, check=False)
     first.git("checkout", "--ours", "--", "content/blog.yaml")
     first.git("add", "out/one.md")

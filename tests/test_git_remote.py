@@ -12,33 +12,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.ci.git import GitFailed, masked, run_git, try_git
-from contentops.ci.publish import Where, check_waiting, publish
 from contentops.errors import ContentopsError
+from contentops.operations.commit import CommitOptions, check_waiting, commit
 from contentops.operations.workspace import World as Outside
 from contentops.operations.workspace import open_project
+from contentops.reporting.commit_text import commit_message
+from tests.clones import Machine, make_first, make_world
 from tests.fakes.github import FakeGitHub
-from tests.test_git_commit import Machine, World, make_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.running import Build, Run
+    from tests.running import Run
 
 SECRET = "ghp_SECRETTOKEN"
 
 
 @pytest.fixture
-def world(project: Build, invoke: Run, tmp_path: Path) -> World:
-    """A remote whose main branch declares three items, and no results yet."""
-    return make_world(project, invoke, tmp_path)
-
-
-@pytest.fixture
-def first(world: World) -> Machine:
+def first(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A machine with an identity that has applied and not committed."""
-    machine = world.clone("first")
-    machine.apply()
+    make_world(invoke, tmp_path, tmp_path_factory)
+    machine = make_first(invoke, tmp_path, tmp_path_factory)
     machine.git("config", "user.name", "Author")
     machine.git("config", "user.email", "author@example.com")
     return machine
@@ -67,26 +62,19 @@ def silence() -> Iterator[int]:
 
 
 def test_a_silent_remote_is_given_up(first: Machine) -> None:
-    """After one wait, not after five; the results are committed here, and nothing holds the lock any more."""
+    """After one wait, not after five; the results are in the folder as they were. So is the question what waits."""
+    project, options, pauses = open_project(str(first.root), "", ()), CommitOptions(patience=0.5), list[float]()
     with silence() as port:
         first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
-        pauses: list[float] = []
         with pytest.raises(ContentopsError) as failed:
-            publish(open_project(str(first.root), "", ()), Where(patience=0.5), pause=pauses.append)
+            commit(project, options, write_message=commit_message, pause=pauses.append)
+        with pytest.raises(GitFailed, match="no answer within"):
+            check_waiting(project, options)
     assert failed.value.code == "not-published"
     assert "no answer within 0.5 seconds" in failed.value.message
     assert "run `contentops commit` again" in failed.value.hint
     assert pauses == []
-    assert first.git("log", "-1", "--format=%s") == "content: 3 created\n"
-    assert first.commit("--no-push").stdout.startswith("Nothing to commit")
-
-
-def test_a_silent_remote_is_not_asked_for_ever(first: Machine) -> None:
-    """The same for the question whether results wait."""
-    with silence() as port:
-        first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
-        with pytest.raises(GitFailed, match="no answer within"):
-            check_waiting(open_project(str(first.root), "", ()), Where(patience=0.5))
+    assert first.git("log", "-1", "--format=%s") == "Three articles\n"
 
 
 def test_a_server_that_sends_nothing_is_left(first: Machine) -> None:
@@ -119,19 +107,18 @@ def test_addresses_are_told_without_their_secrets(text: str, shown: str) -> None
     assert masked(text) == shown
 
 
-@pytest.mark.parametrize("user", [SECRET, f"user:{SECRET}"])
-@pytest.mark.parametrize("path", ["acme/blog", "acme/blog%0a"])
+@pytest.mark.parametrize(("user", "path"), [(SECRET, "acme/blog%0a"), (f"user:{SECRET}", "acme/blog")])
 def test_a_token_in_the_address_is_never_told(first: Machine, user: str, path: str) -> None:
     """Whatever goes wrong with a remote, its secret is in no message."""
     messages = []
     with FakeGitHub() as server:
         server.faults += [("GET", lambda: (401, {}, {"WWW-Authenticate": 'Basic realm="x"'}))] * 99
         first.git("remote", "set-url", "origin", server.api.replace("://", f"://{user}@") + f"/{path}")
-        project = open_project(str(first.root), "", ())
+        project, options = open_project(str(first.root), "", ()), CommitOptions()
         outside = Outside(environ=os.environ)
         for act in (
-            lambda: publish(project, Where(), world=outside, pause=lambda _seconds: None),
-            lambda: check_waiting(project, Where(), world=outside),
+            lambda: commit(project, options, write_message=commit_message, world=outside, pause=lambda _seconds: None),
+            lambda: check_waiting(project, options, world=outside),
         ):
             with pytest.raises(ContentopsError) as failed:
                 act()

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github.client import GitHub, connect
-from contentops.ci.github.event import Origin, origin_of, read_event
-from contentops.ci.github.posting import open_pull_request, post_comment, pull_request
+from contentops.ci.github import GitHub, connect, open_pull_request, post_comment, pull_request
+from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.comment import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
@@ -87,12 +86,12 @@ def run_event(**fields: Any) -> dict[str, Any]:
 def test_a_plan_is_commented_once_and_updated_in_place(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The second plan replaces the first; the third, without changes, says so in the same comment."""
     env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, {"pull_request": {"number": 7, "head": {"sha": SHA}}}))
-    hub.comment("first!", "somebody")
+    hub.comment("first!", "someone")
     for plan in (make_plan(make_change("a")), make_plan(make_change("b")), make_plan(unchanged=3)):
         ended = invoke("comment", "--plan", str(plan_file(tmp_path, plan)), env=env)
         assert ended.code == 0, ended.stderr
         assert "on pull request 7" in ended.stdout
-    assert [comment["user"]["login"] for comment in hub.comments] == ["somebody", "github-actions[bot]"]
+    assert [comment["user"]["login"] for comment in hub.comments] == ["someone", "github-actions[bot]"]
     assert "No changes. 3 items are as declared." in hub.comments[1]["body"]
     assert "Plan of commit `1234567890ab`." in hub.comments[1]["body"]
 
@@ -236,7 +235,7 @@ def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
 def test_a_comment_beyond_the_first_page(hub: FakeGitHub) -> None:
     """All pages are looked through before a new one is made."""
     for _ in range(250):
-        hub.comment("chat", "somebody")
+        hub.comment("chat", "someone")
     hub.comment("<!-- mark -->\nold")
     assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nnew").new
     assert hub.comments[-1]["body"] == "<!-- mark -->\nnew"
@@ -279,7 +278,7 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     """For as long as the server asks for, within bounds."""
     waited: list[float] = []
     hub.faults += [("pulls/7", fault) for fault in faults]
-    assert pull_request(client(hub, waited), Origin(number=7)) == 7
+    assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
     assert waited == pauses
 
 
@@ -300,7 +299,7 @@ def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: s
     """With the server's words and without the token, which no other server gets."""
     hub.faults += [("pulls/7", fault)] * 4
     with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub), Origin(number=7))
+        pull_request(client(hub), PlanOrigin(number=7))
     assert words in failed.value.message
     assert TOKEN not in failed.value.message
 
@@ -308,10 +307,10 @@ def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: s
 def test_a_renamed_repository_is_followed_on_the_same_server(hub: FakeGitHub) -> None:
     """A redirect within the server keeps method and body; a circle ends."""
     hub.faults.append(("pulls/7", once(301, location="/repos/acme/blog/pulls/7")))
-    assert pull_request(client(hub), Origin(number=7)) == 7
+    assert pull_request(client(hub), PlanOrigin(number=7)) == 7
     hub.faults += [("pulls/7", once(307, location="/repos/acme/blog/pulls/7"))] * 3
     with pytest.raises(ContentopsError, match="circles"):
-        pull_request(client(hub), Origin(number=7))
+        pull_request(client(hub), PlanOrigin(number=7))
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -329,7 +328,7 @@ def test_lists_may_hold_anything(hub: FakeGitHub) -> None:
     hub.faults.append(("GET .*comments", lambda: (200, [1, None, {"user": 3, "body": None}, {"id": "x"}], {})))
     assert post_comment(client(hub), 7, "<!-- m -->", "<!-- m -->").new
     hub.faults.append(("GET .*pulls", lambda: (200, {"message": "hello"}, {})))
-    assert pull_request(client(hub), Origin(owner="a", branch="b", commit=SHA)) == 0
+    assert pull_request(client(hub), PlanOrigin(owner="a", branch="b", commit=SHA)) == 0
 
 
 def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
@@ -375,7 +374,7 @@ def thousand() -> Plan:
 
 def test_the_comment_of_a_thousand_items() -> None:
     """The page as it is posted: within the limit of a comment, and how much is hidden at its end."""
-    body = page(thousand(), Origin(commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
+    body = page(thousand(), PlanOrigin(commit=SHA, run="https://github.example/acme/blog/actions/runs/5"))
     assert GOLDEN.read_text("utf-8") == body
     assert len(body) < 65_536
     assert len(body.encode()) < 65_536
@@ -386,7 +385,7 @@ def test_the_comment_of_a_thousand_items() -> None:
 @pytest.mark.parametrize("run", ["javascript:alert(1)", "https://x/) [evil](http://y", "https://" + "x" * 400, ""])
 def test_only_a_plain_address_becomes_a_link(run: str) -> None:
     """Whatever the event says."""
-    assert "](" not in page(make_plan(), Origin(commit=SHA, run=run)).splitlines()[-1]
+    assert "](" not in page(make_plan(), PlanOrigin(commit=SHA, run=run)).splitlines()[-1]
 
 
 def test_a_plan_read_back_shows_the_same() -> None:

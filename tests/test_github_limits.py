@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github.client import GitHub, connect
-from contentops.ci.github.event import Origin
-from contentops.ci.github.posting import post_comment, pull_request
+from contentops.ci.github import GitHub, connect, post_comment, pull_request
+from contentops.ci.runner import PlanOrigin
 from contentops.errors import ContentopsError
 from tests.fakes.github import FakeGitHub, Reply
 
@@ -59,17 +58,17 @@ def test_a_limit_is_waited_for(hub: FakeGitHub, fault: Callable[[], Reply], wait
     """Until the window ends by the server's clock, or for the minute that GitHub asks for."""
     waited: list[float] = []
     hub.faults.append(("pulls/7", fault))
-    assert pull_request(client(hub, waited), Origin(number=7)) == 7
+    assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
     assert waited == [waits]
 
 
 def test_a_limit_that_lasts_is_told_as_one(hub: FakeGitHub) -> None:
-    """Nobody waits for an hour; the hint speaks of no missing right."""
+    """No one waits for an hour; the hint speaks of no missing right."""
     waited: list[float] = []
     later = once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 3000), date=DATE)
     hub.faults.append(("pulls/7", later))
     with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub, waited), Origin(number=7))
+        pull_request(client(hub, waited), PlanOrigin(number=7))
     assert USED_UP in failed.value.message
     assert failed.value.hint == "GitHub takes no more requests of this token for about 3,000 seconds: run it again then"
     assert waited == []
@@ -79,7 +78,7 @@ def test_a_missing_right_is_told_as_one(hub: FakeGitHub) -> None:
     """403 without a word of a limit, whatever is left of it."""
     hub.faults.append(("pulls/7", once(403, "Resource not accessible by integration", x_ratelimit_remaining="4999")))
     with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub), Origin(number=7))
+        pull_request(client(hub), PlanOrigin(number=7))
     assert "lacks a right" in failed.value.hint
 
 

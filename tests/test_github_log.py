@@ -110,7 +110,7 @@ def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_gets_the_text_as_it_is(run: Run, project: Any, tmp_path: Path) -> None:
-    """Redirected into a file, stdout is data that nobody obeys."""
+    """Redirected into a file, stdout is data that no one obeys."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
     seen = run("show", "a", cwd=root, env=RUNNER)
     assert obeyed(seen.stdout) == []

@@ -285,7 +285,7 @@ REPLIES = ALL | KEYS
 def test_a_submit_that_is_answered_badly(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
 ) -> None:
-    """Found again where it was carried out, never sent again blindly where nobody can say, and paid for once."""
+    """Found again where it was carried out, never sent again blindly where no one can say, and paid for once."""
     api = Spoilt(bad, "submit", first=3, after=after)
     scene = scene_of(root, api)
     run = scene.apply()
@@ -306,7 +306,7 @@ def test_a_submit_that_is_answered_badly(
 def test_a_submit_on_a_server_that_ignores_our_ids(
     root: Path, bad: Callable[[], httpx.Response], words: list[str], *, after: bool
 ) -> None:
-    """Nobody can say what became of it, so it waits for a person, who finds the endpoint and the status."""
+    """No one can say what became of it, so it waits for a person, who finds the endpoint and the status."""
     api = Spoilt(bad, "submit", first=2, after=after, request_ids="ignore", names_request=False)
     scene = scene_of(root, api, "one")
     scene.write("content/blog.yaml", blog("one", "two"))

@@ -328,7 +328,7 @@ def test_something_else_is_in_the_way(project: Build, invoke: Run, occupied: str
     if occupied.endswith("/"):
         (root / occupied).mkdir(parents=True)
     else:
-        (root / occupied).write_text("somebody's\n")
+        (root / occupied).write_text("someone's\n")
     ended = invoke("apply", "--yes", cwd=root)
     assert ended.code == code, ended.stdout + ended.stderr
     assert occupied.rstrip("/") in ended.stdout + ended.stderr

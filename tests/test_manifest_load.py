@@ -311,6 +311,13 @@ def test_keys_that_are_not_available_yet_are_named(project: Build) -> None:
         }
     )
     checks = "(hint: leave the key out, and check the finished files in another way)"
+    settings = project(
+        {"contentops.yaml": PROJECT.replace("general}", "general, checks: {a: 1}, on_edit: merge}")}, at="b"
+    )
+    assert [line.partition(" is not")[0] for line in lines(findings(settings))] == [
+        "error[not-available] contentops.yaml:4:44 <checks> `checks`",
+        "error[not-available] contentops.yaml:4:69 <merge> `on_edit: merge`",
+    ]
     assert lines(findings(root)) == [
         f"error[not-available] content/a.yaml:1:12 <checks> `checks` is not available yet {checks}",
         f"error[not-available] content/a.yaml:3:35 <checks> item `one`: `checks` is not available yet {checks}",

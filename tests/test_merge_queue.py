@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github.event import queued
+from contentops.ci.runner import queued
 from contentops.errors import ContentopsError
+from tests.clones import manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import manifest, world  # noqa: F401 - one is a fixture
 from tests.workflows import ROOT, Ended, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.test_git_commit import Machine, World
+    from tests.clones import Machine, World
 
 SHA = "1234567890abcdef1234567890abcdef12345678"
 QUEUE = ROOT / "examples/ci/merge-queue.yml"
@@ -95,7 +95,7 @@ def test_the_newest_run_that_keeps_a_plan_is_found(hub: FakeGitHub, invoke: Run,
 
 
 def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """The output is empty, so that the workflow plans anew."""
+    """The output is empty, so that the workflow plans again."""
     hub.runs.clear()
     env = hub.env(GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true")
     ended = invoke("reviewed", "--pr", "7", env=env)
@@ -127,7 +127,7 @@ def test_a_pull_request_without_a_head(hub: FakeGitHub, invoke: Run) -> None:
 
 
 def test_a_refusal_of_github_is_told(hub: FakeGitHub, invoke: Run) -> None:
-    """The job fails, rather than merge what nobody compared."""
+    """The job fails, rather than merge what no one compared."""
     hub.faults.append(("actions/runs", lambda: (403, {"message": "Resource not accessible by integration"}, {})))
     ended = invoke("reviewed", "--pr", "7", env=hub.env())
     assert (ended.code, "Resource not accessible" in ended.stderr) == (1, True)
@@ -219,7 +219,7 @@ def test_another_merge_that_changes_a_reviewed_item_stops_it(queue: Queue) -> No
 
 @posix
 def test_an_unrelated_merge_does_not(queue: Queue) -> None:
-    """What the pull request does not name is somebody else's."""
+    """What the pull request does not name is someone else's."""
     queue.machine.write("content/more.yaml", manifest("four"))
     assert queue.run().codes == {"reviewed": 0, "check": 0}
 

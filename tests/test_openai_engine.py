@@ -87,7 +87,7 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
     ],
 )
 def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int) -> None:
-    """The plan is one call, each section one more and one for each pass of the editor; the formatter asks nobody."""
+    """The plan is one call, each section one more and one for each pass of the editor; the formatter asks no one."""
     reported: list[str] = []
 
     async def report(stage: str) -> None:

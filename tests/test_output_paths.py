@@ -6,8 +6,7 @@ import errno
 
 import pytest
 
-from contentops.documents.faults import reason, shown, told
-from contentops.documents.paths import TEMPORARY, split_path, temporary_name
+from contentops.documents.paths import TEMPORARY, explained, reason, shown, split_path, temporary_name
 from contentops.errors import OutputError
 from contentops.model import ItemId
 from contentops.planning.inputs import resting_place
@@ -78,9 +77,9 @@ def test_temporary_names_differ() -> None:
         pytest.param(None, "unknown error", id="no number"),
     ],
 )
-def test_faults_are_told(number: int | None, why: str) -> None:
+def test_errors_are_explained(number: int | None, why: str) -> None:
     """What the system refuses is told with the path and the reason, without a traceback's words."""
-    with pytest.raises(OutputError) as caught, told("out/\x1ba.md", "written"):
+    with pytest.raises(OutputError) as caught, explained("out/\x1ba.md", "written"):
         raise OSError(number, "x") if number else OSError("x")
     assert caught.value.message == f"`out/\\x1ba.md` cannot be written: {why}"
     assert reason(OSError(errno.ENOSPC, "x"))[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from contentops.documents.permission import denial
+from contentops.documents.folders import denial
 from contentops.model import Action
 from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi

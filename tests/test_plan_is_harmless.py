@@ -1,4 +1,4 @@
-"""Whoever opens a pull request writes what is planned: planning starts nothing, calls nobody and looks nowhere else."""
+"""Whoever opens a pull request writes what is planned: planning starts nothing, calls no one and looks nowhere else."""
 
 from __future__ import annotations
 

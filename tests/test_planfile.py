@@ -112,7 +112,7 @@ def test_an_edited_file_makes_the_plan_stale(scene: Scene) -> None:
 
 
 def test_a_changed_record_makes_the_plan_stale(scene: Scene) -> None:
-    """Somebody applied something to the item in between."""
+    """Someone applied something to the item in between."""
     scene.apply()
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
     reviewed = _reviewed(scene)

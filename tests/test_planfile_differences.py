@@ -172,7 +172,7 @@ def test_what_nobody_will_do_is_not_done(scene: Scene, today: tuple[str, ...], w
 
 
 def test_a_replaced_item_that_is_gone_is_told_like_any_other(scene: Scene) -> None:
-    """The file has `--replace` for it; nobody typed that now."""
+    """The file has `--replace` for it; no one typed that now."""
     reviewed = review(scene, replace=("a",))
     _declare(scene, _item("b", "B"))
     assert "`a`: no manifest declares it any more" in _say(scene, reviewed)
@@ -260,7 +260,7 @@ def test_a_replacement_that_fails_is_not_tried_for_ever(scene: Scene) -> None:
 
 
 def test_an_edit_after_the_submit_is_not_overwritten(scene: Scene) -> None:
-    """`--on-edit overwrite` was said of the file as it was; then nobody had edited it."""
+    """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
     _declare(scene, _item("a", "A2"), _item("b", "B2"))
     reviewed = review(scene, on_edit=OnEdit.OVERWRITE)
     _stop(scene, reviewed, after="running")

@@ -208,7 +208,7 @@ def finish_paid(scene: Scene) -> dict[str, Any]:
 
 
 def drain(scene: Scene) -> dict[str, Any]:
-    """A job for a request nobody wants any more."""
+    """A job for a request no one wants any more."""
     _stopped(scene, 12)
     _declare(scene, _item("w", "W"), _item("a", "A2"), _item("b", "B"))
     return {}

@@ -235,7 +235,7 @@ def test_stored_text_serves_its_own_item_without_paying() -> None:
 
 
 def test_stored_text_never_serves_two_living_items() -> None:
-    """A twin item is generated anew."""
+    """A twin item is generated again."""
     first, twin = a_spec("a", topic="same"), a_spec("b", topic="same")
     stored = {first.digest: FinishedText(item="a", body=body_digest("Generated text.\n"))}
     change = only_change([first, twin], [a_record(first)], [a_file(first.output)], stored=stored)
@@ -312,7 +312,7 @@ def test_prune_leaves_a_file_that_a_declared_item_owns() -> None:
 
 
 def test_gone_item_with_an_open_job_is_drained() -> None:
-    """What was paid for is brought into the cache even if nobody declares it any more."""
+    """What was paid for is brought into the cache even if no one declares it any more."""
     spec = a_spec()
     change = only_change([], entries=[an_entry(spec)])
     assert (change.action, change.names) == (Action.DRAIN, ("drain",))

@@ -12,17 +12,17 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.clones import WHO, World, manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.processes import KEY, Scripted
-from tests.test_git_commit import WHO, World, manifest, world  # noqa: F401 - one is a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.clones import Machine
     from tests.processes import Answer
     from tests.running import Completed, Run
-    from tests.test_git_commit import Machine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hook is a POSIX script")
 SHA = "1234567890abcdef1234567890abcdef12345678"
@@ -224,7 +224,6 @@ def test_the_key_and_the_token_are_nowhere(
     ended = job.run("commit")
     assert "Not on `main`" in ended.stdout
     assert "warning[github]: no pull request was made" in ended.stderr
-    machine.git("commit", "--quiet", "--allow-empty", "--message=More")
     job.run("commit", "--json")
     job.run("commit", "--check-waiting", code=4)
     hub.faults.append(("^POST .*comments", lambda: refusing(422)))

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.execution.durations import Durations, p_done
-from contentops.execution.polling import first_gap, next_poll
+from contentops.execution.durations import Durations, first_gap, next_poll
 
 
 def _polls(durations: Durations, *, until: float, per_minute: int, kind: str = "blog/standard") -> list[float]:
@@ -49,7 +48,7 @@ def test_a_learned_job_is_polled_when_it_is_likely_done() -> None:
     durations = Durations({"blog/standard": [(100.0, 100.0)] * 5})
     first = next_poll(durations, "blog/standard", started=0.0, now=0.0, polls=0, per_minute=10)
     assert first == pytest.approx(100.0, rel=0.01)
-    assert p_done(durations, "blog/standard", elapsed=first) == pytest.approx(0.5)
+    assert durations.p_done("blog/standard", elapsed=first) == pytest.approx(0.5)
 
 
 @given(
@@ -61,7 +60,7 @@ def test_the_next_poll_waits_for_an_even_chance(values: list[float], elapsed: fl
     durations = Durations({"k": [(value, value) for value in values]})
     due = next_poll(durations, "k", started=0.0, now=elapsed, polls=1, per_minute=0)
     assert due > elapsed
-    before, after = p_done(durations, "k", elapsed=elapsed), p_done(durations, "k", elapsed=due)
+    before, after = durations.p_done("k", elapsed=elapsed), durations.p_done("k", elapsed=due)
     if before < 0.99:
         assert (after - before) / (1 - before) >= 0.5 - 1e-6
     assert due < elapsed * 20 + 20 * max(values)

@@ -163,7 +163,7 @@ def _changes(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
 
 
 def _blocked(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
-    return build(_files(server, "code-3") | {"out/one.md": "somebody's own words\n"}), ["apply", "--yes"]
+    return build(_files(server, "code-3") | {"out/one.md": "someone's own words\n"}), ["apply", "--yes"]
 
 
 def _failed(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
@@ -192,7 +192,7 @@ def _wrong_flag(build: Build, _run: Run, server: Served) -> tuple[Path, list[str
         pytest.param(3, _blocked, id="3 an item is blocked"),
         pytest.param(3, _failed, id="3 an item failed"),
         pytest.param(4, _over_budget, id="4 over budget"),
-        pytest.param(4, _not_asked, id="4 nobody to ask"),
+        pytest.param(4, _not_asked, id="4 no one to ask"),
         pytest.param(64, _wrong_flag, id="64 usage"),
     ],
 )
@@ -212,7 +212,7 @@ def test_exit_codes(
 
 
 def test_a_plan_needs_neither_key_nor_server(project: Build, run: Run) -> None:
-    """As on a fork's pull request: no key, nobody listening, and the same plan twice."""
+    """As on a fork's pull request: no key, no one listening, and the same plan twice."""
     with Scripted(lambda *_: None) as server:
         root = project(
             {

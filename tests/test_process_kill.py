@@ -44,7 +44,7 @@ def _expected(name: str) -> list[str]:
 
 
 def _undisturbed(build: Build, run: Run, name: str) -> dict[str, str]:
-    """The tree of a run that nobody killed, made by the server inside the process: the texts are the same."""
+    """The tree of a run that no one killed, made by the server inside the process: the texts are the same."""
     root = build(
         {
             "contentops.yaml": PROJECT.format(base_url="local", extra=""),

@@ -489,7 +489,7 @@ def test_variable_of_the_command_line_is_read(text: str, value: Any) -> None:
     ],
 )
 def test_unusable_variable_is_a_usage_error(text: str) -> None:
-    """What has no name, no value, or one nobody can use, is refused in words."""
+    """What has no name, no value, or one no one can use, is refused in words."""
     with pytest.raises(UsageError) as caught:
         parse_variable(text)
     assert caught.value.code == "bad-variable"

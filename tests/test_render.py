@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.manifests import limits
-from contentops.manifests.sandbox import compile_template
-from contentops.manifests.templates import Template, Templates, is_template
+from contentops.manifests.compiled import Compiled, Macros
+from contentops.manifests.limits import LIMITS, TemplateLimits
+from contentops.manifests.templates import Templates, TextTemplate, is_template
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.running import Build
 
 ITEM = Lazy(("id", "tags"), lambda name: {"id": "guide"}.get(name, MISSING))
@@ -38,7 +42,7 @@ def look_up(name: str) -> Any:
 
 def render(source: str) -> Any:
     """What a template gives with NAMES."""
-    return Template(source).render(look_up)
+    return TextTemplate(source).render(look_up)
 
 
 def failure(source: str) -> TemplateError:
@@ -184,8 +188,13 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ 7 | wordwrap(1) }}", "template-value", "`wordwrap` takes no such value: a whole number", ""),
         ("{{ people | indent }}", "template-value", "`indent` takes no such value: a list", ""),
         ("{{ company | dictsort }}", "template-value", "`dictsort` takes no such value: a text", ""),
-        ("{{ company | truncate(2) }}", "template-value", "`truncate` to 2 leaves no room for the `...`", "take more"),
-        ("{{ company | truncate(9, leeway=-1) }}", "template-value", "leaves no room", ""),
+        (
+            "{{ company | truncate(2) }}",
+            "template-value",
+            "`truncate` takes no such value: expected length >= 3, got 2",
+            "",
+        ),
+        ("{{ company | truncate(9, leeway=-1) }}", "template-value", "expected leeway >= 0, got -1", ""),
     ],
 )
 def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
@@ -202,12 +211,7 @@ def test_template_errors(source: str, code: str, words: str, hint: str) -> None:
         "{% from 'x' import y %}",
         "{% extends 'x' %}",
         "{% block a %}{% endblock %}",
-        "{% macro a() %}{% endmacro %}",
-        "{% call company() %}{% endcall %}",
-        "{% filter upper %}a{% endfilter %}",
-        "{% set a %}b{% endset %}",
         "{% set item.x = 1 %}",
-        "{% with %}{% endwith %}",
         "{% for a in people recursive %}{% endfor %}",
         "{{ self }}",
     ],
@@ -261,6 +265,25 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{% set a = [1, 1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a | upper }}",
         "{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': a} %}" * 40 + "{{ a | tojson }}",
         "{% set a = 'x' * 1000000 %}" + "{{ [" + "a, " * 1000 + "] | map('upper') | list | length }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {a: 1} }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {}[a] }}",
+        "{% set a = (1, 1) %}" + "{% set a = (a, a) %}" * 40 + "{{ {}.get(a) }}",
+        "{{ 1 | round(10 ** 9, 'ceil') }}",
+        "{{ ([[]] * 4000) | sum(start=[1] * 1000000) }}",
+        "{{ range(9999) | select('in', [-1] * 100000) | list }}",
+        "{{ 'x y' | wordwrap(1, wrapstring='z' * 1000000) }}",
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+        "{% macro m0() %}x{% endmacro %}"
+        + "".join(f"{{% macro m{n + 1}() %}}{{{{ m{n}() }}}}{{{{ m{n}() }}}}{{% endmacro %}}" for n in range(40))
+        + "{{ m40() }}",
+        "{% macro d(a) %}{{ a }}{{ a }}{% endmacro %}{% set a = 'x' * 1000 %}" + "{% set a = d(a) %}" * 40 + "{{ a }}",
+        "{% macro c() %}{{ caller() }}{{ caller() }}{% endmacro %}"
+        + "{% call c() %}" * 30
+        + "x"
+        + "{% endcall %}" * 30,
+        "{% set x = 'y' * 1000000 %}{% set b %}{% for i in range(9999) %}{{ x }}{% endfor %}{% endset %}",
+        "{% set b %}{% for i in range(9999) %}" + "z" * 100000 + "{% endfor %}{% endset %}{{ b }}",
+        "{% filter upper %}{% for i in range(9999) %}" + "z" * 100000 + "{% endfor %}{% endfilter %}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{{ " + "[" * 150 + "1" + "]" * 150 + " }}",
         "{% if 1 %}" * 150 + "{% endif %}" * 150,
@@ -315,7 +338,7 @@ def test_places_of_positions_are_not_reachable() -> None:
     document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
     for name in ("start", "at", "places"):
         with pytest.raises(TemplateError):
-            Template(f"{{{{ row.{name} }}}}").render(document.root.get)
+            TextTemplate(f"{{{{ row.{name} }}}}").render(document.root.get)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +349,18 @@ def test_places_of_positions_are_not_reachable() -> None:
         ("{{ each.city.name | upper }}", ("each.city",)),
         ("{{ each | tojson }}", ("each",)),
         ("{{ each[company] }}", ("company", "each")),
-        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}", ("people", "x")),
+        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}{{ x }}", ("people", "x")),
+        ("{% for x in people %}{{ x }}{{ loop.index }}{% endfor %}", ("people",)),
+        ("{% set a = company %}{{ a }}{% with b = year, c = b %}{{ b }}{% endwith %}", ("b", "company", "year")),
+        ("{% set a %}{{ each.city }}{% endset %}{{ a | e }}", ("each.city",)),
+        ("{% if open %}{% set a = 1 %}{% endif %}{{ a }}", ("a", "open")),
+        (
+            "{% macro m(a, b=year) %}{{ a }}{{ b }}{{ company }}{{ varargs }}{% endmacro %}{{ m(share) }}",
+            ("company", "share", "year"),
+        ),
+        ("{% filter replace('a', company) %}{{ year }}{% endfilter %}", ("company", "year")),
+        ("{% for item in people %}{{ item }}{% endfor %}{{ each.city }}", ("each.city", "people")),
+        ("{% for item in rows %}{{ item.n }}{% endfor %}", ("rows",)),
         ("{{ range(3) }}", ()),
         ("{{ broken", ()),
         ("{% raw %}{{ company }}{% endraw %}", ()),
@@ -334,7 +368,7 @@ def test_places_of_positions_are_not_reachable() -> None:
 )
 def test_names_a_template_uses(source: str, names: tuple[str, ...]) -> None:
     """The names are known without rendering; of a row and of the item only the part that is read."""
-    assert Template(source).names == names
+    assert TextTemplate(source).names == names
 
 
 @pytest.mark.parametrize(
@@ -384,9 +418,7 @@ def test_plain_lookups_give_what_jinja_gives(source: str) -> None:
     """The way around Jinja for plain look-ups never changes what a template gives."""
     if not is_template(source):
         return
-    assert outcome(lambda: Template(source).render(look_up)) == outcome(
-        lambda: compile_template(source).render(look_up)
-    )
+    assert outcome(lambda: TextTemplate(source).render(look_up)) == outcome(lambda: Compiled(source).render(look_up))
 
 
 def outcome(make: Any) -> object:
@@ -406,7 +438,7 @@ def outcome(make: Any) -> object:
 )
 def test_json_values_pass_unchanged(value: object) -> None:
     """Any JSON value a variable holds comes out of a whole expression as it is."""
-    assert Template("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
+    assert TextTemplate("{{ value }}").render(lambda name: value if name == "value" else MISSING) == value
 
 
 def test_depth_of_values_is_bounded() -> None:
@@ -419,11 +451,11 @@ def test_depth_of_values_is_bounded() -> None:
 
 def test_a_budget_is_for_one_template() -> None:
     """What one template spends is not missing for the next, and one inside another has its own."""
-    heavy = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
-    inner = Template("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
+    heavy = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}{{ inner }}")
+    inner = TextTemplate("{% for a in range(1000) %}{% for b in range(50) %}{% endfor %}{% endfor %}x")
     for _ in range(5):
         assert heavy.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "x"
-    assert limits.WORK > 100_000
+    assert LIMITS.work > 100_000
 
 
 def test_compiled_templates_are_kept_up_to_a_number() -> None:
@@ -635,3 +667,275 @@ def test_what_is_absent_can_have_a_default(project: Build) -> None:
     [spec] = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text})).specs
     assert spec.request.inputs == {"topic": "xy"}
     assert set(spec.variables) == {"each.k"}
+
+
+# --- statements ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{% set a %}{{ company }}!{% endset %}{{ a | upper }}", "ACME!"),
+        ("{% set a, b = people %}{{ b }}{{ a }}", "BoAda"),
+        ("{% with a = year, b = a | default(1) %}{{ a }}/{{ b }}{% endwith %}", "2026/1"),
+        (
+            "{% macro m(who, sign='!') %}Hi {{ who }}{{ sign }}{% endmacro %}{{ m(company) }}{{ m('x', sign='?') }}",
+            "Hi Acme!Hi x?",
+        ),
+        ("{% macro m() %}{{ varargs | join('-') }}{{ kwargs.a }}{% endmacro %}{{ m('x', 'y', a=company) }}", "x-yAcme"),
+        ("{% macro m() %}<{{ caller() }}>{% endmacro %}{% call m() %}{{ company }}{% endcall %}", "<Acme>"),
+        ("{% filter upper %}a{{ company }}{% endfilter %}", "AACME"),
+        ("{% filter replace('a', 'b') | upper %}a{% endfilter %}", "B"),
+        (
+            "{% macro fib(n) %}{{ n if n | int < 2 else fib(n - 1) | int + fib(n - 2) | int }}{% endmacro %}{{ fib(9) }}",
+            "34",
+        ),
+    ],
+)
+def test_statements(source: str, expected: str) -> None:
+    """Values, macros and filters for blocks work as Jinja's own pages say."""
+    assert render(source) == expected
+
+
+MACROS = """\
+{# names and signs #}
+{% set sign = '!' %}
+{% macro greet(who) %}{{ _polite(who) }}{{ sign }}{% endmacro %}
+{% macro _polite(who) %}Dear {{ who }} of {{ company }}{% endmacro %}
+{% macro row() -%}
+  {{ each.city }}
+{%- endmacro %}
+{% macro broken(what) %}
+  {{ what }} {{ nowhere }}
+{% endmacro %}
+"""
+
+
+def with_macros(source: str, macros: str = MACROS) -> Compiled:
+    """A template that knows the macros of a file."""
+    return Compiled(source, Macros(macros))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "names"),
+    [
+        ("{{ greet('Ada') }}", "Dear Ada of Acme!", ("company", "greet")),
+        (
+            "{% for who in people %}{{ greet(who) }} {% endfor %}",
+            "Dear Ada of Acme! Dear Bo of Acme! ",
+            ("company", "greet", "people"),
+        ),
+        ("{{ row() | upper }}", "BERGEN", ("each.city", "row")),
+        ("{% macro greet(who) %}Yo {{ who }}{% endmacro %}{{ greet(company) }}", "Yo Acme", ("company",)),
+        ("{{ company }}", "Acme", ("company",)),
+        ("{{ greet is defined }}", True, ("company", "greet")),
+    ],
+)
+def test_shared_macros(source: str, expected: object, names: tuple[str, ...]) -> None:
+    """A macro reads the variables of its caller, which count as used; its own names do not."""
+    compiled = with_macros(source)
+    assert compiled.names == names
+    assert compiled.render(look_up) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "at", "in_macros"),
+    [
+        ("x {{ broken(company) }}", "`nowhere` is not defined", "nowhere", True),
+        ("x\n{{ broken(gone) }}", "`gone` is not defined", "gone", False),
+        ("x {{ _polite(1) }}", "`_polite` is not defined", "_polite", False),
+        ("x {{ greet(1, 2) }}", "macro 'greet' takes not more than 1 argument(s)", "greet(", False),
+        ("x {{ greet([1]) }}", "a list cannot stand inside a text", "macro _polite", True),
+    ],
+)
+def test_errors_in_macros_are_told_apart(source: str, message: str, at: str, in_macros: bool) -> None:
+    """An error inside a macro points into its file, one in what was handed to it into the template."""
+    with pytest.raises(TemplateError) as caught:
+        with_macros(source).render(look_up)
+    assert (caught.value.message, caught.value.in_macros) == (message, in_macros)
+    assert (MACROS if in_macros else source)[caught.value.offset :].startswith(at)
+
+
+@pytest.mark.parametrize(
+    ("macros", "code", "words"),
+    [
+        ("{% macro a() %}", "template-syntax", "has no end"),
+        ("{% macro a() %}{% endmacro %}\n{% macro a() %}{% endmacro %}", "bad-name", "`a` stands twice"),
+        ("{% macro item() %}{% endmacro %}", "bad-name", "`item` has the name of a variable"),
+        ("Hello", "template-unsupported", "`{% macro %}` and `{% set %}` only"),
+        ("{{ company }}", "template-unsupported", "only"),
+        ("{% import 'x' as x %}", "template-unsupported", "{% import %}"),
+        ("{% macro a() %}{{ 1 | nope }}{% endmacro %}", "template-syntax", "no filter `nope`"),
+    ],
+)
+def test_files_of_macros_are_checked(macros: str, code: str, words: str) -> None:
+    """What is wrong with the file itself is told once, before any template uses it."""
+    with pytest.raises(TemplateError) as caught:
+        Macros(macros, {"item"})
+    assert (caught.value.code, words in caught.value.message) == (code, True), caught.value.message
+
+
+def test_a_heavy_template_runs_against_the_clock() -> None:
+    """What the count of steps would let go on for hours is stopped by processor time, and the timer is put away."""
+    source = "{% for a in range(9999) %}{% for b in range(9999) %}{% set c = [a, b] | join %}{% endfor %}{% endfor %}{{ inner }}"
+    before = signal.getsignal(signal.SIGVTALRM)
+    heavy = Compiled(source, limits=TemplateLimits(work=10**9, seconds=0.05))
+    with pytest.raises(TemplateError, match="takes too long"):
+        heavy.render(look_up)
+    assert signal.getsignal(signal.SIGVTALRM) == before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_other_threads_have_no_clock() -> None:
+    """Outside the main thread only the count of steps holds."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(render, "{% for a in range(9999) %}{% endfor %}x").result() == "x"
+
+
+def test_a_template_inside_another_has_its_own_clock() -> None:
+    """The outer one's stands still meanwhile and goes on afterwards."""
+    steps = "{% for a in range(9999) %}{% endfor %}"
+    inner = Compiled(steps + "{{ 'x' }}", limits=TemplateLimits(seconds=0.5))
+    outer = Compiled(f"{steps}{{{{ inner }}}}{steps}y", limits=TemplateLimits(seconds=0.5))
+    assert outer.render(lambda name: inner.render(look_up) if name == "inner" else MISSING) == "xy"
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def macro_project(project: Build, macros: str, item: str, settings: str = "") -> Path:
+    """A project with one file of macros and one manifest."""
+    return project(
+        {
+            "contentops.yaml": PROJECT + "macros: templates/macros.j2\nvars: {company: Acme}\n" + settings,
+            "templates/macros.j2": macros,
+            "content/a.yaml": f"items: [{{id: one, {item}}}]\n",
+        }
+    )
+
+
+def test_a_project_has_one_file_of_macros(project: Build) -> None:
+    """Every template knows its macros; it counts among the inputs, and what it reads as used."""
+    root = macro_project(project, MACROS, "inputs: {topic: \"{{ greet('Ada') }}\"}")
+    found = desired(root)
+    [spec] = found.specs
+    assert spec.request.inputs == {"topic": "Dear Ada of Acme!"}
+    assert spec.used.keys() == {"company"}
+    assert spec.origins["inputs.topic"].variables == ("company",)
+    assert found.inputs == ("content/a.yaml", "templates/macros.j2")
+    assert found.findings == ()
+
+
+def test_a_changed_macro_changes_the_specs(project: Build) -> None:
+    """The parse cache keeps a file only as long as the macros are the same."""
+    kept: dict[str, str] = {}
+
+    class Cache:
+        get = staticmethod(kept.get)
+        put = staticmethod(kept.__setitem__)
+
+    root = macro_project(project, MACROS, "inputs: {topic: \"{{ greet('Ada') }}\"}")
+    first = desired(root, cache=Cache()).specs[0]
+    assert desired(root, cache=Cache()).specs[0].request == first.request
+    assert len(kept) == 1
+    (root / "templates/macros.j2").write_text("{% macro greet(who) %}Hi {{ who }}, {{ company }}{% endmacro %}")
+    assert desired(root, cache=Cache()).specs[0].request.inputs == {"topic": "Hi Ada, Acme"}
+    for _ in range(2):
+        (root / "templates/macros.j2").write_text("{% macro greet(who) %}{{ nope }}")
+        [line] = lines(findings(root, cache=Cache()))
+        assert line.startswith("error[template-syntax] templates/macros.j2:1:4 <macro> the macros cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("macros", "item", "expected"),
+    [
+        (
+            MACROS,
+            "inputs: {topic: '{{ broken(1) }}', points: ['{{ broken(2) }}']}",
+            [
+                f"error[undefined-variable] templates/macros.j2:9:17 <nowhere> item `one` has a problem in `inputs.{name}`"
+                for name in ("points", "topic")
+            ],
+        ),
+        (
+            MACROS,
+            "inputs: {topic: '{{ gret(1) }}'}",
+            [
+                "error[undefined-variable] content/a.yaml:1:39 <gret(1)> item `one` has a problem in `inputs.topic`: `gret`"
+            ],
+        ),
+        (
+            "{% macro company() %}{% endmacro %}",
+            "inputs: {topic: '{{ company }}'}",
+            [
+                "error[bad-name] templates/macros.j2:1:4 <macro> the macros cannot be used: the macro `company` has the name"
+            ],
+        ),
+        (
+            "{% macro a() %}\n{{ a() }}{% endmacro %}",
+            "inputs: {topic: '{{ a() }}{{ company }}'}",
+            [
+                "error[template-limit] templates/macros.j2:2:4 <a()> item `one` has a problem in `inputs.topic`: goes too"
+            ],
+        ),
+    ],
+    ids=["inside", "misspelt", "variable", "endless"],
+)
+def test_problems_with_macros(project: Build, macros: str, item: str, expected: list[str]) -> None:
+    """Each names the file, line and column a person has to change."""
+    found = lines(findings(macro_project(project, macros, item)))
+    assert [line[: len(words)] for line, words in zip(found, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "templates/gone.j2",
+            "error[no-macros] contentops.yaml:5:9 <templates/gone.j2> `macros` names `templates/gone.j2`",
+        ),
+        (
+            "../macros.j2",
+            "error[bad-path] contentops.yaml:5:9 <../macros.j2> the path `../macros.j2` leaves the project",
+        ),
+        ("/etc/passwd", "error[bad-path] contentops.yaml:5:9 </etc/passwd> the path `/etc/passwd` is not relative"),
+        ("linked.j2", "error[outside-project] linked.j2:1:1 <> `linked.j2` is a link that leads out of the project"),
+        ("content", "error[unreadable-file] content:1:1 <> `content` is not a file"),
+    ],
+)
+def test_where_macros_may_lie(project: Build, path: str, expected: str) -> None:
+    """Inside the project, as a file of its own."""
+    root = project(
+        {
+            "contentops.yaml": f"{PROJECT}macros: {path}\n",
+            "content/a.yaml": "items: [{id: one, inputs: {topic: '{{ greet() }}'}}]\n",
+            "content/b.yaml": "items: [{id: two, inputs: {topic: '{{ greet() }}'}}]\n",
+        }
+    )
+    (root / "linked.j2").symlink_to("/etc/hosts")
+    [line] = lines(findings(root))
+    assert line.startswith(expected)
+
+
+def test_no_output_lands_on_the_macros(project: Build) -> None:
+    """The file is one the project is made of."""
+    root = macro_project(project, MACROS, "inputs: {topic: '{{ company }}'}, output: templates/macros.j2")
+    [line] = lines(findings(root))
+    assert "but `templates/macros.j2` is a file the project is made of" in line
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ [[1], [2]] | sum(start=[]) }}", [1, 2]),
+        ("{{ rows | sum(attribute='n') }}", 6),
+        ("{{ 1.456 | round(precision=2, method='floor') }}", 1.45),
+        ("{{ 'a b' | wordwrap(1, wrapstring='|') }}", "a|b"),
+        ("{{ 'a b' | wordwrap(width=1) }}", "a\nb"),
+        ("{{ [1, 2, 3] | slice(2, fill_with=0) | list }}", [[1, 2], [3, 0]]),
+        ("{{ [1, 2] | batch(linecount=1) | list }}", [[1], [2]]),
+        ("{{ 'a\nb' | indent(width='> ', first=true) }}", "> a\n> b"),
+        ("{{ people | select('in', ['Bo']) | list }}", ["Bo"]),
+    ],
+)
+def test_filters_take_what_jinjas_take(source: str, expected: object) -> None:
+    """Arguments go by position or by name."""
+    assert render(source) == expected

@@ -1,4 +1,4 @@
-"""Text that nobody vouches for, made harmless."""
+"""Text that no one vouches for, made harmless."""
 
 from __future__ import annotations
 

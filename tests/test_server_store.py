@@ -26,7 +26,7 @@ def _mode(path: Path) -> int:
 
 
 def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
-    """Folder, database, side files and runner locks can be read by nobody else."""
+    """Folder, database, side files and runner locks can be read by no one else."""
     path = tmp_path / "deep" / "store" / "db"
     with Store(path) as store:
         lock = RunnerLock(store)

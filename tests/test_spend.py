@@ -129,7 +129,7 @@ def test_open_jobs_stand_apart() -> None:
 
 @pytest.mark.parametrize("value", [None, "", 7, ["blog"], {"a": 1}], ids=repr)
 def test_a_lock_may_hold_anything(value: Any) -> None:
-    """A request somebody edited is counted under a name of ours."""
+    """A request someone edited is counted under a name of ours."""
     spend = count_spend(state(record(request=request(value, value))), Desired())
     assert rows(spend, "template") == rows(spend, "style") == [("(unknown)", 1, 4)]
 
@@ -279,7 +279,7 @@ def test_a_renamed_item_is_not_counted_again(spent: Scene, invoke: Run) -> None:
 
 @pytest.mark.parametrize(("since", "code"), [("nowhere", "unknown-ref"), ("2026-02-30", "usage")])
 def test_a_wrong_start_is_a_mistake(spent: Scene, invoke: Run, since: str, code: str) -> None:
-    """Nothing is counted from where nobody meant."""
+    """Nothing is counted from where no one meant."""
     ended = invoke("report", "--since", since, cwd=spent.root)
     assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")
 

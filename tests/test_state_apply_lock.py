@@ -22,7 +22,7 @@ NOW = "2026-03-01T09:00:00Z"
 
 
 def held(root: Path, *, environment: str = "", where: str = "") -> ApplyLock:
-    """The apply lock of somebody on some machine."""
+    """The apply lock of someone on some machine."""
     return ApplyLock(root, environment=environment, who="ann@build-1", now=NOW, where=where)
 
 

@@ -1,4 +1,4 @@
-"""The cache: it may be lost, must not lie, cannot run what somebody planted, and never loses a paid text silently."""
+"""The cache: it may be lost, must not lie, cannot run what someone planted, and never loses a paid text silently."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def test_a_folder_outside_of_a_project_is_made(tmp_path: Path) -> None:
     assert texts(tmp_path / "x" / "y") == {ONE}
 
 
-# --- what somebody planted ---------------------------------------------------------------------------------
+# --- what someone planted ---------------------------------------------------------------------------------
 
 
 class Bomb:
@@ -321,7 +321,7 @@ def test_the_bomb_goes_off_where_it_is_unpickled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0, 2, 3, 4])
 def test_a_planted_value_is_not_run(folder: Path, tmp_path: Path, mode: int) -> None:
-    """A pickle in place of a text, under any mode diskcache has, is refused; the key can be written anew."""
+    """A pickle in place of a text, under any mode diskcache has, is refused; the key can be written again."""
     mark = tmp_path / "mark"
     kept(folder)
     change(folder, "UPDATE Cache SET mode = ?, value = ?", mode, pickle.dumps(Bomb(mark)))

@@ -272,7 +272,7 @@ def test_deleting_the_marker_lines_is_as_good_as_a_union(tmp_path: Path) -> None
 
 
 def killed_after_paying(repository: Repository) -> StateStore:
-    """An apply that wrote `a` anew and had a job for `b` running when it was killed."""
+    """An apply that wrote `a` again and had a job for `b` running when it was killed."""
     store = repository.open(write=True)
     store.note("submit", facts.entry("a", take=2, state=JobState.RUNNING))
     store.note("write", facts.record("a", take=2))

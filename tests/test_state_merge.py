@@ -71,15 +71,7 @@ def test_each_id_is_merged_by_itself(base: list[str], ours: list[str], theirs: l
     before, here, there = (
         lock(*(item(name[0], int(name[1:] or 0)) for name in names)) for names in (base, ours, theirs)
     )
-    assert [f"{name}{rev}" for name, rev in told(merge([], before, here, there))] == expected
-
-
-def test_an_older_line_of_ours_is_no_change_of_theirs() -> None:
-    """What was pushed before, in another commit, gives way to what came after it."""
-    base, older, ours = lock(), lock(item("a", 1)), lock(item("a", 2))
-    theirs = lock(item("a", 1), item("b"))
-    assert told(merge([older], base, ours, theirs)) == [("a", 2), ("b", 0)]
-    assert told(merge([], base, ours, theirs)) == [("a", 1), ("a", 2), ("b", 0)]
+    assert [f"{name}{rev}" for name, rev in told(merge(before, here, there))] == expected
 
 
 def test_open_entries_are_merged_too() -> None:
@@ -88,7 +80,7 @@ def test_open_entries_are_merged_too() -> None:
         make_entry(),
         structs.replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
     )
-    merged = merge([], lock(one), lock(item("a")), lock(one, two))
+    merged = merge(lock(one), lock(item("a")), lock(one, two))
     found = locks.read(merged.decode(), "contentops.lock")
     assert list(found.entries) == [two.request_id]
 
@@ -103,12 +95,12 @@ def test_a_side_without_changes_gives_the_bytes_of_the_other() -> None:
             entries={make_entry().request_id: make_entry()},
         )
     )
-    assert merge([], base, base, theirs) == merge([], base, theirs, base) == expected
+    assert merge(base, base, theirs) == merge(base, theirs, base) == expected
 
 
 def test_two_projects_are_not_merged() -> None:
     """Both headers are kept, so that whoever reads it refuses."""
-    merged = merge([], lock(), lock(item("a")), lock(item("b"), lineage=locks.lineage_of("other")))
+    merged = merge(lock(), lock(item("a")), lock(item("b"), lineage=locks.lineage_of("other")))
     with pytest.raises(StateError) as refused:
         locks.read(merged.decode(), "contentops.lock")
     assert refused.value.code == "mixed-lineages"

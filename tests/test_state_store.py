@@ -455,7 +455,7 @@ def test_a_lock_that_changed_after_the_last_fact_is_noticed(tmp_path: Path) -> N
     assert opened(tmp_path, write=False).state.entries.keys() == {facts.record("a").request_id}
 
 
-# --- lines that nobody changed -----------------------------------------------------------------------------
+# --- lines that no one changed -----------------------------------------------------------------------------
 
 
 def with_more(line: bytes) -> bytes:
@@ -753,7 +753,7 @@ def test_state_files_are_never_pipes_or_folders(tmp_path: Path) -> None:
 
 @posix
 def test_the_folder_must_be_ours_and_inside(tmp_path: Path) -> None:
-    """A folder of somebody else, a link out of the project, a dangling link or a file in its place is refused."""
+    """A folder of someone else, a link out of the project, a dangling link or a file in its place is refused."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()

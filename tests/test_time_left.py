@@ -40,7 +40,7 @@ def test_a_limited_run_says_how_long_the_rest_takes(tmp_path: Path) -> None:
     ids=str,
 )
 def test_the_display_says_it(left: object, words: str) -> None:
-    """In minutes, or in seconds where there are few; nothing where nobody knows."""
+    """In minutes, or in seconds where there are few; nothing where no one knows."""
     progress = Progress()
     progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data={"on": "limit", "seconds": 5.0, "left": left}))
     assert progress.waits == words

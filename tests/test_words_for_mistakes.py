@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.scaffold import scaffold
+from contentops.cli.scaffold import project_files
 from contentops.errors import OutputError
 from tests.serving import served
 
@@ -91,14 +91,14 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_remove_anything(tmp_pa
     """Nothing was written, so nothing is to be removed."""
     (tmp_path / "file").touch()
     with pytest.raises(OutputError) as caught:
-        scaffold(tmp_path / "file", name="x")
+        project_files(tmp_path / "file", name="x").write()
     where = tmp_path / "file" / "contentops.yaml"
     assert caught.value.message == f"`{where}` cannot be written: File exists"
     assert caught.value.hint == "choose another folder, or check who may write there"
 
 
 def test_prices_agree_where_nothing_is_charged(invoke: Run, site: Path) -> None:
-    """The plan, the item and its record say the same; the account's numbers say that nobody pays them."""
+    """The plan, the item and its record say the same; the account's numbers say that no one pays them."""
     assert "  free  " in invoke("plan", cwd=site).stdout
     assert invoke("apply", "--yes", cwd=site).code == 0
     found = invoke("show", "welcome", "--json", cwd=site).json

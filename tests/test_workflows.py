@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.cli.workflows import NAMES, workflows
+from contentops.cli.scaffold import WORKFLOWS, workflows
+from tests.clones import world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
-from tests.test_git_commit import world  # noqa: F401 - a fixture
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.test_git_commit import World
+    from tests.clones import World
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -100,7 +100,7 @@ def test_they_are_what_github_reads(schema: str, paths: list[Path]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORKFLOWS)
 def test_the_examples_are_what_init_writes(name: str) -> None:
     """One text, in two places."""
     made = workflows(action="", directory=".", branch="main")[f".github/workflows/contentops-{name}.yml"]
@@ -317,12 +317,12 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
 
 
 def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
-    """For a project in a folder of a repository, on its branch, with the action somebody named."""
+    """For a project in a folder of a repository, on its branch, with the action someone named."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk", str(tmp_path)], check=True)
     ended = invoke("init", "site", "--ci", "github", "--action", f"acme/contentops@{SHA}")
     assert ended.code == 0, ended.stderr
     assert "secret `WRITERZROOM_API_KEY`" in ended.stdout
-    for name in NAMES:
+    for name in WORKFLOWS:
         text = (tmp_path / f".github/workflows/contentops-{name}.yml").read_text()
         assert f"uses: acme/contentops@{SHA}\n" in text
         assert "@branch@" not in text
@@ -333,7 +333,7 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
 
 
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:
-    """Not the one somebody stands on to add the workflows; a name that YAML would read as a number stays one."""
+    """Not the one someone stands on to add the workflows; a name that YAML would read as a number stays one."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "init", "--quiet", "--initial-branch=add-contentops", str(tmp_path)], check=True)
     subprocess.run([*git, "symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/1.10"], check=True)

@@ -147,7 +147,7 @@ def _input(name: str, spec: Mapping[str, Json]) -> TemplateInput:
     return TemplateInput(
         name=name,
         kind=kind,
-        # The server fills a default in, so nobody has to give one.
+        # The server fills a default in, so no one has to give one.
         required=spec.get("required") in (True, "true", "True") and default in (None, ""),
         default=None if _is_empty(default) or not _is_small(default) else default,
         options=options if kind in {"select", "multiselect"} else (),

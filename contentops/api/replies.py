@@ -138,7 +138,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def unreached(self) -> bool:
-        """Whether nobody was there to be asked."""
+        """Whether no one was there to be asked."""
         return self.kind is FailureKind.NOT_SENT and self.status is None
 
     @property

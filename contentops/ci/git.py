@@ -1,4 +1,4 @@
-"""Runs git: a child process without a shell, without prompts, and with its words in our errors."""
+"""Runs git: a child process without a shell, without prompts, and with its own messages in our errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contentops.errors import ContentopsError, UsageError
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 PATIENCE = 300.0
@@ -41,9 +41,12 @@ _SETTINGS = {
     # Git loses the entries of an index that is split and has no checksum.
     "index.skipHash": "false",
 }
+_LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+"""For looks: no index lock is taken from under someone, and a partial clone does not reach for the network."""
 _USER = re.compile(r"://[^/\s]*@")
 _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
-_WORDS = 300
+_ROOM = 300
+"""Characters of a message of git that ours keep."""
 _GRACE = 5.0
 _LATE = 124
 
@@ -54,30 +57,66 @@ class GitFailed(ContentopsError):
     code = "git-failed"
 
 
-def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
-    """What git prints when it is run in `root`; bytes that are no UTF-8 come back as surrogates.
-
-    Raises UsageError where `root` lies in no repository, GitFailed where git is missing or ends with an error.
-    """
-    return git_bytes(root, *arguments, stdin=stdin).decode("utf-8", "surrogateescape")
-
-
-def git_bytes(root: Path | str, *arguments: str, stdin: bytes = b"") -> bytes:
-    """The same as bytes, for the contents of files."""
-    # A look must not take the index lock from under somebody; nor may a partial clone reach for the network.
-    ended = try_git(root, *arguments, stdin=stdin, extra={"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"})
-    if ended.code:
-        raise failure(root, arguments, ended)
-    return ended.stdout
-
-
-class Ended(NamedTuple):
-    """How git ended: its exit code, what it printed, its words without secrets, and whether it was ended by us."""
+class GitResult(NamedTuple):
+    """How git ended: its exit code, what it printed, its messages without secrets, and whether it was ended by us."""
 
     code: int
     stdout: bytes
-    words: str
+    errors: str
     late: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it printed, without space around it; bytes that are no UTF-8 are surrogates."""
+        return self.stdout.decode("utf-8", "surrogateescape").strip()
+
+
+def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
+    """What git prints when it is run in `root`, for looks alone; bytes that are no UTF-8 come back as surrogates.
+
+    Raises UsageError where `root` lies in no repository, GitFailed where git is missing or ends with an error.
+    """
+    ended = try_git(root, *arguments, stdin=stdin, extra=_LOOK)
+    if ended.code:
+        raise failure(root, arguments, ended)
+    return ended.stdout.decode("utf-8", "surrogateescape")
+
+
+def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = _LOOK) -> dict[str, bytes]:
+    """The bytes of files in git's store, by what names them: a content, or `COMMIT:./PATH` with a path below `root`.
+
+    What is not there is left out. `extra` is added to git's environment. Raises GitFailed.
+    """
+    asked = list(dict.fromkeys(names))
+    stdin = "".join(f"{name}\n" for name in asked).encode("utf-8", "surrogateescape")
+    ended = try_git(root, "cat-file", "--batch", stdin=stdin, extra=extra)
+    if ended.code:
+        raise failure(root, ["cat-file"], ended)
+    found: dict[str, bytes] = {}
+    at = 0
+    for name in asked:
+        end = ended.stdout.index(b"\n", at)
+        kind, size = [*ended.stdout[at:end].rsplit(b" ", 2), b""][1:3]
+        at = end + 1
+        if size.isdigit():
+            if kind == b"blob":
+                found[name] = ended.stdout[at : at + int(size)]
+            at += int(size) + 1
+    return found
+
+
+def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = _LOOK) -> bytes | None:
+    """A file below `root` as it was at a commit; None where there was none.
+
+    Raises GitFailed where git fails, and where a partial clone lacks the file.
+    """
+    named = try_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:./{path}", extra=extra)
+    if named.code:
+        return None
+    found = read_blobs(root, [named.text], extra).get(named.text)
+    if found is None:
+        raise GitFailed(f"git lacks a file of commit {commit[:12]}: `{path}`", hint="fetch the whole commit first")
+    return found
 
 
 def try_git(
@@ -86,13 +125,13 @@ def try_git(
     stdin: bytes = b"",
     extra: Mapping[str, str] | None = None,
     timeout: float | None = None,
-) -> Ended:
+) -> GitResult:
     """Runs git in `root`, `extra` added to its environment, however it ends; after `timeout` seconds it is ended.
 
     Raises GitFailed only where git cannot be started at all.
     """
     environ = {name: value for name, value in os.environ.items() if name not in _LOCAL}
-    # The C locale keeps the words we look for.
+    # The C locale keeps the messages we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
     try:
@@ -105,7 +144,7 @@ def try_git(
             stderr=subprocess.PIPE,
         )
     except FileNotFoundError as error:
-        raise GitFailed("`git` is not there", code="no-git", hint="install git, and make sure it is found") from error
+        raise GitFailed("`git` was not found", code="no-git", hint="install git, and put it on the path") from error
     except (OSError, ValueError) as error:
         raise GitFailed(f"git cannot be run: {error}") from error
     with child:
@@ -113,11 +152,11 @@ def try_git(
             stdout, stderr = child.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             _stop(child)
-            return Ended(_LATE, b"", f"there was no answer within {timeout:g} seconds", late=True)
+            return GitResult(_LATE, b"", f"there was no answer within {timeout:g} seconds", late=True)
         except BaseException:
             _stop(child)
             raise
-    return Ended(child.returncode, stdout, masked(stderr.decode("utf-8", "replace").strip()))
+    return GitResult(child.returncode, stdout, masked(stderr.decode("utf-8", "replace").strip()))
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
@@ -135,27 +174,32 @@ def masked(text: str) -> str:
     return _USER.sub("://***@", text)
 
 
-def failure(root: Path | str, arguments: Sequence[str], ended: Ended) -> ContentopsError:
-    """The error to raise for a git that failed, with its own words."""
-    if "not a git repository" in ended.words:
+def failure(root: Path | str, arguments: Sequence[str], ended: GitResult) -> ContentopsError:
+    """The error to raise for a git that failed, with its own message."""
+    if "not a git repository" in ended.errors:
         hint = "run it inside a clone, or make the folder one with `git init`"
         return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
-    return GitFailed(f"`git {verb}` failed: {said(ended)}")
+    return GitFailed(f"`git {verb}` failed: {reason_of(ended)}")
 
 
-def said(ended: Ended) -> str:
-    """The words of a git that failed, on one line and not too many."""
-    # Some refusals, as that of a commit of nothing, are told where the answer would be.
-    words = ended.words or masked(ended.stdout[: _WORDS * 4].decode("utf-8", "replace"))
-    return " ".join(words.split())[:_WORDS].rstrip(".") or f"it ended with {ended.code}"
+def reason_of(ended: GitResult) -> str:
+    """Why git failed, in its own words on one line, and not too many."""
+    return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
+
+
+class TreeEntry(NamedTuple):
+    """What stands at a path of a tree: git's mode and name of the content; both empty where nothing does."""
+
+    mode: str = ""
+    oid: str = ""
 
 
 class Clone(Struct, frozen=True, kw_only=True):
     """A clone, its remote, and what its git commands get beside the environment of the process."""
 
     root: str
-    remote: str
+    remote: str = "origin"
     extra: Mapping[str, str] = field(default_factory=dict)
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
@@ -168,15 +212,19 @@ class Clone(Struct, frozen=True, kw_only=True):
         return self.address or self.remote
 
     def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
-        """What git prints, without the line break at its end. Raises GitFailed."""
-        return self.read(*arguments, stdin=stdin, extra=extra).decode("utf-8", "surrogateescape").strip()
+        """What git prints, without space around it. Raises GitFailed."""
+        return self.read(*arguments, stdin=stdin, extra=extra).strip()
 
-    def read(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
-        """What git prints, byte by byte. Raises GitFailed."""
+    def read(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
+        """What git prints; bytes that are no UTF-8 are surrogates. Raises GitFailed."""
         ended = self.attempt(*arguments, stdin=stdin, extra=extra)
         if ended.code:
             raise failure(self.root, arguments, ended)
-        return ended.stdout
+        return ended.stdout.decode("utf-8", "surrogateescape")
+
+    def names(self, *arguments: str) -> list[str]:
+        """The names that git prints with `-z`. Raises GitFailed."""
+        return [name for name in self.read(*arguments).split("\0") if name]
 
     def attempt(
         self,
@@ -184,18 +232,27 @@ class Clone(Struct, frozen=True, kw_only=True):
         stdin: bytes = b"",
         extra: Mapping[str, str] | None = None,
         timeout: float | None = None,
-    ) -> Ended:
+    ) -> GitResult:
         """The same, however it ends."""
         return try_git(self.root, *arguments, stdin=stdin, extra={**self.extra, **(extra or {})}, timeout=timeout)
 
-    def reach(self, *arguments: str) -> Ended:
+    def reach(self, *arguments: str) -> GitResult:
         """A call of the remote, however it ends, and within bounded time."""
         return self.attempt(*arguments, timeout=self.patience)
 
     def head(self) -> str:
         """The commit that is checked out, or empty before the first."""
-        return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").stdout.decode("ascii").strip()
+        return self.attempt("rev-parse", "--verify", "--quiet", "HEAD").text
 
-    def folder(self) -> str:
-        """Where `root` lies in the repository: empty, or with a slash at its end. Raises GitFailed."""
-        return self.read("rev-parse", "--show-prefix").rstrip(b"\n").decode("utf-8", "surrogateescape")
+    def changes(self, before: str, after: str) -> dict[str, tuple[TreeEntry, TreeEntry]]:
+        """What differs between two commits or trees, by path in the repository: before and after. Raises GitFailed."""
+        parts = iter(self.read("diff-tree", "-r", "-z", "--no-renames", before, after).split("\0"))
+        found = {}
+        for about in filter(None, parts):
+            old_mode, new_mode, old, new, _ = about[1:].split(" ")
+            found[next(parts)] = (_entry(old_mode, old), _entry(new_mode, new))
+        return found
+
+
+def _entry(mode: str, oid: str) -> TreeEntry:
+    return TreeEntry(mode, oid) if oid.strip("0") else TreeEntry()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.ci.git import file_at
 from contentops.digest import NOTHING, Digest, digest_text
 from contentops.documents.front_matter import split
 from contentops.errors import StateError
@@ -21,13 +22,10 @@ from contentops.state.state_dir import named
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.ci.git import Clone
     from contentops.state.lock import Lock
 
-RULES = ".gitattributes"
 
-
-class Ledger(Struct, frozen=True, kw_only=True):
+class RecordedOutputs(Struct, frozen=True, kw_only=True):
     """What the records say about files. Paths are the project's; NFC and NFD are one."""
 
     bodies: Mapping[str, frozenset[Digest]]
@@ -35,46 +33,35 @@ class Ledger(Struct, frozen=True, kw_only=True):
     owned: frozenset[str]
     """Those paths, and the ones that were owned before."""
 
-    def owns(self, path: str) -> bool:
-        """Whether a record owns the path, or owned it."""
-        return nfc(path) in self.owned
-
-    def lives(self, path: str) -> bool:
-        """Whether a record owns the path now, so that a file that is gone is one that somebody removed."""
-        return nfc(path) in self.bodies
-
-    def recorded(self, path: str, body: Digest) -> bool:
+    def is_recorded(self, path: str, body: Digest) -> bool:
         """Whether a job made this body for the path, or the server took it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
-def ledger(now: Lock, *before: Lock) -> Ledger:
+def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
     """What may be committed where the lock is `now` and was `before`.
 
     A lock is a file like any other: no hidden folder comes from it.
     """
     paid: dict[str, set[Digest]] = {}
-    for entries in now.entries.values():
-        for entry in (one.value for one in entries):
-            if entry.state is JobState.PAID:
-                # Its file may have been written just before a stop.
-                paid.setdefault(entry.item, set()).add(entry.body)
+    for entry in (one.value for entries in now.entries.values() for one in entries):
+        if entry.state is JobState.PAID:
+            # Its file may have been written just before a stop.
+            paid.setdefault(entry.item, set()).add(entry.body)
     bodies: dict[str, set[Digest]] = {}
-    for id_, records in now.records.items():
-        for record in (one.value for one in records):
-            if is_plain(record.output):
-                found = bodies.setdefault(nfc(record.output), set())
-                found |= {record.generated, *paid.get(id_, ())}
-                if record.saved is not None:
-                    found |= {record.saved.body, record.saved.server_body}
-    past = {nfc(one.value.output) for lock in before for lines in lock.records.values() for one in lines}
-    return Ledger(
-        bodies={path: frozenset(found - {NOTHING}) for path, found in bodies.items()},
-        owned=frozenset({*bodies, *filter(is_plain, past)}),
+    for record in (one.value for records in now.records.values() for one in records):
+        found = bodies.setdefault(nfc(record.output), set())
+        found |= {record.generated, *paid.get(record.id, ())}
+        if record.saved is not None:
+            found |= {record.saved.body, record.saved.server_body}
+    past = {nfc(one.value.output) for records in before.records.values() for one in records}
+    return RecordedOutputs(
+        bodies={path: frozenset(found - {NOTHING}) for path, found in bodies.items() if _is_plain(path)},
+        owned=frozenset(filter(_is_plain, {*bodies, *past})),
     )
 
 
-def is_plain(path: str) -> bool:
+def _is_plain(path: str) -> bool:
     """Whether no part of a path is hidden or empty."""
     return bool(path) and not any(part.startswith(".") or not part for part in path.split("/"))
 
@@ -101,17 +88,20 @@ def lock_name(environment: str) -> str:
     return named("contentops", environment, "lock")
 
 
-def lock_at(clone: Clone, commit: str, environment: str) -> Lock:
-    """The lock at a commit, below the folder of the project; an empty one where there is none. Raises StateError."""
+def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] | None = None) -> Lock:
+    """The lock at a commit, below the folder of the project; an empty one where there is none.
+
+    `extra` is added to git's environment; without it git only looks. Raises StateError, GitFailed.
+    """
     name = lock_name(environment)
-    ended = clone.attempt("cat-file", "blob", f"{commit}:./{name}") if commit else None
-    if ended is None or ended.code:
+    data = None if not commit else file_at(root, commit, name) if extra is None else file_at(root, commit, name, extra)
+    if data is None:
         return locks.Lock()
     try:
-        return read_lock(ended.stdout, name)
+        return read_lock(data, name)
     except StateError as error:
         first = error.diagnostics()[0]
-        hint = f"mend the file, then commit and push it with git: `git commit {name}` and `git push`"
+        hint = f"put the file right, then commit and push it with git: `git commit {name}` and `git push`"
         message = f"`{name}` was committed in {commit[:12]} as it cannot be read: {first.message}"
         raise StateError(message, code=first.code, hint=hint) from error
 
@@ -124,7 +114,7 @@ def read_lock(data: bytes, name: str) -> Lock:
         raise StateError(f"`{name}` cannot be read: {error}") from error
 
 
-def settled(lock: Lock) -> State:
+def state_of(lock: Lock) -> State:
     """What a lock comes to where no file is looked at."""
     records = {
         id_: locks.resolve_conflict([one.value for one in lines], nothing_on_disk)

@@ -201,7 +201,7 @@ class Confirmation:
         self._begin = begin
 
     def __call__(self, plan: Plan) -> bool:
-        """Whether to go on; raises Refused where there is nobody to ask."""
+        """Whether to go on; raises Refused where there is no one to ask."""
         self.preview(plan)
         if not self._manner.yes:
             if not terminal.can_ask():

@@ -15,7 +15,7 @@ from contentops.reporting import FORMAT_VERSION
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from contentops.ci.github.event import Origin
+    from contentops.ci.runner import PlanOrigin
     from contentops.cli.options import Session
     from contentops.model import Plan
 
@@ -35,15 +35,14 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
     Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run` the pull
     request is the one of the event: an artifact never says where a comment goes.
     """
-    from contentops.ci.github.client import connect
-    from contentops.ci.github.event import Origin, origin_of, read_event, run_page
-    from contentops.ci.github.posting import post_comment, pull_request
+    from contentops.ci.github import connect, post_comment, pull_request
+    from contentops.ci.runner import PlanOrigin, origin_of, read_event, run_page
     from contentops.cli.planfile import read_plan
     from contentops.reporting.plan_markdown import marker
     from contentops.reporting.plan_read import plan_of
 
     plan = plan_of(read_plan(session.path(path)))
-    origin = Origin(number=number) if number else origin_of(read_event(os.environ))
+    origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
     if not origin.run:
         # Not started by the run that planned, so this is that run.
         origin = structs.replace(origin, run=run_page(os.environ))
@@ -60,7 +59,7 @@ def command(session: Session, path: str, number: int | None, repo: str, *, as_js
         terminal.say(f"{verb} on pull request {found}: {visible(posted.address)}")
 
 
-def page(plan: Plan, origin: Origin) -> str:
+def page(plan: Plan, origin: PlanOrigin) -> str:
     """The comment: the plan, and where it comes from."""
     from contentops.reporting.plan_markdown import LIMIT, code, plan_markdown
 

@@ -62,12 +62,12 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
     try:
         run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
-        said = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, "HEAD^1", "HEAD")
+        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, "HEAD^1", "HEAD")
     except ContentopsError:
         return {}
     found: dict[str, set[int]] = {}
     file = ""
-    for line in said.split("\n"):
+    for line in diff.split("\n"):
         if line.startswith("+++ "):
             file = line[4:].rstrip("\t").removeprefix("b/")
         elif match := _HUNK.match(line):

@@ -34,29 +34,24 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing.
     """
-    from contentops.cli.scaffold import scaffold
+    from contentops.cli.scaffold import project_files, workflow_files
 
     if action and not ci:
         raise click.UsageError("`--action` needs `--ci github`")
     folder = session.path(directory)
     there = bool(ci) and (folder / "contentops.yaml").is_file()
-    prepared = None
-    if ci:
-        from contentops.cli.workflows import prepare
-
-        prepared = prepare(folder, action)
-    written = () if there else scaffold(folder, name=name or _name_of(folder))
-    if prepared is not None:
-        written = (*written, *prepared.write())
+    # Both are looked at before anything is written.
+    wanted = [] if there else [project_files(folder, name=name or _name_of(folder))]
+    wanted += [workflow_files(folder, action)] if ci else []
+    written = [path for files in wanted for path in files.write()]
     if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "directory": str(folder), "files": list(written)})
+        terminal.say_json({"format_version": FORMAT_VERSION, "directory": str(folder), "files": written})
         return
     place = "" if folder == Path() else f" in `{visible(str(folder))}`"
     terminal.say("\n".join(f"  + {path}" for path in written))
     if ci:
         terminal.show(f"\n{_AFTER_CI if action else _FILL_IN}")
-    if prepared is not None:
-        terminal.show(f"Every push to `{prepared.branch}` is applied; another branch stands in contentops-apply.yml.")
+        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in contentops-apply.yml.")
     if there:
         return
     terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 _FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
-# A display may have hidden the cursor; nobody else will bring it back.
+# A display may have hidden the cursor; no one else will bring it back.
 _SHOWN = b"\x1b[?25h"
 _SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

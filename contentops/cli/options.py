@@ -84,7 +84,7 @@ _choices = (
         "--changed-from",
         metavar="REF",
         default="",
-        help="Only items that differ from what they were at this commit of git; `REF...`: where the branch left REF.",
+        help="Only items that differ from the lock at this commit of git; `REF...`: where the branch left REF.",
     ),
     click.option(
         "--canary",

@@ -25,11 +25,10 @@ def command(number: int | None, repo: str, artifact: str, *, as_json: bool) -> N
     """Say which run of a workflow keeps the plan of a pull request's last commit, for `plan --check`.
 
     Needs `GITHUB_TOKEN` with the right to read actions and pull requests. That no plan is kept any more is no failure:
-    then plan anew.
+    then plan again.
     """
-    from contentops.ci.github.client import connect
-    from contentops.ci.github.event import queued, read_event
-    from contentops.ci.github.reviewed import reviewed_run
+    from contentops.ci.github import connect, reviewed_run
+    from contentops.ci.runner import queued, read_event
 
     about = number or queued(read_event(os.environ))
     run = reviewed_run(connect(os.environ, pause=time.sleep, repository=repo), about, artifact)

@@ -86,7 +86,7 @@ def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
 
 
 def for_stdout(text: str) -> str:
-    """The same for stdout, but as it is where that is a file: there it is data, and nobody obeys it."""
+    """The same for stdout, but as it is where that is a file: there it is data, and no one obeys it."""
     return text if read_by_runner() and _is_file(sys.stdout) else for_log(text)
 
 

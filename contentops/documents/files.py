@@ -1,9 +1,8 @@
 """The only code that writes outputs: whole files, replaced in one instant, and only if they are what the plan saw.
 
-A file is written beside its target, brought to disk, and renamed onto it. A kill at any point leaves the old file or
-the new one, whole; at worst a `.contentops-*.tmp` file is left, which `sweep` removes. Where there was no file, the new
-one is linked into place, which fails if a person made one in between; only on file systems without hard links (FAT,
-some network shares) a file that appears within the last microseconds before the rename is not noticed.
+A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
+`sweep` removes. Where there was no file, the new one is linked into place, which fails if a person made one in
+between; only without hard links (FAT, some network shares) one made within the last microseconds is not noticed.
 """
 
 from __future__ import annotations
@@ -12,28 +11,22 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.conflicts import conflict_line
-from contentops.documents.faults import shown, told
-from contentops.documents.folders import HAS_HANDLES, Folder, Tree, is_link
+from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular
 from contentops.documents.front_matter import split
-from contentops.documents.paths import TEMPORARY, split_path, temporary_name
-from contentops.documents.spelling import Spelling
-from contentops.documents.understood import refused, understood
+from contentops.documents.merge_markers import conflict_line
+from contentops.documents.paths import TEMPORARY, explained, shown, split_path, temporary_name
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-
-__all__ = ["MAX_FILE", "Outputs", "Stamp", "System"]
 
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
@@ -42,6 +35,7 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
+_CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK: Final = 1 << 20
 
@@ -58,12 +52,16 @@ class System(Struct, frozen=True, kw_only=True):
 
 
 class _File(Struct, frozen=True):
+    """A file as read."""
+
     data: bytes
     digest: Digest
     stat: os.stat_result
 
 
 class _Place(Struct, frozen=True):
+    """A name in an entered folder."""
+
     folder: Folder
     name: str
 
@@ -73,9 +71,13 @@ class _Place(Struct, frozen=True):
     def unlink(self) -> None:
         self.folder.unlink(self.name)
 
+    def discard(self) -> None:
+        with contextlib.suppress(OSError):
+            self.unlink()
+
 
 class Outputs:
-    """The files below one project root. Every method may be called from several threads.
+    """The files below one project root.
 
     Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
     file; it is checked directly before the one call that changes the tree. A step whose result already stands is done.
@@ -95,8 +97,6 @@ class Outputs:
         self._whole = set(whole)
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
-        # A folder that one thread finds empty and removes must not be the one another is about to write into.
-        self._making = threading.Lock()
         self._spelling = Spelling(self._system.names)
 
     def observe(self, path: str) -> Observed:
@@ -105,13 +105,35 @@ class Outputs:
         Whatever stands in the way is told in `problem`, which names the path and says what to do.
         """
         try:
-            parts = split_path(path)
-            with told(path, "read"), contextlib.ExitStack() as stack:
-                place = self._enter(stack, parts)
-                file = self._load(place, path) if place else None
+            file = self._read(path)
         except OutputError as error:
-            return refused(path, error)
-        return Observed(path=path) if file is None else understood(path, file.data, file.digest, self._whole)
+            message = error.message if error.message.startswith(shown(path)) else f"{shown(path)}: {error.message}"
+            return Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}")
+        return Observed(path=path) if file is None else self._understood(path, file)
+
+    def _read(self, path: str) -> _File | None:
+        parts = split_path(path)
+        with explained(path, "read"), contextlib.ExitStack() as stack:
+            place = self._enter(stack, parts)
+            return self._load(place, path) if place else None
+
+    def _understood(self, path: str, file: _File) -> Observed:
+        """What the bytes of an output mean, or why they cannot be used."""
+        found = Observed(path=path, file=file.digest)
+        try:
+            text = file.data.decode()
+        except UnicodeDecodeError as error:
+            problem = f"{shown(path)} is not UTF-8 at byte {error.start}; save it as UTF-8"
+            return structs.replace(found, problem=problem)
+        document = split(text)
+        body = NOTHING if document.problem else digest_text(document.body)
+        if body not in self._whole and (line := conflict_line(text)):
+            problem = f"{shown(path)} holds git conflict markers from line {line}; resolve the merge first"
+            return structs.replace(found, problem=problem)
+        if document.problem:
+            return structs.replace(found, problem=f"{shown(path)}: {document.problem}; {_CORRECT}")
+        front, owner, provenance = document.front, document.owner, document.provenance
+        return structs.replace(found, title=document.title, body=body, front=front, owner=owner, provenance=provenance)
 
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
@@ -126,12 +148,9 @@ class Outputs:
 
     def read(self, path: str) -> str:
         """The text at `path` as it is on disk, line endings and byte order mark included."""
-        parts = split_path(path)
-        with told(path, "read"), contextlib.ExitStack() as stack:
-            place = self._enter(stack, parts)
-            file = self._load(place, path) if place else None
+        file = self._read(path)
         if file is None:
-            message = f"{shown(path)} is not there"
+            message = f"{shown(path)} does not exist"
             raise FileChanged(message, hint=_AGAIN)
         try:
             return file.data.decode()
@@ -149,18 +168,17 @@ class Outputs:
         digest = digest_bytes(data)
         if conflict_line(text):
             self._whole.add(digest_text(split(text).body))
-        with told(path, "written"), contextlib.ExitStack() as stack:
-            with self._making:
-                place = self._enter(stack, parts)
-                there = self._load(place, path) if place else None
-                if there is not None and there.digest == digest:
-                    return digest
-                _check(path, there, expect)
-                # Where a file is expected and its folder is gone, the line above has raised.
-                place = place or self._made(stack, parts)
-                temporary = _Place(place.folder, temporary_name())
-                handle = place.folder.make_file(temporary.name, _mode(path, there))
-            stack.callback(_discard, temporary)
+        with explained(path, "written"), contextlib.ExitStack() as stack:
+            place = self._enter(stack, parts)
+            there = self._load(place, path) if place else None
+            if there is not None and there.digest == digest:
+                return digest
+            _check(path, there, expect)
+            # Where a file is expected and its folder is gone, the line above has raised.
+            place = place or self._made(stack, parts)
+            temporary = _Place(place.folder, temporary_name())
+            handle = place.folder.make_file(temporary.name, _mode(path, there))
+            stack.callback(temporary.discard)
             self._fill(handle, data, there)
             if expect:
                 _check(path, self._load(place, path), expect)
@@ -173,10 +191,10 @@ class Outputs:
     def move(self, source: str, target: str, *, expect: Digest) -> None:
         """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.
 
-        A change of case alone takes two moves, through a temporary name such as the planner gives.
+        A change of case alone takes two moves, through a temporary name.
         """
         ours, theirs = split_path(source), split_path(target)
-        with told(source, "moved"), self._making, contextlib.ExitStack() as stack:
+        with explained(source, "moved"), contextlib.ExitStack() as stack:
             old = self._enter(stack, ours)
             file = self._load(old, source) if old else None
             if old is None or file is None:
@@ -203,7 +221,7 @@ class Outputs:
         A file that its owner may not write is refused.
         """
         parts = split_path(path)
-        with told(path, "removed"), self._making, contextlib.ExitStack() as stack:
+        with explained(path, "removed"), contextlib.ExitStack() as stack:
             place = self._enter(stack, parts)
             file = self._load(place, path) if place else None
             if place is None or file is None:
@@ -242,12 +260,12 @@ class Outputs:
         found = place.stat()
         if found is None:
             return None
-        _check_regular(path, found)
+        check_regular(path, found)
         self._spelling.check(place.folder, place.name, path, found)
         handle = place.folder.open_file(place.name)
         try:
             found = os.fstat(handle)
-            _check_regular(path, found)
+            check_regular(path, found)
             data = _all(handle)
         finally:
             os.close(handle)
@@ -284,7 +302,7 @@ class Outputs:
                 raise _taken(source, target) from None
         now = old.stat()
         if now is not None and not os.path.samestat(now, file.stat):
-            # Somebody saved another file under the old name since we looked: that one stays, where it is.
+            # Someone saved another file under the old name since we looked: that one stays, where it is.
             new.unlink()
             raise _changed(source, file)
         with contextlib.suppress(FileNotFoundError):
@@ -297,8 +315,6 @@ class Outputs:
         """
         try:
             _two_names(self._system.link, old, new)
-        except FileExistsError:
-            raise
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -346,18 +362,6 @@ def _all(handle: int) -> bytes:
     return b"".join(chunks)
 
 
-def _check_regular(path: str, found: os.stat_result) -> None:
-    if is_link(found):
-        message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
-        raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
-    if stat.S_ISDIR(found.st_mode):
-        message = f"{shown(path)} is a folder"
-        raise OutputError(message, code="not-a-file", hint="move the folder away, or change `output`")
-    if not stat.S_ISREG(found.st_mode):
-        message = f"{shown(path)} is not a regular file"
-        raise OutputError(message, code="not-a-file", hint="move it away, or change `output`")
-
-
 def _check(path: str, there: _File | None, expect: Digest) -> None:
     if (NOTHING if there is None else there.digest) != expect:
         raise _changed(path, there)
@@ -376,16 +380,9 @@ def _mode(path: str, there: _File | None) -> int:
     if there is None:
         return PUBLIC
     if not there.stat.st_mode & stat.S_IWUSR:
-        message = f"{shown(path)} is marked read-only"
-        raise OutputError(
-            message, code="read-only", hint="make the file writable, or set `protected: true` on the item"
-        )
+        hint = "make the file writable, or set `protected: true` on the item"
+        raise OutputError(f"{shown(path)} is marked read-only", code="read-only", hint=hint)
     return stat.S_IMODE(there.stat.st_mode) & 0o777
-
-
-def _discard(place: _Place) -> None:
-    with contextlib.suppress(OSError):
-        place.unlink()
 
 
 def _swept(folder: Folder, name: str, before: float) -> bool:

@@ -1,4 +1,4 @@
-"""Folders below the root, opened one by one so that no symbolic link is ever followed.
+"""Folders below the root, opened one by one so that no symbolic link is ever followed, and what names mean in them.
 
 Where the system can open relative to an open folder, every later call uses that folder itself: what a name means can
 not be changed underneath. Elsewhere (Windows) each folder is looked at before it is entered.
@@ -10,15 +10,18 @@ import contextlib
 import errno
 import os
 import stat
+import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.documents.faults import shown
+from contentops.documents.paths import shown
 from contentops.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
@@ -27,6 +30,7 @@ _ENTER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
 _READ: Final = os.O_RDONLY | _NOFOLLOW | _CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0)
 _MOUNT_POINT: Final = 0xA0000003
+_LISTINGS: Final = 64
 _NOT_SYNCABLE: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EISDIR})
 
 HAS_HANDLES: Final = (
@@ -146,16 +150,97 @@ class Tree:
         return folder
 
 
-def is_link(found: os.stat_result) -> bool:
+def _is_link(found: os.stat_result) -> bool:
     """Whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
     return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == _MOUNT_POINT
 
 
+def check_regular(path: str, found: os.stat_result) -> None:
+    """Raise OutputError unless what was found at `path` is a file of its own."""
+    if _is_link(found):
+        message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
+        raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise OutputError(f"{shown(path)} is {what}", code="not-a-file", hint="move it away, or change `output`")
+
+
 def _check_folder(found: os.stat_result | None, walked: Sequence[str]) -> None:
     path = shown("/".join(walked))
-    if found is not None and is_link(found):
+    if found is not None and _is_link(found):
         message = f"the folder {path} is a symbolic link; outputs are never written through one"
         raise OutputError(message, code="symlink", hint="name the folder it points to in `output`")
     if found is not None and not stat.S_ISDIR(found.st_mode):
         message = f"{path} is a file, so nothing can lie under it"
         raise OutputError(message, code="not-a-folder", hint="move that file away, or change `output`")
+
+
+class Spelling:
+    """Tells whether a file that answers to a name is really spelled like that. `names` lists a folder."""
+
+    def __init__(self, names: Callable[[Folder], list[str]]) -> None:
+        self._names = names
+        self._listings: dict[tuple[int, int], tuple[int, frozenset[str]]] = {}
+
+    def check(self, folder: Folder, name: str, path: str, found: os.stat_result) -> None:
+        """Raise OutputError if `name` in `folder` (`found` there) only answers because spellings are not told apart.
+
+        Two Unicode forms of one spelling count as the same.
+        """
+        # One look at another spelling tells whether the file system folds names; only then the folder is listed.
+        if not any((other := folder.stat(form)) and os.path.samestat(other, found) for form in _others(name)):
+            return
+        names = self._listing(folder)
+        wanted = unicodedata.normalize("NFC", name)
+        if wanted in names:
+            return
+        spelled = next((entry for entry in sorted(names) if entry.casefold() == wanted.casefold()), "of another name")
+        message = f"{shown(path)} is the file {shown(spelled)} here: this file system does not tell the two names apart"
+        raise OutputError(message, code="same-name", hint="spell `output` as the file is spelled, or rename the file")
+
+    def _listing(self, folder: Folder) -> frozenset[str]:
+        """The names in a folder, NFC; kept until the folder changes, since it is asked for every file in it."""
+        found = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
+        place = (found.st_dev, found.st_ino)
+        kept = self._listings.get(place)
+        if kept and kept[0] == found.st_mtime_ns:
+            return kept[1]
+        names = frozenset(unicodedata.normalize("NFC", name) for name in self._names(folder))
+        if len(self._listings) >= _LISTINGS:
+            self._listings.clear()
+        self._listings[place] = (found.st_mtime_ns, names)
+        return names
+
+
+def _others(name: str) -> list[str]:
+    forms = {name.swapcase()}
+    if not name.isascii():
+        forms |= {unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)}
+    return sorted(forms - {name})
+
+
+def denial(root: Path) -> Callable[[str], str]:
+    """A function from an output's path, relative to `root`, to what stands in the way of writing it; usually nothing.
+
+    A look before anything is paid for, not a promise: what changes afterwards is found by the write itself.
+    """
+
+    @cache
+    def takes_files(folder: Path) -> bool:
+        return os.access(folder, os.W_OK | os.X_OK)
+
+    def denied(path: str) -> str:
+        target = root / path
+        if _is_marked(target):
+            return f"{shown(path)} is marked read-only"
+        folder = next(parent for parent in target.parents if parent.is_dir() or parent == root)
+        return "" if takes_files(folder) else f"no file can be written in {shown(folder.relative_to(root).as_posix())}"
+
+    return denied
+
+
+def _is_marked(target: Path) -> bool:
+    try:
+        return not target.lstat().st_mode & stat.S_IWUSR
+    except OSError:
+        return False

@@ -1,8 +1,8 @@
 """Markdown files with YAML front matter: taken apart, composed, and edited in place.
 
 A file is an optional byte order mark, a block between two `---` lines at its very start, and a body. Reading never
-fails: what cannot be understood is told in `Document.problem`. Editing changes the bytes of the named keys alone and
-checks its own result, so that a comment, an unknown key or a line ending that a person chose is still there afterwards.
+fails: what cannot be understood is told in `MarkdownFile.problem`. Editing changes the bytes of the named keys alone
+and checks its own result, so that a comment, an unknown key or a line ending that a person chose is there afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 
 
-class Document(Struct, frozen=True, kw_only=True):
+class MarkdownFile(Struct, frozen=True, kw_only=True):
     """A file taken apart. With a `problem`, `front`, `provenance` and `title` are empty.
 
     `front` holds JSON values without `title` and `contentops`; `title` and `body` are cleaned.
@@ -64,13 +64,16 @@ def provenance(*, item: str, digest: str, job: str = "", generated_at: str = "")
     return {key: value for key, value in found.items() if value}
 
 
-def split(text: str) -> Document:
+def split(text: str) -> MarkdownFile:
     """Take a file's text apart; never raises."""
     found = _parts(text)
-    return Document(
+    entries = {entry.key: entry for entry in found.block.entries}
+    title, own = entries.get(TITLE_KEY), entries[PROVENANCE_KEY].value if PROVENANCE_KEY in entries else None
+    return MarkdownFile(
         front={e.key: e.value for e in found.block.entries if e.key not in {TITLE_KEY, PROVENANCE_KEY}},
-        provenance=_provenance(found.block),
-        title=_title(found.block),
+        provenance=own if isinstance(own, dict) else {},
+        # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
+        title=clean_title((title.raw or "") if title and title.value is not None else ""),
         body=clean_body(text[found.body :]),
         newline=found.newline,
         bom=text.startswith(_BOM),
@@ -109,7 +112,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
 
     Every other byte stays: comments, order, unknown keys, body, line endings, byte order mark. A key whose value is
     equal already is not touched. New keys go before the `contentops` block, or to the end; a new title goes first.
-    A file without front matter gets some. Front matter written in braces is written anew, one key a line.
+    A file without front matter gets some. Front matter written in braces is written again, one key a line.
     Raises OutputError where the front matter cannot be read, or a key cannot be changed without touching another;
     TypeError and ValueError like `compose`.
     """
@@ -197,17 +200,6 @@ def _read(text: str) -> tuple[Block, str]:
 
 def _newline(text: str) -> str:
     return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
-
-
-def _title(block: Block) -> str:
-    # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
-    raw = next((entry.raw for entry in block.entries if entry.key == TITLE_KEY and entry.value is not None), "")
-    return clean_title(raw or "")
-
-
-def _provenance(block: Block) -> dict[str, Any]:
-    value = next((entry.value for entry in block.entries if entry.key == PROVENANCE_KEY), None)
-    return value if isinstance(value, dict) else {}
 
 
 def _holds(entry: Entry | None, value: Any) -> bool:

@@ -20,7 +20,6 @@ over its neutral form.
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -45,41 +44,40 @@ def _dated(value: Any) -> Any:
 
 _Rule = tuple[str, "Callable[[Any], Any]"]
 
-_PRESETS: Final[Mapping[str, Mapping[str, _Rule]]] = MappingProxyType(
-    {
-        "hugo": {
-            "updated": ("lastmod", _same),
-            "publish_on": ("publishDate", _same),
-            "expires": ("expiryDate", _same),
-            "image": ("images", _listed),
-            "redirects": ("aliases", _listed),
-            "order": ("weight", _same),
-            "tags": ("tags", _listed),
-            "categories": ("categories", _listed),
-            "keywords": ("keywords", _listed),
-        },
-        "astro": {
-            "date": ("pubDate", _same),
-            "updated": ("updatedDate", _same),
-            "image": ("heroImage", _same),
-            "tags": ("tags", _listed),
-        },
-        "docusaurus": {
-            "updated": ("last_update", _dated),
-            "order": ("sidebar_position", _same),
-            "author": ("authors", _listed),
-            "tags": ("tags", _listed),
-            "keywords": ("keywords", _listed),
-        },
-        "jekyll": {
-            "updated": ("last_modified_at", _same),
-            "draft": ("published", _negated),
-            "redirects": ("redirect_from", _listed),
-            "tags": ("tags", _listed),
-            "categories": ("categories", _listed),
-        },
-    }
-)
+
+def _lists(*names: str) -> dict[str, _Rule]:
+    return {name: (name, _listed) for name in names}
+
+
+_PRESETS: Final[Mapping[str, Mapping[str, _Rule]]] = {
+    "hugo": {
+        "updated": ("lastmod", _same),
+        "publish_on": ("publishDate", _same),
+        "expires": ("expiryDate", _same),
+        "image": ("images", _listed),
+        "redirects": ("aliases", _listed),
+        "order": ("weight", _same),
+        **_lists("tags", "categories", "keywords"),
+    },
+    "astro": {
+        "date": ("pubDate", _same),
+        "updated": ("updatedDate", _same),
+        "image": ("heroImage", _same),
+        **_lists("tags"),
+    },
+    "docusaurus": {
+        "updated": ("last_update", _dated),
+        "order": ("sidebar_position", _same),
+        "author": ("authors", _listed),
+        **_lists("tags", "keywords"),
+    },
+    "jekyll": {
+        "updated": ("last_modified_at", _same),
+        "draft": ("published", _negated),
+        "redirects": ("redirect_from", _listed),
+        **_lists("tags", "categories"),
+    },
+}
 
 PRESETS: Final = tuple(_PRESETS)
 """The names `preset` takes in `contentops.yaml`."""

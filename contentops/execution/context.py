@@ -1,42 +1,40 @@
-"""What all items of one run share: the edges, what is known of the server, and why the run stops."""
+"""What the items of one run share: what is known of the server, the edges, and how a call is tried again."""
 
 from __future__ import annotations
 
-import datetime as dt
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contentops.api.backoff import RETRY_FOR, backoff
 from contentops.api.calls import ListContent
 from contentops.api.replies import ContentList, Failure, FailureKind
-from contentops.execution.effects import Priority, Send, Sleep
-from contentops.execution.shelf import Shelf
+from contentops.digest import NOTHING
+from contentops.execution.admission import REFUSALS
+from contentops.execution.outage import iso
+from contentops.execution.primitives import Priority
 from contentops.model import Event
+from contentops.planning.inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import ContentEntry, Reply
+    from contentops.api.replies import Reply
     from contentops.documents.files import Outputs
+    from contentops.execution.admission import Admission
+    from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
-    from contentops.execution.effects import Effect
-    from contentops.execution.scheduler import Gate
-    from contentops.model import Plan, Project
+    from contentops.execution.outage import Outage
+    from contentops.execution.primitives import Asks, Primitives, R
+    from contentops.model import ItemId, Json, Plan, Project, State
     from contentops.state.cache import Cache
-    from contentops.state.store import StateStore
-
-REFUSALS = 5
-"""Refused submits in a row that stop a run."""
-TOLD_AGAIN = 60.0
-"""Seconds after which a run says once more that it tries again, and why."""
 
 
 @dataclass(slots=True)
-class Traits:
-    """What is known of the server; learned from its answers and kept in the cache."""
+class ServerCapabilities:
+    """What one server does with our ids, jobs and texts."""
 
     honours_ids: bool | None = None
     """Its job ids are our request ids."""
@@ -51,56 +49,85 @@ class Traits:
     alters_texts: bool | None = None
     """It gave back a text otherwise than it was saved; None: not seen yet."""
 
-    def as_json(self) -> dict[str, bool | float | None]:
-        """What is worth keeping for the next run."""
-        return {
-            "hides_jobs": self.hides_jobs,
-            "shows_after": self.shows_after,
-            "stores_jobs": self.stores_jobs,
-            "creates_only": self.creates_only,
-            "alters_texts": self.alters_texts,
-        }
+    @classmethod
+    def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
+        """What the cache knows, and what the records prove also without it."""
+        known = cache.server_facts(server)
+        shows, stores = known.get("shows_after"), known.get("stores_jobs")
+        return cls(
+            honours_ids=honours_ids(state, server),
+            hides_jobs=known.get("hides_jobs") is True,
+            shows_after=shows
+            if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0
+            else None,
+            stores_jobs=stores if isinstance(stores, bool) else None,
+            creates_only=known.get("creates_only") is True,
+            alters_texts=_alters_texts(state, server, known.get("alters_texts")),
+        )
+
+    def keep(self, cache: Cache, server: str) -> None:
+        """Remember what is worth it for the next run; at once where a kill must not make that one pay for it."""
+        cache.put_server_facts(
+            server,
+            {
+                "hides_jobs": self.hides_jobs,
+                "shows_after": self.shows_after,
+                "stores_jobs": self.stores_jobs,
+                "creates_only": self.creates_only,
+                "alters_texts": self.alters_texts,
+            },
+        )
 
     def saw_job(self, age: float) -> None:
         """A job was known under its id `age` seconds after its submit."""
         self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
 
+    @property
+    def is_verified(self) -> bool:
+        """Whether it is known what it makes of texts."""
+        return self.alters_texts is not None
+
+    @property
+    def absence_proves(self) -> bool:
+        """Whether a 404 for our id means, after a while, that nothing arrived."""
+        return self.honours_ids is True and not self.hides_jobs
+
+
+def _alters_texts(state: State, server: str, known: object) -> bool | None:
+    """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
+    saves = (record.saved for record in state.records.values() if record.server == server)
+    if known is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
+        return True
+    return False if known is False or server == "local" else None
+
+
+TOLD_AGAIN = 60.0
+"""Seconds after which a run says once more that it tries again, and why."""
+PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
+"""Failures after which a call that does no harm twice is sent again."""
+
 
 @dataclass(slots=True)
 class Context:
-    """The run. `now` is loop time, `wall` seconds since the epoch."""
+    """One run: its plan, the primitives, the edges, and what is known of the server. `wall`: seconds since 1970."""
 
     project: Project
     plan: Plan
-    store: StateStore
+    run: Primitives
     cache: Cache
     outputs: Outputs
+    admission: Admission
     durations: Durations
-    gate: Gate
-    traits: Traits
+    capabilities: ServerCapabilities
+    index: ContentIndex
+    outage: Outage
     emit: Callable[[Event], None]
-    now: Callable[[], float]
     wall: Callable[[], float]
     random: random.Random
-    halt: Callable[[], None]
-    """Ends every program that waits."""
-    stopped: str = ""
-    message: str = ""
-    hint: str = ""
-    refused: int = 0
-    fetched: int = 0
     deadline: float | None = None
     """Loop time after which nothing new is started."""
-    owned: set[str] = field(default_factory=set)
-    """Content ids on this server that belong to some item."""
-    shelf: Shelf = field(default_factory=Shelf)
-    """The stored contents this run has seen."""
-    reached: bool = False
-    """Something answered at the server's address in this run, whatever it said."""
-    unreached_since: float | None = None
-    """Loop time of the first call that found no connection since something answered."""
-    last_done: tuple[str, str] = ("", "")
-    """Item and step of the latest `step-done`."""
+    spent: Counter[ItemId] = field(default_factory=Counter)
+    """Credits that this run spent, by item."""
     _trouble_told: float = -math.inf
 
     @property
@@ -108,107 +135,46 @@ class Context:
         """The server this run speaks to."""
         return self.plan.server
 
-    @property
-    def dialect(self) -> str:
-        """The dialect this run speaks."""
-        return self.project.api.dialect
-
     def iso(self) -> str:
         """Now, as written into records."""
         return iso(self.wall())
 
-    def event(self, kind: str, item: str = "", step: str = "", **data: object) -> None:
+    def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
         """Tell the display and the events file what just happened."""
-        if kind == "step-done":
-            self.last_done = (item, step)
         self.emit(Event(kind=kind, at=self.iso(), item=item, step=step, data=data))
-
-    def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
-        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
-        self.gate.closed = True
-        if not self.stopped:
-            self.stopped, self.message, self.hint = reason, message, hint
-        if at_once:
-            self.halt()
 
     # --- calls -------------------------------------------------------------------------------------------
 
-    def ask(
-        self, call: Call, priority: Priority = Priority.LOOKUP, before: Callable[[], None] | None = None
-    ) -> Generator[Effect, object, Reply | Failure]:
-        """Send a call that may be repeated, again and again for a while if it fails for a passing reason."""
-        began: float | None = None
-        tries = 0
+    async def ask(
+        self, call: Asks[R], priority: Priority = Priority.LOOKUP, intend: Callable[[], None] | None = None
+    ) -> R | Failure:
+        """Send a call that does no harm twice, again and again for a while if it fails for a passing reason."""
+        attempts = Attempts(self)
         while True:
-            answer = yield Send(call, priority, before)
+            answer = await self.run.send(call, priority, intend)
             if not isinstance(answer, Failure):
-                return answer  # type: ignore[return-value]  # the scheduler answers a Send with a Reply or a Failure
-            # Counted from the first answer: the time a call waits for its turn is nobody's failure.
-            began = self.now() if began is None else began
+                return answer
             if answer.kind is FailureKind.UNAUTHORIZED:
-                self.stop("unauthorized", answer.told, self.key_hint(), at_once=True)
+                self.stop_unauthorized(answer, at_once=True)
+            if not await attempts.again(answer, PASSING):
                 return answer
-            passing = answer.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
-            if answer.kind is FailureKind.AMBIGUOUS and call.repeatable:
-                passing = True
-            if answer.kind is FailureKind.THROTTLED:
-                if not self.may_wait(answer, began):
-                    return answer
-                continue
-            if not passing or self.now() - began > RETRY_FOR:
-                return answer
-            tries += 1
-            yield self.pause(tries, answer)
 
-    def pause(self, tries: int, failure: Failure) -> Sleep:
-        """The wait before the next try; tells why, once a minute at most."""
-        self._tell_trouble(f"{failure.told}; trying again")
-        seconds = backoff(self.random, tries, failure.retry_after)
-        if not self.gate.running:
-            self.event("waiting", on="retry", seconds=round(seconds, 1), left=None)
-        return Sleep(self.now() + seconds)
-
-    def _tell_trouble(self, message: str) -> None:
-        if self.now() - self._trouble_told >= TOLD_AGAIN:
-            self._trouble_told = self.now()
-            self.event("note", message=message)
-
-    def heard(self, answer: Reply | Failure) -> None:
-        """Take in whether anything answered at all; a run that reaches nobody ends after `RETRY_FOR` seconds.
-
-        Until then one question at a time finds out whether somebody answers again.
-        """
-        if not (isinstance(answer, Failure) and answer.unreached):
-            self.reached, self.unreached_since = True, None
-            self.gate.reached()
-            return
-        now = self.now()
-        if self.unreached_since is None:
-            self.unreached_since = now
-        if now >= self.gate.ask_at:
-            self.gate.unreached(now + backoff(self.random, self.gate.unanswered + 1))
-        if now - self.unreached_since <= RETRY_FOR:
-            self._tell_trouble(f"{answer.told}; trying again for {RETRY_FOR:.0f} s, one request at a time")
-            return
-        silent = f"nothing was reached for {RETRY_FOR:.0f} s" if self.reached else "nothing was reached in this run"
-        self.stop(
-            "refused-submits",
-            f"{silent}: {answer.told}",
-            f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
-            "then run `contentops apply` again",
-            at_once=True,
-        )
+    async def list_content(self, *, needed: bool = True) -> ContentList | Failure:
+        """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
+        answer = await self.ask(ListContent())
+        if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
+            self.stop_unauthorized(answer, at_once=False)
+        return answer
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""
-        patience = self.project.api.job_timeout
+        patience, now = self.project.api.job_timeout, self.run.now()
         wait = failure.retry_after or 0.0
-        until = self.now() + wait
         # As long as jobs come and go, the server is busy, not closed.
-        stuck = self.now() - max(began, self.gate.progress_at) > patience
-        if wait > patience or stuck or (self.deadline is not None and until > self.deadline):
+        stuck = now - max(began, self.admission.progress_at) > patience
+        if wait > patience or stuck or (self.deadline is not None and now + wait > self.deadline):
             asked = f"; it asks to wait {_lasting(wait)}" if wait else ""
-            self.stop(
+            self.run.stop(
                 "throttled",
                 f"the server allows no more requests for now: {failure.told}{asked}",
                 "run `contentops apply` again later",
@@ -217,18 +183,76 @@ class Context:
             return False
         return True
 
+    # --- trouble -----------------------------------------------------------------------------------------
+
+    def heard(self, answer: Reply | Failure) -> None:
+        """Take in whether anything answered at all; a run that reaches no one ends after `RETRY_FOR` seconds."""
+        if not (isinstance(answer, Failure) and answer.unreached):
+            self.outage.answered()
+        elif self.outage.unreached(self.run.now()):
+            self.trouble(f"{answer.told}; trying again for {RETRY_FOR:.0f} s, one request at a time")
+        else:
+            reached = self.outage.reached
+            silent = f"nothing was reached for {RETRY_FOR:.0f} s" if reached else "nothing was reached in this run"
+            self.run.stop(
+                "refused-submits",
+                f"{silent}: {answer.told}",
+                f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
+                "then run `contentops apply` again",
+                at_once=True,
+            )
+
+    def trouble(self, message: str) -> None:
+        """Tell why the run does not go on, once a minute at most."""
+        if self.run.now() - self._trouble_told >= TOLD_AGAIN:
+            self._trouble_told = self.run.now()
+            self.event("note", message=message)
+
+    def count_refusal(self, message: str) -> None:
+        """Count a submit that brought no job; five in a row say something about all of them."""
+        self.admission.refused += 1
+        if self.admission.refused >= REFUSALS:
+            self.run.stop(
+                "refused-submits",
+                f"{REFUSALS} submits in a row brought no job; the last: {message}",
+                "check `api.base_url`, the key and the manifests",
+                at_once=False,
+            )
+
+    def stop_unauthorized(self, failure: Failure, *, at_once: bool) -> None:
+        """The key is refused: that says something about every item."""
+        self.run.stop("unauthorized", failure.told, self.key_hint(), at_once=at_once)
+
     def key_hint(self) -> str:
         """What to do about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
-    def list_content(self, *, needed: bool = True) -> Generator[Effect, object, tuple[ContentEntry, ...] | Failure]:
-        """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
-        answer = yield from self.ask(ListContent())
-        if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
-            self.stop("unauthorized", answer.told, self.key_hint(), at_once=False)
-        if isinstance(answer, ContentList):
-            return answer.entries
-        return answer if isinstance(answer, Failure) else ()
+
+class Attempts:
+    """How often one call is sent: bounded in total time, with full jitter between; a 429 waits as the server asks."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._began: float | None = None
+        self.failed = 0
+        """How often it failed, not counting 429s."""
+
+    async def again(self, failure: Failure, passing: frozenset[FailureKind]) -> bool:
+        """Wait until it may be sent again; False if there is no point. A 429 may pause the run."""
+        ctx = self._ctx
+        # Counted from the first answer: the time a call waits for its turn is no one's failure.
+        self._began = ctx.run.now() if self._began is None else self._began
+        if failure.kind is FailureKind.THROTTLED:
+            return ctx.may_wait(failure, self._began)
+        if failure.kind not in passing or ctx.run.now() - self._began > RETRY_FOR:
+            return False
+        self.failed += 1
+        ctx.trouble(f"{failure.told}; trying again")
+        seconds = backoff(ctx.random, self.failed, failure.retry_after)
+        if not ctx.admission.running:
+            ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None)
+        await ctx.run.sleep(seconds)
+        return True
 
 
 def _lasting(seconds: float) -> str:
@@ -237,19 +261,3 @@ def _lasting(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def iso(seconds: float) -> str:
-    """Seconds since the epoch as ISO time, UTC, whole seconds."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def seconds_of(text: str) -> float | None:
-    """ISO time as seconds since the epoch; a time without a zone counts as UTC. None for anything else."""
-    try:
-        when = dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return when.timestamp()

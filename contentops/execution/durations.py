@@ -1,13 +1,13 @@
-"""How long jobs take on one server, learned from polls that each say no more than "not yet" or "by now".
+"""How long jobs take on one server, learned from polls, and when a job is therefore worth the next poll.
 
-A job that one poll found running and the next found done took something in between. The logarithm of the durations of
-a kind is taken as normal; mean and spread are those under which what the polls said was most likely (EM over censored
-intervals), with a little weight on the spread assumed before anything is known.
+A job that one poll found running and the next found done took something in between: their geometric mean stands for it.
+The share of jobs done after some time is read off those values as they are, with straight lines between them.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,22 +20,25 @@ KEEP = 50
 """Jobs remembered per kind."""
 LENT = 5
 """Jobs of each other kind that speak for a kind of which nothing is known."""
-SPREAD = 0.35
-"""Spread (of the logarithm) assumed before a kind has shown its own, with the weight of `WEIGHT` jobs."""
-WEIGHT = 3.0
-SPREADS = (0.05, 1.5)
-"""A learned spread is held between these."""
+EDGE = 2.0
+"""No job takes less than the shortest known one divided by this, or more than the longest times this."""
+GRAIN = 0.1
+"""Jobs that all took the same time are taken to differ by this share, either way."""
+EARLIER = 0.75
+"""A job that its first poll found done took, on average, this much of the time until then."""
+LATE = 0.9
+"""A first poll that came when this share of jobs is done says nothing."""
 SURPRISE = 0.02
 """What was learned is dropped once that many jobs, each found done by its first poll, had less than this chance."""
 USUAL = (90.0, 240.0)
-"""Seconds a generation usually takes (the vendor's troubleshooting page); only for forecasts."""
-FIRST_FIT, NEXT_FIT = 20, 3
-"""Steps of the estimation from nothing, and from the estimate before."""
+"""Seconds a generation usually takes (the vendor's troubleshooting page); only for estimates."""
+WORTH = 0.5
+"""A learned job is polled once it is this likely to be done."""
+LONGER = 1.3
+"""Beyond everything learned, a job is polled again after this much of the time that has passed."""
 
 Interval = tuple[float, float]
-"""Seconds after which a job was still running (0: nobody looked), and by which it was done."""
-Normal = tuple[float, float]
-"""Mean and spread of the logarithm of durations in seconds."""
+"""Seconds after which a job was still running (0: no one looked), and by which it was done."""
 
 
 @dataclass(slots=True)
@@ -45,9 +48,7 @@ class Durations:
     seen: dict[str, list[Interval]] = field(default_factory=dict)
     _chances: dict[str, float] = field(default_factory=dict)
     """By kind: how likely it was that the latest jobs in a row were all done by their first poll."""
-    _fits: dict[str, Normal] = field(default_factory=dict)
-    _new: dict[str, int] = field(default_factory=dict)
-    """By kind: jobs learned since its fit."""
+    _curves: dict[str, _Curve] = field(default_factory=dict)
 
     @classmethod
     def load(cls, stored: Mapping[str, object]) -> Durations:
@@ -62,37 +63,78 @@ class Durations:
         if after > 0:
             self._chances.pop(kind, None)
         else:
-            chance = self._chances.get(kind, 1.0) * p_done(self, kind, elapsed=by)
-            if chance < SURPRISE:
+            chance = self.share_done(kind, by)
+            self._chances[kind] = self._chances.get(kind, 1.0) * chance
+            if self._chances[kind] < SURPRISE:
                 # The server has become faster than anything that was learned: that says nothing any more.
                 values.clear()
-                self._fits.pop(kind, None)
-                chance = 1.0
-            self._chances[kind] = chance
+                del self._chances[kind]
             if not values:
                 # Upper bounds alone would say that jobs take no time at all.
                 after = by / 4
-        if not values:
-            self._fits.pop(kind, None)
+            elif chance > LATE:
+                return
         values.append((round(min(after, by), 6), round(by, 6)))
         del values[:-KEEP]
-        self._new[kind] = self._new.get(kind, 0) + 1
+        self._curves.clear()
 
-    def of(self, kind: str) -> Normal | None:
-        """Mean and spread of the logarithm of this kind's durations, or of all kinds; None if nothing is learned."""
-        values, known = self.seen.get(kind, []), self._fits.get(kind)
-        if known is None or self._new.get(kind, 0) * 10 > len(values):
-            lent = [each for some in self.seen.values() for each in some[-LENT:]]
-            if not lent:
-                return None
-            known = self._fits[kind] = _fit(values or lent, known)
-            self._new[kind] = 0
-        return known
+    def is_learned(self, kind: str) -> bool:
+        """Whether jobs of this kind, or of any other that can stand for it, were seen."""
+        return bool(self.seen.get(kind)) or any(self.seen.values())
 
     def median(self, kind: str) -> float:
-        """Seconds a job of this kind takes, for forecasts."""
-        learned = self.of(kind)
-        return math.exp(learned[0]) if learned else math.sqrt(USUAL[0] * USUAL[1])
+        """Seconds a job of this kind takes, for estimates."""
+        return self._curve(kind).time_of(0.5)
+
+    def share_done(self, kind: str, elapsed: float) -> float:
+        """The share of jobs that take at most `elapsed` seconds."""
+        return self._curve(kind).share_at(elapsed)
+
+    def p_done(self, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
+        """How likely a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""
+        then, now = self.share_done(kind, unfinished), self.share_done(kind, elapsed)
+        return max(0.0, now - then) / (1.0 - then) if then < 1.0 else 0.0
+
+    def even_chance(self, kind: str, elapsed: float) -> float:
+        """The time by which a job not done after `elapsed` seconds is done with probability `WORTH`."""
+        done = self.share_done(kind, elapsed)
+        if done >= 1.0 - 1e-9:
+            return elapsed * LONGER
+        return self._curve(kind).time_of(done + (1.0 - done) * WORTH)
+
+    def _curve(self, kind: str) -> _Curve:
+        if (known := self._curves.get(kind)) is None:
+            values = self.seen.get(kind) or [each for some in self.seen.values() for each in some[-LENT:]]
+            known = self._curves[kind] = _Curve([_value(*each) for each in values] or USUAL)
+        return known
+
+
+class _Curve:
+    """The share of jobs done by a time: half of the first at the shortest, and so on, straight lines between."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        shares = [(place + 0.5) / len(values) for place in range(len(values))]
+        known = [value * (1 + GRAIN * (2 * share - 1)) for value, share in zip(sorted(values), shares, strict=True)]
+        self._times = [known[0] / EDGE, *known, known[-1] * EDGE]
+        self._shares = [0.0, *shares, 1.0]
+
+    def share_at(self, time: float) -> float:
+        return _between(self._times, self._shares, time)
+
+    def time_of(self, share: float) -> float:
+        return _between(self._shares, self._times, share)
+
+
+def _between(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+    place = bisect_right(xs, x)
+    if place in (0, len(xs)):
+        return ys[max(place - 1, 0)]
+    low, high = xs[place - 1], xs[place]
+    return ys[place - 1] + (ys[place] - ys[place - 1]) * (x - low) / (high - low)
+
+
+def _value(after: float, by: float) -> float:
+    return math.sqrt(after * by) if after > 0 else by * EARLIER
 
 
 def kind_of(spec: Spec | None) -> str:
@@ -100,16 +142,22 @@ def kind_of(spec: Spec | None) -> str:
     return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
 
-def p_done(durations: Durations, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
-    """How likely a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""
-    learned = durations.of(kind) or (math.log(durations.median(kind)), SPREAD)
-    then, now = share_done(learned, unfinished), share_done(learned, elapsed)
-    return max(0.0, now - then) / (1.0 - then) if then < 1.0 else 0.0
+def first_gap(per_minute: int) -> float:
+    """Seconds until the first poll of a job nothing is known about."""
+    return max(0.2, 120.0 / per_minute) if per_minute else 0.2
 
 
-def share_done(normal: Normal, elapsed: float) -> float:
-    """The share of jobs that take at most `elapsed` seconds."""
-    return _cumulated((math.log(elapsed) - normal[0]) / normal[1]) if elapsed > 0 else 0.0
+def next_poll(durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int) -> float:
+    """Loop time at which a job, `polls` times found unfinished, is worth the next request.
+
+    Unlearned: doubling gaps from `first_gap`. Learned: when the chance that it ended since the last poll reaches
+    one half, given that it had not ended then.
+    """
+    gap = first_gap(per_minute)
+    if not durations.is_learned(kind):
+        return max(now, started + gap) if polls == 0 else now + gap * 2 ** min(polls, 10)
+    elapsed = now - started if polls else 0.0
+    return max(now, started + durations.even_chance(kind, elapsed), (now + gap / 2) if polls else now)
 
 
 def _intervals(values: Iterable[object]) -> Iterable[Interval]:
@@ -117,36 +165,3 @@ def _intervals(values: Iterable[object]) -> Iterable[Interval]:
         match value:
             case [int() | float() as after, int() | float() as by] if 0 <= after <= by and 0 < by < 1e6:
                 yield float(after), float(by)
-
-
-def _fit(values: Sequence[Interval], start: Normal | None) -> Normal:
-    bounds = [(math.log(after) if after > 0 else -math.inf, math.log(by)) for after, by in values]
-    middles = [(low + high) / 2 if low > -math.inf else high for low, high in bounds]
-    mean, spread = start or (sum(middles) / len(middles), SPREAD)
-    for _ in range(NEXT_FIT if start else FIRST_FIT):
-        moments = [_moments(mean, spread, low, high) for low, high in bounds]
-        center = sum(expected for expected, _ in moments) / len(moments)
-        squares = sum(variance + (expected - center) ** 2 for expected, variance in moments)
-        mean, variance = center, (squares + WEIGHT * SPREAD**2) / (len(moments) + WEIGHT)
-        spread = min(max(math.sqrt(variance), SPREADS[0]), SPREADS[1])
-    return mean, spread
-
-
-def _moments(mean: float, spread: float, low: float, high: float) -> tuple[float, float]:
-    """Mean and variance of a normal variable that is known to lie between two bounds."""
-    below, above = (low - mean) / spread, (high - mean) / spread
-    mass = _cumulated(above) - _cumulated(below)
-    if mass < 1e-9:
-        return min(max(mean, low), high), 0.0
-    left, right = _density(below), _density(above)
-    shift = (left - right) / mass
-    edge = (below * left if left else 0.0) - (above * right if right else 0.0)
-    return mean + spread * shift, max(0.0, spread**2 * (1.0 + edge / mass - shift**2))
-
-
-def _cumulated(z: float) -> float:
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))
-
-
-def _density(z: float) -> float:
-    return math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)

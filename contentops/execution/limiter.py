@@ -26,7 +26,7 @@ class Limiter:
     """
 
     def __init__(self, per_minute: int) -> None:
-        self._limit = per_minute
+        self.limit = per_minute
         self._allowed = float(per_minute)
         self._sent: deque[float] = deque()
         self._gate = 0.0
@@ -36,12 +36,12 @@ class Limiter:
     @property
     def allowed(self) -> int:
         """Requests a minute that are used at the moment; smaller than the limit while others share the account."""
-        return max(1, int(self._allowed)) if self._limit else 0
+        return max(1, int(self._allowed)) if self.limit else 0
 
     def ready_at(self, now: float) -> float:
         """The earliest time the next send may go out; not after `now` if it may go at once."""
         ready = max(self._gate, 0.0)
-        if self._limit:
+        if self.limit:
             self._forget(now)
             ready = max(ready, self._after(self.allowed, WINDOW))
             if self.allowed > WINDOW:
@@ -50,11 +50,11 @@ class Limiter:
 
     def sent(self, now: float) -> None:
         """Count one send; a clean window lets a shrunk limit grow back by one."""
-        if not self._limit:
+        if not self.limit:
             return
         self._sent.append(now)
-        if self._allowed < self._limit and now - self._shrunk_at > 2 * WINDOW:
-            self._allowed = min(float(self._limit), self._allowed + 1)
+        if self._allowed < self.limit and now - self._shrunk_at > 2 * WINDOW:
+            self._allowed = min(float(self.limit), self._allowed + 1)
             self._shrunk_at = now - WINDOW
 
     def throttled(self, now: float, retry_after: float | None) -> None:
@@ -64,9 +64,9 @@ class Limiter:
         again at once doubles the least pause, so that we do not make a storm. One shrink per window, whatever the
         hints say, so that a storm does not freeze the run.
         """
-        pause = retry_after or (WINDOW / self._limit if self._limit else FIRST_PAUSE)
+        pause = retry_after or (WINDOW / self.limit if self.limit else FIRST_PAUSE)
         self._gate = max(self._gate, now + max(pause, self._least_pause(now, pause)) + MARGIN)
-        if self._limit and now - self._shrunk_at > WINDOW:
+        if self.limit and now - self._shrunk_at > WINDOW:
             self._allowed = max(1.0, self._allowed * 0.7)
             self._shrunk_at = now
 

@@ -1,67 +1,81 @@
-"""Carry out a plan: renames first, then every item's steps at once, checkpoints between, the count at the end."""
+"""Carry out a plan: renames first, then every item's steps, checkpoints between, the count at the end."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import math
 import uuid
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
-from contentops.errors import FileChanged, OutputError, StateError
-from contentops.execution import files, generate, jobs, saving
-from contentops.execution.context import Context, Traits
-from contentops.execution.durations import Durations
-from contentops.execution.effects import Stopped
-from contentops.execution.forecast import seconds_left
-from contentops.execution.item import Ended, ItemRun
+from contentops.errors import StateError
+from contentops.execution.admission import Admission
+from contentops.execution.content_index import ContentIndex
+from contentops.execution.context import Context, ServerCapabilities
+from contentops.execution.durations import Durations, kind_of
 from contentops.execution.limiter import Limiter
-from contentops.execution.scheduler import Gate, Scheduler
-from contentops.model import (
-    Acknowledge,
-    Action,
-    Drain,
-    Fetch,
-    JobState,
-    LookUp,
-    Move,
-    Outcome,
-    Poll,
-    Remove,
-    Result,
-    Run,
-    Save,
-    Submit,
-    Update,
-    Write,
-    name_of,
-)
-from contentops.planning.inputs import honours_ids, is_protected, open_entries
-from contentops.planning.ordering import order_moves
+from contentops.execution.local_run import LocalRun
+from contentops.execution.outage import Outage
+from contentops.execution.program import begin, carry_out, move_files
+from contentops.model import Poll, Run, Submit
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.api.calls import Call
     from contentops.api.replies import Failure, Reply
     from contentops.documents.files import Outputs
-    from contentops.execution.effects import Effect
+    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.program import Begun
     from contentops.execution.stop import Stop
-    from contentops.model import Event, ItemId, OpenEntry, Plan, Project, State, Step
+    from contentops.model import Event, ItemId, Outcome, Plan, Project, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
+
+REQUESTS = 3
+"""Requests an item takes: submit, poll, save."""
+
+
+def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> float | None:
+    """Seconds until the items that have not ended are done, or None where nothing tells.
+
+    The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
+    """
+    admission = ctx.admission
+    left = [change for change in ctx.plan.changes if change.id not in ended]
+    requests = REQUESTS * len(left) * 60.0 / per_minute if per_minute else 0.0
+    jobs = [change for change in left if change.has(Submit, Poll)]
+    if not jobs:
+        return round(requests) or None
+    one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})
+    alone = 0 if admission.proven else 1
+    turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
+    since = ctx.run.now() - admission.progress_at if admission.running else 0.0
+    if since > one and turns * one > requests:
+        return None  # the jobs take longer than what is known of them
+    return round(max(requests, turns * one - min(since, one))) or None
+
+
+def _median(ctx: Context, kind: str) -> float:
+    """Seconds a job of a kind takes; the embedded server's take no time worth naming before one has shown it."""
+    return 0.0 if ctx.server == "local" and not ctx.durations.is_learned(kind) else ctx.durations.median(kind)
+
 
 CHECKPOINT_EVERY = 60.0
 """Seconds between checkpoints of the lock while a run goes on."""
 HEARTBEAT = 15.0
 """Seconds between events that say what the run waits for."""
+WAITING = 256
+"""Items that may be begun beyond those whose jobs run, so that a plan of any size takes little memory."""
+AGAIN = "run `contentops apply`; it goes on where this stopped"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
     """The world an apply touches, passed in."""
 
@@ -73,7 +87,7 @@ class Edges:
     wall: Callable[[], float]
     random: random.Random
     requests: int = 0
-    """Requests that were sent just now, before the run: they count for its limit."""
+    """What was asked before the run, to find out how the server is spoken to."""
 
 
 async def execute(
@@ -87,79 +101,31 @@ async def execute(
 ) -> Run:
     """Run exactly the steps of `plan`, made from `state`, and say what happened.
 
-    `deadline` is seconds from now; Raises StateError where lock,
-    journal or cache cannot be written; everything recorded until then is kept.
+    `deadline` is seconds from now. Raises StateError where lock, journal or cache cannot be written, or the lock was
+    replaced meanwhile; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
-    settings = project.api
+    ctx, run = _assemble(project, plan, state, edges, stop, deadline)
     learned = dict(edges.cache.durations())
-    here = learned.get(plan.server)
-    durations = Durations.load(here if isinstance(here, dict) else {})
-    traits = _traits(edges.cache, state, plan.server)
-    _check_cache(edges.cache, plan, traits)
-    gate = Gate(
-        max_in_flight=settings.max_in_flight,
-        proven=_proven(state, plan, settings.dialect),
-        # A journal does not show whether the run that began it came to the end of its questions.
-        ask_first=traits.honours_ids is not False,
-    )
-    limit = 0 if plan.server == "local" else settings.requests_per_minute
-    ctx = Context(
-        project=project,
-        plan=plan,
-        store=edges.store,
-        cache=edges.cache,
-        outputs=edges.outputs,
-        durations=durations,
-        gate=gate,
-        traits=traits,
-        emit=edges.emit,
-        now=loop.time,
-        wall=edges.wall,
-        random=edges.random,
-        halt=lambda: scheduler.stop(loop.time()),
-        owned=_owned(state, plan.server),
-    )
-    if deadline is not None:
-        ctx.deadline = loop.time() + deadline
-    outcomes: dict[ItemId, Outcome] = {}
-
-    async def send(call: Call) -> Reply | Failure:
-        answer = await edges.send(call)
-        ctx.heard(answer)
-        return answer
-
-    limiter = Limiter(limit)
-    for _ in range(edges.requests):
-        limiter.sent(loop.time())
-    scheduler = Scheduler(
-        send=send,
-        flush=edges.store.flush,
-        tick=_Tick(ctx, stop, loop.time(), lambda: seconds_left(ctx, limit, outcomes)),
-        limiter=limiter,
-        durations=durations,
-        gate=gate,
-        per_minute=limit,
-    )
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(scheduler.wake)
-
-    stop.bind(wake)
+    stop.bind(partial(loop.call_soon_threadsafe, run.wake))
     started = ctx.iso()
+    outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state)
-        runs = _start(ctx, state)
-        _move_files(ctx, runs, outcomes)
-        programs = [_program(run, outcomes) for run in runs.values() if run.change.id not in outcomes]
-        await scheduler.run(programs)
+        _write_renamed_ids(ctx, state, edges.store)
+        begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
+        run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
+        run.every(HEARTBEAT, lambda: _heartbeat(ctx, run, outcomes))
+        if ctx.deadline is not None:
+            run.at(ctx.deadline, lambda: _come(run))
+        await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
         stop.bind(None)
+        run.close()
         edges.store.checkpoint()
-        edges.cache.put_durations({**learned, plan.server: durations.seen})
-        edges.cache.put_server_facts(plan.server, ctx.traits.as_json())
-    run = Run(
+        edges.cache.put_durations({**learned, plan.server: ctx.durations.seen})
+        ctx.capabilities.keep(edges.cache, plan.server)
+    done = Run(
         id=str(uuid.UUID(int=edges.random.getrandbits(128), version=4)),
         plan_id=plan.id,
         environment=plan.environment,
@@ -167,55 +133,108 @@ async def execute(
         started_at=started,
         ended_at=ctx.iso(),
         outcomes=tuple(outcomes[change.id] for change in plan.changes if change.id in outcomes),
-        requests=edges.requests + scheduler.requests,
-        stopped=ctx.stopped,
-        message=ctx.message,
-        hint=ctx.hint,
+        requests=edges.requests + run.requests,
+        stopped=run.stopped,
+        message=run.message,
+        hint=run.hint,
     )
-    ctx.event("run-done", credits=run.credits, requests=run.requests)
-    return run
+    ctx.event("run-done", credits=done.credits, requests=done.requests)
+    return done
 
 
-class _Tick:
-    """What happens between turns: stop, deadline, checkpoint, heartbeat."""
-
-    def __init__(self, ctx: Context, stop: Stop, now: float, left: Callable[[], float | None]) -> None:
-        self._ctx, self._stop, self._left = ctx, stop, left
-        self._checkpoint = now + CHECKPOINT_EVERY
-        self._heartbeat = now + HEARTBEAT
-
-    def __call__(self, scheduler: Scheduler, now: float) -> None:
-        ctx = self._ctx
-        again = "run `contentops apply`; it goes on where this stopped"
-        if self._stop.requested and ctx.stopped != "interrupted":
-            ctx.stopped = ""
-            ctx.stop("interrupted", "interrupted; nothing more was submitted", again, at_once=True)
-            ctx.store.checkpoint()
-        if ctx.deadline is not None and now >= ctx.deadline and not ctx.stopped:
-            ctx.stop("deadline", "the deadline has come; nothing more was submitted", again, at_once=True)
-        if now >= self._checkpoint:
-            self._checkpoint = now + CHECKPOINT_EVERY
-            ctx.store.checkpoint()
-        if now >= self._heartbeat:
-            self._heartbeat = now + HEARTBEAT
-            what, until = scheduler.waiting_for(now)
-            seconds = round(max(0.0, until - now), 1) if until else None
-            left = None if what == "retry" or not ctx.reached else self._left()
-            ctx.event("waiting", on=what, seconds=seconds, left=left)
-
-
-def _check_cache(cache: Cache, plan: Plan, traits: Traits) -> None:
-    """Refuse to pay for texts that could not be kept. Raises StateError."""
-    cache.put_server_facts(plan.server, traits.as_json())
-    if plan.submits and cache.problem:
+def _assemble(
+    project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None
+) -> tuple[Context, LocalRun]:
+    """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
+    capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
+    capabilities.keep(edges.cache, plan.server)
+    if plan.submits and edges.cache.problem:
         raise StateError(
-            f"the cache cannot keep a paid text: {cache.problem}",
+            f"the cache cannot keep a paid text: {edges.cache.problem}",
             code="text-not-kept",
             hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
         )
+    admission = Admission(
+        max_in_flight=project.api.max_in_flight,
+        proven=_is_proven(state, plan, project.api.dialect),
+        # A journal does not show whether the run that began it came to the end of its questions.
+        ask_first=capabilities.honours_ids is not False,
+    )
+    here = edges.cache.durations().get(plan.server)
+    durations = Durations.load(here if isinstance(here, dict) else {})
+    outage = Outage(edges.random)
+
+    async def send(call: Call) -> Reply | Failure:
+        answer = await edges.send(call)
+        ctx.heard(answer)
+        return answer
+
+    limiter = Limiter(0 if plan.server == "local" else project.api.requests_per_minute)
+    for _ in range(edges.requests):
+        limiter.sent(asyncio.get_running_loop().time())
+    run = LocalRun(
+        edges.store,
+        limiter,
+        admission,
+        durations,
+        outage,
+        send=send,
+        on_turn=lambda: _check_stop(run, stop, edges.store),
+    )
+    ctx = Context(
+        project=project,
+        plan=plan,
+        run=run,
+        cache=edges.cache,
+        outputs=edges.outputs,
+        admission=admission,
+        durations=durations,
+        capabilities=capabilities,
+        index=ContentIndex(owned=_owned(state, plan.server)),
+        outage=outage,
+        emit=edges.emit,
+        wall=edges.wall,
+        random=edges.random,
+        deadline=None if deadline is None else run.now() + deadline,
+    )
+    return ctx, run
 
 
-def _proven(state: State, plan: Plan, dialect: str) -> bool:
+def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:
+    """A person's wish to stop counts more than any other reason."""
+    if stop.requested and run.stopped != "interrupted":
+        run.stopped = ""
+        run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=True)
+        store.checkpoint()
+
+
+def _come(run: LocalRun) -> None:
+    if not run.stopped:
+        run.stop("deadline", "the deadline has come; nothing more was submitted", AGAIN, at_once=True)
+
+
+def _heartbeat(ctx: Context, run: LocalRun, outcomes: Mapping[ItemId, Outcome]) -> None:
+    what, until = run.waiting_for()
+    seconds = round(max(0.0, until - run.now()), 1) if until else None
+    limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
+    left = None if what == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
+    ctx.event("waiting", on=what, seconds=seconds, left=left)
+
+
+def _programs(
+    ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome]
+) -> Iterator[Coroutine[None, None, None]]:
+    """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
+    left = [(item, standing) for item, standing in begun if item.id not in outcomes]
+
+    async def program(item: Item, standing: Standing) -> None:
+        outcomes[item.id] = await carry_out(ctx, item, standing)
+
+    for item, standing in sorted(left, key=lambda each: each[0].change.submits > 0):
+        yield program(item, standing)
+
+
+def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
     """Whether a job has completed on this server in this dialect before."""
     return plan.server == "local" or any(
         record.server == plan.server and record.dialect == dialect and record.job_id and record.generated
@@ -231,30 +250,9 @@ def _owned(state: State, server: str) -> set[str]:
     return found - {""}
 
 
-def _traits(cache: Cache, state: State, server: str) -> Traits:
-    known = cache.server_facts(server)
-    shows = known.get("shows_after")
-    return Traits(
-        honours_ids=honours_ids(state, server),
-        hides_jobs=known.get("hides_jobs") is True,
-        shows_after=shows if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0 else None,
-        stores_jobs=known.get("stores_jobs") if isinstance(known.get("stores_jobs"), bool) else None,
-        creates_only=known.get("creates_only") is True,
-        alters_texts=_alters_texts(state, server, known.get("alters_texts")),
-    )
-
-
-def _alters_texts(state: State, server: str, known: object) -> bool | None:
-    """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
-    saves = (record.saved for record in state.records.values() if record.server == server)
-    if known is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
-        return True
-    return False if known is False or server == "local" else None
-
-
-def _write_renamed_ids(ctx: Context, state: State) -> None:
-    """Write all ids that `moved` pairs gave, in one go: a swap half written would mix two items up."""
-    before = ctx.store.state
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
+    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up."""
+    before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
     entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
@@ -263,178 +261,5 @@ def _write_renamed_ids(ctx: Context, state: State) -> None:
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
-    ctx.store.note("moved", *moved, *gone, *entries)
-    ctx.store.flush()
-
-
-def _start(ctx: Context, state: State) -> dict[ItemId, ItemRun]:
-    failed: dict[ItemId, list[OpenEntry]] = {}
-    for item, entries in open_entries(state, ctx.server).items():
-        failed[item] = [entry for entry in entries if entry.state is JobState.FAILED]
-    runs = {}
-    for change in ctx.plan.changes:
-        digest = change.spec.digest if change.spec else None
-        runs[change.id] = ItemRun(
-            ctx=ctx,
-            change=change,
-            record=change.record,
-            entry=change.entry,
-            expected=change.file.file,
-            path=change.source,
-            may_submit=change.submits > 0,
-            failed=tuple(entry for entry in failed.get(change.id, ()) if digest in (None, entry.digest)),
-        )
-    return runs
-
-
-# --- moves -------------------------------------------------------------------------------------------------
-
-
-def _move_files(ctx: Context, runs: dict[ItemId, ItemRun], outcomes: dict[ItemId, Outcome]) -> None:
-    moves = {id_: step for id_, run in runs.items() for step in run.change.steps if isinstance(step, Move)}
-    for id_ in order_moves(moves) if moves else ():
-        run, move = runs[id_], moves[id_]
-        for source, target in _hops(move):
-            try:
-                ctx.outputs.move(source, target, expect=run.expected)
-            except FileChanged as error:
-                if not _stands(run, source, target):
-                    outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-                    break
-            except OutputError as error:
-                outcomes[id_] = _outcome(run, Result.BLOCKED, error.message, error.hint)
-                break
-            _moved(run, target)
-            ctx.store.flush()
-
-
-def _hops(move: Move) -> tuple[tuple[str, str], ...]:
-    if move.via:
-        return (move.source, move.via), (move.via, move.target)
-    return ((move.source, move.target),)
-
-
-def _stands(run: ItemRun, source: str, target: str) -> bool:
-    """Whether the move has happened already: its source is gone, and the target holds this very file."""
-    here, there = run.ctx.outputs.observe(source), run.ctx.outputs.observe(target)
-    return not here.exists and there.file == run.expected
-
-
-def _moved(run: ItemRun, path: str) -> None:
-    run.path = path
-    record = run.record
-    assert record is not None
-    # Whose text it is stays as it was: the steps that give it another one may never come.
-    protected = is_protected(run.spec, record)
-    record = structs.replace(record, id=run.spec.id, output=path, protected=protected, plan_id=run.ctx.plan.id)
-    files.note(run, "move", record)
-    if path == run.change.target:
-        run.done.append("move")
-        run.ctx.event("step-done", run.change.id, "move", path=path)
-
-
-# --- one item ----------------------------------------------------------------------------------------------
-
-
-def _program(run: ItemRun, outcomes: dict[ItemId, Outcome]) -> Generator[Effect, object, None]:
-    """All steps of one item; every way it can end becomes its outcome."""
-    change, ctx = run.change, run.ctx
-    ctx.event("item-started", change.id, action=change.action)
-    try:
-        for step in change.steps:
-            name = name_of(step)
-            if isinstance(step, Move) or name in run.done:
-                continue  # moved before, or one of several drains, which are carried out together
-            ctx.event("step-started", change.id, name)
-            yield from _step(run, step)
-            run.done.append(name)
-            if ctx.last_done != (change.id, name):
-                # Steps that know more than that tell it themselves.
-                ctx.event("step-done", change.id, name)
-        outcome = _end(run)
-    except Ended as end:
-        outcome = _outcome(run, end.result, end.error, end.hint)
-    except Stopped:
-        outcome = _stopped(run)
-    except OutputError as error:
-        outcome = _outcome(run, Result.FAILED, error.message, error.hint)
-    finally:
-        run.leave()
-    outcomes[change.id] = outcome
-    ctx.event(
-        "item-done",
-        change.id,
-        result=outcome.result,
-        action=change.action,
-        output=outcome.output,
-        error=outcome.error,
-        credits=outcome.credits,
-    )
-
-
-def _end(run: ItemRun) -> Outcome:
-    """The outcome of an item whose steps are all carried out."""
-    change = run.change
-    if change.blocked:
-        return _outcome(run, Result.BLOCKED, change.hint or change.blocked)
-    for entry, end in run.drained:
-        if all(isinstance(step, Drain) for step in change.steps):
-            return _outcome(run, end.result, end.error, end.hint)
-        if _is_left(run, entry):
-            return _outcome(run, end.result, f"the job of an earlier request: {end.error}", end.hint)
-    return _outcome(run, Result.DONE)
-
-
-def _is_left(run: ItemRun, entry: OpenEntry) -> bool:
-    """Whether a job is still to be drained: the next plan lists it again."""
-    kept = run.ctx.store.entry(entry.request_id)
-    return kept is not None and kept.state in (JobState.RUNNING, JobState.PAID)
-
-
-def _step(run: ItemRun, step: Step) -> Generator[Effect, object, None]:
-    if (talking := _TALKING.get(type(step))) is not None:
-        yield from talking(run)
-    else:
-        _ON_DISK[type(step)](run)
-
-
-_TALKING: dict[type[Step], Callable[[ItemRun], Generator[Effect, object, None]]] = {
-    Drain: jobs.drain,
-    LookUp: generate.look_up,
-    Submit: generate.submit,
-    Poll: jobs.poll,
-    Fetch: files.fetch,
-    Save: saving.save,
-}
-_ON_DISK: dict[type[Step], Callable[[ItemRun], None]] = {
-    Write: files.write,
-    Update: files.update_front,
-    Remove: files.remove,
-    Acknowledge: files.record_only,
-}
-
-
-def _stopped(run: ItemRun) -> Outcome:
-    """How an item ended that the stop of the run caught waiting."""
-    entry = run.entry
-    lost = entry is not None and entry.state is JobState.SUBMITTING and run.intended is not None
-    if entry is not None and (entry.state is JobState.UNKNOWN or lost):
-        hint = f"`contentops state resolve {run.change.id}`, or run `contentops apply` again"
-        return _outcome(run, Result.UNKNOWN, entry.error, hint)
-    if entry is not None and entry.state is JobState.RUNNING:
-        return _outcome(run, Result.PENDING, "", "its job goes on; the next apply polls it")
-    return _outcome(run, Result.PENDING)
-
-
-def _outcome(run: ItemRun, result: Result, error: str = "", hint: str = "") -> Outcome:
-    change = run.change
-    return Outcome(
-        id=change.id,
-        action=change.action if change.action is not Action.NONE else Action.UPDATE,
-        result=result,
-        steps=tuple(run.done),
-        credits=run.credits,
-        output=run.path or change.target,
-        error=error,
-        hint=hint,
-    )
+    store.note("moved", *moved, *gone, *entries)
+    store.flush()

@@ -13,7 +13,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
 
     def request(self) -> None:
         """Submit nothing more, keep what there is, and end."""
@@ -21,6 +21,6 @@ class Stop:
         if self._wake is not None:
             self._wake()
 
-    def bind(self, wake: Callable[[], None] | None) -> None:
+    def bind(self, wake: Callable[[], object] | None) -> None:
         """Whom to tell at once."""
         self._wake = wake

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.data import DataRow
-    from contentops.manifests.discover import DataFile
+    from contentops.manifests.data_file import DataFile
+    from contentops.manifests.macros import MacroFile
 
 
 class FileBuilder:
@@ -34,12 +35,18 @@ class FileBuilder:
     """
 
     def __init__(
-        self, project: Project, settings: Source, catalog: Catalog | None, read_data: Callable[[str], DataFile]
+        self,
+        project: Project,
+        settings: Source,
+        catalog: Catalog | None,
+        read_data: Callable[[str], DataFile],
+        macros: MacroFile | None = None,
     ) -> None:
         self.project = project
         self.project_source = settings
         self.catalog = catalog
-        self.templates = Templates()
+        self.macros = macros
+        self.templates = Templates(macros=macros)
         self.builtin = {"project": project.name, "environment": project.environment}
         self.cli = command_line(project)
         self._read_data = read_data
@@ -52,6 +59,10 @@ class FileBuilder:
         shape = check_schema(document, schema)
         problems = Problems()
         rows, asked = self._rows(document, problems)
+        if self.macros:
+            asked[self.macros.path] = self.macros.digest
+            for problem in self.macros.problems:
+                problems.add(problem)
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:

@@ -14,10 +14,9 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
-from contentops.digest import NOTHING, Digest, digest_bytes
+from contentops.digest import digest_bytes
 from contentops.errors import Diagnostic, Location, Severity
+from contentops.manifests.data_file import DataFile
 from contentops.manifests.paths import PROJECT_FILE
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
@@ -44,16 +43,6 @@ class FileError(Exception):
     def __init__(self, code: str, path: str, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.finding = Diagnostic(code=code, message=message, location=Location(path), hint=hint)
-
-
-class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file as read; the digest is empty where there is none."""
-
-    path: str
-    digest: Digest = NOTHING
-    content: bytes = b""
-    problem: Diagnostic | None = None
-    """Why it cannot be used."""
 
 
 # --- globs -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import Location, Severity
 from contentops.manifests.layers import Written
-from contentops.manifests.render import Rendered, Renderer
+from contentops.manifests.render import Rendered, render_item
 from contentops.manifests.scope import Scope, Uses
 from contentops.manifests.validate import check_item
 
@@ -42,7 +42,6 @@ def make_items(
     catalog: Catalog | None,
 ) -> FileItems:
     """Render and check every item; `builtin` are the names all templates know besides variables."""
-    renderer = Renderer(problems)
     scopes: dict[int, Scope] = {}
     ids: dict[str, Rendered] = {}
     made = FileItems()
@@ -58,7 +57,7 @@ def make_items(
             made.complete = False
             continue
         for each in (None,) if entry.each is None else entry.each:
-            rendered = renderer.render(entry, each, scope, uses)
+            rendered = render_item(entry, each, scope, uses, problems)
             _sort_in(made, rendered, check_item(rendered, catalog, problems), ids, problems)
     return made
 

@@ -9,6 +9,7 @@ is checked every time. Problems are collected, so that a person sees all of them
 from __future__ import annotations
 
 import operator
+import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +20,7 @@ from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
-from contentops.manifests.discover import DataFile, FileError, ProjectFiles, discover
+from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
+    from contentops.manifests.data_file import DataFile
+    from contentops.manifests.macros import MacroFile
 
 
 class ParseCache(Protocol):
@@ -67,7 +70,8 @@ class _Loader:
         self.data: dict[str, DataFile] = {}
         self.sources: dict[str, Source] = {}
         self.project_source = Source(PROJECT_FILE, project.text)
-        self.context = _context(project, catalog)
+        self.macros = self._read_macros() if project.macros else None
+        self.context = _context(project, catalog, self.macros)
         self._builder: FileBuilder | None = None
 
     def run(self) -> Desired:
@@ -78,6 +82,7 @@ class _Loader:
         rows = {path for result in results for path, digest in result.data if digest}
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
+        findings += self.macros.unread if self.macros else []
         findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
         if self.catalog is None and any(result.items for result in results):
@@ -111,6 +116,12 @@ class _Loader:
             self.data[path] = self.files.read_data(path)
         return self.data[path]
 
+    def _read_macros(self) -> MacroFile:
+        from contentops.manifests.macros import MacroFile  # start-up: most projects have none
+
+        data = self._read_data(posixpath.normpath(self.project.macros))
+        return MacroFile(self.project, self.project_source, data)
+
     # --- one manifest --------------------------------------------------------------------------------------
 
     @property
@@ -119,7 +130,7 @@ class _Loader:
         if self._builder is None:
             from contentops.manifests.build import FileBuilder  # start-up: a plan from the cache builds nothing
 
-            self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data)
+            self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
         return self._builder
 
     def _load_file(self, path: str) -> FileResult:
@@ -170,7 +181,7 @@ def _no_catalog() -> Diagnostic:
     )
 
 
-def _context(project: Project, catalog: Catalog | None) -> str:
+def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
     """The digest of everything but a manifest's own bytes that shapes what it comes to."""
     layered = [
         project.text,
@@ -180,5 +191,6 @@ def _context(project: Project, catalog: Catalog | None) -> str:
         [project.defaults, project.environment_defaults],
         [project.vars, project.environment_vars, project.cli_vars],
         catalog,
+        [macros.path, macros.digest] if macros else None,
     ]
     return digest_bytes(msgspec.json.encode(layered, order="deterministic"))

@@ -1,7 +1,7 @@
 """What one manifest file came to, and its form as text in the parse cache.
 
 The text starts with a checksum; anything that is not exactly what was stored counts as absent. Where values were
-written is decoded only when somebody asks, which a plan without changes never does.
+written is decoded only when someone asks, which a plan without changes never does.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _origins_decoder: Final = msgspec.json.Decoder(_Origins)
 
 
 class _Table:
-    """The origins of one file, decoded when somebody asks for the first."""
+    """The origins of one file, decoded when someone asks for the first."""
 
     def __init__(self, raw: Raw) -> None:
         self._raw = raw

@@ -195,12 +195,14 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
 
 
 def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Manifest patterns and the project's output, where they are not left to their defaults."""
+    """Manifest patterns, macros and the project's output, where they are not left to their defaults."""
     found: dict[str, Any] = {}
     if manifests := _either(settings, own, "manifests"):
         found["manifests"] = tuple(manifests)
     if "output" in settings:
         found["output"] = settings["output"]
+    if "macros" in settings:
+        found["macros"] = settings["macros"]
     return found
 
 
@@ -249,6 +251,11 @@ def _secrets(settings: Any) -> Iterator[str]:
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
+    macros = document.root.get("macros") if isinstance(document.root, Map) else None
+    if isinstance(macros, str) and (problem := _pattern_problem(macros)):
+        message = f"the path `{macros[:60]}` {problem}"
+        hint = "write it relative to the project root, such as `templates/macros.j2`"
+        yield finding(document, "bad-path", message, ("macros",), hint=hint)
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
         if isinstance(api.get("base_url"), str):

@@ -6,20 +6,21 @@ any order; going round in a circle is an error that names the circle.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
 from contentops.digest import digest_json
 from contentops.errors import suggest
-from contentops.manifests.layers import Tree, Written, top
+from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.scope import Scope, Trace, Uses, root_of
 from contentops.manifests.templates import is_template, plain, templates_in
 from contentops.manifests.values import MISSING, Lazy, TemplateError
 from contentops.model import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.manifests.expand import Declared, Each
     from contentops.manifests.problems import Problems
@@ -67,31 +68,25 @@ def fingerprint(value: Json) -> str:
     return digest_json(value)[_DIGITS]
 
 
-class Renderer:
-    """Renders the items of one manifest file, reporting what cannot be rendered."""
-
-    def __init__(self, problems: Problems) -> None:
-        self.problems = problems
-
-    def render(self, declared: Declared, each: Each | None, scope: Scope, uses: Uses) -> Rendered:
-        """One item, for one combination of `for_each` or `matrix`."""
-        item = _Item(declared, each, scope, self.problems)
-        values: dict[str, Json] = {}
-        failed: set[str] = set()
-        for name in declared.fields:
-            try:
-                value = item.field(name)
-            except _FailedError:
-                failed.add(name)
-                continue
-            if value is not None:
-                values[name] = value
+def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems) -> Rendered:
+    """One item, for one combination of `for_each` or `matrix`; what cannot be rendered is reported."""
+    item = _Item(declared, each, scope, problems)
+    values: dict[str, Json] = {}
+    failed: set[str] = set()
+    for name in declared.fields:
         try:
-            variables, used = ({}, {}) if failed else item.trace(uses)
+            value = item.field(name)
         except _FailedError:
-            failed.add("vars")
-            variables, used = {}, {}
-        return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used)
+            failed.add(name)
+            continue
+        if value is not None:
+            values[name] = value
+    try:
+        variables, used = ({}, {}) if failed else item.trace(uses)
+    except _FailedError:
+        failed.add("vars")
+        variables, used = {}, {}
+    return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used)
 
 
 _FAILED: Final = object()
@@ -130,8 +125,6 @@ class _Item:
             return MISSING if self._each is None else self._each.values
         if name == "item":
             return self._lazy
-        if name in self._scope.builtin:
-            return self._scope.builtin[name]
         if name in self._scope.constants:
             return self._scope.constants[name]
         node = self._scope.variables.get(name)
@@ -139,9 +132,6 @@ class _Item:
             return MISSING
         if name in self._scope.broken:
             raise _FailedError
-        return self._variable(name, node)
-
-    def _variable(self, name: str, node: Tree) -> Json:
         constant = self._scope.is_constant(name)
         try:
             value = self._once(name, node)
@@ -178,48 +168,36 @@ class _Item:
         return value
 
     def _tree(self, node: Tree, name: str) -> Json:
-        """A value with its templates filled in. A null inside a map takes its key away."""
-        if isinstance(node, Written):
-            return self._value(node, name)
-        found: dict[str, Json] = {}
-        failed = False
-        for key, below in node.entries.items():
-            try:
-                value = self._tree(below, f"{name}.{key}")
-            except _FailedError:
-                failed = True
-                continue
-            if value is not None:
-                found[key] = value
-        if failed:
-            raise _FailedError
-        return found
+        """A value with its templates filled in. A null inside a map of layers takes its key away."""
+        if isinstance(node, Branch):
+            below = ((key, partial(self._tree, entry, f"{name}.{key}")) for key, entry in node.entries.items())
+            return {key: value for key, value in self._all(below).items() if value is not None}
+        return self._value(node, name)
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
         if isinstance(value, str):
-            if written.layer != "command line" and is_template(value):
-                return self._template(written, name)
-            return value
+            return self._template(written, name) if written.layer != "command line" and is_template(value) else value
         if not isinstance(value, list | dict):
             return value
-        if next(templates_in(value), None) is None or written.layer == "command line":
+        if written.layer == "command line" or next(templates_in(value), None) is None:
             return plain(value)
-        if isinstance(value, list):
-            return self._all([(index, written.below(index)) for index in range(len(value))], name, [None] * len(value))
-        return self._all([(key, written.below(key)) for key in value], name, {})
+        keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
+        found = self._all((key, partial(self._value, written.below(key), name)) for key in keys)
+        return found if isinstance(value, dict) else list(found.values())
 
-    def _all(self, entries: list[tuple[Any, Written]], name: str, into: Any) -> Json:
+    def _all(self, entries: Iterable[tuple[Any, Callable[[], Json]]]) -> dict[Any, Json]:
         """Every entry of a list or map, so that all of its problems are found at once."""
+        found: dict[Any, Json] = {}
         failed = False
-        for key, written in entries:
+        for key, make in entries:
             try:
-                into[key] = self._value(written, name)
+                found[key] = make()
             except _FailedError:
                 failed = True
         if failed:
             raise _FailedError
-        return into
+        return found
 
     def _template(self, written: Written, name: str) -> Json:
         try:
@@ -229,28 +207,32 @@ class _Item:
             raise _FailedError from None
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
-        if error.code == "undefined-variable" and self._declared.meant & _DEFINING:
+        macros = self._scope.templates.macros
+        if error.code == "undefined-variable" and (
+            self._declared.meant & _DEFINING or (error.name and macros and not macros.macros)
+        ):
             return
-        subject, core = self._words(name, error.message)
-        hint, offset = error.hint, error.offset
-        if error.name and not hint:
-            hint = self._suggest(error.name)
-        if written.document is None:
+        subject, core = subject_of(self._declared, self._each), f"uses the variable `{name}`: {error.message}"
+        if name.startswith("item."):
+            core = f"has a problem in `{name[5:]}`: {error.message}"
+        elif self._scope.is_constant(root_of(name)):
+            subject, core = "", f"variable `{name}`: {error.message}"
+        hint, offset = error.hint or (self._suggest(error.name) if error.name else ""), error.offset
+        if error.in_macros and macros:
+            written = macros.written()
+        elif written.document is None:
             written, offset = self._declared.written, 0
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
-
-    def _words(self, name: str, message: str) -> tuple[str, str]:
-        if name.startswith("item."):
-            return subject_of(self._declared, self._each), f"has a problem in `{name[5:]}`: {message}"
-        if self._scope.is_constant(root_of(name)):
-            return "", f"variable `{name}`: {message}"
-        return subject_of(self._declared, self._each), f"uses the variable `{name}`: {message}"
 
     def _suggest(self, name: str) -> str:
         """What to write instead of a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
-        known = sorted({*self._scope.variables, *self._scope.builtin, "item", *(["each"] if self._each else [])})
+        file = self._scope.templates.macros
+        macros = file.macros.names if file and file.macros else frozenset()
+        known = sorted(
+            {*self._scope.variables, *self._scope.builtin, *macros, "item", *(["each"] if self._each else [])}
+        )
         return suggest(name, tuple(known)) or "declare it under `vars`"
 
     def _report_circle(self, name: str) -> None:
@@ -258,13 +240,9 @@ class _Item:
         first = circle.index(min(circle))
         circle = circle[first:] + circle[:first]
         names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
-        node = self._node(circle[0])
+        in_item, name = circle[0].startswith("item."), circle[0].removeprefix("item.")
+        node = self._declared.fields[name] if in_item else self._scope.variables[name]
         self._problems.about("", top(node), "variable-cycle", f"values go round in a circle: {names}")
-
-    def _node(self, name: str) -> Tree:
-        if name.startswith("item."):
-            return self._declared.fields[name[5:]]
-        return self._scope.variables[name]
 
     def trace(self, uses: Uses) -> Trace:
         """Every variable the item used: where its value was written, and the start of its value's digest."""

@@ -1,75 +1,82 @@
-"""Jinja for untrusted templates: the same text every time, in bounded time and memory.
+"""Jinja's immutable sandbox for manifests: the same text every time, in bounded time and memory.
 
-What a template can reach is listed, not what it cannot: JSON values, their harmless methods, `range`, and the
-filters of `limits`. There is no clock, random number, environment, file or other template to reach.
+What a template can reach is listed, not what it cannot: JSON values, their harmless methods, macros, `range`, and the
+filters and tests below. There is no clock, random number, environment or file. Left out are also the filters that
+show Python's own representation or make HTML. Some differ from Jinja's on purpose: `int` and `float` refuse what is
+no number unless a default is given, `tojson` writes plain JSON, `join` and `string` refuse lists and nulls.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 import re
+from io import StringIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined
 from jinja2.compiler import CodeGenerator
-from jinja2.exceptions import TemplateRuntimeError, UndefinedError
-from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.exceptions import UndefinedError
+from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS
 from jinja2.utils import missing
+from markupsafe import escape
 
-from contentops.errors import suggest
-from contentops.manifests import limits
-from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, text_of
+from contentops.digest import canonical
+from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
+    from collections.abc import Callable, Iterable
 
-    from jinja2 import Template as JinjaTemplate
+    from jinja2 import nodes
     from jinja2.compiler import Frame
+    from jinja2.runtime import Context
 
-    from contentops.manifests.values import Lookup
-    from contentops.model import Json
+_METHODS: tuple[tuple[type, list[str]], ...] = (
+    (dict, ["items", "keys", "values", "get"]),
+    (list, ["index", "count"]),
+    (tuple, ["index", "count", "grouper", "list"]),
+    (
+        str,
+        str.split(
+            """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
+            isnumeric isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace rfind
+            rindex rpartition rsplit rstrip split splitlines startswith strip swapcase title upper"""
+        ),
+    ),
+    (
+        LoopContext,
+        str.split("cycle changed depth depth0 first index index0 last length nextitem previtem revindex revindex0"),
+    ),
+)
+_FILTERS = str.split(
+    """abs batch capitalize center count d default dictsort filesizeformat first groupby indent items last length
+        list lower map max min reject rejectattr reverse round select selectattr slice sort striptags title trim
+        truncate unique upper urlencode wordcount wordwrap"""
+)
+_TESTS = str.split(
+    """odd even divisibleby defined undefined filter test none boolean false true integer float lower upper string
+        mapping number sequence iterable callable sameas escaped in == eq equalto != ne > gt greaterthan ge >=
+        < lt lessthan <= le"""
+)
+_FORMAT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
+_REQUIRED: Any = object()
 
-_RESULT = "__result__"
-_TEXT_METHODS = frozenset(
-    str.split(
-        """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower
-        isnumeric isspace istitle isupper join lower lstrip partition removeprefix removesuffix replace
-        rfind rindex rpartition rsplit rstrip split splitlines startswith strip swapcase title upper"""
-    )
-)
-_LOOP = frozenset(
-    str.split("""index index0 revindex revindex0 first last length previtem nextitem depth depth0 cycle changed""")
-)
-_METHODS: tuple[tuple[type, frozenset[str]], ...] = (
-    (dict, frozenset({"items", "keys", "values", "get"})),
-    (str, _TEXT_METHODS),
-    (list, frozenset({"index", "count"})),
-    (LoopContext, _LOOP),
-    (tuple, frozenset({"grouper", "list", "index", "count"})),
-)
-_FORBIDDEN: dict[type[nodes.Node], str] = {
-    nodes.Include: "{% include %}",
-    nodes.Import: "{% import %}",
-    nodes.FromImport: "{% from %}",
-    nodes.Extends: "{% extends %}",
-    nodes.Block: "{% block %}",
-    nodes.Macro: "{% macro %}",
-    nodes.CallBlock: "{% call %}",
-    nodes.FilterBlock: "{% filter %}",
-    nodes.AssignBlock: "{% set %} with a body",
-    nodes.NSRef: "{% set %} on an attribute",
-    nodes.With: "{% with %}",
-    nodes.ScopedEvalContextModifier: "{% autoescape %}",
-}
-_NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
-_OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
-_TAG = re.compile(r"\{[{%#]")
-_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
-_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
-_CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'": "`%}`"}
+BOUNDED, WEIGHED = "each entry", "each operand"
+"""Filters put around what `{% for %}` runs over, and what is compared, cut or a key; no template can write a space."""
+
+
+class MissingError(UndefinedError):
+    """Something was used that is not there: `name` of `obj`, which is `missing` for a variable."""
+
+    def __init__(self, message: str | None = None, *, obj: Any = missing, name: Any = None) -> None:
+        super().__init__(message)
+        self.obj = obj
+        self.name = name
 
 
 class _Undefined(StrictUndefined):
@@ -79,347 +86,248 @@ class _Undefined(StrictUndefined):
 
     def __init__(self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = None) -> None:
         super().__init__(hint, obj, name)
-        self._undefined_exception = functools.partial(exc or _UndefinedError, obj=obj, name=name)  # type: ignore[assignment]
+        self._undefined_exception = functools.partial(exc or MissingError, obj=obj, name=name)  # type: ignore[assignment]
 
 
-class _UndefinedError(UndefinedError):
-    """Something was used that is not there."""
+class Generator(CodeGenerator):
+    """Jinja's code generator with `~` behind the allowance. `names` are what a tree looks up outside itself."""
 
-    def __init__(self, message: str | None = None, *, obj: Any = missing, name: Any = None) -> None:
-        super().__init__(message)
-        self.obj = obj
-        self.name = name
+    def __init__(self, environment: Sandbox, filename: str) -> None:
+        self.code = StringIO()
+        super().__init__(environment, None, filename, self.code, optimized=False)
+        self.names: set[str] = set()
 
-
-class _Generator(CodeGenerator):
-    """Jinja's code generator with `~` behind the budget."""
+    def enter_frame(self, frame: Frame) -> None:
+        """Note what is looked up."""
+        super().enter_frame(frame)
+        loads = frame.symbols.loads.values()
+        self.names.update(name for action, name in loads if action == "resolve" and isinstance(name, str))
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja finds it by this name
-        self.write("environment.concat_texts((")
+        """Write `a ~ b`."""
+        self.write("environment.joined((")
         for part in node.nodes:
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class Sandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment that reaches what is listed and nothing else."""
 
-    code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
         super().__init__(
-            undefined=_Undefined, finalize=_finalize, keep_trailing_newline=True, cache_size=0, optimized=False
+            undefined=_Undefined, finalize=_text, keep_trailing_newline=True, cache_size=0, optimized=False
         )
-        self.globals = {"range": limits.bounded_range}
-        self.filters = limits.filters()
-        self.filters |= {_BOUNDED: _bounded, _WEIGHED: _weighed}
-        self.concat_texts = limits.concat
+        own: dict[str, Callable[..., Any]] = {
+            **dict.fromkeys(("e", "escape"), lambda value: str(escape(_text(value)))),
+            "float": functools.partial(_number, float, "a number"),
+            "format": lambda text, *args, **kwargs: self._format(text_of(text), kwargs or args),
+            "int": functools.partial(_number, int, "a whole number"),
+            "join": self._join,
+            "replace": self._replace,
+            "string": _text,
+            "sum": self._sum,
+            "tojson": _tojson,
+        }
+        kept = {name: FILTERS[name] for name in _FILTERS} | own
+        self.allowance = Allowance(LIMITS)
+        self.globals = {"range": self._range}
+        self.filters = {name: self._charged(name, function) for name, function in kept.items()}
+        self.filters |= {BOUNDED: self._bounded, WEIGHED: self._weighed}
+        tests: Any = TESTS
+        self.tests = {name: self._charged(name, tests[name]) for name in _TESTS}
         self.policies["compiler.ascii_str"] = False
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        for value in (left, right):
-            if isinstance(value, Undefined):
-                str(value)
-        return limits.apply(operator, left, right)
-
-    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(obj, Undefined):
-            return obj(*args)
-        limits.check_call(obj, args)
-        return context.call(obj, *args, **kwargs)
+    # --- what is reached -------------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
+        """A key of a map, else one of the listed methods."""
         if isinstance(obj, Undefined):
             str(obj)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
-        if isinstance(obj, Lazy):
-            found = obj.get(attribute)
-            return self.undefined(obj=obj, name=attribute) if found is MISSING else found
-        for kind, names in _METHODS:
-            if isinstance(obj, kind) and attribute in names:
-                found = getattr(obj, attribute, MISSING)
-                return self.undefined(obj=obj, name=attribute) if found is MISSING else found
-        return self.undefined(obj=obj, name=attribute)
+        found = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
+        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in _METHODS):
+            found = getattr(obj, attribute, MISSING)
+        return self.undefined(obj=obj, name=attribute) if found is MISSING else found
 
     def getitem(self, obj: Any, argument: Any) -> Any:
+        """An entry, never an attribute."""
         if isinstance(obj, Lazy):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
             try:
-                return obj[argument]
+                return obj[self.allowance.weigh(argument)]
             except (TypeError, LookupError):
                 pass
         return self.undefined(obj=obj, name=argument)
 
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method, a macro or `range`, charged by what it works on."""
+        if isinstance(called, Undefined):
+            return called(*args)
+        owner = getattr(called, "__self__", None)
+        for value in (owner, *args, *kwargs.values()):
+            self.allowance.weigh(value)
+        if isinstance(owner, str) and args:
+            if called.__name__ == "replace" and len(args) > 1:
+                self.allowance.room(len(owner) + owner.count(args[0]) * len(args[1]))
+            if called.__name__ == "join":
+                if not isinstance(args[0], list | tuple | dict | str):
+                    raise TemplateError("template-value", f"cannot join {kind_of(args[0])}", hint="add `| list`")
+                size = sum(len(text) for text in args[0] if isinstance(text, str))
+                self.allowance.room(len(owner) * len(args[0]) + size)
+        return super().call(context, called, *args, **kwargs)
 
-def _finalize(value: Any) -> str:
+    # --- what is computed ------------------------------------------------------------------------------------
+
+    def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
+        """One of the operators that can make much out of little."""
+        for value in (left, right):
+            if isinstance(value, Undefined):
+                str(value)
+        if sign == "%" and isinstance(left, str):
+            return self._format(left, right)
+        if sign == "+" and isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
+            self.allowance.room(len(left) + len(right))
+        if sign == "*":
+            for many, times in ((left, right), (right, left)):
+                if isinstance(many, str | list | tuple) and isinstance(times, int):
+                    self.allowance.room(len(many) * max(times, 0))
+            check_bits(bits_of(left) + bits_of(right))
+        if sign == "**" and isinstance(left, int) and isinstance(right, int) and abs(left) > 1:
+            check_bits(bits_of(left) * abs(right))
+        return self.binop_table[sign](left, right)
+
+    def joined(self, values: Iterable[Any]) -> str:
+        """The `~` operator."""
+        return self.concat(list(map(_text, values)))
+
+    def concat(self, parts: Iterable[str]) -> str:
+        """The text of a macro, or of a block that is kept or filtered."""
+        texts = parts if isinstance(parts, list) else list(parts)
+        self.allowance.room(sum(map(len, texts)))
+        return "".join(texts)
+
+    def _format(self, text: str, values: Any) -> str:
+        """`%` on texts, without unbounded widths."""
+        for number in (number for numbers in _FORMAT.findall(text) for number in numbers):
+            if number == "*" or len(number) > 3:
+                raise TemplateError("template-limit", f"formats with a width that is not within {MAX_WIDTH}")
+        parts = (
+            values if isinstance(values, tuple) else tuple(values.values()) if isinstance(values, dict) else (values,)
+        )
+        self.allowance.room(len(text) + text.count("%") * (MAX_WIDTH + sum(len(_text(part)) for part in parts)))
+        return str(text % values)
+
+    def _range(self, *args: int) -> list[int]:
+        found = range(*args)
+        self.allowance.spend(len(found) + 1)
+        return list(found)
+
+    def _bounded(self, value: Any) -> Any:
+        """What a loop runs over, paid for beforehand."""
+        if isinstance(value, str):
+            raise TemplateError("template-value", "a text cannot be looped over", hint='split it first: `.split(",")`')
+        entries = value if hasattr(value, "__len__") else list(islice(value, LIMITS.work + 1))
+        self.allowance.spend(len(entries) + 1)
+        return entries
+
+    def _weighed(self, value: Any) -> Any:
+        return self.allowance.weigh(value)
+
+    # --- filters and tests -----------------------------------------------------------------------------------
+
+    def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter or test that pays for what it is given; Jinja's own take the kind of their subject for granted."""
+        first = 1 if hasattr(function, "jinja_pass_arg") else 0
+        growth = _GROWTH.get(name)
+
+        @functools.wraps(function)
+        def charged(*args: Any, **kwargs: Any) -> Any:
+            for value in (*args[first:], *kwargs.values()):
+                self.allowance.weigh(value)
+            subject = args[first] if len(args) > first else None
+            sized = subject if hasattr(subject, "__len__") else ""
+            try:
+                if growth:
+                    self.allowance.room(growth(sized, *args[first + 1 :], **kwargs))
+                return function(*args, **kwargs)
+            except AttributeError:
+                raise TemplateError("template-value", f"`{name}` takes no such value: {kind_of(subject)}") from None
+            except AssertionError as error:
+                raise TemplateError("template-value", f"`{name}` takes no such value: {error}") from None
+
+        return charged
+
+    def _join(self, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+        entries = value if attribute is None else map(make_attrgetter(self, attribute), value)
+        texts = [_text(entry) for entry in entries]
+        between = text_of(d)
+        self.allowance.room(sum(map(len, texts)) + len(between) * len(texts))
+        return between.join(texts)
+
+    def _replace(self, value: Any, old: str, new: str, count: int = -1) -> str:
+        text, new = _text(value), text_of(new)
+        self.allowance.room(len(text) + text.count(old) * len(new))
+        return text.replace(old, new, operator.index(count))
+
+    def _sum(self, values: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
+        entries = list(values if attribute is None else map(make_attrgetter(self, attribute), values))
+        if not any(isinstance(entry, list | tuple) for entry in (start, *entries)):
+            return sum(entries, start)
+        for entry in entries:  # each sum of lists is a copy
+            self.allowance.room(sum(len(part) for part in (start, entry) if isinstance(part, list | tuple)))
+            start = start + entry
+        return start
+
+
+_GROWTH: dict[str, Callable[..., int]] = {
+    "batch": lambda entries, linecount, *_, **__: len(entries) + narrow(linecount),
+    "center": lambda text, width=80: len(text) + narrow(width),
+    "indent": lambda text, width=4, *_, **__: len(text) + len(text.splitlines()) * narrow(width),
+    "round": lambda _, precision=0, *__, **___: narrow(precision),
+    "slice": lambda entries, slices, *_, **__: len(entries) + narrow(slices),
+    "wordwrap": lambda text, _width=79, _long=True, wrapstring=" ", *_, **__: len(text) * len(wrapstring or " "),
+}
+"""How long what a filter makes can get, by what it is given."""
+
+
+def _text(value: Any) -> str:
+    """A value inside a text; an undefined one raises Jinja's error."""
     return str(value) if isinstance(value, Undefined) else text_of(value)
 
 
-_BOUNDED = "each entry"
-"""The filter put around what `{% for %}` loops over; no template can write a name with a space."""
+def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = _REQUIRED) -> Any:
+    """A number from its digits; a whole one also by cutting off a fraction."""
+    try:
+        if isinstance(value, str | int | float):
+            return make(value.strip() if isinstance(value, str) else value)
+    except (ValueError, OverflowError):
+        pass
+    if isinstance(value, Undefined):
+        str(value)
+    if default is not _REQUIRED:
+        return default
+    shown = f"`{value[:40]}`" if isinstance(value, str) and value.strip() else kind_of(value)
+    shown = "an empty text" if isinstance(value, str) and not value.strip() else shown
+    hint = f"correct the value, or say what to use instead: `{make.__name__}(0)`"
+    raise TemplateError("template-value", f"{shown} is not {wanted}", hint=hint)
 
 
-_WEIGHED = "each operand"
-"""The filter put around what is compared, tested or cut."""
-
-
-def _weighed(value: Any) -> Any:
-    limits.charge_for(value)
-    return value
-
-
-def _bounded(value: Any) -> Any:
-    """What a loop runs over, paid for beforehand."""
-    if isinstance(value, str):
-        raise TemplateError("template-value", "a text cannot be looped over", hint='split it first: `.split(",")`')
-    entries = value if hasattr(value, "__len__") else list(islice(value, limits.WORK + 1))
-    limits.spent(len(entries) + 1)
-    return entries
+def _tojson(value: Any, indent: int | None = None) -> str:
+    """JSON on one line with sorted keys, characters as themselves."""
+    if isinstance(value, Undefined):
+        str(value)
+    if indent is not None:
+        raise TemplateError("template-value", "`tojson` writes one line and takes no indent")
+    return canonical(as_json(value))
 
 
 @functools.cache
-def _environment() -> _Environment:
-    return _Environment()
-
-
-class _Context(Context):
-    """A context that asks for each name when the template first needs it."""
-
-    def __init__(self, environment: _Environment, lookup: Lookup) -> None:
-        super().__init__(environment, {}, None, {})
-        self._lookup = lookup
-
-    def resolve_or_missing(self, key: str) -> Any:
-        value = self._lookup(key)
-        return self.environment.globals.get(key, missing) if value is MISSING else value
-
-
-class Compiled:
-    """A compiled template. `names` are the variables it may use (see `templates.Template`)."""
-
-    __slots__ = ("_source", "_template", "_typed", "names")
-
-    def __init__(self, source: str, template: JinjaTemplate, names: tuple[str, ...], *, typed: bool) -> None:
-        self._source = source
-        self._template = template
-        self._typed = typed
-        self.names = names
-
-    def render(self, lookup: Lookup) -> Json:
-        """The value, a text unless the template is one whole expression. Raises TemplateError."""
-        left = limits.begin()
-        try:
-            return as_json(self._run(_Context(_environment(), lookup)))
-        except TemplateError as error:
-            offset = error.offset or self._offset(error.__traceback__)
-            raise TemplateError(error.code, error.message, hint=error.hint, offset=offset) from None
-        except _UndefinedError as error:
-            raise self._undefined(error, lookup) from None
-        except (TemplateRuntimeError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
-            raise _explain(error, self._offset(error.__traceback__)) from None
-        finally:
-            limits.end(left)
-
-    def _run(self, context: _Context) -> Any:
-        parts: list[str] = []
-        size = 0
-        for part in self._template.root_render_func(context):
-            size += len(part)
-            if size > MAX_TEXT:
-                raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
-            limits.spent(len(part) >> 8)
-            parts.append(part)
-        if not self._typed:
-            return "".join(parts)
-        return context.vars[_RESULT]
-
-    def _line(self, trace: TracebackType | None) -> int:
-        """The line of the template an exception came from."""
-        line = 1
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == "<template>":
-                line = self._template.get_corresponding_lineno(trace.tb_lineno)
-            trace = trace.tb_next
-        return line
-
-    def _offset(self, trace: TracebackType | None) -> int:
-        return tag_offset(self._source, self._line(trace))
-
-    def _undefined(self, error: _UndefinedError, lookup: Lookup) -> TemplateError:
-        name = str(error.name)
-        offset = word_offset(self._source, self._line(error.__traceback__), name)
-        if error.obj is missing:
-            return TemplateError("undefined-variable", f"`{name}` is not defined", offset=offset, name=name)
-        owner = next((owner for owner in ("each", "item") if lookup(owner) is error.obj), "")
-        known = (
-            error.obj.names if isinstance(error.obj, Lazy) else tuple(error.obj) if isinstance(error.obj, dict) else ()
-        )
-        message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
-        hint = (
-            "the item does not set it; `default(...)` says what to use then" if name in known else suggest(name, known)
-        )
-        return TemplateError("undefined-variable", message, hint=hint, offset=offset)
-
-
-def compile_template(source: str) -> Compiled:
-    """Compile one text. Raises TemplateError for what is no Jinja, or more Jinja than a manifest may use."""
-    environment = _environment()
-    if len(source) > MAX_TEXT:
-        raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
-    try:
-        tree = environment.parse(source)
-        _refuse(tree, source)
-        names = tuple(sorted(set(_names(tree))))
-        tree, typed = _prepare(tree, environment)
-        return Compiled(source, environment.from_string(tree), names, typed=typed)
-    except TemplateSyntaxError as error:
-        raise _explain_syntax(error, source) from None
-    except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
-        raise TemplateError("template-limit", "the template is nested too deeply") from None
-
-
-def _refuse(tree: nodes.Template, source: str) -> None:
-    for node in _walk(tree):
-        written = _FORBIDDEN.get(type(node))
-        if isinstance(node, nodes.For) and node.recursive:
-            written = "{% for … recursive %}"
-        if isinstance(node, nodes.Name) and node.name in {"self", _RESULT}:
-            written = node.name
-        if written:
-            raise TemplateError(
-                "template-unsupported",
-                f"`{written}` is not available in manifests",
-                offset=tag_offset(source, node.lineno),
-            )
-
-
-def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
-    yield node
-    for child in node.iter_child_nodes():
-        yield from _walk(child)
-
-
-def _names(node: nodes.Node) -> Iterator[str]:
-    """The variables a tree may read; of `each` and `item` only the part that is read, where that is plain."""
-    if isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name):
-        owner = node.node.name
-        part: Any = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
-        if owner in {"each", "item"} and isinstance(part, str):
-            yield f"{owner}.{part}"
-            return
-    if isinstance(node, nodes.Name) and node.ctx == "load" and node.name not in {"loop", "range"}:
-        yield node.name
-    for child in node.iter_child_nodes():
-        yield from _names(child)
-
-
-def _prepare(tree: nodes.Template, environment: _Environment) -> tuple[nodes.Template, bool]:
-    """The tree with what it handles paid for; one whole expression becomes an assignment, which keeps its type."""
-    for loop in tree.find_all(nodes.For):
-        loop.iter = _through(_BOUNDED, loop.iter)
-    for comparison in list(tree.find_all(nodes.Compare)):
-        comparison.expr = _through(_WEIGHED, comparison.expr)
-        for operand in comparison.ops:
-            operand.expr = _through(_WEIGHED, operand.expr)
-    for test in list(tree.find_all(nodes.Test)):
-        test.node = _through(_WEIGHED, test.node)
-        test.args = [_through(_WEIGHED, argument) for argument in test.args]
-    for part in list(tree.find_all(nodes.Getitem)):
-        if isinstance(part.arg, nodes.Slice):
-            part.node = _through(_WEIGHED, part.node)
-    tree.set_environment(environment)
-    whole = _whole(tree)
-    if whole is not None:
-        target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
-        tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
-        tree.set_environment(environment)
-    return tree, whole is not None
-
-
-def _through(name: str, value: nodes.Node) -> nodes.Filter:
-    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
-
-
-def _whole(tree: nodes.Template) -> nodes.Expr | None:
-    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
-        node = tree.body[0].nodes[0]
-        return None if isinstance(node, nodes.TemplateData) else node
-    return None
-
-
-def _explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
-    offset = tag_offset(source, error.lineno)
-    unknown = _NO_FILTER.search(error.message or "")
-    if unknown:
-        return _unknown_filter(unknown, word_offset(source, error.lineno, unknown.group(2)))
-    if tag := _unclosed(source):
-        hint = f"close it with `{_CLOSING[tag.group()]}`"
-        return TemplateError("template-syntax", f"a `{tag.group()}` is not closed", hint=hint, offset=tag.start())
-    message = error.message or "is not Jinja"
-    block = _OPEN_BLOCK.search(message)
-    hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
-    if block and message.startswith("Unexpected end of template"):
-        message = f"the `{{% {block.group(1)} %}}` has no end"
-    for token, closing in _CLOSING_TOKENS.items():
-        message = message.replace(f"token {token}", closing).replace(token, closing)
-    return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
-
-
-def _unclosed(source: str) -> re.Match[str] | None:
-    """The first tag whose end does not come before the next tag begins."""
-    tags = list(_TAG.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
-    ends = (*(tag.start() for tag in tags[1:]), len(source))
-    for tag, end in zip(tags, ends, strict=False):
-        if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
-            return tag
-    return None
-
-
-def _explain(error: Exception, offset: int) -> TemplateError:
-    unknown = _NO_FILTER.search(str(error))
-    if unknown:
-        return _unknown_filter(unknown, offset)
-    return TemplateError("template-error", _sentence(str(error) or type(error).__name__), offset=offset)
-
-
-def _unknown_filter(found: re.Match[str], offset: int) -> TemplateError:
-    kind, name = found.groups()
-    known = _environment().filters if kind == "filter" else _environment().tests
-    hint = suggest(name, tuple(sorted(entry for entry in known if entry.isidentifier())))
-    return TemplateError("template-syntax", f"there is no {kind} `{name}`", hint=hint, offset=offset)
-
-
-def _sentence(message: str) -> str:
-    """Python's or Jinja's words as one short clause in our style."""
-    first = message.splitlines()[0].rstrip(".")[:200]
-    return first[:1].lower() + first[1:]
-
-
-def _span(source: str, line: int) -> tuple[int, int]:
-    """Where a 1-based line of a text starts and ends."""
-    start = 0
-    for _ in range(line - 1):
-        start = source.find("\n", start) + 1
-        if not start:
-            return 0, len(source)
-    end = source.find("\n", start)
-    return start, len(source) if end < 0 else end
-
-
-def tag_offset(source: str, line: int) -> int:
-    """The offset of what stands inside the first tag of a line."""
-    start, end = _span(source, line)
-    found = re.compile(r"\{[{%#][-+]?\s*").search(source, start, end)
-    return found.end() if found and found.end() < end else found.start() if found else start
-
-
-def word_offset(source: str, line: int, word: str) -> int:
-    """The offset of a name inside the tags of a line, else of the first tag."""
-    start, end = _span(source, line)
-    tag = source.find("{", start, end)
-    found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(source, max(tag, start), end)
-    return found.start() if found else tag_offset(source, line)
+def sandbox() -> Sandbox:
+    """The one sandbox; what a template may still spend is set for each."""
+    return Sandbox()

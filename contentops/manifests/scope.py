@@ -28,7 +28,7 @@ class Scope:
         self.variables = variables
         self.builtin = builtin
         self.templates = templates
-        self.constants: dict[str, Json] = {}
+        self.constants: dict[str, Json] = dict(builtin)
         self.prints: dict[str, str] = {}
         self.broken: set[str] = set()
         self.shared: dict[int, Origin] = {}
@@ -98,8 +98,7 @@ class Uses:
             if isinstance(node, Written):
                 self.origins[name] = self._origin(name, node)
             else:
-                for path, leaf in leaves(node, (name,)):
-                    self.origins[".".join(path)] = self._origin(name, leaf)
+                self.origins |= {".".join(path): self._origin(name, leaf) for path, leaf in leaves(node, (name,))}
         self.names = tuple(sorted({name for origin in self.origins.values() for name in origin.variables}))
 
     def _origin(self, name: str, leaf: Written) -> Origin:

@@ -2,7 +2,7 @@
 
 A text without `{{`, `{%` or `{#` is itself. A text of plain look-ups (`AI in {{ company }}`) is put together here,
 without Jinja, wherever that gives exactly what Jinja would give; everything else, and every error, is Jinja's (see
-`sandbox`), which is imported only then. Compiled texts are kept, so that a thousand rows compile theirs once.
+`compiled`), which is imported only then. Compiled texts are kept, so that a thousand rows compile theirs once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.manifests.sandbox import Compiled
+    from contentops.manifests.compiled import Compiled
+    from contentops.manifests.macros import MacroFile
     from contentops.manifests.values import Lookup
     from contentops.model import Json
 
 _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
 _OPENING = re.compile(r"\{[{%#]")
 # Names Jinja reads as something else than a variable.
-_WORDS = frozenset(
+_KEYWORDS = frozenset(
     str.split(
         """and as block call caller do elif else extends false filter for from if import in include is kwargs
         loop macro none not or recursive self set super true varargs with without context False None True"""
@@ -30,26 +31,28 @@ _WORDS = frozenset(
 )
 
 
-class Template:
-    """One text with Jinja in it.
+class TextTemplate:
+    """One text with Jinja in it."""
 
-    `names` are the variables it may use: `company`, `each.city` where only that part is used, `item.id`.
-    """
+    __slots__ = ("_compiled", "_macros", "_names", "_pieces", "source")
 
-    __slots__ = ("_compiled", "_names", "_pieces", "source")
-
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, macros: MacroFile | None = None) -> None:
         self.source = source
+        self._macros = macros
         self._pieces = _split(source)
         self._compiled: Compiled | TemplateError | None = None
         self._names: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables it may use, sorted; none where it cannot be compiled."""
+        """The variables it may use, sorted: `company`, `item.id`, `each.city` where only that part is used.
+
+        What its macros use counts, its own names do not. None where it cannot be compiled.
+        """
         if self._names is None:
             if self._pieces is not None:
-                found = {_used(path) for path in self._pieces[1]}
+                paths = self._pieces[1]
+                found = {".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}
                 self._names = tuple(sorted(found))
             else:
                 compiled = self._compile()
@@ -72,31 +75,32 @@ class Template:
 
     def _compile(self) -> Compiled | TemplateError:
         if self._compiled is None:
-            from contentops.manifests.sandbox import compile_template
+            from contentops.manifests.compiled import Compiled
 
             try:
-                self._compiled = compile_template(self.source)
+                self._compiled = Compiled(self.source, self._macros.macros if self._macros else None)
             except TemplateError as error:
                 self._compiled = error
         return self._compiled
 
 
 class Templates:
-    """Compiled templates by source text; the oldest are dropped when there are many."""
+    """Compiled templates by source text, with the macros they all know; the oldest are dropped when there are many."""
 
-    __slots__ = ("_kept", "_limit")
+    __slots__ = ("_kept", "_limit", "macros")
 
-    def __init__(self, limit: int = 10_000) -> None:
-        self._kept: dict[str, Template] = {}
+    def __init__(self, limit: int = 10_000, macros: MacroFile | None = None) -> None:
+        self._kept: dict[str, TextTemplate] = {}
         self._limit = limit
+        self.macros = macros
 
-    def get(self, source: str) -> Template:
+    def get(self, source: str) -> TextTemplate:
         """The template of this text."""
         found = self._kept.get(source)
         if found is None:
             if len(self._kept) >= self._limit:
                 del self._kept[next(iter(self._kept))]
-            found = self._kept[source] = Template(source)
+            found = self._kept[source] = TextTemplate(source, self.macros)
         return found
 
 
@@ -110,11 +114,8 @@ def templates_in(value: Json) -> Iterator[str]:
     if isinstance(value, str):
         if is_template(value):
             yield value
-    elif isinstance(value, dict):
-        for entry in value.values():
-            yield from templates_in(entry)
-    elif isinstance(value, list):
-        for entry in value:
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
             yield from templates_in(entry)
 
 
@@ -123,11 +124,6 @@ def plain(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _used(path: tuple[str, ...]) -> str:
-    """The name to remember for a look-up: only rows and items are told apart by their parts."""
-    return ".".join(path[:2]) if path[0] in {"each", "item"} else path[0]
 
 
 Paths = tuple[tuple[str, ...], ...]
@@ -140,7 +136,7 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     """
     parts = _PIECE.split(source)
     literals, paths = parts[0::2], tuple(tuple(path.split(".")) for path in parts[1::2])
-    if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _WORDS for path in paths):
+    if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
         return None
     if any(_OPENING.search(text) for text in literals) or any(text.endswith("{") for text in literals[:-1]):
         return None
@@ -151,17 +147,15 @@ def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
     """The value of a split text; MISSING where Jinja has to say what is wrong, or how it would read it."""
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
-        return value if type(value) in {str, int, float, bool} and _sendable(value) else MISSING
+        return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING
     parts = [literals[0]]
     for path, literal in zip(paths, literals[1:], strict=True):
         value = _follow(path, lookup)
-        if type(value) is not str:
-            if type(value) is not int:
-                return MISSING
-            value = str(value)
-        parts += (value, literal)
+        if type(value) not in {str, int}:
+            return MISSING
+        parts += (str(value), literal)
     text = "".join(parts)
-    return text if _sendable(text) else MISSING
+    return text if unsendable(text) is None else MISSING
 
 
 def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
@@ -169,12 +163,6 @@ def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
     for name in path[1:]:
         if isinstance(value, dict):
             value = value.get(name, MISSING)
-        elif isinstance(value, Lazy):
-            value = value.get(name)
         else:
-            return MISSING
+            value = value.get(name) if isinstance(value, Lazy) else MISSING
     return value
-
-
-def _sendable(value: Any) -> bool:
-    return unsendable(value) is None

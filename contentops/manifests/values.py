@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from contentops.model import Json
 
@@ -23,18 +23,11 @@ MAX_NUMBER_BITS: Final = 64
 MAX_DEPTH: Final = 100
 """Deepest nesting of lists and maps a template may give."""
 
-
 MAX_VALUES: Final = 100_000
 """Most entries of lists and maps a template may give."""
 
 
-class _Missing:
-    """The type of MISSING."""
-
-    __slots__ = ()
-
-
-MISSING: Final = _Missing()
+MISSING: Final[Any] = object()
 """What a look-up gives for a name that is not defined."""
 
 _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -43,12 +36,15 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 class TemplateError(Exception):
     """A template that cannot be rendered.
 
-    `offset` is the character of the source the problem is at; `name` is the variable that is not defined, if that
-    is the problem.
+    `offset` is the character of the source the problem is at, of the file of macros if `in_macros`; `name` is the
+    variable that is not defined, if that is the problem.
     """
 
-    def __init__(self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "", in_macros: bool = False
+    ) -> None:
         super().__init__(message)
+        self.in_macros = in_macros
         self.code = code
         self.message = message
         self.hint = hint
@@ -102,20 +98,10 @@ def kind_of(value: Any) -> str:
     """What a value is, in plain words with its article."""
     if value is None:
         return "a null"
-    for kinds, words in _KINDS:
-        if isinstance(value, kinds):
-            return words
-    return f"something that is no JSON value ({type(value).__name__})"
-
-
-_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (bool, "a bool"),
-    (int, "a whole number"),
-    (float, "a number"),
-    (str, "a text"),
-    ((list, tuple), "a list"),
-    ((dict, Lazy), "a map"),
-)
+    kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
+    kinds |= {list: "a list", tuple: "a list"}
+    unknown = f"something that is no JSON value ({type(value).__name__})"
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), unknown)
 
 
 def as_json(value: Any) -> Json:
@@ -124,6 +110,8 @@ def as_json(value: Any) -> Json:
 
 
 def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
+    if next(counted) > MAX_VALUES:
+        raise TemplateError("template-limit", f"gives more than {MAX_VALUES} values")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
@@ -134,18 +122,11 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
     if depth > MAX_DEPTH:
         raise TemplateError("template-value", f"gives lists or maps nested more than {MAX_DEPTH} deep")
     if isinstance(value, list | tuple):
-        return [_as_json(entry, depth + 1, counted) for entry in _counted(value, counted)]
+        return [_as_json(entry, depth + 1, counted) for entry in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise TemplateError("template-value", "gives a map with a key that is no text")
-        return {str(key): _as_json(value[key], depth + 1, counted) for key in _counted(value, counted)}
+        return {str(key): _as_json(value[key], depth + 1, counted) for key in value}
     str(value)  # a missing value deep inside a list says here, in Jinja's way, what it misses
     hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"
     raise TemplateError("template-value", f"gives {kind_of(value)}", hint=hint)
-
-
-def _counted(entries: Iterable[Any], counted: Iterator[int]) -> Iterator[Any]:
-    for entry in entries:
-        if next(counted) >= MAX_VALUES:
-            raise TemplateError("template-limit", f"gives more than {MAX_VALUES} values")
-        yield entry

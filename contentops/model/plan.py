@@ -94,7 +94,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def drains(self) -> tuple[OpenEntry, ...]:
-        """The open entries nobody waits for."""
+        """The open entries no one waits for."""
         return tuple(step.entry for step in self.steps if isinstance(step, Drain))
 
     @property

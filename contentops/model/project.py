@@ -69,6 +69,8 @@ class Project(Struct, frozen=True, kw_only=True):
     manifests: tuple[str, ...] = ("content/**/*.yaml",)
     output: str = "out/{{ item.id }}.md"
     environment_output: str | None = None
+    macros: str = ""
+    """The file of macros that all templates know, relative to `root`, or empty."""
     api: ApiSettings = field(default_factory=ApiSettings)
     budget: Budget = field(default_factory=Budget)
     guards: Guards = field(default_factory=Guards)

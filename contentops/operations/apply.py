@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs
+from contentops.documents.merge_markers import known_bodies
 from contentops.errors import ApiError, Refused
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
@@ -205,14 +205,14 @@ def exclusively(project: Project, world: World) -> Iterator[None]:
     import getpass
     import socket
 
-    from contentops.ci.github.event import run_page
-    from contentops.execution.context import iso
+    from contentops.ci.runner import run_page
+    from contentops.execution.outage import iso
     from contentops.state.apply_lock import ApplyLock
 
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
-        user = "somebody"
+        user = "someone"
     who = f"{user}@{socket.gethostname()}"
     where = run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):

@@ -155,7 +155,7 @@ class _Kept:
 
 
 def _part(slug: str) -> str:
-    # No content id holds a slash, so this is nobody else's key.
+    # No content id holds a slash, so this is no one else's key.
     return f"catalog/{slug}"
 
 

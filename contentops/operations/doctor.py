@@ -73,7 +73,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
-    from contentops.documents.permission import denial
+    from contentops.documents.folders import denial
 
     denied = denial(Path(project.root))
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")

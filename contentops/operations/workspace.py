@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, ValidationError, convert, field, structs
 
 from contentops.atomic_io import Disk
-from contentops.documents.conflicts import known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.glance import Glance
-from contentops.documents.permission import denial
+from contentops.documents.folders import denial
+from contentops.documents.merge_markers import known_bodies
+from contentops.documents.stat_cache import StatCache
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
@@ -114,9 +114,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     if choice.changed_from:
         from contentops.ci.changed_since import narrowed
 
-        # Reading only: what the manifests came to at another commit must not push out what they come to today.
-        with open_cache(project, write=False) as parsed:
-            choice = narrowed(project, desired, choice, catalog_of=catalog_of, cache=parsed)
+        choice = narrowed(project, desired, choice)
 
     def stored(digest: Any) -> FinishedText | None:
         from contentops.documents.clean import body_digest
@@ -124,9 +122,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         return FinishedText(item=text.item, body=body_digest(text.body)) if text else None
 
-    glance = Glance(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
-    observed = glance.observe_all(paths(desired, state))
-    if (seen := glance.remember()) is not None:
+    stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(paths(desired, state))
+    if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
     return PlanInputs(
         project=project,

@@ -146,7 +146,7 @@ def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
     """Whether the file already holds what the entry brings: a write whose record was lost.
 
-    Only where nobody knows that text any more does the provenance block decide: a person may have edited the body.
+    Only where no one knows that text any more does the provenance block decide: a person may have edited the body.
     """
     stored = item.inputs.stored(entry.digest)
     known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
@@ -305,7 +305,7 @@ def _edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | No
 
 
 def _is_ours(item: ItemSides) -> bool:
-    """Whether a file nobody recorded says that it was written for this item and this request."""
+    """Whether a file no one recorded says that it was written for this item and this request."""
     return item.file.owner == item.spec.id and item.file.provenance.get("digest") == item.spec.digest
 
 

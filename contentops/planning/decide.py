@@ -165,7 +165,8 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept: list[str] = []
-    for key in sorted(wanted.keys() | record.metadata.keys()):
+    same = is_same_json(wanted, record.metadata)
+    for key in () if same else sorted(wanted.keys() | record.metadata.keys()):
         before, after = record.metadata.get(key), wanted.get(key)
         if is_same_json(before, after) and (key in wanted) == (key in record.metadata):
             continue

@@ -102,7 +102,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return {key_of(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
     def observe(self, path: str) -> Observed:
-        """What is at `path`; a path nobody looked at counts as absent."""
+        """What is at `path`; a path no one looked at counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
     def saves(self, spec: Spec) -> bool:
@@ -163,9 +163,10 @@ TRIES = 2
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
     """Whether an item is protected: by its manifest, or by its record until `protected: false` is applied."""
+    if spec.protected or record is None or not record.protected:
+        return spec.protected
     origin = spec.origins.get("protected")
-    stated = origin is not None and origin.layer != "built-in"
-    return spec.protected or (not stated and record is not None and record.protected)
+    return origin is None or origin.layer == "built-in"
 
 
 def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:

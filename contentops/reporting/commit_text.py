@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,13 +19,10 @@ SKIP = "[skip ci]"
 """What keeps a push from starting workflows."""
 _SHOWN = 50
 _NAME = 120
-_SUBJECT = re.compile(
-    r"content: (?:[0-9,]+ [a-z]+(?:, [0-9,]+ [a-z]+)*|files as recorded)(?: \([0-9,]+ credits?\))?", re.ASCII
-)
 _KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
 
 
-class Made(Struct, frozen=True):
+class CommitSummary(Struct, frozen=True):
     """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
 
     items: Mapping[str, tuple[ItemId, ...]]
@@ -34,7 +30,7 @@ class Made(Struct, frozen=True):
     credits: int
 
 
-def made(before: State, after: State) -> Made:
+def summarize(before: State, after: State) -> CommitSummary:
     """Compares two locks. Credits count once: with the first commit that knows of their submit."""
     found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
     taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
@@ -58,7 +54,7 @@ def made(before: State, after: State) -> Made:
         if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
     )
     items = {kind: tuple(ids) for kind, ids in found.items() if ids}
-    return Made(items=items, open=len(after.entries), credits=paid)
+    return CommitSummary(items=items, open=len(after.entries), credits=paid)
 
 
 def _kind(old: Record | None, new: Record) -> str:
@@ -71,8 +67,12 @@ def _kind(old: Record | None, new: Record) -> str:
     return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
 
 
-def commit_message(what: Made, *, environment: str, run: str, skip: bool) -> str:
-    """Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow."""
+def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
+    """The message of a commit of what was made between two states of the lock.
+
+    Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow.
+    """
+    what = summarize(before, after)
     counts = [f"{len(ids):,} {kind}" for kind, ids in what.items.items()]
     if what.open:
         counts.append(f"{what.open:,} open")
@@ -89,12 +89,7 @@ def commit_message(what: Made, *, environment: str, run: str, skip: bool) -> str
     return "\n\n".join(paragraphs) + "\n"
 
 
-def is_subject(line: str) -> bool:
-    """Whether `commit_message` could have written this first line."""
-    return _SUBJECT.fullmatch(line) is not None
-
-
-def _lines(what: Made) -> Iterator[str]:
+def _lines(what: CommitSummary) -> Iterator[str]:
     named = [(_KINDS[kind], id_) for kind, ids in what.items.items() for id_ in ids]
     for sign, id_ in named[:_SHOWN]:
         # An id cannot pose as another line, and a mark in it must not decide what the push starts.

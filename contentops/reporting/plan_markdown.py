@@ -2,7 +2,7 @@
 
 Whatever a manifest, a file or a server says reaches the page only inside code spans, inside a fenced diff whose
 fence is longer than any within it, or with its punctuation escaped: it can break no table, close no fence, link to
-nothing, and mention nobody.
+nothing, and mention no one.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class Cache:
         self._pending, self._pending_size = {}, 0
 
     def _prune(self) -> None:
-        """Let go of parsed manifests nobody asked for this time, once they are the greater part."""
+        """Let go of parsed manifests no one asked for this time, once they are the greater part."""
         keys = self._keys(_key("parse", ""))
         if len(keys) > _KEEP * len(self._touched):
             self._set({}, drop=[key for key in keys if key not in self._touched])
@@ -196,7 +196,7 @@ class Cache:
         where = f"{database.absolute().as_uri()}?mode=ro"
         quiet = not (self.folder / f"{_DATABASE}-wal").exists()
         if quiet and not (self._write and os.access(self.folder, os.W_OK)):
-            # Nobody has it open: read it without making the side files a shared reader needs.
+            # No one has it open: read it without making the side files a shared reader needs.
             where += "&immutable=1"
         self._reader = sqlite3.connect(where, uri=True, timeout=_BUSY, isolation_level=None)
         return self._reader

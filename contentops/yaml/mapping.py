@@ -165,6 +165,6 @@ def _end(event: Any, text: str) -> int:
     """Where a scalar, an alias or the sign that opens a collection ends."""
     start, end = event.start_mark.index, event.end_mark.index
     if getattr(event, "style", None) in _STYLES_WITH_BREAKS:
-        # The parser counts the line breaks after a block scalar to it; blank lines there are nobody's.
+        # The parser counts the line breaks after a block scalar to it; blank lines there belong to nothing.
         return int(start + len(text[start:end].rstrip()))
     return int(end)

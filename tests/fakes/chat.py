@@ -76,4 +76,4 @@ async def chatting(reply: Callable[[Any, int], Raw]) -> AsyncIterator[FakeChat]:
 
 
 async def unreported(stage: str) -> None:
-    """A report nobody listens to."""
+    """A report no one listens to."""

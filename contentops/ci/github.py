@@ -1,0 +1,347 @@
+"""GitHub's REST API, as much of it as is needed: comments, pull requests, and which run keeps a plan.
+
+The token goes to the server it is meant for alone: an answer that points to another one is an error. Every answer is
+read with a limit, and may be anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+from msgspec import Struct
+
+from contentops import __version__
+from contentops.ci.runner import as_map, as_number, as_text, is_safe, token_of
+from contentops.errors import ContentopsError, UsageError
+from contentops.sanitize import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.ci.runner import PlanOrigin
+
+API = "https://api.github.com"
+LARGEST = 16 << 20
+"""Bytes of the largest answer that is read."""
+TRIES = 4
+_TIMEOUT = 30.0
+_REDIRECTS = 3
+_LONGEST_WAIT = 60.0
+_MOVED = frozenset({301, 302, 307, 308})
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
+_ROOM = 300
+_SECONDARY_WAIT = 60.0
+"""Seconds that GitHub asks for where a limit of its own names none."""
+_PAGE = 100
+_PAGES = 50
+"""Pages of a list that are looked through: 5,000 comments."""
+_UNSURE = 3
+_BOT = "[bot]"
+"""How the names of apps end."""
+_MAY_NOT_ASK = frozenset({401, 403, 404})
+
+
+class GitHubError(ContentopsError):
+    """GitHub cannot be reached, or refuses. `status` is 0 where there was no answer."""
+
+    code = "github"
+
+    def __init__(self, message: str, *, status: int = 0, hint: str = "", again: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.again = again
+        """Seconds after which the same call may succeed; None: it will not."""
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class GitHub(Struct, frozen=True, kw_only=True):
+    """One repository, and the token to reach it with. Make one with `connect`."""
+
+    api: str
+    repository: str
+    token: str
+    http: httpx.Client
+    pause: Callable[[float], None]
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
+
+        Looks are tried again for a while; a call that changes something only where it surely did nothing (429, and
+        403 for too many requests). Raises GitHubError.
+        """
+        address = f"{self.api}{path}" if path.startswith("/") else f"{self.api}/repos/{self.repository}/{path}"
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._once(method, address, body)
+            except GitHubError as error:
+                harmless = method == "GET" or error.status in {403, 429}
+                if error.again is None or not harmless or attempt == TRIES:
+                    raise
+                self.pause(max(error.again, 2.0 ** (attempt - 1)))
+        raise AssertionError("the last try raises")
+
+    def ask(self, query: str) -> Any:
+        """What GraphQL answers to `query`: its `data`, which may be anything. Raises GitHubError."""
+        # On a server of one's own, both versions of the API lie below `/api`.
+        address = f"{self.api.removesuffix('/v3')}/graphql"
+        return as_map(self._once("POST", address, {"query": query})).get("data")
+
+    def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """Every entry of a list, page by page. Anything that is no list ends it. Raises GitHubError."""
+        for page in range(1, _PAGES + 1):
+            found = self.call("GET", f"{path}&per_page={_PAGE}&page={page}")
+            yield from _maps(found)
+            if not isinstance(found, list) or len(found) < _PAGE:
+                return
+
+    def _once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
+        where = address
+        for _ in range(_REDIRECTS):
+            reply = self._send(method, where, body)
+            if reply.status not in _MOVED:
+                return self._read(method, address, reply)
+            target = _joined(where, reply.headers.get("location", ""))
+            if _origin(target) != _origin(self.api):
+                raise GitHubError(f"{_shown(address)} points to another server, which gets no token of ours")
+            where = target
+        raise GitHubError(f"{_shown(address)} leads around in circles")
+
+    def _send(self, method: str, address: str, body: Mapping[str, Any] | None) -> _Reply:
+        data = bytearray()
+        try:
+            with self.http.stream(method, address, json=body) as reply:
+                for part in reply.iter_bytes():
+                    data += part
+                    if len(data) > LARGEST:
+                        raise GitHubError(f"the answer of {_shown(address)} is too large")
+                return _Reply(reply.status_code, dict(reply.headers.multi_items()), bytes(data))
+        except httpx.InvalidURL:
+            raise GitHubError(f"{_shown(address)} is no address") from None
+        except httpx.HTTPError as error:
+            reason = redact(str(error), self.token, "***") or type(error).__name__
+            raise GitHubError(f"{_shown(address)} cannot be reached: {reason}", again=1.0) from error
+
+    def _read(self, method: str, address: str, reply: _Reply) -> Any:
+        try:
+            found = json.loads(reply.body) if reply.body else None
+        except (ValueError, RecursionError):
+            found = None
+            if reply.status < 400:
+                raise GitHubError(f"{_shown(address)} did not answer with JSON", status=reply.status) from None
+        if reply.status < 400:
+            return found
+        message = str(as_map(found).get("message", ""))
+        reason = f": {redact(message, self.token, '***')[:_ROOM].rstrip('.')}" if message else ""
+        limit = _limit(reply, message)
+        wait = 1.0 if limit is None and reply.status >= 500 else limit
+        raise GitHubError(
+            f"{method} {_shown(address)} was answered with {reply.status}{reason}",
+            status=reply.status,
+            hint=_hint(reply.status, limit),
+            again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
+        )
+
+
+def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
+    """The API that a job on a runner is to use. Raises UsageError where token, repository or address are missing."""
+    token = token_of(environ)
+    if not token or not (token.isascii() and token.isprintable()) or " " in token:
+        hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"
+        raise UsageError("there is no token for GitHub in `GITHUB_TOKEN`", code="no-token", hint=hint)
+    name = repository or environ.get("GITHUB_REPOSITORY", "")
+    if not _REPOSITORY.fullmatch(name) or name.endswith(("/.", "/..")):
+        message = f"`{name}` is no repository of GitHub" if name else "it is not known which repository this is"
+        raise UsageError(message, code="no-github-repository", hint="set `GITHUB_REPOSITORY` to `OWNER/NAME`")
+    api = (environ.get("GITHUB_API_URL") or API).rstrip("/")
+    if not is_safe(api):
+        raise UsageError(
+            "`GITHUB_API_URL` would send the token unencrypted", code="insecure-url", hint="use `https://`"
+        )
+    headers = {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {token}",
+        "User-Agent": f"contentops/{__version__}",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+    http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+    return GitHub(api=api, repository=name, token=token, http=http, pause=pause)
+
+
+def _hint(status: int, limit: float | None) -> str:
+    if limit is not None:
+        seconds = max(1, round(limit))
+        return f"GitHub takes no more requests of this token for about {seconds:,} seconds: run it again then"
+    if status in {401, 403}:
+        return "the token lacks a right: see `permissions` of the job"
+    return "check the repository's name, and that the token may read it" if status == 404 else ""
+
+
+def _limit(reply: _Reply, message: str) -> float | None:
+    """Seconds until a limit of requests lets the same call through; None where no limit was met."""
+    if reply.status not in {403, 429}:
+        return None
+    wait = reply.headers.get("retry-after", "")
+    if wait.isascii() and wait.isdecimal():
+        return float(wait)
+    if reply.headers.get("x-ratelimit-remaining") == "0":
+        return _until(reply.headers)
+    if "rate limit" in message.lower():
+        return _SECONDARY_WAIT
+    return 1.0 if reply.status == 429 else None
+
+
+def _until(headers: Mapping[str, str]) -> float:
+    """Seconds from the answer to the start of the next window, both by the server's clock."""
+    try:
+        start = parsedate_to_datetime(headers.get("date", "")).timestamp()
+        return max(1.0, float(headers.get("x-ratelimit-reset", "")) - start)
+    except (ValueError, TypeError, OverflowError):
+        return _SECONDARY_WAIT
+
+
+def _origin(address: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return "", "", None
+
+
+def _joined(address: str, location: str) -> str:
+    """Where a redirect leads; empty where that is no address."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        return ""
+
+
+def _shown(address: str) -> str:
+    parts = urlsplit(address)
+    return f"`{parts.hostname}{parts.path}`"
+
+
+# --- comments and pull requests ----------------------------------------------------------------------------
+
+
+class Posted(NamedTuple):
+    """What became of a comment or a pull request: its page, and whether it is new."""
+
+    address: str
+    new: bool
+
+
+def pull_request(github: GitHub, origin: PlanOrigin) -> int:
+    """The number of the open pull request a plan belongs to; 0 where it is closed, or its branch has moved on."""
+    if origin.number:
+        found = github.call("GET", f"pulls/{origin.number}")
+        return origin.number if not origin.commit or _head(found) == origin.commit else 0
+    head = quote(f"{origin.owner}:{origin.branch}", safe="")
+    pulls = github.listed(f"pulls?state=open&head={head}")
+    return next((as_number(pull.get("number")) for pull in pulls if _head(pull) == origin.commit), 0)
+
+
+def _head(pull: Any) -> str:
+    return as_text(as_map(as_map(pull).get("head")).get("sha"))
+
+
+def post_comment(github: GitHub, number: int, marker: str, body: str) -> Posted:
+    """Puts `body`, which starts with `marker`, into our comment on a pull request, or makes one.
+
+    A comment that someone else started with the same marker is left alone. Where it is not known whether a comment
+    arrived, the list is looked at again before another is sent. Raises GitHubError.
+    """
+    author = _myself(github)
+    for attempt in range(1, _UNSURE + 1):
+        mine = _comment(github, number, marker, author)
+        try:
+            if mine is None:
+                return Posted(_page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
+            if mine.get("body") == body:
+                return Posted(_page_of(mine), new=False)
+            return Posted(_page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
+        except GitHubError as error:
+            # Gone between look and update, or an answer that was lost: look again.
+            gone = error.status == 404 and mine is not None
+            if attempt == _UNSURE or not (gone or error.again is not None):
+                raise
+            github.pause(2.0 ** (attempt - 1))
+    raise AssertionError("the last try raises")
+
+
+def _myself(github: GitHub) -> str:
+    """Whose comments are ours; empty: a bot's, and GitHub does not say which."""
+    try:
+        return as_text(as_map(github.call("GET", "/user")).get("login"))
+    except GitHubError as error:
+        if error.status not in _MAY_NOT_ASK or error.again is not None:
+            raise
+    # The tokens of workflows and of apps are no one's, and are named by the other API alone.
+    try:
+        return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
+    except GitHubError:
+        return ""
+
+
+def _comment(github: GitHub, number: int, marker: str, author: str) -> Mapping[str, Any] | None:
+    for comment in github.listed(f"issues/{number}/comments?sort=created"):
+        login = as_text(as_map(comment.get("user")).get("login"))
+        # No person can have a name with brackets.
+        mine = login == author if author else login.endswith(_BOT)
+        first = [*as_text(comment.get("body")).splitlines(), ""][0].strip()
+        if login and mine and first == marker and as_number(comment.get("id")):
+            return comment
+    return None
+
+
+def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
+    """A pull request from `branch` into `base`; the one that is open already, if there is one. Raises GitHubError."""
+    try:
+        made = github.call("POST", "pulls", {"head": branch, "base": base, "title": title, "body": body})
+    except GitHubError as error:
+        if error.status != 422 and error.again is None:
+            raise
+        owner = github.repository.partition("/")[0]
+        query = f"pulls?state=open&head={quote(f'{owner}:{branch}', safe='')}&base={quote(base, safe='')}"
+        for pull in github.listed(query):
+            return Posted(_page_of(pull), new=False)
+        raise
+    return Posted(_page_of(made), new=True)
+
+
+def _page_of(document: Any) -> str:
+    return as_text(as_map(document).get("html_url"))
+
+
+def reviewed_run(github: GitHub, number: int, artifact: str) -> int:
+    """The newest run on the last commit of a pull request that keeps an artifact of this name; 0 where there is none.
+
+    An artifact that has expired counts as none. Raises GitHubError.
+    """
+    commit = _head(github.call("GET", f"pulls/{number}"))
+    if not commit:
+        return 0
+    query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={_PAGE}"
+    runs = _maps(as_map(github.call("GET", f"actions/runs?{query}")).get("workflow_runs"))
+    # Whatever the answer holds, it is about this commit and this event.
+    ours = (run for run in runs if run.get("head_sha") == commit and run.get("event") == "pull_request")
+    name = quote(artifact, safe="")
+    for run in sorted({as_number(run.get("id")) for run in ours} - {0}, reverse=True):
+        path = f"actions/runs/{run}/artifacts?name={name}&per_page={_PAGE}"
+        kept = _maps(as_map(github.call("GET", path)).get("artifacts"))
+        if any(one.get("name") == artifact and one.get("expired") is False for one in kept):
+            return run
+    return 0
+
+
+def _maps(found: Any) -> Iterator[Mapping[str, Any]]:
+    return (each for each in found if isinstance(each, dict)) if isinstance(found, list) else iter(())

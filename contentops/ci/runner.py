@@ -1,0 +1,153 @@
+"""What a runner of GitHub tells a job: the event that started it, the page of its run, and the token it may use.
+
+The event is GitHub's own word. An artifact is whatever the pull request's code put into it: which pull request a plan
+belongs to is never read from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from contentops.errors import UsageError
+from contentops.loopback import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LARGEST = 32 << 20
+"""Bytes of the largest event that is read."""
+_QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
+
+
+class PlanOrigin(Struct, frozen=True, kw_only=True):
+    """Where a plan comes from: a pull request by its number, or (0) by the head of a workflow run."""
+
+    number: int = 0
+    owner: str = ""
+    """Whose repository the head branch lies in."""
+    branch: str = ""
+    commit: str = ""
+    """The commit the plan was made from, or empty where that is not known."""
+    run: str = ""
+    """The page of the run that made it, or empty."""
+
+
+def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """The event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
+    name = environ.get("GITHUB_EVENT_PATH", "")
+    if not name:
+        return {}
+    try:
+        with Path(name).open("rb") as file:
+            found = json.loads(file.read(_LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _no_pull_request("the event in `GITHUB_EVENT_PATH` cannot be read") from error
+    return as_map(found)
+
+
+def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
+    """The pull request an event is about. Raises UsageError where it is about none."""
+    run = as_map(event.get("workflow_run"))
+    if run:
+        if run.get("event") not in {"pull_request", "pull_request_target"}:
+            raise _no_pull_request("the workflow run was not started by a pull request")
+        # The list of pull requests in the event is empty for forks, so the head decides for all.
+        owner = as_text(as_map(as_map(run.get("head_repository")).get("owner")).get("login"))
+        branch = as_text(run.get("head_branch"))
+        if not owner or not branch:
+            raise _no_pull_request("the event does not say which branch it is about")
+        commit, page = as_text(run.get("head_sha")), as_text(run.get("html_url"))
+        return PlanOrigin(owner=owner, branch=branch, commit=commit, run=page)
+    pull = as_map(event.get("pull_request"))
+    if number := as_number(pull.get("number")):
+        return PlanOrigin(number=number, commit=as_text(as_map(pull.get("head")).get("sha")))
+    raise _no_pull_request("the event is about no pull request")
+
+
+def queued(event: Mapping[str, Any]) -> int:
+    """The number of the pull request that a merge queue is about to merge. Raises UsageError where it is about none.
+
+    A group may hold several; its branch is named after the last, and each of the others has a group of its own.
+    """
+    found = _QUEUED.fullmatch(as_text(as_map(event.get("merge_group")).get("head_ref")))
+    if found is None:
+        raise _no_pull_request("the event is about no pull request in a merge queue")
+    return int(found[1])
+
+
+def _no_pull_request(message: str) -> UsageError:
+    return UsageError(message, code="no-pull-request", hint="name the pull request with `--pr`")
+
+
+def as_map(value: Any) -> Mapping[str, Any]:
+    """A JSON value that should be a map; an empty one where it is not."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_text(value: Any) -> str:
+    """A JSON value that should be a text; an empty one where it is not."""
+    return value if isinstance(value, str) else ""
+
+
+def as_number(value: Any) -> int:
+    """A JSON value that should be a number above 0; 0 where it is not."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def run_page(environ: Mapping[str, str]) -> str:
+    """The page of the run that a runner is in; empty elsewhere."""
+    server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
+    run = environ.get("GITHUB_RUN_ID", "")
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
+
+
+def run_name(environ: Mapping[str, str]) -> str:
+    """The number and the attempt of the workflow run we are part of, or empty."""
+    run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
+    plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
+    return f"{run}-{attempt}" if plain else ""
+
+
+# --- the token ---------------------------------------------------------------------------------------------
+
+
+def token_of(environ: Mapping[str, str]) -> str:
+    """The token of the workflow, or empty."""
+    return (environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "").strip()
+
+
+def is_safe(address: str) -> bool:
+    """Whether a token can go to an address without being read on its way."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    except ValueError:
+        return False
+
+
+def credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The token as settings of git for its own child: never in an argument, a file, or for another server."""
+    token = token_of(environ)
+    server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
+    if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):
+        return {}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    settings = (
+        # An empty value drops a header that a checkout may have left behind: the server refuses two.
+        (f"http.{server}/.extraheader", ""),
+        (f"http.{server}/.extraheader", f"AUTHORIZATION: basic {basic}"),
+        (f"http.{server}/.followRedirects", "false"),
+    )
+    stated = environ.get("GIT_CONFIG_COUNT", "")
+    start = int(stated) if stated.isdecimal() else 0
+    found = {"GIT_CONFIG_COUNT": str(start + len(settings))}
+    for at, (key, value) in enumerate(settings, start):
+        found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    return found

@@ -1,0 +1,230 @@
+"""What one run has seen of the texts the server has stored, and how a text of ours is found among them.
+
+Digests are kept, never texts, and each content is fetched once in a run at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.api.calls import GetContent
+from contentops.api.replies import Failure, FailureKind
+from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.execution.outage import seconds_of
+from contentops.execution.primitives import Ended, Priority
+from contentops.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.api.replies import Content, ContentEntry
+    from contentops.digest import Digest
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Draft, Standing
+    from contentops.model import Json
+
+ITEM_KEY = "contentops_item"
+SPEC_KEY = "contentops_digest"
+BODY_KEY = "contentops_body"
+SENT_TITLE_KEY = "contentops_title"
+"""Keys of the metadata we save: whose text it is, the spec it answers, digests of the very body and title we sent."""
+SLACK = 900.0
+"""Seconds our clock and the server's may differ when contents are matched by time."""
+STRANGERS = 200
+"""Contents of no one that a run fetches at most, besides two for each change of its plan."""
+_NOT_FOR_US = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+
+
+class StoredContent(Struct, frozen=True, kw_only=True):
+    """One stored content, as far as it takes to tell whose it is."""
+
+    id: str
+    title: str
+    """Cleaned."""
+    body: Digest
+    """Digest of its text without front matter."""
+    bodies: frozenset[Digest]
+    """Digests of its text, with and without its front matter."""
+    item: str = ""
+    """The item its metadata names, or empty."""
+    sent_title: str = ""
+    sent_body: str = ""
+    """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
+
+    @staticmethod
+    def of(content: Content) -> StoredContent:
+        """What is worth remembering of a content."""
+
+        def named(key: str) -> str:
+            value = content.metadata.get(key)
+            return value if isinstance(value, str) else ""
+
+        return StoredContent(
+            id=content.id,
+            title=clean_title(content.title),
+            body=body_digest(content.body),
+            bodies=frozenset(body_digest(text) for text in (content.body, content.whole) if text),
+            item=named(ITEM_KEY),
+            sent_title=named(SENT_TITLE_KEY),
+            sent_body=named(BODY_KEY),
+        )
+
+    def is_of(self, draft: Draft) -> bool:
+        """Whether this is the draft's body as its item had it stored, whatever the server then made of it."""
+        return draft.digest in self.bodies or (self.item == draft.item.id and self.sent_body == draft.digest)
+
+    def is_titled(self, draft: Draft) -> bool:
+        """Whether it was stored under the draft's title; one without a title contradicts none."""
+        return self.title in ("", draft.title) or self.sent_title == title_digest(draft.title)
+
+
+def metadata_of(draft: Draft) -> dict[str, Json]:
+    """What is saved with a text, so that it is known again."""
+    found: dict[str, Json] = {
+        ITEM_KEY: draft.item.id,
+        SPEC_KEY: draft.item.spec.digest,
+        BODY_KEY: draft.digest,
+        SENT_TITLE_KEY: title_digest(draft.title),
+    }
+    if request_id := draft.standing.recorded.request_id:
+        found["request_id"] = request_id
+    return found
+
+
+@dataclass(slots=True)
+class ContentIndex:
+    """The stored contents that were seen in a run."""
+
+    owned: set[str] = field(default_factory=set)
+    """Content ids on this server that belong to some item."""
+    requests: dict[str, str] = field(default_factory=dict)
+    """By content: the request whose text it is, by its metadata; empty: it names none."""
+    candidates: int = 0
+    """Contents fetched in search of a lost job's text."""
+    strangers: int = 0
+    """Contents fetched in search of an earlier save."""
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while some item finds out whether the server changes what it is given."""
+    unverifiable: bool = False
+    """That could not be found out in this run."""
+    _fetching: dict[str, asyncio.Event] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+
+    def knows(self, entry: ContentEntry) -> bool:
+        """Whether it was fetched as the list shows it now."""
+        found = self._seen.get(entry.id)
+        return found is not None and found[0] == entry.updated_at
+
+    def forget(self, content_id: str) -> None:
+        """It is not what it was."""
+        self._seen.pop(content_id, None)
+
+    async def find(
+        self, ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = ()
+    ) -> StoredContent | None:
+        """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
+
+        `titled`: only one with our title too. `beside`: contents that are not meant. Raises Ended where there is no
+        telling: the server does not answer, or there are too many to look at.
+        """
+        listed = await ctx.list_content()
+        if isinstance(listed, Failure):
+            raise not_saved(ctx, listed)
+        left = _likely(ctx, draft, listed.entries, beside)
+        while left:
+            unknown = [entry for entry in left if not self.knows(entry)]
+            for entry in left:
+                stored = self._seen[entry.id][1] if self.knows(entry) else None
+                if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
+                    continue
+                if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
+                    # One that is not fetched yet may be this very text under our own title.
+                    unknown.append(entry)
+                    continue
+                # Another item with the same words may have taken it while we asked.
+                if _is_free(ctx, draft, entry.id):
+                    self.owned.add(entry.id)
+                    return stored
+            left = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
+            fetch = [entry for entry in left if not self.knows(entry)]
+            mine = next((entry for entry in fetch if entry.id not in self._fetching), None)
+            if mine is not None:
+                await self._fetch(ctx, mine)
+            elif fetch:
+                await self._fetching[fetch[0].id].wait()
+        return None
+
+    async def _fetch(self, ctx: Context, entry: ContentEntry) -> None:
+        most = STRANGERS + 2 * len(ctx.plan.changes)
+        if self.strangers >= most:
+            raise Ended(
+                Result.BLOCKED,
+                f"not saved: more than {most} stored contents that belong to no item could be its text already",
+                "`contentops content list` shows them; delete those no one needs, then run `contentops apply` again",
+            )
+        self.strangers += 1
+        self._fetching[entry.id] = done = asyncio.Event()
+        try:
+            answer = await ctx.ask(GetContent(entry.id), Priority.SAVE)
+        finally:
+            del self._fetching[entry.id]
+            done.set()
+        if isinstance(answer, Failure) and answer.kind not in _NOT_FOR_US:
+            # What it holds is not known, so saving could store the text twice.
+            raise not_saved(ctx, answer)
+        stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
+        self._seen[entry.id] = (entry.updated_at, stored)
+
+
+def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
+    own = draft.standing.record.content_id if draft.standing.record else ""
+    return content_id == own or content_id not in ctx.index.owned
+
+
+def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
+    """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
+    since = _since(draft.standing)
+    ranked = []
+    for place, entry in enumerate(entries):
+        if entry.id in beside or not _is_free(ctx, draft, entry.id):
+            continue
+        made = seconds_of(entry.created_at)
+        ours = bool(entry.title) and clean_title(entry.title) == draft.title
+        if ours or _in_time(entry, made, since):
+            away = abs(made - since) if made is not None and since is not None else math.inf
+            ranked.append((not ours, away, place, entry))
+    ranked.sort(key=lambda each: each[:3])
+    return [entry for *_, entry in ranked]
+
+
+def _in_time(entry: ContentEntry, made: float | None, since: float | None) -> bool:
+    """Whether a content under another title may be ours: made since the text can have been stored."""
+    if since is None:
+        return not entry.title
+    return made is None or made >= since - SLACK
+
+
+def _since(standing: Standing) -> float | None:
+    """When the text can first have been stored: at its submit, else after the save on record. None: no telling."""
+    record, entry = standing.record, standing.text.entry if standing.text is not None else None
+    times = [entry.submitted_at] if entry is not None else []
+    times += [record.saved_at, record.generated_at] if record is not None else []
+    return next((when for text in times if (when := seconds_of(text)) is not None), None)
+
+
+def not_saved(ctx: Context, failure: Failure) -> Ended:
+    """How an item ends whose save, or a look that must come before it, got no good answer."""
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.told}"
+        ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
+    if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
+        return Ended(Result.PENDING, failure.told)
+    hint = "its file is written; run `contentops apply` again to save it"
+    return Ended(Result.FAILED, f"not saved: {failure.told}", hint)

@@ -1,0 +1,324 @@
+"""The durable primitives over the journal of one machine, and the tasks of the items."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from contentops.api.calls import GetStatus
+from contentops.api.replies import Failure, FailureKind
+from contentops.execution.admission import Place
+from contentops.execution.durations import next_poll
+from contentops.execution.outbox import Outbox, Watched
+from contentops.execution.primitives import Priority, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import JobStatus, Reply
+    from contentops.execution.admission import Admission
+    from contentops.execution.durations import Durations
+    from contentops.execution.limiter import Limiter
+    from contentops.execution.outage import Outage
+    from contentops.execution.primitives import Asks, R, Watch
+    from contentops.model import ItemId, OpenEntry, RequestId
+    from contentops.state.codec import Fact
+    from contentops.state.store import StateStore
+
+TICK = 0.001
+"""Seconds added to every wait, since a timer may fire a rounding error too early."""
+STOP_PATIENCE = 8.0
+"""Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
+
+T = TypeVar("T")
+
+
+class LocalRun:
+    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        limiter: Limiter,
+        admission: Admission,
+        durations: Durations,
+        outage: Outage,
+        *,
+        send: Callable[[Call], Awaitable[Reply | Failure]],
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
+        self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
+        self._outbox = Outbox(
+            limiter, admission, durations, outage, send=send, flush=state.flush, wake=self.wake, fail=self._fail
+        )
+        self.stopped = self.message = self.hint = ""
+        self.halted = False
+        """Nothing is waited for any more."""
+        self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
+        self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
+        """Until when each sleeps, and whether it is a job that is polled then."""
+        self._waiting: set[asyncio.Future[Any]] = set()
+        """Everything that a stop ends."""
+        self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
+        self._most = 0
+        self._active = 0
+        """Items that have begun, and do not wait for the last look."""
+        self._parked: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._finished: asyncio.Future[None] = self._loop.create_future()
+        self._next: asyncio.Handle | None = None
+        self._timers: dict[str, asyncio.Handle] = {}
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return self._outbox.requests
+
+    # --- the primitives ----------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Loop time in seconds."""
+        return self._loop.time()
+
+    def record(self, step: str, *facts: Fact) -> None:
+        """Take in what a step brought about; durable before anything else is sent."""
+        self._state.note(step, *facts)
+        self.wake()
+
+    def entry(self, request_id: RequestId) -> OpenEntry | None:
+        """An open entry as it was recorded last."""
+        return self._state.entry(request_id)
+
+    def is_recorded(self, item: ItemId) -> bool:
+        """Whether there is a record under this id."""
+        return self._state.record(item) is not None
+
+    async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
+        """Send one call when its turn has come: recorded, durable, then sent."""
+        if self.halted:
+            raise Stopped
+        turn = self._outbox.put(call, priority, intend)
+        try:
+            answer = await (turn.answer if call.repeatable else asyncio.shield(turn.answer))
+        except asyncio.CancelledError:
+            if call.repeatable or not turn.left or self._finished.done():
+                turn.answer.cancel()
+                raise
+            # What pays or creates brings its answer home, so that it is recorded.
+            answer = await turn.answer
+        self._outbox.taken(answer)
+        if isinstance(answer, Failure | call.reply):
+            return answer
+        kind = FailureKind.UNAVAILABLE if call.repeatable else FailureKind.AMBIGUOUS
+        return Failure(kind, "the answer is of another kind", call=call.name)
+
+    async def poll(self, watch: Watch) -> JobStatus | Failure:
+        """Ask where a job stands, once that is worth a request."""
+        now, kind, polls, limit = self.now(), watch.kind, watch.polls, self._limiter.limit
+        watched = Watched(watch, now - watch.started if polls else 0.0)
+        self._outbox.watched.add(watched)
+        try:
+            due = next_poll(self._durations, kind, started=watch.started, now=now, polls=polls, per_minute=limit)
+            await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
+            return await self.send(GetStatus(watch.job_id), Priority.POLL)
+        finally:
+            self._outbox.watched.discard(watched)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._sleep(self.now() + seconds, polls=False)
+
+    async def last_look(self) -> None:
+        """Go on when no other item can; all that wait for it go on together."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._parked.add(future)
+        self._active -= 1
+        self._feed()
+        try:
+            await self._until(future)
+        finally:
+            if future in self._parked:
+                self._parked.discard(future)
+                self._active += 1
+
+    def place(self) -> Place:
+        """A place among the unfinished jobs, not taken yet."""
+        return Place(self._admission, self._admit, self.now)
+
+    def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
+        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
+        self._admission.closed = True
+        if not self.stopped:
+            self.stopped, self.message, self.hint = reason, message, hint
+        self.halted |= at_once
+        self.wake()
+
+    # --- waiting -----------------------------------------------------------------------------------------
+
+    async def _until(self, future: asyncio.Future[T]) -> T:
+        """The result of a future, unless the run stops first."""
+        if self.halted:
+            future.cancel()
+            raise Stopped
+        self._waiting.add(future)
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
+
+    async def _sleep(self, until: float, *, polls: bool) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_at(until + TICK, _done, future)
+        self._sleeping[future] = until, polls
+        try:
+            await self._until(future)
+        finally:
+            timer.cancel()
+            del self._sleeping[future]
+
+    async def _admit(self, asks: bool) -> bool:
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._admissions.append((future, asks))
+        self.wake()
+        return await self._until(future)
+
+    # --- one turn of the loop ----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look around as soon as everything that is ready has gone on."""
+        if self._next is None:
+            self._next = self._loop.call_soon(self._guarded, self._turn)
+
+    def _turn(self) -> None:
+        self._next = None
+        if self._finished.done():
+            return
+        self._on_turn()
+        if self.halted:
+            self._halt()
+        self._let_in()
+        due = self._outbox.dispatch(self.now())
+        self._set("turn", self._loop.call_at(due + TICK, self.wake) if due < math.inf else None)
+
+    def _let_in(self) -> None:
+        while self._admissions:
+            future, asks = self._admissions[0]
+            if not future.done():
+                if not self._admission.closed and not self._admission.open(asks=asks):
+                    break
+                if not self._admission.closed:
+                    self._admission.enter(asks=asks)
+                future.set_result(not self._admission.closed)
+            self._admissions.popleft()
+
+    def _halt(self) -> None:
+        """End everything that waits; what pays or stores brings its answer home, for a while."""
+        left = self._outbox.let_go(payments=False)
+        for future in [each for each in self._waiting if not each.done()]:
+            future.set_exception(Stopped())
+        if left and "give up" not in self._timers:
+            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.let_go(payments=True)))
+
+    def every(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something every so many seconds while the run goes on."""
+
+        def tick() -> None:
+            self._set(name, self._loop.call_later(seconds, tick))
+            self._guarded(action)
+
+        name = f"every {len(self._timers)}"
+        self._set(name, self._loop.call_later(seconds, tick))
+
+    def at(self, when: float, action: Callable[[], object]) -> None:
+        """Do something at a loop time, if the run still goes on."""
+        self._set(f"at {when}", self._loop.call_at(when, self._guarded, action))
+
+    def _set(self, name: str, handle: asyncio.Handle | None) -> None:
+        if (old := self._timers.pop(name, None)) is not None:
+            old.cancel()
+        if handle is not None:
+            self._timers[name] = handle
+
+    def _guarded(self, action: Callable[[], object]) -> None:
+        """Run a callback whose error ends the run."""
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the run
+            self._fail(error)
+
+    def waiting_for(self) -> tuple[str, float]:
+        """What the run waits for, in one word, and until which loop time (0 if unknown).
+
+        One of: limit, answer, retry, first-job, jobs, or empty.
+        """
+        what, until = self._outbox.waiting_for(self.now())
+        if what or not self._sleeping:
+            return what, until
+        until, polls = min(self._sleeping.values())
+        if not polls:
+            return "retry", until
+        return ("first-job" if self._admissions and not self._admission.proven else "jobs"), until
+
+    # --- all items ---------------------------------------------------------------------------------------
+
+    async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
+        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run."""
+        self._programs, self._most = iter(programs), most
+        self._feed()
+        try:
+            await self._finished
+            self._state.flush()
+        finally:
+            self.close()
+            left = [*self._tasks, *self._outbox.abandon()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        for handle in (self._next, *self._timers.values()):
+            if handle is not None:
+                handle.cancel()
+
+    def _feed(self) -> None:
+        while self._active < self._most and self._programs is not None:
+            program = next(self._programs, None)
+            if program is None:
+                self._programs = None
+                break
+            self._active += 1
+            task = self._loop.create_task(program)
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        if self._active or self._finished.done():
+            return
+        if self._parked:
+            parked, self._parked = self._parked, set()
+            self._active = len(parked)
+            for future in parked:
+                _done(future)
+        elif not self._tasks:
+            self._finished.set_result(None)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._active -= 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+        self._guarded(self._feed)
+        self.wake()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._finished.done():
+            self._finished.set_exception(error)
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,223 @@
+"""The one place where anything leaves: one queue by priority, one limiter, one fsync for all that is ready at once."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from contentops.api.calls import Generate, RegenerateSection
+from contentops.api.replies import Accepted, Failure, FailureKind
+from contentops.execution.primitives import Priority, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import Reply
+    from contentops.execution.admission import Admission
+    from contentops.execution.durations import Durations
+    from contentops.execution.limiter import Limiter
+    from contentops.execution.outage import Outage
+    from contentops.execution.primitives import Asks, Watch
+
+AT_ONCE = 32
+"""Requests under way at the same time; a job is a timer, not a socket."""
+LONGEST_WAIT = 5.0
+"""Seconds after which requests that are held back are looked at again, even if nothing has happened."""
+
+
+@dataclass(order=True, slots=True)
+class Turn:
+    """One call on its way. `intend` records what it is about to do, `left` says that it was sent."""
+
+    rank: tuple[Priority, int]
+    call: Asks[Any] = field(compare=False)
+    intend: Callable[[], None] | None = field(compare=False)
+    answer: asyncio.Future[Any] = field(compare=False)
+    left: bool = field(default=False, compare=False)
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A running job, and for how many seconds it is known to have run."""
+
+    watch: Watch
+    unfinished: float
+
+
+class Outbox:
+    """Calls that wait for their turn, and those under way. `send` answers a call, `flush` makes records durable.
+
+    `wake` asks for a look around, `fail` ends the run with an error.
+    """
+
+    def __init__(
+        self,
+        limiter: Limiter,
+        admission: Admission,
+        durations: Durations,
+        outage: Outage,
+        *,
+        send: Callable[[Call], Awaitable[Reply | Failure]],
+        flush: Callable[[], None],
+        wake: Callable[[], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._limiter, self._admission, self._durations, self._outage = limiter, admission, durations, outage
+        self._send, self._flush, self._wake, self._fail = send, flush, wake, fail
+        self.requests = 0
+        self.watched: set[Watched] = set()
+        self._order = itertools.count()
+        self._queue: list[Turn] = []
+        self._held = 0
+        self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
+        self._gone: list[asyncio.Task[Reply | Failure]] = []
+        self._arriving = 0
+        """Submits that were accepted, and whose items have not gone on yet."""
+
+    def put(self, call: Asks[Any], priority: Priority, intend: Callable[[], None] | None) -> Turn:
+        """Queue a call."""
+        turn = Turn((priority, next(self._order)), call, intend, asyncio.get_running_loop().create_future())
+        heapq.heappush(self._queue, turn)
+        self._wake()
+        return turn
+
+    def taken(self, answer: object) -> None:
+        """The item that was answered goes on."""
+        self._arriving -= isinstance(answer, Accepted)
+
+    def dispatch(self, now: float) -> float:
+        """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
+        batch: list[Turn] = []
+        held: list[Turn] = []
+        room = self._room()
+        submits = sum(_pays(turn.call) for turn in self._flying.values())
+        full = self._admission.running + submits + room > self._admission.room
+        likely = self._likely_ended(now) if full else 0.0
+        while self._queue and len(batch) < room and self._ready_at(now) <= now:
+            turn = heapq.heappop(self._queue)
+            if turn.answer.done():
+                continue
+            if turn.rank[0] is Priority.SUBMIT:
+                if self._admission.closed:
+                    turn.answer.set_exception(Stopped())
+                    continue
+                if not self._admission.may_send(submits, likely, now):
+                    held.append(turn)
+                    continue
+                submits += 1
+            self._limiter.sent(now)
+            if turn.intend is not None:
+                turn.intend()
+            batch.append(turn)
+        for turn in held:
+            heapq.heappush(self._queue, turn)
+        self._held = len(held)
+        self._flush()
+        for turn in batch:
+            self._leave(turn)
+        return self._next_look(now)
+
+    def _leave(self, turn: Turn) -> None:
+        async def sent() -> Reply | Failure:
+            return await self._send(turn.call)  # type: ignore[arg-type]  # every `Asks` is a Call
+
+        turn.left = True
+        self.requests += 1
+        task = asyncio.get_running_loop().create_task(sent())
+        self._flying[task] = turn
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[Reply | Failure]) -> None:
+        turn, error = self._flying.pop(task, None), None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+        if turn is None or error is not None or task.cancelled():
+            return
+        answer = task.result()
+        if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
+            self._throttled(turn.call, answer.retry_after, asyncio.get_running_loop().time())
+        if not turn.answer.done():
+            self._arriving += isinstance(answer, Accepted)
+            turn.answer.set_result(answer)
+        self._wake()
+
+    def _throttled(self, call: Asks[Any], retry_after: float | None, now: float) -> None:
+        """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
+        running = self._admission.running + self._arriving
+        if _pays(call) and running:
+            self._admission.crowded(running, now + (retry_after or 0.0))
+            # What was likely to have ended has not: only what ends from now on makes room.
+            for each in self.watched:
+                each.unfinished = now - each.watch.started
+        else:
+            self._admission.room = math.inf
+            self._limiter.throttled(now, retry_after)
+
+    def _next_look(self, now: float) -> float:
+        if not self._queue:
+            return math.inf
+        if len(self._queue) > self._held and self._room() > 0:
+            return min(self._ready_at(now), now + LONGEST_WAIT)
+        if self._admission.held_until > now:
+            return min(self._admission.held_until, now + LONGEST_WAIT)
+        return now + LONGEST_WAIT
+
+    def _room(self) -> int:
+        """How many requests may join those that are under way."""
+        return (1 if self._outage.unanswered else AT_ONCE) - len(self._flying)
+
+    def _ready_at(self, now: float) -> float:
+        """The earliest loop time at which the next request may leave."""
+        return max(self._limiter.ready_at(now), self._outage.ask_at)
+
+    def _likely_ended(self, now: float) -> float:
+        """How many of the jobs that are watched have ended by now, as far as durations tell."""
+        p_done = self._durations.p_done
+        return sum(
+            p_done(each.watch.kind, elapsed=now - each.watch.started, unfinished=each.unfinished)
+            for each in self.watched
+        )
+
+    def waiting_for(self, now: float) -> tuple[str, float]:
+        """What calls wait for, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
+        if self._outage.unanswered and (self._queue or self._flying):
+            return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
+        if len(self._queue) > self._held:
+            return "limit", self._limiter.ready_at(now)
+        if self._queue and self._admission.held_until > now:
+            return "limit", self._admission.held_until
+        return "answer" if self._flying else "", 0.0
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    def let_go(self, *, payments: bool) -> bool:
+        """Let go of what waits, of requests that only ask, and of `payments` too; whether any is left under way."""
+        for turn in [each for each in self._queue if not each.answer.done()]:
+            turn.answer.set_exception(Stopped())
+        self._queue.clear()
+        for task, turn in list(self._flying.items()):
+            if not task.done() and (payments or turn.call.repeatable):
+                del self._flying[task]
+                task.cancel()
+                self._gone.append(task)
+                if not turn.answer.done():
+                    turn.answer.set_exception(Stopped())
+        return bool(self._flying)
+
+    def abandon(self) -> list[asyncio.Task[Any]]:
+        """Give up everything; returns what is to be waited for."""
+        left = [*self._flying, *self._gone]
+        for task in self._flying:
+            task.cancel()
+        for turn in (*self._queue, *self._flying.values()):
+            turn.answer.cancel()
+        return left
+
+
+def _pays(call: Asks[Any]) -> bool:
+    return isinstance(call, Generate | RegenerateSection)

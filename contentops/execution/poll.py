@@ -1,0 +1,243 @@
+"""From a job that was started to a text that is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.api.calls import GetContent, GetStatus
+from contentops.api.replies import Content, Failure, FailureKind, JobStatus
+from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.execution.outage import seconds_of
+from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
+from contentops.execution.records import failed, keep_text, textless
+from contentops.execution.submit import by_content, collect_lost
+from contentops.model import JobState, Result, Saved
+from contentops.state.codec import Drop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.digest import Digest
+    from contentops.execution.admission import Place
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item
+    from contentops.model import Drain, Fetch, OpenEntry, Record
+
+AGAIN = "run `contentops apply` again; it polls the same job"
+_LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+"""Failures of a poll that the next poll would only repeat."""
+
+
+# --- poll ------------------------------------------------------------------------------------------------------
+
+
+async def poll(ctx: Context, item: Item, place: Place, job: Job) -> Text:
+    """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
+    place.take()
+    place.begin()
+    status = await _until_done(ctx, item, place, job)
+    if isinstance(status, Text):
+        return status
+    if status.state == "failed":
+        place.leave()
+        raise failed(ctx, item, job, status.error or "the job failed without a reason")
+    body, title, fetched = status.body or "", status.title, False
+    if not clean_body(body) and status.content_id:
+        content = await ctx.ask(GetContent(status.content_id))
+        if not isinstance(content, Failure):
+            body, title, fetched = content.body, title or content.title, True
+        elif content.kind is not FailureKind.NOT_FOUND or item.wants(job.entry):
+            # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
+            place.leave()
+            raise _late(item, job.entry, f"its text cannot be fetched: {content.told}", content)
+    if not clean_body(body):
+        text, candidates = await by_content(ctx, item, job)
+        place.leave()
+        if text is None:
+            raise textless(ctx, item, job.entry, candidates)
+        return text
+    place.leave()
+    return keep_text(ctx, job, title, body, status.content_id, verbatim=fetched)
+
+
+async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobStatus | Text:
+    """The status of the ended job, or its stored text where the server forgot the job. Raises Ended."""
+    entry, timeout = job.entry, ctx.project.api.job_timeout
+    started = _started(ctx, job)
+    polls, unfinished = 0, 0.0
+    while True:
+        watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1)
+        answer = await ctx.run.poll(watch)
+        while isinstance(answer, Failure) and answer.unreached:
+            # Where there is no connection, the run says when it is sent again, and how long.
+            answer = await ctx.run.send(GetStatus(entry.job_id), Priority.POLL)
+        elapsed = ctx.run.now() - started
+        if isinstance(answer, Failure):
+            # A poll that was turned away told nothing, so the next one need not be later for it.
+            polls += answer.kind is not FailureKind.THROTTLED
+            _check_failure(ctx, place, job, answer)
+            said = answer.told
+        else:
+            polls += 1
+            if job.sent is not None:
+                ctx.capabilities.saw_job(elapsed)
+            if answer.state != "running":
+                if answer.state == "completed" and job.sent is not None:
+                    ctx.durations.learn(item.kind, after=unfinished, by=elapsed)
+                return answer
+            unfinished, said = elapsed, "the job is not done"
+            ctx.event("progress", entry.item, "poll", stage=answer.stage, progress=answer.progress)
+        if elapsed > timeout:
+            place.leave()
+            failure = answer if isinstance(answer, Failure) else None
+            if failure is not None and failure.kind is FailureKind.NOT_FOUND:
+                text, _ = await by_content(ctx, item, job, forgotten=True)
+                if text is not None:
+                    return text
+            raise _late(item, entry, f"after {timeout:.0f} s: {said}", failure)
+
+
+def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> Ended:
+    """The end of an item whose job stays open; one that the server does not know may never end."""
+    if failure is None or failure.kind is not FailureKind.NOT_FOUND:
+        return Ended(Result.LATE, error, AGAIN)
+    lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
+    hint = f"{AGAIN}; `contentops state resolve {item.id} --forget` gives it up, but {lost}"
+    return Ended(Result.LATE, error, hint, gone=True)
+
+
+def _started(ctx: Context, job: Job) -> float:
+    """The loop time at which the job began, as far as that is known."""
+    if job.sent is not None:
+        return job.sent
+    submitted = seconds_of(job.entry.submitted_at)
+    return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
+
+
+def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> None:
+    """A failed poll is no failed job. Raises Ended where polling on is of no use."""
+    entry, capabilities = job.entry, ctx.capabilities
+    missing = failure.kind is FailureKind.NOT_FOUND
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+        raise Ended(Result.LATE, failure.told, ctx.key_hint())
+    if missing and ctx.server == "local":
+        place.leave()
+        ctx.run.record("lost", Drop(entry.request_id))
+        why = "the embedded server does not know the job any more"
+        raise Ended(Result.FAILED, why, "run `contentops apply` again; it is free")
+    if missing and entry.job_id == entry.request_id and not capabilities.hides_jobs:
+        capabilities.hides_jobs = True
+        # A kill must not make the next run believe a 404 that this one has learned to doubt.
+        capabilities.keep(ctx.cache, ctx.server)
+    if failure.kind in _LASTING:
+        place.leave()
+        raise Ended(Result.LATE, failure.told, "the job stays open; run `contentops apply` again")
+    if failure.kind is FailureKind.THROTTLED and not ctx.may_wait(failure, ctx.run.now()):
+        raise Ended(Result.LATE, failure.told, AGAIN)
+
+
+# --- fetch -----------------------------------------------------------------------------------------------------
+
+
+async def fetch(ctx: Context, item: Item, place: Place, step: Fetch, record: Record | None) -> Text:
+    """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
+    if step.entry is not None:
+        return await _fetch_paid(ctx, item, place, step.entry)
+    if step.recorded:
+        assert record is not None
+        return await _fetch_recorded(ctx, item, record)
+    stored = ctx.cache.get_text(ctx.server, step.digest)
+    if stored is None:
+        raise Ended(Result.BLOCKED, "its stored text is gone from the cache", "run `contentops apply` again")
+    return Text.of(stored)
+
+
+async def _fetch_paid(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Text:
+    """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
+    stored = ctx.cache.get_text(ctx.server, entry.digest)
+    if stored is not None:
+        return Text.of(stored, entry)
+    why = "its paid text is in no cache here"
+    if entry.content_id:
+        content = await ctx.ask(GetContent(entry.content_id))
+        if isinstance(content, Failure):
+            why = content.told
+        elif clean_body(content.body):
+            return keep_text(ctx, Job(entry=entry), content.title, content.body, content.id, verbatim=True)
+        else:
+            why = f"content `{entry.content_id}` has no text"
+    if not entry.job_id:
+        hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
+        raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
+    return await poll(ctx, item, place, Job(entry=entry))
+
+
+async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
+    """The `saved` text, else the `generated` one, of an item whose file is gone."""
+    silent, saved = "", record.saved or Saved()
+    for wanted in dict.fromkeys(digest for digest in (saved.body, record.generated) if digest):
+        stored = ctx.cache.get_text(ctx.server, record.digest)
+        if stored is not None and body_digest(stored.body) == wanted:
+            return Text.of(stored)
+        answers: list[Content | JobStatus | Failure] = []
+        if record.content_id:
+            answers.append(await ctx.ask(GetContent(record.content_id)))
+        found = _with_body(answers, wanted)
+        if found is None and record.job_id and wanted == record.generated:
+            answers.append(await ctx.ask(GetStatus(record.job_id)))
+            found = _with_body(answers, wanted)
+        if found is not None:
+            return found
+        if (nearest := _with_body(answers, saved.server_body)) is not None:
+            # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
+            return structs.replace(nearest, title=record.title or nearest.title)
+        failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
+        silent = failures[-1].told if failures else silent
+    if ctx.run.stopped:
+        raise Ended(Result.PENDING)
+    if silent:
+        raise Ended(Result.FAILED, f"its text cannot be fetched: {silent}", "run `contentops apply` again")
+    raise Ended(
+        Result.BLOCKED,
+        "neither cache nor server has its text any more",
+        f"`contentops apply --replace {item.id}` generates it again",
+    )
+
+
+def _with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
+    """The text of the first answer that is the one that is wanted."""
+    for answer in answers:
+        if isinstance(answer, Failure):
+            continue
+        content_id, whole = (answer.id, answer.whole) if isinstance(answer, Content) else ("", "")
+        body = next((clean_body(text) for text in (answer.body, whole) if text and body_digest(text) == wanted), "")
+        if body:
+            return Text(title=clean_title(answer.title), body=body, content_id=content_id)
+    return None
+
+
+# --- collect ---------------------------------------------------------------------------------------------------
+
+
+async def collect(ctx: Context, item: Item, place: Place, step: Drain) -> None:
+    """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
+    entry = step.entry
+    if entry.state is JobState.PAID:
+        try:
+            await _fetch_paid(ctx, item, place, entry)
+        except Ended as end:
+            if end.gone:
+                # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
+                ctx.run.record("lost", Drop(entry.request_id))
+            raise
+    else:
+        found: Job | Text = Job(entry=entry)
+        if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
+            found = await collect_lost(ctx, item, place, entry)
+        if isinstance(found, Job):
+            await poll(ctx, item, place, found)
+    if not step.keep:
+        ctx.run.record("drained", Drop(entry.request_id))

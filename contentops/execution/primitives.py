@@ -1,0 +1,249 @@
+"""The durable primitives: the only ways in which an item waits, sends and records; and what passes between its steps.
+
+Items are plain async functions over these. `LocalRun` is the implementation over the journal of one machine; whatever
+offers the same can run the same items.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec import Struct, structs
+
+from contentops.execution.durations import kind_of
+from contentops.model import RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.api.replies import Failure, JobStatus, Reply
+    from contentops.digest import Digest
+    from contentops.execution.admission import Place
+    from contentops.model import Change, ItemId, OpenEntry, Record, Result, Spec
+    from contentops.state.cache import StoredText
+    from contentops.state.codec import Fact
+
+R = TypeVar("R", bound="Reply")
+R_co = TypeVar("R_co", bound="Reply", covariant=True)
+
+
+class Priority(enum.IntEnum):
+    """Which call goes first when requests are scarce."""
+
+    SAVE = 0
+    LOOKUP = 1
+    SUBMIT = 2
+    POLL = 3
+
+
+class Stopped(Exception):
+    """Raised where an item waits when the run ends early."""
+
+
+class Ended(Exception):
+    """The item goes no further in this run.
+
+    `gone`: the server does not know its job, or the content with its text, any more.
+    """
+
+    def __init__(self, result: Result, error: str = "", hint: str = "", *, gone: bool = False) -> None:
+        super().__init__(error)
+        self.result = result
+        self.error = error
+        self.hint = hint
+        self.gone = gone
+
+
+class Asks(Protocol[R_co]):
+    """A call of `api.calls`, by the reply that it brings."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does no harm."""
+
+    @property
+    def reply(self) -> type[R_co]:
+        """The type of its reply."""
+
+
+class Watch(Struct, frozen=True):
+    """A job to ask for when that is worth a request.
+
+    `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how often
+    it was found running. Where `until`, a loop time, lies ahead, it is asked for by then.
+    """
+
+    job_id: str
+    kind: str
+    started: float
+    polls: int
+    until: float = math.inf
+
+
+class Primitives(Protocol):
+    """What an item may do. Whatever waits here raises `Stopped` once the run ends early."""
+
+    @property
+    def stopped(self) -> str:
+        """Why the run ends early, or empty; nothing is submitted any more."""
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing is waited for any more either."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back (loop time)."""
+
+    def record(self, step: str, *facts: Fact) -> None:
+        """Take in what a step brought about: all facts or none, durable before anything else is sent."""
+
+    def entry(self, request_id: RequestId) -> OpenEntry | None:
+        """An open entry as it was recorded last."""
+
+    def is_recorded(self, item: ItemId) -> bool:
+        """Whether there is a record under this id."""
+
+    async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
+        """Send one call when its turn has come: the one place where anything leaves.
+
+        `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
+        or creates is waited for even if the item is cancelled meanwhile.
+        """
+
+    async def poll(self, watch: Watch) -> JobStatus | Failure:
+        """Ask where a job stands, once that is worth a request."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def last_look(self) -> None:
+        """Go on when no other item can."""
+
+    def place(self) -> Place:
+        """A place among the unfinished jobs, not taken yet."""
+
+    def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
+        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """One change of the plan, and what the state knows beside it."""
+
+    change: Change
+    failed: tuple[OpenEntry, ...] = ()
+    """Failed attempts at the same digest; a text makes an end of them."""
+
+    @property
+    def id(self) -> ItemId:
+        """The item's id."""
+        return self.change.id
+
+    @property
+    def spec(self) -> Spec:
+        """The declared item; only orphans have none, and none of their steps asks."""
+        assert self.change.spec is not None
+        return self.change.spec
+
+    @property
+    def kind(self) -> str:
+        """What the durations of its jobs are learned by."""
+        return kind_of(self.change.spec)
+
+    def wants(self, entry: OpenEntry) -> bool:
+        """Whether a text of this entry would answer the spec as it is now."""
+        return self.change.spec is not None and entry.digest == self.change.spec.digest
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A job on the server, on record. `sent`: loop time at which this run submitted it; None: an earlier run did."""
+
+    entry: OpenEntry
+    sent: float | None = None
+
+
+class Lost(Struct, frozen=True, kw_only=True):
+    """A submit of which no one knows whether it arrived. Times are loop times."""
+
+    entry: OpenEntry
+    why: str
+    sent: float
+    """When it was sent, at the latest."""
+    lost: float
+    """When its answer was lost, at the latest."""
+    ours: bool
+    """This run sent it."""
+
+
+class Text(Struct, frozen=True, kw_only=True):
+    """A cleaned text on its way to a file, and the job that made it."""
+
+    title: str
+    body: str
+    content_id: str = ""
+    """The server has stored it under that id already."""
+    generated_at: str = ""
+    entry: OpenEntry | None = None
+    """The open entry that it makes an end of."""
+    job_id: str = ""
+    request_id: RequestId = RequestId("")
+    credits: int = 0
+    paid_now: bool = False
+    """This very run submitted the job, so no earlier save of it can be lost."""
+    verbatim: bool = False
+    """It comes from its stored content, so it is what the server has to the letter."""
+
+    @staticmethod
+    def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
+        """A text from the cache."""
+        return Text(
+            title=stored.title,
+            body=stored.body,
+            content_id=stored.content_id,
+            generated_at=stored.generated_at,
+            entry=entry,
+            job_id=entry.job_id if entry else stored.job_id,
+            request_id=entry.request_id if entry else RequestId(stored.request_id),
+            credits=entry.credits if entry else stored.credits,
+        )
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where an item stands as its steps so far have left it."""
+
+    record: Record | None
+    path: str
+    """Where its file is; empty: nowhere."""
+    job: Job | None = None
+    """The job that was submitted or found in this run."""
+    text: Text | None = None
+    """The text that was brought or written in this run."""
+    fresh: bool = False
+    """That text is new and was written by this very run."""
+
+    def after(self, found: Job | Text) -> Standing:
+        """With a job or a text that was found."""
+        if isinstance(found, Job):
+            return structs.replace(self, job=found)
+        return structs.replace(self, text=found)
+
+    @property
+    def recorded(self) -> Record:
+        """The record, once there is one."""
+        assert self.record is not None
+        return self.record
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What the server is to have of an item. `title` is cleaned; `digest` is the body's."""
+
+    item: Item
+    standing: Standing
+    title: str
+    body: str
+    digest: Digest

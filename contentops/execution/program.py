@@ -1,0 +1,240 @@
+"""One item's program: its steps in order, and every way in which it can end as its outcome."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, assert_never
+
+from msgspec import structs
+
+from contentops.errors import OutputError
+from contentops.execution.poll import collect, fetch, poll
+from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
+from contentops.execution.records import new_entry
+from contentops.execution.save import save
+from contentops.execution.submit import collect_lost, look_up, submit
+from contentops.execution.write import acknowledge, move, remove, update_front, write
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Drain,
+    Fetch,
+    JobState,
+    LookUp,
+    Move,
+    Outcome,
+    Poll,
+    Remove,
+    Result,
+    Save,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
+from contentops.planning.inputs import open_entries
+from contentops.planning.ordering import order_moves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from contentops.execution.admission import Place
+    from contentops.execution.context import Context
+    from contentops.model import ItemId, OpenEntry, State, Step
+
+Begun = tuple[Item, Standing]
+
+
+def begin(ctx: Context, state: State) -> list[Begun]:
+    """Every change of the plan, as it stands before the first step."""
+    entries = open_entries(state, ctx.server)
+
+    def failed(change_id: ItemId, digest: str) -> tuple[OpenEntry, ...]:
+        found = (entry for entry in entries.get(change_id, ()) if entry.state is JobState.FAILED)
+        return tuple(entry for entry in found if digest in ("", entry.digest))
+
+    return [
+        (
+            Item(change=change, failed=failed(change.id, change.spec.digest if change.spec else "")),
+            Standing(record=change.record, path=change.source),
+        )
+        for change in ctx.plan.changes
+    ]
+
+
+def move_files(
+    ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
+) -> list[Begun]:
+    """Carry out every move of the plan in an order that frees each target; `flush` makes each durable."""
+    items = {item.id: (item, standing) for item, standing in begun}
+    steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
+    for id_ in order_moves(steps) if steps else ():
+        (item, standing), step = items[id_], steps[id_]
+        try:
+            for source, target in itertools.pairwise(path for path in (step.source, step.via, step.target) if path):
+                standing = move(ctx, item, standing, structs.replace(step, source=source, target=target))
+                flush()
+        except Ended as end:
+            outcomes[id_] = outcome_of(ctx, item, standing, end)
+        except OutputError as error:
+            outcomes[id_] = outcome_of(ctx, item, standing, Ended(Result.BLOCKED, error.message, error.hint))
+        else:
+            ctx.event("step-done", id_, name_of(step), path=step.target)
+        items[id_] = item, standing
+    return list(items.values())
+
+
+async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
+    """All steps of one item; every way in which it can end is its outcome."""
+    change = item.change
+    done: list[str] = []
+    left: list[tuple[OpenEntry, Ended]] = []
+    if ctx.run.halted:
+        return _told(ctx, item, standing, _stopped(ctx, item), done)
+    try:
+        ctx.event("item-started", item.id, action=change.action)
+        with ctx.run.place() as place:
+            for name, steps in itertools.groupby(change.steps, key=name_of):
+                if name != "move":  # which has happened already
+                    ctx.event("step-started", item.id, name)
+                for step in steps:
+                    if isinstance(step, Drain):
+                        left += await _drained(ctx, item, step)
+                    else:
+                        standing = await _step(ctx, item, place, step, standing)
+                done.append(name)
+                if name not in _TELLING:
+                    ctx.event("step-done", item.id, name)
+        end = _end(ctx, item, left)
+    except Ended as ended:
+        end = ended
+    except Stopped:
+        end = _stopped(ctx, item)
+    except OutputError as error:
+        end = Ended(Result.FAILED, error.message, error.hint)
+    return _told(ctx, item, standing, end, done)
+
+
+def _told(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
+    outcome = outcome_of(ctx, item, standing, end, done)
+    ctx.event(
+        "item-done",
+        item.id,
+        result=outcome.result,
+        action=item.change.action,
+        output=outcome.output,
+        error=outcome.error,
+        credits=outcome.credits,
+    )
+    return outcome
+
+
+_TELLING = frozenset({"move", "submit", "save"})
+"""Steps that tell it themselves, with what they know."""
+
+
+async def _step(ctx: Context, item: Item, place: Place, step: Step, standing: Standing) -> Standing:
+    """Carry out one step; returns where the item stands then."""
+    match step:
+        case LookUp() | Submit() | Poll() | Fetch():
+            return standing.after(await _bring(ctx, item, place, step, standing))
+        case Write():
+            return write(ctx, item, standing, step)
+        case Update():
+            return update_front(ctx, item, standing, step)
+        case Acknowledge():
+            return acknowledge(ctx, item, standing, step)
+        case Save():
+            return await save(ctx, item, standing, step)
+        case Remove():
+            remove(ctx, item, step)
+        case Move() | Drain():
+            pass  # carried out elsewhere
+        case _:
+            assert_never(step)
+    return standing
+
+
+async def _bring(
+    ctx: Context, item: Item, place: Place, step: LookUp | Submit | Poll | Fetch, standing: Standing
+) -> Job | Text:
+    """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
+    if standing.text is not None:
+        return standing.text
+    match step:
+        case LookUp():
+            if item.change.submit is None:
+                return await collect_lost(ctx, item, place, step.entry)
+            return await look_up(ctx, item, place, standing, step.entry)
+        case Submit():
+            return standing.job or await submit(ctx, item, place, standing, step)
+        case Poll():
+            job = standing.job if step.entry is None else Job(entry=step.entry)
+            assert job is not None
+            return await poll(ctx, item, place, job)
+        case Fetch():
+            return await fetch(ctx, item, place, step, standing.record)
+        case _:
+            assert_never(step)
+
+
+async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntry, Ended]]:
+    """Collect the text of a job no one waits for; the entry, and why, where it brought none."""
+    entry = step.entry
+    try:
+        with ctx.run.place() as place:
+            await collect(ctx, item, place, step)
+    except Ended as end:
+        if end.result is Result.PENDING or ctx.run.stopped:
+            raise
+        if ctx.run.entry(entry.request_id) is not None:
+            return [(entry, end)]
+    return []
+
+
+def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended:
+    """The end of an item whose steps are all carried out."""
+    change = item.change
+    if change.blocked:
+        return Ended(Result.BLOCKED, change.hint or change.blocked)
+    for entry, end in left:
+        if all(isinstance(step, Drain) for step in change.steps):
+            return end
+        kept = ctx.run.entry(entry.request_id)
+        if kept is not None and kept.state in (JobState.RUNNING, JobState.PAID):
+            # The next plan lists it again.
+            return Ended(end.result, f"the job of an earlier request: {end.error}", end.hint)
+    return Ended(Result.DONE)
+
+
+def _stopped(ctx: Context, item: Item) -> Ended:
+    """The end of an item that the stop of the run caught waiting."""
+    planned, step = item.change.entry, item.change.submit
+    known = [new_entry(ctx, item, step)] if step is not None else []
+    known += [planned] if planned is not None else []
+    found = (ctx.run.entry(entry.request_id) for entry in known)
+    entry = next((entry for entry in found if entry is not None), None)
+    if entry is None:
+        return Ended(Result.PENDING)
+    lost = entry.state is JobState.SUBMITTING and entry != planned
+    if entry.state is JobState.UNKNOWN or lost:
+        hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
+        return Ended(Result.UNKNOWN, entry.error, hint)
+    if entry.state is JobState.RUNNING:
+        return Ended(Result.PENDING, "", "its job goes on; the next apply polls it")
+    return Ended(Result.PENDING)
+
+
+def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str] = ()) -> Outcome:
+    """How one item ended."""
+    change = item.change
+    return Outcome(
+        id=item.id,
+        action=change.action if change.action is not Action.NONE else Action.UPDATE,
+        result=end.result,
+        steps=tuple(done),
+        credits=ctx.spent[item.id],
+        output=standing.path or change.target,
+        error=end.error,
+        hint=end.hint,
+    )

@@ -1,0 +1,184 @@
+"""What is recorded of an item, and of its submits: intended, accepted, unknown, failed, paid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.execution.primitives import Ended, Job, Text
+from contentops.model import JobState, OpenEntry, Record, RequestId, Result
+from contentops.planning.inputs import TRIES, is_protected
+from contentops.state.cache import StoredText
+from contentops.state.codec import Drop, Forget
+from contentops.state.lock import request_id
+
+if TYPE_CHECKING:
+    from contentops.execution.admission import Place
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item, Lost, Standing
+    from contentops.model import Submit
+
+TEXTLESS = "the job completed without a text"
+
+
+# --- submits ---------------------------------------------------------------------------------------------------
+
+
+def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
+    """The entry of the submit that this step pays for; not recorded yet."""
+    rid = request_id(ctx.plan.lineage, ctx.plan.environment, item.id, step.digest, step.attempt)
+    return OpenEntry(
+        request_id=RequestId(rid),
+        item=item.id,
+        digest=step.digest,
+        attempt=step.attempt,
+        state=JobState.SUBMITTING,
+        server=ctx.server,
+        dialect=ctx.project.api.dialect,
+        credits=step.credits,
+        plan_id=ctx.plan.id,
+        section=step.section,
+    )
+
+
+def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
+    """Record that a submit is about to leave."""
+    entry = structs.replace(entry, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
+    ctx.run.record("submit", entry)
+    return entry
+
+
+def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
+    """Record the job before anything asks for it; a submit of this very run counts as spent."""
+    entry = structs.replace(entry, state=JobState.RUNNING, job_id=job_id, error="")
+    if not entry.submitted_at:
+        entry = structs.replace(entry, submitted_at=ctx.iso())
+    place.begin()
+    ctx.admission.refused = 0
+    if sent is not None:
+        ctx.spent[item.id] += entry.credits
+    ctx.run.record("accepted", entry)
+    ctx.event("step-done", item.id, "submit", job=job_id)
+    return Job(entry=entry, sent=sent)
+
+
+def unknown(ctx: Context, lost: Lost) -> Lost:
+    """Record that no one can say what became of the submit."""
+    entry = structs.replace(lost.entry, state=JobState.UNKNOWN, error=lost.why)
+    if entry != lost.entry:
+        ctx.run.record("unknown", entry)
+    return structs.replace(lost, entry=entry)
+
+
+def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
+    """Record a failed job; the end of its item, to be raised."""
+    if job.sent is not None:
+        # Failed generations are not meant to cost (the vendor's page on reliability).
+        ctx.spent[item.id] -= job.entry.credits
+    _note_failed(ctx, job.entry, error)
+    _stop_first(ctx, error, "mend the item, then run `contentops apply` again")
+    if len(item.failed) + 1 < TRIES:
+        return Ended(Result.FAILED, error, "the next apply tries it once more")
+    return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
+
+
+def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:
+    """The end, to be raised, of an item whose job completed without a text: charged, so not paid for twice unasked."""
+    # Under the same request the next submit would have the same id, and be answered with the same job.
+    hint = "run `contentops apply` again; it asks the same job; to generate and pay for it again, bump its `revision`"
+    if not item.wants(entry):
+        # Nothing is paid for in its place.
+        _note_failed(ctx, entry, TEXTLESS)
+        return Ended(Result.FAILED, TEXTLESS)
+    kept = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
+    if kept != entry:
+        ctx.run.record("textless", kept)
+    _stop_first(ctx, TEXTLESS, hint)
+    return Ended(Result.FAILED, TEXTLESS + candidates, hint)
+
+
+def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
+    ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
+
+
+def _stop_first(ctx: Context, error: str, hint: str) -> None:
+    """Submit nothing more where the first job of a server went wrong."""
+    if not ctx.admission.proven:
+        ctx.run.stop("first-contact", f"the first job on this server failed: {error}", hint, at_once=False)
+
+
+def keep_text(ctx: Context, job: Job, title: str, body: str, content_id: str, *, verbatim: bool = False) -> Text:
+    """Keep a paid text where no crash reaches it, before anything else happens to it."""
+    entry, now = job.entry, ctx.iso()
+    ctx.admission.proven = True
+    if content_id:
+        ctx.index.owned.add(content_id)
+        ctx.capabilities.stores_jobs = True
+    stored = StoredText(
+        title=clean_title(title),
+        body=clean_body(body),
+        content_id=content_id,
+        job_id=entry.job_id,
+        request_id=entry.request_id,
+        item=entry.item,
+        credits=entry.credits,
+        generated_at=now,
+    )
+    ctx.cache.put_text(ctx.server, entry.digest, stored)
+    paid = structs.replace(
+        entry,
+        state=JobState.PAID,
+        title=stored.title,
+        body=body_digest(stored.body),
+        content_id=content_id,
+        generated_at=now,
+        error="",
+    )
+    ctx.run.record("paid", paid)
+    return structs.replace(Text.of(stored, paid), paid_now=job.sent is not None, verbatim=verbatim)
+
+
+# --- the item --------------------------------------------------------------------------------------------------
+
+
+def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
+    """The item's record with what no step decides: id, server, path, protection. New where there is none."""
+    spec, old = item.spec, standing.record
+    dialect, output, plan_id = ctx.project.api.dialect, standing.path or item.change.target, ctx.plan.id
+    protected = is_protected(spec, old)
+    if old is None:
+        return Record(
+            id=spec.id,
+            digest=spec.digest,
+            request=spec.request.as_json(),
+            server=ctx.server,
+            dialect=dialect,
+            output=output,
+            used=spec.used,
+            protected=protected,
+            plan_id=plan_id,
+        )
+    here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, dialect=dialect)
+    if old.server == ctx.server:
+        return here
+    # Another server's ids mean nothing here.
+    nowhere = RequestId("")
+    return structs.replace(
+        here, server=ctx.server, content_id="", superseded=(), saved=None, job_id="", request_id=nowhere
+    )
+
+
+def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
+    """Record a step of the item under its own id; returns the record as it is now."""
+    old = item.change.renamed_from
+    facts: list[Record | Drop | Forget] = [*drops]
+    if old is not None:
+        # So that a file which still names the old id is known as this item's, should the run end here.
+        record = structs.replace(record, moved_from=old)
+        if ctx.run.is_recorded(old):
+            facts.append(Forget(old))
+    ctx.run.record(step, record, *facts)
+    return record

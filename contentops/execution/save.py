@@ -1,0 +1,318 @@
+"""Tell `/content/save` what stands in the file, without overwriting anyone's edit and without storing it twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.api.calls import GetContent, PutContent, SaveContent
+from contentops.api.replies import Failure, FailureKind
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.documents.front_matter import split
+from contentops.execution.content_index import StoredContent, metadata_of, not_saved
+from contentops.execution.context import PASSING, Attempts
+from contentops.execution.primitives import Draft, Ended, Priority, Stopped
+from contentops.execution.records import base_record, note
+from contentops.model import Result, Saved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.digest import Digest
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item, Standing
+    from contentops.model import Save
+
+SOON = 10.0
+"""Seconds after a save within which what the server gives back is its own doing, however different it is."""
+
+
+async def verify(ctx: Context, draft: Draft) -> Standing:
+    """Fetch what was saved a moment ago, and record it where it is not what was sent.
+
+    One look tells for a server that keeps texts as they are: it is not asked again. Nothing that happens here is a
+    failure of the save, which is on record.
+    """
+    capabilities, saved_at = ctx.capabilities, ctx.run.now()
+    try:
+        if capabilities.alters_texts is None:
+            # Others that save at the same time wait for this answer instead of asking themselves.
+            async with ctx.index.verifying:
+                if not capabilities.is_verified and not ctx.index.unverifiable:
+                    return await _look(ctx, draft, saved_at)
+        return await _look(ctx, draft, saved_at) if capabilities.alters_texts else draft.standing
+    except Stopped:
+        return draft.standing
+
+
+async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
+    standing, record = draft.standing, draft.standing.recorded
+    first = ctx.capabilities.alters_texts is None
+    answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        ctx.index.unverifiable |= first
+        return standing
+    stored = StoredContent.of(answer)
+    if draft.digest in stored.bodies and stored.title in ("", draft.title):
+        if first:
+            _learn(ctx, alters=False)
+        return standing
+    if ctx.run.now() - saved_at > SOON:
+        # Someone may have edited it already.
+        ctx.index.unverifiable |= first
+        return standing
+    _learn(ctx, alters=True)
+    assert record.saved is not None
+    server_title = title_digest(stored.title) if stored.title else NOTHING
+    saved = structs.replace(record.saved, server_title=server_title, server_body=stored.body)
+    done = note(ctx, draft.item, "given back", structs.replace(record, saved=saved))
+    return structs.replace(standing, record=done)
+
+
+def _learn(ctx: Context, *, alters: bool) -> None:
+    if ctx.capabilities.alters_texts is not alters:
+        ctx.capabilities.alters_texts = alters
+        # A kill must not make the next run ask again, or not ask.
+        ctx.capabilities.keep(ctx.cache, ctx.server)
+
+
+SENDS = 4
+"""Saves of one text whose answers are lost before its item gives up."""
+_NO_PUT = frozenset({404, 405, 501})
+"""Statuses of a server that has no `PUT` for contents, or not for this one."""
+
+
+async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
+    """Bring the server's content up to the file's title and body. Raises Ended."""
+    text, draft = standing.text, _draft(ctx, item, standing, step)
+    if text is not None and text.content_id and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
+        done = _recorded(ctx, draft, text.content_id, given=True)
+        return done.standing if text.verbatim else await verify(ctx, done)
+    known = standing.recorded.content_id
+    if text is not None and text.content_id and standing.fresh:
+        known = text.content_id
+    if known and await _may_overwrite(ctx, draft, known):
+        return await _overwrite(ctx, draft, known)
+    return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
+
+
+def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
+    """What stands in the file. Raises Ended where it cannot be read."""
+    if standing.fresh and standing.text is not None:
+        # Written a moment ago: what is in the file need not be read again.
+        title, body = standing.recorded.title, standing.text.body
+    else:
+        seen = ctx.outputs.observe(step.path)
+        if not seen.exists or seen.problem:
+            raise Ended(Result.BLOCKED, seen.problem or f"`{step.path}` is gone", "run `contentops plan`")
+        title, body = seen.title, split(ctx.outputs.read(step.path)).body
+    return Draft(item=item, standing=standing, title=clean_title(title), body=body, digest=body_digest(body))
+
+
+# --- over a content we own -------------------------------------------------------------------------------------
+
+
+async def _may_overwrite(ctx: Context, draft: Draft, content_id: str) -> bool:
+    """Whether the stored content is still what we last knew; False if it was deleted there.
+
+    Raises Ended where a person edited it in WriterzRoom.
+    """
+    answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        if answer.kind is FailureKind.NOT_FOUND:
+            return False
+        raise not_saved(ctx, answer)
+    stored, (titles, bodies) = StoredContent.of(answer), _known(draft)
+    if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
+        return True
+    if ctx.server != "local":
+        # Perhaps it is no person's doing: the next save is looked at again.
+        ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
+    raise _edited_there(draft, content_id)
+
+
+def _edited_there(draft: Draft, content_id: str) -> Ended:
+    path = draft.standing.path
+    return Ended(
+        Result.BLOCKED,
+        f"content `{content_id}` was edited in WriterzRoom since it was last saved",
+        f"`contentops content get {content_id}` shows it. Make that the text of `{path}`, or delete the content"
+        " in WriterzRoom and the file is saved as new; then run `contentops apply` again",
+    )
+
+
+def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
+    """The titles and bodies on the server that are ours: saved, about to be saved, given back, or made by a job."""
+    titles, bodies = {title_digest(draft.title)}, {draft.digest}
+    for record in (draft.item.change.record, draft.standing.record):
+        if record is None:
+            continue
+        bodies.add(record.generated)
+        titles.add(title_digest(record.title))
+        if record.saved is not None:
+            bodies |= {record.saved.body, record.saved.server_body, record.saved.sent}
+            titles |= {record.saved.title, record.saved.server_title}
+    if (text := draft.standing.text) is not None:
+        bodies.add(body_digest(text.body))
+        titles.add(title_digest(text.title))
+    return titles - {NOTHING}, bodies - {NOTHING}
+
+
+async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> Standing:
+    """Store over a content we own; where the server only creates, put, and where it cannot, store as new.
+
+    `beside`: contents that this very save has tried to store over in vain.
+    """
+    if ctx.capabilities.creates_only:
+        return await _put(ctx, draft, content_id, beside=beside)
+    saved = draft.standing.recorded.saved
+    # An earlier run may have been about to save this very text.
+    maybe = saved is not None and saved.sent == draft.digest
+
+    def intend() -> None:
+        nonlocal draft
+        draft = _about_to_send(ctx, draft)
+
+    began, attempts = ctx.run.now(), Attempts(ctx)
+    while True:
+        found = await _arrived(ctx, draft, content_id) if maybe else None
+        if found is not None:
+            there = found if attempts.failed and ctx.run.now() - began <= SOON else None
+            return _over(ctx, draft, content_id, found.id, there=there).standing
+        call = SaveContent(draft.title, draft.body, content_id, metadata_of(draft))
+        answer = await ctx.run.send(call, Priority.SAVE, intend)
+        if not isinstance(answer, Failure):
+            return await verify(ctx, _over(ctx, draft, content_id, answer.content_id))
+        maybe = await _is_lost(ctx, attempts, answer)
+
+
+async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
+    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
+    if not isinstance(answer, Failure):
+        return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
+    if answer.kind is not FailureKind.NOT_FOUND and answer.status not in _NO_PUT:
+        raise not_saved(ctx, answer)
+    careful = _may_be_stored(ctx, draft)
+    return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
+
+
+def _about_to_send(ctx: Context, draft: Draft) -> Draft:
+    """Record that this body may stand on the server from now on."""
+    record = draft.standing.recorded
+    if record.saved is None or record.saved.sent == draft.digest:
+        return draft
+    saved = structs.replace(record.saved, sent=draft.digest)
+    record = note(ctx, draft.item, "saving", structs.replace(record, saved=saved, plan_id=ctx.plan.id))
+    return structs.replace(draft, standing=structs.replace(draft.standing, record=record))
+
+
+def _over(ctx: Context, draft: Draft, content_id: str, answered: str, *, there: StoredContent | None = None) -> Draft:
+    """Record a save over `content_id`; another id in the answer shows that the server only creates."""
+    beside = (content_id,) if answered != content_id else ()
+    ctx.capabilities.creates_only |= bool(beside)
+    return _recorded(ctx, draft, answered, there=there, supersedes=beside)
+
+
+async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent | None:
+    """Where a save with an id and a lost answer went: over that content, or, on a server that only creates, beside."""
+    answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
+    if not isinstance(answer, Failure):
+        stored = StoredContent.of(answer)
+        if stored.is_of(draft) and stored.is_titled(draft):
+            return stored
+    # The same text under its old title is what was there before: the new title may have gone into another content.
+    return await ctx.index.find(ctx, draft, titled=True, beside=(content_id,))
+
+
+# --- as new ----------------------------------------------------------------------------------------------------
+
+
+def _may_be_stored(ctx: Context, draft: Draft) -> bool:
+    """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
+
+    No earlier save can have been lost where this very run has paid for the text. Not knowing yet whether the server
+    stores finished jobs by itself is reason enough to look.
+    """
+    first = draft.standing.fresh and _is_paid_now(draft)
+    return not first or ctx.capabilities.stores_jobs is not False
+
+
+def _is_paid_now(draft: Draft) -> bool:
+    return draft.standing.text is not None and draft.standing.text.paid_now
+
+
+async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequence[str] = ()) -> Standing:
+    """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
+    began, attempts = ctx.run.now(), Attempts(ctx)
+    while True:
+        found = await ctx.index.find(ctx, draft, beside=supersedes) if careful else None
+        if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
+            # No one but the server itself can have stored a text that this run has only just paid for.
+            ctx.capabilities.stores_jobs = found is not None
+        if found is not None and found.is_titled(draft):
+            there = found if attempts.failed and ctx.run.now() - began <= SOON else None
+            return _recorded(ctx, draft, found.id, there=there, supersedes=supersedes).standing
+        if found is not None:
+            await _check_still_ours(ctx, draft, found)
+            return await _overwrite(ctx, draft, found.id, beside=supersedes)
+        answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(draft)), Priority.SAVE)
+        if not isinstance(answer, Failure):
+            return await verify(ctx, _recorded(ctx, draft, answer.content_id, supersedes=supersedes))
+        careful = await _is_lost(ctx, attempts, answer) or careful
+
+
+async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> None:
+    """Look once more at a content before it is stored over, since it may have been found a while ago. Raises Ended."""
+    answer = await ctx.ask(GetContent(found.id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        raise not_saved(ctx, answer)
+    stored = StoredContent.of(answer)
+    if draft.digest not in stored.bodies and stored != found:
+        raise _edited_there(draft, found.id)
+
+
+async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
+    """Wait until the save may be sent again; whether it may have arrived. Raises Ended if there is no point."""
+    lost = failure.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
+    if (lost and attempts.failed + 1 >= SENDS) or not await attempts.again(failure, PASSING):
+        raise not_saved(ctx, failure)
+    return lost
+
+
+def _recorded(
+    ctx: Context,
+    draft: Draft,
+    content_id: str,
+    *,
+    given: bool = False,
+    there: StoredContent | None = None,
+    supersedes: Sequence[str] = (),
+) -> Draft:
+    """Record what the server has now.
+
+    `given`: it gave this very text itself. `there`: it was found there like this just after it was sent.
+    """
+    record, title = draft.standing.recorded, title_digest(draft.title)
+    ctx.index.owned.add(content_id)
+    ctx.index.forget(content_id)
+    saved = Saved(title=title, body=draft.digest)
+    if given:
+        saved = structs.replace(saved, server_title=title, server_body=draft.digest)
+    elif there is not None and draft.digest not in there.bodies:
+        saved = structs.replace(saved, server_title=title_digest(there.title), server_body=there.body)
+    old = dict.fromkeys((*record.superseded, *supersedes, record.content_id))
+    done = structs.replace(
+        base_record(ctx, draft.item, draft.standing),
+        saved=saved,
+        content_id=content_id,
+        superseded=tuple(each for each in old if each not in ("", content_id)),
+        saved_at=ctx.iso(),
+    )
+    done = note(ctx, draft.item, "save", done)
+    if draft.digest != record.generated:
+        # No job's text, which the cache has anyway: kept, so that it is known for ours again.
+        ctx.cache.put_server_text(ctx.server, content_id, draft.body)
+    ctx.event("step-done", draft.item.id, "save", content=content_id)
+    return structs.replace(draft, standing=structs.replace(draft.standing, record=done))

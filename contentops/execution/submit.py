@@ -1,0 +1,347 @@
+"""Submit: how a job comes to be without ever being paid for twice, and what became of one whose answer was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.api.backoff import RETRY_FOR
+from contentops.api.calls import Generate, GetContent, GetStatus, RegenerateSection
+from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus
+from contentops.documents.clean import clean_body
+from contentops.execution.content_index import SLACK
+from contentops.execution.context import Attempts
+from contentops.execution.outage import seconds_of
+from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
+from contentops.execution.records import accepted, intended, keep_text, new_entry, unknown
+from contentops.model import JobState, Result
+from contentops.state.codec import Drop
+
+if TYPE_CHECKING:
+    from contentops.api.replies import ContentEntry
+    from contentops.execution.admission import Place
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item, Standing
+    from contentops.model import OpenEntry, Submit
+
+CANDIDATES = 10
+"""Stored contents looked at in one run for texts of ours."""
+_UNIQUE = 16
+"""Letters from which on a server's id for a job is taken for no counter, which may begin again."""
+SETTLED = 15.0
+"""Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
+UNSEEN = 60.0
+"""Seconds until a server shows a job by its id, where it has not shown one yet."""
+LONGEST = 250.0
+"""Seconds after its intent by which the answer to a submit was lost, whatever became of the process."""
+GRAIN = 0.01
+"""Seconds that keep sums of times from falling short by a rounding error."""
+
+
+class NeverArrived(Struct, frozen=True):
+    """The server proves that it never saw the submit: it may be sent again under its own id."""
+
+    entry: OpenEntry
+
+
+class Unclear(Struct, frozen=True):
+    """No one can say. `candidates`: words on stored contents that may be its text, or empty."""
+
+    lost: Lost
+    candidates: str = ""
+
+
+def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
+    """The submit of a process that is gone."""
+    why = entry.error or "the answer to its submit was lost"
+    now, submitted = ctx.run.now(), seconds_of(entry.submitted_at)
+    if submitted is None:
+        sent = now - UNSEEN
+    elif (age := ctx.wall() - submitted) >= 0:
+        # The time on record has lost its fraction of a second.
+        sent = now - age + 1
+    else:
+        # The clock was set back since: the intent looks like the future, which must not make us wait for it.
+        sent = now
+    # Lost at the latest when the process gave up, or just now.
+    return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
+
+
+async def collect_lost(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Job | Text:
+    """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
+    found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
+    match found:
+        case Job() | Text():
+            return found
+        case NeverArrived():
+            place.leave()
+            ctx.run.record("never arrived", Drop(entry.request_id))
+            raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
+        case Unclear():
+            raise undecided(ctx, item, found)
+
+
+async def resolve(
+    ctx: Context, item: Item, place: Place, lost: Lost, *, resend: bool
+) -> Job | Text | NeverArrived | Unclear:
+    """Look now, and once more when everything else is done.
+
+    `resend`: proof that it never arrived is of use, so that nothing further has to be asked.
+    """
+    place.take()
+    candidates = ""
+    for last in (False, True):
+        if last:
+            place.leave()
+            lost = unknown(ctx, lost)
+            if lost.ours:
+                ctx.count_refusal(lost.why)
+            await ctx.run.last_look()
+        found = await _look(ctx, item, place, lost, last=last)
+        if not isinstance(found, NeverArrived | Unclear):
+            return found
+        if isinstance(found, NeverArrived) and resend:
+            return found
+        candidates = found.candidates if isinstance(found, Unclear) else candidates
+        if ctx.run.stopped:
+            break
+    return Unclear(lost, candidates)
+
+
+def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
+    """Record that the outcome stays unknown; the end of its item, to be raised."""
+    lost = unknown(ctx, found.lost)
+    hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
+    return Ended(Result.UNKNOWN, lost.why + found.candidates, hint)
+
+
+async def _look(
+    ctx: Context, item: Item, place: Place, lost: Lost, *, last: bool
+) -> Job | Text | NeverArrived | Unclear:
+    """Ask for our id, and where that proves nothing, for a stored content that carries it.
+
+    Only the `last` look waits longer than a few seconds for the server's silence to count.
+    """
+    if ctx.capabilities.honours_ids is not False:
+        found = await _by_id(ctx, item, place, lost)
+        patience = (UNSEEN if last else SETTLED) + 1
+        if isinstance(found, NeverArrived) and 0 < (wait := _unsettled(ctx, lost)) <= patience:
+            await ctx.run.sleep(wait + GRAIN)
+            found = await _by_id(ctx, item, place, lost)
+        if isinstance(found, Job) or (found is not None and not _unsettled(ctx, lost)):
+            return found
+    text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
+    return text or Unclear(lost, candidates)
+
+
+async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | NeverArrived | None:
+    entry = lost.entry
+    answer = await ctx.ask(GetStatus(entry.request_id))
+    if isinstance(answer, JobStatus):
+        return accepted(ctx, item, place, entry, entry.request_id, sent=lost.sent if lost.ours else None)
+    proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
+    return NeverArrived(entry) if proven else None
+
+
+def _unsettled(ctx: Context, lost: Lost) -> float:
+    """Seconds until the server's silence counts: it would show the job by then, and nothing can arrive any more."""
+    if ctx.server == "local":
+        return 0.0
+    shows, now = ctx.capabilities.shows_after, ctx.run.now()
+    return max(0.0, lost.sent + (UNSEEN if shows is None else shows) - now, lost.lost + SETTLED - now)
+
+
+async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = False) -> tuple[Text | None, str]:
+    """Search the stored contents for one that carries our id, or its job's, likeliest first by their time.
+
+    Also returns words on contents that may be it. `forgotten`: the server does not know the job any more.
+    """
+    entry = job.entry
+    sent = seconds_of(entry.submitted_at)
+    if sent is None or ctx.index.candidates >= CANDIDATES:
+        return None, ""
+    lost = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    listed = await ctx.list_content(needed=lost)
+    if isinstance(listed, Failure):
+        return None, ""
+    near = _near(ctx, item, listed.entries, sent)
+    ours = {entry.request_id, entry.job_id} - {""}
+    if forgotten and len(entry.job_id) < _UNIQUE:
+        # A server that has forgotten the job may have given its id to another one.
+        ours = {entry.request_id}
+    for found in near:
+        if ctx.index.requests.get(found.id) not in {None, *ours}:
+            continue
+        if ctx.index.candidates >= CANDIDATES:
+            break
+        ctx.index.candidates += 1
+        content = await ctx.ask(GetContent(found.id))
+        if isinstance(content, Failure) or not clean_body(content.body):
+            continue
+        named = content.metadata.get("request_id")
+        ctx.index.requests[found.id] = named = named if isinstance(named, str) else ""
+        if named in ours:
+            return _taken(ctx, item, job, content, lost=lost), ""
+    left = [f"`{found.id}`" for found in near if found.id not in ctx.index.owned]
+    return None, "; stored at about that time and owned by no item: " + ", ".join(left[:5]) if left else ""
+
+
+def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
+    """Keep the stored text of our request."""
+    entry = structs.replace(job.entry, state=JobState.RUNNING)
+    if lost:
+        if job.sent is not None:
+            ctx.spent[item.id] += entry.credits
+        # The job's own id stays unknown: its content proves nothing about how this server names jobs.
+        entry = structs.replace(entry, job_id="")
+    ctx.admission.refused = 0
+    return keep_text(ctx, structs.replace(job, entry=entry), content.title, content.body, content.id)
+
+
+def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
+    """The contents of no one that the job may have left, nearest first to when it should have.
+
+    The server's clock may be off: what proves a text ours is the id it carries, never its time.
+    """
+    first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
+    due = sent + ctx.durations.median(item.kind)
+    made = [(seconds_of(found.created_at), found) for found in entries if found.id not in ctx.index.owned]
+    timed = [(abs(at - due), found) for at, found in made if at is not None and first <= at <= last]
+    return [found for _, found in sorted(timed, key=lambda each: each[0])]
+
+
+RESENDS = 3
+"""Submits of one id that are proven lost before the item gives up."""
+DOWN = frozenset({None, 502, 503, 504})
+"""Statuses (None: no answer) that say nothing of the id that was asked for."""
+NOT_SENT = frozenset({FailureKind.NOT_SENT})
+_SUCCESS = range(200, 300)
+_TAKEN = 409
+"""The status of a submit whose id the server has seen before."""
+
+
+async def look_up(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Text:
+    """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
+    step = item.change.submit
+    assert step is not None
+    found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
+    match found:
+        case NeverArrived(entry):
+            if ctx.run.stopped or not await place.enter(asks=False):
+                raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
+            return await _start(ctx, item, place, standing, entry)
+        case Unclear(lost):
+            if step.attempt <= lost.entry.attempt or not await place.enter(asks=False):
+                raise undecided(ctx, item, found)
+            # Asked for with `--resubmit-unknown`: a person chose to pay again.
+            ctx.run.record("resubmit", Drop(lost.entry.request_id))
+            return await _start(ctx, item, place, standing, new_entry(ctx, item, step))
+        case _:
+            return found
+
+
+async def submit(ctx: Context, item: Item, place: Place, standing: Standing, step: Submit) -> Job | Text:
+    """Start the generation this step pays for. Raises Ended where it brings no job."""
+    admission, entry = ctx.admission, new_entry(ctx, item, step)
+    if not admission.proven or not admission.open():
+        ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
+    if not await place.enter(asks=True):
+        raise Ended(Result.PENDING)
+    ctx.event("progress", item.id, "submit", stage="", progress=None)
+    if admission.ask_first and await _is_known(ctx, entry):
+        return accepted(ctx, item, place, entry, entry.request_id, sent=None)
+    return await _start(ctx, item, place, standing, entry)
+
+
+async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
+    """Whether a machine that is gone has started a job under this id. Raises Ended where no one can say."""
+    answer = await ctx.ask(GetStatus(entry.request_id))
+    if isinstance(answer, JobStatus):
+        ctx.admission.answered(known=True)
+        return True
+    unanswered = _says_nothing(answer)
+    ctx.admission.answered(known=None if unanswered else False)
+    if ctx.run.stopped:
+        raise Ended(Result.PENDING)
+    if unanswered:
+        # Without an answer the submit could pay for a job that runs already, or go to who knows whom.
+        ctx.count_refusal(answer.told)
+        raise Ended(Result.FAILED, f"not submitted: {answer.told}", "run `contentops apply` again")
+    return False
+
+
+def _says_nothing(failure: Failure) -> bool:
+    """Whether an answer leaves open if the id that was asked for is known.
+
+    A success that cannot be read may well have been the job.
+    """
+    passing = failure.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
+    return failure.foreign or (passing and (failure.status in DOWN or failure.status in _SUCCESS))
+
+
+async def _start(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Text:
+    """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
+    for resends in range(RESENDS + 1):
+        sent = await _send(ctx, item, place, standing, entry)
+        if isinstance(sent, Job):
+            return sent
+        found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
+        match found:
+            case NeverArrived(entry):
+                if ctx.run.stopped or not await place.enter(asks=False):
+                    raise undecided(ctx, item, Unclear(sent))
+            case Unclear():
+                raise undecided(ctx, item, found)
+            case _:
+                return found
+    raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
+
+
+async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Lost:
+    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
+    attempts, sent = Attempts(ctx), ctx.run.now()
+
+    def intend() -> None:
+        nonlocal entry, sent
+        entry, sent = intended(ctx, entry), ctx.run.now()
+
+    while True:
+        answer = await ctx.run.send(_call(item, standing, entry), Priority.SUBMIT, intend)
+        if isinstance(answer, Accepted):
+            ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
+            return accepted(ctx, item, place, entry, answer.job_id, sent=sent)
+        if answer.kind is FailureKind.AMBIGUOUS or answer.status == _TAKEN:
+            lost = Lost(entry=entry, why=answer.told, sent=sent, lost=ctx.run.now(), ours=True)
+            if answer.retry_after:
+                await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
+            return lost
+        ctx.run.record("refused", Drop(entry.request_id))
+        if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
+            raise _refused(ctx, place, answer)
+        if not await attempts.again(answer, NOT_SENT):
+            raise _refused(ctx, place, answer)
+
+
+def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | RegenerateSection:
+    """What pays: the whole text, or one section of the one the server has."""
+    request = item.spec.request
+    if entry.section and standing.record is not None:
+        return RegenerateSection(standing.record.content_id, entry.section, request.mode, entry.request_id)
+    return Generate(request.as_json(), entry.request_id)
+
+
+def _refused(ctx: Context, place: Place, failure: Failure) -> Ended:
+    """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
+    place.leave()
+    if failure.kind is FailureKind.THROTTLED:
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.told}"
+        ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+        return Ended(Result.FAILED, failure.told, ctx.key_hint())
+    ctx.count_refusal(failure.told)
+    return Ended(Result.FAILED, failure.told)

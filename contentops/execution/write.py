@@ -1,0 +1,216 @@
+"""Move, write, update, remove: an item's file. Each step checks the file again directly before it acts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.sections import main_heading
+from contentops.errors import FileChanged
+from contentops.execution.primitives import Ended, Standing
+from contentops.execution.records import base_record, note
+from contentops.model import Acknowledge, Poll, Result
+from contentops.planning.inputs import is_protected
+from contentops.state.codec import Drop, Forget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.digest import Digest
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item, Text
+    from contentops.model import Json, Move, Observed, Record, Remove, Update, Write
+
+
+# --- move ------------------------------------------------------------------------------------------------------
+
+
+def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
+    """Rename the item's file, and record it. Raises Ended where another file is in the way, OutputError."""
+    try:
+        ctx.outputs.move(step.source, step.target, expect=step.expects)
+    except FileChanged as error:
+        # It may have happened already: then the source is gone, and the target holds this very file.
+        here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
+        if here.exists or there.file != step.expects:
+            raise Ended(Result.BLOCKED, error.message, error.hint) from error
+    record = standing.recorded
+    # Whose text it is stays as it was: the steps that give it another one may never come.
+    protected = is_protected(item.spec, record)
+    record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
+    return structs.replace(standing, path=step.target, record=note(ctx, item, "move", record))
+
+
+# --- write -----------------------------------------------------------------------------------------------------
+
+
+def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
+    """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
+    text, seen = standing.text, ctx.outputs.observe(step.target)
+    assert text is not None
+    title, digest = _title(item, standing, step, seen, text), body_digest(text.body)
+    stands = seen.exists and not seen.problem and seen.body == digest
+    if seen.file != step.expects and not stands:
+        raise _changed(step.target)
+    if _edited_since(item, standing, step, seen, digest):
+        raise Ended(
+            Result.BLOCKED,
+            f"`{step.target}` was edited by hand since this text was first written into it; the text is kept",
+            "run `contentops plan` to see where it stands",
+        )
+    if stands and seen.file != step.expects:
+        title = seen.title or title
+    else:
+        made = _composed(ctx, item, standing, step, seen, title, text)
+        try:
+            ctx.outputs.write(step.target, made, expect=step.expects)
+        except FileChanged as error:
+            raise _changed(step.target) from error
+    standing = structs.replace(standing, path=step.target)
+    record = structs.replace(
+        base_record(ctx, item, standing),
+        title=title,
+        metadata=_front_after(step, standing.record, existed=seen.exists),
+        output=step.target,
+    )
+    if step.restores:
+        if record.saved is not None and digest == record.saved.server_body:
+            record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
+        return structs.replace(standing, record=note(ctx, item, "write", record))
+    # The open entries this text makes an end of: its own, and failed attempts at the same digest.
+    own = [text.entry] if text.entry is not None else []
+    drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
+    record = _generated(ctx, item, standing, record, text)
+    return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:
+    """Whether a lost run had written this text already and a person worked on it since.
+
+    The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
+    """
+    entry = item.change.entry
+    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest or step.replaces_edit:
+        return False
+    ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
+    return ours and (standing.record is None or seen.body != standing.record.generated)
+
+
+def _changed(target: str) -> Ended:
+    return Ended(
+        Result.BLOCKED,
+        f"`{target}` changed while this ran; the new text is kept",
+        "run `contentops plan` to see where it stands",
+    )
+
+
+def _generated(ctx: Context, item: Item, standing: Standing, record: Record, text: Text) -> Record:
+    """The record of a text a job made."""
+    spec, known = item.spec, standing.record
+    return structs.replace(
+        record,
+        digest=spec.digest,
+        request=spec.request.as_json(),
+        used=spec.used,
+        generated=body_digest(text.body),
+        saved=record.saved if known is not None and known.server == ctx.server else None,
+        job_id=text.job_id,
+        request_id=text.request_id,
+        # Never falls, so that a later `--replace` cannot meet an id that was used before.
+        attempt=max(record.attempt, text.entry.attempt if text.entry else item.change.attempt),
+        credits=text.credits,
+        plan_id=ctx.plan.id,
+        generated_at=text.generated_at or ctx.iso(),
+    )
+
+
+def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
+    """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the id."""
+    if step.title is not None:
+        return clean_title(step.title)
+    if item.change.section and seen.title:
+        return seen.title
+    if seen.exists and standing.record is not None and seen.title and seen.title != standing.record.title:
+        return seen.title
+    return text.title or clean_title(main_heading(text.body)) or str(item.id)
+
+
+def _composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text) -> str:
+    block = None
+    if ctx.project.provenance:
+        known = standing.record if step.restores else None
+        block = provenance(
+            item=item.id,
+            digest=known.digest if known else item.spec.digest,
+            job=known.job_id if known else text.job_id,
+            generated_at=known.generated_at if known else text.generated_at,
+        )
+    if not seen.exists or seen.problem:
+        return compose(title, step.front, block, text.body)
+    changes: dict[str, Json] = {**step.front, TITLE_KEY: title}
+    if block is not None:
+        changes[PROVENANCE_KEY] = block
+    return replace_body(update(ctx.outputs.read(step.target), changes), text.body)
+
+
+# --- update, record, remove ------------------------------------------------------------------------------------
+
+
+def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> Standing:
+    """Write changed front matter keys into the file as it stands, and record them."""
+    changes: Mapping[str, Json] = dict(step.front)
+    if step.title is not None:
+        changes = {**changes, TITLE_KEY: step.title}
+    seen = ctx.outputs.observe(step.target)
+    stands = all((seen.title if key == TITLE_KEY else seen.front.get(key)) == value for key, value in changes.items())
+    if seen.file == step.expects:
+        try:
+            new = update(ctx.outputs.read(step.target), changes)
+            ctx.outputs.write(step.target, new, expect=step.expects)
+        except FileChanged as error:
+            raise _changed(step.target) from error
+    elif not stands:
+        raise _changed(step.target)
+    return acknowledge(ctx, item, standing, step)
+
+
+def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge | Update) -> Standing:
+    """Bring the record up to what the manifest says where no text changes: kept edits, new ids, protection."""
+    known, spec = standing.record, item.spec
+    record = base_record(ctx, item, standing)
+    record = structs.replace(record, metadata=_front_after(step, known, existed=known is not None))
+    if step.title is not None:
+        record = structs.replace(record, title=clean_title(step.title))
+    if known is None and standing.path:
+        seen = ctx.outputs.observe(standing.path)
+        job = seen.provenance.get("job")
+        record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
+    if isinstance(step, Acknowledge) and step.accepts:
+        record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
+    return structs.replace(standing, record=note(ctx, item, "record", record))
+
+
+def remove(ctx: Context, item: Item, step: Remove) -> None:
+    """Remove an orphan's unedited file and its record; nothing on the server."""
+    if step.target and step.expects:
+        try:
+            ctx.outputs.remove(step.target, expect=step.expects)
+        except FileChanged as error:
+            raise _changed(step.target) from error
+    ctx.run.record("remove", Forget(item.id), *(Drop(entry.request_id) for entry in item.failed))
+
+
+def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
+    """The front matter keys that were last written, as the record will say."""
+    found: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
+    for key, value in step.front.items():
+        if key == PROVENANCE_KEY:
+            continue
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found

@@ -1,0 +1,313 @@
+"""From the text of a template to what can be rendered in the sandbox, alone or with a file of macros."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Template, TemplateSyntaxError, nodes
+from jinja2.exceptions import TemplateRuntimeError
+from jinja2.runtime import Context
+from jinja2.utils import missing
+
+from contentops.errors import suggest
+from contentops.manifests.limits import LIMITS, Allowance
+from contentops.manifests.sandbox import BOUNDED, WEIGHED, Generator, MissingError, Sandbox, sandbox
+from contentops.manifests.template_errors import explain_failure, explain_syntax, tag_offset, word_offset
+from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from types import TracebackType
+
+    from contentops.manifests.limits import TemplateLimits
+    from contentops.manifests.values import Lookup
+    from contentops.model import Json
+
+_RESULT = "__result__"
+_TEMPLATE, _MACROS = "<template>", "<macros>"
+_FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.Include: "{% include %}",
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from %}",
+    nodes.Extends: "{% extends %}",
+    nodes.Block: "{% block %}",
+    nodes.NSRef: "{% set %} on an attribute",
+    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+}
+
+
+class Macros:
+    """A project's file of shared macros: every template knows each by its name."""
+
+    def __init__(self, source: str, taken: Collection[str] = ()) -> None:
+        """`taken` are the names that macros cannot have. Raises TemplateError."""
+        tree = _parse(source)
+        self.names = frozenset(_declared_macros(tree, source, taken))
+        self.compiled = _Code(source, tree, _MACROS)
+        direct = {name: _names_of(node) for node in tree.body for name in _assigned(node)}
+        self._reads = {name: _reach(name, direct) for name in direct}
+
+    def reads(self, name: str) -> frozenset[str]:
+        """The variables of its caller that a macro may read, itself or through others."""
+        return self._reads.get(name, frozenset())
+
+    def reads_any(self, variable: str) -> bool:
+        """Whether anything of the file reads a variable of its caller."""
+        return any(variable in names for names in self._reads.values())
+
+
+class _Code:
+    """A text, what Jinja made of it, and the names it looks up."""
+
+    def __init__(self, text: str, tree: nodes.Template, filename: str) -> None:
+        self.text = text
+        self.filename = filename
+        box = sandbox()
+        outer, box.allowance = box.allowance, Allowance(LIMITS)  # what is constant is worked out now
+        try:
+            generator = Generator(box, filename)
+            generator.visit(tree)
+            code = compile(generator.code.getvalue(), filename, "exec")
+        except TemplateSyntaxError as error:
+            raise explain_syntax(error, text) from None
+        except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
+            raise TemplateError("template-limit", "the template is nested too deeply") from None
+        finally:
+            box.allowance = outer
+        self.names = _told_apart(generator.names, tree)
+        self.template = Template.from_code(box, code, box.globals)
+
+
+class Compiled:
+    """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
+
+    __slots__ = ("_code", "_limits", "_macros", "_typed", "names")
+
+    def __init__(self, source: str, macros: Macros | None = None, limits: TemplateLimits = LIMITS) -> None:
+        """Raises TemplateError for what is no Jinja, or more Jinja than a manifest may use."""
+        tree = _parse(source)
+        whole = _whole(tree)
+        if whole is not None:  # an assignment keeps the type of the value
+            target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
+            tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
+            tree.set_environment(sandbox())
+        self._typed = whole is not None
+        self._code = _Code(source, tree, _TEMPLATE)
+        self._macros = macros
+        self._limits = limits
+        names = self._code.names
+        self.names = tuple(
+            sorted(names.union(*(macros.reads(name) for name in names & macros.names) if macros else ()))
+        )
+
+    def render(self, lookup: Lookup) -> Json:
+        """The value, a text unless the template is one whole expression. Raises TemplateError."""
+        box = sandbox()
+        outer, box.allowance = box.allowance, Allowance(self._limits)
+        outer.pause()
+        try:
+            return as_json(self._run(_Context(box, lookup, self._macros)))
+        except TemplateError as error:
+            raise self._placed(error, error.__traceback__) from None
+        except MissingError as error:
+            raise self._undefined(error, lookup) from None
+        except (TemplateRuntimeError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
+            raise self._placed(explain_failure(error), error.__traceback__) from None
+        finally:
+            box.allowance.pause()
+            box.allowance = outer
+            outer.resume()
+
+    def _run(self, context: _Context) -> Any:
+        parts: list[str] = []
+        size = 0
+        for part in self._code.template.root_render_func(context):
+            size += len(part)
+            if size > MAX_TEXT:
+                raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
+            context.environment.allowance.spend(len(part) >> 8)
+            parts.append(part)
+        return context.vars[_RESULT] if self._typed else "".join(parts)
+
+    def _undefined(self, error: MissingError, lookup: Lookup) -> TemplateError:
+        name = str(error.name)
+        if error.obj is missing:
+            problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
+            passed = self._macros is not None and not self._macros.reads_any(name)
+            return self._placed(problem, error.__traceback__, name, passed=passed)
+        owner = next((owner for owner in ("each", "item") if lookup(owner) is error.obj), "")
+        known = tuple(
+            error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
+        )
+        message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
+        unset = "the item does not set it; `default(...)` says what to use then"
+        hint = unset if name in known else suggest(name, known)
+        return self._placed(TemplateError("undefined-variable", message, hint=hint), error.__traceback__, name)
+
+    def _placed(
+        self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
+    ) -> TemplateError:
+        """The error at its place: the innermost line that has `word`, of the template alone if `passed` to a macro."""
+        codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
+        lines = [(self._code, 1)]  # a missing value can also be met when the result is looked at
+        while trace is not None:
+            filename = trace.tb_frame.f_code.co_filename
+            found = (code for code in codes if code.filename == filename)
+            lines += [(code, code.template.get_corresponding_lineno(trace.tb_lineno)) for code in found]
+            trace = trace.tb_next
+        offsets = ((code, word_offset(code.text, line, word)) for code, line in reversed(lines) if word)
+        code, line = lines[-1]
+        code, offset = next((one for one in offsets if one[1] is not None), (code, tag_offset(code.text, line)))
+        error.offset, error.in_macros = offset or 0, code is not self._code
+        return error.with_traceback(None)
+
+
+class _Context(Context):
+    """A context that asks for each name when the template first needs it."""
+
+    environment: Sandbox
+
+    def __init__(self, box: Sandbox, lookup: Lookup, macros: Macros | None = None) -> None:
+        super().__init__(box, {}, None, {})
+        self._lookup = lookup
+        self._macros = macros
+        self._shared: dict[str, Any] | None = None
+
+    def resolve_or_missing(self, key: str) -> Any:
+        value = self._lookup(key)
+        if value is not MISSING:
+            return value
+        if self._macros is not None and key in self._macros.names:
+            if self._shared is None:
+                shared = _Context(self.environment, self._lookup)
+                list(self._macros.compiled.template.root_render_func(shared))
+                self._shared = shared.vars
+            return self._shared[key]
+        return self.environment.globals.get(key, missing)
+
+
+def _parse(source: str) -> nodes.Template:
+    """The tree of a text, with what it handles paid for."""
+    if len(source) > MAX_TEXT:
+        raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
+    try:
+        tree = sandbox().parse(source)
+        for node in tree.find_all(nodes.Node):
+            _refuse(node, source)
+        _weigh(tree)
+        tree.set_environment(sandbox())
+    except TemplateSyntaxError as error:
+        raise explain_syntax(error, source) from None
+    except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
+        raise TemplateError("template-limit", "the template is nested too deeply") from None
+    return tree
+
+
+def _refuse(node: nodes.Node, source: str) -> None:
+    written = _FORBIDDEN.get(type(node))
+    if isinstance(node, nodes.For) and node.recursive:
+        written = "{% for … recursive %}"
+    if isinstance(node, nodes.Name) and node.name in {"self", _RESULT}:
+        written = node.name
+    if written:
+        message = f"`{written}` is not available in manifests"
+        raise TemplateError("template-unsupported", message, offset=tag_offset(source, node.lineno))
+
+
+def _weigh(tree: nodes.Template) -> None:
+    """Put a price on what loops run over, and on what is compared, cut or a key."""
+    for node in list(tree.find_all((nodes.For, nodes.Compare, nodes.Operand, nodes.Pair, nodes.Getitem))):
+        if isinstance(node, nodes.For):
+            node.iter = _through(BOUNDED, node.iter)
+        elif isinstance(node, nodes.Compare | nodes.Operand):
+            node.expr = _through(WEIGHED, node.expr)
+        elif isinstance(node, nodes.Pair):
+            node.key = _through(WEIGHED, node.key)
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+            node.node = _through(WEIGHED, node.node)
+
+
+def _through(name: str, value: Any) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
+
+
+def _whole(tree: nodes.Template) -> nodes.Expr | None:
+    """The expression that is the whole template."""
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
+        node = tree.body[0].nodes[0]
+        return None if isinstance(node, nodes.TemplateData) else node
+    return None
+
+
+def _names_of(node: nodes.Node) -> frozenset[str]:
+    """The names a part of a file of macros looks up outside itself."""
+    tree = nodes.Template([node], lineno=1)
+    generator = Generator(sandbox(), _MACROS)
+    generator.visit(tree)
+    return _told_apart(generator.names, tree)
+
+
+def _told_apart(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
+    """Names that are looked up; instead of `each` and `item` the part that is read, where that is plain."""
+    names = frozenset(names) - sandbox().globals.keys()
+    if names.isdisjoint({"each", "item"}):
+        return names
+    return frozenset(name for name in _parts(tree) if name.partition(".")[0] in names)
+
+
+def _parts(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Getattr | nodes.Getitem) and isinstance(node.node, nodes.Name):
+        owner = node.node.name
+        part: Any = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if owner in {"each", "item"} and isinstance(part, str):
+            yield f"{owner}.{part}"
+            return
+    if isinstance(node, nodes.Name) and node.ctx == "load":
+        yield node.name
+    for child in node.iter_child_nodes():
+        yield from _parts(child)
+
+
+def _declared_macros(tree: nodes.Template, source: str, taken: Collection[str]) -> Iterator[str]:
+    """The names of the macros of a file that holds nothing else but values for them."""
+    seen: set[str] = set()
+    for node in tree.body:
+        offset = tag_offset(source, node.lineno)
+        if isinstance(node, nodes.Macro):
+            known = "has the name of a variable" if node.name in taken else "stands twice" if node.name in seen else ""
+            if known:
+                message = f"the macro `{node.name}` {known}"
+                raise TemplateError("bad-name", message, hint="give it another name", offset=offset)
+            seen.add(node.name)
+            if not node.name.startswith("_"):  # as in Jinja, such a macro is for the file itself
+                yield node.name
+        elif not isinstance(node, nodes.Assign | nodes.AssignBlock) and not _is_blank(node):
+            message = "a file of macros holds `{% macro %}` and `{% set %}` only"
+            raise TemplateError("template-unsupported", message, offset=offset)
+
+
+def _is_blank(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Output) and all(
+        isinstance(part, nodes.TemplateData) and not part.data.strip() for part in node.nodes
+    )
+
+
+def _assigned(node: nodes.Node) -> Iterator[str]:
+    if isinstance(node, nodes.Macro):
+        yield node.name
+    elif isinstance(node, nodes.Assign | nodes.AssignBlock):
+        yield from (name.name for name in node.target.find_all(nodes.Name))
+        if isinstance(node.target, nodes.Name):
+            yield node.target.name
+
+
+def _reach(name: str, direct: dict[str, frozenset[str]]) -> frozenset[str]:
+    """What a name of the file reads from outside of it, through all others it leads to."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        step = todo.pop()
+        if step not in seen:
+            seen.add(step)
+            todo += direct.get(step, ())
+    return frozenset(seen - direct.keys())

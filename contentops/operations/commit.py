@@ -1,0 +1,208 @@
+"""Results back into git: one commit of lock and outputs, pushed without force, or put on a branch of its own.
+
+What may be committed is decided by the lock: the paths that its records own now or owned in the last commit, where they
+hold what an apply made or the server took, the lock itself, and its rule in `.gitattributes`. Nothing else that is
+changed in the clone is touched, and no commit of a person travels.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, structs
+
+from contentops.ci.clone import (
+    alone,
+    branch_of,
+    changed_files,
+    follow,
+    make_commit,
+    open_clone,
+    refuse_ignored_lock,
+    refuse_unfinished,
+    result_tree,
+    uncommitted,
+)
+from contentops.ci.git import PATIENCE, GitFailed
+from contentops.ci.push import Messages, Target, push, waiting
+from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, state_of
+from contentops.ci.runner import run_name, run_page
+from contentops.errors import Refused, StateError
+from contentops.operations.apply import exclusively
+from contentops.operations.workspace import World, open_store
+from contentops.state.lock import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentops.ci.clone import ResultTree
+    from contentops.ci.git import Clone
+    from contentops.ci.push import Pushed
+    from contentops.model import Project, State
+
+
+class CommitOptions(Struct, frozen=True, kw_only=True):
+    """Where a commit goes, and what goes along. `branch` empty: the one that is checked out."""
+
+    remote: str = "origin"
+    branch: str = ""
+    push: bool = True
+    skip: bool = True
+    """Whether the push is marked to start no workflow."""
+    edits: bool = False
+    """Whether outputs that a person edited or removed are committed as well."""
+    patience: float = PATIENCE
+    """Seconds that a call of the remote may take."""
+
+
+class CommitReport(Struct, frozen=True, kw_only=True):
+    """What became of the results. `commit` is empty where there was nothing to commit."""
+
+    commit: str = ""
+    message: str = ""
+    files: tuple[str, ...] = ()
+    """What was committed; empty where the branch had the results already."""
+    target: str = ""
+    """The branch that was meant; empty without a push."""
+    branch: str = ""
+    """The branch of the remote that holds the commit, or empty."""
+    why: str = ""
+    """Why that is not the branch that was meant, or empty."""
+    attempts: int = 0
+    stays: bool = False
+    """Whether the clone could not be brought to what was pushed."""
+    ignored: tuple[str, ...] = ()
+    """Outputs that git ignores or another repository holds, and so cannot come back."""
+    edited: tuple[str, ...] = ()
+    """Outputs that a person edited or removed, which were left alone."""
+    others: int = 0
+    """Other changed files, which were left alone."""
+
+    @property
+    def subject(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
+
+class WriteMessage(Protocol):
+    """Writes the message of a commit of what was made between two states of the lock."""
+
+    def __call__(self, before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
+        """`run`: the page of the workflow run, or empty; `skip`: whether the push is to start no workflow."""
+
+
+def commit(
+    project: Project,
+    options: CommitOptions,
+    *,
+    write_message: WriteMessage,
+    pause: Callable[[float], None],
+    world: World | None = None,
+) -> CommitReport:
+    """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
+
+    Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
+    merge, where something is staged or not pushed, and for a lock that git ignores; LockHeld while another commit goes
+    on; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished where it could
+    be pushed nowhere.
+    """
+    world = world or World()
+    with exclusively(project, world):
+        clone = _open(project, options, world.environ)
+        branch = branch_of(clone, options.branch, world.environ) if options.push else ""
+        target = _target(project, branch, world.environ) if options.push else None
+        write = functools.partial(write_message, environment=project.environment, run=run_page(world.environ))
+        with alone(clone):
+            refuse_unfinished(clone)
+            with open_store(project, world, write=True) as store:
+                # A killed apply has left facts in the journal alone, and only the lock travels.
+                store.checkpoint()
+            refuse_ignored_lock(clone, project.environment)
+            return _commit(project, clone, options, target, write, pause)
+
+
+def _commit(
+    project: Project,
+    clone: Clone,
+    options: CommitOptions,
+    target: Target | None,
+    write: Callable[..., str],
+    pause: Callable[[float], None],
+) -> CommitReport:
+    """`target` None: no push."""
+    lock = _lock_on_disk(project)
+    before = lock_at(project.root, clone.head(), project.environment, clone.extra)
+    outputs = recorded_outputs(lock, before)
+    changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
+    results = result_tree(clone, project.environment, changed.results)
+    ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
+    found = CommitReport(
+        target=target.branch if target else "",
+        ignored=ignored,
+        edited=tuple(sorted((*changed.edited, *(() if options.edits else gone)))),
+        others=changed.others,
+    )
+    if not results.changes:
+        return found
+    own = write(state_of(before), state_of(lock), skip=False)
+    if target is None:
+        return _here(clone, results, found, own)
+    messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
+    return _there(clone, results, found, push(clone, target, results, messages, pause=pause), messages)
+
+
+def _here(clone: Clone, results: ResultTree, found: CommitReport, message: str) -> CommitReport:
+    made = make_commit(clone, results.tree, results.head, message)
+    if not follow(clone, results, made):
+        raise GitFailed("the commit could not be put on the branch", hint="see whether another git runs here")
+    return structs.replace(found, commit=made, message=message, files=results.files)
+
+
+def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushed, messages: Messages) -> CommitReport:
+    return structs.replace(
+        found,
+        commit=pushed.commit,
+        message=messages.own if pushed.why else messages.meant,
+        files=results.files if pushed.new or pushed.why else (),
+        branch=pushed.branch,
+        why=pushed.why,
+        attempts=pushed.attempts,
+        # What waits on a branch of its own is not a part of this one yet.
+        stays=not pushed.why and not follow(clone, results, pushed.commit),
+    )
+
+
+def check_waiting(project: Project, options: CommitOptions, *, world: World | None = None) -> None:
+    """Refuses where an apply from here would be paid for twice.
+
+    That is while results of an earlier run wait on a branch that it would not know of, and where git ignores the lock
+    that it would write.
+    """
+    environ = (world or World()).environ
+    clone = _open(project, options, environ)
+    refuse_ignored_lock(clone, project.environment)
+    found = waiting(clone, _target(project, "", environ))
+    if found:
+        names = ", ".join(f"`{name}`" for name in found)
+        hint = "merge its pull request and delete the branch; else what it holds is generated and paid for again"
+        raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
+
+
+def _open(project: Project, options: CommitOptions, environ: Mapping[str, str]) -> Clone:
+    return open_clone(project.root, environ, remote=options.remote, push=options.push, patience=options.patience)
+
+
+def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target:
+    return Target(branch=branch, project=project.name, environment=project.environment, run=run_name(environ))
+
+
+def _lock_on_disk(project: Project) -> Lock:
+    name = lock_name(project.environment)
+    try:
+        return read_lock((Path(project.root) / name).read_bytes(), name)
+    except FileNotFoundError:
+        return Lock()
+    except OSError as error:
+        raise StateError(f"`{name}` cannot be read: {error}") from error

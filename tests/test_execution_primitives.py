@@ -1,0 +1,518 @@
+"""The durable primitives: what is durable before what, whose turn it is, the last look, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.api.calls import Generate, GetContent, GetStatus, ListContent
+from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus
+from contentops.execution.admission import ASK_FIRST, Admission
+from contentops.execution.durations import Durations
+from contentops.execution.limiter import Limiter
+from contentops.execution.local_run import LocalRun
+from contentops.execution.outage import Outage
+from contentops.execution.primitives import Priority, Stopped, Watch
+from tests.fakes.clock import Timeline, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from contentops.api.calls import Call
+    from contentops.api.replies import Reply
+    from contentops.execution.primitives import Primitives
+
+    Program = Callable[[Primitives], Coroutine[Any, Any, None]]
+
+PAYS = Generate({}, "r")
+LIST = ListContent()
+
+
+def _reply(call: Call) -> Reply | Failure:
+    if isinstance(call, Generate):
+        return Accepted("job", echoed=True)
+    if isinstance(call, GetStatus):
+        return JobStatus("completed")
+    return Content(call.content_id) if isinstance(call, GetContent) else ContentList()
+
+
+class Bench:
+    """A run over a journal that only counts; `log` is what happened, in order, with its time."""
+
+    def __init__(
+        self,
+        answer: Callable[[Call], Reply | Failure] = _reply,
+        *,
+        per_minute: int = 0,
+        admission: Admission | None = None,
+        latency: float = 0.05,
+        at: Callable[[LocalRun], None] = lambda _: None,
+    ) -> None:
+        self.log: list[tuple[float, Any]] = []
+        self.timeline = Timeline()
+        self.admission = admission or Admission(max_in_flight=50, proven=True)
+        self.under_way = self.most = self.noted = 0
+        self.runs: list[LocalRun] = []
+        self._answer, self._latency, self._per_minute, self._at = answer, latency, per_minute, at
+
+    # --- the journal -------------------------------------------------------------------------------------
+
+    def note(self, step: str, *_: Any) -> None:
+        self.noted += 1
+        self.log.append((self.timeline.now, step))
+
+    def flush(self) -> None:
+        if self.noted:
+            self.noted = 0
+            self.log.append((self.timeline.now, "flush"))
+
+    # --- the run -----------------------------------------------------------------------------------------
+
+    async def _send(self, call: Call) -> Reply | Failure:
+        self.log.append((self.timeline.now, call))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(self._latency)
+        finally:
+            self.under_way -= 1
+        return self._answer(call)
+
+    def go(self, *programs: Program, most: int = 1000) -> LocalRun:
+        """Run them to their end."""
+        return self.all(programs, most=most)
+
+    def all(self, programs: Iterable[Program], *, most: int = 1000) -> LocalRun:
+        async def story() -> None:
+            made = LocalRun(
+                self,  # type: ignore[arg-type]  # a store that only counts
+                Limiter(self._per_minute),
+                self.admission,
+                Durations(),
+                Outage(random.Random(7)),
+                send=self._send,
+                on_turn=lambda: self._at(made),
+            )
+            self.runs.append(made)
+            await made.carry_out((program(made) for program in programs), most=most)
+
+        run(story(), self.timeline)
+        return self.runs[-1]
+
+    @property
+    def sent(self) -> list[Any]:
+        """The calls, in order."""
+        return [what for _, what in self.log if not isinstance(what, str)]
+
+    @property
+    def words(self) -> list[str]:
+        """What happened, in words."""
+        return [what if isinstance(what, str) else what.name for _, what in self.log]
+
+
+def _asks(call: Any, priority: Priority, answers: list[Any] | None = None) -> Program:
+    async def program(run: Primitives) -> None:
+        answer = await run.send(call, priority)
+        if answers is not None:
+            answers.append(answer)
+
+    return program
+
+
+# --- recorded, durable, then sent --------------------------------------------------------------------------------
+
+
+def _submits(number: int = 0) -> Program:
+    async def program(run: Primitives) -> None:
+        await run.send(Generate({}, f"r{number}"), Priority.SUBMIT, lambda: run.record(f"intent {number}"))
+        run.record(f"accepted {number}")
+
+    return program
+
+
+def test_what_is_recorded_is_durable_before_the_call_leaves() -> None:
+    """The intent is recorded when the call's turn has come, and a flush comes between it and the call."""
+    bench = Bench()
+    bench.go(_submits())
+    assert bench.words == ["intent 0", "flush", "submit", "accepted 0", "flush"]
+
+
+def test_one_fsync_for_all_that_became_ready_together() -> None:
+    """Thirty submits at once cost one flush before all of them, and one for all that their answers brought."""
+    bench = Bench()
+    bench.all(_submits(number) for number in range(30))
+    intents = [f"intent {number}" for number in range(30)]
+    assert bench.words[:61] == [*intents, "flush", *["submit"] * 30]
+    assert bench.words.count("flush") == 2
+
+
+def test_what_an_answer_brought_is_durable_before_the_next_call() -> None:
+    """After an answer a flush comes before anything else is sent."""
+
+    async def program(run: Primitives) -> None:
+        await run.send(PAYS, Priority.SUBMIT)
+        run.record("accepted")
+        await run.send(GetStatus("job"), Priority.POLL)
+
+    bench = Bench()
+    bench.go(program)
+    assert bench.words == ["submit", "accepted", "flush", "status"]
+
+
+def test_a_journal_that_cannot_be_written_sends_nothing() -> None:
+    """The error ends the run before the call leaves."""
+
+    class Full(Bench):
+        def flush(self) -> None:
+            if self.noted:
+                raise OSError(28, "no space left")
+
+    bench = Full()
+    with pytest.raises(OSError, match="no space"):
+        bench.go(_submits())
+    assert bench.sent == []
+
+
+def test_a_cancelled_item_still_hears_of_what_it_paid_for() -> None:
+    """Cancelled between the record and the answer: the call left, and its answer is recorded all the same."""
+
+    async def cancelled(run: Primitives) -> None:
+        task = asyncio.get_running_loop().create_task(_submits()(run))
+        await run.sleep(0.02)
+        task.cancel()
+        await asyncio.wait([task])
+        assert not task.cancelled()
+
+    bench = Bench()
+    bench.go(cancelled)
+    assert bench.words == ["intent 0", "flush", "submit", "accepted 0", "flush"]
+
+
+def test_a_cancelled_question_is_let_go() -> None:
+    """An answer that can be had again is not waited for; one whose turn has not come is never sent."""
+
+    async def cancelled(run: Primitives) -> None:
+        tasks = [asyncio.get_running_loop().create_task(_asks(call, Priority.LOOKUP)(run)) for call in (LIST, PAYS)]
+        await run.sleep(0.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    bench = Bench(per_minute=1, latency=5.0)
+    bench.go(cancelled)
+    assert bench.words == ["list content"]
+    assert bench.timeline.now < 10
+
+
+# --- whose turn it is --------------------------------------------------------------------------------------------
+
+
+def test_saves_go_before_submits_before_polls() -> None:
+    """When requests are scarce, what is nearly done goes first: save, look-up, submit, poll."""
+    bench = Bench(per_minute=1)
+    order = [Priority.POLL, Priority.SUBMIT, Priority.LOOKUP, Priority.SAVE]
+    bench.go(*(_asks(GetContent(priority.name), priority) for priority in order))
+    assert [call.content_id for call in bench.sent] == ["SAVE", "LOOKUP", "SUBMIT", "POLL"]
+    assert bench.timeline.now >= 180.0
+
+
+def test_equals_go_in_the_order_of_the_plan() -> None:
+    """Submits go out in plan order."""
+    bench = Bench(per_minute=6)
+    bench.all(_asks(GetContent(f"{turn:02}"), Priority.SUBMIT) for turn in range(20))
+    assert [call.content_id for call in bench.sent] == [f"{turn:02}" for turn in range(20)]
+
+
+def test_the_job_most_likely_done_is_polled_first() -> None:
+    """Among polls that wait for the limit, the older job goes first."""
+
+    def watching(name: str, started: float) -> Program:
+        async def program(run: Primitives) -> None:
+            await run.send(GetContent(name), Priority.SAVE)
+            await run.poll(Watch(name, "k", started, 0))
+
+        return program
+
+    bench = Bench(per_minute=1)
+    bench.go(watching("young", -10.0), watching("old", -200.0))
+    assert [call.job_id for call in bench.sent if isinstance(call, GetStatus)] == ["old", "young"]
+
+
+def test_requests_under_way_are_bounded() -> None:
+    """Thousands of items need no thousands of sockets."""
+    bench = Bench()
+    made = bench.all(_asks(GetContent(str(turn)), Priority.LOOKUP) for turn in range(200))
+    assert bench.most <= 32
+    assert made.requests == 200
+
+
+def test_a_429_holds_everything_else() -> None:
+    """The server's Retry-After gates every new send, not only the one that was turned away."""
+    told = iter([Failure(FailureKind.THROTTLED, "slow down", 429, 40.0)])
+    bench = Bench(lambda _: next(told, ContentList()))
+
+    async def later(run: Primitives) -> None:
+        await run.sleep(1.0)
+        await run.send(LIST, Priority.SAVE)
+
+    bench.go(_asks(LIST, Priority.POLL), later)
+    assert [at for at, _ in bench.log][1] >= 40.0
+
+
+def test_an_answer_of_another_kind_is_a_failure() -> None:
+    """Items get the reply that their call asks for, or a failure; one that pays may have been carried out."""
+    answers: list[Any] = []
+    bench = Bench(lambda _: ContentList())
+    bench.go(_asks(PAYS, Priority.SUBMIT, answers), _asks(GetStatus("job"), Priority.POLL, answers))
+    assert {answer.kind for answer in answers} == {FailureKind.AMBIGUOUS, FailureKind.UNAVAILABLE}
+
+
+# --- a place among the unfinished jobs ---------------------------------------------------------------------------
+
+
+def _job(bench: Bench, seconds: float, starts: list[float] | None = None) -> Program:
+    async def program(run: Primitives) -> None:
+        with run.place() as place:
+            assert await place.enter(asks=True)
+            if starts is not None:
+                starts.append(bench.timeline.now)
+            await run.sleep(seconds)
+            bench.admission.proven = True
+
+    return program
+
+
+def test_no_more_unfinished_jobs_than_the_cap() -> None:
+    """Submits wait for a place among the unfinished jobs, in order; an item that ends has left it."""
+    bench = Bench(admission=Admission(max_in_flight=3, proven=True))
+    starts: list[float] = []
+    bench.all(_job(bench, 10, starts) for _ in range(10))
+    assert starts == pytest.approx([0] * 3 + [10] * 3 + [20] * 3 + [30], abs=0.1)
+    assert bench.admission.in_flight == 0
+
+
+def test_one_job_until_the_server_is_proven() -> None:
+    """Before a job has completed one is in flight, then all."""
+    bench = Bench(admission=Admission(max_in_flight=50, proven=False))
+    starts: list[float] = []
+    bench.all(_job(bench, 100, starts) for _ in range(5))
+    assert starts == pytest.approx([0, 100, 100, 100, 100], abs=0.1)
+
+
+def test_no_more_questions_at_once_than_it_takes_to_stop_asking() -> None:
+    """Five ids in a row that the server does not know end the asking; no answer at all counts neither way."""
+    admission = Admission(max_in_flight=50, proven=True, ask_first=True)
+    for _ in range(ASK_FIRST):
+        assert admission.open()
+        admission.enter()
+    assert not admission.open()
+    assert admission.open(asks=False)
+    admission.answered(known=True)
+    admission.answered(known=None)
+    for _ in range(2):
+        assert admission.open()
+        admission.enter()
+    for _ in range(ASK_FIRST):
+        admission.answered(known=False)
+    assert not admission.ask_first
+    assert admission.open()
+
+
+def test_nothing_leaves_once_the_run_submits_no_more() -> None:
+    """Those who wait for a place are told so, and submits that queue are stopped; questions go on."""
+    ends: list[str] = []
+
+    async def asks(run: Primitives) -> None:
+        ends.append(f"admitted: {await run.place().enter(asks=True)}")
+
+    async def queued(run: Primitives) -> None:
+        try:
+            await run.send(PAYS, Priority.SUBMIT)
+        except Stopped:
+            ends.append("stopped")
+
+    bench = Bench(admission=Admission(max_in_flight=50, proven=True, closed=True))
+    bench.go(asks, queued, _asks(LIST, Priority.LOOKUP))
+    assert sorted(ends) == ["admitted: False", "stopped"]
+    assert bench.sent == [LIST]
+
+
+# --- the last look -----------------------------------------------------------------------------------------------
+
+
+def test_the_last_look_comes_when_nobody_else_can_go_on() -> None:
+    """Items that wait for the end go on after all others, also those not begun before, and together."""
+    ends: list[tuple[str, float]] = []
+
+    def last(name: str) -> Program:
+        async def program(run: Primitives) -> None:
+            await run.last_look()
+            await run.sleep(50)
+            ends.append((name, bench.timeline.now))
+
+        return program
+
+    async def other(run: Primitives) -> None:
+        await run.sleep(100)
+        ends.append(("other", bench.timeline.now))
+
+    bench = Bench()
+    bench.go(last("a"), other, last("b"), other, most=1)
+    assert [name for name, _ in ends] == ["other", "other", "a", "b"]
+    assert ends[-1][1] < 260
+
+
+# --- the end -----------------------------------------------------------------------------------------------------
+
+
+def _stop_at_ten(run: LocalRun) -> None:
+    if run.now() >= 10 and not run.halted:
+        run.stop("interrupted", "enough", at_once=True)
+
+
+def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
+    """A stop reaches sleepers, queues, watchers and questions at once; what pays still gets its answer."""
+    notes: list[Any] = []
+
+    def until_stopped(wait: Callable[[Primitives], Coroutine[Any, Any, Any]]) -> Program:
+        async def program(run: Primitives) -> None:
+            try:
+                notes.append(await wait(run))
+            except Stopped:
+                notes.append("stopped")
+            with pytest.raises(Stopped):
+                await run.sleep(1)
+
+        return program
+
+    async def ten(run: Primitives) -> None:
+        await run.sleep(9.999)
+        with pytest.raises(Stopped):
+            await run.sleep(1000)
+
+    waits: list[Callable[[Primitives], Coroutine[Any, Any, Any]]] = [
+        lambda run: run.send(PAYS, Priority.SAVE),
+        lambda run: run.send(LIST, Priority.LOOKUP),
+        lambda run: run.send(LIST, Priority.POLL),
+        lambda run: run.sleep(1000),
+        lambda run: run.poll(Watch("job", "k", 0.0, 5)),
+        lambda run: run.last_look(),
+        lambda run: run.place().enter(asks=True),
+    ]
+    bench = Bench(at=_stop_at_ten, latency=15.0, per_minute=2, admission=Admission(max_in_flight=0, proven=True))
+    bench.go(ten, *(until_stopped(wait) for wait in waits))
+    assert notes == ["stopped"] * 6 + [Accepted("job", echoed=True)]
+    assert 15 <= bench.timeline.now < 20
+
+
+def test_a_stop_does_not_wait_for_ever() -> None:
+    """An answer that does not come is given up after a while; what was sent is on record."""
+    bench = Bench(latency=3600.0)
+
+    async def stops(run: Primitives) -> None:
+        await run.sleep(10)
+        run.stop("interrupted", "enough", at_once=True)
+
+    async def pays(run: Primitives) -> None:
+        with pytest.raises(Stopped):
+            await run.send(PAYS, Priority.SUBMIT, lambda: run.record("intent"))
+
+    bench.go(stops, pays)
+    assert 18 <= bench.timeline.now < 20
+    assert bench.words == ["intent", "flush", "submit"]
+
+
+def test_the_first_reason_for_a_stop_stays() -> None:
+    """Later ones are its consequences."""
+    bench = Bench()
+
+    async def stops(run: Primitives) -> None:
+        run.stop("credits", "none left", at_once=False)
+        run.stop("refused-submits", "five in a row", at_once=True)
+
+    assert bench.go(stops).stopped == "credits"
+
+
+def test_an_item_that_breaks_takes_no_request_along() -> None:
+    """An error ends the run at once and leaves no task behind."""
+
+    async def broken(run: Primitives) -> None:
+        await run.sleep(1)
+        raise ZeroDivisionError
+
+    bench = Bench(latency=100.0)
+    with pytest.raises(ZeroDivisionError):
+        bench.go(_asks(LIST, Priority.SAVE), _asks(PAYS, Priority.SUBMIT), broken)
+    assert bench.under_way == 0
+    assert bench.timeline.now < 2
+
+
+def test_what_the_run_waits_for() -> None:
+    """One word for the display: the limit, an answer, a sleep or jobs, and until when."""
+    seen: set[str] = set()
+
+    async def looks(run: Primitives) -> None:
+        for _ in range(150):
+            await run.sleep(1)
+            seen.add(bench.runs[0].waiting_for()[0])
+
+    async def works(run: Primitives) -> None:
+        await run.send(LIST, Priority.SAVE)
+        await run.poll(Watch("job", "k", bench.timeline.now, 0))
+        for _ in range(3):
+            await run.send(LIST, Priority.SAVE)
+
+    bench = Bench(latency=8.0, per_minute=2)
+    bench.go(looks, works)
+    assert seen >= {"limit", "answer", "jobs"}
+
+
+def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
+    """While only submits are held, the display says until when."""
+    admission = Admission(max_in_flight=50, proven=True, running=1)
+    answers = iter([Failure(FailureKind.THROTTLED, "too many active jobs", status=429, retry_after=30.0)])
+    seen: list[tuple[str, float]] = []
+
+    async def submits(run: Primitives) -> None:
+        assert isinstance(await run.send(PAYS, Priority.SUBMIT), Failure)
+        admission.running = 0
+        await run.send(PAYS, Priority.SUBMIT)
+
+    async def looks(run: Primitives) -> None:
+        await run.sleep(5)
+        seen.append(bench.runs[0].waiting_for())
+
+    bench = Bench(lambda call: next(answers, _reply(call)), admission=admission)
+    bench.go(submits, looks)
+    (what, at), *others = seen
+    assert (what, others) == ("limit", [])
+    assert at == pytest.approx(30.05, abs=0.1)
+
+
+# --- many items --------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_thousand_items_are_not_a_hundred_thousand_tasks() -> None:
+    """A task begins when its item's turn comes, in plan order; memory is that of the few that are under way."""
+    bench = Bench(admission=Admission(max_in_flight=50, proven=True))
+    most, begun = 0, 0
+
+    async def item(run: Primitives) -> None:
+        nonlocal most, begun
+        begun += 1
+        if begun % 1000 == 0:
+            most = max(most, len(asyncio.all_tasks()))
+        await asyncio.sleep(0)
+
+    tracemalloc.start()
+    bench.all((item for _ in range(100_000)), most=300)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert begun == 100_000
+    assert most <= 320
+    assert peak < 20e6

@@ -1,0 +1,224 @@
+"""Results that a branch does not take: a branch of their own, a pull request, and the next apply that has to wait."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.ci.push import Target
+from contentops.ci.runner import credentials
+from contentops.errors import ContentopsError
+from contentops.operations.commit import CommitOptions, commit
+from contentops.operations.workspace import World as Outside
+from contentops.operations.workspace import open_project
+from contentops.reporting.commit_text import commit_message
+from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
+from tests.fakes.github import TOKEN, FakeGitHub
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || { echo "main is protected" >&2; exit 1; }; done'
+pytestmark = posix
+
+
+@pytest.fixture
+def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A remote whose main branch declares three items, and no results yet."""
+    return make_world(invoke, tmp_path, tmp_path_factory)
+
+
+@pytest.fixture
+def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine that has applied and not committed."""
+    return make_first(invoke, tmp_path, tmp_path_factory)
+
+
+def own_branches(world: World) -> list[str]:
+    """The branches of the remote that hold results."""
+    return [name for name in world.branches() if name.startswith(("contentops/", "contentops-results/"))]
+
+
+def test_a_protected_branch(world: World, first: Machine) -> None:
+    """The results go to a branch, whose checks may run; the message says what to do; the clone stays as it was."""
+    world.hook("pre-receive", PROTECTED)
+    tip = world.tip()
+    env = {"GITHUB_RUN_ID": "77", "GITHUB_REPOSITORY": "acme/blog", "GITHUB_SERVER_URL": "https://github.example"}
+    ended = first.commit(runner=env)
+    (name,) = own_branches(world)
+    assert re.fullmatch("contentops/acme-blog/77-1-[0-9a-f]{12}", name)
+    assert "Not on `main`: `main` takes no push: pre-receive hook declined." in ended.stdout
+    assert f"`gh pr create --base main --head {name} --fill`" in ended.stdout
+    assert world.tip() == tip
+    assert first.git("rev-parse", "HEAD").strip() == tip
+    first.git("fetch", "--quiet", "origin", name)
+    message = first.git("log", "-1", "--format=%B", "FETCH_HEAD")
+    assert "[skip ci]" not in message
+    assert "Run: https://github.example/acme/blog/actions/runs/77" in message
+    # Another run on the same clone finds them; new results have a branch of their own.
+    assert f"Pushed to `{name}`." in first.commit(GITHUB_RUN_ID="78").stdout
+    assert own_branches(world) == [name]
+    first.edit("content/blog.yaml", "topic: one", "topic: one, again")
+    first.apply()
+    first.commit(GITHUB_RUN_ID="77")
+    assert len(own_branches(world)) == 2
+
+
+def test_a_branch_of_results_that_was_merged(world: World, first: Machine) -> None:
+    """Once they are on the branch, the clone that made them comes along."""
+    world.hook("pre-receive", PROTECTED)
+    first.commit()
+    (world.remote / "hooks/pre-receive").unlink()
+    second = world.other("README.md", "hello")
+    second.git("pull", "--quiet", "--no-rebase", "--no-edit", "origin", own_branches(world)[0])
+    second.git("push", "--quiet")
+    assert "`main` has these results already" in first.commit().stdout
+    assert first.git("status", "--porcelain") == ""
+    assert first.git("rev-parse", "HEAD").strip() == world.tip()
+
+
+def test_results_that_wait_stop_the_next_apply(world: World, first: Machine, invoke: Run) -> None:
+    """Of this project and environment, until the branch is gone; branches of others and of people stop no one."""
+    for name in ("try-it", "5-1", "other/5-1-0123456789ab", "acme-blog/mine"):
+        first.git("push", "--quiet", "origin", f"main:refs/heads/contentops/{name}")
+    assert first.commit("--check-waiting").stdout == "No results of an earlier run wait on a branch.\n"
+    world.hook("pre-receive", PROTECTED)
+    first.apply("--env", "staging")
+    waits = first.commit("--env", "staging", "--json", GITHUB_RUN_ID="9").json["branch"]
+    second = world.clone("second")
+    ended = second.commit("--env", "staging", "--check-waiting", code=4)
+    assert f"error[results-waiting]: results of an earlier run wait on `{waits}`" in ended.stderr
+    assert second.commit("--check-waiting", "--json").json["waiting"] == []
+    second.write("site/contentops.yaml", PROJECT.replace("acme-blog", "site"))
+    second.write("site/content/blog.yaml", manifest("inner"))
+    inner = Machine(second.root / "site", invoke)
+    inner.apply()
+    assert inner.commit("--json", GITHUB_RUN_ID="9").json["branch"].startswith("contentops/site/9-1-")
+    second.commit("--check-waiting")
+
+
+@pytest.mark.parametrize("taken", ["contentops", "contentops/acme-blog"])
+def test_a_branch_with_the_name_of_the_folder(world: World, first: Machine, taken: str) -> None:
+    """The second folder takes the results, and is looked at for those that wait."""
+    first.git("push", "--quiet", "origin", f"main:refs/heads/{taken}")
+    world.hook("pre-receive", PROTECTED)
+    name = first.commit("--json", GITHUB_RUN_ID="9").json["branch"]
+    assert name.startswith("contentops-results/acme-blog/9-1-")
+    assert f"wait on `{name}`" in first.commit("--check-waiting", code=4).stderr
+
+
+def test_a_remote_that_takes_nothing(world: World, first: Machine) -> None:
+    """The results stay in the folder, and the message says so."""
+    world.hook("pre-receive", "exit 1")
+    head = first.git("rev-parse", "HEAD")
+    ended = first.commit(code=1)
+    assert "error[not-published]" in ended.stderr
+    assert "the results are in the folder as they were" in ended.stderr
+    assert (first.git("rev-parse", "HEAD"), world.branches()) == (head, ["main"])
+
+
+@pytest.mark.parametrize(
+    ("project", "environment", "expected"),
+    [
+        ("acme-blog", "", r"contentops/acme-blog/1-1-0123456789ab"),
+        ("acme-blog", "eu.west", r"contentops/acme-blog/eu-west-[0-9a-f]{8}/1-1-0123456789ab"),
+        ("a & b", "", r"contentops/a-b-[0-9a-f]{8}/1-1-0123456789ab"),
+        ("日本", "", r"contentops/[0-9a-f]{8}/1-1-0123456789ab"),
+        ("x" * 100, "", r"contentops/x{60}-[0-9a-f]{8}/1-1-0123456789ab"),
+    ],
+)
+def test_names_of_branches(project: str, environment: str, expected: str) -> None:
+    """Project and environment are parts that git takes, and no two share one."""
+    target = Target(branch="main", project=project, environment=environment, run="1-1")
+    name = target.own("contentops", "0123456789abcdef")
+    assert re.fullmatch(expected, name)
+    assert target.is_own(name)
+    others = [(project + "!", environment), (project, environment + "x"), ("a-b", ""), ("eu", "west")]
+    assert not any(Target(branch="main", project=one, environment=two).is_own(name) for one, two in others)
+
+
+# --- pull requests -----------------------------------------------------------------------------------------
+
+
+def test_a_pull_request_is_opened_for_a_protected_branch(world: World, first: Machine) -> None:
+    """With a token, the results wait in a pull request that says why."""
+    world.hook("pre-receive", PROTECTED)
+    with FakeGitHub() as hub:
+        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
+        (pull,) = hub.pulls
+    assert f"Pull request: {pull['html_url']}" in ended.stdout
+    assert (pull["head"]["label"], pull["base"]["ref"]) == (f"acme:{own_branches(world)[0]}", "main")
+    assert pull["title"] == "content: 3 created"
+    assert "Merge it before the next apply" in pull["body"]
+
+
+def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> None:
+    """The results are on the branch all the same, and a person is told how to go on."""
+    world.hook("pre-receive", PROTECTED)
+    with FakeGitHub() as hub:
+        hub.faults.append(("POST", lambda: (403, {"message": f"may not create pull requests {TOKEN}"}, {})))
+        ended = first.commit(runner=hub.env(GITHUB_RUN_ID="77"))
+    assert "warning[github]: no pull request was made" in ended.stderr
+    assert f"`gh pr create --base main --head {own_branches(world)[0]} --fill`" in ended.stdout
+    assert TOKEN not in ended.stderr + ended.stdout
+
+
+# --- who, and with which key -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [{}, {"GIT_AUTHOR_NAME": "Ann"}], ids=["no one", "half an identity"])
+def test_a_runner_without_an_identity_commits_as_the_bot(first: Machine, given: dict[str, str]) -> None:
+    """GitHub's own bot, only there, and only where no one is set."""
+    ended = first._invoke("commit", "--no-push", cwd=first.root, env={"GITHUB_ACTIONS": "true", **given})
+    assert ended.code == 0, ended.stderr
+    author = given.get("GIT_AUTHOR_NAME", "github-actions[bot]")
+    assert first.git("log", "-1", "--format=%an, %cn").strip() == f"{author}, github-actions[bot]"
+
+
+def test_a_runner_with_an_identity_keeps_it(first: Machine) -> None:
+    """Whoever git says."""
+    first.commit("--no-push", GITHUB_ACTIONS="true")
+    assert first.git("log", "-1", "--format=%an").strip() == WHO["GIT_AUTHOR_NAME"]
+
+
+@pytest.mark.parametrize(
+    ("address", "server", "given"),
+    [
+        ("https://github.com/acme/blog", "https://github.com", True),
+        ("https://github.com.evil.example/acme/blog", "https://github.com", False),
+        ("https://elsewhere.example/acme/blog", "https://github.com", False),
+        ("git@github.com:acme/blog", "https://github.com", False),
+        ("http://github.com/acme/blog", "http://github.com", False),
+        ("http://127.0.0.1:1/acme/blog", "http://127.0.0.1:1", True),
+    ],
+    ids=["ours", "looks like ours", "elsewhere", "ssh", "unencrypted", "loopback"],
+)
+def test_the_token_goes_to_its_server_alone(address: str, server: str, *, given: bool) -> None:
+    """As settings of the child process, for one address; redirects are not followed."""
+    found = credentials(address, {"GITHUB_TOKEN": "t0ken", "GITHUB_SERVER_URL": server, "GIT_CONFIG_COUNT": "1"})
+    assert bool(found) is given
+    if given:
+        assert found["GIT_CONFIG_COUNT"] == "4"
+        assert found["GIT_CONFIG_KEY_3"] == f"http.{server}/.followRedirects"
+        assert "t0ken" not in json.dumps(found)
+
+
+def test_git_over_http_gets_the_token(first: Machine) -> None:
+    """The child process authorises itself to the server of the workflow, and the token is in no file of the clone."""
+    with FakeGitHub() as server:
+        first.git("remote", "set-url", "origin", f"{server.api}/acme/blog")
+        outside = Outside(environ={**os.environ, **WHO, **server.env(GITHUB_SERVER_URL=server.api)})
+        project = open_project(str(first.root), "", ())
+        with pytest.raises(ContentopsError) as failed:
+            commit(project, CommitOptions(), write_message=commit_message, world=outside, pause=lambda _seconds: None)
+        assert server.tokens == {"basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()}
+    assert failed.value.code == "not-published"
+    assert TOKEN not in failed.value.message
+    files = [path for path in (first.root / ".git").rglob("*") if path.is_file()]
+    assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []

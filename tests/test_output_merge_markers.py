@@ -1,0 +1,217 @@
+"""A merge that git left unresolved in an output: nothing is made of it, and texts about git are not taken for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.digest import NOTHING, digest_bytes, digest_text
+from contentops.documents.clean import body_digest
+from contentops.documents.files import Outputs
+from contentops.documents.merge_markers import conflict_line, known_bodies
+from contentops.documents.stat_cache import StatCache
+from contentops.model import JobState, Observed, OnEdit, Saved, State
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.plans import a_digest, make_entry, make_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONFLICT = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
+FRONT = "---\ntitle: T\n---\n"
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param(CONFLICT, 1, id="at once"),
+        pytest.param(f"{FRONT}\nText.\n\n{CONFLICT}", 7, id="in the body"),
+        pytest.param(f"{FRONT}\nText.\n\n{CONFLICT}".replace("\n", "\r\n"), 7, id="with CRLF"),
+        pytest.param(f"---\ntitle: T\n{CONFLICT}---\nText.\n", 3, id="in the front matter"),
+        pytest.param(f"\ufeff---\nx: |\n  ```\n---\n{CONFLICT}", 5, id="a fence in the front matter is none"),
+        pytest.param(f"---\nx: |\n  ```\n...\n{CONFLICT}", 5, id="front matter closed by dots"),
+        pytest.param("<<<<<<< a\nx\n||||||| base\nb\n=======\ny\n>>>>>>> c", 1, id="three sides, no newline"),
+        pytest.param(f"```\ncode\n```\n{CONFLICT}", 4, id="after a code block"),
+        pytest.param(f"~~~~\n```\n~~~\n~~~~ \n{CONFLICT}", 5, id="after a code block of tildes"),
+        pytest.param(f"    ```\n{CONFLICT}", 2, id="a fence indented by four is text"),
+        pytest.param(f"``` a ` b\n{CONFLICT}", 2, id="backticks in one line are no fence"),
+        pytest.param("<<<<<<< a\n```python\n=======\n```py\n>>>>>>> b\nx\n```\n", 1, id="a fence on each side"),
+        pytest.param(f"<<<<<<< a\nnever closed\n{CONFLICT}", 1, id="the first of two starts"),
+    ],
+)
+def test_conflicts_are_found(text: str, line: int) -> None:
+    """The line where the first one starts, outside of code blocks."""
+    assert conflict_line(text) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param(f"```\n{CONFLICT}```\n", id="code block"),
+        pytest.param(f"  ~~~ text\n{CONFLICT}~~~\n", id="code block of tildes"),
+        pytest.param(f"````\n```\n{CONFLICT}````\n", id="a shorter fence closes nothing"),
+        pytest.param(f"```\n``` x\n{CONFLICT}```\n", id="a fence with words closes nothing"),
+        pytest.param(f"```\n{CONFLICT}", id="code block to the end"),
+        pytest.param("".join(f"    {line}" for line in CONFLICT.splitlines(keepends=True)), id="indented code"),
+        pytest.param("".join(f"> {line}" for line in CONFLICT.splitlines(keepends=True)), id="quoted"),
+        pytest.param(">>>>>>> b\n=======\n<<<<<<< a\n", id="another order"),
+        pytest.param("<<<<<<< a\n>>>>>>> b\n", id="no middle"),
+        pytest.param("<<<<<<< a\n======= \n>>>>>>> b\n", id="a space after the middle"),
+        pytest.param("<<<<<<< a\n========\n>>>>>>> b\n", id="eight signs in the middle"),
+        pytest.param("<<<<<<<< a\n=======\n>>>>>>>> b\n", id="eight signs"),
+        pytest.param("<<<<<< a\n=======\n>>>>>> b\n", id="six signs"),
+        pytest.param("<<<<<<<\n=======\n>>>>>>>\n", id="no label"),
+        pytest.param("<<<<<<<a\n=======\n>>>>>>>b\n", id="no space"),
+        pytest.param("Write `<<<<<<< a`, then\n=======\n`>>>>>>> b`\n", id="in a sentence"),
+    ],
+)
+def test_what_only_looks_like_a_conflict(text: str) -> None:
+    """Only git's three lines in git's order count, each from the start of its line to the end of its form."""
+    assert conflict_line(text) == 0
+
+
+LINES = st.sampled_from(
+    ["<<<<<<< a", "=======", ">>>>>>> b", "```", "~~~", "---", "...", "title: T", "text", "", "    ```", "||||||| c"]
+)
+
+
+@given(st.lists(LINES, max_size=12), st.sampled_from(["\n", "\r\n"]))
+def test_a_found_conflict_is_there(lines: list[str], newline: str) -> None:
+    """For any text: the line found opens a conflict that a middle and an end follow; without such lines there is none."""
+    number = conflict_line(newline.join(lines))
+    if number:
+        assert lines[number - 1] == "<<<<<<< a"
+        rest = lines[number:]
+        assert ">>>>>>> b" in rest[rest.index("=======") :]
+    elif "```" not in lines and "~~~" not in lines:
+        starts = [at for at, line in enumerate(lines) if line == "<<<<<<< a"]
+        rest = lines[starts[0] :] if starts else []
+        assert "=======" not in rest or ">>>>>>> b" not in rest[rest.index("=======") :]
+
+
+# --- observing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("front", [FRONT, "", "---\ntitle: [\n---\n"], ids=["front", "none", "broken front"])
+def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
+    """It is told by its line; nothing else of the file is taken for true, nor remembered for the next look."""
+    data = f"{front}{CONFLICT}".encode()
+    (root / "a.md").write_bytes(data)
+    line = front.count("\n") + 1
+    expected = Observed(
+        path="a.md",
+        file=digest_bytes(data),
+        problem=f"`a.md` holds git conflict markers from line {line}; resolve the merge first",
+    )
+    assert Outputs(root).observe("a.md") == expected
+    cache = StatCache(Outputs(root), None, now=2**63)
+    assert cache.observe_all(["a.md"]) == {"a.md": expected}
+    assert cache.remember() is None
+
+
+def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
+    """What a job made is a text, whatever its lines; so is what was just written."""
+    outputs = Outputs(root)
+    outputs.write("a.md", f"{FRONT}\n{CONFLICT}", expect=NOTHING)
+    assert outputs.observe("a.md").body == digest_text(CONFLICT)
+    assert Outputs(root).observe("a.md").problem
+    assert Outputs(root, whole=[digest_text(CONFLICT)]).observe("a.md").body == digest_text(CONFLICT)
+    (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}more\n")
+    assert outputs.observe("a.md").problem
+
+
+def test_known_bodies() -> None:
+    """Generated and saved bodies of records, and paid texts of open entries."""
+    record = make_record("one", generated=a_digest("1"), saved=Saved(body=a_digest("2")))
+    bare = make_record("two")
+    entry = make_entry(state=JobState.PAID, body=a_digest("3"))
+    state = State(lineage="l", records={record.id: record, bare.id: bare}, entries={entry.request_id: entry})
+    assert known_bodies(state) == {a_digest("1"), a_digest("2"), a_digest("3")}
+
+
+# --- as a whole --------------------------------------------------------------------------------------------
+
+
+CHANGES = {
+    "nothing": ("", ""),
+    "request": ("topic: 'All about one", "topic: 'New: one"),
+    "path": ("id: one", "id: one\n    output: out/new.md"),
+}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{}, {"replace": ("one",)}, {"on_edit": OnEdit.OVERWRITE}, {"on_edit": OnEdit.KEEP}],
+    ids=["apply", "replace", "overwrite", "keep"],
+)
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choice: dict[str, Any], change: str) -> None:
+    """Whatever else is asked for, the file and the server's text stay, and nothing is paid for."""
+    scene = _merging(root)
+    left, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
+    scene.edit("content/blog.yaml", *CHANGES[change])
+    assert results(scene.apply(**choice))["one"] == "blocked"
+    assert scene.tree() == {"out/one.md": left, "out/two.md": scene.read("out/two.md")}
+    assert [content.body for content in scene.api.contents.values()] == stored
+    assert len(scene.api.generations) == 2
+
+
+def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:
+    """Not even where its item is gone and removal is asked for."""
+    scene = _merging(root)
+    left = scene.read("out/one.md")
+    scene.write("content/blog.yaml", blog("two"))
+    assert results(scene.apply(prune=True)) == {"one": "blocked"}
+    assert scene.read("out/one.md") == left
+
+
+def _merging(root: Path) -> Scene:
+    """Two items, of which `one` was changed on two branches."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    scene.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
+    return scene
+
+
+def test_a_resolved_merge_goes_on(root: Path) -> None:
+    """Once the markers are gone the file is an edited one like any other."""
+    scene = _merging(root)
+    (change,) = scene.plan().changes
+    assert (change.blocked, change.steps) == ("unreadable-file", ())
+    assert change.hint.endswith("resolve the merge first")
+    scene.edit("out/one.md", CONFLICT, "theirs\n")
+    assert results(scene.apply()) == {"one": "done"}
+    assert sum(content.body.endswith("theirs\n") for content in scene.api.contents.values()) == 1
+
+
+def test_a_generated_text_with_such_lines_is_a_text_like_any_other(root: Path) -> None:
+    """A job may write about git without code blocks: its text is written, saved, and stays unchanged."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    lines = CONFLICT.replace("\n", "\\n")
+    scene.write(
+        "content/blog.yaml",
+        f'items: [{{id: one, inputs: {{topic: "git\\n{lines}", target_audience: readers}}, metadata: {{title: Git}}}}]\n',
+    )
+    assert results(scene.apply()) == {"one": "done"}
+    (content,) = scene.api.contents.values()
+    assert CONFLICT in content.body
+    assert conflict_line(scene.read("out/one.md"))
+    assert scene.record("one").generated == body_digest(content.body)
+    assert scene.plan().empty
+    scene.edit("content/blog.yaml", "title: Git", "title: Merging")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.plan().empty
