@@ -28,11 +28,12 @@ def _version_told() -> bool:
     """Whether the version could be printed; scripts ask for it often, so nothing else is loaded for it."""
     from contentops import __version__
 
-    if sys.stdout is None or sys.stdout is not sys.__stdout__:
+    stream = sys.__stdout__
+    if stream is None or sys.stdout is not stream:
         return False
     try:
         # Past the buffer of the stream: what is left in it by a failed write would fail again at the exit.
-        os.write(sys.stdout.fileno(), f"contentops {__version__}\n".encode())
+        os.write(stream.fileno(), f"contentops {__version__}\n".encode())
     except (OSError, ValueError):
         return False
     return True
