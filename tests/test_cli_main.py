@@ -84,11 +84,21 @@ def test_help_does_not_import_commands() -> None:
     script = (
         "import sys; from contentops.__main__ import main; main(['--help'])\n"
         "loaded = [m for m in sys.modules if m.split('.')[0] in ('rich', 'jinja2', 'yaml', 'httpx', 'jsonschema', 'asyncio')"
-        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.main', 'contentops.cli.options', 'contentops.cli.streams')]\n"
+        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.entry', 'contentops.cli.main', 'contentops.cli.options', 'contentops.cli.streams')]\n"
         "print(loaded, file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "[]"
+
+
+def test_the_version_loads_nothing() -> None:
+    """Scripts ask for it often: not even the command line is loaded for it."""
+    script = (
+        "import sys; from contentops.__main__ import main; main(['--version'])\n"
+        "print([m for m in sys.modules if m.startswith(('contentops.', 'click', 'msgspec'))], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == (f"contentops {__version__}\n", "['contentops.__main__']\n")
 
 
 def test_version_is_one_line(invoke: Run) -> None:
@@ -407,7 +417,7 @@ def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path) -> None:
 def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path) -> None:
     """Ctrl-C in the first moment, before anything of ours runs, prints no traceback either."""
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n", encoding="utf-8")
-    ended = run("--version", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])})
+    ended = run("--help", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])})
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
 
 

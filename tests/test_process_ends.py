@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.scene import know_server
 from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def test_the_second_signal_exits_at_once(project: Build, run: Run, number: signa
                 "content/blog.yaml": blog("one"),
             }
         )
+        know_server(root, server.base_url)
         with applying(root) as apply:
             server.wait("POST")
             apply.signal(number)
