@@ -111,8 +111,8 @@ async def bare(port: int, items: int, folder: Path) -> None:
 def project(port: int, items: int, folder: Path) -> None:
     """A project whose items are all new."""
     (folder / "contentops.yaml").write_text(
-        f"version: 1\nproject: throughput\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, requests_per_minute: 0, "
-        "max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
+        f"version: 1\nproject: throughput\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, "
+        "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
     )
     (folder / "content").mkdir()
     rows = "".join(f"  - id: item-{number:05d}\n    inputs: {{topic: Topic {number}}}\n" for number in range(items))

@@ -106,11 +106,6 @@ class Place:
     def __exit__(self, *_: object) -> None:
         self.leave()
 
-    @property
-    def taken(self) -> bool:
-        """Whether the item has it."""
-        return self._taken
-
     async def enter(self, *, asks: bool) -> bool:
         """Wait for it in order; False once the run submits nothing more. `asks`: its id is still to be asked for."""
         if not self._taken:
