@@ -61,7 +61,9 @@ class Hostile:
 
 
 def _project(build: Build, server: Scripted) -> Path:
-    files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""), "content/blog.yaml": blog("one")}
+    # A server that lists nothing: the dialect is stated.
+    told = PROJECT.format(base_url=server.base_url, extra="").replace("api: {", "api: {dialect: v1, ")
+    files = {"contentops.yaml": told, "content/blog.yaml": blog("one")}
     root = build(files, at="outer/project")
     (root.parent / "outside.txt").write_text("not ours\n")
     return root
