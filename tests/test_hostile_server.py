@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.fakes.scene import know_server
 from tests.processes import KEY, PROJECT, Scripted, blog
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _project(build: Build, server: Scripted) -> Path:
     told = PROJECT.format(base_url=server.base_url, extra="").replace("api: {", "api: {dialect: v1, ")
     files = {"contentops.yaml": told, "content/blog.yaml": blog("one")}
     root = build(files, at="outer/project")
+    know_server(root, server.base_url)
     (root.parent / "outside.txt").write_text("not ours\n")
     return root
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.clones import WHO, World, manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
+from tests.fakes.scene import know_server
 from tests.processes import KEY, Scripted
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ def test_the_key_and_the_token_are_nowhere(
     out = job.folder
     with Scripted(server) as api:
         machine.edit("contentops.yaml", "base_url: local", f'base_url: "{api.base_url}", requests_per_minute: 0')
+        know_server(machine.root, api.base_url)
         machine.edit("contentops.yaml", "version: 1", "version: 1\nvars: {unused: 1}")
         for form in ("text", "json", "markdown"):
             job.run("plan", "--format", form, "--out", str(out / "plan.json"))

@@ -120,13 +120,5 @@ def check_seal(document: Mapping[str, Json], path: str) -> None:
 
 
 def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none.
-
-    A record without definitions is as one from before they were kept, so that plans of that time still hold.
-    """
-    if record is None:
-        return NOTHING
-    found = to_builtins(record)
-    if not found.get("definitions"):
-        found.pop("definitions", None)
-    return digest_json(found)
+    """The fingerprint of a record as a plan starts from it; empty where there is none."""
+    return NOTHING if record is None else digest_json(to_builtins(record))
