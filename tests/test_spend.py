@@ -285,10 +285,10 @@ def test_a_wrong_start_is_a_mistake(spent: Scene, invoke: Run, since: str, code:
 
 
 def test_a_damaged_lock_of_then_is_an_error(spent: Scene, invoke: Run) -> None:
-    """Named with its commit."""
+    """Named, with what it was committed as."""
     lock = spent.read("contentops.lock")
     spent.write("contentops.lock", lock.replace('"id":', '"di":', 1))
     git(spent.root, "commit", "--quiet", "--all", "--message", "Damaged")
     spent.write("contentops.lock", lock)
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)
-    assert (ended.code, "contentops.lock at HEAD" in ended.stderr) == (1, True)
+    assert (ended.code, "`contentops.lock` was committed in " in ended.stderr) == (1, True)
