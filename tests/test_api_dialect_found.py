@@ -378,6 +378,28 @@ def test_the_documented_server_is_found_too(tmp_path: Path) -> None:
     assert scene.record("tea").dialect == "v1"
 
 
+def test_the_record_names_what_a_later_request_found(tmp_path: Path) -> None:
+    """The first free requests fail for a passing reason: no record says `auto`, so later runs know the server."""
+    api = FakeApi(duration=90)
+    scene = scene_of(tmp_path, api)
+    api.fault(on("list templates", 1, 2), 503)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+
+
+def test_the_record_keeps_the_dialect_of_its_job(tmp_path: Path) -> None:
+    """A change that asks no server, or one in another dialect, proves nothing about how its job was asked for."""
+    api = FakeApi(duration=90)
+    scene = scene_of(tmp_path, api)
+    scene.apply()
+    scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1-2026-04, requests_per_minute")
+    scene.edit("contentops.yaml", "defaults: {", "defaults: {metadata: {tags: [a]}, ")
+    sent = len(api.requests)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert len(api.requests) == sent
+    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+
+
 def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
     """`v1` against the public backend: an error that says what to set; no submit, no record, one free request in all."""
     api = PublicBackend(duration=90)

@@ -124,6 +124,7 @@ class Context:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    dialect: Callable[[], str]
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

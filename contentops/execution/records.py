@@ -37,7 +37,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         attempt=step.attempt,
         state=JobState.SUBMITTING,
         server=ctx.server,
-        dialect=ctx.project.api.dialect,
+        dialect=ctx.dialect(),
         credits=step.credits,
         plan_id=ctx.plan.id,
         section=step.section,
@@ -60,6 +60,8 @@ def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: s
     ctx.admission.refused = 0
     if sent is not None:
         ctx.spent[item.id] += entry.credits
+        # The first submit may have gone out before anyone knew how the server is spoken to.
+        entry = structs.replace(entry, dialect=ctx.dialect())
     ctx.run.record("accepted", entry)
     ctx.event("step-done", item.id, "submit", job=job_id)
     return Job(entry=entry, sent=sent)
@@ -145,9 +147,12 @@ def keep_text(ctx: Context, job: Job, title: str, body: str, content_id: str, *,
 
 
 def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
-    """The item's record with what no step decides: id, server, path, protection. New where there is none."""
+    """The item's record with what no step decides: id, server, path, protection. New where there is none.
+
+    The dialect stays that of the job that made its text: it proves that the server speaks it.
+    """
     spec, old = item.spec, standing.record
-    dialect, output, plan_id = ctx.project.api.dialect, standing.path or item.change.target, ctx.plan.id
+    output, plan_id = standing.path or item.change.target, ctx.plan.id
     protected = is_protected(spec, old)
     if old is None:
         return Record(
@@ -155,19 +160,26 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
             digest=spec.digest,
             request=spec.request.as_json(),
             server=ctx.server,
-            dialect=dialect,
+            dialect=ctx.dialect(),
             output=output,
             used=spec.used,
             protected=protected,
             plan_id=plan_id,
         )
-    here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, dialect=dialect)
+    here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
     if old.server == ctx.server:
         return here
     # Another server's ids mean nothing here.
     nowhere = RequestId("")
     return structs.replace(
-        here, server=ctx.server, content_id="", superseded=(), saved=None, job_id="", request_id=nowhere
+        here,
+        server=ctx.server,
+        dialect=ctx.dialect(),
+        content_id="",
+        superseded=(),
+        saved=None,
+        job_id="",
+        request_id=nowhere,
     )
 
 

@@ -86,6 +86,8 @@ class Edges:
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
+    dialect: Callable[[], str]
+    """The dialect that is spoken: `auto` as long as none is found."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
 
@@ -156,7 +158,7 @@ def _assemble(
         )
     admission = Admission(
         max_in_flight=project.api.max_in_flight,
-        proven=_is_proven(state, plan, project.api.dialect),
+        proven=_is_proven(state, plan, edges.dialect()),
         # A journal does not show whether the run that began it came to the end of its questions.
         ask_first=capabilities.honours_ids is not False,
     )
@@ -195,6 +197,7 @@ def _assemble(
         emit=edges.emit,
         wall=edges.wall,
         random=edges.random,
+        dialect=edges.dialect,
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run

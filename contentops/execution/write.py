@@ -117,6 +117,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
         used=spec.used,
         generated=body_digest(text.body),
         saved=record.saved if known is not None and known.server == ctx.server else None,
+        dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,
         # Never falls, so that a later `--replace` cannot meet an id that was used before.

@@ -148,7 +148,8 @@ def _carry_out(
 
     async def run() -> Run:
         async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
-            settled = project if stop.requested else await _settled(project, plan, client)
+            if client is not None and not stop.requested:
+                await _settle(project, plan, client)
             edges = Edges(
                 store=workspace.store,
                 cache=workspace.cache,
@@ -157,29 +158,27 @@ def _carry_out(
                 emit=emit,
                 wall=world.wall,
                 random=world.random,
+                dialect=lambda: project.api.dialect if client is None else client.dialect,
                 requests=client.requests if client is not None else 0,
             )
-            return await execute(settled, plan, found.state, edges, stop=stop, deadline=deadline)
+            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
 
 
-async def _settled(project: Project, plan: Plan, client: Client | None) -> Project:
-    """The project with the dialect that its server speaks, found by free requests where it is not known.
+async def _settle(project: Project, plan: Plan, client: Client) -> None:
+    """Find the dialect that the server speaks, by free requests, where it is not known.
 
     Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
     """
     from contentops.api.replies import Failure
 
-    if client is None or not (plan.submits or project.api.dialect == "auto"):
-        return project
+    if not (plan.submits or project.api.dialect == "auto"):
+        return
     place = await client.find()
-    if isinstance(place, Failure):
-        return project
-    if plan.submits and (failure := client.contradiction(place)):
+    if not isinstance(place, Failure) and plan.submits and (failure := client.contradiction(place)):
         hint = "`contentops doctor` shows what is found; nothing was submitted"
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
-    return structs.replace(project, api=structs.replace(project.api, dialect=client.dialect))
 
 
 async def _nowhere(call: Call) -> Failure:
