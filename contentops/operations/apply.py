@@ -69,7 +69,7 @@ def apply(
     recorded.
     """
     world = world or World()
-    with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
+    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
         planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
@@ -148,7 +148,7 @@ def _carry_out(
 
     async def run() -> Run:
         async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
-            settled = project if stop.requested else await _settled(project, plan, client)
+            resolved = project if stop.requested else await _with_dialect(project, plan, client)
             edges = Edges(
                 store=workspace.store,
                 cache=workspace.cache,
@@ -159,12 +159,12 @@ def _carry_out(
                 random=world.random,
                 requests=client.requests if client is not None else 0,
             )
-            return await execute(settled, plan, found.state, edges, stop=stop, deadline=deadline)
+            return await execute(resolved, plan, found.state, edges, stop=stop, deadline=deadline)
 
     return (world.run or asyncio.run)(run())
 
 
-async def _settled(project: Project, plan: Plan, client: Client | None) -> Project:
+async def _with_dialect(project: Project, plan: Plan, client: Client | None) -> Project:
     """The project with the dialect that its server speaks, found by free requests where it is not known.
 
     Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
@@ -200,7 +200,7 @@ def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, J
 
 
 @contextlib.contextmanager
-def exclusively(project: Project, world: World) -> Iterator[None]:
+def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     import getpass
     import socket
