@@ -177,9 +177,9 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ item }}", "template-value", "gives a map", "only texts"),
         ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
         ("{{ '1e999' | float }}", "template-value", "not finite", ""),
-        ("{{ 1e999 }}", "template-value", "has a number that is not finite", ""),
-        ("a {{ [-1e999, 1] | first }}", "template-value", "has a number that is not finite", ""),
-        ("{{ 1" + "0" * 5000 + " }}", "template-limit", "holds a number that is too large", ""),
+        ("{{ 1e999 }}", "template-value", "a number is not finite", ""),
+        ("a {{ [-1e999, 1] | first }}", "template-value", "a number is not finite", ""),
+        ("{{ 1" + "0" * 5000 + " }}", "template-limit", "a number has too many digits", ""),
         ("{{ ['x' * 100000] * 9000 }}", "template-limit", "takes too many steps", ""),
         ("{% include 'x' %}", "template-unsupported", "`{% include %}` is not available", "`macros` names"),
         ("{% extends 'x' %}", "template-unsupported", "`{% extends %}` is not available", ""),
@@ -921,6 +921,15 @@ def test_where_macros_may_lie(project: Build, path: str, expected: str) -> None:
     (root / "linked.j2").symlink_to("/etc/hosts")
     [line] = lines(findings(root))
     assert line.startswith(expected)
+
+
+def test_a_manifest_that_is_named_as_macros_is_not_passed_over(project: Build) -> None:
+    """Its items would count as gone."""
+    root = project(
+        {"contentops.yaml": f"{PROJECT}macros: content/a.yaml\n", "content/a.yaml": "items: [{id: one, inputs: {}}]\n"}
+    )
+    [line] = lines(findings(root))
+    assert "a file of macros holds `{% macro %}` and `{% set %}` only" in line
 
 
 def test_no_output_lands_on_the_macros(project: Build) -> None:

@@ -203,7 +203,7 @@ def _parse(source: str) -> nodes.Template:
     except TemplateSyntaxError as error:
         raise explain_syntax(error, source) from None
     except ValueError:  # Python reads no whole number of so many digits
-        raise TemplateError("template-limit", "holds a number that is too large") from None
+        raise TemplateError("template-limit", "a number has too many digits") from None
     except (RecursionError, SyntaxError, MemoryError, OverflowError):
         raise TemplateError("template-limit", "the template is nested too deeply") from None
     return tree
@@ -220,7 +220,7 @@ def _refuse(node: nodes.Node, source: str) -> None:
         hint = _MACROS_HINT if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport) else ""
         raise TemplateError("template-unsupported", message, hint=hint, offset=tag_offset(source, node.lineno))
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not isfinite(node.value):
-        message = "has a number that is not finite"
+        message = "a number is not finite"
         raise TemplateError("template-value", message, offset=tag_offset(source, node.lineno))
 
 
