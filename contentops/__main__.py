@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line (default: that of the process) and returns the exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
-    if args == ["--version"] and _version_told():
+    if args == ["--version"] and _print_version():
         return 0
     try:
         from contentops.cli.entry import run
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(args)
 
 
-def _version_told() -> bool:
+def _print_version() -> bool:
     """Whether the version could be printed; scripts ask for it often, so nothing else is loaded for it."""
     from contentops import __version__
 

@@ -461,10 +461,10 @@ def test_certificates_and_proxies_are_foreign(trouble: Trouble) -> None:
 def test_what_a_person_is_told() -> None:
     """Endpoint, status, words; the call's name where there was no endpoint, and nothing made up."""
     plain = Failure(FailureKind.REJECTED, "no")
-    assert plain.told == "no"
-    assert Failure(FailureKind.REJECTED, "no", call="save").told == "`save`: no"
+    assert plain.full_message == "no"
+    assert Failure(FailureKind.REJECTED, "no", call="save").full_message == "`save`: no"
     full = Failure(FailureKind.REJECTED, "no", 422, None, "save", f"POST {API}/content/save")
-    assert full.told == f"`POST {API}/content/save` (422): no"
+    assert full.full_message == f"`POST {API}/content/save` (422): no"
 
 
 # --- real servers ------------------------------------------------------------------------------------------

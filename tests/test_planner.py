@@ -409,6 +409,8 @@ def test_a_ring_of_outputs_is_refused_by_name(outputs: dict[str, str], ring: str
     held = {change.id: change.blocked for change in plan.changes}
     assert held == {**dict.fromkeys(outputs, "output-ring"), "y": "foreign-file", "z": ""}
     assert ring in plan.changes[0].hint
+    said = {change.id: [(reason.kind, reason.after) for reason in change.reasons] for change in plan.changes}
+    assert said == {id_: [("moved", change.target)] for id_, change in zip(said, plan.changes, strict=True)}
 
 
 def test_a_chain_of_outputs_moves_the_last_one_first() -> None:

@@ -155,7 +155,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ company company }}", "template-syntax", "expected `}}`, got 'company'", ""),
         ("{% if company company %}{% endif %}", "template-syntax", "expected `%}`, got 'company'", ""),
         ("{% if company %}", "template-syntax", "the `{% if %}` has no end", "end it with `{% endif %}`"),
-        ("{% if company %}{% endfor %}", "template-syntax", "unknown tag 'endfor'", "end it with `{% endif %}`"),
+        ("{% if company %}{% endfor %}", "template-syntax", "unknown tag `endfor`", "end it with `{% endif %}`"),
         ("{% for %}", "template-syntax", "expected an expression", ""),
         ("{{ company | uper }}", "template-syntax", "there is no filter `uper`", "did you mean `upper`?"),
         ("{% if company %}{{ company | uper }}{% endif %}", "template-syntax", "no filter `uper`", "`upper`"),
@@ -177,6 +177,14 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ item }}", "template-value", "gives a map", "only texts"),
         ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
         ("{{ '1e999' | float }}", "template-value", "not finite", ""),
+        ("{{ 1e999 }}", "template-value", "a number is not finite", ""),
+        ("a {{ [-1e999, 1] | first }}", "template-value", "a number is not finite", ""),
+        ("{{ 1" + "0" * 5000 + " }}", "template-limit", "a number has too many digits", ""),
+        ("{{ ['x' * 100000] * 9000 }}", "template-limit", "takes too many steps", ""),
+        ("{% include 'x' %}", "template-unsupported", "`{% include %}` is not available", "`macros` names"),
+        ("{% extends 'x' %}", "template-unsupported", "`{% extends %}` is not available", ""),
+        ("{{ company | int(base=2) }}", "template-error", "a filter or call got an unexpected keyword", ""),
+        ("{{ company | upper(1) }}", "template-error", "a filter or call takes 1 positional argument", ""),
         ("{{ '\\x00' }}", "template-value", "U+0000", ""),
         ("{{ '\\ud800' }}", "template-value", "U+D800", ""),
         ("{{ place | tojson(indent=2) }}", "template-value", "takes no indent", ""),
@@ -913,6 +921,15 @@ def test_where_macros_may_lie(project: Build, path: str, expected: str) -> None:
     (root / "linked.j2").symlink_to("/etc/hosts")
     [line] = lines(findings(root))
     assert line.startswith(expected)
+
+
+def test_a_manifest_that_is_named_as_macros_is_not_passed_over(project: Build) -> None:
+    """Its items would count as gone."""
+    root = project(
+        {"contentops.yaml": f"{PROJECT}macros: content/a.yaml\n", "content/a.yaml": "items: [{id: one, inputs: {}}]\n"}
+    )
+    [line] = lines(findings(root))
+    assert "a file of macros holds `{% macro %}` and `{% set %}` only" in line
 
 
 def test_no_output_lands_on_the_macros(project: Build) -> None:

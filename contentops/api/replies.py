@@ -142,7 +142,7 @@ class Failure(Struct, frozen=True):
         return self.kind is FailureKind.NOT_SENT and self.status is None
 
     @property
-    def told(self) -> str:
+    def full_message(self) -> str:
         """The message after the endpoint and the status: what a person needs to know who has to mend it."""
         where = self.endpoint or self.call
         status = f" ({self.status})" if self.status is not None else ""

@@ -187,7 +187,7 @@ def carry_out(
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
     """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
-    signals.enter_context(stopping(stop.request, told=display.stopping))
+    signals.enter_context(stopping(stop.request, displayed=display.stopping))
     display.start()
 
 

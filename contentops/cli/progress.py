@@ -29,7 +29,7 @@ _WAITS = {
     "turn": "its turn",
 }
 """What an event calls it, and a person."""
-_NOT_TOLD = frozenset({"done", "pending"})
+_NOT_COUNTED = frozenset({"done", "pending"})
 _STOPPING = "stopping: nothing new is submitted; Ctrl-C again exits at once"
 
 
@@ -103,7 +103,7 @@ class Progress:
     def counts(self) -> str:
         """Such as `3 of 20 ended, 1 failed, 5 in work, 12 credits`."""
         finished = self._finished()
-        others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_TOLD]
+        others = [f"{number:,} {name}" for name, number in sorted(self.done.items()) if name not in _NOT_COUNTED]
         parts = [f"{finished:,} of {max(self.total, finished):,} ended", *others]
         if self.active:
             parts.append(f"{len(self.active):,} in work")

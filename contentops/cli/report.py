@@ -72,5 +72,5 @@ def moment(text: str, now: float) -> dt.datetime | None:
             return dt.datetime.fromtimestamp(now, dt.UTC) - ago
     except (ValueError, OverflowError) as error:
         message = f"`{text}` is no time; write a date such as `2026-01-01`, or `30d`"
-        raise click.BadParameter(message, param_hint="--since") from error
+        raise click.BadParameter(message, param_hint="`--since`") from error
     return None

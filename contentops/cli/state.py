@@ -99,10 +99,10 @@ def move(
     session: Session, old: str, new: str, environment: str, variables: tuple[str, ...], *, server: bool, as_json: bool
 ) -> None:
     """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
-    from contentops.operations import records as mending
+    from contentops.operations import records
 
     project = open_project(session, environment, variables)
-    act = mending.move_server if server else mending.move_record
+    act = records.move_server if server else records.move_record
     now = act(project, old, new)
     _report(f"{'server' if server else 'record'} `{old}` is now `{now}`", as_json=as_json)
 
@@ -113,9 +113,9 @@ def move(
 @click.pass_obj
 def remove(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
     """Forget the record of ITEM. Its file, and its content on the server, stay."""
-    from contentops.operations import records as mending
+    from contentops.operations import records
 
-    mending.forget_record(open_project(session, environment, variables), item)
+    records.forget_record(open_project(session, environment, variables), item)
     _report(f"the record of `{item}` is forgotten; its file stays", as_json=as_json)
 
 
@@ -140,10 +140,10 @@ def resolve(
     """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
     if sum((bool(job), bool(content), forget)) != 1:
         raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
-    from contentops.operations import records as mending
+    from contentops.operations import records
 
     project = open_project(session, environment, variables)
-    _report(mending.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)
+    _report(records.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)
 
 
 def _report(done: str, *, as_json: bool) -> None:

@@ -109,7 +109,7 @@ class Outputs:
         except OutputError as error:
             message = error.message if error.message.startswith(shown(path)) else f"{shown(path)}: {error.message}"
             return Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}")
-        return Observed(path=path) if file is None else self._understood(path, file)
+        return Observed(path=path) if file is None else self._observed(path, file)
 
     def _read(self, path: str) -> _File | None:
         parts = split_path(path)
@@ -117,7 +117,7 @@ class Outputs:
             place = self._enter(stack, parts)
             return self._load(place, path) if place else None
 
-    def _understood(self, path: str, file: _File) -> Observed:
+    def _observed(self, path: str, file: _File) -> Observed:
         """What the bytes of an output mean, or why they cannot be used."""
         found = Observed(path=path, file=file.digest)
         try:

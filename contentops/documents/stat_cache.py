@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.documents.files import Outputs
 
-SETTLED: Final = 3_000_000_000
+TRUSTED_AFTER: Final = 3_000_000_000
 """Nanoseconds a file must have been left alone before its stamp is trusted."""
 VERSION: Final = 2
 
@@ -75,8 +75,10 @@ class StatCache:
             )
         found = self._outputs.observe(path)
         # Only what was read under the very stamp may be found by it again.
-        settled = stamp is not None and max(stamp[-2:]) < self._now - SETTLED and self._outputs.stamp(path) == stamp
-        if stamp is not None and settled and found.exists and not found.problem:
+        trusted = (
+            stamp is not None and max(stamp[-2:]) < self._now - TRUSTED_AFTER and self._outputs.stamp(path) == stamp
+        )
+        if stamp is not None and trusted and found.exists and not found.problem:
             self._fresh[path] = _Row(
                 list(stamp),
                 found.file,

@@ -222,9 +222,9 @@ def not_saved(ctx: Context, failure: Failure) -> Ended:
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop_unauthorized(failure, at_once=True)
     if failure.kind is FailureKind.QUOTA:
-        message = f"no credits left: {failure.told}"
+        message = f"no credits left: {failure.full_message}"
         ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
     if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
-        return Ended(Result.PENDING, failure.told)
+        return Ended(Result.PENDING, failure.full_message)
     hint = "its file is written; run `contentops apply` again to save it"
-    return Ended(Result.FAILED, f"not saved: {failure.told}", hint)
+    return Ended(Result.FAILED, f"not saved: {failure.full_message}", hint)

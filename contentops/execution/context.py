@@ -101,7 +101,7 @@ def _alters_texts(state: State, server: str, known: object) -> bool | None:
     return False if known is False or server == "local" else None
 
 
-TOLD_AGAIN = 60.0
+NOTE_AGAIN = 60.0
 """Seconds after which a run says once more that it tries again, and why."""
 PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
 """Failures after which a call that does no harm twice is sent again."""
@@ -129,7 +129,7 @@ class Context:
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
     """Credits that this run spent, by item."""
-    _trouble_told: float = -math.inf
+    _noted_at: float = -math.inf
 
     @property
     def server(self) -> str:
@@ -177,7 +177,7 @@ class Context:
             asked = f"; it asks to wait {_lasting(wait)}" if wait else ""
             self.run.stop(
                 "throttled",
-                f"the server allows no more requests for now: {failure.told}{asked}",
+                f"the server allows no more requests for now: {failure.full_message}{asked}",
                 "run `contentops apply` again later",
                 at_once=True,
             )
@@ -191,13 +191,13 @@ class Context:
         if not (isinstance(answer, Failure) and answer.unreached):
             self.outage.answered()
         elif self.outage.unreached(self.run.now()):
-            self.trouble(f"{answer.told}; trying again for {RETRY_FOR:.0f} s, one request at a time")
+            self.trouble(f"{answer.full_message}; trying again for {RETRY_FOR:.0f} s, one request at a time")
         else:
             reached = self.outage.reached
             silent = f"nothing was reached for {RETRY_FOR:.0f} s" if reached else "nothing was reached in this run"
             self.run.stop(
                 "refused-submits",
-                f"{silent}: {answer.told}",
+                f"{silent}: {answer.full_message}",
                 f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
                 "then run `contentops apply` again",
                 at_once=True,
@@ -205,8 +205,8 @@ class Context:
 
     def trouble(self, message: str) -> None:
         """Tell why the run does not go on, once a minute at most."""
-        if self.run.now() - self._trouble_told >= TOLD_AGAIN:
-            self._trouble_told = self.run.now()
+        if self.run.now() - self._noted_at >= NOTE_AGAIN:
+            self._noted_at = self.run.now()
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
@@ -222,7 +222,7 @@ class Context:
 
     def stop_unauthorized(self, failure: Failure, *, at_once: bool) -> None:
         """The key is refused: that says something about every item."""
-        self.run.stop("unauthorized", failure.told, self.key_hint(), at_once=at_once)
+        self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def key_hint(self) -> str:
         """What to do about a refused key."""
@@ -248,7 +248,7 @@ class Attempts:
         if failure.kind not in passing or ctx.run.now() - self._began > RETRY_FOR:
             return False
         self.failed += 1
-        ctx.trouble(f"{failure.told}; trying again")
+        ctx.trouble(f"{failure.full_message}; trying again")
         seconds = backoff(ctx.random, self.failed, failure.retry_after)
         if not ctx.admission.running:
             ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None)

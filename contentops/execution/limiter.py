@@ -29,7 +29,7 @@ class Limiter:
         self.limit = per_minute
         self._allowed = float(per_minute)
         self._sent: deque[float] = deque()
-        self._gate = 0.0
+        self._open_at = 0.0
         self._shrunk_at = -math.inf
         self._pause = 0.0
 
@@ -40,7 +40,7 @@ class Limiter:
 
     def ready_at(self, now: float) -> float:
         """The earliest time the next send may go out; not after `now` if it may go at once."""
-        ready = max(self._gate, 0.0)
+        ready = max(self._open_at, 0.0)
         if self.limit:
             self._forget(now)
             ready = max(ready, self._after(self.allowed, WINDOW))
@@ -65,15 +65,15 @@ class Limiter:
         hints say, so that a storm does not freeze the run.
         """
         pause = retry_after or (WINDOW / self.limit if self.limit else FIRST_PAUSE)
-        self._gate = max(self._gate, now + max(pause, self._least_pause(now, pause)) + MARGIN)
+        self._open_at = max(self._open_at, now + max(pause, self._least_pause(now, pause)) + MARGIN)
         if self.limit and now - self._shrunk_at > WINDOW:
             self._allowed = max(1.0, self._allowed * 0.7)
             self._shrunk_at = now
 
     def _least_pause(self, now: float, asked: float) -> float:
         # Those that were sent together are one turn, however many of them are turned away.
-        if now >= self._gate:
-            again = self._pause > 0 and now - self._gate <= self._pause + FIRST_PAUSE
+        if now >= self._open_at:
+            again = self._pause > 0 and now - self._open_at <= self._pause + FIRST_PAUSE
             self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else asked
         return self._pause
 

@@ -51,7 +51,7 @@ async def poll(ctx: Context, item: Item, place: Place, job: Job) -> Text:
         elif content.kind is not FailureKind.NOT_FOUND or item.wants(job.entry):
             # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
             place.leave()
-            raise _late(item, job.entry, f"its text cannot be fetched: {content.told}", content)
+            raise _late(item, job.entry, f"its text cannot be fetched: {content.full_message}", content)
     if not clean_body(body):
         text, candidates = await by_content(ctx, item, job)
         place.leave()
@@ -78,7 +78,7 @@ async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobSt
             # A poll that was turned away told nothing, so the next one need not be later for it.
             polls += answer.kind is not FailureKind.THROTTLED
             _check_failure(ctx, place, job, answer)
-            said = answer.told
+            said = answer.full_message
         else:
             polls += 1
             if job.sent is not None:
@@ -122,7 +122,7 @@ def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> No
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop_unauthorized(failure, at_once=True)
-        raise Ended(Result.LATE, failure.told, ctx.key_hint())
+        raise Ended(Result.LATE, failure.full_message, ctx.key_hint())
     if missing and ctx.server == "local":
         place.leave()
         ctx.run.record("lost", Drop(entry.request_id))
@@ -134,9 +134,9 @@ def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> No
         capabilities.keep(ctx.cache, ctx.server)
     if failure.kind in _LASTING:
         place.leave()
-        raise Ended(Result.LATE, failure.told, "the job stays open; run `contentops apply` again")
+        raise Ended(Result.LATE, failure.full_message, "the job stays open; run `contentops apply` again")
     if failure.kind is FailureKind.THROTTLED and not ctx.may_wait(failure, ctx.run.now()):
-        raise Ended(Result.LATE, failure.told, AGAIN)
+        raise Ended(Result.LATE, failure.full_message, AGAIN)
 
 
 # --- fetch -----------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ async def _fetch_paid(ctx: Context, item: Item, place: Place, entry: OpenEntry) 
     if entry.content_id:
         content = await ctx.ask(GetContent(entry.content_id))
         if isinstance(content, Failure):
-            why = content.told
+            why = content.full_message
         elif clean_body(content.body):
             return keep_text(ctx, Job(entry=entry), content.title, content.body, content.id, verbatim=True)
         else:
@@ -195,7 +195,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
             # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
-        silent = failures[-1].told if failures else silent
+        silent = failures[-1].full_message if failures else silent
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
     if silent:

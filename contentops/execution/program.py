@@ -90,7 +90,7 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
     done: list[str] = []
     left: list[tuple[OpenEntry, Ended]] = []
     if ctx.run.halted:
-        return _told(ctx, item, standing, _stopped(ctx, item), done)
+        return _ended(ctx, item, standing, _stopped(ctx, item), done)
     try:
         ctx.event("item-started", item.id, action=change.action)
         with ctx.run.place() as place:
@@ -112,10 +112,10 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
         end = _stopped(ctx, item)
     except OutputError as error:
         end = Ended(Result.FAILED, error.message, error.hint)
-    return _told(ctx, item, standing, end, done)
+    return _ended(ctx, item, standing, end, done)
 
 
-def _told(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
+def _ended(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
     outcome = outcome_of(ctx, item, standing, end, done)
     ctx.event(
         "item-done",

@@ -29,7 +29,7 @@ CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
 _UNIQUE = 16
 """Letters from which on a server's id for a job is taken for no counter, which may begin again."""
-SETTLED = 15.0
+ARRIVAL = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 UNSEEN = 60.0
 """Seconds until a server shows a job by its id, where it has not shown one yet."""
@@ -125,11 +125,11 @@ async def _look(
     """
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, place, lost)
-        patience = (UNSEEN if last else SETTLED) + 1
-        if isinstance(found, NeverArrived) and 0 < (wait := _unsettled(ctx, lost)) <= patience:
+        patience = (UNSEEN if last else ARRIVAL) + 1
+        if isinstance(found, NeverArrived) and 0 < (wait := _still_open(ctx, lost)) <= patience:
             await ctx.run.sleep(wait + GRAIN)
             found = await _by_id(ctx, item, place, lost)
-        if isinstance(found, Job) or (found is not None and not _unsettled(ctx, lost)):
+        if isinstance(found, Job) or (found is not None and not _still_open(ctx, lost)):
             return found
     text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
     return text or Unclear(lost, candidates)
@@ -144,12 +144,12 @@ async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | Ne
     return NeverArrived(entry) if proven else None
 
 
-def _unsettled(ctx: Context, lost: Lost) -> float:
+def _still_open(ctx: Context, lost: Lost) -> float:
     """Seconds until the server's silence counts: it would show the job by then, and nothing can arrive any more."""
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
-    return max(0.0, lost.sent + (UNSEEN if shows is None else shows) - now, lost.lost + SETTLED - now)
+    return max(0.0, lost.sent + (UNSEEN if shows is None else shows) - now, lost.lost + ARRIVAL - now)
 
 
 async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = False) -> tuple[Text | None, str]:
@@ -266,8 +266,8 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
         raise Ended(Result.PENDING)
     if unanswered:
         # Without an answer the submit could pay for a job that runs already, or go to who knows whom.
-        ctx.count_refusal(answer.told)
-        raise Ended(Result.FAILED, f"not submitted: {answer.told}", "run `contentops apply` again")
+        ctx.count_refusal(answer.full_message)
+        raise Ended(Result.FAILED, f"not submitted: {answer.full_message}", "run `contentops apply` again")
     return False
 
 
@@ -312,7 +312,7 @@ async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entr
             ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
             return accepted(ctx, item, place, entry, answer.job_id, sent=sent)
         if answer.kind is FailureKind.AMBIGUOUS or answer.status == _TAKEN:
-            lost = Lost(entry=entry, why=answer.told, sent=sent, lost=ctx.run.now(), ours=True)
+            lost = Lost(entry=entry, why=answer.full_message, sent=sent, lost=ctx.run.now(), ours=True)
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
             return lost
@@ -337,11 +337,11 @@ def _refused(ctx: Context, place: Place, failure: Failure) -> Ended:
     if failure.kind is FailureKind.THROTTLED:
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.QUOTA:
-        message = f"no credits left: {failure.told}"
+        message = f"no credits left: {failure.full_message}"
         ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop_unauthorized(failure, at_once=True)
-        return Ended(Result.FAILED, failure.told, ctx.key_hint())
-    ctx.count_refusal(failure.told)
-    return Ended(Result.FAILED, failure.told)
+        return Ended(Result.FAILED, failure.full_message, ctx.key_hint())
+    ctx.count_refusal(failure.full_message)
+    return Ended(Result.FAILED, failure.full_message)

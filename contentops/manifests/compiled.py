@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
@@ -11,7 +12,7 @@ from jinja2.utils import missing
 
 from contentops.errors import suggest
 from contentops.manifests.limits import LIMITS, Allowance
-from contentops.manifests.sandbox import BOUNDED, WEIGHED, Generator, MissingError, Sandbox, sandbox
+from contentops.manifests.sandbox import BOUNDED, CHARGED, Generator, MissingError, Sandbox, sandbox
 from contentops.manifests.template_errors import explain_failure, explain_syntax, tag_offset, word_offset
 from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _RESULT = "__result__"
+_MACROS_HINT = "what templates share goes into the one file that `macros` names in `contentops.yaml`"
 _TEMPLATE, _MACROS = "<template>", "<macros>"
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Include: "{% include %}",
@@ -31,7 +33,7 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.FromImport: "{% from %}",
     nodes.Extends: "{% extends %}",
     nodes.Block: "{% block %}",
-    nodes.NSRef: "{% set %} on an attribute",
+    nodes.NSRef: "{% set name.attribute %}",
     nodes.ScopedEvalContextModifier: "{% autoescape %}",
 }
 
@@ -74,7 +76,7 @@ class _Code:
             raise TemplateError("template-limit", "the template is nested too deeply") from None
         finally:
             box.allowance = outer
-        self.names = _told_apart(generator.names, tree)
+        self.names = _parts_read(generator.names, tree)
         self.template = Template.from_code(box, code, box.globals)
 
 
@@ -127,7 +129,9 @@ class Compiled:
                 raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
             context.environment.allowance.spend(len(part) >> 8)
             parts.append(part)
-        return context.vars[_RESULT] if self._typed else "".join(parts)
+        if self._typed:  # a list can hold one long text many times, and each is looked at
+            return context.environment.allowance.charge(context.vars[_RESULT])
+        return "".join(parts)
 
     def _undefined(self, error: MissingError, lookup: Lookup) -> TemplateError:
         name = str(error.name)
@@ -194,11 +198,13 @@ def _parse(source: str) -> nodes.Template:
         tree = sandbox().parse(source)
         for node in tree.find_all(nodes.Node):
             _refuse(node, source)
-        _weigh(tree)
+        _add_charges(tree)
         tree.set_environment(sandbox())
     except TemplateSyntaxError as error:
         raise explain_syntax(error, source) from None
-    except (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError):
+    except ValueError:  # Python reads no whole number of so many digits
+        raise TemplateError("template-limit", "a number has too many digits") from None
+    except (RecursionError, SyntaxError, MemoryError, OverflowError):
         raise TemplateError("template-limit", "the template is nested too deeply") from None
     return tree
 
@@ -211,20 +217,24 @@ def _refuse(node: nodes.Node, source: str) -> None:
         written = node.name
     if written:
         message = f"`{written}` is not available in manifests"
-        raise TemplateError("template-unsupported", message, offset=tag_offset(source, node.lineno))
+        hint = _MACROS_HINT if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport) else ""
+        raise TemplateError("template-unsupported", message, hint=hint, offset=tag_offset(source, node.lineno))
+    if isinstance(node, nodes.Const) and isinstance(node.value, float) and not isfinite(node.value):
+        message = "a number is not finite"
+        raise TemplateError("template-value", message, offset=tag_offset(source, node.lineno))
 
 
-def _weigh(tree: nodes.Template) -> None:
+def _add_charges(tree: nodes.Template) -> None:
     """Put a price on what loops run over, and on what is compared, cut or a key."""
     for node in list(tree.find_all((nodes.For, nodes.Compare, nodes.Operand, nodes.Pair, nodes.Getitem))):
         if isinstance(node, nodes.For):
             node.iter = _through(BOUNDED, node.iter)
         elif isinstance(node, nodes.Compare | nodes.Operand):
-            node.expr = _through(WEIGHED, node.expr)
+            node.expr = _through(CHARGED, node.expr)
         elif isinstance(node, nodes.Pair):
-            node.key = _through(WEIGHED, node.key)
+            node.key = _through(CHARGED, node.key)
         elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            node.node = _through(WEIGHED, node.node)
+            node.node = _through(CHARGED, node.node)
 
 
 def _through(name: str, value: Any) -> nodes.Filter:
@@ -244,10 +254,10 @@ def _names_of(node: nodes.Node) -> frozenset[str]:
     tree = nodes.Template([node], lineno=1)
     generator = Generator(sandbox(), _MACROS)
     generator.visit(tree)
-    return _told_apart(generator.names, tree)
+    return _parts_read(generator.names, tree)
 
 
-def _told_apart(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
+def _parts_read(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
     """Names that are looked up; instead of `each` and `item` the part that is read, where that is plain."""
     names = frozenset(names) - sandbox().globals.keys()
     if names.isdisjoint({"each", "item"}):

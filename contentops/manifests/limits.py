@@ -64,7 +64,7 @@ class Allowance:
             self._timed_below = 0
             self.resume()
 
-    def weigh(self, value: Any) -> Any:
+    def charge(self, value: Any) -> Any:
         """Charge for handling a value once, by its size; gives the value back."""
         self.spend(1 + (_size(value, (self._work + 1) << 4) >> 4))
         return value

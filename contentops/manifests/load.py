@@ -80,6 +80,7 @@ class _Loader:
         results = list(map(self._load_file, paths))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
+        rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
         findings += self.macros.unread if self.macros else []

@@ -66,7 +66,7 @@ _TESTS = str.split(
 _FORMAT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
 _REQUIRED: Any = object()
 
-BOUNDED, WEIGHED = "each entry", "each operand"
+BOUNDED, CHARGED = "each entry", "each operand"
 """Filters put around what `{% for %}` runs over, and what is compared, cut or a key; no template can write a space."""
 
 
@@ -136,7 +136,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.allowance = Allowance(LIMITS)
         self.globals = {"range": self._range}
         self.filters = {name: self._charged(name, function) for name, function in kept.items()}
-        self.filters |= {BOUNDED: self._bounded, WEIGHED: self._weighed}
+        self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge}
         tests: Any = TESTS
         self.tests = {name: self._charged(name, tests[name]) for name in _TESTS}
         self.policies["compiler.ascii_str"] = False
@@ -160,7 +160,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.getattr(obj, str(argument))
         if isinstance(obj, dict | list | str | tuple | Undefined):
             try:
-                return obj[self.allowance.weigh(argument)]
+                return obj[self.allowance.charge(argument)]
             except (TypeError, LookupError):
                 pass
         return self.undefined(obj=obj, name=argument)
@@ -171,7 +171,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return called(*args)
         owner = getattr(called, "__self__", None)
         for value in (owner, *args, *kwargs.values()):
-            self.allowance.weigh(value)
+            self.allowance.charge(value)
         if isinstance(owner, str) and args:
             if called.__name__ == "replace" and len(args) > 1:
                 self.allowance.room(len(owner) + owner.count(args[0]) * len(args[1]))
@@ -236,8 +236,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.allowance.spend(len(entries) + 1)
         return entries
 
-    def _weighed(self, value: Any) -> Any:
-        return self.allowance.weigh(value)
+    def _charge(self, value: Any) -> Any:
+        return self.allowance.charge(value)
 
     # --- filters and tests -----------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         @functools.wraps(function)
         def charged(*args: Any, **kwargs: Any) -> Any:
             for value in (*args[first:], *kwargs.values()):
-                self.allowance.weigh(value)
+                self.allowance.charge(value)
             subject = args[first] if len(args) > first else None
             sized = subject if hasattr(subject, "__len__") else ""
             try:

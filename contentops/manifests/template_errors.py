@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jinja2 import TemplateSyntaxError
 
 _NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
+_UNKNOWN_TAG = re.compile(r"unknown tag '(\w+)'")
+_CALL = re.compile(r"^[\w.<>]+\(\) (?=got|missing|takes)")
 _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
 _TAG = re.compile(r"\{[{%#]")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
@@ -37,6 +39,7 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
         message = f"the `{{% {block.group(1)} %}}` has no end"
     for token, closing in _CLOSING_TOKENS.items():
         message = message.replace(f"token {token}", closing).replace(token, closing)
+    message = _UNKNOWN_TAG.sub(r"unknown tag `\1`", message)
     return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
 
 
@@ -54,7 +57,7 @@ def explain_failure(error: Exception) -> TemplateError:
     """What went wrong while a template was rendered."""
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "goes too deep: a macro calls itself without end")
-    message = str(error) or type(error).__name__
+    message = _CALL.sub("a filter or call ", str(error) or type(error).__name__)
     found = _NO_FILTER.search(message)
     return _unknown(*found.groups()) if found else TemplateError("template-error", _sentence(message))
 

@@ -69,7 +69,7 @@ def apply(
     recorded.
     """
     world = world or World()
-    with exclusively(project, world), open_workspace(project, world, write=True) as workspace:
+    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
         planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
@@ -149,7 +149,7 @@ def _carry_out(
     async def run() -> Run:
         async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
             if client is not None and not stop.requested:
-                await _settle(project, plan, client)
+                await _find_dialect(project, plan, client)
             edges = Edges(
                 store=workspace.store,
                 cache=workspace.cache,
@@ -166,7 +166,7 @@ def _carry_out(
     return (world.run or asyncio.run)(run())
 
 
-async def _settle(project: Project, plan: Plan, client: Client) -> None:
+async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
     """Find the dialect that the server speaks, by free requests, where it is not known.
 
     Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
@@ -199,7 +199,7 @@ def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, J
 
 
 @contextlib.contextmanager
-def exclusively(project: Project, world: World) -> Iterator[None]:
+def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     import getpass
     import socket

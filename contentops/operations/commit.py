@@ -30,7 +30,7 @@ from contentops.ci.push import Messages, Target, push, waiting
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, state_of
 from contentops.ci.runner import run_name, run_page
 from contentops.errors import Refused, StateError
-from contentops.operations.apply import exclusively
+from contentops.operations.apply import hold_lock
 from contentops.operations.workspace import World, open_store
 from contentops.state.lock import Lock
 
@@ -109,7 +109,7 @@ def commit(
     be pushed nowhere.
     """
     world = world or World()
-    with exclusively(project, world):
+    with hold_lock(project, world):
         clone = _open(project, options, world.environ)
         branch = branch_of(clone, options.branch, world.environ) if options.push else ""
         target = _target(project, branch, world.environ) if options.push else None

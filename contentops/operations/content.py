@@ -103,7 +103,7 @@ def is_absent(failure: Failure) -> bool:
 
 def as_error(failure: Failure, project: Project) -> ApiError:
     """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
-    return ApiError(failure.told, hint=_hint(failure, project))
+    return ApiError(failure.full_message, hint=_hint(failure, project))
 
 
 def _hint(failure: Failure, project: Project) -> str:

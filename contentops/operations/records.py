@@ -12,7 +12,7 @@ from contentops.errors import UsageError, nearest
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
-from contentops.operations.apply import exclusively
+from contentops.operations.apply import hold_lock
 from contentops.operations.show import no_item
 from contentops.operations.workspace import World, open_store
 from contentops.reporting.summary import plural
@@ -129,6 +129,6 @@ def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
 @contextlib.contextmanager
 def _editing(project: Project) -> Iterator[StateStore]:
     """The store under the apply lock, checkpointed at the end."""
-    with exclusively(project, World()), open_store(project, write=True) as store:
+    with hold_lock(project, World()), open_store(project, write=True) as store:
         yield store
         store.checkpoint()

@@ -143,7 +143,7 @@ def _without_rings(changes: list[Change]) -> list[Change]:
 
 def _hold_ring(change: Change, ring: str) -> Change:
     hint = f"the outputs take each other's places: {ring}; give one of them another `output` first, and apply"
-    return hold(change, "output-ring", hint, Reason(kind="output-ring", field="output", after=change.target))
+    return hold(change, "output-ring", hint)
 
 
 def _is_taken(inputs: PlanInputs, change: Change, leaving: set[str]) -> bool:
@@ -159,7 +159,9 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: set[str]) -> bool:
 
 def _hold_taken(change: Change) -> Change:
     hint = f"`{change.target}` exists and is not this item's file; move it away"
-    return hold(change, "foreign-file", hint, Reason(kind="occupied", field="output", after=change.target))
+    said = any(reason.field == "output" for reason in change.reasons)  # where it moves
+    why = () if said else (Reason(kind="occupied", field="output", after=change.target),)
+    return hold(change, "foreign-file", hint, *why)
 
 
 # --- part of it --------------------------------------------------------------------------------------------
