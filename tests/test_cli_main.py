@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import io
 import json
 import os
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_exists_under_its_help_line(name: str) -> None:
     """The lines of `--help` are those of the commands, and every option of theirs is explained."""
-    command = importlib.import_module(f"contentops.cli.{name}").command
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     assert command.name == name
     assert command.short_help == COMMANDS[name]
     options = [option for option in command.params if isinstance(option, click.Option)]

@@ -14,8 +14,8 @@ import pytest
 
 from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.api.replies import ContentEntry
+from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
-from contentops.cli.content import harmless
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations import content as remote

@@ -7,9 +7,15 @@ import pytest
 
 from contentops.errors import ExitCode
 from contentops.model import Action, Result, Run
-from contentops.reporting.exit import exit_code_of, exit_code_without_run
-from contentops.reporting.run_json import event_json, run_json
-from contentops.reporting.run_text import as_typed, duration, run_text
+from contentops.reporting.run import (
+    as_typed,
+    duration,
+    event_json,
+    exit_code_of,
+    exit_code_without_run,
+    run_json,
+    run_text,
+)
 from contentops.schema_files import load_schema
 from tests.plans import make_change, make_event, make_outcome, make_plan, make_run
 from tests.test_report_plan_json import strict

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.sanitize import clip, columns, json_text, short, short_pair, visible
 
 _JSON = st.recursive(

@@ -12,8 +12,7 @@ import pytest
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
 from contentops.model.planfile import sealed
-from contentops.reporting.plan_json import plan_json
-from contentops.reporting.plan_read import plan_of
+from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_entry, make_plan

@@ -122,9 +122,9 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
     from contentops.reporting.diagnostics import diagnostics_json
 
     if terminal.read_by_runner():
-        from contentops.cli.github import annotate
+        from contentops.cli import github
 
-        annotate(findings, _directory(args))
+        github.annotate(findings, _directory(args))
     if _asks_json(args):
         terminal.say_json(diagnostics_json(findings))
     else:
@@ -133,9 +133,8 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
 def _explain(findings: Sequence[Diagnostic]) -> None:
     from contentops.cli import terminal
-    from contentops.reporting.diagnostics import diagnostics_text
 
-    terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
+    terminal.tell_findings(findings)
 
 
 def _folder_is_gone() -> bool:

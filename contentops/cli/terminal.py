@@ -1,31 +1,37 @@
-"""What the terminal can do, and the two streams: stdout for results, stderr for everything else."""
+"""What the terminal can do, its two streams (stdout for results, stderr for everything else), and Ctrl-C."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from contentops.errors import ExitCode
+from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.wrapping import fitted
-from contentops.sanitize import json_text
+from contentops.reporting.layout import fitted
+from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import FrameType
 
+    from contentops.errors import Diagnostic
     from contentops.model import Json
 
 
-def wants_color(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether to paint: `NO_COLOR` beats `FORCE_COLOR`, which beats what the stream is."""
+def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether to paint on `stream` (stdout): `NO_COLOR` beats `FORCE_COLOR`, which beats what the stream is."""
     env = os.environ if environ is None else environ
     if env.get("NO_COLOR"):
         return False
     if env.get("FORCE_COLOR"):
         return True
-    return stream.isatty() and env.get("TERM") != "dumb"
+    return (stream or sys.stdout).isatty() and env.get("TERM") != "dumb"
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
@@ -40,9 +46,9 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
 
-def width(stream: TextIO) -> int:
-    """How many columns a line may have; 0, for any, where no person reads it on a terminal."""
-    return shutil.get_terminal_size().columns if stream.isatty() and not in_ci() else 0
+def width(stream: TextIO | None = None) -> int:
+    """How many columns a line of a stream (default: stdout) may have; 0, for any, where no person reads it."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() and not in_ci() else 0
 
 
 def can_ask(environ: Mapping[str, str] | None = None) -> bool:
@@ -59,7 +65,7 @@ def say(text: str) -> None:
 
 def show(text: str) -> None:
     """Prints a result that people read to stdout, its lines fitted to the terminal."""
-    say(fitted(text, width(sys.stdout)))
+    say(fitted(text, width()))
 
 
 def say_json(value: Json) -> None:
@@ -73,6 +79,17 @@ def tell(text: str) -> None:
     if text:
         sys.stderr.write(f"{for_log(fitted(text, width(sys.stderr)))}\n")
         sys.stderr.flush()
+
+
+def tell_line(line: str) -> None:
+    """The same for one line that may hold anything."""
+    tell(visible(line))
+
+
+def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
+    """Prints findings to stderr; a `gap` keeps them apart from what follows."""
+    text = diagnostics_text(findings, color=wants_color(sys.stderr))
+    tell(f"{text}\n" if gap and text else text)
 
 
 def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:
@@ -95,3 +112,46 @@ def _is_file(stream: TextIO) -> bool:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
         return False
+
+
+# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
+
+_STDERR = 2
+_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+# A display may have hidden the cursor; no one else will bring it back.
+_SHOWN = b"\x1b[?25h"
+_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """While open, the first signal calls `request` and the second ends the process with 130.
+
+    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
+    itself: a handler may run in the middle of a buffered write.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        if not told():
+            _write(_FIRST)
+        request()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _write(words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, words)

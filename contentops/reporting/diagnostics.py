@@ -8,7 +8,7 @@ from msgspec import structs
 
 from contentops.errors import Severity
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import plural
 from contentops.sanitize import ELLIPSIS, columns, visible
 

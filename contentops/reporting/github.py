@@ -110,7 +110,7 @@ def run_markdown(run: Run) -> str:
 
 def _run_lines(run: Run) -> Iterator[str]:
     from contentops.reporting.plan_markdown import code
-    from contentops.reporting.run_text import run_text
+    from contentops.reporting.run import run_text
 
     environment = f", environment {code(run.environment)}" if run.environment else ""
     yield f"### contentops apply{environment}"

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from contentops.model import Action
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SIGNS,
     empty_sentence,

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import plural
 from contentops.sanitize import columns, visible
 

@@ -1,4 +1,7 @@
-"""A run as text: what happened, not what was hoped."""
+"""A run as text and as JSON, what happens in one, and the exit code it deserves: what happened, not what was hoped.
+
+The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,104 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import ExitCode
-from contentops.model import Result
-from contentops.reporting.exit import exit_code_of
-from contentops.reporting.paint import paint
+from contentops.errors import ExitCode, worst
+from contentops.model import Action, Result
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.layout import paint
+from contentops.reporting.plan_json import plain, summary_json
 from contentops.reporting.summary import command, in_environment, plural
 from contentops.sanitize import ELLIPSIS, clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.model import Outcome, Run
+    from contentops.model import Event, Json, Outcome, Plan, Run
+
+_STOPPED = {
+    "": ExitCode.DONE,
+    "interrupted": ExitCode.INTERRUPTED,
+    "deadline": ExitCode.PAUSED,
+    "credits": ExitCode.PAUSED,
+    "throttled": ExitCode.PAUSED,
+    "unauthorized": ExitCode.INCOMPLETE,
+    "first-contact": ExitCode.INCOMPLETE,
+    "refused-submits": ExitCode.INCOMPLETE,
+}
+
+
+def exit_code_of(run: Run) -> ExitCode:
+    """Done only if every item is; a reason to stop that is not known counts as incomplete."""
+    codes = {_STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
+    if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
+        codes.add(ExitCode.INCOMPLETE)
+    if not run.stopped and run.count(Result.PENDING):
+        codes.add(ExitCode.INCOMPLETE)
+    return worst(codes)
+
+
+def exit_code_without_run(plan: Plan) -> ExitCode:
+    """Where nothing was carried out: done, unless the plan holds items back."""
+    held = any(change.action is Action.BLOCKED for change in plan.changes)
+    return ExitCode.INCOMPLETE if held else ExitCode.DONE
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+
+def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
+    """What an apply did with its plan; `run` is null where nothing was done."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "project": plan.project,
+        "environment": plan.environment,
+        "server": plan.server,
+        "plan": {"id": plan.id, "summary": summary_json(plan)},
+        "exit_code": int(exit_code_without_run(plan) if run is None else exit_code_of(run)),
+        "run": None if run is None else _run_json(run),
+    }
+
+
+def event_json(event: Event) -> dict[str, Json]:
+    """One line of `--events`."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": event.kind,
+        "at": event.at,
+        "item": event.item,
+        "step": event.step,
+        "data": plain(event.data),
+    }
+
+
+def _run_json(run: Run) -> dict[str, Json]:
+    return {
+        "id": run.id,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "requests": run.requests,
+        "credits": run.credits,
+        "counts": {result.value: run.count(result) for result in Result},
+        "stopped": run.stopped,
+        "message": run.message,
+        "hint": run.hint,
+        "outcomes": [_outcome_json(outcome) for outcome in run.outcomes],
+    }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Json]:
+    return {
+        "id": outcome.id,
+        "action": outcome.action.value,
+        "result": outcome.result.value,
+        "steps": list(outcome.steps),
+        "credits": outcome.credits,
+        "output": outcome.output,
+        "error": outcome.error,
+        "hint": outcome.hint,
+    }
+
+
+# --- text --------------------------------------------------------------------------------------------------
 
 _SHOWN = 50
 """Items of one result that are listed."""
