@@ -237,7 +237,7 @@ def test_ci_is_not_asked_evenon_a_terminal() -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.terminal import stopping
+from contentops.cli.apply import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,7 @@ from msgspec import Struct
 
 from contentops.cli import github, terminal
 from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
-from contentops.cli.options import choice_of, choice_options, duration, project_options, with_options
-from contentops.cli.plan import flags_of
+from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options
 from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused
 from contentops.execution.stop import Stop
@@ -27,7 +28,8 @@ from contentops.reporting.run import as_typed, run_json, run_text
 from contentops.reporting.summary import command as command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
     from contentops.cli.options import Session
     from contentops.cli.progress import Display
@@ -198,7 +200,7 @@ def carry_out(
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
     """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
-    signals.enter_context(terminal.stopping(stop.request, told=display.stopping))
+    signals.enter_context(stopping(stop.request, told=display.stopping))
     display.start()
 
 
@@ -264,3 +266,46 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: Ap
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])
+
+
+# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
+
+_STDERR = 2
+_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+# A display may have hidden the cursor; no one else will bring it back.
+_SHOWN = b"\x1b[?25h"
+_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """While open, the first signal calls `request` and the second ends the process with 130.
+
+    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
+    itself: a handler may run in the middle of a buffered write.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        if not told():
+            _write(_FIRST)
+        request()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _write(words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, words)

@@ -13,7 +13,6 @@ from contentops.cli import terminal
 from contentops.errors import ContentopsError
 from contentops.manifests.project import find_root
 from contentops.reporting.github import annotation_lines, outputs, run_markdown
-from contentops.reporting.plan_markdown import plan_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +77,13 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
 
 def tell_plan(plan: Plan) -> None:
     """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
-    _append("GITHUB_STEP_SUMMARY", lambda: plan_markdown(plan, limit=SUMMARY_ROOM) + "\n")
+
+    def page() -> str:
+        from contentops.reporting.plan_markdown import plan_markdown
+
+        return plan_markdown(plan, limit=SUMMARY_ROOM) + "\n"
+
+    _append("GITHUB_STEP_SUMMARY", page)
     tell_outputs(outputs(plan))
 
 

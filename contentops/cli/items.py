@@ -13,8 +13,7 @@ from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.files import complete_file, read_plan
-from contentops.cli.options import choice_of, project_options, selection_options
-from contentops.cli.plan import flags_of
+from contentops.cli.options import choice_of, flags_of, project_options, selection_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.model.planfile import no_plan_file
 from contentops.operations import show as show_operation

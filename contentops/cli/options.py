@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -154,6 +155,18 @@ def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     from contentops.planning.inputs import Choice
 
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
+
+
+def flags_of(inputs: Mapping[str, Json]) -> list[str]:
+    """What a person typed to make this plan, to be typed again for its apply."""
+    flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
+    for name in ("select", "exclude", "replace"):
+        flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
+    for name in ("on_edit", "changed_from", "canary"):
+        if inputs.get(name):
+            flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
+    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
+    return flags
 
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}

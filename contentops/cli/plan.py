@@ -18,13 +18,10 @@ from contentops.cli.files import (
     read_plan,
     write_whole,
 )
-from contentops.cli.options import choice_of, choice_options, project_options
+from contentops.cli.options import choice_of, choice_options, flags_of, project_options
 from contentops.errors import ExitCode, Refused
-from contentops.model.planfile import sealed
 from contentops.operations import plan as operation
 from contentops.planning.guards import review
-from contentops.reporting.plan_json import plan_json
-from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import plural, way_on, who_refuses
 from contentops.sanitize import json_text, visible
@@ -96,10 +93,10 @@ def command(
         plan = structs.replace(plan, refusals=(*plan.refusals, found))
     inputs = {"variables": session.variables, **chosen}
     if out:
-        write_whole(session.path(out), json_text(sealed(plan_json(plan, inputs=inputs))) + "\n")
+        write_whole(session.path(out), json_text(_document(plan, inputs)) + "\n")
         terminal.tell(f"plan file written: `{visible(out)}`")
     if session.as_json or form == "json":
-        terminal.say_json(sealed(plan_json(plan, inputs=inputs)))
+        terminal.say_json(_document(plan, inputs))
     else:
         terminal.tell_findings(plan.findings, gap=True)
         _show(plan, form, [shlex.quote(out)] if out else flags_of(inputs), verbose=verbose)
@@ -114,8 +111,17 @@ def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | No
     return None if limit is None else review(plan, limit, approved)
 
 
+def _document(plan: Plan, inputs: Mapping[str, Json]) -> dict[str, Json]:
+    from contentops.model.planfile import sealed
+    from contentops.reporting.plan_json import plan_json
+
+    return sealed(plan_json(plan, inputs=inputs))
+
+
 def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> None:
     if form == "markdown":
+        from contentops.reporting.plan_markdown import plan_markdown
+
         terminal.say(plan_markdown(plan).rstrip("\n"))
     else:
         terminal.show(plan_text(plan, color=terminal.wants_color(), verbose=verbose, flags=flags))
@@ -152,15 +158,3 @@ def _check_lines(left: Plan | None) -> Iterator[str]:
     for refusal in left.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"
-
-
-def flags_of(inputs: Mapping[str, Json]) -> list[str]:
-    """What a person typed to make this plan, to be typed again for its apply."""
-    flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
-    for name in ("select", "exclude", "replace"):
-        flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "changed_from", "canary"):
-        if inputs.get(name):
-            flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
-    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
-    return flags

@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from contentops.cli import terminal
 from contentops.errors import OutputError
@@ -82,7 +82,8 @@ class Progress:
 
     def take(self, event: Event) -> tuple[str, ...]:
         """Takes an event in; returns the lines a log should show for it, a sign of life at least each 30 s."""
-        lines = _READERS.get(event.kind, _nothing)(self, event)
+        reader = _READERS.get(event.kind)
+        lines = reader(self, event) if reader else ()
         at = _seconds(event.at)
         if not lines and self._silent(at):
             lines = (self.totals(),)
@@ -133,10 +134,6 @@ class Progress:
 # --- one reader per kind of event --------------------------------------------------------------------------
 
 
-def _nothing(_progress: Progress, _event: Event) -> tuple[str, ...]:
-    return ()
-
-
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.total = _whole(event, "items")
     price = plural(_whole(event, "credits"), "credit")
@@ -165,9 +162,8 @@ def _step_done(progress: Progress, event: Event) -> tuple[str, ...]:
 def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
     active = progress.active.setdefault(event.item, Active(step=visible(event.step)))
     active.stage, active.waits = _text(event, "stage"), ""
-    share = event.data.get("progress")
-    known = isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1
-    active.progress = float(share) if known and share is not None else None
+    share = _number(event, "progress")
+    active.progress = share if share is not None and 0 <= share <= 1 else None
     return ()
 
 
@@ -177,12 +173,9 @@ def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
         progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = what
         return ()
     what = _WAITS.get(what, what) or "the server"
-    seconds = event.data.get("seconds")
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    span = float(seconds) if known and seconds is not None else 0.0
+    span, left = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
     progress.waits = f"waiting for {what}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
-    left = event.data.get("left")
-    if isinstance(left, (int, float)) and not isinstance(left, bool) and left > 0:
+    if left > 0:
         progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
     return ()
 
@@ -230,6 +223,11 @@ def _whole(event: Event, key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _number(event: Event, key: str) -> float | None:
+    value: Json = event.data.get(key)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
 def _seconds(at: str) -> float | None:
     try:
         return datetime.fromisoformat(at).timestamp()
@@ -245,8 +243,8 @@ _ECHO = 3
 """Columns kept free."""
 
 
-class Display(Protocol):
-    """Where the events of a run go."""
+class Display:
+    """Where the events of a run go; nothing is shown by this one."""
 
     def start(self) -> None:
         """The run begins: from now on lines may move."""
@@ -256,20 +254,18 @@ class Display(Protocol):
 
     def stopping(self) -> bool:
         """The run was asked to stop; whether the display says so by itself. Called in a signal handler."""
+        return False
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
 
 
-class Plain:
+class Plain(Display):
     """One line per item and state change, and a sign of life at least each 30 s."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._progress = Progress()
-
-    def start(self) -> None:
-        """Nothing to prepare."""
 
     def show(self, event: Event) -> None:
         """Writes the lines of an event; a closed stream is no reason to end the run."""
@@ -278,15 +274,8 @@ class Plain:
                 self._stream.write(f"{terminal.for_log(line)}\n")
             self._stream.flush()
 
-    def stopping(self) -> bool:
-        """What is written to the stream stays there: nothing to do."""
-        return False
 
-    def close(self) -> None:
-        """Nothing to put back."""
-
-
-class Moving:
+class Moving(Display):
     """The items in work and the totals, redrawn in place; what has ended scrolls above."""
 
     def __init__(self, stream: TextIO, *, color: bool) -> None:
@@ -316,18 +305,14 @@ class Moving:
         from rich.text import Text
 
         with self._lock:
-            lines = self._progress.take(event) if event.kind in {"item-done", "note"} else self._quietly(event)
+            lines = self._progress.take(event)
         with contextlib.suppress(OSError, ValueError):
-            for line in lines:
+            for line in lines if event.kind in {"item-done", "note"} else ():
                 self._console.print(Text(fitted(line, self._console.width)), soft_wrap=True)
 
     def redraw(self) -> None:
         """Draws the picture now instead of at its next time."""
         self._live.refresh()
-
-    def _quietly(self, event: Event) -> tuple[str, ...]:
-        self._progress.take(event)
-        return ()
 
     def stopping(self) -> bool:
         """The next picture says so."""
@@ -362,7 +347,7 @@ class Moving:
         return Constrain(Group(*([grid] if rows else []), *folded, *ending), max(self._console.width - _ECHO, 1))
 
 
-class Recorded:
+class Recorded(Display):
     """A display whose events also go to a file, one JSON object a line."""
 
     def __init__(self, display: Display, path: str) -> None:
@@ -390,7 +375,7 @@ class Recorded:
         self._display.show(event)
 
     def stopping(self) -> bool:
-        """As the display does."""
+        """As the other display."""
         return self._display.stopping()
 
     def close(self) -> None:

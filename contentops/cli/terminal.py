@@ -1,24 +1,19 @@
-"""What the terminal can do, its two streams (stdout for results, stderr for everything else), and Ctrl-C."""
+"""What the terminal can do, and its two streams: stdout for results, stderr for everything else."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from contentops.errors import ExitCode
-from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.github import inert, inert_json
 from contentops.reporting.layout import fitted
 from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import FrameType
+    from collections.abc import Iterable, Mapping
 
     from contentops.errors import Diagnostic
     from contentops.model import Json
@@ -88,8 +83,13 @@ def tell_line(line: str) -> None:
 
 def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
     """Prints findings to stderr; a `gap` keeps them apart from what follows."""
-    text = diagnostics_text(findings, color=wants_color(sys.stderr))
-    tell(f"{text}\n" if gap and text else text)
+    shown = tuple(findings)
+    if not shown:
+        return
+    from contentops.reporting.diagnostics import diagnostics_text
+
+    text = diagnostics_text(shown, color=wants_color(sys.stderr))
+    tell(f"{text}\n" if gap else text)
 
 
 def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:
@@ -112,46 +112,3 @@ def _is_file(stream: TextIO) -> bool:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
         return False
-
-
-# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
-
-_STDERR = 2
-_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
-# A display may have hidden the cursor; no one else will bring it back.
-_SHOWN = b"\x1b[?25h"
-_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """While open, the first signal calls `request` and the second ends the process with 130.
-
-    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
-    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
-    itself: a handler may run in the middle of a buffered write.
-    """
-    asked = False
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
-            os._exit(ExitCode.INTERRUPTED)
-        asked = True
-        if not told():
-            _write(_FIRST)
-        request()
-
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _write(words: bytes) -> None:
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -155,22 +156,16 @@ def _cells(text: str, position: int) -> list[str]:
 
 def _head(cells: Sequence[str], room: int, *, cut: bool) -> str:
     """The first cells that fit; an ellipsis where something is left off."""
-    kept, used = 0, 0
-    for cell in cells:
-        used += columns(cell)
-        if used > room:
-            break
-        kept += 1
+    kept = _fitting(cells, room)
     return "".join(cells[:kept]) + (ELLIPSIS if cut or kept < len(cells) else "")
 
 
 def _tail(cells: Sequence[str], room: int, *, cut: bool) -> str:
     """The last cells that fit; an ellipsis where something is left off."""
-    kept, used = 0, 0
-    for cell in reversed(cells):
-        used += columns(cell)
-        if used > room:
-            break
-        kept += 1
-    dropped = cut or kept < len(cells)
-    return (ELLIPSIS if dropped else "") + "".join(cells[len(cells) - kept :])
+    kept = _fitting(cells[::-1], room)
+    return (ELLIPSIS if cut or kept < len(cells) else "") + "".join(cells[len(cells) - kept :])
+
+
+def _fitting(cells: Sequence[str], room: int) -> int:
+    """How many of the first cells fit."""
+    return sum(used <= room for used in itertools.accumulate(columns(cell) for cell in cells))

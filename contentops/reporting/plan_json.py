@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -28,14 +29,14 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.planfile import plan_file, record_digest
+from contentops.model.planfile import ReviewedJob, plan_file, record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
     from contentops.model import Json, Step
-    from contentops.model.planfile import PlanFile, ReviewedChange, ReviewedJob
+    from contentops.model.planfile import PlanFile, ReviewedChange
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
@@ -100,21 +101,17 @@ def _change_json(change: Change) -> dict[str, Json]:
 
 
 def _entry_json(entry: OpenEntry) -> dict[str, Json]:
-    return {
-        "request_id": entry.request_id,
-        "job_id": entry.job_id,
-        "state": entry.state.value,
-        "digest": entry.digest,
-        "error": entry.error,
-    }
+    return {name: plain(getattr(entry, name)) for name in ReviewedJob.__struct_fields__}
 
 
 def plain(value: Json) -> Json:
-    """Types of ours, read-only maps and tuples as what JSON knows."""
+    """Types of ours, enumerations, read-only maps and tuples as what JSON knows."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return value

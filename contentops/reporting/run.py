@@ -70,14 +70,7 @@ def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
 
 def event_json(event: Event) -> dict[str, Json]:
     """One line of `--events`."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "kind": event.kind,
-        "at": event.at,
-        "item": event.item,
-        "step": event.step,
-        "data": plain(event.data),
-    }
+    return {"format_version": FORMAT_VERSION, **plain(event)}
 
 
 def _run_json(run: Run) -> dict[str, Json]:
@@ -91,20 +84,7 @@ def _run_json(run: Run) -> dict[str, Json]:
         "stopped": run.stopped,
         "message": run.message,
         "hint": run.hint,
-        "outcomes": [_outcome_json(outcome) for outcome in run.outcomes],
-    }
-
-
-def _outcome_json(outcome: Outcome) -> dict[str, Json]:
-    return {
-        "id": outcome.id,
-        "action": outcome.action.value,
-        "result": outcome.result.value,
-        "steps": list(outcome.steps),
-        "credits": outcome.credits,
-        "output": outcome.output,
-        "error": outcome.error,
-        "hint": outcome.hint,
+        "outcomes": plain(run.outcomes),
     }
 
 
