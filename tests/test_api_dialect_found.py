@@ -11,7 +11,7 @@ import pytest
 from contentops.api.calls import CreditsUsage, Generate, GetStatus, GetTemplate, ListTemplates, RegenerateSection
 from contentops.api.dialects import candidates, contradiction, dialect_named
 from contentops.api.replies import Accepted, CatalogReply, Failure, FailureKind, JobStatus, Stats
-from contentops.api.session import Client, Place
+from contentops.api.session import Client, FoundApi
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from contentops.operations import doctor
@@ -73,10 +73,10 @@ class Server(httpx.AsyncBaseTransport):
 
 
 def talk(
-    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: Place | None = None
-) -> tuple[list[Reply | Failure], Client, list[Place | None]]:
+    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: FoundApi | None = None
+) -> tuple[list[Reply | Failure], Client, list[FoundApi | None]]:
     """Send calls one after the other; the replies, the client, and what it learned."""
-    learned: list[Place | None] = []
+    learned: list[FoundApi | None] = []
     settings = ApiSettings(base_url=base, dialect=dialect)
     client = Client(settings, key=KEY, user="u", transport=server, known=known, learned=learned.append)
 
@@ -129,7 +129,7 @@ def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response)
     assert isinstance(status, JobStatus)
     assert server.log[-2:] == [f"POST {prefix}/generate", f"GET {prefix}/generate/status/ours"]
     assert server.searches <= 3
-    assert learned == [Place(base=HOST + prefix, enveloped=False)]
+    assert learned == [FoundApi(base=HOST + prefix, enveloped=False)]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
 @pytest.mark.parametrize("dialect", ["auto", "v1"])
 def test_what_is_known_costs_nothing(dialect: str) -> None:
     """With a place from an earlier run nothing is asked for."""
-    known = Place(base=f"{HOST}/v1", enveloped=False)
+    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
     server = Server()
     (accepted,), client, learned = talk(server, SUBMIT, base=f"{HOST}/v1", dialect=dialect, known=known)
     assert isinstance(accepted, Accepted)
@@ -226,13 +226,13 @@ def test_what_is_known_costs_nothing(dialect: str) -> None:
 def test_a_place_of_another_address_is_not_used(base: str) -> None:
     """A cache from before `api.base_url` changed, or that someone wrote, leads nowhere else."""
     server = Server()
-    talk(server, SUBMIT, base=f"{HOST}/v1", known=Place(base=base, enveloped=True))
+    talk(server, SUBMIT, base=f"{HOST}/v1", known=FoundApi(base=base, enveloped=True))
     assert server.log == ["GET /v1/templates", "POST /v1/generate"]
 
 
 def test_an_address_where_something_else_answers_is_forgotten() -> None:
     """The next run looks again."""
-    known = Place(base=f"{HOST}/v1", enveloped=False)
+    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
     server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
     (found,), _, learned = talk(server, SUBMIT, base=f"{HOST}/v1", known=known)
     assert isinstance(found, Failure)

@@ -32,7 +32,7 @@ from contentops.api.replies import (
     SavedReply,
     Stats,
 )
-from contentops.api.session import Client, Place
+from contentops.api.session import Client, FoundApi
 from contentops.model import ApiSettings
 from tests.fakes.api import FakeApi, FaultName, Killed, on
 from tests.fakes.clock import EPOCH, Stuck, Timeline, run
@@ -51,7 +51,9 @@ def talk(api: FakeApi, *steps: Call | float, dialect: str = "v1", timeline: Time
     async def story() -> list[Any]:
         settings = ApiSettings(base_url="https://api.example.com", dialect=dialect)
         clock = asyncio.get_running_loop().time
-        known = Place(base="https://api.example.com" + ("/api" if dialect == "sdk" else ""), enveloped=dialect == "sdk")
+        known = FoundApi(
+            base="https://api.example.com" + ("/api" if dialect == "sdk" else ""), enveloped=dialect == "sdk"
+        )
         client = Client(settings, key=KEY, user="u-1", transport=api, wall=lambda: EPOCH + clock(), known=known)
         found: list[Any] = []
         for step in steps:

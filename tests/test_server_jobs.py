@@ -13,7 +13,7 @@ import pytest
 from contentops.server import jobs
 from contentops.server.app import create_app
 from contentops.server.contents import ContentChange
-from contentops.server.engines import STAGES, Draft, EngineError, named
+from contentops.server.engines import STAGES, EngineError, WrittenText, named
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import AT_ONCE, RunnerLock
 from contentops.server.store import Clock, Store
@@ -54,13 +54,13 @@ class Scripted:
     name: str = "scripted"
     reported: list[str] = field(default_factory=list)
 
-    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """Report and act."""
         for stage in task.stages:
             await report(stage)
             self.reported.append(stage)
         result = self.act()
-        assert isinstance(result, Draft)
+        assert isinstance(result, WrittenText)
         return result
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
@@ -129,7 +129,7 @@ def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
     jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
 
     async def main() -> None:
-        app = create_app(store, engine=Scripted(lambda: Draft(title="T", body="b")))
+        app = create_app(store, engine=Scripted(lambda: WrittenText(title="T", body="b")))
         async with app.router.lifespan_context(app):
             await turns()
             found = jobs.find(store, "r")
@@ -230,7 +230,7 @@ def test_a_broken_model_text_is_made_storable() -> None:
     """Half a character pair in an engine's answer becomes a question mark."""
 
     async def main() -> None:
-        app = create_app(Store(), engine=Scripted(lambda: Draft(title="a\ud800", body="b\udfff\x00")))
+        app = create_app(Store(), engine=Scripted(lambda: WrittenText(title="a\ud800", body="b\udfff\x00")))
         await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
         content = (await settled(app, "r"))["content"]
         assert (content["title"], content["body"]) == ("a?", "b?\x00")
@@ -241,7 +241,7 @@ def test_a_broken_model_text_is_made_storable() -> None:
 
 def test_every_stage_is_reported_in_order() -> None:
     """A standard job passes the eight stages; progress never falls; quick ones have three."""
-    engine, seen = Scripted(lambda: Draft(title="T", body="b")), []
+    engine, seen = Scripted(lambda: WrittenText(title="T", body="b")), []
 
     async def main() -> None:
         app = create_app(Store(), engine=engine)
@@ -307,9 +307,9 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
     path = tmp_path / "db"
     store = Store(path)
 
-    def unplug() -> Draft:
+    def unplug() -> WrittenText:
         store.close()
-        return Draft(title="T", body="b")
+        return WrittenText(title="T", body="b")
 
     async def main(app: Any) -> None:
         await call(app, "GET", "/v1/content")
@@ -322,7 +322,7 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
         left = jobs.find(again, "r")
         assert left is not None
         assert (left.status, left.stage) == ("processing", "formatter")
-    asyncio.run(main(create_app(Store(path), engine=Scripted(lambda: Draft(title="T", body="b")))))
+    asyncio.run(main(create_app(Store(path), engine=Scripted(lambda: WrittenText(title="T", body="b")))))
     with Store(path) as again:
         left = jobs.find(again, "r")
         assert left is not None

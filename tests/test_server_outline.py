@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contentops.server import catalog
-from contentops.server.engines import ENGINES, QUICK_STAGES, Draft, EngineError, SectionTask, WritingTask, named
+from contentops.server.engines import ENGINES, QUICK_STAGES, EngineError, SectionTask, WritingTask, WrittenText, named
 from contentops.server.engines.outline import LABEL
 from contentops.server.engines.prose import escape, inline, plain, points
 from tests.fakes.chat import unreported
@@ -36,7 +36,7 @@ INPUTS = {
 }
 
 
-def write(template: str = "blog_article_generator", style: str = "general_blog", **options: Any) -> Draft:
+def write(template: str = "blog_article_generator", style: str = "general_blog", **options: Any) -> WrittenText:
     """The outline of one job."""
     task = WritingTask(id="j", template=TEMPLATES[template], style=STYLES[style], **options)
     return asyncio.run(named("outline").write(task, unreported))

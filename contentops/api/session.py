@@ -54,7 +54,7 @@ _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind
 """What a search may end in that no other search of this client would change."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class FoundApi(Struct, frozen=True, kw_only=True):
     """Where the API of a server is: the address in front of every path, and whether its lists come in an envelope.
 
     `enveloped` is None where no list could be read.
@@ -103,8 +103,8 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
-        known: Place | None = None,
-        learned: Callable[[Place | None], None] = lambda _: None,
+        known: FoundApi | None = None,
+        learned: Callable[[FoundApi | None], None] = lambda _: None,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work."""
         import httpx
@@ -116,7 +116,7 @@ class Client:
         self._base = base_address(settings, self._stated)
         self._server = settings.server
         # The embedded server is reached directly and takes every name, so there is nothing to find.
-        self._place: Place | Failure | None = Place(base=self._base, enveloped=False) if local else None
+        self._place: FoundApi | Failure | None = FoundApi(base=self._base, enveloped=False) if local else None
         if known is not None and known.base in self._candidates():
             self._place = known
         self._check = not local
@@ -156,7 +156,7 @@ class Client:
     @property
     def _spoken(self) -> Dialect:
         place = self._place
-        if not isinstance(place, Place) or place.enveloped is None:
+        if not isinstance(place, FoundApi) or place.enveloped is None:
             return self._stated
         return spoken(self._stated, enveloped=place.enveloped)
 
@@ -166,7 +166,7 @@ class Client:
         One request, but for a search before it (see the class); a call that pays is sent once at most, and never in
         a dialect that the server does not speak.
         """
-        place = Place(base=self._base, enveloped=None)
+        place = FoundApi(base=self._base, enveloped=None)
         pays = isinstance(call, Generate | RegenerateSection)
         if pays or self._stated.name == AUTO:
             found = await self.find()
@@ -182,13 +182,13 @@ class Client:
             return _with_hint(reply, self._spoken)
         return reply
 
-    async def find(self, *, again: bool = False) -> Place | Failure:
+    async def find(self, *, again: bool = False) -> FoundApi | Failure:
         """Where the API is; free. Callers that come while a search runs share what it finds.
 
         `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
         is no list contradicts nothing.
         """
-        if not again and (isinstance(self._place, Place) or (self._place and self._place.kind in _FINAL)):
+        if not again and (isinstance(self._place, FoundApi) or (self._place and self._place.kind in _FINAL)):
             return self._place
         searches = self._searches
         async with self._search:
@@ -198,7 +198,7 @@ class Client:
         assert self._place is not None
         return self._place
 
-    def contradiction(self, place: Place) -> Failure | None:
+    def contradiction(self, place: FoundApi) -> Failure | None:
         """What stands against the stated dialect at `place`; None where nothing does."""
         if place.enveloped is None or not self._check:
             return None
@@ -208,20 +208,20 @@ class Client:
     def _candidates(self) -> tuple[str, ...]:
         return candidates(self._base) if self._stated.name == AUTO else (self._base,)
 
-    async def _look(self) -> Place | Failure:
+    async def _look(self) -> FoundApi | Failure:
         stated = self._stated.name != AUTO
         tried: list[tuple[str, Failure]] = []
         for base in self._candidates():
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
-                assert isinstance(self._place, Place)
+                assert isinstance(self._place, FoundApi)
                 return self._place
             tried.append((base, reply))
             if ends_search(reply):
                 break
         failure = not_found(tried)
         if stated and not (ends_search(failure) or failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.UNAVAILABLE)):
-            return Place(base=self._base, enveloped=None)
+            return FoundApi(base=self._base, enveloped=None)
         return failure
 
     async def _ask(self, call: Call, dialect: Dialect, base: str) -> Reply | Failure:
@@ -239,12 +239,12 @@ class Client:
         else:
             reply = judge(call, answer, wall=self._wall(), clean=self._clean)
             if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
-                self._remember(Place(base=base, enveloped=is_enveloped(answer.body)))
+                self._remember(FoundApi(base=base, enveloped=is_enveloped(answer.body)))
         if isinstance(reply, Failure):
             return structs.replace(reply, endpoint=self._clean(f"{wire.method} {base}{wire.path}"))
         return reply
 
-    def _remember(self, place: Place) -> None:
+    def _remember(self, place: FoundApi) -> None:
         if place != self._place:
             self._place = place
             self._learned(place)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.api.replies import CatalogReply
-    from contentops.api.session import Client, Place
+    from contentops.api.session import Client, FoundApi
     from contentops.model import Desired, Project
 
 
@@ -127,7 +127,7 @@ def _server_check(project: Project, key: str, world: World) -> Check:
     return check
 
 
-def _found(place: Place, answer: CatalogReply, client: Client) -> str:
+def _found(place: FoundApi, answer: CatalogReply, client: Client) -> str:
     """What a server answers, and in which form."""
     shape = "inside `{success, data}`" if place.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)

@@ -41,7 +41,7 @@ from contentops.state.store import StateStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-    from contentops.api.session import Client, Place
+    from contentops.api.session import Client, FoundApi
     from contentops.model import Catalog, CatalogSnapshot, Desired, Plan, Project, State
 
 FOLDER = ".contentops"
@@ -245,18 +245,18 @@ async def _embedded(project: Project) -> AsyncIterator[Any]:
         raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
 
 
-def _place(cache: Cache, project: Project) -> Place | None:
+def _place(cache: Cache, project: Project) -> FoundApi | None:
     """Where the API was found before, and whether its lists come in an envelope."""
-    from contentops.api.session import Place
+    from contentops.api.session import FoundApi
 
     known = cache.server_facts(_place_key(project))
     try:
-        return convert(known, Place, strict=True) if known else None
+        return convert(known, FoundApi, strict=True) if known else None
     except ValidationError:
         return None
 
 
-def _keep_place(cache: Cache, project: Project, place: Place | None) -> None:
+def _keep_place(cache: Cache, project: Project, place: FoundApi | None) -> None:
     cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
 
 

@@ -218,7 +218,7 @@ class _Api(Struct, frozen=True):
 
     # --- contents ------------------------------------------------------------------------------------------
 
-    def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.StoredContent:
+    def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.ContentRow:
         found = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
         if found is None:
             raise HTTPException(404, "Content not found")

@@ -30,7 +30,7 @@ class ContentChange(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
-class StoredContent(Struct, frozen=True, kw_only=True):
+class ContentRow(Struct, frozen=True, kw_only=True):
     """One stored text. Times in seconds."""
 
     id: str
@@ -50,14 +50,14 @@ _LISTED = (
 )
 
 
-def find(store: Store, content_id: str) -> StoredContent | None:
+def find(store: Store, content_id: str) -> ContentRow | None:
     """The content of that id, or None."""
     row = store.row(
         "SELECT id, owner, title, body, html, status, type, metadata, created_at, updated_at"
         " FROM contents WHERE id = ?",
         (content_id,),
     )
-    return None if row is None else StoredContent(**{**dict(row), "metadata": json.loads(row["metadata"])})
+    return None if row is None else ContentRow(**{**dict(row), "metadata": json.loads(row["metadata"])})
 
 
 def entries(store: Store, owner: str) -> list[sqlite3.Row]:
@@ -101,7 +101,7 @@ def save(store: Store, change: ContentChange, *, owner: str, at: float) -> str:
 
 
 def _create(store: Store, change: ContentChange, owner: str, at: float) -> str:
-    blank = StoredContent(id=f"cnt_{uuid.uuid4().hex}", owner=owner, created_at=at, updated_at=at)
+    blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", owner=owner, created_at=at, updated_at=at)
     made = _applied(blank, replace(change, status=change.status or None, type=change.type or None))
     store.run(
         "INSERT INTO contents (id, owner, title, body, html, status, type, metadata, created_at, updated_at) VALUES"
@@ -111,14 +111,14 @@ def _create(store: Store, change: ContentChange, owner: str, at: float) -> str:
     return made.id
 
 
-def _applied(old: StoredContent, change: ContentChange) -> StoredContent:
+def _applied(old: ContentRow, change: ContentChange) -> ContentRow:
     given = {name: value for name, value in asdict(change).items() if name != "id" and value is not None}
     if change.html is None and given.get("body", old.body) != old.body:
         given["html"] = None
     return replace(old, **given)
 
 
-def _row(content: StoredContent) -> dict[str, Any]:
+def _row(content: ContentRow) -> dict[str, Any]:
     return {**asdict(content), "metadata": json.dumps(content.metadata, ensure_ascii=False, allow_nan=False)}
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-    from contentops.server.contents import StoredContent
+    from contentops.server.contents import ContentRow
     from contentops.server.jobs import StoredJob
 
 PREVIEW = 200
@@ -150,7 +150,7 @@ def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int]) -> dict[
     return {"content": listed, "stats": stats}
 
 
-def content(found: StoredContent) -> dict[str, Any]:
+def content(found: ContentRow) -> dict[str, Any]:
     """One stored content."""
     return {
         "id": found.id,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from contentops.server.engines import Draft, Engine, ReportStage
+    from contentops.server.engines import Engine, ReportStage, WrittenText
     from contentops.server.store import Clock, Store
 
 AT_ONCE = 256
@@ -220,7 +220,7 @@ class JobRunner:
 
         return make
 
-    def _place(self, asked: jobs.GenerationRequest) -> tuple[sections.SectionRange, contents.StoredContent]:
+    def _place(self, asked: jobs.GenerationRequest) -> tuple[sections.SectionRange, contents.ContentRow]:
         content = contents.find(self._store, asked.content_id)
         found = None if content is None else sections.find(content.body, asked.section)
         if content is None or found is None:
@@ -248,7 +248,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _metadata(job: jobs.StoredJob, draft: Draft) -> dict[str, Any]:
+def _metadata(job: jobs.StoredJob, draft: WrittenText) -> dict[str, Any]:
     asked = job.request
     found = {
         "request_id": job.id,

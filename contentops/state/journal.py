@@ -24,8 +24,8 @@ from contentops.state.codec import KINDS, Drop, Fact, Forget, Header, kind_of, p
 from contentops.state.lock import (
     DamagedState,
     Lock,
+    LockLine,
     T,
-    Written,
     furthest,
     refuse_newer,
     resolve_conflict,
@@ -254,12 +254,12 @@ def reopen(record: Record) -> OpenEntry:
     )
 
 
-def _sorted(lines: tuple[Written[OpenEntry], ...]) -> Iterator[OpenEntry]:
+def _sorted(lines: tuple[LockLine[OpenEntry], ...]) -> Iterator[OpenEntry]:
     """In an order that does not depend on which branch was merged into which."""
     return (line.value for line in sorted(lines, key=lambda line: line.text))
 
 
-def _holds(lines: tuple[Written[T], ...] | None, base: Base) -> bool:
+def _holds(lines: tuple[LockLine[T], ...] | None, base: Base) -> bool:
     """Whether the lock still has the line the fact started from, or still has none."""
     if lines is None:
         return not base

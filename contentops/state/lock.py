@@ -42,7 +42,7 @@ class DamagedState(StateError):
         return self.findings
 
 
-class Written(Struct, Generic[T], frozen=True):
+class LockLine(Struct, Generic[T], frozen=True):
     """A value together with the line that said it."""
 
     value: T
@@ -61,8 +61,8 @@ class Lock(Struct, frozen=True, kw_only=True):
     """
 
     header: Header | None = None
-    records: Mapping[ItemId, tuple[Written[Record], ...]] = field(default_factory=dict)
-    entries: Mapping[RequestId, tuple[Written[OpenEntry], ...]] = field(default_factory=dict)
+    records: Mapping[ItemId, tuple[LockLine[Record], ...]] = field(default_factory=dict)
+    entries: Mapping[RequestId, tuple[LockLine[OpenEntry], ...]] = field(default_factory=dict)
 
 
 def lineage_of(project: str) -> str:
@@ -86,8 +86,8 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     """
     restore = f"restore it with `git checkout -- {path}`"
     headers: dict[str, Header] = {}
-    records: dict[ItemId, tuple[Written[Record], ...]] = {}
-    entries: dict[RequestId, tuple[Written[OpenEntry], ...]] = {}
+    records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
+    entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
     findings = []
     for number, line in _numbered(text):
         try:
@@ -98,16 +98,16 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
         if isinstance(found, Header):
             headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
         elif isinstance(found, Record):
-            records[found.id] = _add(records.get(found.id), Written(found, line))
+            records[found.id] = _add(records.get(found.id), LockLine(found, line))
         else:
-            entries[found.request_id] = _add(entries.get(found.request_id), Written(found, line))
+            entries[found.request_id] = _add(entries.get(found.request_id), LockLine(found, line))
     refuse_newer(headers.values(), path, digest_version)
     if findings:
         raise DamagedState(findings)
     header = _one_header(list(headers.values()), path, restore)
     if header.digest < digest_version:
         records = {
-            id_: tuple(Written(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
+            id_: tuple(LockLine(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
         }
     return Lock(header=header, records=records, entries=entries)
 
@@ -208,7 +208,7 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
-def _add(known: tuple[Written[T], ...] | None, line: Written[T]) -> tuple[Written[T], ...]:
+def _add(known: tuple[LockLine[T], ...] | None, line: LockLine[T]) -> tuple[LockLine[T], ...]:
     if known is None:
         return (line,)
     return known if any(other.text == line.text for other in known) else (*known, line)

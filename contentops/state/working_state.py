@@ -16,7 +16,7 @@ from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state.codec import Drop, Fact, Forget, line_of, parse_line
-from contentops.state.lock import Written
+from contentops.state.lock import LockLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -116,8 +116,8 @@ class WorkingState:
             if record is None:
                 self._locked.pop(id_, None)
             else:
-                self._locked[id_] = (Written(record, self._texts[id_]),)
-        self._locked_entries = {id_: (Written(entry, self._entry_text(entry)),) for id_, entry in self.entries.items()}
+                self._locked[id_] = (LockLine(record, self._texts[id_]),)
+        self._locked_entries = {id_: (LockLine(entry, self._entry_text(entry)),) for id_, entry in self.entries.items()}
         self._changed, self._keeps_lines = set(), True
 
     # --- one fact ------------------------------------------------------------------------------------------

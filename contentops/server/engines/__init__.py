@@ -54,7 +54,7 @@ class SectionTask(Struct, frozen=True, kw_only=True):
     instructions: str = ""
 
 
-class Draft(Struct, frozen=True, kw_only=True):
+class WrittenText(Struct, frozen=True, kw_only=True):
     """A finished text: plain title, Markdown body without front matter and without the title as a heading."""
 
     title: str
@@ -69,7 +69,7 @@ class Engine(Protocol):
         """The word for it on the command line."""
         ...
 
-    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A new text."""
         ...
 

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.server import sections
-from contentops.server.engines import Draft, EngineError
+from contentops.server.engines import EngineError, WrittenText
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError, endpoint
 from contentops.server.engines.outline import inputs_of, title_of
 from contentops.server.engines.prose import escape, plain
@@ -68,7 +68,7 @@ class OpenAIEngine:
         self._chat = chat
         self._max_tokens = max_tokens
 
-    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """A text with the template's sections. Raises EngineError."""
         titles = [heading for heading, _ in _parts(task)]
         length = words(task, len(titles))
@@ -89,7 +89,7 @@ class OpenAIEngine:
         for at, heading in enumerate(titles):
             texts[at] = await self._edited(task, texts[at], heading, 2, room)
         await report("formatter")
-        return Draft(title=title(task, plan), body=assembled(task, texts))
+        return WrittenText(title=title(task, plan), body=assembled(task, texts))
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """One section again, edited as the mode asks. Raises EngineError."""

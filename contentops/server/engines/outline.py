@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.server.catalog import value_of
-from contentops.server.engines import Draft
+from contentops.server.engines import WrittenText
 from contentops.server.engines.prose import escape, inline, ordered, plain, points
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class OutlineEngine:
 
     name = "outline"
 
-    async def write(self, task: WritingTask, report: ReportStage) -> Draft:
+    async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
         """An outline with one heading per section of the template."""
         for stage in task.stages:
             await report(stage)
@@ -48,7 +48,7 @@ class OutlineEngine:
         blocks += _rest(task, values, used)
         if task.mode == "premium":
             blocks += ["## Before publishing", "\n".join(f"- [ ] {line}" for line in _CHECKLIST)]
-        return Draft(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
+        return WrittenText(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
         """The plan of one section, with the instructions beside what the section said before."""
