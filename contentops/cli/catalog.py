@@ -8,7 +8,7 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, project_options
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, did_you_mean
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.operations import catalog as operation
 from contentops.reporting.layout import paint, table
@@ -140,8 +140,9 @@ def show(session: Session, slug: str) -> None:
     kinds = _entries(snapshot)
     found = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
     if not found:
-        near = nearest(slug, [name for entries in kinds.values() for name in entries])
-        hint = f"did you mean `{near}`?" if near else "`contentops catalog list` lists them"
+        hint = did_you_mean(
+            slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
+        )
         message = f"`{project.api.server}` offers no template, style or vertical `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
     document, color = snapshot_json(snapshot), terminal.wants_color()

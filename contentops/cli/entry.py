@@ -12,7 +12,7 @@ import click
 
 from contentops.cli.main import COMMANDS, cli
 from contentops.cli.streams import StdoutFailed, dependable
-from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
+from contentops.errors import ContentopsError, ExitCode, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +97,7 @@ def _other_option(name: str, context: click.Context | None, where: str) -> str:
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
     if context is not None and context.command is cli:
         return f"options other than {', '.join(f'`{one}`' for one in known)} stand after the command"
-    if near := nearest(name, known):
-        return f"did you mean `{near}`?"
-    return f"`{where} --help` shows the usage"
+    return did_you_mean(name, known, f"`{where} --help` shows the usage")
 
 
 def _options(command: click.Command) -> list[str]:

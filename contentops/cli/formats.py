@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, did_you_mean
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def schema(session: Session, name: str | None) -> None:
     elif name in names:
         terminal.say_json(load_schema(name))
     else:
-        near = nearest(name, names)
-        hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(names)}"
+        hint = did_you_mean(name, names, f"there are: {', '.join(names)}")
         raise UsageError(f"there is no schema `{name}`", code="unknown-schema", hint=hint)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from contentops.errors import ExitCode, nearest
+from contentops.errors import ExitCode, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -71,8 +71,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that `args` begin with; a wrong name is answered with the nearest right one."""
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            near = nearest(args[0], self.list_commands(ctx))
-            hint = f"did you mean `{near}`?" if near else f"`{ctx.command_path} --help` lists the commands"
+            hint = did_you_mean(args[0], self.list_commands(ctx), f"`{ctx.command_path} --help` lists the commands")
             raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

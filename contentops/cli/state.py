@@ -8,7 +8,7 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, project_options
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, did_you_mean
 from contentops.operations import records, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
@@ -67,8 +67,11 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
     record = next((one for one in state.records.values() if one.id == item), None)
     entries = [entry for entry in state.entries.values() if entry.item == item]
     if record is None and not entries:
-        near = nearest(item, [*state.records, *(entry.item for entry in state.entries.values())])
-        hint = f"did you mean `{near}`?" if near else "`contentops state list` lists what there is"
+        hint = did_you_mean(
+            item,
+            [*state.records, *(entry.item for entry in state.entries.values())],
+            "`contentops state list` lists what there is",
+        )
         raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
     return record, entries
 
