@@ -25,7 +25,7 @@ from contentops.cli.progress import Moving, Plain, Progress, Recorded, watching
 from contentops.cli.state import listing
 from contentops.errors import OutputError, Refused
 from contentops.model import State
-from contentops.reporting.layout import outline, table
+from contentops.reporting.layout import outline, table, unpainted
 from tests.plans import make_change, make_entry, make_event, make_plan, make_record
 from tests.terminals import on_a_terminal
 
@@ -138,17 +138,17 @@ def test_open_jobs_are_listed_after_the_records() -> None:
 def test_an_outline_keeps_line_breaks() -> None:
     """Nested values are indented; texts of several lines keep them; the rest is JSON."""
     values = {"request": {"topic": "a\nb\x1b", "points": ["x", 1], "empty": {}}, "digest": "d", "none": None, "no": ""}
-    assert "\n".join(outline(values, color=False)) == (
+    assert "\n".join(map(unpainted, outline(values))) == (
         'request:\n  topic: |\n    a\n    b\\x1b\n  points: ["x", 1]\n  empty: {}\ndigest: d\nnone: null\nno:'
     )
 
 
 def test_a_difference_is_harmless() -> None:
     """A unified diff with what the terminal would obey shown; nothing for equal texts."""
-    lines = list(difference("a\nb\n", "a\nc\x1b[2J\n", "guide", color=False))
+    lines = list(map(unpainted, difference("a\nb\n", "a\nc\x1b[2J\n", "guide")))
     assert lines == ["--- guide (generated)", "+++ guide (file)", "@@ -1,2 +1,2 @@", " a", "-b", "+c\\x1b[2J"]
-    assert list(difference("a", "a", "guide", color=False)) == []
-    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide", color=True))
+    assert list(map(unpainted, difference("a", "a", "guide"))) == []
+    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide"))
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def stats(session: Session) -> None:
     if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
         numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
     shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
-    terminal.say("\n".join(outline(shown, color=terminal.wants_color())))
+    terminal.say("\n".join(outline(shown)))
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:

@@ -238,7 +238,7 @@ class Confirmation:
         self.shown = True
         terminal.tell_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, color=terminal.wants_color(stream), verbose=self._options.verbose, advice=False)
+        text = plan_text(plan, verbose=self._options.verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
 
@@ -262,7 +262,7 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: Ap
     if options.as_json:
         terminal.say_json(document)
     elif run is not None:
-        terminal.show(run_text(run, color=terminal.wants_color(), again=typed))
+        terminal.show(run_text(run, again=typed))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

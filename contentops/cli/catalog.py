@@ -55,7 +55,7 @@ def pull(session: Session) -> None:
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")
-    session.answer(_pulled_json(pulled), pulled_text(pulled, color=terminal.wants_color()), fit=True)
+    session.answer(_pulled_json(pulled), pulled_text(pulled), fit=True)
 
 
 def _pulled_json(pulled: Pulled) -> dict[str, Json]:
@@ -68,19 +68,19 @@ def _pulled_json(pulled: Pulled) -> dict[str, Json]:
     }
 
 
-def pulled_text(pulled: Pulled, *, color: bool) -> Iterator[str]:
+def pulled_text(pulled: Pulled) -> Iterator[str]:
     """What changed, then how much there is."""
     for one in pulled.changes:
-        yield from _change(one, color=color)
+        yield from _change(one)
     counts = ", ".join(plural(len(entries), kind[:-1]) for kind, entries in _entries(pulled.snapshot).items())
     changed = "written" if pulled.written else "unchanged"
     where = "built in" if pulled.server == "local" else f"catalog.lock.json {changed}"
     yield f"{visible(pulled.server)}: {counts}; {where}."
 
 
-def _change(one: CatalogChange, *, color: bool) -> Iterator[str]:
+def _change(one: CatalogChange) -> Iterator[str]:
     sign, style = _SIGNS[one.how]
-    yield f"{paint(sign, style, color=color)} {one.kind} `{visible(one.slug)}` {one.how}"
+    yield f"{paint(sign, style)} {one.kind} `{visible(one.slug)}` {one.how}"
     yield from (f"    {visible(detail)}" for detail in one.details)
     if one.items:
         more = f" and {len(one.items) - _SHOWN:,} more" if len(one.items) > _SHOWN else ""
@@ -145,14 +145,14 @@ def show(session: Session, slug: str) -> None:
         )
         message = f"`{project.api.server}` offers no template, style or vertical `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
-    document, color = snapshot_json(snapshot), terminal.wants_color()
+    document = snapshot_json(snapshot)
     named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
-    text = "\n\n".join("\n".join(_shown(kind, one, color=color)) for kind, one in found.items())
+    text = "\n\n".join("\n".join(_shown(kind, one)) for kind, one in found.items())
     session.answer({"server": project.api.server, **named}, text)
 
 
-def _shown(kind: str, one: Entry, *, color: bool) -> Iterator[str]:
-    yield f"{kind[:-1]} {paint(visible(one.slug), 'strong', color=color)}"
+def _shown(kind: str, one: Entry) -> Iterator[str]:
+    yield f"{kind[:-1]} {paint(visible(one.slug), 'strong')}"
     facts = {"name": one.name, "category": one.category, "tone": getattr(one, "tone", ""), "about": one.description}
     yield from (f"  {name}: {visible(value)}" for name, value in facts.items() if value)
     inputs: tuple[TemplateInput, ...] = getattr(one, "inputs", ())

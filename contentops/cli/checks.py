@@ -53,14 +53,14 @@ def doctor(session: Session) -> int:
     """
     checks = doctor_operation.doctor(session.project())
     found = {"checks": [structs.asdict(one) for one in checks]}
-    session.answer(found, checks_text(checks, color=terminal.wants_color()), fit=True)
+    session.answer(found, checks_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE
 
 
-def checks_text(checks: Sequence[Check], *, color: bool) -> Iterator[str]:
+def checks_text(checks: Sequence[Check]) -> Iterator[str]:
     """One line per check, and what to do where it failed."""
     for one in checks:
         word, style = _SIGNS[one.ok]
-        yield f"{paint(f'{word:<6}', style, color=color)}  {visible(one.name)}: {visible(one.message)}"
+        yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"
         if one.hint:
-            yield f"        {paint('hint', 'hint', color=color)}: {visible(one.hint)}"
+            yield f"        {paint('hint', 'hint')}: {visible(one.hint)}"

@@ -49,11 +49,11 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) 
     Needs no network and changes nothing.
     """
     items = status_operation.status(session.project(), choice_of(select=select, exclude=exclude))
-    text = status_text(items, color=terminal.wants_color(), width=terminal.width())
+    text = status_text(items, width=terminal.width())
     session.answer({"items": [structs.asdict(item) for item in items]}, text)
 
 
-def status_text(items: Sequence[ItemStatus], *, color: bool, width: int = 0) -> str:
+def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     """One line per item, of at most `width` columns (0: of any), then how many are in which state."""
     if not items:
         return "No items."
@@ -62,7 +62,7 @@ def status_text(items: Sequence[ItemStatus], *, color: bool, width: int = 0) -> 
     head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "GENERATED")).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
-    return "\n".join([paint(head, "dim", color=color), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
+    return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
 
 
 # --- show --------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
         terminal.tell_findings(plan.findings, gap=True)
         flags = flags_of(document["inputs"])
         made = f", made with `{visible(' '.join(flags))}`" if flags else ""
-        text = plan_text(plan, color=terminal.wants_color(), verbose=verbose, flags=[shlex.quote(path)])
+        text = plan_text(plan, verbose=verbose, flags=[shlex.quote(path)])
         terminal.show(f"Plan file `{visible(path)}`{made}\n\n{text}")
     return plan.empty
 
@@ -124,7 +124,7 @@ def _show_item(session: Session, item: str) -> None:
         raise
     origins = {name: _origin(origin) for name, origin in found.get("origins", {}).items()}
     shown = {**found, "origins": origins} if origins else found
-    session.answer(found, outline(shown, color=terminal.wants_color()))
+    session.answer(found, outline(shown))
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
@@ -145,14 +145,14 @@ def diff(session: Session, item: str) -> None:
     generated, file, note = show_operation.diff(session.project(), item)
     if not session.as_json:
         terminal.tell_line(note)
-    text = "\n".join(difference(generated, file, item, color=terminal.wants_color())) or "No difference."
+    text = "\n".join(difference(generated, file, item)) or "No difference."
     found = {"item": item, "same": generated == file, "generated": generated, "file": file, "note": note}
     session.answer(found, text)
 
 
-def difference(generated: str, file: str, item: str, *, color: bool) -> Iterator[str]:
+def difference(generated: str, file: str, item: str) -> Iterator[str]:
     """A unified diff of two texts, harmless and painted; nothing where they are equal."""
     before, after = generated.splitlines(), file.splitlines()
     lines = difflib.unified_diff(before, after, f"{item} (generated)", f"{item} (file)", lineterm="")
     for line in lines:
-        yield paint(visible(line), _DIFF_STYLES.get(line[:1], "plain"), color=color)
+        yield paint(visible(line), _DIFF_STYLES.get(line[:1], "plain"))

@@ -124,7 +124,7 @@ def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> N
 
         terminal.say(plan_markdown(plan).rstrip("\n"))
     else:
-        terminal.show(plan_text(plan, color=terminal.wants_color(), verbose=verbose, flags=flags))
+        terminal.show(plan_text(plan, verbose=verbose, flags=flags))
 
 
 def _check(session: Session, path: str, chosen: Mapping[str, Any]) -> Plan | None:

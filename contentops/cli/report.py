@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.ci import changed_since as history
-from contentops.cli import terminal
 from contentops.cli.options import UNITS, project_options
 from contentops.errors import UsageError
 from contentops.operations import workspace
@@ -49,7 +48,7 @@ def command(session: Session, since: str) -> None:
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     spend = count_spend(workspace.read_state(project), workspace.validate(project), since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = spend_text(spend, since=shown, color=terminal.wants_color())
+    text = spend_text(spend, since=shown)
     session.answer(spend_json(spend, since=shown), text)
 
 

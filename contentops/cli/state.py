@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli import terminal
 from contentops.cli.options import Group, project_options
 from contentops.errors import UsageError, did_you_mean
 from contentops.operations import records, workspace
@@ -60,7 +59,7 @@ def show_record(session: Session, item: str) -> None:
     document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
     named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
     named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
-    session.answer(document, outline(named, color=terminal.wants_color()))
+    session.answer(document, outline(named))
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.layout import fitted
+from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def can_ask(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def say(text: str) -> None:
-    """Prints a result to stdout; an empty one prints nothing."""
+    """Prints a result to stdout, in colour where that is wanted; an empty one prints nothing."""
     if text:
-        sys.stdout.write(f"{for_stdout(text)}\n")
+        sys.stdout.write(f"{for_stdout(text if wants_color() else unpainted(text))}\n")
         sys.stdout.flush()
 
 
@@ -70,9 +70,10 @@ def say_json(value: Json) -> None:
 
 
 def tell(text: str) -> None:
-    """Prints a message to stderr; an empty one prints nothing."""
+    """Prints a message to stderr, in colour where that is wanted; an empty one prints nothing."""
     if text:
-        sys.stderr.write(f"{for_log(fitted(text, width(sys.stderr)))}\n")
+        shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
+        sys.stderr.write(f"{for_log(shown)}\n")
         sys.stderr.flush()
 
 
@@ -88,7 +89,7 @@ def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
         return
     from contentops.reporting.diagnostics import diagnostics_text
 
-    text = diagnostics_text(shown, color=wants_color(sys.stderr))
+    text = diagnostics_text(shown)
     tell(f"{text}\n" if gap else text)
 
 

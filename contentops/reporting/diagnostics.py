@@ -25,7 +25,7 @@ _TAB = 4
 _LIMIT = 100
 
 
-def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int = _LIMIT) -> str:
+def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
     """The findings with their source lines and hints, and how many there are if there is more than one.
 
     Beyond `limit`, errors come first and the rest is counted. Empty where there is nothing to say.
@@ -34,7 +34,7 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int 
     shown: Sequence[Diagnostic] = every
     if len(every) > limit:
         shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
-    blocks = [_block(finding, color=color) for finding in _hinted_once(shown)]
+    blocks = [_block(finding) for finding in _hinted_once(shown)]
     if len(every) > len(shown):
         blocks.append(f"{ELLIPSIS} and {len(every) - len(shown)} more; `--json` lists them all")
     if len(every) > 1:
@@ -86,33 +86,33 @@ def _count(findings: Sequence[Diagnostic]) -> str:
     return ", ".join(plural(number, word) for number, word in counted if number)
 
 
-def _block(finding: Diagnostic, *, color: bool) -> str:
+def _block(finding: Diagnostic) -> str:
     style = finding.severity.value
-    head = paint(f"{style}[{visible(finding.code)}]", style, color=color)
-    lines = [f"{head}: {paint(visible(finding.message), 'strong', color=color)}"]
+    head = paint(f"{style}[{visible(finding.code)}]", style)
+    lines = [f"{head}: {paint(visible(finding.message), 'strong')}"]
     if finding.location is not None:
-        lines += _place(finding, color=color)
+        lines += _place(finding)
     if finding.hint:
         # A hint of several lines keeps them, indented so that none can pose as another finding.
         first, *rest = finding.hint.split("\n")
-        lines.append(f"{paint('hint', 'hint', color=color)}: {visible(first)}")
+        lines.append(f"{paint('hint', 'hint')}: {visible(first)}")
         lines += [f"      {visible(line)}" for line in rest]
     return "\n".join(lines)
 
 
-def _place(finding: Diagnostic, *, color: bool) -> list[str]:
+def _place(finding: Diagnostic) -> list[str]:
     location = finding.location
     assert location is not None
     number = str(location.line)
     gutter = " " * (len(number) + 2)
-    lines = [f"{gutter[1:]}{paint('-->', 'dim', color=color)} {visible(str(location))}"]
+    lines = [f"{gutter[1:]}{paint('-->', 'dim')} {visible(str(location))}"]
     if finding.excerpt:
         text, offset, length = window(finding.excerpt, location.column, finding.width)
-        bar = paint("|", "dim", color=color)
-        carets = paint("^" * length, finding.severity.value, color=color)
+        bar = paint("|", "dim")
+        carets = paint("^" * length, finding.severity.value)
         lines += [
             f"{gutter}{bar}",
-            f" {paint(number, 'dim', color=color)} {bar} {text}".rstrip(),
+            f" {paint(number, 'dim')} {bar} {text}".rstrip(),
             f"{gutter}{bar} {' ' * offset}{carets}",
         ]
     return lines

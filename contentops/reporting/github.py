@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Severity
+from contentops.reporting.layout import unpainted
 from contentops.reporting.summary import plural
 from contentops.sanitize import clip, visible
 
@@ -115,7 +116,7 @@ def _run_lines(run: Run) -> Iterator[str]:
     environment = f", environment {code(run.environment)}" if run.environment else ""
     yield f"### contentops apply{environment}"
     yield ""
-    text = run_text(run, color=False)
+    text = unpainted(run_text(run))
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
     yield f"{fence}text"
     yield text

@@ -31,9 +31,17 @@ _CODES = {
 }
 
 
-def paint(text: str, style: str, *, color: bool) -> str:
-    """`text` in the colour of a style (`error`, `add`, `dim`, ...), or as it is without `color`."""
-    code = _CODES[style] if color else ""
+_PAINT = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def unpainted(text: str) -> str:
+    """`text` without its colours."""
+    return _PAINT.sub("", text)
+
+
+def paint(text: str, style: str) -> str:
+    """`text` in the colour of a style (`error`, `add`, `dim`, ...); what cannot show it takes `unpainted`."""
+    code = _CODES[style]
     return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
 
@@ -105,13 +113,13 @@ def _cell(text: str, room: int) -> str:
 # --- nested values -----------------------------------------------------------------------------------------
 
 
-def outline(values: Mapping[str, Json], *, color: bool, indent: str = "") -> Iterator[str]:
+def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
     """Nested values as indented lines; texts keep their line breaks, everything else is as JSON writes it."""
     for key, value in values.items():
-        name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain', color=color)}:"
+        name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
         if isinstance(value, dict) and value:
             yield name
-            yield from outline(value, color=color, indent=f"{indent}  ")
+            yield from outline(value, indent=f"{indent}  ")
         elif isinstance(value, str) and "\n" in value:
             yield f"{name} |"
             yield from (f"{indent}  {visible(line)}" for line in value.split("\n"))
@@ -126,7 +134,6 @@ def outline(values: Mapping[str, Json], *, color: bool, indent: str = "") -> Ite
 # What is between backticks stays whole: it is to be copied.
 _PIECES = re.compile(r"`[^`]*`\S*|\S+")
 _WORDS = re.compile(r"\S+")
-_PAINT = re.compile(r"\x1b\[[0-9;]*m")
 _LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
@@ -142,7 +149,7 @@ def fitted(text: str, width: int) -> str:
 def _fit(line: str, width: int) -> str:
     if _columns(line) <= width:
         return line
-    lead = _LEAD.match(_PAINT.sub("", line))
+    lead = _LEAD.match(unpainted(line))
     indent = " " * (lead.end() if lead else 0)
     lines: list[str] = []
     start = 0
@@ -168,4 +175,4 @@ def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _columns(text: str) -> int:
-    return columns(_PAINT.sub("", text))
+    return columns(unpainted(text))

@@ -113,49 +113,49 @@ def as_typed(run: Run, again: str) -> Run:
     return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
 
 
-def run_text(run: Run, *, color: bool, again: str = "") -> str:
+def run_text(run: Run, *, again: str = "") -> str:
     """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
 
     `again` is the command that goes on with the run; without it, the apply of its environment.
     """
     again = again or command("apply", run.environment)
     sections = [
-        "\n".join(_troubles(run, color=color)),
-        "\n".join(_stop(run, color=color)),
-        "\n".join(_ending(run, again, color=color)),
+        "\n".join(_troubles(run)),
+        "\n".join(_stop(run)),
+        "\n".join(_ending(run, again)),
     ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _troubles(run: Run, *, color: bool) -> Iterator[str]:
+def _troubles(run: Run) -> Iterator[str]:
     for result, (sign, style) in _SIGNS.items():
         found = [outcome for outcome in run.outcomes if outcome.result is result]
         for hint, alike in itertools.groupby(found[:_SHOWN], key=lambda outcome: outcome.hint):
             for outcome in alike:
-                yield _outcome(outcome, paint(sign, style, color=color), style, color=color)
+                yield _outcome(outcome, paint(sign, style), style)
             if hint:
-                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
+                yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         if len(found) > _SHOWN:
-            yield f"  {paint(sign, style, color=color)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
+            yield f"  {paint(sign, style)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
 
 
-def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> str:
+def _outcome(outcome: Outcome, sign: str, style: str) -> str:
     words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
-    name = paint(visible(outcome.id), "strong", color=color)
-    return f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
+    name = paint(visible(outcome.id), "strong")
+    return f"  {sign} {name}  {paint(outcome.result.value, style)}{words}"
 
 
-def _stop(run: Run, *, color: bool) -> Iterator[str]:
+def _stop(run: Run) -> Iterator[str]:
     if run.stopped:
         # The reason begins the message of some stops.
         told = run.message.removeprefix(f"{run.stopped}; ")
         words = f": {clip(visible(told), _WORDS)}" if told else ""
-        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning', color=color)}{words}"
+        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning')}{words}"
     if run.hint:
-        yield f"{paint('hint', 'hint', color=color)}: {visible(run.hint)}"
+        yield f"{paint('hint', 'hint')}: {visible(run.hint)}"
 
 
-def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
+def _ending(run: Run, again: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
@@ -163,7 +163,7 @@ def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
-    yield paint(text, "strong", color=color)
+    yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"
 
