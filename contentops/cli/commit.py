@@ -16,13 +16,13 @@ from contentops.cli.options import project_options
 from contentops.errors import ContentopsError
 from contentops.operations import commit as operation
 from contentops.reporting.commit_text import commit_message
+from contentops.reporting.plan_json import plain
 from contentops.reporting.plan_markdown import prose
 from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
-    from contentops.model import Json
     from contentops.operations.commit import CommitReport
 
 
@@ -63,7 +63,7 @@ def command(
     request = _open_pull_request(done) if done.why else ""
     if not session.as_json:
         _warn(done)
-    session.answer(_document(done, request), _lines(done, request))
+    session.answer({**plain(done), "pull_request": request}, _lines(done, request))
 
 
 def _pause(seconds: float) -> None:
@@ -131,21 +131,3 @@ def _lines(done: CommitReport, request: str) -> list[str]:
 def _by_hand(done: CommitReport) -> str:
     base, head = (shlex.quote(visible(name)) for name in (done.target, done.branch))
     return f"`gh pr create --base {base} --head {head} --fill`, and merge it before the next apply"
-
-
-def _document(done: CommitReport, request: str) -> dict[str, Json]:
-    """The same as JSON."""
-    return {
-        "commit": done.commit,
-        "message": done.message,
-        "files": list(done.files),
-        "target": done.target,
-        "branch": done.branch,
-        "why": done.why,
-        "attempts": done.attempts,
-        "pull_request": request,
-        "ignored": list(done.ignored),
-        "edited": list(done.edited),
-        "others": done.others,
-        "stays": done.stays,
-    }
