@@ -85,18 +85,12 @@ class Progress:
         reader = _READERS.get(event.kind)
         lines = reader(self, event) if reader else ()
         at = _seconds(event.at)
-        if not lines and self._silent(at):
-            lines = (self.totals(),)
-        if lines and at is not None:
-            self._spoken = at
+        if at is not None:
+            quiet_since = at if self._spoken is None else self._spoken
+            if not lines and not self.silent and at - quiet_since >= HEARTBEAT:
+                lines = (self.totals(),)
+            self._spoken = at if lines else quiet_since
         return lines
-
-    def _silent(self, at: float | None) -> bool:
-        if at is None or self.silent:
-            return False
-        if self._spoken is None:
-            self._spoken = at
-        return at - self._spoken >= HEARTBEAT
 
     def totals(self) -> str:
         """Such as `3 of 20 ended, 1 failed, 5 in work, 12 credits; waiting for the rate limit (12 s)`."""
