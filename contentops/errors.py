@@ -218,12 +218,15 @@ def _pairs(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint that names the known word most like `word`, or what else to say where nothing is close."""
+    close = nearest(word, known)
+    return f"did you mean `{close}`?" if close else otherwise
+
+
 @functools.lru_cache(maxsize=1_000)
 def suggest(name: str, known: tuple[str, ...]) -> str:
     """A hint that names the nearest known name, else all of them; kept, as thousands of rows share one mistake."""
-    close = nearest(name, known)
-    if close:
-        return f"did you mean `{close}`?"
     shown = ", ".join(f"`{entry}`" for entry in known[:12])
     more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-    return f"there are {shown}{more}" if shown else ""
+    return did_you_mean(name, known, f"there are {shown}{more}" if shown else "")

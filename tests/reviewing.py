@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from contentops.cli.planfile import choice_in
+from contentops.cli.files import choice_in
 from contentops.execution.stop import Stop
 from contentops.model.planfile import check_seal, sealed
 from contentops.operations import apply as apply_operation

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contentops.cli.scaffold import project_files
+from contentops.cli.init import project_files
 from contentops.errors import OutputError, Refused
 from contentops.schema_files import load_schema
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

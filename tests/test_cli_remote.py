@@ -14,13 +14,14 @@ import pytest
 
 from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
 from contentops.api.replies import ContentEntry
+from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
-from contentops.cli.content import harmless
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations import content as remote
 from contentops.operations.catalog import Pulled
 from contentops.operations.catalog_changes import CatalogChange
+from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -212,7 +213,7 @@ def test_what_a_pull_says() -> None:
             CatalogChange(kind="vertical", how="added", slug="c"),
         ),
     )
-    assert list(pulled_text(pulled, color=False)) == [
+    assert list(map(unpainted, pulled_text(pulled))) == [
         "~ template `a` changed",
         "    input `x` is new",
         "    used by 10 items: `i0`, `i1`, `i2`, `i3`, `i4`, `i5`, `i6`, `i7` and 2 more",

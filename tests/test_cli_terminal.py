@@ -17,17 +17,15 @@ import pytest
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.apply import Confirmation, Manner
-from contentops.cli.diff import difference
-from contentops.cli.display import Moving, Plain, Recorded, watching
+from contentops.cli.apply import ApplyOptions, Confirmation
 from contentops.cli.files import write_whole
+from contentops.cli.items import difference
 from contentops.cli.options import Session, duration
-from contentops.cli.progress import Progress
-from contentops.cli.show import outline
+from contentops.cli.progress import Moving, Plain, Progress, Recorded, watching
 from contentops.cli.state import listing
-from contentops.cli.tables import table
 from contentops.errors import OutputError, Refused
 from contentops.model import State
+from contentops.reporting.layout import outline, table, unpainted
 from tests.plans import make_change, make_entry, make_event, make_plan, make_record
 from tests.terminals import on_a_terminal
 
@@ -140,17 +138,17 @@ def test_open_jobs_are_listed_after_the_records() -> None:
 def test_an_outline_keeps_line_breaks() -> None:
     """Nested values are indented; texts of several lines keep them; the rest is JSON."""
     values = {"request": {"topic": "a\nb\x1b", "points": ["x", 1], "empty": {}}, "digest": "d", "none": None, "no": ""}
-    assert "\n".join(outline(values, color=False)) == (
+    assert "\n".join(map(unpainted, outline(values))) == (
         'request:\n  topic: |\n    a\n    b\\x1b\n  points: ["x", 1]\n  empty: {}\ndigest: d\nnone: null\nno:'
     )
 
 
 def test_a_difference_is_harmless() -> None:
     """A unified diff with what the terminal would obey shown; nothing for equal texts."""
-    lines = list(difference("a\nb\n", "a\nc\x1b[2J\n", "guide", color=False))
+    lines = list(map(unpainted, difference("a\nb\n", "a\nc\x1b[2J\n", "guide")))
     assert lines == ["--- guide (generated)", "+++ guide (file)", "@@ -1,2 +1,2 @@", " a", "-b", "+c\\x1b[2J"]
-    assert list(difference("a", "a", "guide", color=False)) == []
-    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide", color=True))
+    assert list(map(unpainted, difference("a", "a", "guide"))) == []
+    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide"))
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -169,8 +167,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 # --- questions ---------------------------------------------------------------------------------------------
 
 
-def _manner(*, yes: bool = False, as_json: bool = False) -> Manner:
-    return Manner(yes=yes, verbose=False, as_json=as_json, events="", deadline=None)
+def _manner(*, yes: bool = False, as_json: bool = False) -> ApplyOptions:
+    return ApplyOptions(yes=yes, verbose=False, as_json=as_json, events="", deadline=None)
 
 
 def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,9 +194,9 @@ def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 _ASK = """
-from contentops.cli.apply import Confirmation, Manner
+from contentops.cli.apply import Confirmation, ApplyOptions
 from contentops.model import Plan
-manner = Manner(yes=False, verbose=False, as_json=False, events="", deadline=None)
+manner = ApplyOptions(yes=False, verbose=False, as_json=False, events="", deadline=None)
 confirmation = Confirmation(manner, lambda: print("begun"))
 print("answer", confirmation(Plan(project="p", environment="", server="local", lineage="l")))
 """
@@ -239,7 +237,7 @@ def test_ci_is_not_asked_evenon_a_terminal() -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.interrupt import stopping
+from contentops.cli.apply import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):

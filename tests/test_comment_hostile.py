@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markdown_it import MarkdownIt
 
+from contentops.cli.files import check_shape
 from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
 from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose
-from contentops.reporting.plan_read import check_shape
 from tests.plans import make_change, make_plan
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, quick_folder, results

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from contentops.execution.limiter import LONGEST_PAUSE, Limiter
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.scene import Scene, blog, know_server, quick_folder, results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 

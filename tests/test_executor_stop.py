@@ -11,7 +11,7 @@ from contentops.model import JobState, Result
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import Approval
 from contentops.planning.inputs import Choice
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 

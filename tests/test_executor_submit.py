@@ -11,7 +11,7 @@ import pytest
 
 from contentops.model import JobState, Result
 from contentops.operations import records as mending
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
 from tests.fakes.scene import Scene, blog, quick_folder, results

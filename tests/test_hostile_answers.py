@@ -23,7 +23,7 @@ from contentops.api.calls import Generate, GetStatus
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
 from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
-from contentops.reporting.exit import exit_code_of
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
 from tests.processes import KEY, PROJECT

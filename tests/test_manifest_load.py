@@ -22,6 +22,7 @@ from contentops.manifests.problems import Problems, in_order
 from contentops.manifests.project import load_project
 from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
+from contentops.reporting.layout import unpainted
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_valid_manifests(project: Build, manifest: Path) -> None:
 @pytest.mark.parametrize("case", sorted((CASES / "invalid").iterdir()), ids=lambda path: path.name)
 def test_invalid_manifests(case: Path) -> None:
     """Each invalid project gives exactly its findings: all of them, in order, each at its place."""
-    compare(case / "expected.txt", diagnostics_text(findings(case), color=False) + "\n")
+    compare(case / "expected.txt", unpainted(diagnostics_text(findings(case))) + "\n")
 
 
 # --- files -------------------------------------------------------------------------------------------------

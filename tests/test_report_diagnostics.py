@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text, window
+from contentops.reporting.layout import unpainted
 from contentops.sanitize import columns
 from contentops.schema_files import load_schema
 
@@ -30,7 +31,7 @@ def test_a_finding_shows_its_place_and_the_way_out() -> None:
         width=8,
         hint="did you mean `target_audience`?",
     )
-    assert diagnostics_text([finding], color=False) == (
+    assert unpainted(diagnostics_text([finding])) == (
         "error[unknown-input]: item `ai-adoption-guide` sets `audiance`, which template `blog_article_generator`"
         " does not take\n"
         "  --> content/blog.yaml:9:11\n"
@@ -44,7 +45,7 @@ def test_a_finding_shows_its_place_and_the_way_out() -> None:
 def test_the_gutter_is_as_wide_as_the_line_number() -> None:
     """Bars stand below each other for long line numbers too."""
     finding = _finding(location=Location("a.yaml", 1234, 1), excerpt="x: 1", width=1)
-    assert diagnostics_text([finding], color=False).split("\n")[1:] == [
+    assert unpainted(diagnostics_text([finding])).split("\n")[1:] == [
         "     --> a.yaml:1234:1",
         "      |",
         " 1234 | x: 1",
@@ -60,7 +61,7 @@ def test_several_findings_are_counted() -> None:
         _finding(message="three"),
         _finding(message="four", severity=Severity.NOTE),
     ]
-    assert diagnostics_text(findings, color=False) == (
+    assert unpainted(diagnostics_text(findings)) == (
         "error[some-code]: one\n\n"
         "warning[some-code]: two\n  --> a.yaml:2:1\n\n"
         "error[some-code]: three\n\n"
@@ -71,13 +72,13 @@ def test_several_findings_are_counted() -> None:
 
 def test_no_findings_no_text() -> None:
     """Nothing is said about nothing."""
-    assert diagnostics_text([], color=False) == ""
+    assert unpainted(diagnostics_text([])) == ""
 
 
 def test_beyond_the_limit_errors_come_first() -> None:
     """A flood is cut, its errors last, and the count is that of all."""
     findings = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
-    text = diagnostics_text([*findings, _finding(message="the error")], color=False, limit=2)
+    text = unpainted(diagnostics_text([*findings, _finding(message="the error")], limit=2))
     assert text == (
         "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
         "1 error, 3 warnings"
@@ -87,9 +88,9 @@ def test_beyond_the_limit_errors_come_first() -> None:
 def test_color_is_only_paint() -> None:
     """Without its escape codes a painted text is the plain one."""
     finding = _finding(location=Location("a.yaml", 1, 1), excerpt="x", hint="do\nthis")
-    painted = diagnostics_text([finding], color=True)
+    painted = diagnostics_text([finding])
     assert "\x1b[1;31merror[some-code]\x1b[0m" in painted
-    plain = diagnostics_text([finding], color=False)
+    plain = unpainted(diagnostics_text([finding]))
     for code in ("1;31", "1", "2", "36", "0"):
         painted = painted.replace(f"\x1b[{code}m", "")
     assert painted == plain
@@ -99,15 +100,15 @@ def test_a_long_hint_is_said_once_in_a_row() -> None:
     """It stands with the first finding; short ones, and a long one after another, are said each time."""
     long = _finding(hint="do this, and then " * 10 + "stop")
     short = _finding(hint="x")
-    text = diagnostics_text([long, long, short, short], color=False)
+    text = unpainted(diagnostics_text([long, long, short, short]))
     assert (text.count("stop"), text.count("hint: x")) == (1, 2)
     assert text.startswith(f"error[some-code]: something is wrong\nhint: {long.hint}\n")
-    assert diagnostics_text([long, short, long], color=False).count("stop") == 2
+    assert unpainted(diagnostics_text([long, short, long])).count("stop") == 2
 
 
 def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
     """Further lines of a hint are indented."""
-    text = diagnostics_text([_finding(hint="one\nerror[x]: two")], color=False)
+    text = unpainted(diagnostics_text([_finding(hint="one\nerror[x]: two")]))
     assert text == "error[some-code]: something is wrong\nhint: one\n      error[x]: two"
 
 
@@ -115,7 +116,7 @@ def test_a_hint_of_several_lines_can_not_pose_as_a_finding() -> None:
 def test_no_finding_can_command_the_terminal(code: str, message: str, excerpt: str, file: str) -> None:
     """Whatever a finding holds, its text has no control character but line feeds."""
     finding = _finding(code=code, message=message, excerpt=excerpt, location=Location(file, 3, 5), hint=message)
-    text = diagnostics_text([finding], color=False)
+    text = unpainted(diagnostics_text([finding]))
     assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
     text.encode()
 

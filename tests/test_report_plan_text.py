@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.model import Action, Change, ItemId, JobState, Note, Plan, Reason, Refusal
+from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_text import plan_text
 from tests.plans import GENERATE, make_change, make_entry, make_plan
 
@@ -20,7 +21,7 @@ def _regenerate(number: int, cause: str = CAUSE) -> Change:
 
 
 def _text(plan: Plan, *, verbose: bool = False) -> str:
-    return plan_text(plan, color=False, verbose=verbose)
+    return unpainted(plan_text(plan, verbose=verbose))
 
 
 def test_an_empty_plan_says_so() -> None:
@@ -219,13 +220,13 @@ def test_an_open_job_is_told_once() -> None:
 
 def test_without_advice_no_command_is_named() -> None:
     """Inside an apply, `contentops apply` is no advice."""
-    assert plan_text(make_plan(make_change()), color=False, verbose=False, advice=False).endswith("4 credits.")
+    assert unpainted(plan_text(make_plan(make_change()), verbose=False, advice=False)).endswith("4 credits.")
 
 
 def test_color_is_only_paint() -> None:
     """A painted plan without its escape codes is the plain one."""
     plan = make_plan(_regenerate(1), make_change("b", Action.BLOCKED, blocked="edited", hint="h"), unchanged=1)
-    painted = plan_text(plan, color=True, verbose=False)
+    painted = plan_text(plan, verbose=False)
     assert "\x1b[33m~\x1b[0m" in painted
     for code in ("1", "2", "33", "36", "1;31", "1;33", "0"):
         painted = painted.replace(f"\x1b[{code}m", "")
@@ -259,7 +260,7 @@ def test_what_an_apply_refuses_is_left_to_its_error() -> None:
     """Where the refusal follows anyway, the plan does not tell it too."""
     plan = make_plan(make_change(), refusals=(Refusal(guard="budget", message="too dear", flag="--approve-credits 8"),))
     assert "too dear" in _text(plan)
-    assert "too dear" not in plan_text(plan, color=False, verbose=False, advice=False)
+    assert "too dear" not in unpainted(plan_text(plan, verbose=False, advice=False))
 
 
 def test_paths_stand_straight_behind_prices() -> None:

@@ -7,9 +7,16 @@ import pytest
 
 from contentops.errors import ExitCode
 from contentops.model import Action, Result, Run
-from contentops.reporting.exit import exit_code_of, exit_code_without_run
-from contentops.reporting.run_json import event_json, run_json
-from contentops.reporting.run_text import as_typed, duration, run_text
+from contentops.reporting.layout import unpainted
+from contentops.reporting.run import (
+    as_typed,
+    duration,
+    event_json,
+    exit_code_of,
+    exit_code_without_run,
+    run_json,
+    run_text,
+)
 from contentops.schema_files import load_schema
 from tests.plans import make_change, make_event, make_outcome, make_plan, make_run
 from tests.test_report_plan_json import strict
@@ -18,7 +25,7 @@ DONE = make_outcome("done", credits=4)
 
 
 def _text(run: Run) -> str:
-    return run_text(run, color=False)
+    return unpainted(run_text(run))
 
 
 def test_a_good_run_is_one_line() -> None:
@@ -177,7 +184,7 @@ def test_an_event_fits_its_schema_exactly() -> None:
 def test_color_is_only_paint() -> None:
     """A painted report without its escape codes is the plain one."""
     run = make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="credits", hint="x")
-    painted = run_text(run, color=True)
+    painted = run_text(run)
     assert "\x1b[1;31mx\x1b[0m" in painted
     for code in ("1", "36", "1;31", "1;33", "0"):
         painted = painted.replace(f"\x1b[{code}m", "")
@@ -189,7 +196,7 @@ def test_hints_are_typed_as_the_run_was() -> None:
     outcome = make_outcome("u", Result.UNKNOWN, hint="`contentops state resolve u`, or run `contentops apply` again")
     run = make_run(outcome, stopped="interrupted", hint="run `contentops apply` again", environment="staging")
     again = "contentops apply --env staging --var year=2027"
-    text = run_text(as_typed(run, again), color=False, again=again)
+    text = unpainted(run_text(as_typed(run, again), again=again))
     assert f"hint: `contentops state resolve --env staging u`, or run `{again}` again\n" in text
     assert f"hint: run `{again}` again\n" in text
     assert "Next:" not in text

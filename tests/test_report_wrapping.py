@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contentops.reporting.wrapping import fitted
+from contentops.reporting.layout import fitted
 
 
 @pytest.mark.parametrize(

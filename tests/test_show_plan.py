@@ -12,8 +12,8 @@ import pytest
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
 from contentops.model.planfile import sealed
-from contentops.reporting.plan_json import plan_json
-from contentops.reporting.plan_read import plan_of
+from contentops.reporting.layout import unpainted
+from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_entry, make_plan
@@ -144,7 +144,7 @@ def test_nothing_of_a_plan_is_lost_in_the_file(verbose: bool) -> None:
     """Read back, it says the same: reasons, open jobs, moves, notes, refusals and warnings."""
     plan = everything()
     again = plan_of(document_of(plan))
-    assert plan_text(again, color=False, verbose=verbose) == plan_text(plan, color=False, verbose=verbose)
+    assert unpainted(plan_text(again, verbose=verbose)) == unpainted(plan_text(plan, verbose=verbose))
     assert again.findings == plan.findings
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from contentops.cli.report import moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, RequestId, State
+from contentops.reporting.layout import unpainted
 from contentops.reporting.spend import GROUPS, Row, count_spend, spend_json, spend_text
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -148,7 +149,7 @@ def test_hostile_text_is_shown_and_not_obeyed() -> None:
     desired = Desired(specs=(make_spec(location=Location(f"{evil}.yaml"), tags=(evil,)),))
     records = [record(request=request(evil, evil)), record("other", server=evil)]
     spend = count_spend(state(*records), desired)
-    text = spend_text(spend, since=evil, color=False)
+    text = unpainted(spend_text(spend, since=evil))
     assert not {"\x1b", "\u202e"} & set(text)
     assert not [line for line in text.splitlines() if line.startswith("::error")]
     assert text.count("blog\\x1b[2J\\u202e\\n::error::x") == 6
@@ -181,7 +182,7 @@ def test_text_tells_all_there_is() -> None:
     spend = count_spend(
         state(*records, entries=(make_entry(submitted_at="2026-03-02T00:00:00Z"),)), Desired(), since=MARCH
     )
-    text = spend_text(spend, since="2026-03-01", color=False)
+    text = unpainted(spend_text(spend, since="2026-03-01"))
     assert text.splitlines()[:2] == ["MONTH      TEXTS    CREDITS", "2026-03        1          4"]
     assert "SERVER" not in text
     assert text.splitlines()[-4:] == [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.cli.scaffold import WORKFLOWS, workflows
+from contentops.cli.init import WORKFLOWS, workflows
 from tests.clones import world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from msgspec import Struct, field
 
 from contentops.api import calls
-from contentops.errors import ApiError, nearest
+from contentops.errors import ApiError, did_you_mean
 
 if TYPE_CHECKING:
     from contentops.model import Json
@@ -91,8 +91,7 @@ def dialect_named(name: str) -> Dialect:
     found = DIALECTS.get(name)
     if found is None:
         known = ", ".join(f"`{each}`" for each in DIALECTS)
-        close = nearest(name, DIALECTS)
-        hint = f"did you mean `{close}`?" if close else "set `api.dialect` in contentops.yaml to one of them"
+        hint = did_you_mean(name, DIALECTS, "set `api.dialect` in contentops.yaml to one of them")
         raise ApiError(f"unknown dialect `{name}`: there are {known}", code="unknown-dialect", hint=hint)
     return found
 

@@ -1,49 +1,57 @@
-"""`contentops apply`."""
+"""`contentops apply`, and what else goes on like it: `contentops regenerate`."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import os
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from contentops.cli import terminal
-from contentops.cli.files import check_events_place, complete_file, file_name
-from contentops.cli.interrupt import stopping
-from contentops.cli.options import choice_of, choice_options, duration, open_project, project_options
-from contentops.cli.plan import flags_of, show_findings
+from contentops.cli import github, terminal
+from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
+from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options
+from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused
+from contentops.execution.stop import Stop
 from contentops.model import Result
+from contentops.operations import apply as operation
+from contentops.operations import show
+from contentops.planning.inputs import Choice
+from contentops.reporting.layout import fitted
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.run import as_typed, run_json, run_text
 from contentops.reporting.summary import command as command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
 
-    from contentops.cli.display import Display
     from contentops.cli.options import Session
-    from contentops.execution.stop import Stop
+    from contentops.cli.progress import Display
     from contentops.model import Json, Plan, Project, Run
-    from contentops.operations.apply import Approval
-    from contentops.planning.inputs import Choice
 
     NextCommand = Callable[[Run], str]
+    """The command that goes on with a run."""
 
 
-class Manner(Struct, frozen=True, kw_only=True):
+class ApplyOptions(Struct, frozen=True, kw_only=True):
     """How an apply asks, shows and stops."""
 
-    yes: bool
-    verbose: bool
-    as_json: bool
-    events: str
-    deadline: float | None
+    approval: operation.Approval = operation.Approval()
+    yes: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    events: str = ""
+    deadline: float | None = None
+    """Seconds after which nothing more is submitted."""
 
 
-_manners = (
+_approving = with_options(
     click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
     click.option(
         "--approve-credits",
@@ -52,57 +60,37 @@ _manners = (
         help="Spend at most N credits, even over `budget`.",
     ),
     click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow."),
-    click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing."),
-    click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`."),
-    click.option(
-        "--events",
-        metavar="FILE",
-        callback=file_name,
-        shell_complete=complete_file,
-        help="Write what happens to FILE, one JSON object a line.",
-    ),
-    click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
 )
-
-
-def apply_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Everything an apply takes but a plan file; `manner_of` takes in its own part of what comes of them."""
-    for option in reversed(_manners):
-        function = option(function)
-    return project_options(choice_options(function))
-
-
-def manner_of(session: Session, given: dict[str, Any]) -> tuple[Approval, Manner]:
-    """Takes approvals and manner out of `given`; what `choice_of` wants stays in it."""
-    from contentops.operations.apply import Approval
-
-    approval = Approval(
-        credits=given.pop("approve_credits"), changes=given.pop("approve_changes"), empty=given.pop("approve_empty")
-    )
-    events = given.pop("events")
-    if events:
-        check_events_place(session.path(events))
-    manner = Manner(
-        yes=given.pop("yes"),
-        verbose=given.pop("verbose"),
-        as_json=given.pop("as_json"),
-        events=str(session.path(events)) if events else "",
-        deadline=given.pop("deadline"),
-    )
-    return approval, manner
 
 
 @click.command("apply", short_help="Do what the plan says.")
 @click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
-@apply_options
-@click.pass_obj
+@project_options
+@choice_options
+@_approving
+@click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
+@click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
+@click.option(
+    "--events",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Write what happens to FILE, one JSON object a line.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
     /,
     plan_file: str | None,
-    environment: str,
-    variables: tuple[str, ...],
-    **given: Any,
+    approve_credits: int | None,
+    deadline: float | None,
+    events: str,
+    *,
+    yes: bool,
+    approve_changes: bool,
+    approve_empty: bool,
+    verbose: bool,
+    **chosen: Any,
 ) -> int:
     """Plan, show the plan, ask, and do exactly that.
 
@@ -111,24 +99,24 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
-    approval, manner = manner_of(session, given)
-    reviewed = None
-    again = going_on(environment, variables, given)
-    if plan_file is not None:
-        from contentops.cli.planfile import alone, choice_in, read_plan
-
-        reviewed = read_plan(session.path(plan_file))
-        variables, environment = alone(reviewed, variables, given), environment or str(reviewed["environment"])
-        again = functools.partial(_of_file, plan_file)
-        choice, manner, inputs = choice_in(reviewed), structs.replace(manner, yes=True), reviewed["inputs"]
-    else:
-        choice, inputs = choice_of(**given), {"variables": variables, **given}
-    project = open_project(session, environment, variables)
-    return carry_out(project, choice, approval, manner, inputs, again, reviewed)
-
-
-def _of_file(path: str, _: Run) -> str:
-    return command_line("apply", "", [shlex.quote(path)])
+    if events:
+        check_events_place(session.path(events))
+    options = ApplyOptions(
+        approval=operation.Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty),
+        yes=yes or plan_file is not None,
+        verbose=verbose,
+        as_json=session.as_json,
+        events=str(session.path(events)) if events else "",
+        deadline=deadline,
+    )
+    if plan_file is None:
+        again = going_on(session.environment, session.variables, chosen)
+        inputs = {"variables": session.variables, **chosen}
+        return carry_out(session.project(), choice_of(**chosen), options, inputs, again)
+    line = command_line("apply", "", [shlex.quote(plan_file)])
+    reviewed = read_plan(session.path(plan_file))
+    project = project_of(session, reviewed, chosen)
+    return carry_out(project, choice_in(reviewed), options, reviewed["inputs"], lambda _: line, reviewed)
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
@@ -148,11 +136,40 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
     return again
 
 
+@click.command("regenerate", short_help="Generate one section of an item again.")
+@click.argument("item")
+@click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
+@_approving
+@project_options
+def regenerate(
+    session: Session, item: str, heading: str, approve_credits: int | None, *, approve_changes: bool, yes: bool
+) -> int:
+    """Generate the section HEADING of ITEM again; the rest of its text stays.
+
+    Shows the plan and its price first, and costs as much as a generation of the item's tier. The request and the reply
+    of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
+    service.
+    """
+    project = session.project()
+    sections = {item: show.section(project, item, heading)}
+    approval = operation.Approval(credits=approve_credits, changes=approve_changes)
+    options = ApplyOptions(approval=approval, yes=yes, verbose=True, as_json=session.as_json)
+
+    def again(run: Run) -> str:
+        named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
+        if any("write" in outcome.steps for outcome in run.outcomes):
+            return command_line("apply", session.environment, ["--select", named, *variables])
+        flags = [named, "--section", shlex.quote(heading), *variables]
+        return command_line("regenerate", session.environment, flags)
+
+    inputs = {"variables": session.variables, "sections": sections}
+    return carry_out(project, Choice(select=(item,), sections=sections), options, inputs, again)
+
+
 def carry_out(
     project: Project,
     choice: Choice,
-    approval: Approval,
-    manner: Manner,
+    options: ApplyOptions,
     inputs: Mapping[str, Json],
     again: NextCommand,
     reviewed: Mapping[str, Json] | None = None,
@@ -161,28 +178,24 @@ def carry_out(
 
     `inputs` is kept in the report of the run, `again` says which command goes on with it.
     """
-    from contentops.cli.display import watching
-    from contentops.execution.stop import Stop
-    from contentops.operations import apply as apply_operation
-
     stop = Stop()
     with contextlib.ExitStack() as signals:
-        with watching(sys.stderr, events=manner.events) as display:
-            confirmation = Confirmation(manner, lambda: _begin(signals, display, stop))
-            plan, run = apply_operation.apply(
+        with watching(sys.stderr, events=options.events) as display:
+            confirmation = Confirmation(options, lambda: _begin(signals, display, stop))
+            plan, run = operation.apply(
                 project,
                 choice,
-                approval,
+                options.approval,
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=display.show,
                 stop=stop,
                 reviewed=reviewed,
                 inputs=inputs,
-                deadline=manner.deadline,
+                deadline=options.deadline,
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
-        return _finish(plan, run, confirmation, manner, again)
+        return _finish(plan, run, confirmation, options, again)
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
@@ -194,16 +207,16 @@ def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
 class Confirmation:
     """Shows the plan and asks a person, once; remembers what was said."""
 
-    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
+    def __init__(self, options: ApplyOptions, begin: Callable[[], None]) -> None:
         self.shown = False
         self.declined = False
-        self._manner = manner
+        self._options = options
         self._begin = begin
 
     def __call__(self, plan: Plan) -> bool:
         """Whether to go on; raises Refused where there is no one to ask."""
         self.preview(plan)
-        if not self._manner.yes:
+        if not self._options.yes:
             if not terminal.can_ask():
                 message = "apply needs a person's yes, and there is no terminal to ask on"
                 raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
@@ -216,19 +229,16 @@ class Confirmation:
         """Shows the plan, once, before anything is asked or refused."""
         if self.shown:
             return
-        asks = not self._manner.yes and terminal.can_ask()
+        asks = not self._options.yes and terminal.can_ask()
         # Whoever is asked must see the plan, wherever stdout goes.
-        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
+        self.show(plan, aside=self._options.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
-        from contentops.reporting.plan_text import plan_text
-        from contentops.reporting.wrapping import fitted
-
         self.shown = True
-        show_findings(plan)
+        terminal.tell_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, color=terminal.wants_color(stream), verbose=self._manner.verbose, advice=False)
+        text = plan_text(plan, verbose=self._options.verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
 
@@ -239,25 +249,63 @@ def _ask() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, manner: Manner, again: NextCommand) -> int:
-    from contentops.reporting.run_json import run_json
-    from contentops.reporting.run_text import as_typed, run_text
-
+def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: ApplyOptions, again: NextCommand) -> int:
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
-    typed = again(run) if run is not None else ""
-    run = as_typed(run, typed) if run is not None else None
+    github.tell_plan(plan)
+    typed = ""
+    if run is not None:
+        typed = again(run)
+        run = as_typed(run, typed)
+        github.tell_run(run)
     document = run_json(run, plan)
-    if terminal.read_by_runner():
-        from contentops.cli.github import tell_plan, tell_run
-
-        tell_plan(plan)
-        if run is not None:
-            tell_run(run)
-    if manner.as_json:
+    if options.as_json:
         terminal.say_json(document)
     elif run is not None:
-        terminal.show(run_text(run, color=terminal.wants_color(sys.stdout), again=typed))
+        terminal.show(run_text(run, again=typed))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])
+
+
+# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
+
+_STDERR = 2
+_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+# A display may have hidden the cursor; no one else will bring it back.
+_SHOWN = b"\x1b[?25h"
+_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """While open, the first signal calls `request` and the second ends the process with 130.
+
+    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
+    itself: a handler may run in the middle of a buffered write.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        if not told():
+            _write(_FIRST)
+        request()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _write(words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, words)

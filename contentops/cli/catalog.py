@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import Group, open_project, project_options
-from contentops.cli.tables import table
-from contentops.errors import UsageError, nearest
-from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.paint import paint
+from contentops.cli.options import Group, project_options
+from contentops.errors import UsageError, did_you_mean
+from contentops.manifests.catalog_lock import as_json as snapshot_json
+from contentops.operations import catalog as operation
+from contentops.reporting.layout import paint, table
+from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import plural
 from contentops.sanitize import json_text, short, visible
 
@@ -45,52 +45,42 @@ def command() -> None:
 
 @command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
 @project_options
-@click.pass_obj
-def pull(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def pull(session: Session) -> None:
     """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
 
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    from contentops.operations import catalog
-
-    project = open_project(session, environment, variables)
-    pulled = catalog.pull(project, tell=lambda line: terminal.tell(visible(line)))
-    if as_json:
-        terminal.say_json(_pulled_json(pulled))
-        return
-    for note in pulled.notes:
-        terminal.tell(f"note: {visible(note)}")
-    terminal.show("\n".join(pulled_text(pulled, color=terminal.wants_color(sys.stdout))))
+    pulled = operation.pull(session.project(), tell=terminal.tell_line)
+    if not session.as_json:
+        for note in pulled.notes:
+            terminal.tell_line(f"note: {note}")
+    session.answer(_pulled_json(pulled), pulled_text(pulled), fit=True)
 
 
 def _pulled_json(pulled: Pulled) -> dict[str, Json]:
     return {
-        "format_version": FORMAT_VERSION,
         "server": pulled.server,
         "written": pulled.written,
         "counts": {kind: len(entries) for kind, entries in _entries(pulled.snapshot).items()},
-        "changes": [
-            {"kind": one.kind, "how": one.how, "slug": one.slug, "details": list(one.details), "items": list(one.items)}
-            for one in pulled.changes
-        ],
+        "changes": plain(pulled.changes),
         "notes": list(pulled.notes),
     }
 
 
-def pulled_text(pulled: Pulled, *, color: bool) -> Iterator[str]:
+def pulled_text(pulled: Pulled) -> Iterator[str]:
     """What changed, then how much there is."""
     for one in pulled.changes:
-        yield from _change(one, color=color)
+        yield from _change(one)
     counts = ", ".join(plural(len(entries), kind[:-1]) for kind, entries in _entries(pulled.snapshot).items())
     changed = "written" if pulled.written else "unchanged"
     where = "built in" if pulled.server == "local" else f"catalog.lock.json {changed}"
     yield f"{visible(pulled.server)}: {counts}; {where}."
 
 
-def _change(one: CatalogChange, *, color: bool) -> Iterator[str]:
+def _change(one: CatalogChange) -> Iterator[str]:
     sign, style = _SIGNS[one.how]
-    yield f"{paint(sign, style, color=color)} {one.kind} `{visible(one.slug)}` {one.how}"
+    yield f"{paint(sign, style)} {one.kind} `{visible(one.slug)}` {one.how}"
     yield from (f"    {visible(detail)}" for detail in one.details)
     if one.items:
         more = f" and {len(one.items) - _SHOWN:,} more" if len(one.items) > _SHOWN else ""
@@ -104,23 +94,14 @@ def _change(one: CatalogChange, *, color: bool) -> Iterator[str]:
 @command.command("list", short_help="List templates, styles and verticals.")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @project_options
-@click.pass_obj
-def list_catalog(
-    session: Session, kind: str | None, environment: str, variables: tuple[str, ...], *, as_json: bool
-) -> None:
+def list_catalog(session: Session, kind: str | None) -> None:
     """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
-    from contentops.manifests.catalog_lock import as_json as snapshot_json
-    from contentops.operations.catalog import known_catalog
-
-    project = open_project(session, environment, variables)
-    snapshot = known_catalog(project)
+    project = session.project()
+    snapshot = operation.known_catalog(project)
     kinds = KINDS if kind is None else (kind,)
-    if as_json:
-        document = snapshot_json(snapshot)
-        shown = {name: document[name] for name in kinds}
-        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **shown})
-    else:
-        terminal.say("\n\n".join(_listing(name, snapshot) for name in kinds))
+    document = snapshot_json(snapshot)
+    values = {"server": project.api.server, **{name: document[name] for name in kinds}}
+    session.answer(values, "\n\n".join(_listing(name, snapshot) for name in kinds))
 
 
 def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
@@ -152,32 +133,26 @@ def _about(one: Entry) -> str:
 @command.command("show", short_help="Show one template, style or vertical.")
 @click.argument("slug")
 @project_options
-@click.pass_obj
-def show(session: Session, slug: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def show(session: Session, slug: str) -> None:
     """Show what is known of SLUG: a template with its inputs, a style profile or a vertical; needs no network."""
-    from contentops.manifests.catalog_lock import as_json as snapshot_json
-    from contentops.operations.catalog import known_catalog
-
-    project = open_project(session, environment, variables)
-    snapshot = known_catalog(project)
+    project = session.project()
+    snapshot = operation.known_catalog(project)
     kinds = _entries(snapshot)
     found = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
     if not found:
-        near = nearest(slug, [name for entries in kinds.values() for name in entries])
-        hint = f"did you mean `{near}`?" if near else "`contentops catalog list` lists them"
+        hint = did_you_mean(
+            slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
+        )
         message = f"`{project.api.server}` offers no template, style or vertical `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
-    if as_json:
-        document = snapshot_json(snapshot)
-        named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
-        terminal.say_json({"format_version": FORMAT_VERSION, "server": project.api.server, **named})
-        return
-    color = terminal.wants_color(sys.stdout)
-    terminal.say("\n\n".join("\n".join(_shown(kind, one, color=color)) for kind, one in found.items()))
+    document = snapshot_json(snapshot)
+    named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
+    text = "\n\n".join("\n".join(_shown(kind, one)) for kind, one in found.items())
+    session.answer({"server": project.api.server, **named}, text)
 
 
-def _shown(kind: str, one: Entry, *, color: bool) -> Iterator[str]:
-    yield f"{kind[:-1]} {paint(visible(one.slug), 'strong', color=color)}"
+def _shown(kind: str, one: Entry) -> Iterator[str]:
+    yield f"{kind[:-1]} {paint(visible(one.slug), 'strong')}"
     facts = {"name": one.name, "category": one.category, "tone": getattr(one, "tone", ""), "about": one.description}
     yield from (f"  {name}: {visible(value)}" for name, value in facts.items() if value)
     inputs: tuple[TemplateInput, ...] = getattr(one, "inputs", ())

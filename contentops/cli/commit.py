@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contentops.ci.runner import token_of
 from contentops.cli import terminal
-from contentops.cli.options import open_project, project_options
-from contentops.reporting import FORMAT_VERSION
+from contentops.cli.options import project_options
+from contentops.errors import ContentopsError
+from contentops.operations import commit as operation
+from contentops.reporting.commit_text import commit_message
+from contentops.reporting.plan_json import plain
+from contentops.reporting.plan_markdown import prose
 from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
@@ -31,15 +36,11 @@ if TYPE_CHECKING:
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
 @click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait on a branch.")
-@click.pass_obj
 def command(
     session: Session,
-    environment: str,
-    variables: tuple[str, ...],
     remote: str,
     branch: str,
     *,
-    as_json: bool,
     no_push: bool,
     skip_ci: bool,
     edits: bool,
@@ -52,24 +53,17 @@ def command(
     on top of it, a few times; nothing is ever forced. Where the branch takes no push, or others changed the same
     files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
     """
-    from contentops.operations import commit as operation
-    from contentops.reporting.commit_text import commit_message
-
-    project = open_project(session, environment, variables)
+    project = session.project()
     options = operation.CommitOptions(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
     if check_waiting:
         operation.check_waiting(project, options)
-        terminal.say_json({"format_version": FORMAT_VERSION, "waiting": []}) if as_json else terminal.say(
-            "No results of an earlier run wait on a branch."
-        )
+        session.answer({"waiting": []}, "No results of an earlier run wait on a branch.")
         return
     done = operation.commit(project, options, write_message=commit_message, pause=_pause)
     request = _open_pull_request(done) if done.why else ""
-    if as_json:
-        terminal.say_json(_document(done, request))
-        return
-    _warn(done)
-    terminal.say("\n".join(_lines(done, request)))
+    if not session.as_json:
+        _warn(done)
+    session.answer({**plain(done), "pull_request": request}, _lines(done, request))
 
 
 def _pause(seconds: float) -> None:
@@ -79,13 +73,10 @@ def _pause(seconds: float) -> None:
 
 def _open_pull_request(done: CommitReport) -> str:
     """A pull request for results that the branch did not take: its page, or empty where none could be made."""
-    from contentops.ci.github import connect, open_pull_request
-    from contentops.ci.runner import token_of
-    from contentops.errors import ContentopsError
-    from contentops.reporting.plan_markdown import prose
-
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
+    from contentops.ci.github import connect, open_pull_request
+
     why = prose(f"These results of an apply could not be pushed to the branch: {done.why}.")
     body = f"{why}\n\nMerge it before the next apply: until then nothing on the branch knows of it.\n"
     try:
@@ -140,22 +131,3 @@ def _lines(done: CommitReport, request: str) -> list[str]:
 def _by_hand(done: CommitReport) -> str:
     base, head = (shlex.quote(visible(name)) for name in (done.target, done.branch))
     return f"`gh pr create --base {base} --head {head} --fill`, and merge it before the next apply"
-
-
-def _document(done: CommitReport, request: str) -> dict[str, object]:
-    """The same as JSON."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "commit": done.commit,
-        "message": done.message,
-        "files": list(done.files),
-        "target": done.target,
-        "branch": done.branch,
-        "why": done.why,
-        "attempts": done.attempts,
-        "pull_request": request,
-        "ignored": list(done.ignored),
-        "edited": list(done.edited),
-        "others": done.others,
-        "stays": done.stays,
-    }

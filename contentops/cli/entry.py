@@ -1,21 +1,25 @@
-"""Runs a command line; the one place that catches errors, prints them, and picks the exit code."""
+"""Runs a command line; the one place that catches errors, prints them, and picks the exit code.
+
+While it runs, the standard streams are always there, and never the end of a run by accident.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from contentops.cli.main import COMMANDS, cli
-from contentops.cli.streams import StdoutFailed, dependable
-from contentops.errors import ContentopsError, ExitCode, UsageError, nearest
+from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from contentops.errors import Diagnostic
 
@@ -32,7 +36,9 @@ def run(args: Sequence[str]) -> int:
             # The reader is gone: nothing more can be said.
             code = ExitCode.ERROR
         except StdoutFailed as error:
-            _explain(error.diagnostics())
+            from contentops.cli import terminal
+
+            terminal.tell_findings(error.diagnostics())
             code = error.exit_code
     return int(code)
 
@@ -97,9 +103,7 @@ def _other_option(name: str, context: click.Context | None, where: str) -> str:
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
     if context is not None and context.command is cli:
         return f"options other than {', '.join(f'`{one}`' for one in known)} stand after the command"
-    if near := nearest(name, known):
-        return f"did you mean `{near}`?"
-    return f"`{where} --help` shows the usage"
+    return did_you_mean(name, known, f"`{where} --help` shows the usage")
 
 
 def _options(command: click.Command) -> list[str]:
@@ -118,24 +122,15 @@ def _directory(args: Sequence[str]) -> str:
 
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
-    from contentops.cli import terminal
-    from contentops.reporting.diagnostics import diagnostics_json
+    from contentops.cli import github, terminal
 
-    if terminal.read_by_runner():
-        from contentops.cli.github import annotate
-
-        annotate(findings, _directory(args))
+    github.annotate(findings, _directory(args))
     if _asks_json(args):
+        from contentops.reporting.diagnostics import diagnostics_json
+
         terminal.say_json(diagnostics_json(findings))
     else:
-        _explain(findings)
-
-
-def _explain(findings: Sequence[Diagnostic]) -> None:
-    from contentops.cli import terminal
-    from contentops.reporting.diagnostics import diagnostics_text
-
-    terminal.tell(diagnostics_text(findings, color=terminal.wants_color(sys.stderr)))
+        terminal.tell_findings(findings)
 
 
 def _folder_is_gone() -> bool:
@@ -154,3 +149,71 @@ def _bug() -> None:
 
     sys.stderr.write("error[bug]: this is a bug in contentops, not in your files; please report it with these lines\n")
     terminal.tell(traceback.format_exc().rstrip("\n"))
+
+
+# --- streams -----------------------------------------------------------------------------------------------
+
+
+class StdoutFailed(OutputError):
+    """A result cannot be written to stdout."""
+
+
+@contextlib.contextmanager
+def dependable() -> Iterator[None]:
+    """While open, a closed stream is an empty one, what stderr cannot take is lost, and stdout says why it failed.
+
+    A failed write to stdout raises StdoutFailed, or BrokenPipeError where its reader is gone.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Takes the free number of the stream, too: a state file that got it would be written into by a child.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        # PYTHONUNBUFFERED: what a short write leaves over would be lost without a word.
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding=sys.stdout.encoding)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # Characters that a stream cannot encode appear as escapes instead of ending the program.
+            reconfigure(errors="backslashreplace")
+    out, err = _Guarded(sys.stdout, needed=True), _Guarded(sys.stderr, needed=False)
+    with contextlib.redirect_stdout(cast("TextIO", out)), contextlib.redirect_stderr(cast("TextIO", err)):
+        yield
+
+
+class _Guarded:
+    """A stream that gives way to the null device once it fails, so that the flush at exit does not fail again."""
+
+    def __init__(self, stream: TextIO, *, needed: bool) -> None:
+        self._stream = stream
+        self._needed = needed
+        self._failure: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._guard():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._guard():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+            if self._needed:
+                said = f"stdout cannot be written: {error.strerror or error}"
+                self._failure = error if isinstance(error, BrokenPipeError) else StdoutFailed(said)
+        if self._failure is not None:
+            # Again at each try: whoever caught it the first time must not end as if all had been said.
+            raise self._failure

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contentops.cli import terminal
+from contentops.errors import ContentopsError
+from contentops.manifests.project import find_root
 from contentops.reporting.github import annotation_lines, outputs, run_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from contentops.errors import Diagnostic
@@ -24,8 +27,8 @@ _HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
-    """Marks the findings in the files of the pull request; never fails."""
-    if not findings:
+    """Marks the findings in the files of the pull request, where a runner reads them; never fails."""
+    if not findings or not terminal.read_by_runner():
         return
     root = _root(directory)
     folder, touched = ("", {}) if root is None else (_folder(root), _touched(root))
@@ -35,9 +38,6 @@ def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
 
 
 def _root(directory: str) -> Path | None:
-    from contentops.errors import ContentopsError
-    from contentops.manifests.project import find_root
-
     try:
         return find_root(Path(directory))
     except (ContentopsError, OSError):
@@ -54,11 +54,10 @@ def _folder(root: Path) -> str:
 
 def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
-    from contentops.ci.git import run_git
-    from contentops.errors import ContentopsError
-
     if not os.environ.get("GITHUB_BASE_REF"):
         return {}
+    from contentops.ci.git import run_git
+
     arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
     try:
         run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
@@ -78,31 +77,33 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
 
 def tell_plan(plan: Plan) -> None:
     """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
+
+    def page() -> str:
         from contentops.reporting.plan_markdown import plan_markdown
 
-        _append("GITHUB_STEP_SUMMARY", plan_markdown(plan, limit=SUMMARY_ROOM) + "\n")
+        return plan_markdown(plan, limit=SUMMARY_ROOM) + "\n"
+
+    _append("GITHUB_STEP_SUMMARY", page)
     tell_outputs(outputs(plan))
 
 
 def tell_outputs(values: Mapping[str, str]) -> None:
     """Puts values, each of one line, into the step's outputs, where a runner asks for them."""
-    if os.environ.get("GITHUB_OUTPUT"):
-        _append("GITHUB_OUTPUT", "".join(f"{name}={value}\n" for name, value in values.items()))
+    _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def tell_run(run: Run) -> None:
     """Puts what a run did on the job's page, where a runner asks for it."""
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        _append("GITHUB_STEP_SUMMARY", run_markdown(run) + "\n")
+    _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
 
 
-def _append(variable: str, text: str) -> None:
-    """Adds to the file a runner names. A page that cannot be written is no reason to fail."""
-    from contentops.cli import terminal
-
+def _append(variable: str, text: Callable[[], str]) -> None:
+    """Adds to the file a runner names, where one does. A page that cannot be written is no reason to fail."""
+    path = os.environ.get(variable)
+    if not path or not terminal.read_by_runner():
+        return
     try:
-        with Path(os.environ[variable]).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text())
     except OSError as error:
         terminal.tell(f"warning[github]: the file in `{variable}` cannot be written: {error.strerror or error}")

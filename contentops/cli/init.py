@@ -1,21 +1,46 @@
-"""`contentops init`."""
+"""`contentops init`: the files of `starter/`, the schemas for editors, two lines for git, and workflows."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
+from contentops.ci.git import run_git
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.reporting import FORMAT_VERSION
+from contentops.errors import ContentopsError, OutputError, Refused, UsageError
 from contentops.sanitize import visible
+from contentops.schema_files import schema_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.cli.options import Session
 
+FILES = ("contentops.yaml", "content/articles.yaml", "data/cities.csv")
+"""What `starter/` holds."""
+SCHEMAS = ("project", "manifest")
+"""The schemas the first lines of those files name."""
+GIT_LINES: Mapping[str, tuple[str, ...]] = {
+    ".gitignore": (".contentops/", ".env"),
+    ".gitattributes": ("contentops*.lock text eol=lf merge=union",),
+}
+"""Lines that are added where they are missing."""
+WORKFLOWS = ("plan", "comment", "merge-queue", "apply")
+PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
+"""Stands where no one said which action to use; no runner accepts it."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z0-9._/-]*|\.")
+"""What YAML can take for nothing but a word."""
 _AFTER_CI = "In the repository's settings, make an environment `contentops` with the secret `WRITERZROOM_API_KEY`."
 _FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust. {_AFTER_CI}"
 
@@ -28,14 +53,11 @@ _FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository
 )
 @click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
 @json_option
-@click.pass_obj
-def command(session: Session, directory: str, name: str, ci: str | None, action: str, *, as_json: bool) -> None:
+def command(session: Session, directory: str, name: str, ci: str | None, action: str) -> None:
     """Start a project in DIRECTORY (default: this folder).
 
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing.
     """
-    from contentops.cli.scaffold import project_files, workflow_files
-
     if action and not ci:
         raise click.UsageError("`--action` needs `--ci github`")
     folder = session.path(directory)
@@ -44,11 +66,10 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     wanted = [] if there else [project_files(folder, name=name or _name_of(folder))]
     wanted += [workflow_files(folder, action)] if ci else []
     written = [path for files in wanted for path in files.write()]
-    if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "directory": str(folder), "files": written})
+    session.answer({"directory": str(folder), "files": written}, (f"  + {path}" for path in written))
+    if session.as_json:
         return
     place = "" if folder == Path() else f" in `{visible(str(folder))}`"
-    terminal.say("\n".join(f"  + {path}" for path in written))
     if ci:
         terminal.show(f"\n{_AFTER_CI if action else _FILL_IN}")
         terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in contentops-apply.yml.")
@@ -62,3 +83,133 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
 def _name_of(folder: Path) -> str:
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")
     return words[:100] or "content"
+
+
+# --- new files ---------------------------------------------------------------------------------------------
+
+
+class NewFiles(Struct, frozen=True, kw_only=True):
+    """Files that can be written: the folder they lie in, the texts by path below it, lines to add to others.
+
+    Overwrites nothing: making one raises Refused, naming every file in the way.
+    """
+
+    top: Path
+    files: Mapping[str, str]
+    lines: Mapping[str, tuple[str, ...]] = {}
+    branch: str = ""
+    """The branch that workflows apply."""
+    hint: str = ""
+    """What to do where a file is in the way."""
+
+    def __post_init__(self) -> None:
+        taken = sorted(path for path in self.files if os.path.lexists(self.top / path))
+        if taken:
+            message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
+            raise Refused(message, code="exists", hint=self.hint)
+
+    def write(self) -> tuple[str, ...]:
+        """Writes them; returns the paths written or added to. Raises OutputError where the disk refuses."""
+        written: list[str] = []
+        path = ""
+        try:
+            for path, text in self.files.items():
+                (self.top / path).parent.mkdir(parents=True, exist_ok=True)
+                with (self.top / path).open("x", encoding="utf-8", newline="\n") as stream:
+                    stream.write(text)
+                written.append(path)
+            for path, lines in self.lines.items():
+                if _append(self.top / path, lines):
+                    written.append(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise _failure(self.top / path, error, written) from error
+        return tuple(written)
+
+
+def _append(path: Path, lines: tuple[str, ...]) -> bool:
+    old = path.read_text(encoding="utf-8") if os.path.lexists(path) else ""
+    missing = [line for line in lines if line not in old.splitlines()]
+    if missing:
+        gap = "" if not old or old.endswith("\n") else "\n"
+        with path.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(gap + "".join(f"{line}\n" for line in missing))
+    return bool(missing)
+
+
+def _failure(path: Path, error: OSError | UnicodeDecodeError, written: list[str]) -> OutputError:
+    why = error.strerror or str(error) if isinstance(error, OSError) else "it is no UTF-8"
+    left = f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
+    hint = "choose another folder, or check who may write there"
+    if written:
+        hint = "put that right, remove what was written, then try again"
+    return OutputError(f"`{path}` cannot be written: {why}{left if written else ''}", hint=hint)
+
+
+def project_files(directory: Path, *, name: str) -> NewFiles:
+    """The files of a project called `name` in `directory`. Raises Refused for a bad name, and for files in the way."""
+    if not _NAME.fullmatch(name):
+        message = f"`{name}` cannot be a project's name"
+        raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
+    files = {path: _starter(path).replace("@name@", name) for path in FILES}
+    for schema in SCHEMAS:
+        files[f"schemas/{schema}.schema.json"] = schema_path(schema).read_text(encoding="utf-8")
+    return NewFiles(top=directory, files=files, lines=GIT_LINES, hint="nothing was written; choose another folder")
+
+
+def _starter(path: str) -> str:
+    return (resources.files("contentops.cli") / "starter" / path).read_text(encoding="utf-8")
+
+
+# --- workflows ---------------------------------------------------------------------------------------------
+
+
+def workflow_files(folder: Path, action: str) -> NewFiles:
+    """The workflows for the project in `folder`, which need not be there yet; `action` is `OWNER/REPO@COMMIT` or empty.
+
+    Raises UsageError for an action that is not pinned by a commit, Refused where a workflow is there already.
+    """
+    if action and not _ACTION.fullmatch(action):
+        hint = "name the commit in full: a tag can be moved to other code"
+        raise UsageError(f"`{action}` is no `OWNER/REPO@COMMIT`", code="bad-action", hint=hint)
+    top, branch = _repository(folder.resolve())
+    files = workflows(action=action, directory=folder.resolve().relative_to(top).as_posix(), branch=branch)
+    return NewFiles(top=top, files=files, branch=branch, hint="remove or rename what you do not need any more")
+
+
+def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
+    """The workflows by path, filled in for a project in `directory` of a repository whose results go to `branch`."""
+    values = {
+        "@action@": action or PLACEHOLDER,
+        "@directory@": _word(directory),
+        "@branch@": _word(branch),
+        "@ref@": f"refs/heads/{branch}",
+    }
+    found = {}
+    for name in WORKFLOWS:
+        text = _starter(f"ci/{name}.yml")
+        for mark, value in values.items():
+            text = text.replace(mark, value)
+        found[f".github/workflows/contentops-{name}.yml"] = text
+    return found
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _repository(folder: Path) -> tuple[Path, str]:
+    """The top of the clone, and the branch to apply: the remote's default one, else the one it is on, else `main`."""
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        top = Path(run_git(nearest, "rev-parse", "--show-toplevel").strip()).resolve()
+    except ContentopsError:
+        return folder, "main"
+    for name in ("refs/remotes/origin/HEAD", "HEAD"):
+        try:
+            branch = run_git(nearest, "symbolic-ref", "--quiet", name).strip()
+        except ContentopsError:
+            continue
+        branch = branch.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
+        if _BRANCH.fullmatch(branch):
+            return top, branch
+    return top, "main"

@@ -36,10 +36,25 @@ COMMANDS: Mapping[str, str] = {
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its help line, in the order of use."""
+_PLACES: Mapping[str, str] = {
+    "validate": "checks",
+    "comment": "pull_request",
+    "reviewed": "pull_request",
+    "regenerate": "apply",
+    "status": "items",
+    "show": "items",
+    "diff": "items",
+    "content": "account",
+    "stats": "account",
+    "schema": "formats",
+    "doctor": "checks",
+    "completion": "formats",
+}
+"""Modules that several commands share, where each has its own name; any other has the name of its `command`."""
 
 
 class LazyGroup(Group):
-    """A group whose commands live in modules of the same name, imported on first use."""
+    """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
         """The commands in the order of use."""
@@ -49,7 +64,8 @@ class LazyGroup(Group):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        found = importlib.import_module(f"contentops.cli.{cmd_name}").command
+        module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
+        found = getattr(module, cmd_name if cmd_name in _PLACES else "command")
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from contentops.errors import ExitCode
+from contentops.errors import ExitCode, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from contentops.model import Project
+    from contentops.model import Json, Project
     from contentops.planning.inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Session:
-    """What stands before the command."""
+    """What stands before the command, and what nearly every command takes."""
 
     directory: str = "."
+    environment: str = ""
+    variables: tuple[str, ...] = ()
+    as_json: bool = False
 
     def path(self, name: str) -> Path:
         """A path from the command line: relative to `-C`, as if we had been started there."""
         return Path(self.directory) / name
+
+    def project(self) -> Project:
+        """The project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
+        from contentops.operations.workspace import open_project
+
+        return open_project(self.directory, self.environment, self.variables)
+
+    def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
+        """Prints the result of a command: `values` with `--json`, else the text or its lines.
+
+        Words are to `fit` the terminal, tables have their own width.
+        """
+        from contentops.cli import terminal
+        from contentops.reporting import FORMAT_VERSION
+
+        if self.as_json:
+            terminal.say_json({"format_version": FORMAT_VERSION, **values})
+        else:
+            (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))
 
 
 class Group(click.Group):
@@ -47,31 +71,59 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that `args` begin with; a wrong name is answered with the nearest right one."""
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            from contentops.errors import nearest
-
-            near = nearest(args[0], self.list_commands(ctx))
-            hint = f"did you mean `{near}`?" if near else f"`{ctx.command_path} --help` lists the commands"
+            hint = did_you_mean(args[0], self.list_commands(ctx), f"`{ctx.command_path} --help` lists the commands")
             raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
-_env = click.option("--env", "environment", metavar="NAME", default="", help="The environment to use.")
-_var = click.option(
-    "--var",
-    "variables",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A variable that ranks above all. Repeatable.",
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """A decorator for several options, in the order of the help."""
+
+    def decorate(function: Command) -> Command:
+        return functools.reduce(lambda made, option: option(made), reversed(options), function)
+
+    return decorate
+
+
+def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls `function` with the session first, which takes in the options that belong to it."""
+
+    @click.pass_context
+    @functools.wraps(function)
+    def run(context: click.Context, /, **given: Any) -> Any:
+        known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
+        return function(replace(context.obj, **known), **given)
+
+    return run
+
+
+json_option = with_options(
+    click.option("--json", "as_json", is_flag=True, help="Print the result, or the errors, as JSON."), _with_session
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result, or the errors, as JSON.")
-_select = click.option(
-    "--select",
-    metavar="PATTERN",
-    multiple=True,
-    help="Only items like this: an id glob, `tag:`, `template:`, `path:`, `state:` or `result:`. Repeatable.",
+"""`--json`, for a function that takes a `Session`."""
+project_options = with_options(
+    click.option("--env", "environment", metavar="NAME", default="", help="The environment to use."),
+    click.option(
+        "--var",
+        "variables",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A variable that ranks above all. Repeatable.",
+    ),
+    json_option,
 )
-_exclude = click.option("--exclude", metavar="PATTERN", multiple=True, help="All but items like this. Repeatable.")
-_choices = (
+"""`--env`, `--var` and `--json`, for a function that takes a `Session`."""
+selection_options = with_options(
+    click.option(
+        "--select",
+        metavar="PATTERN",
+        multiple=True,
+        help="Only items like this: an id glob, `tag:`, `template:`, `path:`, `state:` or `result:`. Repeatable.",
+    ),
+    click.option("--exclude", metavar="PATTERN", multiple=True, help="All but items like this. Repeatable."),
+)
+choice_options = with_options(
+    selection_options,
     click.option("--replace", metavar="ID", multiple=True, help="Generate this item again. Repeatable."),
     click.option(
         "--on-edit",
@@ -93,60 +145,27 @@ _choices = (
         help="Only the first N generations of the plan, and nothing else.",
     ),
 )
+"""The selection, and everything else that changes what a plan holds; `choice_of` takes what they give."""
 
 
-def project_options(function: Command) -> Command:
-    """`--env`, `--var` and `--json`."""
-    return _env(_var(json_option(function)))
-
-
-def selection_options(function: Command) -> Command:
-    """`--select` and `--exclude`."""
-    return _select(_exclude(function))
-
-
-def choice_options(function: Command) -> Command:
-    """The selection, and everything else that changes what a plan holds."""
-    for option in reversed(_choices):
-        function = option(function)
-    return selection_options(function)
-
-
-def open_project(session: Session, environment: str, variables: tuple[str, ...]) -> Project:
-    """The project that `-C`, `--env` and `--var` name; prints nothing.
-
-    Raises InputError, UsageError or OutputError.
-    """
-    from contentops.operations import workspace
-
-    return workspace.open_project(session.directory, environment, variables)
-
-
-def choice_of(
-    select: tuple[str, ...],
-    exclude: tuple[str, ...],
-    replace: tuple[str, ...] = (),
-    on_edit: str | None = None,
-    *,
-    prune: bool = False,
-    resubmit_unknown: bool = False,
-    changed_from: str = "",
-    canary: int | None = None,
-) -> Choice:
+def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
     from contentops.planning.inputs import Choice
 
-    return Choice(
-        select=select,
-        exclude=exclude,
-        replace=replace,
-        on_edit=None if on_edit is None else OnEdit(on_edit),
-        prune=prune,
-        resubmit_unknown=resubmit_unknown,
-        changed_from=changed_from,
-        canary=canary,
-    )
+    return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
+
+
+def flags_of(inputs: Mapping[str, Json]) -> list[str]:
+    """What a person typed to make this plan, to be typed again for its apply."""
+    flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
+    for name in ("select", "exclude", "replace"):
+        flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
+    for name in ("on_edit", "changed_from", "canary"):
+        if inputs.get(name):
+            flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
+    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
+    return flags
 
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -1,21 +1,32 @@
-"""What a run is doing right now, told from its events; pure, so that every display says the same.
+"""Shows a run while it goes: moving lines on a terminal, plain ones in a log, and events in a file.
 
-Of an event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action`
-(item-started); `job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left`
-(waiting); `action`, `result`, `credits`, `output`, `error` (item-done); `message` (note).
+What it is doing right now is told from its events; that part is pure, so that every display says the same. Of an
+event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action` (item-started);
+`job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left` (waiting); `action`,
+`result`, `credits`, `output`, `error` (item-done); `message` (note).
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from contentops.cli import terminal
+from contentops.errors import OutputError
+from contentops.reporting.layout import fitted
+from contentops.reporting.run import event_json
 from contentops.reporting.summary import plural
-from contentops.sanitize import clip, visible
+from contentops.sanitize import clip, json_text, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
     from contentops.model import Event, Json
 
 HEARTBEAT = 30.0
@@ -71,20 +82,15 @@ class Progress:
 
     def take(self, event: Event) -> tuple[str, ...]:
         """Takes an event in; returns the lines a log should show for it, a sign of life at least each 30 s."""
-        lines = _READERS.get(event.kind, _nothing)(self, event)
+        reader = _READERS.get(event.kind)
+        lines = reader(self, event) if reader else ()
         at = _seconds(event.at)
-        if not lines and self._silent(at):
-            lines = (self.totals(),)
-        if lines and at is not None:
-            self._spoken = at
+        if at is not None:
+            quiet_since = at if self._spoken is None else self._spoken
+            if not lines and not self.silent and at - quiet_since >= HEARTBEAT:
+                lines = (self.totals(),)
+            self._spoken = at if lines else quiet_since
         return lines
-
-    def _silent(self, at: float | None) -> bool:
-        if at is None or self.silent:
-            return False
-        if self._spoken is None:
-            self._spoken = at
-        return at - self._spoken >= HEARTBEAT
 
     def totals(self) -> str:
         """Such as `3 of 20 ended, 1 failed, 5 in work, 12 credits; waiting for the rate limit (12 s)`."""
@@ -122,10 +128,6 @@ class Progress:
 # --- one reader per kind of event --------------------------------------------------------------------------
 
 
-def _nothing(_progress: Progress, _event: Event) -> tuple[str, ...]:
-    return ()
-
-
 def _run_started(progress: Progress, event: Event) -> tuple[str, ...]:
     progress.total = _whole(event, "items")
     price = plural(_whole(event, "credits"), "credit")
@@ -154,9 +156,8 @@ def _step_done(progress: Progress, event: Event) -> tuple[str, ...]:
 def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
     active = progress.active.setdefault(event.item, Active(step=visible(event.step)))
     active.stage, active.waits = _text(event, "stage"), ""
-    share = event.data.get("progress")
-    known = isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1
-    active.progress = float(share) if known and share is not None else None
+    share = _number(event, "progress")
+    active.progress = share if share is not None and 0 <= share <= 1 else None
     return ()
 
 
@@ -166,12 +167,9 @@ def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
         progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = what
         return ()
     what = _WAITS.get(what, what) or "the server"
-    seconds = event.data.get("seconds")
-    known = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    span = float(seconds) if known and seconds is not None else 0.0
+    span, left = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
     progress.waits = f"waiting for {what}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
-    left = event.data.get("left")
-    if isinstance(left, (int, float)) and not isinstance(left, bool) and left > 0:
+    if left > 0:
         progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
     return ()
 
@@ -219,8 +217,182 @@ def _whole(event: Event, key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _number(event: Event, key: str) -> float | None:
+    value: Json = event.data.get(key)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
 def _seconds(at: str) -> float | None:
     try:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:
         return None
+
+
+# --- displays ----------------------------------------------------------------------------------------------
+
+ROWS = 12
+"""Items in work that are shown at once."""
+_ECHO = 3
+"""Columns kept free."""
+
+
+class Display:
+    """Where the events of a run go; nothing is shown by this one."""
+
+    def start(self) -> None:
+        """The run begins: from now on lines may move."""
+
+    def show(self, event: Event) -> None:
+        """Shows an event; never fails, whatever became of the terminal."""
+
+    def stopping(self) -> bool:
+        """The run was asked to stop; whether the display says so by itself. Called in a signal handler."""
+        return False
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+
+
+class Plain(Display):
+    """One line per item and state change, and a sign of life at least each 30 s."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._progress = Progress()
+
+    def show(self, event: Event) -> None:
+        """Writes the lines of an event; a closed stream is no reason to end the run."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._progress.take(event):
+                self._stream.write(f"{terminal.for_log(line)}\n")
+            self._stream.flush()
+
+
+class Moving(Display):
+    """The items in work and the totals, redrawn in place; what has ended scrolls above."""
+
+    def __init__(self, stream: TextIO, *, color: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._progress = Progress(silent=True)
+        self._lock = threading.RLock()
+        self._console = Console(
+            file=stream, no_color=not color, force_terminal=True, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._picture,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def start(self) -> None:
+        """Begins to redraw."""
+        self._live.start()
+
+    def show(self, event: Event) -> None:
+        """Takes an event in; lines of items that ended are printed above the moving part."""
+        from rich.text import Text
+
+        with self._lock:
+            lines = self._progress.take(event)
+        with contextlib.suppress(OSError, ValueError):
+            for line in lines if event.kind in {"item-done", "note"} else ():
+                self._console.print(Text(fitted(line, self._console.width)), soft_wrap=True)
+
+    def redraw(self) -> None:
+        """Draws the picture now instead of at its next time."""
+        self._live.refresh()
+
+    def stopping(self) -> bool:
+        """The next picture says so."""
+        self._progress.stopping = True
+        return True
+
+    def close(self) -> None:
+        """Removes the moving part."""
+        with contextlib.suppress(OSError, ValueError):
+            self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        """What is in work now. Runs in the thread that redraws."""
+        from rich.console import Group
+        from rich.constrain import Constrain
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            working, waiting = self._progress.in_work()
+            rows = [(visible(item), active.words()) for item, active in working[:ROWS]]
+            hidden = len(working) - len(rows)
+            lines = [self._progress.counts(), self._progress.now()]
+        grid = Table.grid(padding=(0, 2))
+        for item, words in rows:
+            grid.add_row(Text(f"  {item}", no_wrap=True, overflow="ellipsis"), Text(words, style="dim", no_wrap=True))
+        if hidden:
+            grid.add_row(Text(f"  and {hidden} more", style="dim"))
+        folded = [Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in waiting]
+        ending = [Text(line, style="bold", no_wrap=True, overflow="ellipsis") for line in lines if line]
+        # Room at the end of each line: a `^C` that the terminal echoes there must not begin another one.
+        return Constrain(Group(*([grid] if rows else []), *folded, *ending), max(self._console.width - _ECHO, 1))
+
+
+class Recorded(Display):
+    """A display whose events also go to a file, one JSON object a line."""
+
+    def __init__(self, display: Display, path: str) -> None:
+        self._display = display
+        self._path = path
+        try:
+            self._file: TextIO | None = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - see close
+        except OSError as error:
+            message = f"`{path}` cannot be written: {error.strerror or error}"
+            raise OutputError(message, hint="choose another file for `--events`") from error
+
+    def start(self) -> None:
+        """Starts the display."""
+        self._display.start()
+
+    def show(self, event: Event) -> None:
+        """Writes the event, whole and at once; a full disk ends the file, not the run."""
+        if self._file is not None:
+            try:
+                self._file.write(json_text(event_json(event), indent=None) + "\n")
+                self._file.flush()
+            except (OSError, ValueError, TypeError) as error:
+                self._end_file()
+                terminal.tell(f"warning[events]: `{self._path}` cannot be written any more: {error}")
+        self._display.show(event)
+
+    def stopping(self) -> bool:
+        """As the other display."""
+        return self._display.stopping()
+
+    def close(self) -> None:
+        """Closes both."""
+        self._end_file()
+        self._display.close()
+
+    def _end_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+@contextlib.contextmanager
+def watching(stream: TextIO, *, events: str = "") -> Iterator[Display]:
+    """The display that fits `stream`, and a file of events if `events` names one; raises OutputError if it cannot."""
+    display: Display = (
+        Moving(stream, color=terminal.wants_color(stream)) if terminal.can_animate(stream) else Plain(stream)
+    )
+    if events:
+        display = Recorded(display, events)
+    try:
+        yield display
+    finally:
+        display.close()

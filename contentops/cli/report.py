@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
-from contentops.cli import terminal
-from contentops.cli.options import UNITS, open_project, project_options
+from contentops.ci import changed_since as history
+from contentops.cli.options import UNITS, project_options
 from contentops.errors import UsageError
+from contentops.operations import workspace
+from contentops.reporting.spend import count_spend, spend_json, spend_text
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
@@ -30,19 +31,14 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
     help="From a date (`2026-01-01`, UTC), a time ago (`30d`), or a commit of git on. Default: all the lock knows.",
 )
 @project_options
-@click.pass_obj
-def command(session: Session, since: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def command(session: Session, since: str) -> None:
     """Show what was spent on the texts in the lock, by month, template, style, manifest and tag.
 
     Each item counts with its last generation: earlier ones are no longer in the lock. With a commit, what the lock
     knew then is left out. Needs no network and changes nothing.
     """
-    from contentops.ci import changed_since as history
-    from contentops.operations import workspace
-    from contentops.reporting.spend import count_spend, spend_json, spend_text
-
     start = moment(since, time.time())
-    project = open_project(session, environment, variables)
+    project = session.project()
     try:
         known: frozenset[str] = history.requests_at(project, since) if since and start is None else frozenset()
     except UsageError as error:
@@ -52,10 +48,8 @@ def command(session: Session, since: str, environment: str, variables: tuple[str
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     spend = count_spend(workspace.read_state(project), workspace.validate(project), since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if as_json:
-        terminal.say_json(spend_json(spend, since=shown))
-    else:
-        terminal.say(spend_text(spend, since=shown, color=terminal.wants_color(sys.stdout)))
+    text = spend_text(spend, since=shown)
+    session.answer(spend_json(spend, since=shown), text)
 
 
 def moment(text: str, now: float) -> dt.datetime | None:

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
-from contentops.cli.tables import table
 from contentops.errors import ContentopsError, UsageError
-from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.layout import table
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.engines import named
@@ -152,27 +151,20 @@ def keys() -> None:
 @_modes
 @_store
 @json_option
-@click.pass_obj
-def create(
-    session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str, *, as_json: bool
-) -> None:
+def create(session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str) -> None:
     """Make a key and print it: the only time it is seen."""
     with _opened(session, store) as (_, ring):
         text = ring.create_key(plan, allowance=None if allowance == _UNLIMITED else allowance, modes=modes)
         made = ring.check(text)
         assert made is not None  # made above
-    if as_json:
-        shown = {"key": text, "plan": plan, "id": made.id, "credits": made.credits, "modes": list(made.modes)}
-        terminal.say_json({"format_version": FORMAT_VERSION, **shown})
-    else:
-        terminal.say(text)
+    shown = {"key": text, "plan": plan, "id": made.id, "credits": made.credits, "modes": list(made.modes)}
+    session.answer(shown, text)
 
 
 @keys.command("list")
 @_store
 @json_option
-@click.pass_obj
-def show(session: Session, store: str, *, as_json: bool) -> None:
+def show(session: Session, store: str) -> None:
     """Show every key ever made, without its secret, and what it has left."""
     rows: list[list[str]] = []
     listed: list[dict[str, Any]] = []
@@ -195,10 +187,8 @@ def show(session: Session, store: str, *, as_json: bool) -> None:
                     "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
                 }
             )
-    if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "keys": listed})
-    else:
-        terminal.say(table(["KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE"], rows) if rows else "no keys yet")
+    head = ("KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE")
+    session.answer({"keys": listed}, table(head, rows) if rows else "no keys yet")
 
 
 @keys.command("revoke")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli import terminal
-from contentops.cli.options import Group, open_project, project_options
-from contentops.cli.show import outline
-from contentops.cli.tables import table
-from contentops.errors import UsageError, nearest
-from contentops.reporting import FORMAT_VERSION
+from contentops.cli.options import Group, project_options
+from contentops.errors import UsageError, did_you_mean
+from contentops.operations import records, workspace
+from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import plural
 from contentops.sanitize import visible
@@ -32,19 +29,11 @@ def command() -> None:
 
 @command.command("list", short_help="List records and open jobs.")
 @project_options
-@click.pass_obj
-def list_records(session: Session, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def list_records(session: Session) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    from contentops.operations import workspace
-
-    state = workspace.read_state(open_project(session, environment, variables))
-    if as_json:
-        records = [plain(record) for record in state.records.values()]
-        entries = [plain(entry) for entry in state.entries.values()]
-        document = {"lineage": state.lineage, "records": records, "open": entries}
-        terminal.say_json({"format_version": FORMAT_VERSION, **document})
-    else:
-        terminal.say(listing(state))
+    state = workspace.read_state(session.project())
+    known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
+    session.answer({"lineage": state.lineage, "records": known, "open": entries}, listing(state))
 
 
 def listing(state: State) -> str:
@@ -63,28 +52,25 @@ def listing(state: State) -> str:
 @command.command("show", short_help="Show the record of an item.")
 @click.argument("item")
 @project_options
-@click.pass_obj
-def show_record(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
-    from contentops.operations import workspace
-
-    state = workspace.read_state(open_project(session, environment, variables))
+    state = workspace.read_state(session.project())
     found = _of_item(state, item)
     document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
-    if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, **document})
-        return
     named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
     named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
-    terminal.say("\n".join(outline(named, color=terminal.wants_color(sys.stdout))))
+    session.answer(document, outline(named))
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
     record = next((one for one in state.records.values() if one.id == item), None)
     entries = [entry for entry in state.entries.values() if entry.item == item]
     if record is None and not entries:
-        near = nearest(item, [*state.records, *(entry.item for entry in state.entries.values())])
-        hint = f"did you mean `{near}`?" if near else "`contentops state list` lists what there is"
+        hint = did_you_mean(
+            item,
+            [*state.records, *(entry.item for entry in state.entries.values())],
+            "`contentops state list` lists what there is",
+        )
         raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
     return record, entries
 
@@ -94,29 +80,21 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
 @click.argument("new")
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
 @project_options
-@click.pass_obj
-def move(
-    session: Session, old: str, new: str, environment: str, variables: tuple[str, ...], *, server: bool, as_json: bool
-) -> None:
+def move(session: Session, old: str, new: str, *, server: bool) -> None:
     """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
-    from contentops.operations import records
-
-    project = open_project(session, environment, variables)
+    project = session.project()
     act = records.move_server if server else records.move_record
     now = act(project, old, new)
-    _report(f"{'server' if server else 'record'} `{old}` is now `{now}`", as_json=as_json)
+    _report(session, f"{'server' if server else 'record'} `{old}` is now `{now}`")
 
 
 @command.command("rm", short_help="Forget the record of an item; its file stays.")
 @click.argument("item")
 @project_options
-@click.pass_obj
-def remove(session: Session, item: str, environment: str, variables: tuple[str, ...], *, as_json: bool) -> None:
+def remove(session: Session, item: str) -> None:
     """Forget the record of ITEM. Its file, and its content on the server, stay."""
-    from contentops.operations import records
-
-    records.forget_record(open_project(session, environment, variables), item)
-    _report(f"the record of `{item}` is forgotten; its file stays", as_json=as_json)
+    records.forget_record(session.project(), item)
+    _report(session, f"the record of `{item}` is forgotten; its file stays")
 
 
 @command.command("resolve", short_help="Say what became of a submit whose answer was lost.")
@@ -125,29 +103,20 @@ def remove(session: Session, item: str, environment: str, variables: tuple[str, 
 @click.option("--content", metavar="ID", default="", help="The submit became this content.")
 @click.option("--forget", is_flag=True, help="It never arrived, or its text is not wanted.")
 @project_options
-@click.pass_obj
 def resolve(
     session: Session,
     item: str,
-    environment: str,
-    variables: tuple[str, ...],
     job: str,
     content: str,
     *,
     forget: bool,
-    as_json: bool,
 ) -> None:
     """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
     if sum((bool(job), bool(content), forget)) != 1:
         raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
-    from contentops.operations import records
-
-    project = open_project(session, environment, variables)
-    _report(records.resolve(project, item, job=job, content=content, forget=forget), as_json=as_json)
+    project = session.project()
+    _report(session, records.resolve(project, item, job=job, content=content, forget=forget))
 
 
-def _report(done: str, *, as_json: bool) -> None:
-    if as_json:
-        terminal.say_json({"format_version": FORMAT_VERSION, "done": done})
-    else:
-        terminal.show(visible(done))
+def _report(session: Session, done: str) -> None:
+    session.answer({"done": done}, visible(done), fit=True)

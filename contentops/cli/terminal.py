@@ -1,4 +1,4 @@
-"""What the terminal can do, and the two streams: stdout for results, stderr for everything else."""
+"""What the terminal can do, and its two streams: stdout for results, stderr for everything else."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.reporting.github import inert, inert_json
-from contentops.reporting.wrapping import fitted
-from contentops.sanitize import json_text
+from contentops.reporting.layout import fitted, unpainted
+from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from contentops.errors import Diagnostic
     from contentops.model import Json
 
 
-def wants_color(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether to paint: `NO_COLOR` beats `FORCE_COLOR`, which beats what the stream is."""
+def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether to paint on `stream` (stdout): `NO_COLOR` beats `FORCE_COLOR`, which beats what the stream is."""
     env = os.environ if environ is None else environ
     if env.get("NO_COLOR"):
         return False
     if env.get("FORCE_COLOR"):
         return True
-    return stream.isatty() and env.get("TERM") != "dumb"
+    return (stream or sys.stdout).isatty() and env.get("TERM") != "dumb"
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
@@ -40,9 +41,9 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
 
-def width(stream: TextIO) -> int:
-    """How many columns a line may have; 0, for any, where no person reads it on a terminal."""
-    return shutil.get_terminal_size().columns if stream.isatty() and not in_ci() else 0
+def width(stream: TextIO | None = None) -> int:
+    """How many columns a line of a stream (default: stdout) may have; 0, for any, where no person reads it."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() and not in_ci() else 0
 
 
 def can_ask(environ: Mapping[str, str] | None = None) -> bool:
@@ -51,15 +52,15 @@ def can_ask(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def say(text: str) -> None:
-    """Prints a result to stdout; an empty one prints nothing."""
+    """Prints a result to stdout, in colour where that is wanted; an empty one prints nothing."""
     if text:
-        sys.stdout.write(f"{for_stdout(text)}\n")
+        sys.stdout.write(f"{for_stdout(text if wants_color() else unpainted(text))}\n")
         sys.stdout.flush()
 
 
 def show(text: str) -> None:
     """Prints a result that people read to stdout, its lines fitted to the terminal."""
-    say(fitted(text, width(sys.stdout)))
+    say(fitted(text, width()))
 
 
 def say_json(value: Json) -> None:
@@ -69,10 +70,27 @@ def say_json(value: Json) -> None:
 
 
 def tell(text: str) -> None:
-    """Prints a message to stderr; an empty one prints nothing."""
+    """Prints a message to stderr, in colour where that is wanted; an empty one prints nothing."""
     if text:
-        sys.stderr.write(f"{for_log(fitted(text, width(sys.stderr)))}\n")
+        shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
+        sys.stderr.write(f"{for_log(shown)}\n")
         sys.stderr.flush()
+
+
+def tell_line(line: str) -> None:
+    """The same for one line that may hold anything."""
+    tell(visible(line))
+
+
+def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
+    """Prints findings to stderr; a `gap` keeps them apart from what follows."""
+    shown = tuple(findings)
+    if not shown:
+        return
+    from contentops.reporting.diagnostics import diagnostics_text
+
+    text = diagnostics_text(shown)
+    tell(f"{text}\n" if gap else text)
 
 
 def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:

@@ -188,7 +188,7 @@ async def _nowhere(call: Call) -> Failure:
 
 def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
-    from contentops.reporting.run_json import run_json
+    from contentops.reporting.run import run_json
     from contentops.sanitize import json_text
 
     folder = Path(project.root) / FOLDER / "runs"

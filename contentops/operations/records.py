@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, did_you_mean
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
@@ -71,8 +71,7 @@ def move_server(project: Project, old: str, new: str) -> str:
         entries = [structs.replace(one, server=new) for one in state.entries.values() if one.server == old]
         if not records and not entries:
             known = {one.server for one in state.records.values()}
-            close = nearest(old, known)
-            hint = f"did you mean `{close}`?" if close else "known: " + (", ".join(sorted(known)) or "none")
+            hint = did_you_mean(old, known, "known: " + (", ".join(sorted(known)) or "none"))
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
         store.note("state mv --server", *records, *entries)
     return new

@@ -8,7 +8,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.documents.sections import headings
-from contentops.errors import OutputError, StateError, UsageError, nearest
+from contentops.errors import OutputError, StateError, UsageError, did_you_mean
 from contentops.model import ItemId
 from contentops.operations.workspace import open_cache, read_state, validate
 from contentops.planning.inputs import price_of, specs_by_id
@@ -96,12 +96,7 @@ def section(project: Project, item: str, heading: str) -> str:
     wanted = heading.strip().lstrip("#").strip()
     found = next((one for one in known if one.casefold() == wanted.casefold()), None)
     if found is None:
-        close = nearest(wanted, known)
-        hint = (
-            f"did you mean `{close}`?"
-            if close
-            else "its headings: " + (", ".join(f"`{one}`" for one in known) or "none")
-        )
+        hint = did_you_mean(wanted, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
     return found
 
@@ -117,6 +112,5 @@ def _without_text(project: Project, item: str, state: State) -> UsageError:
 
 def no_item(item: str, known: Iterable[str]) -> UsageError:
     """The error for an id that names nothing, with the nearest one that does."""
-    close = nearest(item, known)
-    hint = f"did you mean `{close}`?" if close else "`contentops status` lists the items"
+    hint = did_you_mean(item, known, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_json
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, did_you_mean, nearest
 from contentops.model import JobState, Move, Note, Observed, Plan, Reason, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.guards import refusals
@@ -214,9 +214,5 @@ def _check_replace(inputs: PlanInputs) -> None:
     for id_ in inputs.choice.replace:
         if id_ in inputs.specs:
             continue
-        close = nearest(id_, inputs.specs)
-        raise UsageError(
-            f"`--replace {id_}`: no manifest declares it",
-            code="unknown-item",
-            hint=f"did you mean `{close}`?" if close else "`contentops status` lists the items",
-        )
+        hint = did_you_mean(id_, inputs.specs, "`contentops status` lists the items")
+        raise UsageError(f"`--replace {id_}`: no manifest declares it", code="unknown-item", hint=hint)

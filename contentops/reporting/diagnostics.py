@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.errors import Severity
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import plural
 from contentops.sanitize import ELLIPSIS, columns, visible
 
@@ -24,7 +25,7 @@ _TAB = 4
 _LIMIT = 100
 
 
-def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int = _LIMIT) -> str:
+def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
     """The findings with their source lines and hints, and how many there are if there is more than one.
 
     Beyond `limit`, errors come first and the rest is counted. Empty where there is nothing to say.
@@ -33,7 +34,7 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, color: bool, limit: int 
     shown: Sequence[Diagnostic] = every
     if len(every) > limit:
         shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
-    blocks = [_block(finding, color=color) for finding in _hinted_once(shown)]
+    blocks = [_block(finding) for finding in _hinted_once(shown)]
     if len(every) > len(shown):
         blocks.append(f"{ELLIPSIS} and {len(every) - len(shown)} more; `--json` lists them all")
     if len(every) > 1:
@@ -85,33 +86,33 @@ def _count(findings: Sequence[Diagnostic]) -> str:
     return ", ".join(plural(number, word) for number, word in counted if number)
 
 
-def _block(finding: Diagnostic, *, color: bool) -> str:
+def _block(finding: Diagnostic) -> str:
     style = finding.severity.value
-    head = paint(f"{style}[{visible(finding.code)}]", style, color=color)
-    lines = [f"{head}: {paint(visible(finding.message), 'strong', color=color)}"]
+    head = paint(f"{style}[{visible(finding.code)}]", style)
+    lines = [f"{head}: {paint(visible(finding.message), 'strong')}"]
     if finding.location is not None:
-        lines += _place(finding, color=color)
+        lines += _place(finding)
     if finding.hint:
         # A hint of several lines keeps them, indented so that none can pose as another finding.
         first, *rest = finding.hint.split("\n")
-        lines.append(f"{paint('hint', 'hint', color=color)}: {visible(first)}")
+        lines.append(f"{paint('hint', 'hint')}: {visible(first)}")
         lines += [f"      {visible(line)}" for line in rest]
     return "\n".join(lines)
 
 
-def _place(finding: Diagnostic, *, color: bool) -> list[str]:
+def _place(finding: Diagnostic) -> list[str]:
     location = finding.location
     assert location is not None
     number = str(location.line)
     gutter = " " * (len(number) + 2)
-    lines = [f"{gutter[1:]}{paint('-->', 'dim', color=color)} {visible(str(location))}"]
+    lines = [f"{gutter[1:]}{paint('-->', 'dim')} {visible(str(location))}"]
     if finding.excerpt:
         text, offset, length = window(finding.excerpt, location.column, finding.width)
-        bar = paint("|", "dim", color=color)
-        carets = paint("^" * length, finding.severity.value, color=color)
+        bar = paint("|", "dim")
+        carets = paint("^" * length, finding.severity.value)
         lines += [
             f"{gutter}{bar}",
-            f" {paint(number, 'dim', color=color)} {bar} {text}".rstrip(),
+            f" {paint(number, 'dim')} {bar} {text}".rstrip(),
             f"{gutter}{bar} {' ' * offset}{carets}",
         ]
     return lines
@@ -155,22 +156,16 @@ def _cells(text: str, position: int) -> list[str]:
 
 def _head(cells: Sequence[str], room: int, *, cut: bool) -> str:
     """The first cells that fit; an ellipsis where something is left off."""
-    kept, used = 0, 0
-    for cell in cells:
-        used += columns(cell)
-        if used > room:
-            break
-        kept += 1
+    kept = _fitting(cells, room)
     return "".join(cells[:kept]) + (ELLIPSIS if cut or kept < len(cells) else "")
 
 
 def _tail(cells: Sequence[str], room: int, *, cut: bool) -> str:
     """The last cells that fit; an ellipsis where something is left off."""
-    kept, used = 0, 0
-    for cell in reversed(cells):
-        used += columns(cell)
-        if used > room:
-            break
-        kept += 1
-    dropped = cut or kept < len(cells)
-    return (ELLIPSIS if dropped else "") + "".join(cells[len(cells) - kept :])
+    kept = _fitting(cells[::-1], room)
+    return (ELLIPSIS if cut or kept < len(cells) else "") + "".join(cells[len(cells) - kept :])
+
+
+def _fitting(cells: Sequence[str], room: int) -> int:
+    """How many of the first cells fit."""
+    return sum(used <= room for used in itertools.accumulate(columns(cell) for cell in cells))

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Severity
-from contentops.reporting.summary import plural
+from contentops.reporting.layout import unpainted
+from contentops.reporting.summary import plan_counts, plural
 from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from contentops.errors import Diagnostic
@@ -91,8 +92,6 @@ def _property(text: str) -> str:
 
 def outputs(plan: Plan) -> dict[str, str]:
     """What the next steps of a job may ask about a plan: plain words and numbers, whatever the plan holds."""
-    from contentops.reporting.summary import plan_counts
-
     counts = {action.value: number for action, number in plan_counts(plan).items()}
     update = sum(counts.get(name, 0) for name in ("regenerate", "overwrite", "merge", "update"))
     return {
@@ -105,18 +104,11 @@ def outputs(plan: Plan) -> dict[str, str]:
 
 def run_markdown(run: Run) -> str:
     """A run for the page of its job: what it says on the terminal, in a block that nothing in it can end."""
-    return "\n".join(_run_lines(run)) + "\n"
-
-
-def _run_lines(run: Run) -> Iterator[str]:
-    from contentops.reporting.plan_markdown import code
-    from contentops.reporting.run_text import run_text
+    # A plan is shown without what only a run on GitHub needs.
+    from contentops.reporting.plan_markdown import code, fence
+    from contentops.reporting.run import run_text
 
     environment = f", environment {code(run.environment)}" if run.environment else ""
-    yield f"### contentops apply{environment}"
-    yield ""
-    text = run_text(run, color=False)
-    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
-    yield f"{fence}text"
-    yield text
-    yield fence
+    text = unpainted(run_text(run))
+    ticks = fence([text])
+    return f"### contentops apply{environment}\n\n{ticks}text\n{text}\n{ticks}\n"

@@ -1,20 +1,42 @@
-"""A plan as JSON: the format of `schemas/plan.schema.json`, for programs, pull requests and plan files."""
+"""A plan as JSON and back: the format of `schemas/plan.schema.json`, for programs, pull requests and plan files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from contentops.digest import NOTHING
-from contentops.model.planfile import record_digest
+from contentops.model import (
+    Acknowledge,
+    Change,
+    Drain,
+    Fetch,
+    LookUp,
+    Move,
+    Observed,
+    OpenEntry,
+    Plan,
+    Poll,
+    Remove,
+    Request,
+    Save,
+    Spec,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
+from contentops.model.planfile import ReviewedJob, plan_file, record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
-    from contentops.model import Change, Json, OpenEntry, Plan
+    from contentops.model import Json, Step
+    from contentops.model.planfile import PlanFile, ReviewedChange
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
@@ -31,7 +53,7 @@ def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[s
         "lineage": plan.lineage,
         "inputs": plain(inputs or {}),
         "summary": summary_json(plan),
-        "changes": [_change(change) for change in plan.changes],
+        "changes": [_change_json(change) for change in plan.changes],
         "causes": plain(shared_causes(plan)),
         "notes": [
             {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint} for note in plan.notes
@@ -53,7 +75,7 @@ def summary_json(plan: Plan) -> dict[str, Json]:
     }
 
 
-def _change(change: Change) -> dict[str, Json]:
+def _change_json(change: Change) -> dict[str, Json]:
     return {
         "id": change.id,
         "action": change.action.value,
@@ -71,29 +93,95 @@ def _change(change: Change) -> dict[str, Json]:
         "body": change.file.body,
         "front": plain(change.front),
         "title": change.title,
-        "entry": None if change.entry is None else _entry(change.entry),
-        "drains": [_entry(entry) for entry in change.drains],
+        "entry": None if change.entry is None else _entry_json(change.entry),
+        "drains": [_entry_json(entry) for entry in change.drains],
         "blocked": change.blocked,
         "hint": change.hint,
     }
 
 
-def _entry(entry: OpenEntry) -> dict[str, Json]:
-    return {
-        "request_id": entry.request_id,
-        "job_id": entry.job_id,
-        "state": entry.state.value,
-        "digest": entry.digest,
-        "error": entry.error,
-    }
+def _entry_json(entry: OpenEntry) -> dict[str, Json]:
+    return {name: plain(getattr(entry, name)) for name in ReviewedJob.__struct_fields__}
 
 
 def plain(value: Json) -> Json:
-    """Types of ours, read-only maps and tuples as what JSON knows."""
+    """Types of ours, enumerations, read-only maps and tuples as what JSON knows."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return value
+
+
+# --- read back ---------------------------------------------------------------------------------------------
+
+
+def plan_of(document: Mapping[str, Json]) -> Plan:
+    """The plan that `plan_json` wrote, of a document that fits the schema.
+
+    Without records; of specs, steps and open entries only what a plan says about them.
+    """
+    file = plan_file(document)
+    return Plan(
+        project=file.project,
+        environment=file.environment,
+        server=file.server,
+        lineage=file.lineage,
+        id=file.id,
+        changes=tuple(_change(change, file) for change in file.changes),
+        notes=file.notes,
+        refusals=file.refusals,
+        unchanged=file.summary.unchanged,
+        findings=file.diagnostics,
+    )
+
+
+def _change(change: ReviewedChange, file: PlanFile) -> Change:
+    def entry(job: ReviewedJob) -> OpenEntry:
+        return OpenEntry(
+            request_id=job.request_id,
+            item=change.id,
+            digest=job.digest,
+            attempt=change.attempt,
+            state=job.state,
+            server=file.server,
+            dialect="",
+            credits=0,
+            job_id=job.job_id,
+            error=job.error,
+        )
+
+    # A plan tells the digest of a request, not the request.
+    request = Request(template="", style="", inputs={})
+    spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
+    held = entry(change.entry) if change.entry is not None else None
+    steps: tuple[Step, ...] = (
+        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
+        LookUp(entry=held) if held is not None else Poll(),
+        Poll(entry=held),
+        Fetch(digest=change.digest, entry=held),
+        Move(source=change.source, target=change.target, expects=change.file),
+        Write(target=change.target, front=change.front, title=change.title),
+        Update(target=change.target, expects=change.file, front=change.front, title=change.title),
+        Acknowledge(front=change.front, title=change.title),
+        Save(path=change.target),
+        Remove(target=change.target),
+    )
+    known = {name_of(step): step for step in steps}
+    drains = tuple(Drain(entry=entry(one)) for one in change.drains)
+    return Change(
+        id=change.id,
+        action=change.action,
+        file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
+        reasons=change.reasons,
+        steps=(*drains, *(known[name] for name in change.steps if name in known)),
+        spec=spec,
+        renamed_from=change.renamed_from,
+        held=held,
+        blocked=change.blocked,
+        hint=change.hint,
+    )

@@ -68,9 +68,9 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
     )
     told = [change for change in changes if _tells(change)]
     blocks = list(_fitting((_explain(change, plan.environment) for change in told), page.room))
-    fence = _fence(blocks)
+    ticks = fence(blocks)
     explained = page.fill_block(
-        f"\n<details><summary>Reasons</summary>\n\n{fence}diff", blocks, f"{fence}\n\n</details>"
+        f"\n<details><summary>Reasons</summary>\n\n{ticks}diff", blocks, f"{ticks}\n\n</details>"
     )
     ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.environment)
     return "\n".join([*page.lines, *ending]) + "\n"
@@ -122,7 +122,7 @@ def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
         yield block
 
 
-def _fence(blocks: Iterable[str]) -> str:
+def fence(blocks: Iterable[str]) -> str:
     """What opens and ends a code block that nothing in it can end."""
     return "`" * max(3, 1 + max((len(run) for block in blocks for run in re.findall("`+", block)), default=0))
 
@@ -227,9 +227,9 @@ def _hidden(rows: int, reasons: int, words: int, environment: str) -> Iterator[s
 def code(text: str, width: int = _WORDS) -> str:
     """`text` as a code span that nothing in it can end."""
     safe = clip(visible(text), width)
-    fence = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
+    ticks = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
     pad = " " if safe.startswith("`") or safe.endswith("`") or not safe.strip() else ""
-    return f"{fence}{pad}{safe}{pad}{fence}"
+    return f"{ticks}{pad}{safe}{pad}{ticks}"
 
 
 def cell(text: str, width: int) -> str:

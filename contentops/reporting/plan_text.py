@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from contentops.model import Action
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SIGNS,
     empty_sentence,
@@ -58,7 +58,7 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
 _VALUE = 60
 
 
-def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
+def plan_text(plan: Plan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
     """The plan with its reasons, costs and notes.
 
     `verbose` lists every change with its steps, and every value in full length. Without it, what the word for an action
@@ -68,19 +68,19 @@ def plan_text(plan: Plan, *, color: bool, verbose: bool, advice: bool = True, fl
     which repeats `flags`: those the plan was made with.
     """
     sections = [
-        _header(plan, color=color),
-        "\n".join(_changes(plan, color=color, verbose=verbose)),
-        "\n".join(_causes(plan, color=color, verbose=verbose)),
-        "\n".join(_notes(plan, color=color, verbose=verbose)),
-        "\n".join(_ending(plan, color=color, advice=advice, flags=flags)),
+        _header(plan),
+        "\n".join(_changes(plan, verbose=verbose)),
+        "\n".join(_causes(plan, verbose=verbose)),
+        "\n".join(_notes(plan, verbose=verbose)),
+        "\n".join(_ending(plan, advice=advice, flags=flags)),
     ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _header(plan: Plan, *, color: bool) -> str:
+def _header(plan: Plan) -> str:
     environment = f", environment `{visible(plan.environment)}`" if plan.environment else ""
     text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`"
-    return paint(text, "strong", color=color)
+    return paint(text, "strong")
 
 
 # --- changes -----------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def _likeness(change: Change) -> Hashable:
     return (change.action, change.names, change.blocked, reasons)
 
 
-def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     likeness = [_likeness(change) for change in plan.changes]
     sizes = Counter(likeness)
     credit: Counter[Hashable] = Counter()
@@ -107,29 +107,29 @@ def _changes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
         if not folded or seen[kind] <= FOLD_TO:
             if folded:
                 credit[kind] -= change.credits
-            yield from _change(change, room, price_room, color=color, verbose=verbose)
+            yield from _change(change, room, price_room, verbose=verbose)
             if change.hint:
                 hint = in_environment(_unsaid(change), plan.environment)
-                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
+                yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
-            yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind], color=color)
+            yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind])
 
 
-def _fold(action: Action, number: int, credits_: int, *, color: bool) -> str:
+def _fold(action: Action, number: int, credits_: int) -> str:
     sign, style = SIGNS[action]
     price = f", {plural(credits_, 'credit')}" if credits_ else ""
     text = f"{ELLIPSIS} {number:,} more to {action.value}" if action is not Action.BLOCKED else ""
     text = text or f"{ELLIPSIS} {number:,} more blocked"
-    return f"  {paint(sign, style, color=color)} {text} for the same reasons{price} (`--verbose` lists them)"
+    return f"  {paint(sign, style)} {text} for the same reasons{price} (`--verbose` lists them)"
 
 
-def _change(change: Change, room: int, price_room: int, *, color: bool, verbose: bool) -> Iterator[str]:
+def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Iterator[str]:
     sign, style = SIGNS[change.action]
     name = visible(change.id)
-    padded = paint(name, "strong", color=color) + " " * (room - columns(name))
+    padded = paint(name, "strong") + " " * (room - columns(name))
     price = f"{_price(change):<{price_room}}"
-    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style, color=color)}", price, _paths(change)]
-    yield f"  {paint(sign, style, color=color)} {'  '.join(part for part in parts if part)}".rstrip()
+    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style)}", price, _paths(change)]
+    yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
 
@@ -200,11 +200,11 @@ def _entry(entry: OpenEntry) -> str:
 # --- the rest ----------------------------------------------------------------------------------------------
 
 
-def _causes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+def _causes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     causes = shared_causes(plan)
     if not causes:
         return
-    yield paint("Causes", "strong", color=color)
+    yield paint("Causes", "strong")
     shown = causes if verbose else causes[:_CAUSES]
     for one in shown:
         yield f"  {visible(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
@@ -212,10 +212,10 @@ def _causes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
         yield f"  {ELLIPSIS} {len(causes) - len(shown):,} more (`--verbose` lists them)"
 
 
-def _notes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
+def _notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     notes = plan.notes
     if notes:
-        yield paint("Notes", "strong", color=color)
+        yield paint("Notes", "strong")
     sizes = Counter(note.kind for note in notes)
     seen: Counter[str] = Counter()
     for note in notes:
@@ -224,7 +224,7 @@ def _notes(plan: Plan, *, color: bool, verbose: bool) -> Iterator[str]:
             yield f"  {note_line(note)}"
             if note.hint:
                 hint = in_environment(note.hint, plan.environment)
-                yield f"    {paint('hint', 'hint', color=color)}: {visible(hint)}"
+                yield f"    {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[note.kind] == _NOTES:
             hidden = sizes[note.kind] - _NOTES + 1
             yield f"  {ELLIPSIS} {hidden:,} more of kind {visible(note.kind)} (`--verbose` lists them)"
@@ -238,17 +238,17 @@ def note_line(note: Note) -> str:
     return f"`{visible(note.id)}`: {message}"
 
 
-def _ending(plan: Plan, *, color: bool, advice: bool, flags: Sequence[str]) -> Iterator[str]:
+def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
     if plan.empty:
-        yield paint(empty_sentence(plan), "strong", color=color)
+        yield paint(empty_sentence(plan), "strong")
     else:
-        yield paint(f"Plan: {plan_sentence(plan)}", "strong", color=color)
+        yield paint(f"Plan: {plan_sentence(plan)}", "strong")
     if not advice:
         return
     for refusal in plan.refusals:
         way = way_on(refusal)
         text = f"{visible(refusal.message)} ({way})" if way else visible(refusal.message)
-        yield f"{paint(who_refuses(refusal), 'warning', color=color)}: {text}"
+        yield f"{paint(who_refuses(refusal), 'warning')}: {text}"
     if plan.empty:
         return
     if not any(change.steps for change in plan.changes):

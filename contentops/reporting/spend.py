@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.paint import paint
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import plural
 from contentops.sanitize import columns, visible
 
@@ -157,29 +157,29 @@ def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
     }
 
 
-def spend_text(spend: Spend, *, since: str, color: bool) -> str:
+def spend_text(spend: Spend, *, since: str) -> str:
     """A table for each group that was counted by, the total last; names from files and servers are made harmless."""
     sections = [
-        "\n".join(_table(group, rows, color=color))
+        "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
         if rows and (group != "server" or len(rows) > 1)
     ]
-    sections.append("\n".join(_ending(spend, since, color=color)))
+    sections.append("\n".join(_ending(spend, since)))
     return "\n\n".join(sections)
 
 
-def _table(group: str, rows: Sequence[Row], *, color: bool) -> Iterator[str]:
+def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
     width = max(columns(visible(name)) for name in (group, *(row.name for row in rows)))
-    yield paint(f"{group.upper():<{width}}  {'TEXTS':>7}  {'CREDITS':>9}", "dim", color=color)
+    yield paint(f"{group.upper():<{width}}  {'TEXTS':>7}  {'CREDITS':>9}", "dim")
     for row in rows:
         name = visible(row.name)
         yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}"
 
 
-def _ending(spend: Spend, since: str, *, color: bool) -> Iterator[str]:
+def _ending(spend: Spend, since: str) -> Iterator[str]:
     start = f" since {visible(since)}" if since else ""
     text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
-    yield paint(text, "strong", color=color)
+    yield paint(text, "strong")
     for row in spend.open:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
     if spend.undated:

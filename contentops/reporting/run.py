@@ -1,4 +1,7 @@
-"""A run as text: what happened, not what was hoped."""
+"""A run as text and as JSON, what happens in one, and the exit code it deserves: what happened, not what was hoped.
+
+The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,84 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import ExitCode
-from contentops.model import Result
-from contentops.reporting.exit import exit_code_of
-from contentops.reporting.paint import paint
+from contentops.errors import ExitCode, worst
+from contentops.model import Action, Result
+from contentops.reporting import FORMAT_VERSION
+from contentops.reporting.layout import paint
+from contentops.reporting.plan_json import plain, summary_json
 from contentops.reporting.summary import command, in_environment, plural
 from contentops.sanitize import ELLIPSIS, clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.model import Outcome, Run
+    from contentops.model import Event, Json, Outcome, Plan, Run
+
+_STOPPED = {
+    "": ExitCode.DONE,
+    "interrupted": ExitCode.INTERRUPTED,
+    "deadline": ExitCode.PAUSED,
+    "credits": ExitCode.PAUSED,
+    "throttled": ExitCode.PAUSED,
+    "unauthorized": ExitCode.INCOMPLETE,
+    "first-contact": ExitCode.INCOMPLETE,
+    "refused-submits": ExitCode.INCOMPLETE,
+}
+
+
+def exit_code_of(run: Run) -> ExitCode:
+    """Done only if every item is; a reason to stop that is not known counts as incomplete."""
+    codes = {_STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
+    if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
+        codes.add(ExitCode.INCOMPLETE)
+    if not run.stopped and run.count(Result.PENDING):
+        codes.add(ExitCode.INCOMPLETE)
+    return worst(codes)
+
+
+def exit_code_without_run(plan: Plan) -> ExitCode:
+    """Where nothing was carried out: done, unless the plan holds items back."""
+    held = any(change.action is Action.BLOCKED for change in plan.changes)
+    return ExitCode.INCOMPLETE if held else ExitCode.DONE
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+
+def run_json(run: Run | None, plan: Plan) -> dict[str, Json]:
+    """What an apply did with its plan; `run` is null where nothing was done."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "project": plan.project,
+        "environment": plan.environment,
+        "server": plan.server,
+        "plan": {"id": plan.id, "summary": summary_json(plan)},
+        "exit_code": int(exit_code_without_run(plan) if run is None else exit_code_of(run)),
+        "run": None if run is None else _run_json(run),
+    }
+
+
+def event_json(event: Event) -> dict[str, Json]:
+    """One line of `--events`."""
+    return {"format_version": FORMAT_VERSION, **plain(event)}
+
+
+def _run_json(run: Run) -> dict[str, Json]:
+    return {
+        "id": run.id,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "requests": run.requests,
+        "credits": run.credits,
+        "counts": {result.value: run.count(result) for result in Result},
+        "stopped": run.stopped,
+        "message": run.message,
+        "hint": run.hint,
+        "outcomes": plain(run.outcomes),
+    }
+
+
+# --- text --------------------------------------------------------------------------------------------------
 
 _SHOWN = 50
 """Items of one result that are listed."""
@@ -43,49 +113,49 @@ def as_typed(run: Run, again: str) -> Run:
     return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
 
 
-def run_text(run: Run, *, color: bool, again: str = "") -> str:
+def run_text(run: Run, *, again: str = "") -> str:
     """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
 
     `again` is the command that goes on with the run; without it, the apply of its environment.
     """
     again = again or command("apply", run.environment)
     sections = [
-        "\n".join(_troubles(run, color=color)),
-        "\n".join(_stop(run, color=color)),
-        "\n".join(_ending(run, again, color=color)),
+        "\n".join(_troubles(run)),
+        "\n".join(_stop(run)),
+        "\n".join(_ending(run, again)),
     ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _troubles(run: Run, *, color: bool) -> Iterator[str]:
+def _troubles(run: Run) -> Iterator[str]:
     for result, (sign, style) in _SIGNS.items():
         found = [outcome for outcome in run.outcomes if outcome.result is result]
         for hint, alike in itertools.groupby(found[:_SHOWN], key=lambda outcome: outcome.hint):
             for outcome in alike:
-                yield _outcome(outcome, paint(sign, style, color=color), style, color=color)
+                yield _outcome(outcome, paint(sign, style), style)
             if hint:
-                yield f"      {paint('hint', 'hint', color=color)}: {visible(hint)}"
+                yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         if len(found) > _SHOWN:
-            yield f"  {paint(sign, style, color=color)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
+            yield f"  {paint(sign, style)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
 
 
-def _outcome(outcome: Outcome, sign: str, style: str, *, color: bool) -> str:
+def _outcome(outcome: Outcome, sign: str, style: str) -> str:
     words = f": {clip(visible(outcome.error), _WORDS)}" if outcome.error else ""
-    name = paint(visible(outcome.id), "strong", color=color)
-    return f"  {sign} {name}  {paint(outcome.result.value, style, color=color)}{words}"
+    name = paint(visible(outcome.id), "strong")
+    return f"  {sign} {name}  {paint(outcome.result.value, style)}{words}"
 
 
-def _stop(run: Run, *, color: bool) -> Iterator[str]:
+def _stop(run: Run) -> Iterator[str]:
     if run.stopped:
         # The reason begins the message of some stops.
         told = run.message.removeprefix(f"{run.stopped}; ")
         words = f": {clip(visible(told), _WORDS)}" if told else ""
-        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning', color=color)}{words}"
+        yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning')}{words}"
     if run.hint:
-        yield f"{paint('hint', 'hint', color=color)}: {visible(run.hint)}"
+        yield f"{paint('hint', 'hint')}: {visible(run.hint)}"
 
 
-def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
+def _ending(run: Run, again: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
@@ -93,7 +163,7 @@ def _ending(run: Run, again: str, *, color: bool) -> Iterator[str]:
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
-    yield paint(text, "strong", color=color)
+    yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"
 

@@ -1,0 +1,124 @@
+"""`contentops content ...` and `contentops stats`: what the account has stored, and its numbers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.cli import terminal
+from contentops.cli.options import Group, project_options
+from contentops.operations import content as operation
+from contentops.reporting.layout import moment, outline, table
+from contentops.reporting.summary import plural
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from contentops.cli.options import Session
+    from contentops.model import Json
+    from contentops.operations.content import Owned
+
+
+@click.group("content", cls=Group, short_help="Show what the account has stored.")
+def content() -> None:
+    """Show what the account has stored on the server. Costs no credits and changes nothing."""
+
+
+@content.command("list", short_help="List stored contents and the items they belong to.")
+@project_options
+def list_contents(session: Session) -> None:
+    """List every stored content, in the server's order, with the item it belongs to."""
+    project = session.project()
+    found = operation.contents(project, tell=terminal.tell_line)
+    listed = [{**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded} for one in found]
+    session.answer({"server": project.api.server, "contents": listed}, listing(found, width=terminal.width()))
+
+
+def listing(found: Sequence[Owned], *, width: int = 0) -> str:
+    """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
+    if not found:
+        return "No contents."
+    rows = [
+        (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in found
+    ]
+    free = sum(not one.item for one in found)
+    counted = f"{plural(len(found), 'content')}, {free:,} of no item."
+    listed = table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
+    return f"{listed}\n\n{counted}"
+
+
+def _item(one: Owned) -> str:
+    return f"{one.item} (superseded)" if one.superseded else one.item
+
+
+@content.command("get", short_help="Print the text of a stored content.")
+@click.argument("content_id", metavar="ID")
+@project_options
+def get(session: Session, content_id: str) -> None:
+    """Print the text of content ID exactly as the server has it.
+
+    On a terminal, characters that the terminal would obey are shown as escapes instead.
+    """
+    project = session.project()
+    found, owned = operation.content(project, content_id, tell=terminal.tell_line)
+    if not session.as_json:
+        sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
+        sys.stdout.flush()
+        return
+    values = {
+        "server": project.api.server,
+        "id": found.id,
+        "title": found.title,
+        "item": owned.item,
+        "superseded": owned.superseded,
+        "created_at": found.created_at,
+        "updated_at": found.updated_at,
+        "body": found.body,
+        "metadata": dict(found.metadata),
+    }
+    session.answer(values, "")
+
+
+def harmless(text: str) -> str:
+    """`text` with its lines and tabs, and with everything else that a terminal would obey shown; ends its line."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
+
+
+# --- stats -------------------------------------------------------------------------------------------------
+
+
+@click.command("stats", short_help="Show the account's numbers.")
+@project_options
+def stats(session: Session) -> None:
+    """Show the dashboard's numbers and, where the server tells them, the credits; names are the server's own.
+
+    Costs no credits and changes nothing.
+    """
+    project = session.project()
+    found = operation.stats(project, tell=terminal.tell_line)
+    numbers = {"dashboard": found.dashboard, "credits": found.credits}
+    if session.as_json:
+        session.answer({"server": project.api.server, **numbers}, "")
+        return
+    if project.api.server == "local":
+        terminal.tell("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
+    if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
+        numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
+    shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
+    terminal.say("\n".join(outline(shown)))
+
+
+def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
+    """The same without the entries of lists, which `--json` shows."""
+    return {name: _one(value) for name, value in values.items()}
+
+
+def _one(value: Json) -> Json:
+    if isinstance(value, list):
+        return "1 entry" if len(value) == 1 else f"{len(value):,} entries"
+    return _counted(value) if isinstance(value, dict) else value

@@ -1,0 +1,178 @@
+"""Text laid out for a terminal: colour, tables, nested values, and long lines that are broken between words."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from contentops.sanitize import ELLIPSIS, columns, json_text, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from contentops.model import Json
+
+_CODES = {
+    "error": "1;31",
+    "warning": "1;33",
+    "note": "1;36",
+    "hint": "36",
+    "strong": "1",
+    "dim": "2",
+    "add": "32",
+    "change": "33",
+    "move": "36",
+    "remove": "31",
+    "held": "1;31",
+    "unknown": "1;35",
+    "keep": "34",
+    "plain": "",
+}
+
+
+_PAINT = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def unpainted(text: str) -> str:
+    """`text` without its colours."""
+    return _PAINT.sub("", text)
+
+
+def paint(text: str, style: str) -> str:
+    """`text` in the colour of a style (`error`, `add`, `dim`, ...); what cannot show it takes `unpainted`."""
+    code = _CODES[style]
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+_GAP = 2
+_LEAST = 8
+"""Columns a cell keeps, however narrow the terminal."""
+
+
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int = 0,
+    sparse: bool = False,
+    whole: Collection[str] = (),
+) -> str:
+    """Columns two spaces apart under their heads; harmless whatever the cells hold, no spaces at line ends.
+
+    Where `sparse`, a column whose cells are all empty is left out. Where `width` is not 0, cells are cut so that a line
+    takes at most so many columns, the widest first; those of the first column, by which a row is named, only where
+    nothing else is left to cut, and those under a head of `whole`, which say nothing when cut, never.
+    """
+    safe = [list(head), *([visible(cell) for cell in row] for row in rows)]
+    kept = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
+    safe = [[row[at] for at in kept] for row in safe]
+    widths = [max(columns(row[at]) for row in safe) for at in range(len(kept))]
+    if width:
+        widths = _narrowed(widths, width, {at for at, name in enumerate(safe[0]) if name in whole})
+    return "\n".join(
+        (" " * _GAP).join(_cell(cell, room) for cell, room in zip(row, widths, strict=True)).rstrip() for row in safe
+    )
+
+
+def moment(time: str) -> str:
+    """An ISO time to the minute, such as `2026-03-01T10:00Z`; anything else as it is."""
+    try:
+        when = datetime.fromisoformat(time)
+    except ValueError:
+        return time
+    return when.isoformat(timespec="minutes").replace("+00:00", "Z") if "T" in time else time
+
+
+def _narrowed(widths: Sequence[int], width: int, whole: Collection[int]) -> list[int]:
+    found = list(widths)
+    others = [at for at in range(1, len(found)) if at not in whole]
+    for group in (others, [0] if found else []):
+        over = sum(found) + _GAP * (len(found) - 1) - width
+        while over > 0 and group:
+            widest = max(group, key=lambda at: found[at])
+            if found[widest] <= _LEAST:
+                break
+            found[widest] -= 1
+            over -= 1
+    return found
+
+
+def _cell(text: str, room: int) -> str:
+    wide = columns(text)
+    if wide > room:
+        while columns(text) >= room:
+            text = text[:-1]
+        text += ELLIPSIS
+        wide = columns(text)
+    return text + " " * (room - wide)
+
+
+# --- nested values -----------------------------------------------------------------------------------------
+
+
+def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
+    """Nested values as indented lines; texts keep their line breaks, everything else is as JSON writes it."""
+    for key, value in values.items():
+        name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
+        if isinstance(value, dict) and value:
+            yield name
+            yield from outline(value, indent=f"{indent}  ")
+        elif isinstance(value, str) and "\n" in value:
+            yield f"{name} |"
+            yield from (f"{indent}  {visible(line)}" for line in value.split("\n"))
+        elif isinstance(value, str):
+            yield f"{name} {visible(value)}".rstrip()
+        else:
+            yield f"{name} {json_text(value, indent=None)}"
+
+
+# --- long lines --------------------------------------------------------------------------------------------
+
+# What is between backticks stays whole: it is to be copied.
+_PIECES = re.compile(r"`[^`]*`\S*|\S+")
+_WORDS = re.compile(r"\S+")
+_LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
+
+
+def fitted(text: str, width: int) -> str:
+    """`text` with its lines broken between words where they are wider than `width` columns; 0 leaves them.
+
+    What follows a break stands under the first word of its line, or under that after a sign such as `+`. What is
+    between backticks is broken only if it is wider than a line, and a word never is.
+    """
+    return text if width <= 0 else "\n".join(_fit(line, width) for line in text.split("\n"))
+
+
+def _fit(line: str, width: int) -> str:
+    if _columns(line) <= width:
+        return line
+    lead = _LEAD.match(unpainted(line))
+    indent = " " * (lead.end() if lead else 0)
+    lines: list[str] = []
+    start = 0
+    row_end = 0
+    for begin, end in _pieces(line, width - len(indent)):
+        wide = _columns(line[start:end]) + (len(indent) if lines else 0) > width
+        # A word that fits on no line is broken by the terminal in any case.
+        if row_end > start and wide and _columns(line[begin:end]) <= width - len(indent):
+            lines.append((indent if lines else "") + line[start:row_end])
+            start = begin
+        row_end = end
+    lines.append((indent if lines else "") + line[start:])
+    return "\n".join(lines)
+
+
+def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
+    """Where what must not be broken begins and ends."""
+    for piece in _PIECES.finditer(line):
+        if _columns(piece[0]) <= width:
+            yield piece.span()
+        else:
+            yield from (word.span() for word in _WORDS.finditer(line, *piece.span()))
+
+
+def _columns(text: str) -> int:
+    return columns(unpainted(text))
