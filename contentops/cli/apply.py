@@ -279,10 +279,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """While open, the first signal calls `request` and the second ends the process with 130.
 
-    `told` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    `displayed` says whether a display shows by itself that the run is stopping: what is written between lines that are
     redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
     itself: a handler may run in the middle of a buffered write.
     """
@@ -294,7 +294,7 @@ def stopping(request: Callable[[], None], *, told: Callable[[], bool] = lambda: 
             _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
             os._exit(ExitCode.INTERRUPTED)
         asked = True
-        if not told():
+        if not displayed():
             _write(_FIRST)
         request()
 
