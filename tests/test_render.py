@@ -928,7 +928,7 @@ def test_a_manifest_that_is_named_as_macros_is_not_passed_over(project: Build) -
     root = project(
         {"contentops.yaml": f"{PROJECT}macros: content/a.yaml\n", "content/a.yaml": "items: [{id: one, inputs: {}}]\n"}
     )
-    [line] = lines(findings(root))
+    line = lines(findings(root))[0]
     assert "a file of macros holds `{% macro %}` and `{% set %}` only" in line
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from contentops.ci.runner import run_page
 from contentops.documents.files import Outputs
 from contentops.documents.merge_markers import known_bodies
 from contentops.errors import ApiError, Refused
+from contentops.execution.outage import iso
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
 from contentops.planning.guards import approved
@@ -18,6 +20,9 @@ from contentops.planning.inputs import paths
 from contentops.planning.plan import make_plan
 from contentops.planning.review import compare_file
 from contentops.reporting.plan_json import plain
+from contentops.reporting.run import run_json
+from contentops.sanitize import json_text
+from contentops.state.apply_lock import ApplyLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -188,9 +193,6 @@ async def _nowhere(call: Call) -> Failure:
 
 def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
     """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
-    from contentops.reporting.run import run_json
-    from contentops.sanitize import json_text
-
     folder = Path(project.root) / FOLDER / "runs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
@@ -203,10 +205,6 @@ def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     import getpass
     import socket
-
-    from contentops.ci.runner import run_page
-    from contentops.execution.outage import iso
-    from contentops.state.apply_lock import ApplyLock
 
     try:
         user = getpass.getuser()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError
 from contentops.operations.workspace import World, connected, open_cache, read_state, snapshot_of, validate
 from contentops.reporting.summary import plural
@@ -73,8 +74,6 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
-    from contentops.documents.folders import denial
-
     denied = denial(Path(project.root))
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
     hint = "change its permissions: an item whose file cannot be written is not paid for" if problem else ""

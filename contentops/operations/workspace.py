@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, ValidationError, convert, field, structs
 
 from contentops.atomic_io import Disk
+from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial
 from contentops.documents.merge_markers import known_bodies
@@ -24,6 +25,7 @@ from contentops.documents.stat_cache import StatCache
 from contentops.errors import StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
+from contentops.model import CatalogSnapshot
 from contentops.planning.inputs import (
     Choice,
     FinishedText,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from contentops.api.session import Client, FoundApi
-    from contentops.model import Catalog, CatalogSnapshot, Desired, Plan, Project, State
+    from contentops.model import Catalog, Desired, Plan, Project, State
 
 FOLDER = ".contentops"
 
@@ -117,8 +119,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         choice = narrowed(project, desired, choice)
 
     def stored(digest: Any) -> FinishedText | None:
-        from contentops.documents.clean import body_digest
-
         text = cache.get_text(server, digest)
         return FinishedText(item=text.item, body=body_digest(text.body)) if text else None
 
@@ -184,7 +184,6 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
         data = Disk().read(Path(project.root) / FILE)
         return None if data is None else parse(data).get(project.api.server)
     from contentops.api.catalog import catalog_entry, template
-    from contentops.model import CatalogSnapshot
     from contentops.server import catalog
 
     known = catalog.load()
