@@ -1,0 +1,44 @@
+"""Imports of our own inside functions: only where they save start-up, and each module that has some says why here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "contentops"
+
+LATE = {
+    "__main__": "the version is printed before the command line is loaded",
+    "api/reading": "front matter is read only of texts that begin with it",
+    "cli/commit": "GitHub is spoken to only for a pull request",
+    "cli/entry": "what explains a failure is loaded when there is one",
+    "cli/github": "a page for the job is made only where a runner reads it",
+    "cli/options": "help loads no operation",
+    "cli/plan": "one of the forms of a plan is printed",
+    "cli/terminal": "findings are shown only where there are some",
+    "manifests/catalog_lock": "schemas are matched only where a catalog was pulled",
+    "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
+    "manifests/macros": "the same",
+    "manifests/templates": "the same",
+    "operations/apply": "a no-op apply loads neither executor nor HTTP",
+    "operations/doctor": "`validate` shares a module of the command line with it and speaks to no server",
+    "operations/workspace": "a plan loads no HTTP, no server and no git",
+    "reporting/github": "a page for the job is made only where a runner reads it",
+    "server/engines/__init__": "one engine is used",
+    "state/cache": "reading loads no diskcache",
+}
+
+
+def test_late_imports_have_their_reason() -> None:
+    """A module that imports one of ours inside a function is listed, and no other is."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _imports_ours(node):
+                found.add(file.relative_to(PACKAGE).with_suffix("").as_posix())
+    assert found == LATE.keys()
+
+
+def _imports_ours(function: ast.AST) -> bool:
+    modules = (each.module or "" for each in ast.walk(function) if isinstance(each, ast.ImportFrom))
+    return any(module.split(".")[0] == "contentops" for module in modules)
