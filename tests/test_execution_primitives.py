@@ -304,6 +304,28 @@ def test_one_job_until_the_server_is_proven() -> None:
     assert starts == pytest.approx([0, 100, 100, 100, 100], abs=0.1)
 
 
+def test_a_place_that_is_left_goes_to_who_waits_for_it() -> None:
+    """Also where whoever leaves it records nothing and asks nothing any more, but waits for the others to end."""
+    ends: list[str] = []
+
+    async def lost(run: Primitives) -> None:
+        with run.place() as place:
+            place.take()
+            await run.send(GetStatus("lost"), Priority.LOOKUP)
+            place.leave()
+            await run.last_look()
+            ends.append("lost")
+
+    async def new(run: Primitives) -> None:
+        with run.place() as place:
+            assert await place.enter(asks=True)
+            ends.append("new")
+
+    bench = Bench(admission=Admission(max_in_flight=1, proven=True))
+    bench.go(new, lost, lost)
+    assert ends == ["new", "lost", "lost"]
+
+
 def test_no_more_questions_at_once_than_it_takes_to_stop_asking() -> None:
     """Five ids in a row that the server does not know end the asking; no answer at all counts neither way."""
     admission = Admission(max_in_flight=50, proven=True, ask_first=True)

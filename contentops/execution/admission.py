@@ -92,12 +92,19 @@ class Admission:
 
 
 class Place:
-    """One item's place among the unfinished jobs. A context: it is left at the latest when the block ends."""
+    """One item's place among the unfinished jobs. A context: it is left at the latest when the block ends.
+
+    `left` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
+    """
 
     def __init__(
-        self, admission: Admission, admit: Callable[[bool], Awaitable[bool]], now: Callable[[], float]
+        self,
+        admission: Admission,
+        admit: Callable[[bool], Awaitable[bool]],
+        now: Callable[[], float],
+        left: Callable[[], None],
     ) -> None:
-        self._admission, self._admit, self._now = admission, admit, now
+        self._admission, self._admit, self._now, self._left = admission, admit, now, left
         self._taken = self._running = False
 
     def __enter__(self) -> Self:
@@ -132,3 +139,4 @@ class Place:
         if self._taken:
             self._taken = False
             self._admission.in_flight -= 1
+            self._left()

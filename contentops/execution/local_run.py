@@ -147,7 +147,7 @@ class LocalRun:
 
     def place(self) -> Place:
         """A place among the unfinished jobs, not taken yet."""
-        return Place(self._admission, self._admit, self.now)
+        return Place(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
         """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
