@@ -48,6 +48,7 @@ def test_clean_body(text: str, clean: str) -> None:
 @example("a\r\x00\n")
 @example(" \x0b a")
 @example("a\n \x00\n")
+@example("\xa0\n\u2003")
 def test_clean_body_twice(text: str) -> None:
     """Cleaning a clean body changes nothing, and the result can be written as UTF-8."""
     once = clean_body(text)

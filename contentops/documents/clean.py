@@ -40,7 +40,7 @@ def clean_body(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = sanitize(text, Policy.BODY)
     core = text.rstrip(_BLANK)
-    if not core:
+    if not core or core.isspace():
         return ""
     # Spaces that end the last line, or indent the first one, belong to the text; blank lines around it do not.
     end = text.find("\n", len(core))
