@@ -1,1 +1,1 @@
-"""Pure text work: cleaned titles and bodies, their identity, and front matter read and edited in place."""
+"""Texts and their files: cleaned titles and bodies, front matter edited in place, outputs seen and written safely."""

@@ -1,4 +1,4 @@
-"""How long a call that failed for a passing reason is tried again, and times as records and servers write them."""
+"""An outage: while nothing answers, one request at a time; and times as records and servers write them."""
 
 from __future__ import annotations
 
