@@ -121,7 +121,7 @@ def project(port: int, items: int, folder: Path) -> None:
 
 def ours(port: int, items: int, folder: Path) -> None:
     """The whole apply."""
-    from contentops.execution.stop import Stop
+    from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
     from contentops.operations.apply import Approval

@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:
 
 import click  # noqa: E402 - the checkout comes first on the path
 
-from contentops.cli.main import cli  # noqa: E402
+from contentops.cli.entry import cli  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 
 if TYPE_CHECKING:

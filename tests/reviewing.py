@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from contentops.cli.files import choice_in
-from contentops.execution.stop import Stop
-from contentops.model.planfile import check_seal, sealed
+from contentops.execution.primitives import Stop
+from contentops.model.plan import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval

@@ -19,8 +19,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops import __version__
-from contentops.api.calls import Call, Generate, GetContent, GetStatus, ListContent, SaveContent
-from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus, Reply, SavedReply
+from contentops.api.calls import (
+    Accepted,
+    Call,
+    Content,
+    ContentList,
+    Failure,
+    FailureKind,
+    Generate,
+    GetContent,
+    GetStatus,
+    JobStatus,
+    ListContent,
+    Reply,
+    SaveContent,
+    SavedReply,
+)
 from contentops.api.session import LARGEST, Client, FoundApi, Patience
 from contentops.errors import ApiError
 from contentops.model import ApiSettings

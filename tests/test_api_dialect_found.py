@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.api.calls import CreditsUsage, Generate, GetStatus, GetTemplate, ListTemplates, RegenerateSection
+from contentops.api.calls import (
+    Accepted,
+    CatalogReply,
+    CreditsUsage,
+    Failure,
+    FailureKind,
+    Generate,
+    GetStatus,
+    GetTemplate,
+    JobStatus,
+    ListTemplates,
+    RegenerateSection,
+    Stats,
+)
 from contentops.api.dialects import candidates, contradiction, dialect_named
-from contentops.api.replies import Accepted, CatalogReply, Failure, FailureKind, JobStatus, Stats
 from contentops.api.session import Client, FoundApi
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
@@ -24,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Reply
+    from contentops.api.calls import Call, Reply
 
 KEY = "k-123456"
 HOST = "https://api.example.test"

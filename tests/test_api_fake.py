@@ -8,30 +8,28 @@ from typing import Any
 import pytest
 
 from contentops.api.calls import (
+    Accepted,
     Call,
+    CatalogReply,
+    Content,
+    ContentList,
     DashboardStats,
+    Failure,
     Generate,
     GetContent,
     GetStatus,
+    JobStatus,
     ListContent,
     ListStyles,
     ListTemplates,
     ListVerticals,
     PutContent,
-    SaveContent,
-)
-from contentops.api.dialects import DIALECTS
-from contentops.api.replies import (
-    Accepted,
-    CatalogReply,
-    Content,
-    ContentList,
-    Failure,
-    JobStatus,
     Reply,
+    SaveContent,
     SavedReply,
     Stats,
 )
+from contentops.api.dialects import DIALECTS
 from contentops.api.session import Client, FoundApi
 from contentops.model import ApiSettings
 from tests.fakes.api import FakeApi, FaultName, Killed, on

@@ -10,20 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.calls import (
+    Accepted,
     Call,
+    Content,
+    Failure,
+    FailureKind,
     Generate,
     GetContent,
     GetStatus,
     GetStyle,
     GetTemplate,
+    JobStatus,
     ListContent,
     ListVerticals,
     PutContent,
     RegenerateSection,
+    Reply,
     SaveContent,
+    SavedReply,
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
-from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus, Reply, SavedReply
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
 from contentops.sanitize import message as plain
 from tests.test_api_reading import CALLS, json_values

@@ -11,34 +11,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.calls import (
+    Accepted,
     Call,
+    CatalogReply,
+    Content,
+    ContentEntry,
+    ContentList,
     DashboardStats,
     Generate,
     GetContent,
     GetStatus,
     GetStyle,
     GetTemplate,
+    JobStatus,
     ListContent,
     ListStyles,
     ListTemplates,
     ListVerticals,
     PutContent,
     RegenerateSection,
-    SaveContent,
-)
-from contentops.api.decoding import DEPTH, Garbled, Unreadable, decode
-from contentops.api.reading import read, safe_id
-from contentops.api.replies import (
-    Accepted,
-    CatalogReply,
-    Content,
-    ContentEntry,
-    ContentList,
-    JobStatus,
     Reply,
+    SaveContent,
     SavedReply,
     Stats,
 )
+from contentops.api.decoding import DEPTH, Garbled, Unreadable, decode
+from contentops.api.reading import read, safe_id
 from contentops.digest import digest_json
 
 SUBMIT = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {}}, "ours")

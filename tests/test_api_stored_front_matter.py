@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.api.calls import GetContent, GetStatus
+from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.api.reading import read
-from contentops.api.replies import Content, JobStatus
 from tests.fakes.api import FakeApi, Generation
 from tests.fakes.scene import Scene, blog, quick_folder, results
 

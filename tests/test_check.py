@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.manifests.paths import check_output, collision_key, folders, is_own
+from contentops.documents.paths import check_output, collision_key, folders, is_own
 from contentops.model import OnEdit
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
 

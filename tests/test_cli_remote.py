@@ -13,14 +13,13 @@ import jsonschema
 import pytest
 
 from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
-from contentops.api.replies import ContentEntry
+from contentops.api.calls import ContentEntry
 from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations import content as remote
-from contentops.operations.catalog import Pulled
-from contentops.operations.catalog_changes import CatalogChange
+from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi

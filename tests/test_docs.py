@@ -193,7 +193,7 @@ def _options(command: click.Command, path: str = "contentops") -> Iterator[tuple
 
 def test_every_option_is_documented() -> None:
     """Each command has its section, and each of its options a line in it."""
-    from contentops.cli.main import cli
+    from contentops.cli.entry import cli
 
     text = (ROOT / "docs/reference/cli.md").read_text("utf-8")
     sections = dict(re.findall(r"^#+ `([^`]+)`\n(.*?)(?=^#|\Z)", text, flags=re.DOTALL | re.MULTILINE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contentops.documents.sections import headings, main_heading
+from contentops.documents.clean import headings, main_heading
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.api.calls import Generate, GetContent, GetStatus, ListContent
-from contentops.api.replies import Accepted, Content, ContentList, Failure, FailureKind, JobStatus
-from contentops.execution.admission import ASK_FIRST, Admission
+from contentops.api.calls import (
+    Accepted,
+    Content,
+    ContentList,
+    Failure,
+    FailureKind,
+    Generate,
+    GetContent,
+    GetStatus,
+    JobStatus,
+    ListContent,
+)
 from contentops.execution.durations import Durations
-from contentops.execution.limiter import Limiter
+from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
-from contentops.execution.outage import Outage
 from contentops.execution.primitives import Priority, Stopped, Watch
 from tests.fakes.clock import Timeline, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Reply
+    from contentops.api.calls import Call, Reply
     from contentops.execution.primitives import Primitives
 
     Program = Callable[[Primitives], Coroutine[Any, Any, None]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from tests.fakes.api import Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, quick_folder, results

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from contentops.model import JobState, Result
 from contentops.operations import apply as apply_operation
 from contentops.operations.apply import Approval

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from contentops.model import Event, JobState
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death

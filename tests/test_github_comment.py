@@ -10,10 +10,10 @@ import pytest
 
 from contentops.ci.github import GitHub, connect, open_pull_request, post_comment, pull_request
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
-from contentops.cli.pull_request import page
+from contentops.cli.github import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
-from contentops.model.planfile import sealed
+from contentops.model.plan import sealed
 from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.sanitize import json_text

@@ -15,7 +15,7 @@ from contentops.cli import terminal
 from contentops.cli.progress import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
-from contentops.reporting.github import annotation_lines, inert, inert_json, outputs, run_markdown
+from contentops.reporting.diagnostics import annotation_lines, inert, inert_json, outputs, run_markdown
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_outcome, make_plan, make_run
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -19,9 +19,8 @@ import httpx
 import pytest
 from msgspec import structs
 
-from contentops.api.calls import Generate, GetStatus
+from contentops.api.calls import Failure, FailureKind, Generate, GetStatus
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
-from contentops.api.replies import Failure, FailureKind
 from contentops.model import ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi

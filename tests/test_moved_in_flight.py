@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ApiError
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from contentops.operations.apply import Approval, apply
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice

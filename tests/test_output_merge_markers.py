@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import NOTHING, digest_bytes, digest_text
-from contentops.documents.clean import body_digest
+from contentops.documents.clean import body_digest, conflict_line, known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.merge_markers import conflict_line, known_bodies
 from contentops.documents.stat_cache import StatCache
 from contentops.model import JobState, Observed, OnEdit, Saved, State
 from tests.fakes.api import FakeApi

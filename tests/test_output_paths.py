@@ -6,7 +6,8 @@ import errno
 
 import pytest
 
-from contentops.documents.paths import TEMPORARY, explained, reason, shown, split_path, temporary_name
+from contentops.documents.folders import explained, reason, temporary_name
+from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import OutputError
 from contentops.model import ItemId
 from contentops.planning.inputs import resting_place

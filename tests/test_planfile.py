@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import Refused
-from contentops.execution.stop import Stop
-from contentops.model.planfile import check_seal, sealed
+from contentops.execution.primitives import Stop
+from contentops.model.plan import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval

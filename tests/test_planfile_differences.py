@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import Change, Drain, OnEdit, Submit
-from contentops.model.planfile import plan_file
+from contentops.model.plan import plan_file
 from contentops.operations.apply import Approval
 from contentops.planning.review import ReviewedItem, difference
 from contentops.reporting.plan_json import plan_json

@@ -14,8 +14,8 @@ from contentops.documents.clean import body_digest
 from contentops.errors import UsageError
 from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Move, Observed, OnEdit, Origin
 from contentops.planning.inputs import FinishedText
-from contentops.planning.ordering import find_ring, order_moves
 from contentops.planning.plan import make_plan
+from contentops.planning.renames import find_ring, order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,

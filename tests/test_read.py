@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.yaml import builder, read
 from contentops.yaml.positions import Map, Seq, Source, YamlDocument, finding, locate
-from contentops.yaml.read import read_yaml
-from contentops.yaml.secret_lines import masked
+from contentops.yaml.read import masked, read_yaml
 
 PARSERS = pytest.mark.parametrize("pure", [False, True], ids=["libyaml", "python"])
 

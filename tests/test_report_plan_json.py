@@ -11,7 +11,7 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
-from contentops.model.planfile import record_digest, sealed
+from contentops.model.plan import record_digest, sealed
 from contentops.reporting.plan_json import plan_json
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema

@@ -14,8 +14,7 @@ from markdown_it import MarkdownIt
 
 from contentops.server import catalog
 from contentops.server.engines import ENGINES, QUICK_STAGES, EngineError, SectionTask, WritingTask, WrittenText, named
-from contentops.server.engines.outline import LABEL
-from contentops.server.engines.prose import escape, inline, plain, points
+from contentops.server.engines.outline import LABEL, escape, inline, plain, points
 from tests.fakes.chat import unreported
 
 KNOWN = catalog.load()

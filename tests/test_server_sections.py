@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.server import sections
+from contentops.server import contents
 
 TEXT = """---
 # not a heading: front matter
@@ -36,10 +36,10 @@ last
 @pytest.mark.parametrize("name", ["Why now", "  why   NOW ", "## Why now", "# Why now #"])
 def test_a_section_runs_to_the_next_heading_of_its_level(name: str) -> None:
     """Whatever the case, spaces or marks of the name; deeper headings and fences belong to it."""
-    found = sections.find(TEXT, name)
+    found = contents.find_section(TEXT, name)
     assert found is not None
     assert found.heading == "Why now"
-    assert sections.body(TEXT, found) == "reasons\n\n```sh\n## not a heading\n```\n\n### Deeper\n\nmore"
+    assert contents.body(TEXT, found) == "reasons\n\n```sh\n## not a heading\n```\n\n### Deeper\n\nmore"
 
 
 @pytest.mark.parametrize(
@@ -51,47 +51,47 @@ def test_a_section_runs_to_the_next_heading_of_its_level(name: str) -> None:
 )
 def test_other_sections(name: str, text: str) -> None:
     """An inner section ends at any higher heading; escapes in a heading do not matter."""
-    found = sections.find(TEXT, name)
+    found = contents.find_section(TEXT, name)
     assert found is not None
-    assert sections.body(TEXT, found) == text
+    assert contents.body(TEXT, found) == text
 
 
 @pytest.mark.parametrize("name", ["not a heading", "not a heading: front matter", "Why", "intro"])
 def test_what_is_no_heading_is_not_found(name: str) -> None:
     """Lines in fences and front matter are no headings, nor is a part of one."""
-    assert sections.find(TEXT, name) is None
+    assert contents.find_section(TEXT, name) is None
 
 
 def test_replacing_changes_only_the_section() -> None:
     """The new words stand between blank lines; the rest of the text is as it was."""
-    found = sections.find(TEXT, "Why now")
+    found = contents.find_section(TEXT, "Why now")
     assert found is not None
-    new = sections.replace(TEXT, found, "\nnew words\n")
+    new = contents.replace_section(TEXT, found, "\nnew words\n")
     head, tail = TEXT.split("## Why now ##", maxsplit=1)[0], TEXT[TEXT.index("## R") :]
     assert new == f"{head}## Why now ##\n\nnew words\n\n{tail}"
-    last = sections.find(new, "R&D {it}")
+    last = contents.find_section(new, "R&D {it}")
     assert last is not None
-    assert sections.replace(new, last, "end").endswith("## R\\&D {it}\n\nend\n")
-    empty = sections.replace(TEXT, found, "\n\n")
+    assert contents.replace_section(new, last, "end").endswith("## R\\&D {it}\n\nend\n")
+    empty = contents.replace_section(TEXT, found, "\n\n")
     assert empty == f"{head}## Why now ##\n\n{tail}"
 
 
 def test_an_open_fence_hides_the_rest() -> None:
     """A fence that is never closed runs to the end; a shorter or other mark does not close it."""
     text = "````\n```\n~~~\n## A\n"
-    assert sections.find(text, "A") is None
-    assert sections.find("````\n`````\n## A\n", "A") is not None
-    assert sections.find("---\nno end\n## A\n", "A") is not None
+    assert contents.find_section(text, "A") is None
+    assert contents.find_section("````\n`````\n## A\n", "A") is not None
+    assert contents.find_section("---\nno end\n## A\n", "A") is not None
 
 
 @given(st.lists(st.sampled_from(["# A", "## B", "### B", "x", "```", "", "---"]), max_size=12), st.text(max_size=20))
 def test_replacing_keeps_everything_outside(lines: list[str], new: str) -> None:
     """For any text: lines before and after the section are kept, and the section holds the new words."""
     text = "\n".join(lines)
-    found = sections.find(text, "B")
+    found = contents.find_section(text, "B")
     if found is None:
         return
-    result = sections.replace(text, found, new.replace("\r", " ")).split("\n")
+    result = contents.replace_section(text, found, new.replace("\r", " ")).split("\n")
     assert result[: found.start] == lines[: found.start]
     after = lines[found.end :]
     assert result[len(result) - len(after) :] == after
@@ -115,7 +115,7 @@ def test_replacing_keeps_everything_outside(lines: list[str], new: str) -> None:
 )
 def test_texts_are_made_to_fit_under_a_heading(text: str, level: int, nested: str) -> None:
     """Headings go below the one above them, in their own order; what would reach beyond the section is closed."""
-    assert sections.nested(text, level) == nested
+    assert contents.nested(text, level) == nested
 
 
 @given(st.text(st.sampled_from("#`~=-+>* \n\tab1."), max_size=40), st.integers(1, 6))
@@ -123,11 +123,11 @@ def test_no_text_breaks_out_of_its_section(text: str, level: int) -> None:
     """Whatever is put into a section, the sections around it are found with their texts as they were."""
     marks = "#" * level
     whole = f"{marks} First\n\none\n\n{marks} Second\n\ntwo\n\n{marks} Third\n\nthree\n"
-    second = sections.find(whole, "Second")
+    second = contents.find_section(whole, "Second")
     assert second is not None
     assert second.level == level
-    after = sections.replace(whole, second, sections.nested(text, level))
+    after = contents.replace_section(whole, second, contents.nested(text, level))
     for heading, body in (("First", "one"), ("Third", "three")):
-        found = sections.find(after, heading)
+        found = contents.find_section(after, heading)
         assert found is not None
-        assert sections.body(after, found) == body
+        assert contents.body(after, found) == body

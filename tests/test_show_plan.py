@@ -11,7 +11,7 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
-from contentops.model.planfile import sealed
+from contentops.model.plan import sealed
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_text import plan_text

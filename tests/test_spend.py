@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from contentops.cli.report import moment
+from contentops.cli.account import parse_moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, RequestId, State
 from contentops.reporting.layout import unpainted
@@ -212,7 +212,7 @@ def test_text_tells_all_there_is() -> None:
 )
 def test_dates_times_ago_and_commits_are_told_apart(text: str, expected: str) -> None:
     """What is neither a date nor a time ago may be a commit."""
-    found = moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
+    found = parse_moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
     assert (found.isoformat() if found else "") == expected
 
 
@@ -222,7 +222,7 @@ def test_dates_times_ago_and_commits_are_told_apart(text: str, expected: str) ->
 def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
     """It is not taken for a commit."""
     with pytest.raises(click.BadParameter):
-        moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
+        parse_moment(text, datetime(2026, 4, 1, tzinfo=UTC).timestamp())
 
 
 # --- on the command line -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from contentops.atomic_io import Disk
 from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, State
-from contentops.state import attributes, lock
+from contentops.state import lock
 from contentops.state.codec import Forget
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -34,7 +34,7 @@ class Repository:
         self.root = root
         self.git("init", "--quiet", "--initial-branch=main")
         if union:
-            attributes.ensure(root, Disk())
+            lock.ensure(root, Disk())
             (root / ".gitignore").write_text(".contentops/\n")
         (root / "readme").write_text("")
         self.commit("start")
@@ -242,7 +242,7 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
     assert "git merge --abort" in caught.value.hint
 
     repository.git("merge", "--abort")
-    attributes.ensure(tmp_path, Disk())
+    lock.ensure(tmp_path, Disk())
     repository.commit()
     repository.merge("two", "one")
     assert repository.open().state.records == {"a": facts.record("a", take=3)}

@@ -11,7 +11,7 @@ from contentops.digest import Digest
 from contentops.errors import StateError
 from contentops.model import ItemId, OpenEntry, Record, State
 from contentops.state import lock as locks
-from contentops.state.merge import merge
+from contentops.state.lock import merge
 from tests.plans import make_entry, make_record
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from contentops.atomic_io import Disk
 from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state import attributes, journal, lock, state_dir
+from contentops.state import journal, lock, state_dir
 from contentops.state.codec import Drop, Fact, Forget
 from contentops.state.store import StateStore
 from tests import state_facts as facts
@@ -830,8 +830,8 @@ def test_a_folder_that_takes_no_files_is_named(tmp_path: Path) -> None:
 )
 def test_the_attributes_get_one_line(before: bytes, after: bytes) -> None:
     """What is there stays, and adding twice adds once."""
-    assert attributes.with_line(before) == after
-    assert attributes.with_line(after) == after
+    assert lock.with_line(before) == after
+    assert lock.with_line(after) == after
 
 
 @posix
@@ -839,7 +839,7 @@ def test_linked_attributes_are_left_alone(tmp_path: Path) -> None:
     """Git does not follow such a link, and what it points to may be anywhere."""
     (tmp_path / "other").write_text("")
     (tmp_path / ".gitattributes").symlink_to(tmp_path / "other")
-    attributes.ensure(tmp_path, Disk())
+    lock.ensure(tmp_path, Disk())
 
     assert (tmp_path / "other").read_text() == ""
 

@@ -1,4 +1,4 @@
-"""What may be asked of the server: one frozen type per call, independent of dialect.
+"""What may be asked of the server, and what it can answer: one frozen type each, independent of dialect.
 
 Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice
 does no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
@@ -6,24 +6,152 @@ does no harm. A call that is not repeatable pays or creates, so a lost answer le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import enum
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import Struct, field
-
-from contentops.api.replies import (
-    Accepted,
-    CatalogReply,
-    Content,
-    ContentList,
-    JobStatus,
-    SavedReply,
-    Stats,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Json
+
+
+JobState = Literal["running", "completed", "failed"]
+"""A job as the server reports it; every word that is not an end counts as running."""
+
+
+class Accepted(Struct, frozen=True):
+    """A submit was taken: the job to poll. `echoed`: its id is the request id we sent."""
+
+    job_id: str
+    echoed: bool
+
+
+class JobStatus(Struct, frozen=True):
+    """Where a job stands. `body` is None where the reply holds no text, whatever the state."""
+
+    state: JobState
+    progress: float | None = None
+    """0.0 to 1.0."""
+    stage: str = ""
+    title: str = ""
+    body: str | None = None
+    """Without front matter."""
+    content_id: str = ""
+    error: str = ""
+    """The server's words where it failed: one line, at most 500 characters, never the key."""
+    request_id: str = ""
+    """The request id the reply names, or empty."""
+
+
+class ContentEntry(Struct, frozen=True):
+    """One line of the content list. Times are as the server writes them (ISO 8601), or empty."""
+
+    id: str
+    title: str = ""
+    status: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+
+
+class ContentList(Struct, frozen=True):
+    """Everything the account has stored, in the server's order (newest first where known)."""
+
+    entries: tuple[ContentEntry, ...] = ()
+
+
+class Content(Struct, frozen=True):
+    """One stored text. Where it begins with front matter, `body` is what follows that."""
+
+    id: str
+    title: str = ""
+    body: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    whole: str = ""
+    """The text with its front matter; empty where it has none."""
+
+
+class SavedReply(Struct, frozen=True):
+    """A text was saved under this content id."""
+
+    content_id: str
+
+
+class CatalogReply(Struct, frozen=True):
+    """Templates, styles or verticals as the server describes them; one entry for a detail call.
+
+    `total` is how many there are over all pages where it is known, else None.
+    """
+
+    entries: tuple[Mapping[str, Json], ...] = ()
+    total: int | None = None
+
+
+class Stats(Struct, frozen=True):
+    """The numbers of the dashboard, or of the credits, in the server's words."""
+
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+class FailureKind(enum.StrEnum):
+    """What a failed call means for the one who asked."""
+
+    NOT_SENT = "not-sent"
+    """It surely never arrived: no address, no connection, no TLS session."""
+    THROTTLED = "throttled"
+    """429: turned away before any work."""
+    QUOTA = "quota"
+    """402: no credits left."""
+    UNAUTHORIZED = "unauthorized"
+    """401: the key is wrong."""
+    FORBIDDEN = "forbidden"
+    """403: the key is known but may not do this."""
+    NOT_FOUND = "not-found"
+    """The job, content, template or route does not exist. Never the answer to a submit."""
+    REJECTED = "rejected"
+    """The server understood and said no; sending the same again gives the same answer."""
+    UNAVAILABLE = "unavailable"
+    """A call that may be repeated failed for a passing reason."""
+    AMBIGUOUS = "ambiguous"
+    """A call that pays or creates may or may not have happened."""
+    UNUSABLE = "unusable"
+    """What answers there is not the API; the message says what to change."""
+
+
+class Failure(Struct, frozen=True):
+    """Why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
+
+    kind: FailureKind
+    message: str
+    status: int | None = None
+    """The HTTP status, or None where no answer came."""
+    retry_after: float | None = None
+    """Seconds the server asks us to wait, finite and not negative."""
+    call: str = ""
+    """The name of the call, such as `submit`."""
+    endpoint: str = ""
+    """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
+    foreign: bool = False
+    """What answered is surely something else than the API: a page, a redirect, a login, a stranger's certificate."""
+
+    @property
+    def unreached(self) -> bool:
+        """Whether no one was there to be asked."""
+        return self.kind is FailureKind.NOT_SENT and self.status is None
+
+    @property
+    def full_message(self) -> str:
+        """The message after the endpoint and the status: what a person needs to know who has to mend it."""
+        where = self.endpoint or self.call
+        status = f" ({self.status})" if self.status is not None else ""
+        return f"`{where}`{status}: {self.message}" if where else self.message
+
+
+Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
+"""Every way a call can succeed."""
 
 
 class _Harmless(Struct, frozen=True):

@@ -15,10 +15,19 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field, structs
 
 from contentops.api.backoff import retry_after
-from contentops.api.calls import Call, Generate, GetStyle, GetTemplate, PutContent
+from contentops.api.calls import (
+    Call,
+    Failure,
+    FailureKind,
+    Generate,
+    GetStyle,
+    GetTemplate,
+    JobStatus,
+    PutContent,
+    Reply,
+)
 from contentops.api.decoding import Garbled, Unreadable, decode, error_text
 from contentops.api.reading import read
-from contentops.api.replies import Failure, FailureKind, JobStatus, Reply
 from contentops.sanitize import message as plain
 
 if TYPE_CHECKING:

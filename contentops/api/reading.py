@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.api import calls
-from contentops.api.decoding import Unreadable, decode, error_text
-from contentops.api.replies import (
+from contentops.api.calls import (
     Accepted,
     CatalogReply,
     Content,
@@ -23,8 +22,8 @@ from contentops.api.replies import (
     SavedReply,
     Stats,
 )
-from contentops.documents.clean import clean_body
-from contentops.documents.sections import main_heading
+from contentops.api.decoding import Unreadable, decode, error_text
+from contentops.documents.clean import clean_body, main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

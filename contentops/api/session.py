@@ -17,22 +17,22 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
-from contentops.api.address import base_address, headers_of
-from contentops.api.calls import Generate, ListStyles, ListTemplates, RegenerateSection
+from contentops.api.calls import Failure, FailureKind, Generate, ListStyles, ListTemplates, RegenerateSection
 from contentops.api.connections import ConnectionStack, transports
 from contentops.api.dialects import (
     AUTO,
     Unsendable,
+    base_address,
     candidates,
     contradiction,
     dialect_named,
+    headers_of,
     names_blamed,
     spell,
     spoken,
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
 from contentops.api.reading import is_enveloped
-from contentops.api.replies import Failure, FailureKind
 from contentops.errors import ApiError
 from contentops.sanitize import message
 
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from contentops.api.calls import Call
+    from contentops.api.calls import Call, Reply
     from contentops.api.dialects import Dialect, Wire
-    from contentops.api.replies import Reply
     from contentops.model import ApiSettings
 
 LARGEST = 20 * 1024 * 1024

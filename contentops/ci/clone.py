@@ -17,10 +17,10 @@ from msgspec import Struct
 from contentops.ci.git import Clone, TreeEntry, read_blobs, run_git, try_git
 from contentops.ci.results import body_of, lock_name, nfc, state_of
 from contentops.ci.runner import credentials
+from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.merge_markers import known_bodies
 from contentops.errors import LockHeld, Refused, StateError, UsageError
-from contentops.state.attributes import with_line
+from contentops.state.lock import with_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,8 +12,7 @@ from contentops.ci.clone import RULES, make_commit, tree_with
 from contentops.ci.git import TreeEntry, failure, file_at, masked, reason_of
 from contentops.ci.results import lock_at, lock_name, read_lock
 from contentops.errors import ContentopsError, Refused, StateError
-from contentops.state.attributes import with_line
-from contentops.state.merge import merge
+from contentops.state.lock import merge, with_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from contentops.cli.files import check_events_place, choice_in, complete_file, f
 from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options
 from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from contentops.model import Result
 from contentops.operations import apply as operation
 from contentops.operations import show

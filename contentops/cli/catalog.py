@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.options import Session
     from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
-    from contentops.operations.catalog import Pulled
-    from contentops.operations.catalog_changes import CatalogChange
+    from contentops.operations.catalog import CatalogChange, Pulled
 
     Entry = Template | CatalogEntry
 

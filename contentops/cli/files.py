@@ -18,7 +18,7 @@ import click
 from contentops.atomic_io import replace
 from contentops.cli.options import choice_of
 from contentops.errors import OutputError, UsageError
-from contentops.model.planfile import check_seal, no_plan_file, plan_file
+from contentops.model.plan import check_seal, no_plan_file, plan_file
 from contentops.schema_files import load_schema
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`contentops init`: the files of `starter/`, the schemas for editors, two lines for git, and workflows."""
+"""`contentops init`, `schema` and `completion`: a project's first files, and what editors and shells read."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import get_completion_class
 from msgspec import Struct
 
 from contentops.ci.git import run_git
 from contentops.cli import terminal
 from contentops.cli.options import json_option
-from contentops.errors import ContentopsError, OutputError, Refused, UsageError
+from contentops.errors import ContentopsError, OutputError, Refused, UsageError, did_you_mean
 from contentops.sanitize import visible
-from contentops.schema_files import schema_path
+from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.cli.options import Session
+
 
 FILES = ("contentops.yaml", "content/articles.yaml", "data/cities.csv")
 """What `starter/` holds."""
@@ -213,3 +215,33 @@ def _repository(folder: Path) -> tuple[Path, str]:
         if _BRANCH.fullmatch(branch):
             return top, branch
     return top, "main"
+
+
+_VARIABLE = "_CONTENTOPS_COMPLETE"
+
+
+@click.command("schema", short_help="Print the JSON Schema of a format.")
+@click.argument("name", required=False)
+@json_option
+def schema(session: Session, name: str | None) -> None:
+    """Print the JSON Schema (draft-07) of format NAME, or the names there are."""
+    names = sorted(SCHEMA_NAMES)
+    if name is None:
+        session.answer({"schemas": names}, names)
+    elif name in names:
+        terminal.say_json(load_schema(name))
+    else:
+        hint = did_you_mean(name, names, f"there are: {', '.join(names)}")
+        raise UsageError(f"there is no schema `{name}`", code="unknown-schema", hint=hint)
+
+
+@click.command("completion", short_help="Print the completion script of a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(context.find_root().command, {}, "contentops", _VARIABLE)
+    # Not `source()`: it would start a bash just to learn its version.
+    terminal.say(script.source_template % script.source_vars())

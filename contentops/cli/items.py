@@ -15,9 +15,8 @@ from contentops.cli import terminal
 from contentops.cli.files import complete_file, read_plan
 from contentops.cli.options import choice_of, flags_of, project_options, selection_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.model.planfile import no_plan_file
+from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
-from contentops.operations import status as status_operation
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from contentops.cli.options import Session
-    from contentops.operations.status import ItemStatus
+    from contentops.operations.show import ItemStatus
 
 PLAN_ENDING = ".json"
 """What ends with it and is there is a plan file, and no item."""
@@ -48,7 +47,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) 
 
     Needs no network and changes nothing.
     """
-    items = status_operation.status(session.project(), choice_of(select=select, exclude=exclude))
+    items = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
     text = status_text(items, width=terminal.width())
     session.answer({"items": [structs.asdict(item) for item in items]}, text)
 

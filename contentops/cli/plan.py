@@ -1,4 +1,4 @@
-"""`contentops plan`."""
+"""`contentops plan`, `validate` and `doctor`: nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ from contentops.cli.files import (
 )
 from contentops.cli.options import choice_of, choice_options, flags_of, project_options
 from contentops.errors import ExitCode, Refused
+from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as operation
-from contentops.planning.guards import review
+from contentops.operations import workspace
+from contentops.planning.plan import review
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.layout import paint
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import plural, way_on, who_refuses
 from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from contentops.cli.options import Session
     from contentops.model import Json, Plan, Refusal
+    from contentops.operations.doctor import Check
 
 
 @click.command("plan", short_help="Show what apply would do, why, and what it costs.")
@@ -112,7 +117,7 @@ def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | No
 
 
 def _document(plan: Plan, inputs: Mapping[str, Json]) -> dict[str, Json]:
-    from contentops.model.planfile import sealed
+    from contentops.model.plan import sealed
     from contentops.reporting.plan_json import plan_json
 
     return sealed(plan_json(plan, inputs=inputs))
@@ -158,3 +163,46 @@ def _check_lines(left: Plan | None) -> Iterator[str]:
     for refusal in left.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"
+
+
+_SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
+
+
+@click.command("validate", short_help="Check every manifest; needs no network.")
+@project_options
+def validate(session: Session) -> None:
+    """Check settings, manifests and data files; every problem of every file at once.
+
+    Needs no network and no key, and costs nothing.
+    """
+    project = session.project()
+    desired = workspace.validate(project)
+    items, manifests = len(desired.specs), len(desired.manifests)
+    findings = (*project.warnings, *desired.findings)
+    github.annotate(findings, session.directory)
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    document = {**diagnostics_json(findings), "items": items, "manifests": manifests}
+    session.answer(document, f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}.")
+
+
+@click.command("doctor", short_help="Check that everything needed is in place.")
+@project_options
+def doctor(session: Session) -> int:
+    """Check settings, folders, state, key and server, and say how to put right what is wrong.
+
+    Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
+    """
+    checks = doctor_operation.doctor(session.project())
+    found = {"checks": [structs.asdict(one) for one in checks]}
+    session.answer(found, checks_text(checks), fit=True)
+    return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE
+
+
+def checks_text(checks: Sequence[Check]) -> Iterator[str]:
+    """One line per check, and what to do where it failed."""
+    for one in checks:
+        word, style = _SIGNS[one.ok]
+        yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"
+        if one.hint:
+            yield f"        {paint('hint', 'hint')}: {visible(one.hint)}"

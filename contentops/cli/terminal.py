@@ -8,7 +8,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from contentops.reporting.github import inert, inert_json
+from contentops.reporting.diagnostics import inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible
 

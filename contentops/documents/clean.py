@@ -1,4 +1,4 @@
-"""Titles and bodies as contentops keeps them: cleaned once, on arrival, and compared by digest of the cleaned text.
+"""What a text holds: titles and bodies cleaned once, on arrival, and compared by digest; markers of a merge; sections.
 
 Text from a model or a server is untrusted. What no Markdown needs and what can deceive a terminal, a reviewer or a
 parser is dropped here: control characters but tab and line feed, the marks that override or isolate the writing
@@ -9,10 +9,16 @@ inside emoji included.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from contentops.digest import Digest, digest_text
 from contentops.sanitize import Policy, sanitize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import State
+
 
 TITLE_LIMIT: Final = 300
 """The longest title, in characters; a longer one is cut and ends in an ellipsis."""
@@ -57,3 +63,91 @@ def body_digest(body: str) -> Digest:
 def title_digest(title: str) -> Digest:
     """The identity of a title: the digest of its cleaned text."""
     return digest_text(clean_title(title))
+
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<text>.*?))?(?:[ \t]+#+)?[ \t]*$")
+
+
+def headings(body: str) -> tuple[str, ...]:
+    """The headings of a body in order, without their marks."""
+    matches = (_HEADING.match(line) for line in _prose(body))
+    return tuple(match["text"] for match in matches if match is not None and match["text"])
+
+
+def main_heading(body: str) -> str:
+    """The first heading of the first level of a cleaned body, without its marks; empty if there is none."""
+    return next((text for line in _prose(body) if (text := _main(line))), "")
+
+
+def _main(line: str) -> str:
+    # Not with a pattern: a server's text may hold a line of a million blanks.
+    mark = line[:4].lstrip(" ")[:1]
+    rest = line.lstrip(" ")[1:]
+    if mark != "#" or rest[:1] not in (" ", "\t"):
+        return ""
+    text = rest.strip(" \t")
+    core = text.rstrip("#")
+    return core.rstrip(" \t") if core != text and core[-1:] in ("", " ", "\t") else text
+
+
+def _prose(body: str) -> Iterator[str]:
+    """The lines that are no fenced code."""
+    fence = ""
+    for line in body.split("\n"):
+        mark = _FENCE.match(line)
+        if mark is not None and (not fence or mark[1].startswith(fence)):
+            fence = "" if fence else mark[1]
+        elif not fence:
+            yield line
+
+
+_ORDER: Final = (re.compile(r"<{7} \S"), re.compile(r"={7}$"), re.compile(r">{7} \S"))
+_FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)")
+
+
+def known_bodies(state: State) -> frozenset[Digest]:
+    """The bodies that are whole whatever lines they have: made by a job, or taken by the server."""
+    found = {record.generated for record in state.records.values()}
+    found |= {record.saved.body for record in state.records.values() if record.saved is not None}
+    found |= {entry.body for entry in state.entries.values()}
+    return frozenset(filter(None, found))
+
+
+def conflict_line(text: str) -> int:
+    """The number of the line (1-based) where the first conflict of a Markdown file starts, or 0."""
+    if "<<<<<<< " not in text or ">>>>>>> " not in text:
+        return 0
+    passed = start = 0
+    fence = ""
+    lines = text.replace("\r\n", "\n").split("\n")
+    front = _front_lines(lines)
+    for number, line in enumerate(lines, start=1):
+        if not passed and number > front:
+            fence = _fence_after(fence, line)
+        # Once a conflict has begun, a fence may have been opened on one of its sides alone.
+        if (passed or not fence) and _ORDER[passed].match(line):
+            start = start or number
+            passed += 1
+            if passed == len(_ORDER):
+                return start
+    return 0
+
+
+def _front_lines(lines: list[str]) -> int:
+    """How many lines the front matter has; fences mean nothing in it."""
+    if lines[0].removeprefix("\ufeff").rstrip() != "---":
+        return 0
+    closing = (number for number, line in enumerate(lines[1:], start=2) if line.rstrip() in {"---", "..."})
+    return next(closing, 0)
+
+
+def _fence_after(fence: str, line: str) -> str:
+    """The signs that opened the code block a line leaves us in, or nothing outside of one."""
+    found = _FENCE_LINE.match(line)
+    if found is None:
+        return fence
+    if not fence:
+        return found["sign"]
+    closes = found["sign"].startswith(fence) and not found["rest"].strip()
+    return "" if closes else fence

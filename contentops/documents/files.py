@@ -17,10 +17,10 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular
+from contentops.documents.clean import conflict_line
+from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular, explained, temporary_name
 from contentops.documents.front_matter import split
-from contentops.documents.merge_markers import conflict_line
-from contentops.documents.paths import TEMPORARY, explained, shown, split_path, temporary_name
+from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 

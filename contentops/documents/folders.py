@@ -1,4 +1,4 @@
-"""Folders below the root, opened one by one so that no symbolic link is ever followed, and what names mean in them.
+"""Folders below the root, opened one by one so that no symbolic link is ever followed, and why the system refused.
 
 Where the system can open relative to an open folder, every later call uses that folder itself: what a name means can
 not be changed underneath. Elsewhere (Windows) each folder is looked at before it is entered.
@@ -32,6 +32,26 @@ _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | get
 _MOUNT_POINT: Final = 0xA0000003
 _LISTINGS: Final = 64
 _NOT_SYNCABLE: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EISDIR})
+
+_FULL: Final = ("no space is left on the disk", "free some space, then run the command again")
+_DENIED: Final = (
+    "permission is denied",
+    "check who owns the file and its folder, and whether another program holds it",
+)
+_LONG: Final = ("the name is too long for this file system", "shorten `output`")
+_REASONS: Final[dict[int, tuple[str, str]]] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: ("the disk quota is used up", _FULL[1]),
+    errno.EFBIG: ("the file is larger than this system allows", ""),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: ("the file system is read-only", "make it writable, then run the command again"),
+    errno.ENAMETOOLONG: _LONG,
+    errno.EILSEQ: ("the name is not allowed on this file system", "change `output`"),
+    errno.EINVAL: ("the name is not allowed on this file system", "change `output`"),
+    errno.ENOENT: ("its folder is gone", "run the command again"),
+    errno.EMFILE: ("too many files are open", "raise the limit on open files (`ulimit -n`)"),
+}
 
 HAS_HANDLES: Final = (
     hasattr(os, "O_DIRECTORY")
@@ -244,3 +264,25 @@ def _is_marked(target: Path) -> bool:
         return not target.lstat().st_mode & stat.S_IWUSR
     except OSError:
         return False
+
+
+def temporary_name() -> str:
+    """A new name for a file that is being written."""
+    return f".contentops-{os.urandom(8).hex()}.tmp"
+
+
+@contextlib.contextmanager
+def explained(path: str, verb: str) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that says what could not be done to `path`, and why."""
+    try:
+        yield
+    except OSError as error:
+        why, hint = reason(error)
+        message = f"{shown(path)} cannot be {verb}: {why}"
+        raise OutputError(message, hint=hint) from error
+
+
+def reason(error: OSError) -> tuple[str, str]:
+    """Why the system refused, and what to do about it (may be empty)."""
+    message = os.strerror(error.errno) if error.errno else "unknown error"
+    return _REASONS.get(error.errno or 0, (message[:1].lower() + message[1:], ""))

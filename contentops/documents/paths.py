@@ -1,4 +1,4 @@
-"""Output paths as text, and what the system says about them in words a person can act on.
+"""Output paths as text: what a manifest may ask for on every system, and what is refused before the disk is touched.
 
 Paths come from manifests and from the lock, and the lock is no more trusted than any other file: a path that leaves
 the root, or names a hidden file or folder such as `.git`, is refused before the disk is touched.
@@ -6,16 +6,105 @@ the root, or names a hidden file or folder such as `.git`, is refused before the
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from contentops.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+PROJECT_FILE = "contentops.yaml"
+"""The file that marks the project root."""
+
+SEGMENT_BYTES = 255
+"""Longest file or folder name, in bytes of UTF-8."""
+
+PATH_BYTES = 1000
+"""Longest path, in bytes of UTF-8."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Cf characters that make a path read as another one: zero width, direction marks and overrides, the BOM.
+_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_FOREIGN = re.compile(r'[<>:"|?*]')
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
+)
+OWN_ENDINGS = ("lock", "yaml", "json")
+"""How the names end that contentops keeps for its own files, as `collision_key` gives them."""
+_LOCK = re.compile(r"contentops[^/]*\.lock")
+
+
+def check_output(path: str) -> str | None:
+    """What is wrong with an output path, as the end of a sentence that starts with the path; None if nothing."""
+    return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
+
+
+def _check_whole(path: str) -> str | None:
+    if not path:
+        return "is empty"
+    if found := _CONTROL.search(path) or _INVISIBLE.search(path):
+        return f"holds the character U+{ord(found.group()):04X}, which cannot be seen"
+    if "\\" in path:
+        return "holds a backslash; write `/` between folders"
+    if path.startswith("/"):
+        return "is absolute; write it relative to the project root"
+    if path.startswith("~"):
+        return "starts with `~`; write it relative to the project root"
+    if len(path.encode()) > PATH_BYTES:
+        return f"is longer than {PATH_BYTES} bytes"
+    return None
+
+
+def _check_segment(segment: str) -> str | None:
+    if not segment:
+        return "has an empty folder or file name"
+    if segment == "..":
+        return "leaves its folder with `..`"
+    if segment == ".":
+        return "holds a `.` that leads nowhere; leave it out"
+    if segment.startswith("."):
+        return f"has a name that starts with a dot (`{segment}`), which is kept for tools"
+    return _check_portable(segment)
+
+
+def _check_portable(segment: str) -> str | None:
+    if segment != segment.strip():
+        return f"has a name that starts or ends with a space (`{segment}`)"
+    if segment.endswith("."):
+        return f"has a name that ends with a dot (`{segment}`), which Windows drops"
+    if found := _FOREIGN.search(segment):
+        return f"holds `{found.group()}`, which Windows does not allow in names"
+    if _DEVICE.match(segment):
+        return f"has the name `{segment}`, which Windows keeps for a device"
+    if len(segment.encode()) > SEGMENT_BYTES:
+        return f"has a name longer than {SEGMENT_BYTES} bytes"
+    return None
+
+
+def collision_key(path: str) -> str:
+    """What two paths share if some file system takes them for one: composed characters, no case."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def folders(path: str) -> Iterator[str]:
+    """Every folder above `path`, the nearest first: `a/b/c` gives `a/b`, then `a`."""
+    cut = path.rfind("/")
+    while cut > 0:
+        path = path[:cut]
+        yield path
+        cut = path.rfind("/")
+
+
+def is_own(path: str) -> bool:
+    """Whether contentops itself keeps something at `path`: the project file, a lock, the catalog snapshot."""
+    key = collision_key(path)
+    return key in {PROJECT_FILE, "catalog.lock.json"} or _LOCK.fullmatch(key.rpartition("/")[2]) is not None
+
 
 TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
 """Names of half-written files; leftovers may be removed."""
@@ -24,31 +113,6 @@ PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
 """Names under which a plan lets a file rest while others take its place; the only hidden ones that are allowed."""
 
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-_FULL: Final = ("no space is left on the disk", "free some space, then run the command again")
-_DENIED: Final = (
-    "permission is denied",
-    "check who owns the file and its folder, and whether another program holds it",
-)
-_LONG: Final = ("the name is too long for this file system", "shorten `output`")
-_REASONS: Final[dict[int, tuple[str, str]]] = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: ("the disk quota is used up", _FULL[1]),
-    errno.EFBIG: ("the file is larger than this system allows", ""),
-    errno.EACCES: _DENIED,
-    errno.EPERM: _DENIED,
-    errno.EROFS: ("the file system is read-only", "make it writable, then run the command again"),
-    errno.ENAMETOOLONG: _LONG,
-    errno.EILSEQ: ("the name is not allowed on this file system", "change `output`"),
-    errno.EINVAL: ("the name is not allowed on this file system", "change `output`"),
-    errno.ENOENT: ("its folder is gone", "run the command again"),
-    errno.EMFILE: ("too many files are open", "raise the limit on open files (`ulimit -n`)"),
-}
-
-
-def temporary_name() -> str:
-    """A new name for a file that is being written."""
-    return f".contentops-{os.urandom(8).hex()}.tmp"
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -77,23 +141,6 @@ def _problem(path: str) -> str:
     if hidden and not (hidden == segments[-1:] and PARKED.fullmatch(hidden[0])):
         return "it names a hidden file or folder"
     return ""
-
-
-@contextlib.contextmanager
-def explained(path: str, verb: str) -> Iterator[None]:
-    """Turn an OSError of the block into an OutputError that says what could not be done to `path`, and why."""
-    try:
-        yield
-    except OSError as error:
-        why, hint = reason(error)
-        message = f"{shown(path)} cannot be {verb}: {why}"
-        raise OutputError(message, hint=hint) from error
-
-
-def reason(error: OSError) -> tuple[str, str]:
-    """Why the system refused, and what to do about it (may be empty)."""
-    message = os.strerror(error.errno) if error.errno else "unknown error"
-    return _REASONS.get(error.errno or 0, (message[:1].lower() + message[1:], ""))
 
 
 def shown(path: str) -> str:

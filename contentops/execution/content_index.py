@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.api.calls import GetContent
-from contentops.api.replies import Failure, FailureKind
+from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.execution.outage import seconds_of
+from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Priority
 from contentops.model import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from contentops.api.replies import Content, ContentEntry
+    from contentops.api.calls import Content, ContentEntry
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing

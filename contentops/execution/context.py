@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from contentops.api.backoff import RETRY_FOR, backoff
-from contentops.api.calls import ListContent
-from contentops.api.replies import ContentList, Failure, FailureKind
+from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
-from contentops.execution.admission import REFUSALS
-from contentops.execution.outage import iso
+from contentops.execution.limiter import REFUSALS, iso
 from contentops.execution.primitives import Priority
 from contentops.model import Event
 from contentops.planning.inputs import honours_ids
@@ -21,12 +19,11 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from contentops.api.replies import Reply
+    from contentops.api.calls import Reply
     from contentops.documents.files import Outputs
-    from contentops.execution.admission import Admission
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
-    from contentops.execution.outage import Outage
+    from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
     from contentops.model import ItemId, Json, Plan, Project, State
     from contentops.state.cache import Cache

@@ -7,22 +7,18 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from contentops.api.calls import GetStatus
-from contentops.api.replies import Failure, FailureKind
-from contentops.execution.admission import Place
+from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.execution.durations import next_poll
+from contentops.execution.limiter import Place
 from contentops.execution.outbox import Outbox, Watched
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import JobStatus, Reply
-    from contentops.execution.admission import Admission
+    from contentops.api.calls import Call, JobStatus, Reply
     from contentops.execution.durations import Durations
-    from contentops.execution.limiter import Limiter
-    from contentops.execution.outage import Outage
+    from contentops.execution.limiter import Admission, Limiter, Outage
     from contentops.execution.primitives import Asks, R, Watch
     from contentops.model import ItemId, OpenEntry, RequestId
     from contentops.state.codec import Fact

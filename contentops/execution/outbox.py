@@ -9,20 +9,16 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentops.api.calls import Generate, RegenerateSection
-from contentops.api.replies import Accepted, Failure, FailureKind
+from contentops.api.calls import Accepted, Failure, FailureKind, Generate, RegenerateSection
 from contentops.execution.limiter import WINDOW
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Reply
-    from contentops.execution.admission import Admission
+    from contentops.api.calls import Call, Reply
     from contentops.execution.durations import Durations
-    from contentops.execution.limiter import Limiter
-    from contentops.execution.outage import Outage
+    from contentops.execution.limiter import Admission, Limiter, Outage
     from contentops.execution.primitives import Asks, Watch
 
 AT_ONCE = 32

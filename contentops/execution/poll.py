@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.api.calls import GetContent, GetStatus
-from contentops.api.replies import Content, Failure, FailureKind, JobStatus
+from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.outage import seconds_of
+from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import failed, keep_text, textless
 from contentops.execution.submit import by_content, collect_lost
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.digest import Digest
-    from contentops.execution.admission import Place
     from contentops.execution.context import Context
+    from contentops.execution.limiter import Place
     from contentops.execution.primitives import Item
     from contentops.model import Drain, Fetch, OpenEntry, Record
 

@@ -18,12 +18,31 @@ from contentops.model import RequestId
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.api.replies import Failure, JobStatus, Reply
+    from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
-    from contentops.execution.admission import Place
+    from contentops.execution.limiter import Place
     from contentops.model import Change, ItemId, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
+
+
+class Stop:
+    """A person's wish to end the run; may be asked for from a signal handler."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._wake: Callable[[], object] | None = None
+
+    def request(self) -> None:
+        """Submit nothing more, keep what there is, and end."""
+        self.requested = True
+        if self._wake is not None:
+            self._wake()
+
+    def bind(self, wake: Callable[[], object] | None) -> None:
+        """Whom to tell at once."""
+        self._wake = wake
+
 
 R = TypeVar("R", bound="Reply")
 R_co = TypeVar("R_co", bound="Reply", covariant=True)

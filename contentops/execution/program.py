@@ -33,13 +33,13 @@ from contentops.model import (
     name_of,
 )
 from contentops.planning.inputs import open_entries
-from contentops.planning.ordering import order_moves
+from contentops.planning.renames import order_moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from contentops.execution.admission import Place
     from contentops.execution.context import Context
+    from contentops.execution.limiter import Place
     from contentops.model import ItemId, OpenEntry, State, Step
 
 Begun = tuple[Item, Standing]

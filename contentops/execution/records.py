@@ -16,8 +16,8 @@ from contentops.state.codec import Drop, Forget
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
-    from contentops.execution.admission import Place
     from contentops.execution.context import Context
+    from contentops.execution.limiter import Place
     from contentops.execution.primitives import Item, Lost, Standing
     from contentops.model import Submit
 

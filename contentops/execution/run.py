@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import StateError
-from contentops.execution.admission import Admission
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
 from contentops.execution.durations import Durations, kind_of
-from contentops.execution.limiter import Limiter
+from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
-from contentops.execution.outage import Outage
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit
 from contentops.state.codec import Forget
@@ -27,12 +25,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Failure, Reply
+    from contentops.api.calls import Call, Failure, Reply
     from contentops.documents.files import Outputs
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.execution.stop import Stop
     from contentops.model import Event, ItemId, Outcome, Plan, Project, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.api.calls import GetContent, PutContent, SaveContent
-from contentops.api.replies import Failure, FailureKind
+from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import split

@@ -7,21 +7,30 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.api.backoff import RETRY_FOR
-from contentops.api.calls import Generate, GetContent, GetStatus, RegenerateSection
-from contentops.api.replies import Accepted, Content, Failure, FailureKind, JobStatus
+from contentops.api.calls import (
+    Accepted,
+    Content,
+    Failure,
+    FailureKind,
+    Generate,
+    GetContent,
+    GetStatus,
+    JobStatus,
+    RegenerateSection,
+)
 from contentops.documents.clean import clean_body
 from contentops.execution.content_index import SLACK
 from contentops.execution.context import Attempts
-from contentops.execution.outage import seconds_of
+from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
 from contentops.execution.records import accepted, intended, keep_text, new_entry, unknown
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
-    from contentops.api.replies import ContentEntry
-    from contentops.execution.admission import Place
+    from contentops.api.calls import ContentEntry
     from contentops.execution.context import Context
+    from contentops.execution.limiter import Place
     from contentops.execution.primitives import Item, Standing
     from contentops.model import OpenEntry, Submit
 

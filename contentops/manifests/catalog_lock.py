@@ -1,4 +1,4 @@
-"""`catalog.lock.json`: the catalog of every remote server a project uses, committed to git.
+"""`catalog.lock.json`, the catalog of every remote server a project uses; and items checked against it.
 
 Sorted and byte-stable: two pulls of one catalog give one file, and a template that changed upstream is a small diff.
 It holds no time of its own; git knows when it was pulled.
@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from contentops.errors import InputError
+from contentops.errors import InputError, nearest, suggest
 from contentops.manifests.schema import check_schema
+from contentops.manifests.scope import kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, place
 from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.model import Json
+    from contentops.manifests.problems import Report
+    from contentops.model import Catalog, Json, TemplateInput
+
 
 FILE: Final = "catalog.lock.json"
 """Its name, beside `contentops.yaml`."""
@@ -118,3 +121,128 @@ def _snapshot(found: Mapping[str, Json]) -> CatalogSnapshot:
 def _template(found: Mapping[str, Json]) -> Template:
     inputs = found.get("inputs")
     return msgspec.convert({**found, "inputs": inputs or (), "inputs_known": inputs is not None}, Template)
+
+
+UNRENDERED: Final = object()
+"""Stands for the value of an input that could not be rendered; its name can be checked all the same."""
+
+
+def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
+    """Report what the catalog does not have. `inputs` may hold UNRENDERED."""
+    _check_slug("style", values.get("style"), catalog.styles, report)
+    if catalog.verticals is not None:
+        _check_slug("vertical", values.get("vertical"), catalog.verticals, report)
+    _check_slug("template", values.get("template"), catalog.templates, report)
+    template = catalog.templates.get(values.get("template", ""))
+    if template is not None and template.inputs_known:
+        _check_inputs(inputs, template, report)
+
+
+def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
+    if value is not None and value not in known:
+        hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
+        core = f"names the {name} `{value[:80]}`, which the catalog does not have"
+        report((name,), f"unknown-{name}", core, hint=hint)
+
+
+def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
+    by_name = {name: entry for entry in template.inputs for name in (entry.name, *entry.aliases)}
+    given: dict[str, str] = {}
+    meant: set[str] = set()
+    for name, value in inputs.items():
+        entry = by_name.get(name)
+        if entry is None:
+            meant.add(_unknown_input(name, template, by_name, report))
+            continue
+        if entry.name in given:
+            core = f"sets `{given[entry.name]}` and `{name}`, which are one input of template `{template.slug}`"
+            report(("inputs", name), "duplicate-input", core, key=True, hint=f"keep `{entry.name}`")
+            continue
+        given[entry.name] = name
+        if value is not UNRENDERED:
+            _check_value(name, value, entry, template, report)
+    for entry in template.inputs:
+        if entry.required and entry.name not in given and entry.name not in meant:
+            core = f"does not set `{entry.name}`, which template `{template.slug}` needs"
+            report(("inputs",), "missing-input", core, key=True, hint=f"add `{entry.name}` under `inputs`")
+
+
+def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
+    """Report an input the template does not take; returns the one it was probably meant as, or nothing."""
+    close = nearest(name, by_name)
+    meant = by_name[close].name if close else ""
+    hint = f"did you mean `{meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
+    core = f"sets `{name[:80]}`, which template `{template.slug}` does not take"
+    report(("inputs", name), "unknown-input", core, key=True, hint=hint or "it takes no inputs")
+    return meant
+
+
+def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
+    if entry.required and isinstance(value, str | list) and not (value.strip() if isinstance(value, str) else value):
+        core = f"has an empty `{name}`, which template `{template.slug}` needs"
+        report(("inputs", name), "missing-input", core, hint="fill it in")
+        return
+    check = _KINDS.get(entry.kind)
+    problem = check(value, entry) if check is not None else None
+    if problem is not None:
+        core, hint = problem
+        report(("inputs", name), "wrong-input", f"gives the input `{name}` {core}", hint=hint)
+
+
+Problem = tuple[str, str] | None
+"""The end of the sentence `gives the input ...`, and a hint."""
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Json, _: TemplateInput) -> Problem:
+    if isinstance(value, str) or _is_number(value):
+        return None
+    hint = 'write one text, or join it: `{{ list | join(", ") }}`' if isinstance(value, list) else "put it in quotes"
+    return f"{kind_of(value)} where a text belongs", "" if isinstance(value, dict) else hint
+
+
+def _number(value: Json, _: TemplateInput) -> Problem:
+    hint = "convert it: `{{ each.column | int }}`, or write the number without quotes" if isinstance(value, str) else ""
+    return None if _is_number(value) else (f"{kind_of(value)} where a number belongs", hint)
+
+
+def _bool(value: Json, _: TemplateInput) -> Problem:
+    hint = "write true or false without quotes"
+    return None if isinstance(value, bool) else (f"{kind_of(value)} where a bool belongs", hint)
+
+
+def _list(value: Json, _: TemplateInput) -> Problem:
+    return None if isinstance(value, list) else (f"{kind_of(value)} where a list belongs", "write it as `[...]`")
+
+
+def _select(value: Json, entry: TemplateInput) -> Problem:
+    return _option(value, entry) if entry.options else _text(value, entry)
+
+
+def _multiselect(value: Json, entry: TemplateInput) -> Problem:
+    problem = _list(value, entry)
+    if problem is None and entry.options:
+        problem = next(filter(None, (_option(choice, entry) for choice in value)), None)
+    return problem
+
+
+def _option(value: Json, entry: TemplateInput) -> Problem:
+    if any(value == option and isinstance(value, bool) == isinstance(option, bool) for option in entry.options):
+        return None
+    shown = f"`{value[:40]}`" if isinstance(value, str) else kind_of(value)
+    hint = suggest(value if isinstance(value, str) else "", tuple(str(option) for option in entry.options))
+    return f"{shown}, which is not one of its options", hint
+
+
+_KINDS: Final[dict[str, Callable[[Any, TemplateInput], Problem]]] = {
+    "text": _text,
+    "textarea": _text,
+    "number": _number,
+    "checkbox": _bool,
+    "select": _select,
+    "multiselect": _multiselect,
+    "list": _list,
+}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity
-from contentops.manifests.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.model import ItemId
 from contentops.yaml.positions import Source, YamlDocument, finding
 

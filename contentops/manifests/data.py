@@ -1,4 +1,4 @@
-"""Rows for `for_each`: CSV, JSON, JSON Lines and YAML files.
+"""Data files, and their rows for `for_each`: CSV, JSON, JSON Lines and YAML.
 
 Cells of a CSV file are text, and nothing is converted behind the author's back; JSON and YAML keep their types.
 Every row knows its line, so that a finding about an item can name the row it was made from.
@@ -15,17 +15,28 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
 
+from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Location
 from contentops.yaml.builder import MAX_DEPTH
-from contentops.yaml.conflict_markers import SIDE, WHOLE, conflict, conflict_at
 from contentops.yaml.positions import Seq, Source, finding, place
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.scalars import MAX_DIGITS, UNWANTED
+from contentops.yaml.syntax import MAX_DIGITS, SIDE, UNWANTED, WHOLE, conflict, conflict_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.yaml.positions import Mark
+
+
+class DataFile(Struct, frozen=True, kw_only=True):
+    """A data file as read; the digest is empty where there is none."""
+
+    path: str
+    digest: Digest = NOTHING
+    content: bytes = b""
+    problem: Diagnostic | None = None
+    """Why it cannot be used."""
+
 
 MAX_FINDINGS: Final = 100
 """After so many problems the rest of a file is not read."""

@@ -15,9 +15,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentops.digest import digest_bytes
+from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.manifests.data_file import DataFile
-from contentops.manifests.paths import PROJECT_FILE
+from contentops.manifests.data import DataFile
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
 

@@ -1,6 +1,6 @@
 """Reads everything the manifests declare: the module of this package that puts the stages together.
 
-    discover -> read -> (parse cache, else `build`: layer -> expand -> render -> validate) -> cross-check
+    discover -> read -> (parse cache, else: layer -> expand -> render -> validate) -> cross-check
 
 Each manifest file is worked through on its own, which is what the parse cache keeps; what only shows between files
 is checked every time. Problems are collected, so that a person sees all of them at once.
@@ -18,25 +18,177 @@ import msgspec
 from contentops import __version__
 from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
+from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
+from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
+from contentops.manifests.expand import command_line, entries_of, expand, layers
+from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
-from contentops.manifests.paths import PROJECT_FILE
-from contentops.manifests.problems import counted, in_order
-from contentops.model import Catalog, Desired, Project
-from contentops.yaml.positions import Source
-from contentops.yaml.read import decode
+from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
+from contentops.manifests.schema import check_schema
+from contentops.manifests.templates import Templates
+from contentops.model import Catalog, Desired, ItemId, Moved, Project
+from contentops.schema_files import load_schema
+from contentops.yaml.positions import Source, YamlDocument, locate
+from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.digest import Digest
-    from contentops.manifests.build import FileBuilder
-    from contentops.manifests.data_file import DataFile
-    from contentops.manifests.macros import MacroFile
+    from contentops.manifests.data import DataFile, DataRow
+    from contentops.manifests.templates import MacroFile
+
+
+class FileBuilder:
+    """Builds manifest files one by one; compiled templates and the rows of data files are shared.
+
+    `read_data` gives a data file by its path, whether it exists or not.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: Source,
+        catalog: Catalog | None,
+        read_data: Callable[[str], DataFile],
+        macros: MacroFile | None = None,
+    ) -> None:
+        self.project = project
+        self.project_source = settings
+        self.catalog = catalog
+        self.macros = macros
+        self.templates = Templates(macros=macros)
+        self.builtin = {"project": project.name, "environment": project.environment}
+        self.cli = command_line(project)
+        self._read_data = read_data
+        self._read: dict[str, tuple[list[DataRow], list[Diagnostic]]] = {}
+
+    def build(self, path: str, content: bytes) -> FileResult:
+        """What a manifest comes to, by its bytes; `path` is relative to the project root."""
+        document, findings = read_yaml(path, content)
+        schema = load_schema("manifest")
+        shape = check_schema(document, schema)
+        problems = Problems()
+        rows, asked = self._rows(document, problems)
+        if self.macros:
+            asked[self.macros.path] = self.macros.digest
+            for problem in self.macros.problems:
+                problems.add(problem)
+        below = layers(self.project, self.project_source, document, problems)
+        declared = expand(document, below, rows, self.cli, problems)
+        if shape:
+            declared = with_meant(declared, schema)
+        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
+        if not problems.errors and not findings and not shape:
+            warn_unused(below, declared, made.used, problems)
+            _warn_empty(document, problems)
+        places = {found.location for found in (*findings, *shape)}
+        own = [found for found in problems.done() if found.location not in places]
+        readable = not findings or document.root is not None
+        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
+        return FileResult(
+            path=path,
+            specs=tuple(made.specs),
+            claims=tuple(made.claims),
+            moved=tuple(_moved(document)),
+            findings=tuple(in_order([*findings, *shape, *own])),
+            used=frozenset().union(*made.used),
+            data=tuple(sorted(asked.items())),
+            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
+            items=len(declared),
+        )
+
+    def _rows(
+        self, document: YamlDocument, problems: Problems
+    ) -> tuple[dict[int, Sequence[DataRow]], dict[str, Digest]]:
+        """The rows each item asks for by its position, and the data files that were looked for."""
+        found: dict[int, Sequence[DataRow]] = {}
+        asked: dict[str, Digest] = {}
+        for index, entry in entries_of(document):
+            written = entry.get("for_each")
+            if not isinstance(written, str):
+                continue
+            data = self._resolve(written, document.source.path, asked)
+            if isinstance(data, str):
+                hint = "paths are relative to the project root, or to the manifest's folder"
+                message = f"`for_each` names `{written[:200]}`, which {data}"
+                problems.in_document(document, "no-data-file", message, ("items", index, "for_each"), hint=hint)
+                continue
+            rows, findings = self._read_rows(data)
+            for finding in findings:
+                problems.add(finding)
+            if not findings:
+                found[index] = rows
+        return found, asked
+
+    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> DataFile | str:
+        """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
+        if problem := _data_path_problem(written):
+            return problem
+        places = dict.fromkeys(
+            posixpath.normpath(posixpath.join(folder, written)) for folder in ("", posixpath.dirname(manifest))
+        )
+        inside = [place for place in places if place != ".." and not place.startswith("../")]
+        if not inside:
+            return "leaves the project with `..`"
+        for place in inside:
+            data = self._read_data(place)
+            asked[place] = data.digest
+            if data.digest or data.problem:
+                return data
+        return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
+
+    def _read_rows(self, data: DataFile) -> tuple[list[DataRow], list[Diagnostic]]:
+        """The rows and findings of a data file."""
+        if data.problem is not None:
+            return [], [data.problem]
+        if data.path not in self._read:
+            self._read[data.path] = read_rows(data.path, data.content)
+        return self._read[data.path]
+
+
+def _data_path_problem(written: str) -> str:
+    if not written.strip():
+        return "is empty"
+    if "{{" in written or "{%" in written:
+        return "holds Jinja, which a path of data cannot"
+    if "\\" in written:
+        return "holds a backslash; write / between folders"
+    if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
+        return "is absolute"
+    if not written.isprintable():
+        return "holds characters that cannot be seen"
+    return ""
+
+
+def _declarations(document: YamlDocument) -> int:
+    items = document.root.get("items") if isinstance(document.root, dict) else None
+    return len(items) if isinstance(items, list) else 0
+
+
+def _warn_empty(document: YamlDocument, problems: Problems) -> None:
+    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
+    root = document.root or {}
+    if root.get("moved") or isinstance(root.get("items"), list):
+        return
+    message = "this manifest declares nothing"
+    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
+    problems.in_document(
+        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
+    )
+
+
+def _moved(document: YamlDocument) -> Iterator[Moved]:
+    pairs = document.root.get("moved") if isinstance(document.root, dict) else None
+    for index, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+        old, new = (pair.get("from"), pair.get("to")) if isinstance(pair, dict) else (None, None)
+        if isinstance(old, str) and isinstance(new, str):
+            yield Moved(old=ItemId(old), new=ItemId(new), location=locate(document, ("moved", index)))
 
 
 class ParseCache(Protocol):
@@ -118,7 +270,7 @@ class _Loader:
         return self.data[path]
 
     def _read_macros(self) -> MacroFile:
-        from contentops.manifests.macros import MacroFile  # start-up: most projects have none
+        from contentops.manifests.templates import MacroFile  # start-up: most projects have none
 
         data = self._read_data(posixpath.normpath(self.project.macros))
         return MacroFile(self.project, self.project_source, data)
@@ -129,7 +281,7 @@ class _Loader:
     def builder(self) -> FileBuilder:
         """Works through a manifest that is not in the cache."""
         if self._builder is None:
-            from contentops.manifests.build import FileBuilder  # start-up: a plan from the cache builds nothing
+            from contentops.manifests.load import FileBuilder  # start-up: a plan from the cache builds nothing
 
             self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
         return self._builder

@@ -1,4 +1,4 @@
-"""The findings of one manifest file, collected while its items are worked through.
+"""The findings of one manifest file, collected while its items are worked through; misspelt keys among them.
 
 Many rows of a data file, or many items with one default, can fail for one reason at one place. That is one
 finding: the first item is named and the others are counted.
@@ -6,17 +6,46 @@ finding: the first item is named and the others are counted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import structs
 
-from contentops.errors import Diagnostic, Location, Severity
+from contentops.errors import Diagnostic, Location, Severity, nearest
+from contentops.manifests.schema_match import resolve
 from contentops.yaml.positions import YamlDocument, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from contentops.manifests.expand import Declared
     from contentops.manifests.layers import Written
+
+
+def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
+    """The known keys that a map does not set, but that one of its unknown keys is close to."""
+    if not isinstance(value, dict):
+        return frozenset()
+    known = frozenset(known)
+    close = (nearest(key, known) for key in value if key not in known)
+    return frozenset(name for name in close if name is not None and name not in value)
+
+
+def with_meant(declared: Sequence[Declared], schema: Mapping[str, Any]) -> list[Declared]:
+    """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
+    if not declared:
+        return []
+    root = declared[0].document.root
+    shared = meant(root, schema["properties"])
+    fields = _names(schema, "defaults")
+    if "defaults" in shared:
+        shared |= fields
+    shared |= meant(root.get("defaults"), fields)
+    item = _names(schema, "item")
+    return [structs.replace(entry, meant=shared | meant(root["items"][entry.index], item)) for entry in declared]
+
+
+def _names(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
+    return frozenset(resolve(schema["definitions"][definition], schema)["properties"])
 
 
 class Problems:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
 from contentops.loopback import is_loopback
-from contentops.manifests.paths import PROJECT_FILE
 from contentops.manifests.schema import check_schema
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import MAX_BYTES, read_yaml
-from contentops.yaml.scalars import UNWANTED, plain_scalar
-from contentops.yaml.secret_lines import SECRET_KEYS, masked
+from contentops.yaml.read import MAX_BYTES, SECRET_KEYS, masked, read_yaml
+from contentops.yaml.syntax import UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, structs
 
 from contentops.errors import Location, nearest
+from contentops.manifests.problems import meant
 from contentops.manifests.schema_match import compile_schema, is_type, resolve
-from contentops.manifests.typos import meant
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.secret_lines import SECRET_KEYS, masked
+from contentops.yaml.read import SECRET_KEYS, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,12 +11,12 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
+from contentops.documents.paths import check_output
 from contentops.errors import nearest
-from contentops.manifests.catalog_checks import UNRENDERED, check_with_catalog
+from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.paths import check_output
 from contentops.manifests.schema import ON_EDIT_NOT_YET
-from contentops.manifests.values import kind_of
+from contentops.manifests.scope import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:

@@ -4,20 +4,26 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
-from contentops.model.catalog import Catalog, CatalogEntry, CatalogSnapshot, Template, TemplateInput
 from contentops.model.desired import (
     CREDITS,
+    ApiSettings,
+    Budget,
+    Catalog,
+    CatalogEntry,
+    CatalogSnapshot,
     Desired,
+    Guards,
     Moved,
     OnEdit,
     Origin,
+    Project,
     Request,
     Spec,
+    Template,
+    TemplateInput,
 )
-from contentops.model.names import ItemId, Json, RequestId
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
-from contentops.model.project import ApiSettings, Budget, Guards, Project
-from contentops.model.records import Count, JobState, Observed, OpenEntry, Record, Saved, State
+from contentops.model.records import Count, ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId, Saved, State
 from contentops.model.run import Event, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,

@@ -1,4 +1,4 @@
-"""What the manifests declare, and the catalog it is held against."""
+"""What the project declares: its settings for one environment, its items, and the catalog they are held against."""
 
 from __future__ import annotations
 
@@ -10,7 +10,148 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
-from contentops.model.names import ItemId, Json
+from contentops.model.records import ItemId, Json
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True):
+    """How to reach the server. `base_url` is `local` (the embedded server) or an URL."""
+
+    base_url: str = "https://api.writerzroom.com/v1"
+    dialect: str = "auto"
+    key_env: str = "WRITERZROOM_API_KEY"
+    user_env: str = "WRITERZROOM_USER_ID"
+    requests_per_minute: int = 10
+    """At most this many requests in any 60 s; 0 means no limit."""
+    max_in_flight: int = 50
+    """At most this many unfinished jobs."""
+    job_timeout: float = 900.0
+    """Seconds after which an unfinished job is left open as late."""
+    save: str = "auto"
+    send_mode: bool = True
+
+    @property
+    def server(self) -> str:
+        """The name records carry: scheme, host and port, or `local`."""
+        from urllib.parse import urlsplit
+
+        if self.base_url == "local":
+            return "local"
+        parts = urlsplit(self.base_url)
+        default = {"https": 443, "http": 80}.get(parts.scheme)
+        port = parts.port or default
+        host = parts.hostname or ""
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What one apply may spend; None means no limit."""
+
+    credits_per_apply: int | None = None
+    items_per_apply: int | None = None
+
+
+class Guards(Struct, frozen=True, kw_only=True):
+    """When a plan rewrites too much of what exists to be applied unasked."""
+
+    max_changed_ratio: float = 0.3
+    from_items: int = 10
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """`contentops.yaml` for one environment: everything but the items.
+
+    `defaults`, `vars` and `output` hold the project's own values; `environment_*` those of the chosen environment,
+    which rank above a manifest's. `cli_vars` are the `--var` values, which rank above all.
+    `environment` is empty where none was chosen. Values keep their positions (see `manifest.read`).
+    """
+
+    name: str
+    root: str
+    """Absolute path of the folder that holds `contentops.yaml`."""
+    environment: str = ""
+    manifests: tuple[str, ...] = ("content/**/*.yaml",)
+    output: str = "out/{{ item.id }}.md"
+    environment_output: str | None = None
+    macros: str = ""
+    """The file of macros that all templates know, relative to `root`, or empty."""
+    api: ApiSettings = field(default_factory=ApiSettings)
+    budget: Budget = field(default_factory=Budget)
+    guards: Guards = field(default_factory=Guards)
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+    environment_defaults: Mapping[str, Json] = field(default_factory=dict)
+    vars: Mapping[str, Json] = field(default_factory=dict)
+    environment_vars: Mapping[str, Json] = field(default_factory=dict)
+    cli_vars: Mapping[str, Json] = field(default_factory=dict)
+    provenance: bool = True
+    """Whether outputs carry the `contentops` block in their front matter."""
+    preset: str = ""
+    """Front matter preset (hugo, astro, docusaurus, jekyll), or empty."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """The parsed file as a whole, with positions; for origins and messages."""
+    text: str = ""
+    """The text of the file; for the excerpts of findings."""
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One input a template takes. `kind`: text, textarea, number, select, multiselect, checkbox, list or any."""
+
+    name: str
+    kind: str = "any"
+    required: bool = False
+    default: Json = None
+    """What the server fills in; None: nothing."""
+    options: tuple[Json, ...] = ()
+    aliases: tuple[str, ...] = ()
+    """Other names that stand for this input."""
+    description: str = ""
+
+
+class Template(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A kind of content the API offers. `inputs` are sorted by name."""
+
+    slug: str
+    name: str = ""
+    category: str = ""
+    description: str = ""
+    manner: str = ""
+    """The start of a digest over what the server shows of how its texts are written; empty where it shows nothing."""
+    inputs: tuple[TemplateInput, ...] = ()
+    inputs_known: bool = True
+    """Whether the server shows its inputs; if not, none is checked."""
+
+
+class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A style profile or a vertical. `tone` is a style's; `manner` is as in `Template`."""
+
+    slug: str
+    name: str = ""
+    category: str = ""
+    description: str = ""
+    tone: str = ""
+    manner: str = ""
+
+
+class Catalog(Struct, frozen=True, kw_only=True):
+    """What manifests are checked against. `verticals` is None where they are not known."""
+
+    templates: Mapping[str, Template]
+    styles: frozenset[str]
+    verticals: frozenset[str] | None = None
+
+
+class CatalogSnapshot(Struct, frozen=True, kw_only=True):
+    """Everything one server offers, by slug. `verticals` is None where the server does not show them."""
+
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    styles: Mapping[str, CatalogEntry] = field(default_factory=dict)
+    verticals: Mapping[str, CatalogEntry] | None = None
+
+    def checked(self, *, verticals: bool = True) -> Catalog:
+        """What manifests are checked against; without `verticals`, any is taken."""
+        known = frozenset(self.verticals) if verticals and self.verticals is not None else None
+        return Catalog(templates=self.templates, styles=frozenset(self.styles), verticals=known)
+
 
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
 """Credits per generation by mode (the vendor's page on usage and limits)."""

@@ -1,16 +1,16 @@
-"""What remains to be done, and why."""
+"""What remains to be done, and why; and a plan file as it is read back."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert, to_builtins
 
-from contentops.errors import Diagnostic
+from contentops.digest import NOTHING, Digest, digest_json
+from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.desired import Spec
-from contentops.model.names import ItemId, Json
-from contentops.model.records import Observed, OpenEntry, Record
+from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId
 from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Step, Submit, Update, Write, name_of
 
 
@@ -186,3 +186,112 @@ class Plan(Struct, frozen=True, kw_only=True):
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing held."""
         return not self.changes
+
+
+CHECKSUM = "checksum"
+"""The key of a plan file that seals the others."""
+
+
+class ReviewedJob(Struct, frozen=True, kw_only=True):
+    """An open entry, as far as a plan tells of it."""
+
+    request_id: RequestId
+    job_id: str
+    state: JobState
+    digest: Digest
+    error: str
+
+
+class ReviewedChange(Struct, frozen=True, kw_only=True):
+    """A change as it was reviewed; the values are those that `Change` has under the same names."""
+
+    id: ItemId
+    action: Action
+    steps: tuple[str, ...]
+    """The names of the steps, each once."""
+    credits: int
+    attempt: int
+    reasons: tuple[Reason, ...]
+    target: str
+    source: str
+    renamed_from: ItemId | None
+    digest: Digest
+    """Of the request; empty for an orphan."""
+    record: Digest
+    """Of the record the change starts from."""
+    file: Digest
+    """Of the file the plan saw."""
+    body: Digest = NOTHING
+    """Of that file without its front matter; older plans lack it."""
+    front: Mapping[str, Json]
+    title: str | None
+    entry: ReviewedJob | None
+    drains: tuple[ReviewedJob, ...]
+    blocked: str
+    hint: str
+
+
+class PlanSummary(Struct, frozen=True, kw_only=True):
+    """The counts of a plan that its changes do not tell."""
+
+    unchanged: int
+
+
+class PlanFile(Struct, frozen=True, kw_only=True):
+    """A plan as it was reviewed."""
+
+    id: str
+    project: str
+    environment: str
+    server: str
+    lineage: str
+    changes: tuple[ReviewedChange, ...]
+    summary: PlanSummary
+    notes: tuple[Note, ...]
+    refusals: tuple[Refusal, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
+    """The plan of a document. Raises InputError where it is none; `path` is the name of its file."""
+    try:
+        return convert(document, PlanFile)
+    except ValidationError as error:
+        raise no_plan_file(f"`{path}` is no plan file: {error}") from error
+
+
+def no_plan_file(message: str) -> InputError:
+    """What a file that is no plan file is answered with."""
+    hint = "make one with `contentops plan --out FILE`"
+    return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
+
+
+def sealed(document: Mapping[str, Json]) -> dict[str, Json]:
+    """The document with the checksum over all its other keys."""
+    return {**document, CHECKSUM: checksum(document)}
+
+
+def checksum(document: Mapping[str, Json]) -> Digest:
+    """The digest of everything but the checksum itself."""
+    return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
+
+
+def check_seal(document: Mapping[str, Json], path: str) -> None:
+    """Refuse a plan file that is none, is of a newer format, or was edited. Raises InputError or Refused."""
+    version = document.get("format_version")
+    if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
+        raise no_plan_file(f"`{path}` is no plan file")
+    if version.split(".")[0] != "1":
+        message = f"`{path}` has format {version}, which this version does not know"
+        raise InputError([Diagnostic(code="newer-plan-file", message=message, hint="update contentops")])
+    if document[CHECKSUM] != checksum(document):
+        raise Refused(
+            f"`{path}` was edited after it was made",
+            code="edited-plan",
+            hint="change the manifests instead, and make a new plan with `contentops plan --out FILE`",
+        )
+
+
+def record_digest(record: Record | None) -> Digest:
+    """The fingerprint of a record as a plan starts from it; empty where there is none."""
+    return NOTHING if record is None else digest_json(to_builtins(record))

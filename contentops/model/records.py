@@ -1,15 +1,24 @@
-"""What contentops knows it made, and what stands on disk."""
+"""Names that every type is made of; what contentops knows it made, and what stands on disk."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, NewType
 
 from msgspec import Meta, Struct, field
 
 from contentops.digest import NOTHING, Digest
-from contentops.model.names import ItemId, Json, RequestId
+
+Json = Any
+"""Any JSON value: None, bool, int, float, str, list or dict with string keys."""
+
+ItemId = NewType("ItemId", str)
+"""The stable identity of an item, chosen by a person."""
+
+RequestId = NewType("RequestId", str)
+"""uuid5 of (lineage, environment, item id, digest, attempt): our name for one paid submit."""
+
 
 Count = Annotated[int, Meta(ge=0)]
 """A number of things."""

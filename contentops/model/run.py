@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from contentops.model.names import ItemId, Json
 from contentops.model.plan import Action
+from contentops.model.records import ItemId, Json
 
 
 class Result(enum.StrEnum):

@@ -12,8 +12,7 @@ from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.desired import Request
-from contentops.model.names import Json
-from contentops.model.records import OpenEntry
+from contentops.model.records import Json, OpenEntry
 
 
 class Drain(Struct, frozen=True, kw_only=True, tag="drain"):

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.ci.runner import run_page
+from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.merge_markers import known_bodies
 from contentops.errors import ApiError, Refused
-from contentops.execution.outage import iso
+from contentops.execution.limiter import iso
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, open_workspace
-from contentops.planning.guards import approved
 from contentops.planning.inputs import paths
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import compare_file
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
@@ -27,10 +26,9 @@ from contentops.state.apply_lock import ApplyLock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Failure
+    from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.execution.stop import Stop
+    from contentops.execution.primitives import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import Choice, PlanInputs
@@ -127,7 +125,7 @@ def _key(project: Project, plan: Plan, world: World) -> str:
         return ""
     key = world.environ.get(project.api.key_env, "").strip()
     if not key and any(change.has(*NETWORK) for change in plan.changes):
-        from contentops.api.address import needs_key, no_key
+        from contentops.api.dialects import needs_key, no_key
 
         if needs_key(project.api):
             raise no_key(project.api)
@@ -176,7 +174,7 @@ async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
 
     Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
     """
-    from contentops.api.replies import Failure
+    from contentops.api.calls import Failure
 
     if not (plan.submits or project.api.dialect == "auto"):
         return

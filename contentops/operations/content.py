@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from contentops.api.backoff import RETRY
-from contentops.api.calls import CreditsUsage, DashboardStats, GetContent, ListContent
-from contentops.api.replies import Content, ContentEntry, ContentList, Failure, FailureKind, Stats
+from contentops.api.calls import (
+    Content,
+    ContentEntry,
+    ContentList,
+    CreditsUsage,
+    DashboardStats,
+    Failure,
+    FailureKind,
+    GetContent,
+    ListContent,
+    Stats,
+)
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
 from contentops.operations.workspace import World, connected, read_state
@@ -22,8 +32,7 @@ from contentops.state import state_dir
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from contentops.api.calls import Call
-    from contentops.api.replies import Reply
+    from contentops.api.calls import Call, Reply
     from contentops.api.session import Client
     from contentops.model import Json, Project
     from contentops.state.cache import Cache

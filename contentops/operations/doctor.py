@@ -15,7 +15,7 @@ from contentops.reporting.summary import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.api.replies import CatalogReply
+    from contentops.api.calls import CatalogReply
     from contentops.api.session import Client, FoundApi
     from contentops.model import Desired, Project
 
@@ -61,7 +61,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return
     yield _catalog_check(project)
-    from contentops.api.address import needs_key
+    from contentops.api.dialects import needs_key
 
     key = world.environ.get(project.api.key_env, "").strip()
     if not key and needs_key(project.api):
@@ -99,8 +99,7 @@ def _catalog_check(project: Project) -> Check:
 def _server_check(project: Project, key: str, world: World) -> Check:
     import asyncio
 
-    from contentops.api.calls import ListTemplates
-    from contentops.api.replies import CatalogReply, Failure
+    from contentops.api.calls import CatalogReply, Failure, ListTemplates
     from contentops.operations.content import as_error
 
     async def ask() -> Check:

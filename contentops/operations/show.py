@@ -1,23 +1,81 @@
-"""`show`, `diff`, and the sections of a text: one item, looked at without touching anything."""
+"""`status`, `show` and `diff`: items looked at without touching anything."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from contentops.documents.clean import body_digest
+from msgspec import Struct
+
+from contentops.documents.clean import body_digest, headings
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.documents.sections import headings
 from contentops.errors import OutputError, StateError, UsageError, did_you_mean
-from contentops.model import ItemId
-from contentops.operations.workspace import open_cache, read_state, validate
-from contentops.planning.inputs import price_of, specs_by_id
+from contentops.model import Action, ItemId, Move
+from contentops.operations.workspace import open_cache, open_workspace, read_state, validate
+from contentops.planning.inputs import Choice, price_of, specs_by_id
+from contentops.planning.plan import make_plan
+from contentops.planning.select import Candidate, check_selectors, is_selected
 from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Json, Project, State
+    from contentops.model import Change, Json, Project, Record, State
+
+
+class ItemStatus(Struct, frozen=True, kw_only=True):
+    """How one item stands, in one word and a note."""
+
+    id: ItemId
+    state: str
+    output: str
+    credits: int = 0
+    generated_at: str = ""
+    note: str = ""
+
+
+def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
+    """How every selected item stands. Raises UsageError for selectors that cannot mean anything."""
+    check_selectors((*choice.select, *choice.exclude))
+    with open_workspace(project, parse_cache=False) as workspace:
+        found = workspace.plan_inputs(Choice())
+    changes = {change.id: change for change in make_plan(found).changes}
+    specs = found.specs
+    states = []
+    for id_ in sorted({*specs, *found.state.records, *changes}):
+        change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
+        output = record.output if record else spec.output if spec else change.target if change else ""
+        item = Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
+        if not is_selected(choice, item):
+            continue
+        observed = found.observe(record.output) if record else None
+        word = _word(change, record, item.states, edited=_edited(record, observed))
+        states.append(
+            ItemStatus(
+                id=id_,
+                state=word,
+                output=output,
+                credits=record.credits if record else 0,
+                generated_at=record.generated_at if record else "",
+                note=(change.hint if change else ""),
+            )
+        )
+    return tuple(states)
+
+
+def _edited(record: Record | None, observed: Any) -> bool:
+    return bool(record and observed and observed.exists and observed.body != record.generated)
+
+
+def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
+    for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
+        if word in states:
+            return word
+    if edited:
+        return "edited"
+    if change is not None and change.action not in (Action.NONE, Action.DRAIN):
+        return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
+    return "as generated" if record is None or record.generated else "adopted"
 
 
 def show(project: Project, item: str) -> dict[str, Json]:

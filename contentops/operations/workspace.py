@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, ValidationError, convert, field, structs
 
 from contentops.atomic_io import Disk
-from contentops.documents.clean import body_digest
+from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial
-from contentops.documents.merge_markers import known_bodies
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import StateError
 from contentops.manifests.load import load
@@ -114,7 +113,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
     state, rekeyed = apply_moved(desired, store.state)
     if choice.changed_from:
-        from contentops.ci.changed_since import narrowed
+        from contentops.ci.results import narrowed
 
         choice = narrowed(project, desired, choice)
 

@@ -28,8 +28,8 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
-from contentops.planning.explain import explain
 from contentops.planning.inputs import is_edited, is_protected, pending, resting_place
+from contentops.planning.plan import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

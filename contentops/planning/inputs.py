@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
-from contentops.manifests.paths import collision_key
+from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
     ItemId,

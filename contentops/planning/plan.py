@@ -1,4 +1,4 @@
-"""All items at once: pair renames, decide each, keep what was selected, free the targets, guard, and count."""
+"""All items at once: pair renames, decide each, keep what was selected, free the targets, explain, guard, and count."""
 
 from __future__ import annotations
 
@@ -8,19 +8,124 @@ from msgspec import structs
 
 from contentops.digest import digest_json
 from contentops.errors import UsageError, did_you_mean, nearest
-from contentops.model import JobState, Move, Note, Observed, Plan, Reason, Write
+from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
-from contentops.planning.guards import refusals
 from contentops.planning.inputs import ItemSides, key_of, pending
-from contentops.planning.ordering import find_ring
-from contentops.planning.renames import pair_renames
+from contentops.planning.renames import find_ring, pair_renames
 from contentops.planning.select import Candidate, check_selectors, is_selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from contentops.model import Change, ItemId
+    from contentops.model import Change, ItemId, Json, Record, Spec
     from contentops.planning.inputs import PlanInputs
+
+
+SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.REMOVE})
+
+
+def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
+    """Every guard that stands in the way of these changes."""
+    return (*_state(inputs), *_budget(inputs, changes), *_ratio(inputs, changes))
+
+
+def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
+    """The refusal of a plan that costs more credits than `limit`, and more than were `approved`."""
+    if plan.credits <= max(limit, approved or 0):
+        return None
+    covered = "" if approved is None else f", and {approved} were approved"
+    message = f"the plan costs {plan.credits} credits; `--max-credits` is {limit}{covered}"
+    return Refusal(guard="review-credits", message=message, flag=_approval(plan.credits))
+
+
+def approved(plan: Plan, limit: int | None) -> Refusal | None:
+    """The refusal of a plan that costs more credits than a person approved; None where none stated a limit."""
+    if limit is None or plan.credits <= limit:
+        return None
+    message = f"it costs {plan.credits} credits, and {limit} were approved"
+    return Refusal(guard="approved-credits", message=message, flag=_approval(plan.credits))
+
+
+def _approval(price: int) -> str:
+    return f"--approve-credits {price}"
+
+
+def _state(inputs: PlanInputs) -> Iterator[Refusal]:
+    records = inputs.state.records
+    others = sorted({record.server for record in records.values()} - {inputs.server, "local"})
+    if others:
+        message = f"the records were made by `{others[0]}`, and the project now points at `{inputs.server}`"
+        flag = f"contentops state mv --server {others[0]} {inputs.server}"
+        yield Refusal(guard="server-changed", message=message, flag=flag)
+    if records and not inputs.desired.specs:
+        message = f"the manifests declare no item, but the lock has {len(records)}"
+        yield Refusal(guard="empty", message=message, flag="--approve-empty")
+
+
+def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
+    budget = inputs.project.budget
+    price = sum(change.credits for change in changes)
+    submits = sum(change.submits for change in changes)
+    if budget.credits_per_apply is not None and price > budget.credits_per_apply:
+        message = f"it costs {price} credits; `budget.credits_per_apply` is {budget.credits_per_apply}"
+        yield Refusal(guard="budget-credits", message=message, flag=_approval(price))
+    if budget.items_per_apply is not None and submits > budget.items_per_apply:
+        message = f"it generates {submits} items; `budget.items_per_apply` is {budget.items_per_apply}"
+        yield Refusal(guard="budget-items", message=message, flag=_approval(price))
+
+
+def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
+    guards = inputs.project.guards
+    recorded = sum(record.server != "local" for record in inputs.state.records.values())
+    swept = sum(
+        change.action in SWEEPING and change.record is not None and change.record.server != "local"
+        for change in changes
+    )
+    if recorded >= guards.from_items and swept > guards.max_changed_ratio * recorded:
+        message = (
+            f"it rewrites or removes {swept} of {recorded} recorded items ({swept / recorded:.0%}); "
+            f"`guards.max_changed_ratio` is {guards.max_changed_ratio:.0%}"
+        )
+        yield Refusal(guard="changed-ratio", message=message, flag="--approve-changes")
+
+
+def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
+    """A request as one level of fields: `template`, `inputs.topic`, ..."""
+    found = {key: value for key, value in request.items() if key != "inputs"}
+    inputs = request.get("inputs")
+    if isinstance(inputs, dict):
+        found.update({f"inputs.{key}": value for key, value in inputs.items()})
+    return found
+
+
+def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
+    """One reason per field of the request that differs, in field order."""
+    before, after = flatten(record.request), flatten(spec.request.as_json())
+    return tuple(
+        Reason(
+            kind="added" if name not in before else "removed" if name not in after else "changed",
+            field=name,
+            before=before.get(name),
+            after=after.get(name),
+            cause=cause(name, spec, record),
+        )
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) or type(before.get(name)) is not type(after.get(name))
+    )
+
+
+def cause(name: str, spec: Spec, record: Record) -> str:
+    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
+    origin = spec.origins.get(name)
+    if origin is None:
+        return ""
+    for variable in origin.variables:
+        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
+            place = spec.variables.get(variable)
+            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
+    if origin.layer in ("project", "environment", "manifest"):
+        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
+    return ""
 
 
 def make_plan(inputs: PlanInputs) -> Plan:

@@ -31,17 +31,16 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.planfile import plan_file, record_digest
+from contentops.model.plan import plan_file, record_digest
 from contentops.planning.decide import hold
-from contentops.planning.guards import refusals
 from contentops.planning.inputs import TRIES, failed_attempts, is_protected, pending
-from contentops.planning.plan import free_targets, make_plan
+from contentops.planning.plan import free_targets, make_plan, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Change, ItemId, Json, OpenEntry, Plan, Record, Spec, Step
-    from contentops.model.planfile import PlanFile, ReviewedChange
+    from contentops.model.plan import PlanFile, ReviewedChange
     from contentops.planning.inputs import PlanInputs
 
 BRINGING = frozenset({name_of(LookUp), name_of(Poll), name_of(Fetch), name_of(Drain)})

@@ -29,14 +29,14 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.planfile import ReviewedJob, plan_file, record_digest
+from contentops.model.plan import ReviewedJob, plan_file, record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 
 if TYPE_CHECKING:
     from contentops.model import Json, Step
-    from contentops.model.planfile import PlanFile, ReviewedChange
+    from contentops.model.plan import PlanFile, ReviewedChange
 
 
 def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:

@@ -5,7 +5,7 @@ another part of contentops, so that the two sides can only agree through the pro
 
     app       routes and endpoints             store     the SQLite file, and the clock
     accounts  keys, credits, request limits    jobs      generations; `runner` carries them through their stages
-    bodies    what requests say                contents  stored texts; `sections` finds parts of them
+    bodies    what requests say                contents  stored texts, and their sections
     replies   what is answered                 catalog   templates, styles, verticals
     serve     in process, or on a port         engines   who writes the texts
 """

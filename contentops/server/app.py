@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from contentops.server import accounts, bodies, catalog, contents, jobs, replies, sections
+from contentops.server import accounts, bodies, catalog, contents, jobs, replies
 from contentops.server.accounts import AccessControl, AccountLimits
 from contentops.server.replies import BodyRefused, FieldProblem, Surface
 from contentops.server.runner import JobRunner
@@ -176,7 +176,7 @@ class _Api(Struct, frozen=True):
         """
         asked, request_id = bodies.section(await bodies.read(admitted.request))
         content = self._content(admitted, asked.content_id)
-        if sections.find(content.body, asked.section) is None:
+        if contents.find_section(content.body, asked.section) is None:
             raise HTTPException(404, f"Section '{asked.section}' not found")
         # The engine gets what the content was written from, as far as that is known.
         made = content.metadata

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from contentops.server import catalog, contents, jobs, sections
+from contentops.server import catalog, contents, jobs
 from contentops.server.engines import EngineError, SectionTask, WritingTask
 
 if TYPE_CHECKING:
@@ -205,24 +205,24 @@ class JobRunner:
         section = SectionTask(
             heading=found.heading,
             level=found.level,
-            text=sections.body(content.body, found),
+            text=contents.body(content.body, found),
             document=content.body,
             instructions=job.request.instructions,
         )
         # Whatever the engine wrote stays inside the section, so that the sections after it can still be found.
-        new = sections.nested(_storable(await self._engine.rewrite(task, section, report)), found.level)
+        new = contents.nested(_storable(await self._engine.rewrite(task, section, report)), found.level)
 
         def make() -> contents.ContentChange:
             # The content may have been saved while the engine wrote: only this section of its newest text changes.
             found, content = self._place(job.request)
-            body = sections.replace(content.body, found, new)
+            body = contents.replace_section(content.body, found, new)
             return contents.ContentChange(id=content.id, title=content.title, body=body)
 
         return make
 
-    def _place(self, asked: jobs.GenerationRequest) -> tuple[sections.SectionRange, contents.ContentRow]:
+    def _place(self, asked: jobs.GenerationRequest) -> tuple[contents.SectionRange, contents.ContentRow]:
         content = contents.find(self._store, asked.content_id)
-        found = None if content is None else sections.find(content.body, asked.section)
+        found = None if content is None else contents.find_section(content.body, asked.section)
         if content is None or found is None:
             raise EngineError(f"content `{asked.content_id}` has no section `{asked.section}` any more")
         return found, content

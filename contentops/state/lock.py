@@ -1,4 +1,4 @@
-"""The lock as text, and back: `contentops.lock`, the committed checkpoint of state.
+"""The lock as text, back, and merged by ids: `contentops.lock`, the committed checkpoint of state.
 
 Reading takes what git's union merge makes (lines in any order, one id twice, the header twice) and refuses what would
 lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rendering is byte-stable.
@@ -14,12 +14,16 @@ from msgspec import Struct, field, structs
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.state import state_dir
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from contentops.atomic_io import Disk
     from contentops.model import State
+
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
@@ -247,3 +251,63 @@ def _names(record: Record) -> set[tuple[str, str, str]]:
     """What the server calls the job and the content of a record."""
     named = (("job", record.job_id), ("content", record.content_id))
     return {(record.server, kind, name) for kind, name in named if name}
+
+
+_Lines = dict[tuple[str, ...], set[str]]
+
+
+def merge(base: Lock, ours: Lock, theirs: Lock) -> bytes:
+    """The lock of both: `theirs` with what changed between `base` and `ours`; empty where nothing is left of it.
+
+    Two headers are both kept; whoever reads the result refuses them where they differ in lineage.
+    """
+    then, here, there = _lines(base), _lines(ours), _lines(theirs)
+    kept: list[str] = []
+    for key in sorted(here.keys() | there.keys()):
+        before, mine, other = (lines.get(key, set()) for lines in (then, here, there))
+        kept += sorted(other if mine == before else mine if other <= before else mine | other)
+    heads = {line_of(lock.header) for lock in (ours, theirs) if lock.header is not None}
+    if not kept and theirs.header is None:
+        # Someone took the whole lock away, and nothing came after that.
+        return b""
+    return "\n".join([*sorted(heads), *kept, ""]).encode()
+
+
+def _lines(lock: Lock) -> _Lines:
+    """The lines by what they are about; keys sort as the lines stand in a lock."""
+    found: _Lines = {}
+    for id_, records in lock.records.items():
+        found["0", id_] = {one.text for one in records}
+    for request_id, entries in lock.entries.items():
+        for one in entries:
+            key = ("1", one.value.item, f"{one.value.attempt:09}", request_id)
+            found.setdefault(key, set()).add(one.text)
+    return found
+
+
+PATTERN = "contentops*.lock"
+LINE = f"{PATTERN} text eol=lf merge=union"
+
+
+def with_line(data: bytes) -> bytes:
+    """`data` with the line at its end, unless a line for that pattern is there: then someone chose otherwise."""
+    pattern = PATTERN.encode()
+    if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
+        return data
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    gap = newline if data and not data.endswith(b"\n") else b""
+    return data + gap + LINE.encode() + newline
+
+
+def ensure(root: Path, disk: Disk) -> None:
+    """Put the line into `.gitattributes` below `root`. A symbolic link there is left alone: git does not follow it.
+
+    Raises StateError if the file cannot be read or written.
+    """
+    path = root / ".gitattributes"
+    if path.is_symlink():
+        return
+    data = disk.read(path) or b""
+    wanted = with_line(data)
+    if wanted != data:
+        disk.replace(path, wanted, state_dir.make(root) / ".gitattributes.tmp", 0o666)

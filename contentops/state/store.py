@@ -16,8 +16,8 @@ from contentops.atomic_io import PUBLIC, Disk
 from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, StateError
-from contentops.state import attributes, state_dir
 from contentops.state import journal as journals
+from contentops.state import lock, state_dir
 from contentops.state import lock as locks
 from contentops.state.codec import Fact, Header, line_of
 from contentops.state.working_state import WorkingState
@@ -155,7 +155,7 @@ class StateStore:
             return False
         target = self._working.lock_bytes()
         if target != data:
-            attributes.ensure(self._root, self._disk)
+            lock.ensure(self._root, self._disk)
             fingerprint = digest_bytes(target)
             self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
             temporary = state_dir.make(self._root) / f"{self.lock_path.name}.tmp"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
 from contentops.yaml.positions import SHIFT, Map, Seq, Source, place, unpack
-from contentops.yaml.scalars import UNWANTED, plain_scalar
-from contentops.yaml.syntax import CODE, UNQUOTED, explain
+from contentops.yaml.syntax import CODE, UNQUOTED, UNWANTED, explain, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from contentops.yaml.builder import Builder, StopReading
 from contentops.yaml.positions import Map, Source, place, unpack
-from contentops.yaml.read import BREAKS, parser_of, unreadable
-from contentops.yaml.secret_lines import discreet
+from contentops.yaml.read import BREAKS, discreet, parser_of, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a YAML parser's complaint means in plain words, and what to write instead.
+"""What YAML means before it is parsed: unquoted scalars, markers that git leaves; and complaints in plain words.
 
 The parser knows where it stumbled, not why. The usual whys (Jinja without quotes, a colon in a text, a tab, a
 text that starts with `@`) are recognised by what stands in the line.
@@ -6,6 +6,7 @@ text that starts with `@`) are recognised by what stands in the line.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,80 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.errors import Diagnostic
+
+
+MAX_DIGITS: Final = 300
+"""Longest number: beyond it a number is a mistake, and far beyond it Python refuses to print it."""
+
+UNWANTED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
+
+_WORDS: Final = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NUMBER_START: Final = frozenset("+-.0123456789")
+_INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+def plain_scalar(text: str) -> Any:
+    """The value of an unquoted scalar: None, a bool, an int, a float or the text itself.
+
+    Raises ValueError with a sentence for numbers JSON cannot hold.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMBER_START:
+        return text
+    message = ""
+    if _INT.fullmatch(text):
+        if len(text) <= MAX_DIGITS:
+            return int(text, 0 if text[1:2] in {"o", "x"} else 10)
+        message = f"the number has {len(text)} digits, more than {MAX_DIGITS}"
+    elif _FLOAT.fullmatch(text):
+        number = float(text)
+        if math.isfinite(number):
+            return number
+        message = f"the number `{text[:40]}` is too large"
+    elif _NOT_JSON.fullmatch(text):
+        message = f"`{text}` is a number that JSON cannot hold"
+    if message:
+        raise ValueError(message)
+    return text
+
+
+SIDE: Final = re.compile(r"^(?:<{7}|\|{7}|>{7}) \S", re.MULTILINE)
+"""A line that opens or closes a conflict, for formats where no valid line starts like that."""
+MIDDLE: Final = re.compile(r"^={7}(?=\r?$)", re.MULTILINE)
+"""A `=======` left behind; it may also underline a heading, so ask only about a file that cannot be read."""
+WHOLE: Final = re.compile(r"^<{7} \S.*?^={7}\r?$.*?^>{7} \S", re.MULTILINE | re.DOTALL)
+"""A conflict with its markers in order, for formats whose texts may hold such lines one by one."""
+
+_LINE: Final = re.compile(r"(?:<{7} \S.*|\|{7} \S.*|={7}|>{7} \S.*)")
+
+
+def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
+    """The first marker of a kind, or None."""
+    if kind is WHOLE and "<<<<<<< " not in source.text:
+        return None
+    found = kind.search(source.text)
+    return None if found is None else _at(source, source.mark(found.start())[0])
+
+
+def conflict_at(source: Source, line: int) -> Diagnostic | None:
+    """The finding for a line (1-based) that is a marker, or None for any other line."""
+    text = source.line(line)
+    return _at(source, line) if text[:1] in "<|=>" and _LINE.fullmatch(text) else None
+
+
+def _at(source: Source, line: int) -> Diagnostic:
+    message = "git left this conflict marker: a merge is not resolved"
+    hint = "resolve the merge, then run again"
+    return place(source, "conflict-markers", message, (line, 1), width=len(source.line(line)), hint=hint)
+
 
 CODE: Final = "yaml-syntax"
 UNQUOTED: Final = "unquoted Jinja cannot be read as YAML"

@@ -16,7 +16,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contentops.execution.stop import Stop
+from contentops.execution.primitives import Stop
 from contentops.model import ItemId
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from contentops.loopback import is_loopback
 from contentops.server.engines import EngineError
-from contentops.server.engines.prose import plain
+from contentops.server.engines.outline import plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -13,11 +13,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from contentops.server import sections
+from contentops.server import contents
 from contentops.server.engines import EngineError, WrittenText
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError, endpoint
-from contentops.server.engines.outline import inputs_of, title_of
-from contentops.server.engines.prose import escape, plain
+from contentops.server.engines.outline import escape, inputs_of, plain, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -291,7 +290,7 @@ def tidy(text: str, heading: str, level: int) -> str:
     bare = first.strip().strip("#*_: \t")
     if bare and " ".join(bare.split()).casefold() == " ".join(heading.split()).casefold():
         inner = rest
-    return sections.nested(inner.strip("\n"), level).strip("\n")
+    return contents.nested(inner.strip("\n"), level).strip("\n")
 
 
 def _loops(text: str) -> bool:
