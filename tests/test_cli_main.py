@@ -366,6 +366,7 @@ def test_a_bug_of_ours_says_so(run: Run, tmp_path: Path) -> None:
         "import sys, types\n"
         "broken = types.ModuleType('contentops.schema_files')\n"
         "broken.SCHEMA_NAMES = ('plan',)\n"
+        "broken.schema_path = None\n"
         "def load_schema(name): raise RuntimeError('oh')\n"
         "broken.load_schema = load_schema\n"
         "sys.modules['contentops.schema_files'] = broken\n",
@@ -404,6 +405,7 @@ def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path) -> None:
         "import sys, types\n"
         "broken = types.ModuleType('contentops.schema_files')\n"
         "broken.SCHEMA_NAMES = ('plan',)\n"
+        "broken.schema_path = None\n"
         "def load_schema(name): raise KeyboardInterrupt\n"
         "broken.load_schema = load_schema\n"
         "sys.modules['contentops.schema_files'] = broken\n",

@@ -14,7 +14,7 @@ import msgspec
 
 from contentops.errors import InputError, nearest, suggest
 from contentops.manifests.schema import check_schema
-from contentops.manifests.scope import kind_of
+from contentops.manifests.values import kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, place

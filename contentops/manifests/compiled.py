@@ -13,8 +13,8 @@ from jinja2.utils import missing
 from contentops.errors import suggest
 from contentops.manifests.limits import LIMITS, Allowance
 from contentops.manifests.sandbox import BOUNDED, CHARGED, Generator, MissingError, Sandbox, sandbox
-from contentops.manifests.scope import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
-from contentops.manifests.templates import explain_failure, explain_syntax, tag_offset, word_offset
+from contentops.manifests.template_errors import explain_failure, explain_syntax, tag_offset, word_offset
+from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

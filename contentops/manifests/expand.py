@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
-from contentops.manifests.layers import Tree, Written, fields, overlay, top, tree
+from contentops.manifests.layers import RESERVED, Tree, Written, fields, overlay, top, tree
 from contentops.manifests.templates import templates_in
 from contentops.yaml.positions import Source, YamlDocument, locate
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 MAX_INSTANCES: Final = 200_000
 """Most items the declarations of one file may become."""
 
-RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
-"""Names that variables cannot have."""
 
 _OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 _ITEM_ONLY: Final = frozenset({"id", "vars", "for_each", "matrix"})

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
+RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
+"""Names that variables cannot have."""
+
 MERGED: Final = frozenset({"inputs", "metadata"})
 """The item keys whose maps merge."""
 

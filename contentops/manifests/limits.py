@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
 
-from contentops.manifests.scope import MAX_TEXT, TemplateError
+from contentops.manifests.values import MAX_TEXT, TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,9 @@ from msgspec import Struct, field
 from contentops.digest import digest_json
 from contentops.errors import suggest
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.scope import MISSING, Lazy, Scope, TemplateError, Trace, Uses, root_of
+from contentops.manifests.scope import Scope, Trace, Uses, root_of
 from contentops.manifests.templates import is_template, plain, templates_in
+from contentops.manifests.values import MISSING, Lazy, TemplateError
 from contentops.model import Origin
 
 if TYPE_CHECKING:

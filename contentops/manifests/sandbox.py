@@ -27,7 +27,7 @@ from markupsafe import escape
 
 from contentops.digest import canonical
 from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
-from contentops.manifests.scope import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

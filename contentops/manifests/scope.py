@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from contentops.manifests.layers import Tree, Written, leaves, top
 from contentops.manifests.templates import Templates, templates_in
@@ -24,123 +21,6 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
     Lookup = Callable[[str], Any]
-
-MAX_TEXT: Final = 1024 * 1024
-"""Longest text a template may hold or give, in characters."""
-
-MAX_NUMBER_BITS: Final = 64
-"""Widest whole number a template may give."""
-
-MAX_DEPTH: Final = 100
-"""Deepest nesting of lists and maps a template may give."""
-
-MAX_VALUES: Final = 100_000
-"""Most entries of lists and maps a template may give."""
-
-
-MISSING: Final[Any] = object()
-"""What a look-up gives for a name that is not defined."""
-
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-
-
-class TemplateError(Exception):
-    """A template that cannot be rendered.
-
-    `offset` is the character of the source the problem is at, of the file of macros if `in_macros`; `name` is the
-    variable that is not defined, if that is the problem.
-    """
-
-    def __init__(
-        self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "", in_macros: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.in_macros = in_macros
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.offset = offset
-        self.name = name
-
-
-class Lazy:
-    """A map whose values are made when a template asks for them; `item` is one."""
-
-    __slots__ = ("_get", "names")
-
-    def __init__(self, names: tuple[str, ...], get: Callable[[str], Any]) -> None:
-        self.names = names
-        self._get = get
-
-    def get(self, name: str) -> Any:
-        """The value, or MISSING."""
-        return self._get(name) if name in self.names else MISSING
-
-
-def unsendable(value: Any) -> str | None:
-    """Why a text or number cannot be sent, or None."""
-    if isinstance(value, str):
-        if len(value) > MAX_TEXT:
-            return f"gives a text of more than {MAX_TEXT} characters"
-        if found := _UNSENDABLE.search(value):
-            return f"gives a text with the character U+{ord(found.group()):04X}"
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            return "gives a number that is not finite"
-    elif value.bit_length() > MAX_NUMBER_BITS:
-        return f"gives a whole number of more than {MAX_NUMBER_BITS} bits"
-    return None
-
-
-def text_of(value: Any) -> str:
-    """A value as it reads inside a text: `true` for a bool, digits for a number. Raises TemplateError for others."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    if value is None:
-        hint = 'give another text with `default("...", true)`, or leave the part out with `{% if %}`'
-        raise TemplateError("template-value", "a null cannot stand inside a text", hint=hint)
-    hint = 'write `| join(", ")`, or pick one entry'
-    raise TemplateError("template-value", f"{kind_of(value)} cannot stand inside a text", hint=hint)
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in plain words with its article."""
-    if value is None:
-        return "a null"
-    kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
-    kinds |= {list: "a list", tuple: "a list"}
-    unknown = f"something that is no JSON value ({type(value).__name__})"
-    return next((name for kind, name in kinds.items() if isinstance(value, kind)), unknown)
-
-
-def as_json(value: Any) -> Json:
-    """A value a template gave, as plain JSON types. Raises TemplateError where it is none, or is too large."""
-    return _as_json(value, 0, itertools.count())
-
-
-def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
-    if next(counted) > MAX_VALUES:
-        raise TemplateError("template-limit", f"gives more than {MAX_VALUES} values")
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str | int | float):
-        problem = unsendable(value)
-        if problem:
-            raise TemplateError("template-value", problem)
-        return str(value) if isinstance(value, str) else value
-    if depth > MAX_DEPTH:
-        raise TemplateError("template-value", f"gives lists or maps nested more than {MAX_DEPTH} deep")
-    if isinstance(value, list | tuple):
-        return [_as_json(entry, depth + 1, counted) for entry in value]
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise TemplateError("template-value", "gives a map with a key that is no text")
-        return {str(key): _as_json(value[key], depth + 1, counted) for key in value}
-    str(value)  # a missing value deep inside a list says here, in Jinja's way, what it misses
-    hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"
-    raise TemplateError("template-value", f"gives {kind_of(value)}", hint=hint)
 
 
 Trace = tuple[dict[str, Origin], dict[str, str]]

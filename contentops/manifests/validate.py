@@ -16,7 +16,7 @@ from contentops.errors import nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.schema import ON_EDIT_NOT_YET
-from contentops.manifests.scope import kind_of
+from contentops.manifests.values import kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:

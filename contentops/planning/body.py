@@ -8,8 +8,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, OnEdit, Poll, Reason, Submit
-from contentops.planning.inputs import TRIES, failed_attempts, key_of, price_of
-from contentops.planning.plan import explain
+from contentops.planning.inputs import TRIES, explain, failed_attempts, key_of, price_of
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step

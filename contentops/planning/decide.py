@@ -28,8 +28,7 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
-from contentops.planning.inputs import is_edited, is_protected, pending, resting_place
-from contentops.planning.plan import explain
+from contentops.planning.inputs import explain, is_edited, is_protected, pending, resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Everything a plan is made of, gathered before the first comparison: the sides, and what a person asked for."""
+"""Everything a plan is made of, gathered before the first comparison: the sides, how they differ, what was asked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from contentops.model import (
     Desired,
     ItemId,
     JobState,
+    Json,
     Note,
     Observed,
     OnEdit,
     OpenEntry,
     Project,
+    Reason,
     Record,
     Spec,
     State,
@@ -253,3 +255,42 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
     beside = source if theirs.startswith(f"{ours}/") else target
     mark = hashlib.sha256(f"{beside}\n{item}".encode()).hexdigest()[:16]
     return str(PurePosixPath(beside).parent / f".contentops-{mark}.moving")
+
+
+def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
+    """A request as one level of fields: `template`, `inputs.topic`, ..."""
+    found = {key: value for key, value in request.items() if key != "inputs"}
+    inputs = request.get("inputs")
+    if isinstance(inputs, dict):
+        found.update({f"inputs.{key}": value for key, value in inputs.items()})
+    return found
+
+
+def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
+    """One reason per field of the request that differs, in field order."""
+    before, after = flatten(record.request), flatten(spec.request.as_json())
+    return tuple(
+        Reason(
+            kind="added" if name not in before else "removed" if name not in after else "changed",
+            field=name,
+            before=before.get(name),
+            after=after.get(name),
+            cause=cause(name, spec, record),
+        )
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) or type(before.get(name)) is not type(after.get(name))
+    )
+
+
+def cause(name: str, spec: Spec, record: Record) -> str:
+    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
+    origin = spec.origins.get(name)
+    if origin is None:
+        return ""
+    for variable in origin.variables:
+        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
+            place = spec.variables.get(variable)
+            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
+    if origin.layer in ("project", "environment", "manifest"):
+        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
+    return ""

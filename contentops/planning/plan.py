@@ -1,4 +1,4 @@
-"""All items at once: pair renames, decide each, keep what was selected, free the targets, explain, guard, and count."""
+"""All items at once: pair renames, decide each, keep what was selected, free the targets, guard, and count."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from contentops.planning.renames import find_ring, pair_renames
 from contentops.planning.select import Candidate, check_selectors, is_selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from contentops.model import Change, ItemId, Json, Record, Spec
+    from contentops.model import Change, ItemId
     from contentops.planning.inputs import PlanInputs
 
 
@@ -87,45 +87,6 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
             f"`guards.max_changed_ratio` is {guards.max_changed_ratio:.0%}"
         )
         yield Refusal(guard="changed-ratio", message=message, flag="--approve-changes")
-
-
-def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
-    """A request as one level of fields: `template`, `inputs.topic`, ..."""
-    found = {key: value for key, value in request.items() if key != "inputs"}
-    inputs = request.get("inputs")
-    if isinstance(inputs, dict):
-        found.update({f"inputs.{key}": value for key, value in inputs.items()})
-    return found
-
-
-def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
-    """One reason per field of the request that differs, in field order."""
-    before, after = flatten(record.request), flatten(spec.request.as_json())
-    return tuple(
-        Reason(
-            kind="added" if name not in before else "removed" if name not in after else "changed",
-            field=name,
-            before=before.get(name),
-            after=after.get(name),
-            cause=cause(name, spec, record),
-        )
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) or type(before.get(name)) is not type(after.get(name))
-    )
-
-
-def cause(name: str, spec: Spec, record: Record) -> str:
-    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
-    origin = spec.origins.get(name)
-    if origin is None:
-        return ""
-    for variable in origin.variables:
-        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
-            place = spec.variables.get(variable)
-            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
-    if origin.layer in ("project", "environment", "manifest"):
-        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
-    return ""
 
 
 def make_plan(inputs: PlanInputs) -> Plan:
