@@ -102,10 +102,12 @@ async def resolve(
     candidates = ""
     for last in (False, True):
         if last:
-            place.leave()
             lost = unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
+                first = f"no one knows what became of the first submit on this server: {lost.why}"
+                ctx.hold_first(first, f"{_ways_on(item)}; nothing else was submitted")
+            place.leave()
             await ctx.run.last_look()
         found = await _look(ctx, item, place, lost, last=last)
         if not isinstance(found, NeverArrived | Unclear):
@@ -121,8 +123,11 @@ async def resolve(
 def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
     """Record that the outcome stays unknown; the end of its item, to be raised."""
     lost = unknown(ctx, found.lost)
-    hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
-    return Ended(Result.UNKNOWN, lost.why + found.candidates, hint)
+    return Ended(Result.UNKNOWN, lost.why + found.candidates, _ways_on(item))
+
+
+def _ways_on(item: Item) -> str:
+    return f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
 
 
 async def _look(
@@ -202,6 +207,7 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
     if lost:
         if job.sent is not None:
             ctx.spent[item.id] += entry.credits
+            del ctx.unsettled[item.id]
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
         entry = structs.replace(entry, job_id="")
     ctx.admission.refused = 0
@@ -298,6 +304,7 @@ async def _start(ctx: Context, item: Item, place: Place, standing: Standing, ent
         found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
         match found:
             case NeverArrived(entry):
+                del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await place.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
@@ -326,6 +333,7 @@ async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entr
                 await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
             return lost
         ctx.run.record("refused", Drop(entry.request_id))
+        del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise _refused(ctx, place, answer)
         if not await attempts.again(answer, NOT_SENT):
