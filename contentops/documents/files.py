@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.clean import conflict_line
+from contentops.documents.clean import conflict_line, is_lfs_pointer
 from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular, explained, temporary_name
 from contentops.documents.front_matter import split
 from contentops.documents.paths import TEMPORARY, shown, split_path
@@ -124,6 +124,9 @@ class Outputs:
             text = file.data.decode()
         except UnicodeDecodeError as error:
             problem = f"{shown(path)} is not UTF-8 at byte {error.start}; save it as UTF-8"
+            return structs.replace(found, problem=problem)
+        if is_lfs_pointer(text):
+            problem = f"{shown(path)} is a pointer of Git LFS; fetch its text with `git lfs pull` first"
             return structs.replace(found, problem=problem)
         document = split(text)
         body = NOTHING if document.problem else digest_text(document.body)

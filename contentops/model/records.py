@@ -133,7 +133,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     front: Mapping[str, Json] = field(default_factory=dict)
     """Front matter without the `contentops` block."""
     problem: str = ""
-    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
+    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, a pointer), or empty.
 
     It names the path and says what to do."""
     owner: str = ""
