@@ -194,7 +194,7 @@ def _next(run: Run, again: str) -> str:
     if run.stopped:
         return f"{again} goes on where this run stopped"
     if run.count(Result.UNKNOWN):
-        return f"`{command('state resolve ITEM', run.environment)}` for what is unknown, then {again}"
+        return f"`{command('state resolve', run.environment)}` shows what is unknown and what to do, then {again}"
     if run.count(Result.FAILED) or run.count(Result.LATE) or run.count(Result.PENDING):
         return f"{again} tries again what is left"
     return f"decide what is blocked (see the hints), then {again}"
