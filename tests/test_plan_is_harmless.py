@@ -88,7 +88,8 @@ def _watched(root: Path, log: Path, arguments: Sequence[str]) -> None:
 def _ours() -> tuple[str, ...]:
     """Where the program itself lies: it may load parts of itself when it needs them."""
     return tuple(
-        {str(Path(where).resolve()) for where in (sys.prefix, sys.base_prefix, ROOT, os.devnull)} | {os.devnull}
+        {str(Path(where).resolve()) for where in (sys.prefix, *sys.path, sys.base_prefix, ROOT, os.devnull)}
+        | {os.devnull}
     )
 
 
