@@ -44,6 +44,8 @@ QUICKEST = 0.2
 """Seconds before which no job is asked for the first time, as long as none is known."""
 AT_HAND = 0.01
 """The same for a server on this machine, where asking costs nothing: the embedded one writes drafts in milliseconds."""
+LONGEST_GAP = 30.0
+"""Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
 
 Interval = tuple[float, float]
 """Seconds after which a job was still running (0: no one looked), and by which it was done."""
@@ -162,15 +164,18 @@ def first_gap(per_minute: int, quickest: float = QUICKEST) -> float:
     return max(quickest, 120.0 / per_minute) if per_minute else quickest
 
 
-def next_poll(durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int) -> float:
-    """Loop time at which a job, `polls` times found unfinished, is worth the next request.
+def next_poll(
+    durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int, running: int = 1
+) -> float:
+    """The time of the next poll of a job, not before `now`; `running` jobs are polled in all.
 
-    Unlearned: doubling gaps from `first_gap`. Learned: when the chance that it ended since the last poll reaches
-    one half, given that it had not ended then.
+    Unlearned: doubling gaps from `first_gap`, up to `LONGEST_GAP` or to where all jobs together ask for half of the
+    limit. Learned: when the chance that it ended since the last poll reaches one half, given that it had not then.
     """
     gap = first_gap(per_minute, durations.quickest)
     if not durations.is_learned(kind):
-        return max(now, started + gap) if polls == 0 else now + gap * 2 ** min(polls, 10)
+        longest = max(LONGEST_GAP, gap * running) if per_minute else LONGEST_GAP
+        return max(now, started + gap) if polls == 0 else now + min(gap * 2 ** min(polls, 10), longest)
     elapsed = now - started if polls else 0.0
     return max(now, started + durations.even_chance(kind, elapsed), (now + gap / 2) if polls else now)
 
