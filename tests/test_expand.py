@@ -242,7 +242,7 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
             """,
         }
     )
-    specs = {spec.id: spec for spec in desired(root).specs}
+    specs = {str(spec.id): spec for spec in desired(root).specs}
     assert [name for name in specs if name.endswith(("design", "audit"))] == [
         "bergen-audit",
         "bergen-design",
