@@ -142,7 +142,7 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
             id="bad value",
         ),
         pytest.param(
-            ["state", "resolve", "x"],
+            ["state", "resolve", "x", "--request", "1"],
             "error[usage]: state one of `--job ID`, `--content ID` and `--forget`\n"
             "hint: `contentops state resolve --help` shows the usage\n",
             id="nothing stated",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from contentops.ci.git import GitFailed, find_program, try_git
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.running import Run
 
 SECRETS = {

@@ -134,6 +134,14 @@ def conflict_line(text: str) -> int:
     return 0
 
 
+_LFS_POINTER: Final = re.compile(r"version https://git-lfs\.github\.com/spec/\S+\r?\n([a-z0-9.-]+ \S.*\n){1,20}\Z")
+
+
+def is_lfs_pointer(text: str) -> bool:
+    """Whether a file is what Git LFS leaves in its place until its content is fetched."""
+    return _LFS_POINTER.match(text) is not None
+
+
 def _front_lines(lines: list[str]) -> int:
     """How many lines the front matter has; fences mean nothing in it."""
     if lines[0].removeprefix("\ufeff").rstrip() != "---":

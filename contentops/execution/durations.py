@@ -37,6 +37,9 @@ WORTH = 0.5
 LONGER = 1.3
 """Beyond everything learned, a job is polled again after this much of the time that has passed."""
 
+LONGEST_GAP = 30.0
+"""Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
+
 Interval = tuple[float, float]
 """Seconds after which a job was still running (0: no one looked), and by which it was done."""
 
@@ -147,15 +150,18 @@ def first_gap(per_minute: int) -> float:
     return max(0.2, 120.0 / per_minute) if per_minute else 0.2
 
 
-def next_poll(durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int) -> float:
-    """Loop time at which a job, `polls` times found unfinished, is worth the next request.
+def next_poll(
+    durations: Durations, kind: str, *, started: float, now: float, polls: int, per_minute: int, running: int = 1
+) -> float:
+    """The time of the next poll of a job, not before `now`; `running` jobs are polled in all.
 
-    Unlearned: doubling gaps from `first_gap`. Learned: when the chance that it ended since the last poll reaches
-    one half, given that it had not ended then.
+    Unlearned: doubling gaps from `first_gap`, up to `LONGEST_GAP` or to where all jobs together ask for half of the
+    limit. Learned: when the chance that it ended since the last poll reaches one half, given that it had not then.
     """
     gap = first_gap(per_minute)
     if not durations.is_learned(kind):
-        return max(now, started + gap) if polls == 0 else now + gap * 2 ** min(polls, 10)
+        longest = max(LONGEST_GAP, gap * running) if per_minute else LONGEST_GAP
+        return max(now, started + gap) if polls == 0 else now + min(gap * 2 ** min(polls, 10), longest)
     elapsed = now - started if polls else 0.0
     return max(now, started + durations.even_chance(kind, elapsed), (now + gap / 2) if polls else now)
 

@@ -103,7 +103,8 @@ def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> 
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
     lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
-    hint = f"{AGAIN}; `contentops state resolve {item.id} --forget` gives it up, but {lost}"
+    forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
+    hint = f"{AGAIN}; {forget} gives it up, but {lost}"
     return Ended(Result.LATE, error, hint, gone=True)
 
 

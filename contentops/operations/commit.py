@@ -21,8 +21,8 @@ from contentops.ci.clone import (
     follow,
     make_commit,
     open_clone,
-    refuse_ignored_lock,
     refuse_unfinished,
+    refuse_unfit_lock,
     result_tree,
     uncommitted,
 )
@@ -105,9 +105,9 @@ def commit(
     """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
 
     Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
-    merge, where something is staged or not pushed, and for a lock that git ignores; LockHeld while another commit goes
-    on; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished where it could
-    be pushed nowhere.
+    merge, where something is staged or not pushed, and for a lock that git ignores or gives to LFS; LockHeld while
+    another commit goes on; StateError for a lock that cannot be read; GitFailed where git refuses the commit;
+    NotPublished where it could be pushed nowhere.
     """
     world = world or World()
     with hold_lock(project, world):
@@ -120,7 +120,7 @@ def commit(
             with open_store(project, world, write=True) as store:
                 # A killed apply has left facts in the journal alone, and only the lock travels.
                 store.checkpoint()
-            refuse_ignored_lock(clone, project.environment)
+            refuse_unfit_lock(clone, project.environment)
             return _commit(project, clone, options, target, write, pause)
 
 
@@ -179,11 +179,11 @@ def check_waiting(project: Project, options: CommitOptions, *, world: World | No
     """Refuses where an apply from here would be paid for twice.
 
     That is while results of an earlier run wait on a branch that it would not know of, and where git ignores the lock
-    that it would write.
+    that it would write, or keeps only a pointer of it.
     """
     environ = (world or World()).environ
     clone = _open(project, options, environ)
-    refuse_ignored_lock(clone, project.environment)
+    refuse_unfit_lock(clone, project.environment)
     found = waiting(clone, _target(project, "", environ))
     if found:
         names = ", ".join(f"`{name}`" for name in found)

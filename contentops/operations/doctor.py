@@ -48,7 +48,10 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
+        from contentops.ci.clone import refuse_lock_in_lfs
+
         state = read_state(project)
+        refuse_lock_in_lfs(project.root, project.environment)
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
         )
