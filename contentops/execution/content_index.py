@@ -84,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     def is_titled(self, draft: Draft) -> bool:
         """Whether it was stored under the draft's title; one without a title contradicts none."""
-        return self.title in ("", draft.title) or self.sent_title == title_digest(draft.title)
+        return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
 def metadata_of(draft: Draft) -> dict[str, Json]:
@@ -152,7 +152,7 @@ class ContentIndex:
                 stored = self._seen[entry.id][1] if self.knows(entry) else None
                 if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
                     continue
-                if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
+                if not stored.is_titled(draft) and any(_has_title_of(draft, each) for each in unknown):
                     # One that is not fetched yet may be this very text under our own title.
                     unknown.append(entry)
                     continue
@@ -204,7 +204,7 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
         if entry.id in beside or not _is_free(ctx, draft, entry.id):
             continue
         made = seconds_of(entry.created_at)
-        ours = bool(entry.title) and clean_title(entry.title) == draft.title
+        ours = _has_title_of(draft, entry)
         if ours or _in_time(entry, made, since):
             away = abs(made - since) if made is not None and since is not None else math.inf
             ranked.append((not ours, away, place, entry))
@@ -217,6 +217,10 @@ def _in_time(entry: ContentEntry, made: float | None, since: float | None) -> bo
     if since is None:
         return not entry.title
     return made is None or made >= since - SLACK
+
+
+def _has_title_of(draft: Draft, entry: ContentEntry) -> bool:
+    return bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
 
 
 def _since(standing: Standing) -> float | None:
