@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 ITEM_KEY = "contentops_item"
+REQUEST_KEY = "request_id"
 SPEC_KEY = "contentops_digest"
 BODY_KEY = "contentops_body"
 SENT_TITLE_KEY = "contentops_title"
-"""Keys of the metadata we save: whose text it is, the spec it answers, digests of the very body and title we sent."""
+"""Keys of the metadata we save: whose text it is, the request that paid for it (servers write that one too), the spec
+it answers, digests of the very body and title we sent."""
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
@@ -51,6 +53,8 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     """Digests of its text, with and without its front matter."""
     item: str = ""
     """The item its metadata names, or empty."""
+    request: str = ""
+    """The request whose text it is by its metadata, or empty."""
     sent_title: str = ""
     sent_body: str = ""
     """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
@@ -69,6 +73,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
             body=body_digest(content.body),
             bodies=frozenset(body_digest(text) for text in (content.body, content.whole) if text),
             item=named(ITEM_KEY),
+            request=named(REQUEST_KEY),
             sent_title=named(SENT_TITLE_KEY),
             sent_body=named(BODY_KEY),
         )
@@ -91,7 +96,7 @@ def metadata_of(draft: Draft) -> dict[str, Json]:
         SENT_TITLE_KEY: title_digest(draft.title),
     }
     if request_id := draft.standing.recorded.request_id:
-        found["request_id"] = request_id
+        found[REQUEST_KEY] = request_id
     return found
 
 
@@ -101,8 +106,9 @@ class ContentIndex:
 
     owned: set[str] = field(default_factory=set)
     """Content ids on this server that belong to some item."""
-    requests: dict[str, str] = field(default_factory=dict)
-    """By content: the request whose text it is, by its metadata; empty: it names none."""
+    looked: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """By content that this or an earlier run looked at: its time of change then, and the request whose text it is by
+    its metadata; empty: it names none, None: it could not be read."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0
@@ -113,6 +119,11 @@ class ContentIndex:
     """That could not be found out in this run."""
     _fetching: dict[str, asyncio.Event] = field(default_factory=dict)
     _seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+
+    def request_of(self, entry: ContentEntry) -> str | None:
+        """The request whose text a content is; empty: it names none, None: not known as the list shows it now."""
+        changed, request = self.looked.get(entry.id, ("", None))
+        return request if changed == entry.updated_at else None
 
     def knows(self, entry: ContentEntry) -> bool:
         """Whether it was fetched as the list shows it now."""
