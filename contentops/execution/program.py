@@ -238,6 +238,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits=ctx.spent[item.id],
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
+        copy=standing.copy,
         error=end.error,
         hint=end.hint,
     )

@@ -108,6 +108,11 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     error: str = ""
     """The server's words, where it failed or is unknown."""
 
+    @property
+    def short(self) -> str:
+        """The start of its request id, by which a person names it among those of its item."""
+        return self.request_id[:8]
+
 
 class State(Struct, frozen=True, kw_only=True):
     """Lock and journal folded into one: records by id, open entries by request id."""

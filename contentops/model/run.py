@@ -37,6 +37,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     credits_unknown: int = 0
     """Spent on it too if the server took a submit of this run whose answer was lost."""
     output: str = ""
+    copy: str = ""
+    """Where the words of a person that a new text took the place of are kept, or empty."""
     error: str = ""
     hint: str = ""
 

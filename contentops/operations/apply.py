@@ -76,10 +76,10 @@ def apply(
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
         planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
-        if planned.empty:
+        planned = structs.replace(planned, refusals=_standing(planned, approval))
+        if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             return planned, None
-        planned = structs.replace(planned, refusals=_standing(planned, approval))
         if show is not None:
             show(planned)
         _refuse(planned)
