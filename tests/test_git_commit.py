@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.running import Build
 
 MINE = "## A person's heading"
+LFS = "*.lock filter=lfs diff=lfs merge=lfs -text\n"
+OUT_OF_LFS = "contentops*.lock text eol=lf merge=union -filter"
 FIVE = [".gitattributes", "contentops.lock", "out/one.md", "out/three.md", "out/two.md"]
 
 
@@ -378,6 +380,8 @@ def work(machine: Machine) -> None:
         (lambda machine: machine.git("checkout", "-q", "--detach"), (), (64, "no-branch", "`--branch`")),
         (lambda machine: machine.write(".gitignore", "*.lock\n"), (), (4, "ignored-lock", "`!contentops.lock`")),
         (lambda machine: machine.write(".gitignore", "*.lock\n"), ("--check-waiting",), (4, "ignored-lock", "!")),
+        (lambda machine: machine.write(".gitattributes", LFS), (), (4, "lock-in-lfs", f"put `{OUT_OF_LFS}`")),
+        (lambda machine: machine.write(".gitattributes", LFS), ("--check-waiting",), (4, "lock-in-lfs", "-filter`")),
         (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=ext::sh -c touch% pwned",), (64, "no-remote", "known: `origin`")),
@@ -385,6 +389,7 @@ def work(machine: Machine) -> None:
     ids=[
         *("merge", "rebase", "cherry-pick", "revert", "bisection", "unmerged", "staged", "staged, no push"),
         *("unpushed", "unpushed, how to go on", "a branch of no one", "no branch", "ignored lock", "before an apply"),
+        *("lock in LFS", "in LFS, before an apply"),
         *("no remote", "an empty remote", "a command"),
     ],
 )
@@ -403,6 +408,22 @@ def test_what_is_refused_and_touches_nothing(
     assert hint in ended.stderr
     assert (standing(first), world.tip(), world.branches()) == (before, tip, ["main"])
     assert not list(first.root.rglob("pwned"))
+
+
+def test_a_lock_in_lfs_is_refused_before_anything_is_made(world: World, invoke: Run) -> None:
+    """As a pointer no other clone could read it; `doctor` says so too, and the line that both name mends it."""
+    machine = world.clone("first")
+    machine.write(".gitattributes", LFS)
+    ended = invoke("apply", "--yes", cwd=machine.root)
+    assert (ended.code, "error[lock-in-lfs]" in ended.stderr, f"`{OUT_OF_LFS}`" in ended.stderr) == (4, True, True)
+    assert not (machine.root / "out").exists()
+    assert f"failed  state: `.gitattributes` gives `contentops.lock` to Git LFS\n        hint: put `{OUT_OF_LFS}`" in (
+        invoke("doctor", cwd=machine.root).stdout
+    )
+    machine.write(".gitattributes", f"{LFS}{OUT_OF_LFS}\n")
+    machine.apply()
+    machine.commit()
+    assert world.content("contentops.lock").count("\n") == 4
 
 
 def test_outside_a_repository(project: Build, invoke: Run) -> None:

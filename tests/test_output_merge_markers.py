@@ -1,4 +1,7 @@
-"""A merge that git left unresolved in an output: nothing is made of it, and texts about git are not taken for one."""
+"""What git left in place of an output's text, an unresolved merge or a pointer: nothing is made of it.
+
+Texts about git are not taken for one.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.digest import NOTHING, digest_bytes, digest_text
-from contentops.documents.clean import body_digest, conflict_line, known_bodies
+from contentops.documents.clean import body_digest, conflict_line, is_lfs_pointer, known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.stat_cache import StatCache
 from contentops.model import JobState, Observed, OnEdit, Saved, State
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFLICT = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n"
 FRONT = "---\ntitle: T\n---\n"
 
 
@@ -80,6 +84,24 @@ def test_conflicts_are_found(text: str, line: int) -> None:
 def test_what_only_looks_like_a_conflict(text: str) -> None:
     """Only git's three lines in git's order count, each from the start of its line to the end of its form."""
     assert conflict_line(text) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (POINTER, True),
+        (POINTER.replace("\n", "\r\n"), True),
+        (POINTER.replace("oid", f"ext-0-foo sha256:{'2b' * 32}\noid"), True),
+        (f"{FRONT}\n{POINTER}", False),
+        (f"{POINTER}\nThat is a pointer.\n", False),
+        (POINTER.splitlines()[0] + "\n", False),
+        ("version https://git-lfs.github.com/spec/v1 is the first line of a pointer.\n", False),
+    ],
+    ids=["v1", "CRLF", "with an extension", "front matter", "more text", "one line", "a sentence"],
+)
+def test_pointers_of_lfs(text: str, *, found: bool) -> None:
+    """A whole file of such lines; a text that tells of one is none."""
+    assert is_lfs_pointer(text) is found
 
 
 LINES = st.sampled_from(
@@ -166,6 +188,27 @@ def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choic
     assert scene.tree() == {"out/one.md": left, "out/two.md": scene.read("out/two.md")}
     assert [content.body for content in scene.api.contents.values()] == stored
     assert len(scene.api.generations) == 2
+
+
+@pytest.mark.parametrize("choice", [{}, {"replace": ("one",)}, {"on_edit": OnEdit.OVERWRITE}], ids=str)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change: str) -> None:
+    """It is neither saved nor paid for nor replaced; once its text is fetched all goes on."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    text, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
+    scene.write("out/one.md", POINTER)
+    scene.edit("content/blog.yaml", *CHANGES[change])
+    run = scene.apply(**choice)
+    assert results(run)["one"] == "blocked"
+    assert run is not None
+    assert "`out/one.md` is a pointer of Git LFS; fetch its text with `git lfs pull` first" in str(run.outcomes)
+    assert (scene.read("out/one.md"), len(scene.api.generations)) == (POINTER, 2)
+    assert [content.body for content in scene.api.contents.values()] == stored
+    scene.write("out/one.md", text)
+    scene.apply()
+    assert scene.plan().empty
 
 
 def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:

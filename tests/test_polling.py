@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.execution.durations import Durations, first_gap, next_poll
+from contentops.execution.durations import Durations, first_gap, next_poll, quickest_on
 
 
 def _polls(durations: Durations, *, until: float, per_minute: int, kind: str = "blog/standard") -> list[float]:
@@ -30,12 +28,40 @@ def test_the_first_gap(per_minute: int, gap: float) -> None:
     assert next_poll(Durations(), "x", started=5.0, now=5.0, polls=0, per_minute=per_minute) == pytest.approx(5 + gap)
 
 
-def test_unlearned_gaps_double() -> None:
-    """Until a duration is learned, each gap is twice the one before."""
-    times = _polls(Durations(), until=300.0, per_minute=10)
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert times[0] == 12.0
-    assert gaps == [24.0, 48.0, 96.0, 192.0]
+@pytest.mark.parametrize(
+    ("server", "gap"),
+    [
+        ("local", 0.01),
+        ("http://127.0.0.1:8711/v1", 0.01),
+        ("http://[::1]:8711/v1", 0.01),
+        ("https://localhost.example.com/v1", 0.2),
+    ],
+)
+def test_a_server_on_this_machine_is_asked_sooner(server: str, gap: float) -> None:
+    """A draft takes it milliseconds, and asking for it costs nothing."""
+    durations = Durations(quickest=quickest_on(server))
+    assert next_poll(durations, "x", started=5.0, now=5.0, polls=0, per_minute=0) == pytest.approx(5 + gap)
+    assert next_poll(durations, "x", started=5.0, now=5.0, polls=0, per_minute=60) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "running", "gaps"),
+    [
+        (10, 1, [24.0, 30.0, 30.0, 30.0]),
+        (0, 50, [0.4, 0.8, 1.6, 3.2]),
+        (10, 4, [24.0, 48.0, 48.0, 48.0]),
+        (10, 50, [24.0, 48.0, 96.0, 192.0]),
+        (1, 1, [120.0, 120.0, 120.0, 120.0]),
+    ],
+    ids=["one job", "no limit", "four jobs", "many jobs", "one request a minute"],
+)
+def test_unlearned_gaps_double_up_to_a_share_of_the_limit(per_minute: int, running: int, gaps: list[float]) -> None:
+    """Until a duration is learned, gaps double up to 30 s, or to where all jobs together ask for half of the limit."""
+    now = first_gap(per_minute)
+    for polls, gap in enumerate(gaps, start=1):
+        due = next_poll(Durations(), "x", started=0.0, now=now, polls=polls, per_minute=per_minute, running=running)
+        assert due - now == pytest.approx(gap)
+        now = due
 
 
 def test_a_late_first_poll_goes_out_at_once() -> None:

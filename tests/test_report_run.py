@@ -51,7 +51,8 @@ def test_troubles_are_told_with_the_servers_words() -> None:
         "  … l  late\n"
         "\n"
         "Apply: 1 done, 1 failed, 1 blocked, 1 unknown, 1 late. 4 credits spent, 12 requests, 1m 3s.\n"
-        "Next: `contentops state resolve ITEM --env staging` for what is unknown, then `contentops apply --env staging`"
+        "Next: `contentops state resolve --env staging` shows what is unknown and what to do,"
+        " then `contentops apply --env staging`"
     )
 
 

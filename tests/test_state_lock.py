@@ -131,6 +131,17 @@ def test_conflict_markers_get_a_way_out() -> None:
     assert len(caught.value.diagnostics()) == 3
 
 
+def test_a_pointer_of_lfs_gets_a_way_out() -> None:
+    """It is told by its name, once, with what fetches the lock."""
+    text = joined("version https://git-lfs.github.com/spec/v1", f"oid sha256:{'1a' * 32}", "size 12345")
+
+    with pytest.raises(StateError, match=r"^`contentops\.lock` is a pointer of Git LFS$") as caught:
+        lock.read(text, NAME)
+
+    assert (caught.value.code, len(caught.value.diagnostics())) == ("lock-in-lfs", 1)
+    assert "`git lfs pull`" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -217,27 +217,33 @@ def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> No
     ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(ROOT / "examples/ci/apply.yml")
     assert ended.codes == {"check-waiting": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
-    assert ended.outcomes[KEPT] == "skipped"
+    assert ended.outcomes["keep"] == "success"
     assert "contentops.lock" in world.clone("fresh").files()
 
 
-KEPT = "4"
-"""The step of the apply workflow that keeps what could not be pushed."""
+def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
+    """The whole clone, as an artifact of each attempt, whatever the apply did; a cancelled job may get no further."""
+    steps = read(ROOT / "examples/ci/apply.yml")["jobs"]["apply"]["steps"]
+    names = [step.get("id") for step in steps]
+    assert names.index("apply") < names.index("keep") < names.index("commit")
+    keep = steps[names.index("keep")]
+    assert "always()" in keep["if"]
+    assert "commit" not in keep["if"]
+    assert keep["uses"].startswith("actions/upload-artifact@")
+    assert (keep["with"]["path"], keep["with"]["include-hidden-files"]) == (".", "true")
 
 
 @posix
-def test_results_that_can_not_be_pushed_are_kept(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
-    """Where the commit fails, the job hands the folder on as an artifact, with lock, outputs and journal."""
+def test_results_are_kept_where_an_apply_may_have_made_some(world: World, tmp_path: Path) -> None:  # noqa: F811
+    """Not where an earlier run's results wait, and not where there was nothing to do."""
+    path, contexts = ROOT / "examples/ci/apply.yml", {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
-    contexts = {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
-    path = ROOT / "examples/ci/apply.yml"
-    ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(path)
+    ended = Runner(tmp_path / "first", clone.root, {}, contexts).job(path)
     assert ended.codes == {"check-waiting": 0, "apply": 0, "commit": 1}
-    assert ended.outcomes[KEPT] == "success"
-    step = read(path)["jobs"]["apply"]["steps"][int(KEPT)]
-    assert step["uses"].startswith("actions/upload-artifact@")
-    assert (step["with"]["path"], step["with"]["include-hidden-files"]) == (".", "true")
+    assert ended.outcomes["keep"] == "success"
+    ended = Runner(tmp_path / "second", clone.root, {}, contexts).job(path)
+    assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
 
 
 @posix

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from contentops.ci.git import Clone, TreeEntry, read_blobs, run_git, try_git
+from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, run_git, try_git
 from contentops.ci.results import body_of, lock_name, nfc, state_of
 from contentops.ci.runner import credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import LockHeld, Refused, StateError, UsageError
-from contentops.state.lock import with_line
+from contentops.state.lock import OUT_OF_LFS, with_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -136,13 +136,26 @@ def refuse_unfinished(clone: Clone) -> None:
         raise Refused(f"staged for a commit of yours: `{staged[0]}`{more}", code="staged-changes", hint=hint)
 
 
-def refuse_ignored_lock(clone: Clone, environment: str) -> None:
-    """Raises Refused where git ignores the lock."""
+def refuse_unfit_lock(clone: Clone, environment: str) -> None:
+    """Raises Refused where git ignores the lock, or keeps a pointer in its place."""
     name = lock_name(environment)
     # A file that is in git already is not ignored, whatever the rules say.
     if not clone.attempt("check-ignore", "--quiet", "--", name).code:
         hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
         raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
+    refuse_lock_in_lfs(clone.root, environment)
+
+
+def refuse_lock_in_lfs(root: str, environment: str) -> None:
+    """Raises Refused where git would keep a pointer of Git LFS in place of the lock; nothing outside a repository."""
+    if not any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents)):
+        return
+    name = lock_name(environment)
+    with contextlib.suppress(GitFailed):
+        said = try_git(root, "check-attr", "-z", "filter", "--", name).text.split("\0")
+        if "lfs" in said[2:3]:
+            hint = f"put `{OUT_OF_LFS}` at the end of `.gitattributes`: git merges locks line by line, not pointers"
+            raise Refused(f"`.gitattributes` gives `{name}` to Git LFS", code="lock-in-lfs", hint=hint)
 
 
 # --- what is changed ---------------------------------------------------------------------------------------

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from contentops.cli.options import Group, project_options
-from contentops.errors import UsageError, did_you_mean
+from contentops.errors import ExitCode, UsageError, did_you_mean
 from contentops.operations import records, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
+from contentops.reporting.summary import command as command_line
 from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
@@ -97,8 +99,9 @@ def remove(session: Session, item: str) -> None:
     _report(session, f"the record of `{item}` is forgotten; its file stays")
 
 
-@command.command("resolve", short_help="Say what became of a submit whose answer was lost.")
-@click.argument("item")
+@command.command("resolve", short_help="Show, or say, what became of submits whose answers were lost.")
+@click.argument("item", required=False, default="")
+@click.option("--request", metavar="ID", default="", help="The submit that is meant; the start of its id is enough.")
 @click.option("--job", metavar="ID", default="", help="The submit became this job.")
 @click.option("--content", metavar="ID", default="", help="The submit became this content.")
 @click.option("--forget", is_flag=True, help="It never arrived, or its text is not wanted.")
@@ -106,16 +109,52 @@ def remove(session: Session, item: str) -> None:
 def resolve(
     session: Session,
     item: str,
+    request: str,
     job: str,
     content: str,
     *,
     forget: bool,
-) -> None:
-    """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing."""
-    if sum((bool(job), bool(content), forget)) != 1:
+) -> ExitCode:
+    """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing.
+
+    With nothing stated, show the submits of ITEM, or all that are unknown, and what can be said of them.
+    """
+    stated = sum((bool(job), bool(content), forget))
+    if stated > 1 or (not stated and request):
         raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
+    if stated and not item:
+        raise click.UsageError("say of which ITEM; `contentops state resolve` lists those that are unknown")
     project = session.project()
-    _report(session, records.resolve(project, item, job=job, content=content, forget=forget))
+    if stated:
+        _report(session, records.resolve(project, item, request=request, job=job, content=content, forget=forget))
+        return ExitCode.DONE
+    found = records.open_submits(project, item)
+    shown = [{**plain(one.entry), "wanted": one.wanted} for one in found]
+    session.answer({"submits": shown}, _unresolved(found, session.environment))
+    return ExitCode.INCOMPLETE if found else ExitCode.DONE
+
+
+_FOR = {True: "today's request", False: "an earlier request", None: ""}
+
+
+def _unresolved(found: tuple[records.OpenSubmit, ...], environment: str) -> str:
+    """The submits that a person may have to decide on, and what can be typed next."""
+    if not found:
+        return "No submit has an outcome that is unknown."
+    rows = [
+        (one.item, one.short, one.state.value, _FOR[wanted], one.submitted_at, one.job_id)
+        for one, wanted in ((each.entry, each.wanted) for each in found)
+    ]
+    first = found[0].entry
+    flags = (shlex.quote(visible(first.item)), f"--request {visible(first.short)}")
+    named = command_line("state resolve", environment, flags)
+    say = [("a job", f"{named} --job ID"), ("a content", f"{named} --content ID"), ("nothing", f"{named} --forget")]
+    more = "; the same for the others, by their ITEM and REQUEST" if len(found) > 1 else ""
+    return (
+        table(("ITEM", "REQUEST", "STATE", "FOR", "SUBMITTED", "JOB"), rows, sparse=True)
+        + f"\n\nLook at the account (jobs, contents, credits), then say what it became{more}:\n\n"
+        + table(("FOUND", "RUN"), say)
+    )
 
 
 def _report(session: Session, done: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TRUSTED_AFTER: Final = 3_000_000_000
 """Nanoseconds a file must have been left alone before its stamp is trusted."""
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class _Row(Struct, array_like=True, frozen=True):

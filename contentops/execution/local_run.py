@@ -118,7 +118,15 @@ class LocalRun:
         watched = Watched(watch, now - watch.started if polls else 0.0)
         self._outbox.watched.add(watched)
         try:
-            due = next_poll(self._durations, kind, started=watch.started, now=now, polls=polls, per_minute=limit)
+            due = next_poll(
+                self._durations,
+                kind,
+                started=watch.started,
+                now=now,
+                polls=polls,
+                per_minute=limit,
+                running=len(self._outbox.watched),
+            )
             await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
             return await self.send(GetStatus(watch.job_id), Priority.POLL)
         finally:

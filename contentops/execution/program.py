@@ -235,6 +235,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         steps=tuple(done),
         credits=ctx.spent[item.id],
         output=standing.path or change.target,
+        copy=standing.copy,
         error=end.error,
         hint=end.hint,
     )

@@ -297,9 +297,9 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
             return f"write `{_BOOLEANS[value.lower()]}`, without quotes"
         if {"number", "integer"} & set(wanted) and value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
             return "remove the quotes"
-        if "array" in wanted:
-            return f"write `[{_short(value)}]`"
-    elif "string" in wanted and not isinstance(value, (dict, list)):
+    if "array" in wanted:
+        return "start each entry with `- `" if isinstance(value, dict) else f"write `[{_short(value)}]`"
+    if "string" in wanted and not isinstance(value, (str, dict, list)):
         return f'put it in quotes: `"{_short(value)}"`'
     return ""
 
@@ -342,9 +342,6 @@ def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
 def _out_of_bounds(document: YamlDocument, problem: _Problem) -> Diagnostic:
     """A value of the right type that is too small, too large, too long, or of the wrong form."""
     hint = str(problem.schema.get("errorMessage", ""))
-    if problem.keyword == "not":
-        message = hint or f"{_subject(problem.pointer)} contradicts itself"
-        return finding(document, "contradiction", f"{_whose(document, problem.pointer)}{message}", problem.pointer)
     if problem.keyword in _BOUNDS:
         what = _BOUNDS[problem.keyword].format(bound=problem.argument, value=_short(problem.value))
         if not hint and what.startswith("is an empty"):

@@ -108,6 +108,11 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     error: str = ""
     """The server's words, where it failed or is unknown."""
 
+    @property
+    def short(self) -> str:
+        """The start of its request id, by which a person names it among those of its item."""
+        return self.request_id[:8]
+
 
 class State(Struct, frozen=True, kw_only=True):
     """Lock and journal folded into one: records by id, open entries by request id."""
@@ -128,7 +133,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     front: Mapping[str, Json] = field(default_factory=dict)
     """Front matter without the `contentops` block."""
     problem: str = ""
-    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, not a file), or empty.
+    """Why the file cannot be used (not UTF-8, broken front matter, an unresolved merge, a pointer), or empty.
 
     It names the path and says what to do."""
     owner: str = ""

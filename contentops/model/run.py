@@ -35,6 +35,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     credits: int = 0
     """Spent on it in this run."""
     output: str = ""
+    copy: str = ""
+    """Where the words of a person that a new text took the place of are kept, or empty."""
     error: str = ""
     hint: str = ""
 

@@ -68,21 +68,26 @@ def apply(
     what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
-    the way, ApiError where the key is missing or the server speaks another dialect, StateError where nothing can be
-    recorded.
+    the way or Git LFS would take the lock, ApiError where the key is missing or the server speaks another dialect,
+    StateError where nothing can be recorded.
     """
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
         planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
-        if planned.empty:
+        planned = structs.replace(planned, refusals=_standing(planned, approval))
+        if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             return planned, None
-        planned = structs.replace(planned, refusals=_standing(planned, approval))
         if show is not None:
             show(planned)
         _refuse(planned)
+        if planned.submits:
+            from contentops.ci.clone import refuse_lock_in_lfs
+
+            # What is paid for is remembered in git by the lock alone.
+            refuse_lock_in_lfs(project.root, project.environment)
         key = _key(project, planned, world)
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None

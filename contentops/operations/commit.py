@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, structs
 
+from contentops.atomic_io import Disk
 from contentops.ci.clone import (
     alone,
     branch_of,
@@ -20,8 +21,8 @@ from contentops.ci.clone import (
     follow,
     make_commit,
     open_clone,
-    refuse_ignored_lock,
     refuse_unfinished,
+    refuse_unfit_lock,
     result_tree,
     uncommitted,
 )
@@ -29,7 +30,7 @@ from contentops.ci.git import PATIENCE, GitFailed
 from contentops.ci.push import Messages, Target, push, waiting
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, state_of
 from contentops.ci.runner import run_name, run_page
-from contentops.errors import Refused, StateError
+from contentops.errors import Refused
 from contentops.operations.apply import hold_lock
 from contentops.operations.workspace import World, open_store
 from contentops.state.lock import Lock
@@ -104,9 +105,9 @@ def commit(
     """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
 
     Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
-    merge, where something is staged or not pushed, and for a lock that git ignores; LockHeld while another commit goes
-    on; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished where it could
-    be pushed nowhere.
+    merge, where something is staged or not pushed, and for a lock that git ignores or gives to LFS; LockHeld while
+    another commit goes on; StateError for a lock that cannot be read; GitFailed where git refuses the commit;
+    NotPublished where it could be pushed nowhere.
     """
     world = world or World()
     with hold_lock(project, world):
@@ -119,7 +120,7 @@ def commit(
             with open_store(project, world, write=True) as store:
                 # A killed apply has left facts in the journal alone, and only the lock travels.
                 store.checkpoint()
-            refuse_ignored_lock(clone, project.environment)
+            refuse_unfit_lock(clone, project.environment)
             return _commit(project, clone, options, target, write, pause)
 
 
@@ -178,11 +179,11 @@ def check_waiting(project: Project, options: CommitOptions, *, world: World | No
     """Refuses where an apply from here would be paid for twice.
 
     That is while results of an earlier run wait on a branch that it would not know of, and where git ignores the lock
-    that it would write.
+    that it would write, or keeps only a pointer of it.
     """
     environ = (world or World()).environ
     clone = _open(project, options, environ)
-    refuse_ignored_lock(clone, project.environment)
+    refuse_unfit_lock(clone, project.environment)
     found = waiting(clone, _target(project, "", environ))
     if found:
         names = ", ".join(f"`{name}`" for name in found)
@@ -200,9 +201,5 @@ def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target
 
 def _lock_on_disk(project: Project) -> Lock:
     name = lock_name(project.environment)
-    try:
-        return read_lock((Path(project.root) / name).read_bytes(), name)
-    except FileNotFoundError:
-        return Lock()
-    except OSError as error:
-        raise StateError(f"`{name}` cannot be read: {error}") from error
+    data = Disk().read(Path(project.root) / name)
+    return Lock() if data is None else read_lock(data, name)

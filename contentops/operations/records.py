@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
-from contentops.errors import UsageError, did_you_mean
+from contentops.errors import InputError, UsageError, did_you_mean
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.apply import hold_lock
 from contentops.operations.show import no_item
-from contentops.operations.workspace import World, open_store
+from contentops.operations.workspace import World, open_store, read_state, validate
+from contentops.planning.inputs import specs_by_id
 from contentops.reporting.summary import plural
 from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from contentops.model import OpenEntry, Project
     from contentops.state.codec import Fact
@@ -94,29 +95,84 @@ def _server(address: str) -> str:
     return ApiSettings(base_url=address).server
 
 
-def resolve(project: Project, item: str, *, job: str = "", content: str = "", forget: bool = False) -> str:
-    """Take a person's word for what became of a submit whose answer was lost; returns what was done."""
+class OpenSubmit(Struct, frozen=True, kw_only=True):
+    """A submit whose outcome a person may have to state."""
+
+    entry: OpenEntry
+    wanted: bool | None
+    """Whether the manifests hold the very request it was for; None: they cannot be read."""
+
+
+def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
+    """The submits of an item that a person's word can be about; without an item all whose outcome is unknown.
+
+    Raises UsageError where the item has none.
+    """
+    entries = read_state(project).entries.values()
+    if item:
+        found = _meant(entries, item)
+    else:
+        found = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
+    specs = None
+    if found:
+        with contextlib.suppress(InputError):
+            specs = specs_by_id(validate(project))
+
+    def is_wanted(entry: OpenEntry) -> bool | None:
+        spec = specs.get(entry.item) if specs is not None else None
+        return None if specs is None else spec is not None and spec.digest == entry.digest
+
+    found.sort(key=lambda entry: (entry.item, entry.submitted_at, entry.request_id))
+    return tuple(OpenSubmit(entry=entry, wanted=is_wanted(entry)) for entry in found)
+
+
+def resolve(
+    project: Project, item: str, *, request: str = "", job: str = "", content: str = "", forget: bool = False
+) -> str:
+    """Take a person's word for what became of a submit whose answer was lost; returns what was done.
+
+    `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several.
+    """
     with _editing(project) as store:
-        open_ = [entry for entry in store.state.entries.values() if entry.item == item]
-        lost = [entry for entry in open_ if entry.state in (JobState.UNKNOWN, JobState.SUBMITTING)]
-        # A job the server has forgotten is as lost as an answer that never came; a later one may be all right.
-        running = sorted((one for one in open_ if one.state is JobState.RUNNING), key=lambda one: one.submitted_at)
-        lost = lost or (running[:1] if forget else running[-1:])
+        entries = store.state.entries.values()
+        found = _meant(entries, item, request, forget=forget)
+        if len(found) > 1 and _is_undecided(found[0]):
+            each = ", ".join(f"`--request {entry.short}`" for entry in found)
+            hint = f"state one of {each}; `contentops state resolve {item}` tells them apart"
+            raise UsageError(f"`{item}` has {plural(len(found), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            lost = lost or [entry for entry in open_ if entry.state is not JobState.PAID]
-        if not lost:
-            known = [entry.item for entry in store.state.entries.values() if entry.state is JobState.UNKNOWN]
-            hint = "unknown at the moment: " + (", ".join(f"`{one}`" for one in sorted(set(known))) or "none")
-            raise UsageError(f"`{item}` has no submit whose outcome is unknown", code="nothing-to-resolve", hint=hint)
-        if forget:
-            store.note("state resolve", *(Drop(entry.request_id) for entry in lost))
-            rest = len(open_) - len(lost)
+            store.note("state resolve", *(Drop(entry.request_id) for entry in found))
+            rest = sum(entry.item == item for entry in entries) - len(found)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
-            return f"forgot {plural(len(lost), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
-        latest = max(lost, key=lambda entry: entry.attempt)
-        store.note("state resolve", _resolved(latest, job=job, content=content))
+            return f"forgot {plural(len(found), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
+        store.note("state resolve", _resolved(found[0], job=job, content=content))
         what = f"job `{job}`" if job else f"content `{content}`"
         return f"the submit of `{item}` became {what}; the next apply finishes it"
+
+
+def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:
+    """The submits of an item that a person may mean: at least one. Raises UsageError."""
+    named = [entry for entry in entries if entry.item == item and entry.request_id.startswith(request)]
+    found = [entry for entry in named if _is_undecided(entry)]
+    if forget and not found:
+        # What failed is no secret, so all of it may go at once.
+        found = [entry for entry in named if entry.state is JobState.FAILED]
+    if found:
+        return found
+    whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"
+    known = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
+    hint = "unknown at the moment: " + (", ".join(known) or "none")
+    raise UsageError(f"`{item}` has no submit {whose}", code="nothing-to-resolve", hint=hint)
+
+
+def _is_undecided(entry: OpenEntry) -> bool:
+    """Whether a person's word may be needed: a job that the server has forgotten is as lost as an unanswered submit.
+
+    So is a paid text that no job can bring again.
+    """
+    if entry.state is JobState.PAID:
+        return not entry.job_id
+    return entry.state is not JobState.FAILED
 
 
 def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:

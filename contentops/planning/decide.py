@@ -65,7 +65,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
         # Nothing is paid for that could not be written afterwards.
-        hint = f"{why}; change its permissions, or set `protected: true` to keep the item as it is"
+        hint = f"{why}; change that, or set `protected: true` to keep the item as it is"
         return _held(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
     change = Change(
         id=item.spec.id,
@@ -283,7 +283,7 @@ def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
             kind="unknown-outcome",
             id=item.spec.id,
             message=f"`{item.spec.id}`: what became of an earlier submit is not known",
-            hint=f"`contentops state resolve {item.spec.id} --forget` drops it",
+            hint=f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` drops it",
         )
         for entry in item.entries
         if entry.state is JobState.UNKNOWN and entry is not body.entry
@@ -324,7 +324,7 @@ def decide_gone(
         reasons=(Reason(kind="gone", detail="no manifest declares it"),),
         steps=tuple(Drain(entry=entry) for entry in drains),
         record=record,
-        hint=f"if it cannot be found: `contentops state resolve {id_} --forget`" if unknown else "",
+        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
     )
     if record is None:
         return change, None

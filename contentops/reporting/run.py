@@ -114,17 +114,27 @@ def as_typed(run: Run, again: str) -> Run:
 
 
 def run_text(run: Run, *, again: str = "") -> str:
-    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
+    """Where replaced words are, what did not end as planned with the server's words, why the run stopped, the counts.
 
-    `again` is the command that goes on with the run; without it, the apply of its environment.
+    The next command comes last; `again` is the one that goes on with the run, else it is the apply of its environment.
     """
     again = again or command("apply", run.environment)
     sections = [
+        "\n".join(_copies(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again)),
     ]
     return "\n\n".join(section for section in sections if section)
+
+
+def _copies(run: Run) -> Iterator[str]:
+    found = [outcome for outcome in run.outcomes if outcome.copy]
+    for outcome in found[:_SHOWN]:
+        name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
+        yield f"  {paint('=', 'keep')} {name}  its edited text was replaced and saved nowhere; a copy is `{copy}`"
+    if len(found) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
 
 
 def _troubles(run: Run) -> Iterator[str]:
@@ -184,7 +194,7 @@ def _next(run: Run, again: str) -> str:
     if run.stopped:
         return f"{again} goes on where this run stopped"
     if run.count(Result.UNKNOWN):
-        return f"`{command('state resolve ITEM', run.environment)}` for what is unknown, then {again}"
+        return f"`{command('state resolve', run.environment)}` shows what is unknown and what to do, then {again}"
     if run.count(Result.FAILED) or run.count(Result.LATE) or run.count(Result.PENDING):
         return f"{again} tries again what is left"
     return f"decide what is blocked (see the hints), then {again}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
+_LFS = "version https://git-lfs.github.com/"
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 T = TypeVar("T", bound=Record | OpenEntry)
@@ -88,6 +89,9 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     A lock of an older digest version gets its record digests recomputed from the recorded requests.
     Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
     """
+    if text.startswith(_LFS):
+        hint = f"fetch it with `git lfs pull`, and put `{OUT_OF_LFS}` at the end of `.gitattributes`"
+        raise StateError(f"`{path}` is a pointer of Git LFS", code="lock-in-lfs", hint=hint, location=Location(path))
     restore = f"restore it with `git checkout -- {path}`"
     headers: dict[str, Header] = {}
     records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
@@ -287,6 +291,8 @@ def _lines(lock: Lock) -> _Lines:
 
 PATTERN = "contentops*.lock"
 LINE = f"{PATTERN} text eol=lf merge=union"
+OUT_OF_LFS = f"{LINE} -filter"
+"""The line for a project where another one gives locks to Git LFS, which would keep only a pointer in git."""
 
 
 def with_line(data: bytes) -> bytes:
