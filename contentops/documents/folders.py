@@ -261,16 +261,30 @@ def denial(root: Path) -> Callable[[str], str]:
 
     def denied(path: str) -> str:
         target = root / path
-        try:
-            if not target.lstat().st_mode & stat.S_IWUSR:
-                return f"{shown(path)} is marked read-only"
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return f"{shown(path)} cannot be written: {_LONG[0]}"
+        # Each name by itself: most folders are still to be made.
+        if any(_is_too_long(root / name) for name in path.split("/")):
+            return f"{shown(path)} cannot be written: {_LONG[0]}"
+        if _is_marked(target):
+            return f"{shown(path)} is marked read-only"
         folder = next(parent for parent in target.parents if parent.is_dir() or parent == root)
         return "" if takes_files(folder) else f"no file can be written in {shown(folder.relative_to(root).as_posix())}"
 
     return denied
+
+
+def _is_marked(target: Path) -> bool:
+    try:
+        return not target.lstat().st_mode & stat.S_IWUSR
+    except OSError:
+        return False
+
+
+def _is_too_long(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def temporary_name() -> str:
