@@ -106,11 +106,10 @@ async def resolve(
     candidates = ""
     for last in (False, True):
         if last:
-            lost = unknown(ctx, lost)
+            end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
-                first = f"no one knows what became of the first submit on this server: {lost.why}"
-                ctx.hold_first(first, f"{_ways_on(item)}; nothing else was submitted")
+                ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
             place.leave()
             await ctx.run.last_look()
         found = await _look(ctx, item, place, lost, last=last)
@@ -127,17 +126,13 @@ async def resolve(
 def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
     """Record that the outcome stays unknown; the end of its item, to be raised."""
     lost = unknown(ctx, found.lost)
-    hint = _ways_on(item)
+    hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
     words = found.candidates
     if words:
         hint = f"{naming(lost.entry)}; else {hint}"
     elif ctx.index.candidates >= CANDIDATES:
         words = "; the next apply goes on looking among the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)
-
-
-def _ways_on(item: Item) -> str:
-    return f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
 
 
 def naming(entry: OpenEntry) -> str:
