@@ -361,6 +361,7 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
         ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where a text belongs (hint: put it in quotes)"),
         ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where a text belongs"),
         ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number belongs (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number belongs (hint: write `1000`: with `_` it is a text)"),
         ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number belongs"),
         ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where a bool belongs (hint: write true or false without quotes)"),
         ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),

@@ -16,7 +16,7 @@ from contentops.errors import nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.schema import ON_EDIT_NOT_YET
-from contentops.manifests.values import kind_of
+from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:
@@ -145,7 +145,12 @@ def _is_text(name: str, value: Json, report: Report) -> bool:
 
 def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
     """Report a value of the wrong type; returns False, the answer of the check that found it."""
-    report(path, "wrong-type", f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}", hint=hint)
+    report(
+        path,
+        "wrong-type",
+        f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}",
+        hint=hint or entry_hint(value),
+    )
     return False
 
 
