@@ -224,6 +224,7 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which holds the character U+200B"),
         ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
         ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
+        ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
         ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
+from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
 from contentops.errors import nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
@@ -102,7 +103,7 @@ def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
         request=request,
         digest=request.digest,
         output=values["output"],
-        metadata=values.get("metadata", {}),
+        metadata=_with_clean_title(values.get("metadata", {})),
         tags=tuple(values.get("tags", ())),
         on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
         protected=values.get("protected", False),
@@ -112,6 +113,11 @@ def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
         variables=rendered.variables,
         used=rendered.used,
     )
+
+
+def _with_clean_title(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata with its title as files, records and servers get it."""
+    return {**metadata, "title": clean_title(metadata["title"])} if "title" in metadata else metadata
 
 
 # --- fields ----------------------------------------------------------------------------------------------
@@ -265,7 +271,7 @@ def _is_metadata(name: str, value: Json, report: Report) -> bool:
     if not _is_map(name, value, report):
         return False
     title = value.get("title", "title")
-    fine = isinstance(title, str) and bool(title.strip())
+    fine = isinstance(title, str) and bool(clean_title(title))
     if not isinstance(title, str):
         _wrong_type((name, "title"), title, "a text", report, hint=_quote_hint(title))
     elif not fine:
