@@ -188,7 +188,7 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server)),
+        index=ContentIndex(owned=_owned(state, plan.server), looked=edges.cache.looked(plan.server)),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,
