@@ -99,7 +99,8 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
     named = [value[key] for key in keys if value.get(key) not in (None, "")]
     found = safe_id(named[0]) if named else ""
     if named and not found:
-        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{clip(str(named[0]), 200)}`")
+        words = clip(str(named[0]), 200)
+        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{words}`")
     return found
 
 
