@@ -224,6 +224,7 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which holds the character U+200B"),
         ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
         ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
+        ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
         ("metadata: {contentops: '{{ five }}'}", "error[reserved-key] <contentops> sets `metadata.contentops`"),
     ],
 )  # fmt: skip
@@ -361,6 +362,7 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
         ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where a text belongs (hint: put it in quotes)"),
         ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where a text belongs"),
         ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number belongs (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number belongs (hint: write `1000`: with `_` it is a text)"),
         ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number belongs"),
         ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where a bool belongs (hint: write true or false without quotes)"),
         ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),

@@ -365,6 +365,16 @@ ITEMS = [
         "item `xa` (content/a.yaml:1:46, b `two`) is declared twice: first at content/a.yaml:1:46, b `1`",
     ),
     (
+        "each-of-plain-values",
+        "{id: 'x{{ each.value }}', for_each: [1], inputs: {topic: 'a {{ each }}'}}",
+        "a map cannot stand inside a text (hint: a row that is a plain value is written `each.value`)",
+    ),
+    (
+        "each-as-id",
+        "{id: '{{ each }}', output: x.md, for_each: [1], inputs: {topic: x}}",
+        "has a map as `id`, which takes a text (hint: a row that is a plain value is written `each.value`)",
+    ),
+    (
         "each-without-for-each",
         "{id: x, inputs: {topic: '{{ each.k }}'}}",
         "<each.k> item `x` has a problem in `inputs.topic`: `each` is not defined (hint: `each` is only known with `for_each` or `matrix`)",

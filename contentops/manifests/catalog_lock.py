@@ -14,11 +14,12 @@ import msgspec
 
 from contentops.errors import InputError, nearest, suggest
 from contentops.manifests.schema import check_schema
-from contentops.manifests.values import kind_of
+from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, place
 from contentops.yaml.read import decode, read_yaml
+from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -201,11 +202,12 @@ def _text(value: Json, _: TemplateInput) -> Problem:
     if isinstance(value, str) or _is_number(value):
         return None
     hint = 'write one text, or join it: `{{ list | join(", ") }}`' if isinstance(value, list) else "put it in quotes"
-    return f"{kind_of(value)} where a text belongs", "" if isinstance(value, dict) else hint
+    return f"{kind_of(value)} where a text belongs", entry_hint(value) if isinstance(value, dict) else hint
 
 
 def _number(value: Json, _: TemplateInput) -> Problem:
     hint = "convert it: `{{ each.column | int }}`, or write the number without quotes" if isinstance(value, str) else ""
+    hint = (number_hint(value) if isinstance(value, str) else "") or hint
     return None if _is_number(value) else (f"{kind_of(value)} where a number belongs", hint)
 
 

@@ -81,7 +81,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
 def _outputs_check(project: Project, desired: Desired) -> Check:
     denied = denial(Path(project.root))
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
-    hint = "change its permissions: an item whose file cannot be written is not paid for" if problem else ""
+    hint = "change that: an item whose file cannot be written is not paid for" if problem else ""
     return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
 
 
