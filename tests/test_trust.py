@@ -18,6 +18,8 @@ from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations o
 from tests.terminals import on_a_terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentops.model import Project
 
 KEY = "wr_planted"
@@ -213,10 +215,20 @@ def remote(project: Build) -> Project:
     return open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1'")), "", ())
 
 
+def answering(asked: list[str], *, yes: bool) -> Callable[[str], bool]:
+    """A person who answers alike each time."""
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return yes
+
+    return answer
+
+
 def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     """A yes is kept in the person's own settings, for this server alone."""
     asked: list[str] = []
-    world = World(environ=home, ask=lambda question: bool(asked.append(question)) or True)
+    world = World(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
         assert credentials(remote, world).key == KEY
     assert len(asked) == 1
@@ -228,7 +240,7 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
 def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[str, str]) -> None:
     """And where the environment has a list, no one is asked."""
     asked: list[str] = []
-    world = World(environ={**home, **stated}, ask=lambda question: bool(asked.append(question)))
+    world = World(environ={**home, **stated}, ask=answering(asked, yes=False))
     with pytest.raises(Refused, match="may not be sent"):
         credentials(remote, world)
     assert len(asked) == (0 if stated else 1)
