@@ -89,6 +89,25 @@ def replace(path: Path, data: bytes, *, temporary: Path, mode: int = PUBLIC) -> 
     sync_folder(path.parent)
 
 
+class NotAFile(OSError):
+    """What is to be read is a folder, a pipe or a device, which may have no end."""
+
+
+def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> bytes:
+    """The first `limit` bytes of a regular file (-1: all), through a link only if it may `follow` one.
+
+    Raises NotAFile for anything else, without waiting for it, and OSError where it cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK | (0 if follow else _NOFOLLOW))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise NotAFile(errno.EINVAL, "it is not a file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(limit)
+    finally:
+        os.close(handle)
+
+
 class Disk:
     """The few things done to state files, each durable when it returns; tests put a mortal one in its place.
 
@@ -99,19 +118,11 @@ class Disk:
     def read(self, path: Path) -> bytes | None:
         """All bytes of the file, or None if there is none."""
         try:
-            handle = os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY | _NONBLOCK)
+            return read_file(path, follow=False)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise refused("read", path, error) from error
-        try:
-            _check_regular(handle, path)
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                return file.read()
-        except OSError as error:
-            raise refused("read", path, error) from error
-        finally:
-            os.close(handle)
 
     def size(self, path: Path) -> int:
         """Its length in bytes; 0 if there is none."""
@@ -130,7 +141,8 @@ class Disk:
         except OSError as error:
             raise refused("write", path, error) from error
         try:
-            _check_regular(handle, path)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise refused("write", path, NotAFile())
             try:
                 os.ftruncate(handle, at)
                 os.lseek(handle, at, os.SEEK_SET)
@@ -152,14 +164,11 @@ class Disk:
             raise refused("write", path, error) from error
 
 
-def _check_regular(handle: int, path: Path) -> None:
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        message = f"`{path.name}` is not a file"
-        raise StateError(message, code="not-a-file", hint=f"move {path} away and run again")
-
-
 def refused(verb: str, path: Path, error: OSError) -> StateError:
     """The system's refusal as a failure a person can act on; `verb` is read or write."""
+    if isinstance(error, NotAFile):
+        message = f"`{path.name}` is not a file"
+        return StateError(message, code="not-a-file", hint=f"move {path} away and run again")
     if error.errno == errno.ELOOP:
         return StateError(
             f"`{path.name}` is a symbolic link, which a state file must not be",

@@ -1,6 +1,6 @@
-"""Writes the reference pages that are made from the program itself: the command line and the two file formats.
+"""Writes what is made from the program itself: the command line, the two file formats, the presets.
 
-    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md
+    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md, and where presets are listed
     python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
 
 A test runs the check, so an option or a key cannot be added without its line here.
@@ -9,6 +9,7 @@ A test runs the check, so an option or a key cannot be added without its line he
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ if str(ROOT) not in sys.path:
 import click  # noqa: E402 - the checkout comes first on the path
 
 from contentops.cli.entry import cli  # noqa: E402
+from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 
 if TYPE_CHECKING:
@@ -33,10 +35,13 @@ NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from,
 
 def pages() -> dict[str, str]:
     """Every generated page: path relative to the repository root, and its text."""
+    project = _with_presets(_read(ROOT / "schemas" / "project.schema.json"))
     return {
         "docs/reference/cli.md": _page("Command line", _CLI_INTRODUCTION, _commands(cli, "contentops")),
         "docs/reference/manifest.md": _page("Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"))),
-        "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(load_schema("project"))),
+        "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(json.loads(project))),
+        "docs/reference/output.md": _between(_read(REFERENCE / "output.md"), _presets()),
+        "schemas/project.schema.json": project,
     }
 
 
@@ -66,6 +71,43 @@ def _read(path: Path) -> str:
 
 def _page(title: str, introduction: str, lines: Iterator[str]) -> str:
     return "\n".join([NOTICE, "", f"# {title}", "", introduction, "", *lines]).rstrip() + "\n"
+
+
+# --- presets ---------------------------------------------------------------------------------------------------
+
+_TITLES: Final = {"hugo": "Hugo", "astro": "Astro", "docusaurus": "Docusaurus", "jekyll": "Jekyll"}
+_START: Final = "<!-- Made by docs/generate.py from contentops/documents/preset.py. -->\n"
+_END: Final = "\n<!-- End of what is made. -->"
+
+
+def _between(text: str, lines: Iterator[str]) -> str:
+    """A page with what stands between its two marks written again."""
+    before, start, rest = text.partition(_START)
+    _, end, after = rest.partition(_END)
+    return "".join([before, start, "\n", *(f"{line}\n" for line in lines), end, after])
+
+
+def _presets() -> Iterator[str]:
+    yield f"| `metadata` | {' | '.join(_TITLES.get(name, name) for name in PRESETS)} |"
+    yield "|---" * (len(PRESETS) + 1) + "|"
+    for key in NEUTRAL:
+        yield f"| `{key}` | {' | '.join(_rule(rules.get(key)) for rules in PRESETS.values())} |"
+
+
+def _rule(rule: Rule | None) -> str:
+    if rule is None:
+        return Form.SAME
+    return f"`{rule.name}`" if rule.form is Form.SAME else f"`{rule.name}` ({rule.form})"
+
+
+def _with_presets(text: str) -> str:
+    """The schema of `contentops.yaml` with the names of the presets."""
+    names = [*(f'"{name}"' for name in PRESETS), "null"]
+
+    def listed(found: re.Match[str]) -> str:
+        return found[1] + ",".join(f"\n{found[2]}  {name}" for name in names) + f"\n{found[2]}]"
+
+    return re.sub(r'("preset": \{\n( *)"enum": \[)[^\]]*\]', listed, text)
 
 
 # --- the command line ------------------------------------------------------------------------------------------

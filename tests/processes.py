@@ -143,6 +143,7 @@ class Scripted:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for the acknowledgement of its head
 
             def handle_one_request(self) -> None:
                 with contextlib.suppress(ConnectionError):

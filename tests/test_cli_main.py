@@ -101,6 +101,31 @@ def test_the_version_loads_nothing() -> None:
     assert (ended.stdout, ended.stderr) == (f"contentops {__version__}\n", "['contentops.__main__']\n")
 
 
+def test_a_plan_and_an_apply_with_nothing_to_do_load_no_http(project: Build) -> None:
+    """Most of their time is the start: what speaks to a server, makes texts or shows progress is left on disk."""
+    root = project(
+        {
+            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}}",
+            "content/a.yaml": """\
+                items:
+                  - {id: a, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: readers}}
+                """,
+        }
+    )
+    script = (
+        "import sys; from contentops.__main__ import main; main(sys.argv[1:])\n"
+        "heavy = {'asyncio', 'httpx', 'jinja2', 'jsonschema', 'rich', 'starlette', 'subprocess'}\n"
+        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
+    )
+    loaded = []
+    for words in (["apply", "--yes"], ["plan"], ["apply", "--yes"]):
+        command = [sys.executable, "-c", script, *words]
+        ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        loaded.append(ended.stderr.splitlines()[-1])
+    assert loaded[0] != "[]"
+    assert loaded[1:] == ["[]", "[]"]
+
+
 def test_version_is_one_line(invoke: Run) -> None:
     """`--version` names the program and its version."""
     ended = invoke("--version")

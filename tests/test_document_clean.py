@@ -64,6 +64,8 @@ def test_clean_body_twice(text: str) -> None:
         pytest.param("  Part 1:\n\tintro\u2028 end ", "Part 1: intro end", id="one line"),
         pytest.param("a\x00b\x1b[0mc\u202ed\ufeff", "ab[0mcd", id="controls"),
         pytest.param("a\x85b\x0bc", "a b c", id="control line breaks part words"),
+        pytest.param("Qui\u202f? Moi\u00a0!\u00a0", "Qui\u202f? Moi\u00a0!", id="no-break spaces"),
+        pytest.param("\u3000お茶\u3000\u3000の\u2003 時間", "お茶\u3000\u3000の 時間", id="ideographic spaces"),
         pytest.param("\udc00", "\ufffd", id="lone surrogate"),
         pytest.param("x" * 300, "x" * 300, id="as long as allowed"),
         pytest.param("x" * 301, "x" * 299 + "…", id="too long"),
@@ -89,7 +91,7 @@ def test_identity() -> None:
     assert body_digest("\ufeffa\r\nb") == body_digest("\na\nb\n\n")
     assert body_digest("a") != body_digest("b")
     assert body_digest("a\r\n") == digest_text("a\n")
-    assert title_digest(" a\nb") == digest_text("a b")
+    assert title_digest(" a\nb") == title_digest("a\u00a0\u3000b") == digest_text("a b")
 
 
 def test_clean_large_body() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
 from contentops.documents.preset import PRESETS, apply_preset
 
 NEUTRAL = {
@@ -109,4 +110,16 @@ def test_unknown_preset() -> None:
     """A preset that does not exist is an error that names those that do."""
     with pytest.raises(ValueError, match=r"`hugl`.*`hugo`"):
         apply_preset("hugl", {})
-    assert PRESETS == ("hugo", "astro", "docusaurus", "jekyll")
+    assert tuple(PRESETS) == ("hugo", "astro", "docusaurus", "jekyll")
+
+
+def test_the_reference_and_the_schema_list_the_presets() -> None:
+    """Both are written from the one list, so a preset that is added to it is in them."""
+    from docs.generate import pages
+
+    made = pages()
+    for name, rules in PRESETS.items():
+        assert set(rules) <= set(NEUTRAL_KEYS), name
+        assert made["schemas/project.schema.json"].count(f'        "{name}"') == 2
+        for rule in rules.values():
+            assert f"`{rule.name}`" in made["docs/reference/output.md"]

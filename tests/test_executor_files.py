@@ -418,6 +418,19 @@ def test_a_plan_of_a_read_only_project(root: Path) -> None:
         (scene.root / ".contentops").chmod(0o700)
 
 
+LONG = {"Korean": "한" * 35, "dots": "ü" * 100, "longer in capitals": "ŉ" * 100, "the longest": "é" * 126}
+
+
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_a_name_that_only_another_spelling_makes_too_long_is_fine(root: Path, name: str) -> None:
+    """No file can be spelled so, decomposed or in capitals, and none is looked for once it is paid."""
+    scene = _done(root, name)
+    assert scene.plan().empty
+    scene.edit(f"out/{name}.md", "Closing", "MINE")
+    assert results(scene.apply()) == {name: "done"}
+    assert scene.plan().empty
+
+
 def test_moves_need_no_key(root: Path) -> None:
     """A plan without network steps is applied without a key."""
     scene = _placed(root, a="out/a.md")

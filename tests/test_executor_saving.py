@@ -326,6 +326,17 @@ def test_a_429_on_a_save_is_waited_for(root: Path) -> None:
     assert len(scene.api.contents) == 1
 
 
+def test_a_wait_that_the_server_asked_for_uses_up_no_patience(root: Path) -> None:
+    """A save that is lost after a minute of waiting is looked for and sent again, as any other."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    told = lambda: httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "70"})  # noqa: E731
+    scene.api.fault(on("save", 1), told)
+    scene.api.fault(on("save", 2), "504")
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.contents) == 1
+
+
 @pytest.mark.parametrize("where", ["project", "item"])
 def test_save_off(root: Path, where: str) -> None:
     """`save: off` for the project, or false for an item, tells the server nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from contentops.execution import content_index
@@ -145,6 +146,92 @@ def test_an_adopted_text_is_not_searched_for_among_everything(root: Path) -> Non
     scene.write("out/one.md", text)
     assert results(scene.apply()) == {"one": "done"}
     assert all("theirs" not in path for path in _fetches(scene.api))
+
+
+# --- the text of a submit whose answer was lost --------------------------------------------------------------------
+
+
+def _with_a_lost_text(root: Path, strangers: int) -> tuple[Scene, str]:
+    """A lost submit whose text the server stored among as many contents of others, made nearer to when it was due."""
+    scene = _scene(root, FakeApi(duration=60, request_ids="ignore"), "zero")
+    scene.apply()
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("submit", 2), "reset")
+    assert results(scene.apply()) == {"one": "unknown"}
+    lost = scene.entry("one")
+    scene.timeline.now += 300
+    scene.api._settle(scene.timeline.now)
+    (text,) = [each for each in scene.api.contents.values() if "All about one" in each.body]
+    text.metadata["request_id"] = lost.request_id
+    at = text.created
+    text.created = at + 400
+    for n in range(strangers):
+        stored = Stored(f"theirs-{n}", f"Theirs {n}", f"Their words {n}.\n", at + n, at + n)
+        scene.api.contents[stored.id] = stored
+    return scene, text.id
+
+
+def test_a_paid_text_is_found_however_many_contents_lie_nearer(root: Path) -> None:
+    """Each run looks at ten more and at none twice; the text is found in the end, and paid once."""
+    scene, text = _with_a_lost_text(root, 25)
+    before = scene.api.count("get content")
+    for run in (1, 2):
+        assert results(scene.apply()) == {"one": "unknown"}
+        assert scene.api.count("get content") == before + 10 * run
+    assert results(scene.apply()) == {"one": "done"}
+    assert set(_fetches(scene.api).values()) == {1}
+    assert scene.record("one").content_id == text
+    assert scene.api.charged("All about one in 2026") == 1
+    assert scene.plan().empty
+
+
+def test_contents_that_can_not_be_read_hide_no_text(root: Path) -> None:
+    """What the server does not give now is asked for again, but after what was never looked at."""
+    scene, text = _with_a_lost_text(root, 12)
+    scene.api.fault(on("get content", *range(1, 200)), lambda: httpx.Response(403, json={"detail": "no"}))
+    assert results(scene.apply()) == {"one": "unknown"}
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.record("one").content_id == text
+
+
+def test_a_content_is_looked_at_again_once_it_has_changed(root: Path) -> None:
+    """What it held before says nothing of what it holds now."""
+    scene, text = _with_a_lost_text(root, 0)
+    request = scene.api.contents[text].metadata.pop("request_id")
+    assert results(scene.apply()) == {"one": "unknown"}
+    scene.api.contents[text].metadata["request_id"] = request
+    scene.api.contents[text].updated += 60
+    assert results(scene.apply()) == {"one": "done"}
+
+
+def test_the_hint_says_how_a_person_names_the_content(root: Path) -> None:
+    """The contents that may be the text are listed, how many more there are is said, and the hint works as it stands."""
+    scene, _ = _with_a_lost_text(root, 25)
+    run = scene.apply()
+    assert run is not None
+    (outcome,) = run.outcomes
+    assert "`theirs-" in outcome.error
+    assert "and 21 more" in outcome.error
+    assert "the next apply looks at more of them" in outcome.error
+    assert f"`contentops state resolve one --request {scene.entry('one').short} --content ID`" in outcome.hint
+
+
+def test_the_hint_of_a_job_that_is_forgotten_names_the_content_too(root: Path) -> None:
+    """Its text may be stored although the server does not know the job any more, so giving it up is not the only way."""
+    scene = _scene(root, FakeApi(duration=600, auto_save=False), "zero")
+    scene.apply()
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.apply(deadline=100)
+    scene.api.restart()
+    _strangers(scene, 1, ago=-scene.timeline.now)
+    run = scene.apply()
+    assert run is not None
+    (outcome,) = run.outcomes
+    assert outcome.result == "late"
+    assert "`theirs-0`" in outcome.error
+    assert "--content ID" in outcome.hint
+    assert "--forget" in outcome.hint
 
 
 # --- titles -------------------------------------------------------------------------------------------------------

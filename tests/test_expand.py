@@ -223,6 +223,52 @@ def test_a_matrix_is_a_cross_product(project: Build) -> None:
     assert specs[3].variables["each.city"].location == Location("content/a.yaml", 5, 28)
 
 
+def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
+    """A row of a file is the value of its axis; rows of `for_each` meet every choice, each value at its own place."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "data/cities.csv": "slug,city\noslo,Oslo\nbergen,Bergen\n",
+            "data/tones.json": '["dry", "warm"]',
+            "content/a.yaml": """
+            items:
+              - id: "{{ each.city.slug }}-{{ each.service }}"
+                matrix: {city: data/cities.csv, service: [design, audit]}
+                inputs: {topic: "In {{ each.city.city }}"}
+              - id: "{{ each.slug }}-{{ each.tone }}"
+                for_each: data/cities.csv
+                matrix: {tone: data/tones.json}
+                inputs: {topic: "{{ each.city }}, {{ each.tone }}"}
+            """,
+        }
+    )
+    specs = {str(spec.id): spec for spec in desired(root).specs}
+    assert [name for name in specs if name.endswith(("design", "audit"))] == [
+        "bergen-audit",
+        "bergen-design",
+        "oslo-audit",
+        "oslo-design",
+    ]
+    assert specs["bergen-audit"].request.inputs["topic"] == "In Bergen"
+    assert specs["bergen-audit"].variables["each.city"].location == Location("data/cities.csv", 3, 1)
+    both = specs["bergen-warm"]
+    assert both.request.inputs["topic"] == "Bergen, warm"
+    assert both.variables["each.slug"].location == Location("data/cities.csv", 3, 1)
+    assert both.variables["each.tone"].location == Location("data/tones.json", 1, 9)
+
+
+def test_a_change_of_an_axis_file_is_seen(project: Build) -> None:
+    """The files of axes are files the project is made of, which a warm cache looks at again."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "data/a.json": "[1]",
+            "content/a.yaml": "items: [{id: 'x-{{ each.n }}', matrix: {n: data/a.json}, inputs: {topic: x}}]",
+        }
+    )
+    assert "data/a.json" in desired(root).inputs
+
+
 def test_a_whole_row_can_be_used(project: Build) -> None:
     """`each` as a whole is one variable with the digest of the row."""
     root = project(
@@ -291,12 +337,42 @@ ITEMS = [
     (
         "jinja-in-matrix",
         "{id: '{{ each.a }}', matrix: {a: ['{{ x }}']}, inputs: {topic: x}}",
-        "error[template-in-data] content/a.yaml:1:38 <{> item `{{ each.a }}` holds Jinja in its data",
+        "error[template-in-data] content/a.yaml:1:42 <[> item `{{ each.a }}` holds Jinja in its data",
     ),
     (
-        "both",
-        "{id: '{{ each.a }}', for_each: [1], matrix: {a: [1]}, inputs: {topic: x}}",
-        "error[contradiction]",
+        "column-and-axis",
+        "{id: '{{ each.k }}', for_each: rows.csv, matrix: {z: [1], k: [1]}, inputs: {topic: x}}",
+        "error[each-twice] content/a.yaml:1:67 <k> item `{{ each.k }}` has `k` as an axis of its `matrix` and as a column of its `for_each` (hint: rename the axis: both would be `each.k`)",
+    ),
+    (
+        "value-and-axis",
+        "{id: '{{ each.value }}', for_each: [1], matrix: {value: [1]}, inputs: {topic: x}}",
+        "error[each-twice] content/a.yaml:1:58 <value>",
+    ),
+    (
+        "missing-axis-file",
+        "{id: '{{ each.k }}', matrix: {k: nope.csv}, inputs: {topic: x}}",
+        "error[no-data-file] content/a.yaml:1:42 <nope.csv> the axis `k` of `matrix` names `nope.csv`, which does not exist: looked for `nope.csv` and `content/nope.csv` (hint: paths are relative to the project root, or to the manifest's folder; an axis of one value is `[nope.csv]`)",
+    ),
+    (
+        "empty-axis-file",
+        "{id: '{{ each.k }}', for_each: rows.csv, matrix: {a: empty.csv}, inputs: {topic: x}}",
+        "warning[empty-for-each] content/a.yaml:1:62 <empty.csv> item `{{ each.k }}` makes no items: the axis `a` of its",
+    ),
+    (
+        "same-id-rows-and-axes",
+        "{id: 'x{{ each.value }}', for_each: [a], matrix: {b: [1, two]}, inputs: {topic: x}}",
+        "item `xa` (content/a.yaml:1:46, b `two`) is declared twice: first at content/a.yaml:1:46, b `1`",
+    ),
+    (
+        "each-of-plain-values",
+        "{id: 'x{{ each.value }}', for_each: [1], inputs: {topic: 'a {{ each }}'}}",
+        "a map cannot stand inside a text (hint: a row that is a plain value is written `each.value`)",
+    ),
+    (
+        "each-as-id",
+        "{id: '{{ each }}', output: x.md, for_each: [1], inputs: {topic: x}}",
+        "has a map as `id`, which takes a text (hint: a row that is a plain value is written `each.value`)",
     ),
     (
         "each-without-for-each",
@@ -434,7 +510,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     root = project(
         {
             "contentops.yaml": PROJECT
-            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}}}\n",
+            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}, output: 'e/{{ item.id }}.md'}}\n",
             "content/a.yaml": """
             vars: {base: x, top: "{{ base }}", local: y, twice: z}
             items:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,9 +24,7 @@ from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
-
-if TYPE_CHECKING:
-    from tests.running import Build
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 CASES = Path(__file__).parent / "manifests"
 UPDATE = bool(os.environ.get("UPDATE_CASES"))
@@ -404,6 +402,24 @@ def test_links_out_of_the_project_are_refused(project: Build) -> None:
         ("error", "outside-project", "`content/a.yaml` is a link that leads out of the project"),
         ("error", "outside-project", "`r.csv` is a link that leads out of the project"),
     ]
+
+
+@pytest.mark.parametrize("folder", ["p", "p/inner"])
+def test_settings_are_not_read_through_a_link_out_of_the_project(invoke: Run, project: Build, folder: str) -> None:
+    """`contentops.yaml` is a file like the others: what it leads to is never shown."""
+    root = project({"p/inner/x": "", "token": "ghp_planted\n"})
+    (root / "p/contentops.yaml").symlink_to("../token")
+    for arguments in (["plan"], ["validate", "--json"], ["doctor"]):
+        ended = invoke("-C", str(root / folder), *arguments)
+        assert (ended.code, "planted" in ended.stdout + ended.stderr) == (1, False)
+        assert "`contentops.yaml` is a link that leads out of the project" in ended.stdout + ended.stderr
+
+
+def test_settings_may_be_a_link_inside_the_project(project: Build) -> None:
+    """As any other file may."""
+    root = project({"settings/site.yaml": PROJECT, "content/a.yaml": ONE})
+    (root / "contentops.yaml").symlink_to("settings/site.yaml")
+    assert [spec.id for spec in desired(root).specs] == ["one"]
 
 
 def test_a_linked_root_of_a_glob_is_refused(project: Build) -> None:

@@ -55,6 +55,14 @@ def test_a_folder_that_takes_no_files(tmp_path: Path) -> None:
     assert denial(tmp_path)("other/one.md") == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts otherwise")
+@pytest.mark.parametrize("path", ["out/{}.md", "{}/a.md"])
+def test_a_name_that_the_file_system_can_not_have(tmp_path: Path, path: str) -> None:
+    """Some take fewer characters than a manifest may ask for."""
+    long = path.format("x" * 260)
+    assert denial(tmp_path)(long) == f"`{long}` cannot be written: the name is too long for this file system"
+
+
 @pytest.mark.parametrize(
     ("spec", "kept"),
     [(a_spec(topic="new"), False), (a_spec(output="out/moved.md"), False), (a_spec(), True)],

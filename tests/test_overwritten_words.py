@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.digest import digest_bytes
 from contentops.model import Action, JobState, OnEdit
 from contentops.planning.inputs import FinishedText
+from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
 from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of
 
@@ -117,6 +122,78 @@ def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:
     assert results(scene.apply(replace=("a",))) == {"a": "done"}
     assert ("MINE" in scene.read("out/a.md"), scene.api.credits) == (False, 8)
     assert scene.plan().empty
+
+
+# --- words that are nowhere else ----------------------------------------------------------------------------
+
+
+ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["replace", "overwrite"])
+def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_path: Path, *, changed: bool) -> None:
+    """To the byte, for their owner alone; the run says where."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/b.yaml", ONE)
+    scene.apply()
+    scene.edit("out/a.md", "Closing", "MINE")
+    mine = (tmp_path / "out/a.md").read_bytes()
+    if changed:
+        scene.edit("content/b.yaml", "topic: A", "topic: B")
+        run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    else:
+        run = scene.apply(replace=("a",))
+    assert run is not None
+    (outcome,) = run.outcomes
+    copy = tmp_path / outcome.copy
+    assert outcome.copy == f".contentops/replaced/{digest_bytes(mine)[7:19]}/out/a.md"
+    assert copy.read_bytes() == mine
+    assert sys.platform == "win32" or stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert f"a copy is `{outcome.copy}`" in run_text(run)
+    assert "MINE" not in scene.read("out/a.md")
+    assert scene.plan().empty
+
+
+def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Path) -> None:
+    """Nothing tells that its words are anywhere else."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/b.yaml", ONE)
+    scene.write("out/a.md", "Mine.\n")
+    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    assert scene.read(run.outcomes[0].copy) == "Mine.\n"
+
+
+def test_words_that_the_server_has_are_not_copied(tmp_path: Path) -> None:
+    """Nor a generated text."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/b.yaml", ONE)
+    scene.apply()
+    for _ in range(2):
+        run = scene.apply(replace=("a",))
+        assert run is not None
+        assert [outcome.copy for outcome in run.outcomes] == [""]
+        scene.edit("out/a.md", "Closing", "MINE")
+        scene.apply()
+    assert not (tmp_path / ".contentops/replaced").exists()
+
+
+def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:
+    """In the file, or in its copy."""
+    for at in range(1, 99):
+        root = tmp_path / f"at-{at}"
+        scene = Scene(root, FakeApi(duration=30))
+        scene.write("content/b.yaml", ONE)
+        scene.apply()
+        scene.edit("out/a.md", "Closing", "MINE")
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply(replace=("a",))
+        texts = [path.read_text("utf-8") for path in root.rglob("a.md")]
+        assert any("MINE" in text for text in texts), at
+        if not scene.death.last:
+            return
+    raise AssertionError("it never came to its end")
 
 
 # --- a text of the embedded server -------------------------------------------------------------------------

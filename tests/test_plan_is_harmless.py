@@ -87,9 +87,8 @@ def _watched(root: Path, log: Path, arguments: Sequence[str]) -> None:
 
 def _ours() -> tuple[str, ...]:
     """Where the program itself lies: it may load parts of itself when it needs them."""
-    return tuple(
-        {str(Path(where).resolve()) for where in (sys.prefix, sys.base_prefix, ROOT, os.devnull)} | {os.devnull}
-    )
+    places = [sys.prefix, sys.base_prefix, *sys.path, str(ROOT), os.devnull]
+    return tuple({str(Path(place).resolve()) for place in places} | {os.devnull})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")

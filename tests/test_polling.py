@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.execution.durations import Durations, first_gap, next_poll
+from contentops.execution.durations import Durations, first_gap, next_poll, quickest_on
 
 
 def _polls(durations: Durations, *, until: float, per_minute: int, kind: str = "blog/standard") -> list[float]:
@@ -26,6 +26,22 @@ def test_the_first_gap(per_minute: int, gap: float) -> None:
     """A job nothing is known about is polled after max(0.2 s, 120 s / requests per minute)."""
     assert first_gap(per_minute) == pytest.approx(gap)
     assert next_poll(Durations(), "x", started=5.0, now=5.0, polls=0, per_minute=per_minute) == pytest.approx(5 + gap)
+
+
+@pytest.mark.parametrize(
+    ("server", "gap"),
+    [
+        ("local", 0.01),
+        ("http://127.0.0.1:8711/v1", 0.01),
+        ("http://[::1]:8711/v1", 0.01),
+        ("https://localhost.example.com/v1", 0.2),
+    ],
+)
+def test_a_server_on_this_machine_is_asked_sooner(server: str, gap: float) -> None:
+    """A draft takes it milliseconds, and asking for it costs nothing."""
+    durations = Durations(quickest=quickest_on(server))
+    assert next_poll(durations, "x", started=5.0, now=5.0, polls=0, per_minute=0) == pytest.approx(5 + gap)
+    assert next_poll(durations, "x", started=5.0, now=5.0, polls=0, per_minute=60) == pytest.approx(7)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,16 @@ def test_a_no_op_apply_changes_no_byte(site: Path) -> None:
     assert (scene.bytes(), scene.api.requests) == (before, [])
 
 
+def test_a_title_with_spaces_that_were_once_not_told_apart_is_the_one_recorded(site: Path) -> None:
+    """A person's no-break space stays, and is no reason to save again."""
+    scene = settled(site)
+    scene.edit("out/assam.md", "On All", "On\u00a0All")
+    before = scene.bytes()
+
+    assert scene.apply() is None
+    assert (scene.bytes(), scene.api.requests) == (before, [])
+
+
 def test_only_the_item_that_changes_gets_a_new_line(site: Path) -> None:
     """Byte by byte; the new line is without the key."""
     scene = settled(site)

@@ -420,7 +420,7 @@ def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "contentops.yaml").mkdir()
     with pytest.raises(InputError) as caught:
         load_project(tmp_path)
-    assert caught.value.diagnostics()[0].code == "unreadable"
+    assert caught.value.diagnostics()[0].code == "unreadable-file"
 
 
 def test_relative_root_becomes_absolute(tmp_path: Path) -> None:

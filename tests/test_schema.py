@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from contentops.manifests import schema as schema_module
 from contentops.manifests.schema import check_schema
-from contentops.manifests.schema_match import UnknownKeywordError, compile_schema
+from contentops.manifests.schema_match import UnknownKeywordError, compile_schema, resolve
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
 from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentops.errors import Diagnostic
 
 MANIFEST = load_schema("manifest")
@@ -355,14 +357,16 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         "`revision` is an empty text",
         "",
     ),
+    ("no-dash", "items:\n  id: x\n", MANIFEST, "wrong-type", "i", "`items` must be a list, not a map", "`- `"),
+    ("no-dash-outside", "items: []\nid: x\n", MANIFEST, "unknown-key", "id", "unknown key `id`", "`- id: ...`"),
     (
-        "both",
-        "items: [{id: x, for_each: a, matrix: {b: []}}]",
-        MANIFEST,
-        "contradiction",
-        "{",
-        "`for_each` or `matrix`, not both",
-        "",
+        "grouped-digits",
+        "project: x\nguards: {from_items: 1_000}",
+        PROJECT,
+        "wrong-type",
+        "1_000",
+        "whole number",
+        "`1000`",
     ),
     ("matrix-empty", "items: [{id: x, matrix: {}}]", MANIFEST, "wrong-value", "{", "`matrix` is an empty map", ""),
     (
@@ -374,7 +378,15 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         "`a-b` cannot be a name in `matrix`",
         "letters",
     ),
-    ("matrix-scalar", "items: [{id: x, matrix: {a: 1}}]", MANIFEST, "wrong-type", "1", "`a` must be a list", ""),
+    (
+        "matrix-scalar",
+        "items: [{id: x, matrix: {a: 1}}]",
+        MANIFEST,
+        "wrong-type",
+        "1",
+        "`a` must be a text or a list",
+        "write `[1]`",
+    ),
     ("var-dash", "vars: {a-b: 1}", MANIFEST, "bad-name", "a-b", "`a-b` cannot be a name in `vars`", "letters"),
     ("var-reserved", "vars: {each: 1}", MANIFEST, "bad-name", "each", "`each` cannot be a name in `vars`", "taken"),
     (
@@ -637,3 +649,27 @@ def test_what_does_not_fit_has_findings(value: Any, schema: dict[str, Any]) -> N
         assert entry.message == entry.message.strip()
         assert entry.code
         assert "None" not in entry.message.replace("`None`", "")
+
+
+def parts_of(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema inside a schema, with its path."""
+    if isinstance(node, dict):
+        yield path, node
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from parts_of(value, f"{path}/{key}")
+
+
+@pytest.mark.parametrize("name", ["manifest", "project"])
+def test_editors_say_what_a_key_means_and_what_is_wrong_with_it(name: str) -> None:
+    """An editor shows the words of the schema it found last, so every key has a description and nothing inside it.
+
+    It also shows an `errorMessage` for whatever is wrong below: a map of keys with one would hide a misspelt key.
+    """
+    schema = load_schema(name)
+    for path, part in parts_of(schema):
+        for key, found in part.get("properties", {}).items() if not path.endswith("/properties") else ():
+            described = {**resolve(found, schema), **found}
+            assert described.get("description"), f"{path}/{key}"
+            inner = [resolve(branch, schema) for branch in described.get("anyOf", ())]
+            assert not any("description" in branch for branch in inner), f"{path}/{key}"
+        assert not ("properties" in part and "errorMessage" in part), path

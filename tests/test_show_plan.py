@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -273,12 +275,17 @@ def test_a_file_that_is_no_plan_is_refused_alike(
     assert not (site / "out").exists()
 
 
-@pytest.mark.parametrize("command", [["show"], ["apply"], ["plan", "--check"]], ids=" ".join)
-def test_a_folder_is_no_plan_file(invoke: Run, site: Path, command: list[str]) -> None:
-    """Nor is a link to nowhere an item."""
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pipes in folders")
+@pytest.mark.parametrize("command", [["show"], ["apply"], ["plan", "--check"], ["comment", "--plan"]], ids=" ".join)
+def test_what_is_no_file_is_no_plan_file(invoke: Run, site: Path, command: list[str]) -> None:
+    """A folder, a link to nowhere or out of the project, and what would be read for ever: a pipe, a device."""
     (site / "plan.json").mkdir()
     (site / "lost.json").symlink_to("nowhere")
-    for name in ("plan.json", "lost.json"):
+    (site.parent / "secret.json").write_text("planted", encoding="utf-8")
+    (site / "out.json").symlink_to("../secret.json")
+    os.mkfifo(site / "pipe.json")
+    named = [] if command == ["show"] else ["/dev/zero"]  # `show` takes it for an item
+    for name in ("plan.json", "lost.json", "out.json", "pipe.json", *named):
         ended = invoke(*command, name, cwd=site)
         assert (ended.code, f"error[no-plan-file]: `{name}` cannot be read: " in ended.stderr) == (1, True)
 

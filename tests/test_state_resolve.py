@@ -48,6 +48,7 @@ def _with_two_lost_submits(root: Path) -> Scene:
     scene.write("content/blog.yaml", blog("one"))
     scene.api.fault(on("submit", 2, 3), "reset")
     scene.apply()
+    scene.timeline.now += 60
     scene.edit("content/blog.yaml", "in 2026", "in 2027")
     assert results(scene.apply()) == {"one": "unknown"}
     assert [entry.attempt for entry in _submits(scene)] == [1, 1]

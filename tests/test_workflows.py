@@ -78,6 +78,8 @@ def test_an_apply_is_never_cancelled() -> None:
     assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
     (commit,) = (step for step in steps_of(document) if step.get("id") == "commit")
+    (apply,) = (step for step in steps_of(document) if step.get("id") == "apply")
+    assert apply["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
     assert (commit["if"], commit["with"]["command"]) == ("always()", "commit")
 
 
@@ -277,7 +279,7 @@ def test_whoever_starts_an_apply_by_hand_says_what_it_may_cost(
     clone.edit("contentops.yaml", "base_url: local", 'base_url: "https://api.example.test/v1"')
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch", credits_=credits_, key="").job(APPLY)
     assert "reviewed" not in ended.codes
-    assert (ended.codes["by-hand"], f"error[{error}]" in ended.printed) == (code, True)
+    assert (ended.codes["apply"], f"error[{error}]" in ended.printed) == (code, True)
 
 
 @posix
@@ -293,29 +295,36 @@ def test_a_failed_apply_commits_all_the_same(
     ended = applying(hub, tmp_path, clone, {}).job(APPLY)
     assert ended.codes == {"check-waiting": 0, "reviewed": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
-    assert ended.outcomes[KEPT] == "skipped"
+    assert ended.outcomes["keep"] == "success"
     assert "contentops.lock" in world.clone("fresh").files()
 
 
-KEPT = "7"
-"""The step of the apply workflow that keeps what could not be pushed."""
+def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
+    """The whole clone, as an artifact of each attempt, whatever the apply did; a cancelled job may get no further."""
+    steps = read(APPLY)["jobs"]["apply"]["steps"]
+    names = [step.get("id") for step in steps]
+    assert names.index("apply") < names.index("keep") < names.index("commit")
+    keep = steps[names.index("keep")]
+    assert "always()" in keep["if"]
+    assert "commit" not in keep["if"]
+    assert keep["uses"].startswith("actions/upload-artifact@")
+    assert (keep["with"]["path"], keep["with"]["include-hidden-files"]) == (".", "true")
 
 
 @posix
-def test_results_that_can_not_be_pushed_are_kept(
+def test_results_are_kept_where_an_apply_may_have_made_some(
     world: World,  # noqa: F811 - the fixture
     hub: FakeGitHub,
     tmp_path: Path,
 ) -> None:
-    """Where the commit fails, the job hands the folder on as an artifact, with lock, outputs and journal."""
+    """Not where an earlier run's results wait, and not where there was nothing to do."""
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
-    assert ended.codes == {"check-waiting": 0, "by-hand": 0, "commit": 1}
-    assert ended.outcomes[KEPT] == "success"
-    step = read(APPLY)["jobs"]["apply"]["steps"][int(KEPT)]
-    assert step["uses"].startswith("actions/upload-artifact@")
-    assert (step["with"]["path"], step["with"]["include-hidden-files"]) == (".", "true")
+    assert ended.codes == {"check-waiting": 0, "apply": 0, "commit": 1}
+    assert ended.outcomes["keep"] == "success"
+    ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
+    assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
 
 
 @posix
@@ -377,13 +386,17 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
     """No command sees more than it needs."""
     runner = Runner(tmp_path / "run", tmp_path, {}, {})
     shim = runner.temp / "contentops/bin/contentops"
-    shim.write_text('#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-} token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n')
-    seen = [runner.action({"command": command, "api-key": "K", "token": "T"}).printed.strip() for command in COMMANDS]
+    shim.write_text(
+        '#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-}${CONTENTOPS_SERVERS-}" '
+        '"token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n'
+    )
+    given = {"api-key": "K", "token": "T", "servers": "@S"}
+    seen = [runner.action({"command": command, **given}).printed.strip() for command in COMMANDS]
     assert seen == [
         "validate key= token=",
         "plan key= token=",
         "plan key= token=",
-        "apply key=K token=",
+        "apply key=K@S token=",
         "comment key= token=T",
         "reviewed key= token=T",
         "commit key= token=T",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+_CHOICE = re.compile(r"(?P<name>[\w.]+) != '(?P<not>\w+)' && format\('(?P<text>[^']*)', (?P<term>[\w.]+)\) \|\| ''")
 _TERM = re.compile(
     r"(?:steps\.(?P<step>[\w-]+)\.(?:outcome|outputs\.(?P<output>[\w-]+))|(?P<context>github\.event_name))"
     r" (?P<sign>==|!=) '(?P<value>[^']*)'"
@@ -137,4 +138,15 @@ class Runner:
     def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
         known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
         known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
-        return _EXPRESSION.sub(lambda found: known[found[1]], text)
+        # A variable that nobody has set is empty.
+        known |= {name: "" for name in _EXPRESSION.findall(text) if name.startswith("vars.") and name not in known}
+
+        def value(found: re.Match[str]) -> str:
+            chosen = _CHOICE.fullmatch(found[1])
+            if chosen is None:
+                return known[found[1]]
+            return (
+                "" if known[chosen["name"]] == chosen["not"] else chosen["text"].replace("{0}", known[chosen["term"]])
+            )
+
+        return _EXPRESSION.sub(value, text)

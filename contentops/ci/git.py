@@ -6,16 +6,17 @@ import contextlib
 import os
 import re
 import subprocess
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
 
+from contentops.api.trust import secret_variables
 from contentops.errors import ContentopsError, UsageError
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PATIENCE = 300.0
 """Seconds that a call over the network may take."""
@@ -130,21 +131,24 @@ def try_git(
 
     Raises GitFailed only where git cannot be started at all.
     """
-    environ = {name: value for name, value in os.environ.items() if name not in _LOCAL}
+    # Hooks, filters and helpers of git are programs of others: none has a use for the key.
+    hidden = _LOCAL | secret_variables(os.environ)
+    environ = {name: value for name, value in os.environ.items() if name not in hidden}
     # The C locale keeps the messages we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    program = find_program("git", os.environ.get("PATH", os.defpath), windows=os.name == "nt", usable=_is_program)
+    if not program:
+        raise GitFailed("`git` was not found", code="no-git", hint="install git, and put it on the path")
     try:
         child = subprocess.Popen(  # noqa: S603 - no shell; what a person wrote stands after `--end-of-options`
-            ["git", *settings, *arguments],  # noqa: S607 - the git a person uses
+            [program, *settings, *arguments],
             cwd=root,
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-    except FileNotFoundError as error:
-        raise GitFailed("`git` was not found", code="no-git", hint="install git, and put it on the path") from error
     except (OSError, ValueError) as error:
         raise GitFailed(f"git cannot be run: {error}") from error
     with child:
@@ -157,6 +161,22 @@ def try_git(
             _stop(child)
             raise
     return GitResult(child.returncode, stdout, masked(stderr.decode("utf-8", "replace").strip()))
+
+
+def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
+    """The program in the first folder of `path` (a value of `PATH`) that has a usable one; empty where none has.
+
+    Folders that are relative to where one stands are passed over, and where one stands is not looked at, as Windows
+    would: it may be a stranger's repository.
+    """
+    kind, separator, ending = (PureWindowsPath, ";", ".exe") if windows else (PurePosixPath, ":", "")
+    folders = (kind(part.strip('"') if windows else part) for part in path.split(separator))
+    places = (str(folder / f"{name}{ending}") for folder in folders if folder.is_absolute())
+    return next(filter(usable, places), "")
+
+
+def _is_program(path: str) -> bool:
+    return os.access(path, os.X_OK) and Path(path).is_file()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-import httpx
 from msgspec import Struct
 
 from contentops import __version__
@@ -22,6 +21,8 @@ from contentops.sanitize import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import httpx
 
     from contentops.ci.runner import PlanOrigin
 
@@ -117,6 +118,8 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise GitHubError(f"{_shown(address)} leads around in circles")
 
     def _send(self, method: str, address: str, body: Mapping[str, Any] | None) -> _Reply:
+        import httpx
+
         data = bytearray()
         try:
             with self.http.stream(method, address, json=body) as reply:
@@ -167,6 +170,8 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         raise UsageError(
             "`GITHUB_API_URL` would send the token unencrypted", code="insecure-url", hint="use `https://`"
         )
+    import httpx
+
     headers = {
         "Accept": "application/vnd.github+json",
         "Authorization": f"Bearer {token}",

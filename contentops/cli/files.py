@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.atomic_io import replace
+from contentops.atomic_io import read_file, replace
 from contentops.cli.options import choice_of
 from contentops.errors import OutputError, UsageError
 from contentops.model.plan import check_seal, no_plan_file, plan_file
@@ -77,15 +77,12 @@ def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool
 
 
 def _is_plan(path: Path) -> bool:
-    if path.stat().st_size > LARGEST:
-        return False
-    found = _json(path.read_bytes())
+    found = _json(read_file(path, LARGEST))
     return isinstance(found, dict) and {"format_version", "changes", "checksum"} <= found.keys()
 
 
 def _is_events(path: Path) -> bool:
-    with path.open("rb") as stream:
-        found = _json(stream.readline(1 << 20))
+    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
     return isinstance(found, dict) and {"format_version", "kind", "at"} <= found.keys()
 
 
@@ -138,9 +135,11 @@ def read_plan(path: Path) -> Mapping[str, Json]:
 
 def _document(path: Path) -> dict[str, Json]:
     try:
-        if path.stat().st_size > LARGEST:
+        # What a plan is called is known to whoever opens a pull request: a link of theirs would lead anywhere.
+        data = read_file(path, LARGEST + 1, follow=False)
+        if len(data) > LARGEST:
             raise no_plan_file(f"`{path}` is too large for a plan file")
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
     except OSError as error:
         raise no_plan_file(f"`{path}` cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 from msgspec import Struct
 
+from contentops.atomic_io import read_file
 from contentops.ci.git import run_git
 from contentops.cli import terminal
 from contentops.cli.options import json_option
@@ -129,7 +130,7 @@ class NewFiles(Struct, frozen=True, kw_only=True):
 
 
 def _append(path: Path, lines: tuple[str, ...]) -> bool:
-    old = path.read_text(encoding="utf-8") if os.path.lexists(path) else ""
+    old = read_file(path, follow=False).decode() if os.path.lexists(path) else ""
     missing = [line for line in lines if line not in old.splitlines()]
     if missing:
         gap = "" if not old or old.endswith("\n") else "\n"

@@ -97,11 +97,7 @@ def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool)
 
 def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
     """Shows a plan file as `plan` does, but that the next command is about the file; returns whether it is empty."""
-    file = session.path(path)
-    # A pipe or a device may have no end.
-    if file.exists() and not (file.is_file() or file.is_dir()):
-        raise no_plan_file(f"`{path}` is no regular file")
-    document = read_plan(file)
+    document = read_plan(session.path(path))
     plan = plan_of(document)
     if session.as_json:
         terminal.say_json(document)

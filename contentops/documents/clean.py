@@ -24,15 +24,17 @@ TITLE_LIMIT: Final = 300
 """The longest title, in characters; a longer one is cut and ends in an ellipsis."""
 
 _BREAKS: Final = re.compile("[\t-\r\x1c-\x1f\x85]")
+# The spaces that French and Japanese set in a line stay as they are.
+_SPACES: Final = re.compile(r"[^\S\u00a0\u202f\u3000]+")
 _BLANK: Final = " \t\n"
 
 
 def clean_title(text: str) -> str:
     """`text` as one line of at most 300 characters: white space collapsed, control characters dropped.
 
-    Cleaning a clean title changes nothing.
+    No-break and ideographic spaces stay, but for those at either end. Cleaning a clean title changes nothing.
     """
-    line = " ".join(sanitize(_BREAKS.sub(" ", text), Policy.BODY).split())
+    line = _SPACES.sub(" ", sanitize(_BREAKS.sub(" ", text), Policy.BODY)).strip()
     return line if len(line) <= TITLE_LIMIT else f"{line[: TITLE_LIMIT - 1].rstrip()}…"
 
 
@@ -61,8 +63,11 @@ def body_digest(body: str) -> Digest:
 
 
 def title_digest(title: str) -> Digest:
-    """The identity of a title: the digest of its cleaned text."""
-    return digest_text(clean_title(title))
+    """The identity of a title: the digest of its cleaned text with every run of white space as one space.
+
+    A server may keep no other, and neither did records always.
+    """
+    return digest_text(" ".join(clean_title(title).split()))
 
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

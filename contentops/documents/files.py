@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
-from contentops.atomic_io import PUBLIC, fill, sync
+from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.clean import conflict_line, is_lfs_pointer
 from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular, explained, temporary_name
@@ -34,6 +34,8 @@ MAX_FILE: Final = 16 << 20
 Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
+_ASIDE: Final = (".contentops", "replaced")
+"""The folder of the copies that `Outputs.set_aside` makes."""
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -190,6 +192,25 @@ class Outputs:
                 self._appear(path, temporary, place, digest)
             place.folder.sync()
         return digest
+
+    def set_aside(self, path: str) -> str:
+        """Copy the file at `path` into a folder of its own in `.contentops`, for its owner alone; return where."""
+        file = self._read(path)
+        if file is None:
+            raise _changed(path, None)
+        parts = (*_ASIDE, file.digest[7:19], *split_path(path))
+        copy = "/".join(parts)
+        with explained(copy, "written"), contextlib.ExitStack() as stack:
+            place = self._made(stack, parts)
+            there = self._load(place, copy)
+            if there is None or there.digest != file.digest:
+                temporary = _Place(place.folder, temporary_name())
+                handle = place.folder.make_file(temporary.name, PRIVATE)
+                stack.callback(temporary.discard)
+                self._fill(handle, file.data, None)
+                self._appear(copy, temporary, place, file.digest)
+                place.folder.sync()
+        return copy
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
         """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.

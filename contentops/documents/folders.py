@@ -208,7 +208,7 @@ class Spelling:
         Two Unicode forms of one spelling count as the same.
         """
         # One look at another spelling tells whether the file system folds names; only then the folder is listed.
-        if not any((other := folder.stat(form)) and os.path.samestat(other, found) for form in _others(name)):
+        if not any((other := _if_any(folder, form)) and os.path.samestat(other, found) for form in _others(name)):
             return
         names = self._listing(folder)
         wanted = unicodedata.normalize("NFC", name)
@@ -232,6 +232,16 @@ class Spelling:
         return names
 
 
+def _if_any(folder: Folder, name: str) -> os.stat_result | None:
+    """What is at `name`; nothing can be where the name is too long, as a decomposed one may be."""
+    try:
+        return folder.stat(name)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
+
+
 def _others(name: str) -> list[str]:
     forms = {name.swapcase()}
     if not name.isascii():
@@ -251,6 +261,9 @@ def denial(root: Path) -> Callable[[str], str]:
 
     def denied(path: str) -> str:
         target = root / path
+        # Each name by itself: most folders are still to be made.
+        if any(_is_too_long(root / name) for name in path.split("/")):
+            return f"{shown(path)} cannot be written: {_LONG[0]}"
         if _is_marked(target):
             return f"{shown(path)} is marked read-only"
         folder = next(parent for parent in target.parents if parent.is_dir() or parent == root)
@@ -264,6 +277,14 @@ def _is_marked(target: Path) -> bool:
         return not target.lstat().st_mode & stat.S_IWUSR
     except OSError:
         return False
+
+
+def _is_too_long(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def temporary_name() -> str:

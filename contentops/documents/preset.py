@@ -1,86 +1,95 @@
 """Front matter presets: the neutral words of a manifest's `metadata` in the words of a site generator.
 
-| neutral       | hugo           | astro         | docusaurus         | jekyll             |
-|---------------|----------------|---------------|--------------------|--------------------|
-| `date`        | `date`         | `pubDate`     | `date`             | `date`             |
-| `updated`     | `lastmod`      | `updatedDate` | `last_update.date` | `last_modified_at` |
-| `publish_on`  | `publishDate`  | -             | -                  | -                  |
-| `expires`     | `expiryDate`   | -             | -                  | -                  |
-| `image`       | `images` list  | `heroImage`   | `image`            | `image`            |
-| `draft`       | `draft`        | `draft`       | `draft`            | `published`, negated |
-| `redirects`   | `aliases` list | -             | -                  | `redirect_from` list |
-| `order`       | `weight`       | `order`       | `sidebar_position` | `order`            |
-| `author`      | `author`       | `author`      | `authors` list     | `author`           |
-| `tags`, `categories`, `keywords` | list | list (`tags`) | list (`tags`, `keywords`) | list (`tags`, `categories`) |
-
-A dash, and every key the table does not name, means that the key is passed through unchanged. Lists matter: Jekyll
+Every other key, and a neutral one that a preset has no word for, is passed through unchanged. Lists matter: Jekyll
 splits a text of tags at its spaces, Docusaurus refuses it. A key the author wrote in the generator's own words wins
 over its neutral form.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 
-def _same(value: Any) -> Any:
-    return value
+class Form(StrEnum):
+    """What becomes of a value."""
+
+    SAME = "as it is"
+    LIST = "list"
+    NEGATED = "negated"
+    DATED = "map with `date`"
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
+class Rule(Struct, frozen=True):
+    """What a preset makes of a neutral key."""
+
+    name: str
+    form: Form = Form.SAME
+
+    def convert(self, value: Any) -> Any:
+        """The value in its form; one that cannot take it stays as it is."""
+        if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            return [value]
+        if self.form is Form.NEGATED and isinstance(value, bool):
+            return not value
+        return {"date": value} if self.form is Form.DATED and not isinstance(value, dict) else value
 
 
-def _negated(value: Any) -> Any:
-    return not value if isinstance(value, bool) else value
+def _lists(*names: str) -> dict[str, Rule]:
+    return {name: Rule(name, Form.LIST) for name in names}
 
 
-def _dated(value: Any) -> Any:
-    return value if isinstance(value, dict) else {"date": value}
+NEUTRAL: Final = (
+    "date",
+    "updated",
+    "publish_on",
+    "expires",
+    "image",
+    "draft",
+    "redirects",
+    "order",
+    "author",
+    "tags",
+    "categories",
+    "keywords",
+)
+"""The keys that presets have words for."""
 
-
-_Rule = tuple[str, "Callable[[Any], Any]"]
-
-
-def _lists(*names: str) -> dict[str, _Rule]:
-    return {name: (name, _listed) for name in names}
-
-
-_PRESETS: Final[Mapping[str, Mapping[str, _Rule]]] = {
+PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
     "hugo": {
-        "updated": ("lastmod", _same),
-        "publish_on": ("publishDate", _same),
-        "expires": ("expiryDate", _same),
-        "image": ("images", _listed),
-        "redirects": ("aliases", _listed),
-        "order": ("weight", _same),
+        "updated": Rule("lastmod"),
+        "publish_on": Rule("publishDate"),
+        "expires": Rule("expiryDate"),
+        "image": Rule("images", Form.LIST),
+        "redirects": Rule("aliases", Form.LIST),
+        "order": Rule("weight"),
         **_lists("tags", "categories", "keywords"),
     },
     "astro": {
-        "date": ("pubDate", _same),
-        "updated": ("updatedDate", _same),
-        "image": ("heroImage", _same),
+        "date": Rule("pubDate"),
+        "updated": Rule("updatedDate"),
+        "image": Rule("heroImage"),
         **_lists("tags"),
     },
     "docusaurus": {
-        "updated": ("last_update", _dated),
-        "order": ("sidebar_position", _same),
-        "author": ("authors", _listed),
+        "updated": Rule("last_update", Form.DATED),
+        "order": Rule("sidebar_position"),
+        "author": Rule("authors", Form.LIST),
         **_lists("tags", "keywords"),
     },
     "jekyll": {
-        "updated": ("last_modified_at", _same),
-        "draft": ("published", _negated),
-        "redirects": ("redirect_from", _listed),
+        "updated": Rule("last_modified_at"),
+        "draft": Rule("published", Form.NEGATED),
+        "redirects": Rule("redirect_from", Form.LIST),
         **_lists("tags", "categories"),
     },
 }
-
-PRESETS: Final = tuple(_PRESETS)
-"""The names `preset` takes in `contentops.yaml`."""
+"""By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,14 +97,16 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError for a preset that does not exist.
     """
-    if preset and preset not in _PRESETS:
+    if preset and preset not in PRESETS:
         known = ", ".join(f"`{name}`" for name in PRESETS)
         message = f"there is no front matter preset `{preset}`; known are {known}"
         raise ValueError(message)
-    rules = _PRESETS[preset] if preset else {}
+    rules = PRESETS[preset] if preset else {}
     found: dict[str, Any] = {}
     for key, value in metadata.items():
-        name, convert = rules.get(key, (key, _same))
-        if name == key or name not in metadata:
-            found[name] = convert(value)
+        rule = rules.get(key)
+        if rule is None:
+            found[key] = value
+        elif rule.name == key or rule.name not in metadata:
+            found[rule.name] = rule.convert(value)
     return found

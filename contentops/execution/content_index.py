@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 ITEM_KEY = "contentops_item"
+REQUEST_KEY = "request_id"
 SPEC_KEY = "contentops_digest"
 BODY_KEY = "contentops_body"
 SENT_TITLE_KEY = "contentops_title"
-"""Keys of the metadata we save: whose text it is, the spec it answers, digests of the very body and title we sent."""
+"""Keys of the metadata we save: whose text it is, the request that paid for it (servers write that one too), the spec
+it answers, digests of the very body and title we sent."""
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
@@ -51,6 +53,8 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     """Digests of its text, with and without its front matter."""
     item: str = ""
     """The item its metadata names, or empty."""
+    request: str = ""
+    """The request whose text it is by its metadata, or empty."""
     sent_title: str = ""
     sent_body: str = ""
     """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
@@ -69,6 +73,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
             body=body_digest(content.body),
             bodies=frozenset(body_digest(text) for text in (content.body, content.whole) if text),
             item=named(ITEM_KEY),
+            request=named(REQUEST_KEY),
             sent_title=named(SENT_TITLE_KEY),
             sent_body=named(BODY_KEY),
         )
@@ -79,7 +84,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     def is_titled(self, draft: Draft) -> bool:
         """Whether it was stored under the draft's title; one without a title contradicts none."""
-        return self.title in ("", draft.title) or self.sent_title == title_digest(draft.title)
+        return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
 def metadata_of(draft: Draft) -> dict[str, Json]:
@@ -91,7 +96,7 @@ def metadata_of(draft: Draft) -> dict[str, Json]:
         SENT_TITLE_KEY: title_digest(draft.title),
     }
     if request_id := draft.standing.recorded.request_id:
-        found["request_id"] = request_id
+        found[REQUEST_KEY] = request_id
     return found
 
 
@@ -101,8 +106,9 @@ class ContentIndex:
 
     owned: set[str] = field(default_factory=set)
     """Content ids on this server that belong to some item."""
-    requests: dict[str, str] = field(default_factory=dict)
-    """By content: the request whose text it is, by its metadata; empty: it names none."""
+    looked: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """By content that this or an earlier run looked at: its time of change then, and the request whose text it is by
+    its metadata; empty: it names none, None: it could not be read."""
     candidates: int = 0
     """Contents fetched in search of a lost job's text."""
     strangers: int = 0
@@ -113,6 +119,11 @@ class ContentIndex:
     """That could not be found out in this run."""
     _fetching: dict[str, asyncio.Event] = field(default_factory=dict)
     _seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+
+    def request_of(self, entry: ContentEntry) -> str | None:
+        """The request whose text a content is; empty: it names none, None: not known as the list shows it now."""
+        changed, request = self.looked.get(entry.id, ("", None))
+        return request if changed == entry.updated_at else None
 
     def knows(self, entry: ContentEntry) -> bool:
         """Whether it was fetched as the list shows it now."""
@@ -141,7 +152,7 @@ class ContentIndex:
                 stored = self._seen[entry.id][1] if self.knows(entry) else None
                 if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
                     continue
-                if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
+                if not stored.is_titled(draft) and any(_has_title_of(draft, each) for each in unknown):
                     # One that is not fetched yet may be this very text under our own title.
                     unknown.append(entry)
                     continue
@@ -193,7 +204,7 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
         if entry.id in beside or not _is_free(ctx, draft, entry.id):
             continue
         made = seconds_of(entry.created_at)
-        ours = bool(entry.title) and clean_title(entry.title) == draft.title
+        ours = _has_title_of(draft, entry)
         if ours or _in_time(entry, made, since):
             away = abs(made - since) if made is not None and since is not None else math.inf
             ranked.append((not ours, away, place, entry))
@@ -206,6 +217,10 @@ def _in_time(entry: ContentEntry, made: float | None, since: float | None) -> bo
     if since is None:
         return not entry.title
     return made is None or made >= since - SLACK
+
+
+def _has_title_of(draft: Draft, entry: ContentEntry) -> bool:
+    return bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
 
 
 def _since(standing: Standing) -> float | None:

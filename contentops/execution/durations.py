@@ -10,6 +10,9 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +40,10 @@ WORTH = 0.5
 LONGER = 1.3
 """Beyond everything learned, a job is polled again after this much of the time that has passed."""
 
+QUICKEST = 0.2
+"""Seconds before which no job is asked for the first time, as long as none is known."""
+AT_HAND = 0.01
+"""The same for a server on this machine, where asking costs nothing: the embedded one writes drafts in milliseconds."""
 LONGEST_GAP = 30.0
 """Seconds between two polls of a job of which nothing is known, at most, while few jobs run."""
 
@@ -49,15 +56,16 @@ class Durations:
     """What is known of jobs by kind (template and mode) on one server; carried from run to run."""
 
     seen: dict[str, list[Interval]] = field(default_factory=dict)
+    quickest: float = QUICKEST
     _chances: dict[str, float] = field(default_factory=dict)
     """By kind: how likely it was that the latest jobs in a row were all done by their first poll."""
     _curves: dict[str, _Curve] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, stored: Mapping[str, object]) -> Durations:
+    def load(cls, stored: Mapping[str, object], quickest: float = QUICKEST) -> Durations:
         """From the cache's JSON; anything unreadable counts as not learned."""
         seen = {kind: list(_intervals(values)) for kind, values in stored.items() if isinstance(values, list)}
-        return cls({kind: good[-KEEP:] for kind, good in seen.items() if good})
+        return cls({kind: good[-KEEP:] for kind, good in seen.items() if good}, quickest)
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
         """Remember a job that was found running after `after` seconds (0: never) and done by `by` seconds."""
@@ -145,9 +153,15 @@ def kind_of(spec: Spec | None) -> str:
     return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
 
-def first_gap(per_minute: int) -> float:
+def quickest_on(server: str) -> float:
+    """Seconds before which no job is asked for the first time on `server`, an address or `local`."""
+    at_hand = server == "local" or is_loopback(urlsplit(server).hostname or "")
+    return AT_HAND if at_hand else QUICKEST
+
+
+def first_gap(per_minute: int, quickest: float = QUICKEST) -> float:
     """Seconds until the first poll of a job nothing is known about."""
-    return max(0.2, 120.0 / per_minute) if per_minute else 0.2
+    return max(quickest, 120.0 / per_minute) if per_minute else quickest
 
 
 def next_poll(
@@ -158,7 +172,7 @@ def next_poll(
     Unlearned: doubling gaps from `first_gap`, up to `LONGEST_GAP` or to where all jobs together ask for half of the
     limit. Learned: when the chance that it ended since the last poll reaches one half, given that it had not then.
     """
-    gap = first_gap(per_minute)
+    gap = first_gap(per_minute, durations.quickest)
     if not durations.is_learned(kind):
         longest = max(LONGEST_GAP, gap * running) if per_minute else LONGEST_GAP
         return max(now, started + gap) if polls == 0 else now + min(gap * 2 ** min(polls, 10), longest)

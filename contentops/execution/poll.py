@@ -11,7 +11,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import failed, keep_text, textless
-from contentops.execution.submit import by_content, collect_lost
+from contentops.execution.submit import by_content, collect_lost, naming
 from contentops.model import JobState, Result, Saved
 from contentops.state.codec import Drop
 
@@ -92,9 +92,10 @@ async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobSt
             place.leave()
             failure = answer if isinstance(answer, Failure) else None
             if failure is not None and failure.kind is FailureKind.NOT_FOUND:
-                text, _ = await by_content(ctx, item, job, forgotten=True)
+                text, candidates = await by_content(ctx, item, job, forgotten=True)
                 if text is not None:
                     return text
+                said += candidates
             raise _late(item, entry, f"after {timeout:.0f} s: {said}", failure)
 
 
@@ -104,7 +105,7 @@ def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> 
         return Ended(Result.LATE, error, AGAIN)
     lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
     forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
-    hint = f"{AGAIN}; {forget} gives it up, but {lost}"
+    hint = f"{AGAIN}; {forget} gives it up, but {lost}; {naming(entry)}"
     return Ended(Result.LATE, error, hint, gone=True)
 
 

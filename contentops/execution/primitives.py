@@ -244,6 +244,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The text that was brought or written in this run."""
     fresh: bool = False
     """That text is new and was written by this very run."""
+    copy: str = ""
+    """Where the words of a person that it took the place of are kept; empty: there were none."""
 
     def after(self, found: Job | Text) -> Standing:
         """With a job or a text that was found."""

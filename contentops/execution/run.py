@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.errors import StateError
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
-from contentops.execution.durations import Durations, kind_of
+from contentops.execution.durations import Durations, kind_of, quickest_on
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
 from contentops.execution.program import begin, carry_out, move_files
@@ -159,7 +159,7 @@ def _assemble(
         ask_first=capabilities.honours_ids is not False,
     )
     here = edges.cache.durations().get(plan.server)
-    durations = Durations.load(here if isinstance(here, dict) else {})
+    durations = Durations.load(here if isinstance(here, dict) else {}, quickest_on(plan.server))
     outage = Outage(edges.random)
 
     async def send(call: Call) -> Reply | Failure:
@@ -188,7 +188,7 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server)),
+        index=ContentIndex(owned=_owned(state, plan.server), looked=edges.cache.looked(plan.server)),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,

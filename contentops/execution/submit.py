@@ -19,7 +19,7 @@ from contentops.api.calls import (
     RegenerateSection,
 )
 from contentops.documents.clean import clean_body
-from contentops.execution.content_index import SLACK
+from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
@@ -28,6 +28,8 @@ from contentops.model import JobState, Result
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from contentops.api.calls import ContentEntry
     from contentops.execution.context import Context
     from contentops.execution.limiter import Place
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 10
 """Stored contents looked at in one run for texts of ours."""
+_SHOWN = 5
+"""Stored contents named in a message."""
 _UNIQUE = 16
 """Letters from which on a server's id for a job is taken for no counter, which may begin again."""
 ARRIVAL = 15.0
@@ -102,17 +106,18 @@ async def resolve(
     candidates = ""
     for last in (False, True):
         if last:
-            place.leave()
-            lost = unknown(ctx, lost)
+            end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
+                ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
+            place.leave()
             await ctx.run.last_look()
         found = await _look(ctx, item, place, lost, last=last)
         if not isinstance(found, NeverArrived | Unclear):
             return found
         if isinstance(found, NeverArrived) and resend:
             return found
-        candidates = found.candidates if isinstance(found, Unclear) else candidates
+        candidates = (isinstance(found, Unclear) and found.candidates) or candidates
         if ctx.run.stopped:
             break
     return Unclear(lost, candidates)
@@ -122,7 +127,17 @@ def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
     """Record that the outcome stays unknown; the end of its item, to be raised."""
     lost = unknown(ctx, found.lost)
     hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
-    return Ended(Result.UNKNOWN, lost.why + found.candidates, hint)
+    words = found.candidates
+    if words:
+        hint = f"{naming(lost.entry)}; else {hint}"
+    elif ctx.index.candidates >= CANDIDATES:
+        words = "; the next apply goes on looking among the stored contents"
+    return Ended(Result.UNKNOWN, lost.why + words, hint)
+
+
+def naming(entry: OpenEntry) -> str:
+    """What a person can do who knows the text of a submit among the stored contents."""
+    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
 async def _look(
@@ -174,26 +189,49 @@ async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = Fa
     listed = await ctx.list_content(needed=lost)
     if isinstance(listed, Failure):
         return None, ""
-    near = _near(ctx, item, listed.entries, sent)
     ours = {entry.request_id, entry.job_id} - {""}
     if forgotten and len(entry.job_id) < _UNIQUE:
         # A server that has forgotten the job may have given its id to another one.
         ours = {entry.request_id}
-    for found in near:
-        if ctx.index.requests.get(found.id) not in {None, *ours}:
-            continue
-        if ctx.index.candidates >= CANDIDATES:
+    near, looked = _near(ctx, item, listed.entries, sent), ctx.index.looked
+    content = await _first_of(ctx, near, ours)
+    ctx.cache.put_looked(ctx.server, {each.id: looked[each.id] for each in listed.entries if each.id in looked})
+    if content is not None:
+        return _taken(ctx, item, job, content, lost=lost), ""
+    return None, _candidates(ctx, near)
+
+
+async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
+    """Fetch one after the other, as many as a run may, until one names a request that is `ours`.
+
+    What an earlier run has looked at is passed over, and what it could not read comes last.
+    """
+    index = ctx.index
+    left = [found for found in near if index.request_of(found) in {None, *ours}]
+    for found in sorted(left, key=lambda each: each.id in index.looked and index.request_of(each) is None):
+        if index.candidates >= CANDIDATES:
             break
-        ctx.index.candidates += 1
+        index.candidates += 1
         content = await ctx.ask(GetContent(found.id))
         if isinstance(content, Failure) or not clean_body(content.body):
+            index.looked[found.id] = (found.updated_at, None)
             continue
-        named = content.metadata.get("request_id")
-        ctx.index.requests[found.id] = named = named if isinstance(named, str) else ""
-        if named in ours:
-            return _taken(ctx, item, job, content, lost=lost), ""
-    left = [f"`{found.id}`" for found in near if found.id not in ctx.index.owned]
-    return None, "; stored at about that time and owned by no item: " + ", ".join(left[:5]) if left else ""
+        request = StoredContent.of(content).request
+        index.looked[found.id] = (found.updated_at, request)
+        if request in ours:
+            return content
+    return None
+
+
+def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
+    """Words on the contents that may be the text, likeliest first, as far as anyone has looked."""
+    left = [f"`{found.id}`" for found in near if not ctx.index.request_of(found)]
+    if not left:
+        return ""
+    more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
+    unseen = any(found.id not in ctx.index.looked for found in near)
+    later = "; the next apply looks at more of them" if unseen else ""
+    return f"; stored at about that time and owned by no item: {', '.join(left[:_SHOWN])}{more}{later}"
 
 
 def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
@@ -202,6 +240,7 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
     if lost:
         if job.sent is not None:
             ctx.spent[item.id] += entry.credits
+            del ctx.unsettled[item.id]
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
         entry = structs.replace(entry, job_id="")
     ctx.admission.refused = 0
@@ -298,6 +337,7 @@ async def _start(ctx: Context, item: Item, place: Place, standing: Standing, ent
         found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
         match found:
             case NeverArrived(entry):
+                del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await place.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
@@ -326,6 +366,7 @@ async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entr
                 await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
             return lost
         ctx.run.record("refused", Drop(entry.request_id))
+        del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise _refused(ctx, place, answer)
         if not await attempts.again(answer, NOT_SENT):

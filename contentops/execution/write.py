@@ -12,7 +12,7 @@ from contentops.errors import FileChanged
 from contentops.execution.primitives import Ended, Standing
 from contentops.execution.records import base_record, note
 from contentops.model import Acknowledge, Poll, Result
-from contentops.planning.inputs import is_protected
+from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
@@ -60,15 +60,18 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
             f"`{step.target}` was edited by hand since this text was first written into it; the text is kept",
             "run `contentops plan` to see where it stands",
         )
+    copy = ""
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
+        if seen.exists and not stands and _is_nowhere_else(seen, standing.record):
+            copy = ctx.outputs.set_aside(step.target)
         made = _composed(ctx, item, standing, step, seen, title, text)
         try:
             ctx.outputs.write(step.target, made, expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    standing = structs.replace(standing, path=step.target)
+    standing = structs.replace(standing, path=step.target, copy=copy)
     record = structs.replace(
         base_record(ctx, item, standing),
         title=title,
@@ -96,6 +99,15 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
+
+
+def _is_nowhere_else(seen: Observed, record: Record | None) -> bool:
+    """Whether the text of a file is neither one that a job made nor one that a server was told.
+
+    It may be in git: whether it is, only the next person who needs it can tell for sure.
+    """
+    known = record.saved if record is not None else None
+    return (record is None or is_edited(seen, record)) and (known is None or seen.body != known.body)
 
 
 def _changed(target: str) -> Ended:

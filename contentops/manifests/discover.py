@@ -14,6 +14,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from contentops.atomic_io import NotAFile, read_file
 from contentops.digest import digest_bytes
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, Location, Severity
@@ -111,25 +112,17 @@ class ProjectFiles:
 
         Raises FileError for what is not a regular file, lies outside the root, is too large or cannot be read.
         """
-        full = f"{self._root}/{path}"
         try:
             if not self._inside(path):
                 message = f"`{path}` is a link that leads out of the project"
                 raise FileError("outside-project", path, message, "copy it in")
-            handle = os.open(full, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            return read_file(f"{self._root}/{path}", MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except NotAFile:
+            raise FileError("unreadable-file", path, f"`{path}` is not a file") from None
         except OSError as error:
             raise _unreadable(path, error) from None
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise FileError("unreadable-file", path, f"`{path}` is not a file")
-            with os.fdopen(handle, "rb", closefd=False) as file:
-                return file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise _unreadable(path, error) from None
-        finally:
-            os.close(handle)
 
     def read_data(self, path: str) -> DataFile:
         """A file that a manifest names as data."""

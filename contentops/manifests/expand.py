@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from contentops.manifests.data import DataRow
     from contentops.manifests.problems import Problems
     from contentops.model import Json, Project
+    from contentops.yaml.positions import Pointer
 
 MAX_INSTANCES: Final = 200_000
 """Most items the declarations of one file may become."""
 
 
+_ROWS: Final = ""
+"""Stands for `for_each` among the names of axes."""
 _OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
 _ITEM_ONLY: Final = frozenset({"id", "vars", "for_each", "matrix"})
 _BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
@@ -43,11 +46,11 @@ class Layers(Struct, frozen=True):
 
 
 class Each(Struct, frozen=True):
-    """One combination of `for_each` or `matrix`: the values of `each`, and where they stand."""
+    """One combination of `for_each` and `matrix`: the values of `each`, and where they stand."""
 
     values: Mapping[str, Json]
     label: str
-    """Names the row in messages: `data/cities.csv:2`, or the values of a matrix."""
+    """Names it in messages: `data/cities.csv:2`, the values of a matrix, or both."""
     location: Location | None = None
     places: Mapping[str, Location | None] = field(default_factory=dict)
     """By key, where they differ from `location`."""
@@ -149,29 +152,39 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, dict[str, Json]]]:
             yield index, entry
 
 
+def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
+    """The data files an entry of `items` names: where each name stands, and the name."""
+    matrix = entry.get("matrix")
+    if isinstance(rows := entry.get("for_each"), str):
+        yield ("items", index, "for_each"), rows
+    for axis, values in matrix.items() if isinstance(matrix, dict) else ():
+        if isinstance(values, str):
+            yield ("items", index, "matrix", axis), values
+
+
 def expand(
     document: YamlDocument,
     below: Layers,
-    data: Mapping[int, Sequence[DataRow]],
+    data: Mapping[Pointer, Sequence[DataRow]],
     cli: Mapping[str, Tree],
     problems: Problems,
 ) -> list[Declared]:
     """Every item of a manifest with its layers and combinations.
 
-    `data` holds the rows of data files by the position of the item; an item whose file could not be read has
-    none and is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
+    `data` holds the rows of data files by where each is named (see `data_paths`); an item of which a file could not
+    be read is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
     """
     shared = overlay(cli, below.variables)
     found: list[Declared] = []
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
-        if isinstance(entry.get("for_each"), str) and index not in data:
+        if any(pointer not in data for pointer, _ in data_paths(index, entry)):
             continue
         written = Written(entry, "item", document, ("items", index))
         name = entry.get("id")
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
         own = _names(written.below("vars"), problems) if "vars" in entry else {}
-        each = _combinations(written, label, data.get(index), room, problems)
+        each = _combinations(written, label, data, room, problems)
         room -= len(each or ())
         found.append(
             Declared(
@@ -187,35 +200,45 @@ def expand(
     return found
 
 
+class _Part(Struct, frozen=True):
+    """One row of `for_each`, or one value of an axis: where it stands, and how messages name the place."""
+
+    value: Json
+    location: Location | None
+    place: str
+
+
 def _combinations(
-    written: Written, label: str, rows: Sequence[DataRow] | None, room: int, problems: Problems
+    written: Written, label: str, data: Mapping[Pointer, Sequence[DataRow]], room: int, problems: Problems
 ) -> tuple[Each, ...] | None:
-    entry = written.value
-    if "for_each" in entry and "matrix" in entry:
+    """Every row with every choice from the axes, the last axis changing fastest; None for an item that has neither."""
+    if "for_each" not in written.value and "matrix" not in written.value:
+        return None
+    sources = {_ROWS: written.below("for_each")} if "for_each" in written.value else {}
+    if "matrix" in written.value:
+        matrix = written.below("matrix")
+        if not isinstance(matrix.value, dict) or not matrix.value:
+            return ()
+        sources |= {axis: matrix.below(axis) for axis in matrix.value}
+    rows = {name: _rows(source, data) for name, source in sources.items()}
+    refused = [_refuse_templates(source, label, problems) for source in sources.values()]
+    if any(refused) or None in rows.values():
         return ()
-    if "for_each" in entry:
-        return _rows(written.below("for_each"), label, rows, room, problems)
-    if isinstance(entry.get("matrix"), dict):
-        return _matrix(written.below("matrix"), label, room, problems)
-    return None
+    empty = next((name for name, found in rows.items() if not found), None)
+    if empty is not None:
+        core = f"makes no items: {f'the axis `{empty}` of its `matrix`' if empty else 'its `for_each`'} is empty"
+        problems.about(label, sources[empty], "empty-for-each", core, severity=Severity.WARNING)
+    if not _has_room(math.prod(len(found or ()) for found in rows.values()), room, written, label, problems):
+        return ()
+    parts = {name: _parts(sources[name], found or ()) for name, found in rows.items()}
+    if len(parts) > 1 and _clash(parts, sources, label, problems):
+        return ()
+    return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))
 
 
-def _rows(
-    written: Written, label: str, rows: Sequence[DataRow] | None, room: int, problems: Problems
-) -> tuple[Each, ...]:
-    inline = isinstance(written.value, list)
-    if inline and _refuse_templates(written, label, problems):
-        return ()
-    count = len(written.value if inline else rows or ())
-    if not count and (inline or rows is not None):
-        core = "makes no items: its `for_each` is empty"
-        problems.about(label, written, "empty-for-each", core, severity=Severity.WARNING)
-    if not _has_room(count, room, written, label, problems):
-        return ()
-    if not inline:
-        return tuple(_each(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows or ())
-    found = [written.below(index) for index in range(count)]
-    return tuple(_each(entry.value, entry.location, str(entry.location)) for entry in found)
+def _rows(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[Any] | None:
+    """What a `for_each` or an axis runs over; None where it is no list and names no file."""
+    return source.value if isinstance(source.value, list) else data.get(source.pointer)
 
 
 def _has_room(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
@@ -223,15 +246,51 @@ def _has_room(count: int, room: int, written: Written, label: str, problems: Pro
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
-        axes = isinstance(written.value, dict)
+        axes = "matrix" in written.value
         hint = f"{'shorten an axis' if axes else 'split the data'}, or declare it in a file of its own"
-        problems.about(label, written, "too-many-items", core, key=axes, hint=hint)
+        at = written.below("matrix" if axes else "for_each")
+        problems.about(label, at, "too-many-items", core, key=axes, hint=hint)
     return count <= room
 
 
-def _each(value: Json, location: Location | None, label: str) -> Each:
-    """One row: a map is `each` itself; anything else is `each.value`."""
-    return Each(value if isinstance(value, dict) else {"value": value}, label, location)
+def _parts(source: Written, rows: Sequence[Any]) -> list[_Part]:
+    """The rows or values with their places; those of a data file know theirs."""
+    if not isinstance(source.value, list):
+        return [_Part(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
+    places = [source.below(index).location for index in range(len(rows))]
+    return [_Part(value, at, str(at)) for value, at in zip(rows, places, strict=True)]
+
+
+def _clash(
+    parts: Mapping[str, Sequence[_Part]], sources: Mapping[str, Written], label: str, problems: Problems
+) -> bool:
+    """Whether an axis has the name of a column, so that `each` would have to hold both."""
+    columns = {column for row in parts.get(_ROWS, ()) for column in _row(row)}
+    axis = next((axis for axis in parts if axis and axis in columns), None)
+    if axis is not None:
+        core = f"has `{axis}` as an axis of its `matrix` and as a column of its `for_each`"
+        hint = "rename the axis: both would be `each." + axis + "`"
+        problems.about(label, sources[axis], "each-twice", core, key=True, hint=hint)
+    return axis is not None
+
+
+def _row(part: _Part) -> Mapping[str, Json]:
+    """A row as `each` holds it: a map itself, anything else as `each.value`."""
+    return part.value if isinstance(part.value, dict) else {"value": part.value}
+
+
+def _each(chosen: Mapping[str, _Part]) -> Each:
+    """One combination: the row, and `each.<axis>` for every choice."""
+    row = chosen.get(_ROWS)
+    if row is not None and len(chosen) == 1:
+        return Each(_row(row), row.place, row.location)
+    axes = {name: part for name, part in chosen.items() if name}
+    labels = [] if row is None else [row.place]
+    for name, part in axes.items():
+        labels.append(f"{name} {part.place}" if isinstance(part.value, dict) else f"{name} `{str(part.value)[:40]}`")
+    values = {**(_row(row) if row else {}), **{name: part.value for name, part in axes.items()}}
+    places = {name: part.location for name, part in axes.items()}
+    return Each(values, ", ".join(labels), row.location if row else None, places)
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
@@ -242,29 +301,3 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
         hint = "use the variable in the item's fields instead"
         problems.about(label, written, "template-in-data", core, hint=hint)
     return source is not None
-
-
-def _matrix(written: Written, label: str, room: int, problems: Problems) -> tuple[Each, ...]:
-    """The cross product of the axes: the last one changes fastest."""
-    axes = written.value
-    if (
-        not axes
-        or not all(isinstance(values, list) for values in axes.values())
-        or _refuse_templates(written, label, problems)
-    ):
-        return ()
-    count = math.prod(len(values) for values in axes.values())
-    empty = next((axis for axis, values in axes.items() if not values), None)
-    if empty is not None:
-        core = f"makes no items: the axis `{empty}` of its `matrix` is empty"
-        problems.about(label, written, "empty-for-each", core, key=True, severity=Severity.WARNING)
-    if not _has_room(count, room, written, label, problems):
-        return ()
-    places = {axis: [written.below(axis).below(index).location for index in range(len(axes[axis]))] for axis in axes}
-    found: list[Each] = []
-    for choice in itertools.product(*(range(len(axes[axis])) for axis in axes)):
-        chosen = dict(zip(axes, choice, strict=True))
-        values = {axis: axes[axis][index] for axis, index in chosen.items()}
-        label = ", ".join(f"{axis} `{str(value)[:40]}`" for axis, value in values.items())
-        found.append(Each(values, label, None, {axis: places[axis][index] for axis, index in chosen.items()}))
-    return tuple(found)

@@ -20,10 +20,10 @@ from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
+from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
-from contentops.manifests.expand import command_line, entries_of, expand, layers
+from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.manifests.data import DataFile, DataRow
     from contentops.manifests.macros import MacroFile
+    from contentops.yaml.positions import Pointer
 
 
 class FileBuilder:
@@ -105,25 +106,26 @@ class FileBuilder:
 
     def _rows(
         self, document: YamlDocument, problems: Problems
-    ) -> tuple[dict[int, Sequence[DataRow]], dict[str, Digest]]:
-        """The rows each item asks for by its position, and the data files that were looked for."""
-        found: dict[int, Sequence[DataRow]] = {}
+    ) -> tuple[dict[Pointer, Sequence[DataRow]], dict[str, Digest]]:
+        """The rows items ask for, by where each file is named, and the data files that were looked for."""
+        found: dict[Pointer, Sequence[DataRow]] = {}
         asked: dict[str, Digest] = {}
         for index, entry in entries_of(document):
-            written = entry.get("for_each")
-            if not isinstance(written, str):
-                continue
-            data = self._resolve(written, document.source.path, asked)
-            if isinstance(data, str):
-                hint = "paths are relative to the project root, or to the manifest's folder"
-                message = f"`for_each` names `{written[:200]}`, which {data}"
-                problems.in_document(document, "no-data-file", message, ("items", index, "for_each"), hint=hint)
-                continue
-            rows, findings = self._read_rows(data)
-            for finding in findings:
-                problems.add(finding)
-            if not findings:
-                found[index] = rows
+            for pointer, written in data_paths(index, entry):
+                data = self._resolve(written, document.source.path, asked)
+                if isinstance(data, str):
+                    whose, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
+                    if pointer[-1] != "for_each":
+                        whose = f"the axis `{pointer[-1]}` of `matrix`"
+                        hint += f"; an axis of one value is `[{written[:40]}]`"
+                    message = f"{whose} names `{written[:200]}`, which {data}"
+                    problems.in_document(document, "no-data-file", message, pointer, hint=hint)
+                    continue
+                rows, findings = self._read_rows(data)
+                for finding in findings:
+                    problems.add(finding)
+                if not findings:
+                    found[pointer] = rows
         return found, asked
 
     def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> DataFile | str:
@@ -238,6 +240,7 @@ class _Loader:
         findings += self.macros.unread if self.macros else []
         findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
+        findings += check_environment(self.project, self.project_source, results)
         if self.catalog is None and any(result.items for result in results):
             findings.append(_no_catalog())
         findings = in_order(dict.fromkeys(findings))

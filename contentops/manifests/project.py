@@ -16,11 +16,12 @@ import msgspec
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
 from contentops.loopback import is_loopback
+from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
 from contentops.model import ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import MAX_BYTES, SECRET_KEYS, masked, read_yaml
+from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
 from contentops.yaml.syntax import UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
@@ -165,16 +166,12 @@ def parse_duration(value: float | str) -> float:
 
 
 def _read(root: Path) -> tuple[YamlDocument, list[Diagnostic]]:
-    path = root / PROJECT_FILE
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        message = f"`{PROJECT_FILE}` cannot be read: {(error.strerror or 'unknown error').lower()}"
-        found = Diagnostic(
-            code="unreadable", message=message, location=Location(PROJECT_FILE), hint="check its permissions"
-        )
-        raise InputError([found]) from None
+        data = ProjectFiles(root).read(PROJECT_FILE)
+    except FileError as error:
+        raise InputError([error.finding]) from None
+    if data is None:  # it went away since it was found
+        raise InputError([Diagnostic(code="no-project", message=f"there is no `{PROJECT_FILE}` in `{root}`")])
     return read_yaml(PROJECT_FILE, data)
 
 

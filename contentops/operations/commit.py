@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, structs
 
+from contentops.atomic_io import Disk
 from contentops.ci.clone import (
     alone,
     branch_of,
@@ -29,7 +30,7 @@ from contentops.ci.git import PATIENCE, GitFailed
 from contentops.ci.push import Messages, Target, push, waiting
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, state_of
 from contentops.ci.runner import run_name, run_page
-from contentops.errors import Refused, StateError
+from contentops.errors import Refused
 from contentops.operations.apply import hold_lock
 from contentops.operations.workspace import World, open_store
 from contentops.state.lock import Lock
@@ -200,9 +201,5 @@ def _target(project: Project, branch: str, environ: Mapping[str, str]) -> Target
 
 def _lock_on_disk(project: Project) -> Lock:
     name = lock_name(project.environment)
-    try:
-        return read_lock((Path(project.root) / name).read_bytes(), name)
-    except FileNotFoundError:
-        return Lock()
-    except OSError as error:
-        raise StateError(f"`{name}` cannot be read: {error}") from error
+    data = Disk().read(Path(project.root) / name)
+    return Lock() if data is None else read_lock(data, name)

@@ -80,6 +80,7 @@ def _run_json(run: Run) -> dict[str, Json]:
         "ended_at": run.ended_at,
         "requests": run.requests,
         "credits": run.credits,
+        "credits_unknown": run.credits_unknown,
         "counts": {result.value: run.count(result) for result in Result},
         "stopped": run.stopped,
         "message": run.message,
@@ -114,17 +115,27 @@ def as_typed(run: Run, again: str) -> Run:
 
 
 def run_text(run: Run, *, again: str = "") -> str:
-    """What did not end as planned with the server's words, why the run stopped, the counts, and the next command.
+    """Where replaced words are, what did not end as planned with the server's words, why the run stopped, the counts.
 
-    `again` is the command that goes on with the run; without it, the apply of its environment.
+    The next command comes last; `again` is the one that goes on with the run, else it is the apply of its environment.
     """
     again = again or command("apply", run.environment)
     sections = [
+        "\n".join(_copies(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again)),
     ]
     return "\n\n".join(section for section in sections if section)
+
+
+def _copies(run: Run) -> Iterator[str]:
+    found = [outcome for outcome in run.outcomes if outcome.copy]
+    for outcome in found[:_SHOWN]:
+        name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
+        yield f"  {paint('=', 'keep')} {name}  its edited text was replaced and saved nowhere; a copy is `{copy}`"
+    if len(found) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
 
 
 def _troubles(run: Run) -> Iterator[str]:
@@ -159,13 +170,20 @@ def _ending(run: Run, again: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
-    facts = [f"{plural(run.credits, 'credit')} spent", plural(run.requests, "request")]
+    facts = [f"{plural(run.credits, 'credit')} spent", *_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
     yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"
+
+
+def _maybe_spent(run: Run) -> Iterator[str]:
+    """What was spent as well if the submits arrived whose answers were lost."""
+    if run.credits_unknown:
+        lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
+        yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
 
 
 def _pending(run: Run) -> Iterator[str]:

@@ -115,6 +115,14 @@ class Cache:
         """Remember it."""
         self._set({_key("facts", server): canonical(dict(facts))})
 
+    def looked(self, server: str) -> dict[str, tuple[str, str | None]]:
+        """What `put_looked` was told; empty at first."""
+        return _parsed(self._get(_key("looked", server)), dict[str, tuple[str, str | None]]) or {}
+
+    def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
+        """Remember, by content, its time of change when it was looked at, and the request whose text it was."""
+        self._set({_key("looked", server): canonical({key: list(value) for key, value in looked.items()})})
+
     # --- parsed manifests ----------------------------------------------------------------------------------
 
     def get(self, key: str) -> str | None:

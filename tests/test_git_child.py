@@ -1,0 +1,74 @@
+"""The git that is run: found on the path alone, and without the key in its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.ci.git import GitFailed, find_program, try_git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+SECRETS = {
+    "WRITERZROOM_API_KEY": "wr_planted",
+    "WRITERZROOM_USER_ID": "user-planted",
+    "CONTENTOPS_KEY_VARIABLES": "ACME_KEY",
+    "ACME_KEY": "acme_planted",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "windows", "found"),
+    [
+        (r"C:\Windows;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
+        (r'"C:\Program Files\Git\cmd"', True, r"C:\Program Files\Git\cmd\git.exe"),
+        (r";.;tools;C:here;\here;C:\Program Files\Git\cmd", True, r"C:\Program Files\Git\cmd\git.exe"),
+        (r".;tools", True, ""),
+        ("", True, ""),
+        ("/opt/empty:/usr/bin", False, "/usr/bin/git"),
+        (":.:tools:/usr/bin", False, "/usr/bin/git"),
+        (":.:tools", False, ""),
+    ],
+)
+def test_a_program_is_looked_for_in_whole_folders_of_the_path_alone(path: str, windows: bool, found: str) -> None:
+    """Never in the folder one stands in, which may hold anything: not on Windows, and not through `.` in the path."""
+    there = {r"C:\Program Files\Git\cmd\git.exe", "/usr/bin/git", "git", "git.exe", r".\git.exe", r"tools\git.exe"}
+    there |= {"./git", "tools/git", r"C:here\git.exe", r"\here\git.exe"}
+    assert find_program("git", path, windows=windows, usable=there.__contains__) == found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
+def test_a_git_in_the_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository that brings a `git` of its own starts nothing with it."""
+    shim = tmp_path / "git"
+    shim.write_text("#!/bin/sh\ntouch pwned\n", encoding="utf-8")
+    shim.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.environ['PATH']}")
+    assert try_git(tmp_path, "--version").text.startswith("git version")
+    monkeypatch.setenv("PATH", ".")
+    with pytest.raises(GitFailed, match="was not found"):
+        try_git(tmp_path, "--version")
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
+def test_no_child_knows_the_key(invoke: Run, tmp_path: Path) -> None:
+    """Git runs hooks, filters and helpers, which its settings name; `validate` looks for what a pull request changed."""
+    site, log = tmp_path / "site", tmp_path / "log"
+    site.mkdir()
+    (site / "contentops.yaml").write_text("version: 1\nproject: x\ntypo: 1\n", encoding="utf-8")
+    shim = tmp_path / "bin/git"
+    shim.parent.mkdir()
+    shim.write_text(f"#!/bin/sh\nexport -p >> {log}\nexit 1\n", encoding="utf-8")
+    shim.chmod(0o755)
+    runner = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "PATH": str(shim.parent), **SECRETS}
+    assert invoke("validate", cwd=site, env=runner).code == 1
+    assert "GITHUB_BASE_REF" in log.read_text("utf-8")
+    assert "planted" not in log.read_text("utf-8")

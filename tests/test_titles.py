@@ -1,0 +1,70 @@
+"""A title that cleaning alters is written once: the plan after an apply is empty, whatever the title."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contentops.documents.clean import clean_title
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, quick_folder, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TITLES = {
+    "double space": ("Tea  for two", "Tea for two"),
+    "trailing space": ("Tea ", "Tea"),
+    "newline": ("Tea\nfor two\n", "Tea for two"),
+    "French": ("Qui\u202f? Moi\u00a0!", "Qui\u202f? Moi\u00a0!"),
+    "Japanese": ("お茶\u3000の時間", "お茶\u3000の時間"),
+    "around": ("\u3000お茶\u00a0", "お茶"),
+    "too long": ("Tea " * 100, "Tea " * 74 + "Tea…"),
+}
+
+
+def _manifest(*titles: str) -> str:
+    items = [
+        {"id": f"i{at}", "inputs": {"topic": f"Tea {at}", "target_audience": "all"}, "metadata": {"title": title}}
+        for at, title in enumerate(titles)
+    ]
+    return json.dumps({"items": items}, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("title", "clean"), TITLES.values(), ids=TITLES)
+def test_a_title_is_cleaned_as_it_is_loaded(tmp_path: Path, title: str, clean: str) -> None:
+    """Its file, its record and its next plan agree, also where it is changed later."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/a.yaml", _manifest("Coffee"))
+    scene.apply()
+    scene.write("content/a.yaml", _manifest(title))
+    assert results(scene.apply()) == {"i0": "done"}
+    assert scene.record("i0").title == clean
+    before = scene.bytes()
+    assert scene.plan().empty
+    assert scene.apply() is None
+    assert scene.bytes() == before
+
+
+ANY_TITLE = st.text(
+    # Without what a manifest refuses by itself, and without expressions.
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cn"), exclude_characters="{\ufeff")
+    | st.sampled_from("\u00a0\u202f\u3000\u2009 \n\t")
+).filter(clean_title)
+
+
+@settings(max_examples=20)
+@given(st.lists(ANY_TITLE | st.text("ab \u00a0\u3000", min_size=290, max_size=310).filter(clean_title), min_size=1))
+def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:
+    """New items, and items whose titles change."""
+    with quick_folder() as root:
+        scene = Scene(root, FakeApi(duration=30))
+        for stated in (titles, titles[::-1]):
+            scene.write("content/a.yaml", _manifest(*stated))
+            scene.apply()
+            assert [scene.record(f"i{at}").title for at in range(len(stated))] == [clean_title(one) for one in stated]
+            assert scene.plan().empty, scene.plan().changes
