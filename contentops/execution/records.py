@@ -78,6 +78,11 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
     return structs.replace(lost, entry=entry)
 
 
+def naming(entry: OpenEntry) -> str:
+    """What a person can do who knows the text of a submit among the stored contents."""
+    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
+
+
 def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
     """Record a failed job; the end of its item, to be raised."""
     if job.sent is not None:
