@@ -78,6 +78,63 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
         assert scene.plan().empty, (where, scene.plan().changes)
 
 
+ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
+RENAMED = {
+    "output": f"items: [{{id: one, output: new/x.md, {ASKED}}}]",
+    "id": f"items: [{{id: uno, {ASKED}}}]",
+    "moved": f"moved: [{{from: one, to: uno}}]\nitems: [{{id: uno, {ASKED}}}]",
+}
+
+
+@pytest.mark.parametrize("edited", [True, False], ids=["edited", "as written"])
+@pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
+def test_a_file_that_was_written_and_not_recorded_moves_along(tmp_path: Path, manifest: str, *, edited: bool) -> None:
+    """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
+    written = 0
+    for at in range(1, 99):
+        scene = Scene(tmp_path / f"at-{at}", FakeApi(duration=30))
+        scene.write("content/blog.yaml", blog("one"))
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply()
+        last, scene.death = scene.death.last, None
+        if not last:
+            break
+        if not (scene.root / "out/one.md").exists():
+            continue
+        written += 1
+        if edited:
+            scene.edit("out/one.md", "Closing", "MINE")
+        scene.write("content/blog.yaml", manifest)
+        runs = [scene.apply() for _ in range(2)]
+        where = f"died at step {at}, {last}: {runs}"
+        (text,) = scene.tree("out", "new").values()
+        assert ("MINE" in text) == edited, where
+        assert scene.api.credits == 4, where
+        assert scene.plan().empty, (where, scene.plan().changes)
+        assert scene.plan().notes == (), where
+    assert written > 3
+
+
+def test_a_file_of_a_request_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
+
+    def stopped(at: int) -> Scene:
+        scene = Scene(tmp_path / f"at-{at}", FakeApi(duration=30))
+        scene.write("content/blog.yaml", blog("one"))
+        _die(scene, at)
+        return scene
+
+    scene = next(scene for scene in map(stopped, range(1, 99)) if (scene.root / "out/one.md").exists())
+    scene.edit("out/one.md", "Closing", "MINE")
+    scene.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
+    (note,) = scene.plan().notes
+    assert (note.kind, "`out/one.md`" in note.message, "`new/x.md`" in note.hint) == ("left-behind", True, True)
+    scene.apply()
+    assert "MINE" in scene.read("out/one.md")
+    assert "in 2027" in scene.read("new/x.md")
+
+
 def test_two_stops_in_a_row(tmp_path: Path) -> None:
     """Stopped, run again and stopped again: still paid once."""
     steps = _steps(tmp_path / "count", {})
