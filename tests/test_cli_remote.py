@@ -113,7 +113,7 @@ def test_the_built_in_catalog(project: Build, invoke: Run) -> None:
     assert invoke("catalog", "show", "legal", "--json").json["vertical"]["slug"] == "legal"
     assert "tone:" in invoke("catalog", "show", "general_blog").stdout
     pulled = invoke("catalog", "pull")
-    assert pulled.stdout.startswith("local: 13 templates, 71 styles, ")
+    assert pulled.stdout.startswith("local: 13 templates, 72 styles, ")
     assert pulled.stdout.endswith("; built in.\n")
     assert pulled.stderr == "note: the catalog of the embedded server is built in\n"
 
@@ -139,14 +139,14 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         root = set_up(project, address, "auto")
         assert [one["code"] for one in invoke("validate", "--json").json["diagnostics"]] == ["no-catalog"]
         pulled = invoke("catalog", "pull", env=env)
-        assert pulled.stdout == f"{address}: 13 templates, 71 styles, 6 verticals; catalog.lock.json written.\n"
-        assert pulled.stderr.startswith("13 templates\n71 styles\ntemplate 1 of 13: ")
+        assert pulled.stdout == f"{address}: 13 templates, 72 styles, 8 verticals; catalog.lock.json written.\n"
+        assert pulled.stderr.startswith("13 templates\n72 styles\ntemplate 1 of 13: ")
         assert invoke("validate", "--json").json["diagnostics"] == []
         assert jsonschema.Draft7Validator(load_schema("catalog")).is_valid(
             json.loads((root / "catalog.lock.json").read_text())
         )
         again = invoke("catalog", "pull", "--json", env=env).json
-        assert (again["written"], again["changes"], again["counts"]["styles"]) == (False, [], 71)
+        assert (again["written"], again["changes"], again["counts"]["styles"]) == (False, [], 72)
         assert invoke("stats", env=env).stdout.startswith("dashboard:\n")
         assert invoke("content", "list", env=env).stdout == "No contents.\n"
         assert "dialect `" in invoke("doctor", env=env).stdout

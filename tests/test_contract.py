@@ -187,7 +187,7 @@ def test_refusals_for_keys_credits_and_limits_are_within_the_contract(
     """401, 402, 403 and 429 have the described shapes and headers."""
     poor = {"Authorization": f"Bearer {key(tmp_path, allowance=0)}"}
     narrow = {"Authorization": f"Bearer {key(tmp_path, modes=['quick'])}"}
-    wanted = {"template_id": "press_release", "style_profile_id": "general_blog"}
+    wanted = {"template_id": "press_release", "style_profile_id": "general_blog", "inputs": {}}
     with served(tmp_path, "--requests-per-minute", "2") as server:
         assert ask(contract, server, "GET", f"{prefix}/content", headers={}).status_code == 401
         assert ask(contract, server, "POST", f"{prefix}/generate", wanted, headers=poor).status_code == 402

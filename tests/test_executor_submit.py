@@ -110,28 +110,63 @@ def test_a_lost_answer_is_resolved_by_our_id(root: Path, fault: Any, kind: Any) 
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
-@pytest.mark.parametrize("proven", [True, False], ids=["proven", "first contact"])
-def test_a_lost_answer_is_never_sent_again_where_our_id_means_nothing(root: Path, fault: Any, proven: bool) -> None:
+def test_a_lost_answer_is_never_sent_again_where_our_id_means_nothing(root: Path, fault: Any) -> None:
     """Where the server makes its own ids, a lost answer ends as unknown, whatever it was; apply does not pay again."""
-    habits: dict[str, Any] = {"request_ids": "ignore", "auto_save": False}
-    scene = _proven(root, "one", "two", **habits) if proven else _scene(root, "one", "two", **habits)
-    scene.api.fault(on("submit", 2 if proven else 1), fault)
+    scene = _proven(root, "one", "two", request_ids="ignore", auto_save=False)
+    scene.api.fault(on("submit", 2), fault)
     run = scene.apply()
     assert run is not None
     assert results(run) == {"one": "unknown", "two": "done"}
     assert "state resolve one" in run.outcomes[0].hint
+    assert (run.credits, run.credits_unknown) == (4, 4)
     assert exit_code_of(run) == 3
     before = len(scene.api.generations)
     for _ in range(3):
-        assert results(scene.apply()) == {"one": "unknown"}
+        run = scene.apply()
+        assert results(run) == {"one": "unknown"}
+        assert run is not None
+        assert run.credits_unknown == 0, "an earlier run spent it, if anyone did"
     assert len(scene.api.generations) == before
     assert scene.entry("one").state is JobState.UNKNOWN
 
 
-def test_a_lost_answer_at_first_contact(root: Path) -> None:
-    """Nothing is known of the server: the second item teaches that it honours our ids, the end of the run proves."""
+@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_an_unknown_outcome_at_first_contact_holds_the_run(root: Path, fault: Any) -> None:
+    """Nothing is submitted after it: at most one text can have been paid for, and the summary says so."""
+    scene = _scene(root, *[f"i{turn}" for turn in range(6)], request_ids="ignore", auto_save=False)
+    scene.api.fault(on("submit"), fault)
+    run = scene.apply()
+    assert run is not None
+    assert scene.api.count("submit") == 1
+    assert run.stopped == "first-contact"
+    assert "no one knows what became of the first submit on this server" in run.message
+    assert "state resolve i0" in run.hint
+    assert results(run) == {"i0": "unknown"} | {f"i{turn}": "pending" for turn in range(1, 6)}
+    assert (run.credits, run.credits_unknown) == (0, 4)
+    assert exit_code_of(run) == 3
+    scene.api.heal()
+    assert results(scene.apply()) == {"i0": "unknown"} | {f"i{turn}": "done" for turn in range(1, 6)}
+
+
+def test_a_first_submit_that_is_found_again_goes_on(root: Path) -> None:
+    """Its answer was lost, and the server knows its id: the run goes on as if nothing had happened."""
     scene = _scene(root, "one", "two", auto_save=False)
-    scene.api.fault(on("submit", 1), "drop")
+    scene.api.fault(on("submit", 1), "reset")
+    run = scene.apply()
+    assert results(run) == {"one": "done", "two": "done"}
+    assert run is not None
+    assert (run.credits, run.credits_unknown) == (8, 0)
+
+
+def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
+    """One job is under way until one has completed, however long that takes."""
+    scene = _scene(root, "one", "two", duration=5000)
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "late", "two": "pending"}
+    assert run.stopped == "first-contact"
+    scene.timeline.now += 5000
+    scene.api.habits.duration = 60
     assert results(scene.apply()) == {"one": "done", "two": "done"}
     assert scene.api.credits == 8
 
@@ -481,12 +516,14 @@ def test_refusals_with_an_acceptance_between_do_not_stop(root: Path) -> None:
 
 def test_five_lost_answers_in_a_row_stop_the_run(root: Path) -> None:
     """A server whose gateway loses every answer is not paid for every item."""
-    scene = _scene(root, *[f"i{turn:02}" for turn in range(20)], request_ids="ignore", auto_save=False)
+    scene = _proven(root, *[f"i{turn:02}" for turn in range(20)], request_ids="ignore", auto_save=False)
+    scene.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 1")
     scene.api.fault(on("submit"), "504")
     run = scene.apply()
     assert run is not None
     assert run.stopped == "refused-submits"
-    assert len(scene.api.generations) == 5
+    assert run.credits_unknown == 20
+    assert len(scene.api.generations) == 6
     assert run.count(Result.UNKNOWN) == 5
     assert exit_code_of(run) == 3
 

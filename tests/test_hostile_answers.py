@@ -355,7 +355,7 @@ def test_a_save_that_is_answered_badly(
     text = said(run)
     assert run is not None
     assert len(scene.tree()) >= 1
-    assert len(api.generations) == 4
+    assert len(api.generations) <= 4
     if set(results(run).values()) != {"done"}:
         assert exit_code_of(run) == 3
         assert f"`POST {API}/content/save`" in text

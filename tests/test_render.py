@@ -167,7 +167,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ company | float }}", "template-value", "`Acme` is not a number", "`float(0)`"),
         ("a {{ nothing }}", "template-value", "a null cannot stand inside a text", "default"),
         ("a {{ people }}", "template-value", "a list cannot stand inside a text", "join"),
-        ("a {{ place }}", "template-value", "a map cannot stand inside a text", "join"),
+        ("a {{ place }}", "template-value", "a map cannot stand inside a text", "such as `.city`"),
         ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
         ("{{ [none] | join }}", "template-value", "a null cannot stand", ""),
         ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),

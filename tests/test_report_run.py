@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jsonschema
 import pytest
 
@@ -54,6 +56,21 @@ def test_troubles_are_told_with_the_servers_words() -> None:
         "Next: `contentops state resolve --env staging` shows what is unknown and what to do,"
         " then `contentops apply --env staging`"
     )
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [([4], "0 credits spent, up to 4 more if the server took it"), ([4, 1], "up to 5 more if the server took them")],
+    ids=["one", "two"],
+)
+def test_what_may_have_been_spent_is_told(lost: list[int], words: str) -> None:
+    """A submit whose answer was lost may have been paid for: the summary and the JSON say how much that is."""
+    run = make_run(*[make_outcome(f"i{at}", Result.UNKNOWN, credits_unknown=credit) for at, credit in enumerate(lost)])
+    assert words in _text(run)
+    document: Any = run_json(run, make_plan())
+    jsonschema.validate(document, strict(load_schema("report")))
+    assert document["run"]["credits_unknown"] == sum(lost)
+    assert [one["credits_unknown"] for one in document["run"]["outcomes"]] == lost
 
 
 def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
+from importlib.metadata import metadata
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,18 +68,38 @@ def test_generate_and_wait(client: WriterzRoomClient, mode: str) -> None:
     assert client.get_status(request_id)["progress"] == 1.0
 
 
+def test_the_examples_of_its_readme_run_as_printed(
+    room: Path, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A topic alone is enough, and the style and vertical it names are there; only key and address are put in."""
+    monkeypatch.setattr(
+        "writerzroom.client.time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: time.sleep(0.01))
+    )
+    text = str(metadata("writerzroom").json["description"])
+    quickstart, inside, errors = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    # The block on errors goes on with the client of the first; the one between closes its own.
+    printed = f"{quickstart}\n{errors}\nclient.close()\n{inside}"
+    filled = re.sub(r'api_key="[^"]+"', f'api_key="{key(room)}", base_url="{address}"', printed)
+    exec(filled, {})  # noqa: S102 - what the vendor printed
+    first, second = capsys.readouterr().out.rsplit("Generated ", 1)
+    assert first.startswith("> Draft outline")
+    assert int(second.split()[0]) > 50
+
+
 def test_a_failed_job_is_an_error_with_the_servers_words(client: WriterzRoomClient) -> None:
     """What the template misses reaches the caller of the SDK."""
     request_id = client.generate(template="blog_article_generator", style_profile="general_blog")
-    with pytest.raises(APIError, match="Missing required input fields: topic, target_audience"):
+    with pytest.raises(APIError, match="Missing required input fields: topic, audience"):
         client.wait_for_completion(request_id, poll_interval=0.01, timeout=30)
 
 
 def test_lists(client: WriterzRoomClient) -> None:
     """Templates, styles and verticals come as the SDK reads them."""
     assert "blog_article_generator" in {entry["id"] for entry in client.list_templates()}
-    assert len(client.list_style_profiles()) == 71
-    assert "saas_tech" in {entry["id"] for entry in client.list_verticals()}
+    assert len(client.list_style_profiles()) == 72
+    verticals = {entry["id"] for entry in client.list_verticals()}
+    assert verticals >= {"fintech", "healthcare", "legal", "medical_ai", "political", "saas_tech"}
+    assert len(verticals) == 8
 
 
 def test_a_wrong_key_is_an_authentication_error(address: str) -> None:

@@ -163,6 +163,43 @@ def test_every_name_of_a_field_is_read(inputs_key: str, vertical_key: str, prefi
     run(scenario)
 
 
+@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"topic": "Tides"}])
+def test_a_submit_without_inputs_is_refused(given: dict[str, Any]) -> None:
+    """Under none of its names: 422 on both surfaces, in the shape of each, and no job. An empty map is one."""
+
+    async def scenario(app: Any) -> None:
+        body = {"template_id": "blog_article_generator", "style_profile_id": "general_blog"}
+        documented = await call(app, "POST", "/v1/generate", {**body, **given})
+        assert documented.status == 422
+        assert documented.json == {"error": {"code": "invalid_request", "message": "`inputs` is required"}}
+        server = await call(app, "POST", "/api/generate", {**body, **given})
+        assert (server.status, server.json) == (
+            422,
+            {"detail": [{"type": "missing", "loc": ["body", "inputs"], "msg": "`inputs` is required"}]},
+        )
+        assert (await call(app, "GET", "/v1/dashboard/stats")).json["generations"]["total"] == 0
+        for name in ("inputs", "user_input", "dynamic_parameters"):
+            assert (await call(app, "POST", "/v1/generate", {**body, name: {}})).status == 202
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("template", ["blog_article_generator", "market_analysis_template"])
+def test_a_topic_alone_is_enough_under_api(template: str) -> None:
+    """The service's own server asks for no more; under `/v1` the documented required inputs must all be there."""
+
+    async def scenario(app: Any) -> None:
+        body = {"template": template, "style_profile": "fintech", "dynamic_parameters": {"topic": "DeFi risk"}}
+        for prefix, status in (("/api", "completed"), ("/v1", "failed")):
+            taken = (await call(app, "POST", f"{prefix}/generate", body)).json["request_id"]
+            found = await settled(app, taken)
+            assert found["status"] == status
+            if status == "completed":
+                assert "DeFi risk" in (found["content"]["title"], found["content"]["body"])
+
+    run(scenario)
+
+
 def test_a_missing_required_input_fails_the_job_later() -> None:
     """As on the service the submit is accepted; the failed job names every missing input and costs nothing."""
 
@@ -171,12 +208,10 @@ def test_a_missing_required_input_fails_the_job_later() -> None:
         assert await settled(app, one["request_id"]) == {
             "request_id": one["request_id"],
             "status": "failed",
-            "error": "Missing required input field: target_audience",
+            "error": "Missing required input field: audience",
         }
         two = (await call(app, "POST", "/v1/generate", {**BODY, "inputs": {}})).json
-        assert (await settled(app, two["request_id"]))[
-            "error"
-        ] == "Missing required input fields: topic, target_audience"
+        assert (await settled(app, two["request_id"]))["error"] == "Missing required input fields: topic, audience"
         under_api = (await call(app, "GET", f"/api/generate/status/{one['request_id']}")).json["data"]
         assert (under_api["status"], under_api["progress"]) == ("failed", 0.0)
         assert (await call(app, "GET", "/v1/credits/usage")).json == {"used": 0, "generations": 0, "by_mode": {}}
@@ -236,7 +271,7 @@ def test_unknown_ids_and_paths(prefix: str) -> None:
         pytest.param(
             "/v1",
             {"template_id": None, "style_profile_id": None},
-            400,
+            422,
             {
                 "error": {
                     "code": "invalid_request",
@@ -626,7 +661,7 @@ def test_catalog_in_the_documented_shapes() -> None:
         assert blog["parameters"]["key_points"]["type"] == "string"
         assert blog["parameters"]["target_audience"]["aliases"] == ["audience"]
         styles = (await call(app, "GET", "/v1/style-profiles")).json["style_profiles"]
-        assert len(styles) == 71
+        assert len(styles) == 72
         general = next(style for style in styles if style["id"] == "general_blog")
         assert (general["category"], general["tone"], general["formality"]) == (
             "marketing",
@@ -636,6 +671,7 @@ def test_catalog_in_the_documented_shapes() -> None:
         assert (await call(app, "GET", "/v1/style-profiles/phd_academic")).json["formality"] == "high"
         verticals = (await call(app, "GET", "/v1/verticals")).json["verticals"]
         assert "saas_tech" in {entry["id"] for entry in verticals}
+        assert len(verticals) == 8
         assert (await call(app, "GET", "/v1/verticals/legal")).json["name"] == "Legal"
         assert (await call(app, "GET", "/v1/templates/none")).status == 404
         assert (await call(app, "GET", "/v1/health")).json["status"] == "healthy"
@@ -651,10 +687,15 @@ def test_catalog_in_the_server_shapes() -> None:
         assert (listed["success"], listed["data"]["count"], listed["data"]["limit"]) == (True, 13, 100)
         assert set(listed["data"]["items"][0]) == {"id", "name", "template_type", "description"}
         paged = (await call(app, "GET", "/api/style-profiles?page=8&limit=10")).json["data"]
-        assert (len(paged["items"]), paged["count"], paged["page"]) == (1, 71, 8)
+        assert (len(paged["items"]), paged["count"], paged["page"]) == (2, 72, 8)
         assert set(paged["items"][0]) == {"id", "name", "tone", "voice", "audience", "platform"}
         bad = await call(app, "GET", "/api/templates?page=0&limit=x")
-        assert (bad.status, len(bad.json["detail"])) == (422, 2)
+        assert (bad.status, [found["loc"] for found in bad.json["detail"]]) == (
+            422,
+            [["query", "page"], ["query", "limit"]],
+        )
+        unseen = await call(app, "GET", "/api/templates", headers={"X-User-ID": "\x07"})
+        assert unseen.json["detail"][0]["loc"] == ["header", "X-User-ID"]
         detail = (await call(app, "GET", "/api/templates/press_release")).json["data"]
         assert detail["parameters"]["urgency_level"]["default"] == "standard"
         assert detail["metadata"] == {"category": "communications"}

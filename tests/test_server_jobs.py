@@ -162,17 +162,17 @@ def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
         first.acquire()
         first.acquire()
         second.acquire()
-        assert jobs.claim(store, "r", first.id, first.alive) is not None
-        assert jobs.claim(store, "r", second.id, second.alive) is None
+        assert jobs.claim(store, 1, first.id, first.alive) is not None
+        assert jobs.claim(store, 1, second.id, second.alive) is None
         first.release()
         first.release()
-        assert jobs.claim(store, "r", second.id, second.alive) is not None
-        jobs.release(store, "r", first.id)
+        assert jobs.claim(store, 1, second.id, second.alive) is not None
+        jobs.release(store, 1, first.id)
         found = jobs.find(store, "r")
         assert found is not None
         assert found.runner == second.id
         second.release()
-        assert jobs.claim(store, "none", second.id, second.alive) is None
+        assert jobs.claim(store, 99, second.id, second.alive) is None
 
 
 def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
         "lock = RunnerLock(store)\n"
         "lock.acquire()\n"
         "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
-        "assert jobs.claim(store, 'r', lock.id, lock.alive)\n"
+        "assert jobs.claim(store, 1, lock.id, lock.alive)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
@@ -197,7 +197,7 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
         left = jobs.find(store, "r")
         assert left is not None
         assert left.runner != mine.id
-        assert jobs.claim(store, "r", mine.id, mine.alive) is not None
+        assert jobs.claim(store, 1, mine.id, mine.alive) is not None
         assert not list((tmp_path / "db.runners").iterdir())
 
 
@@ -335,8 +335,8 @@ def test_a_job_is_finished_once() -> None:
         job, _ = jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
         assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
-        jobs.fail(store, "r", "late", 4.0)
-        jobs.advance(store, "r", "planner", 100)
+        jobs.fail(store, job, "late", 4.0)
+        jobs.advance(store, job.number, "planner", 100)
         found = jobs.find(store, "r")
         assert found is not None
         assert (found.status, found.title, found.error, found.finished_at) == ("completed", "A", "", 2.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 
-from contentops.server import accounts
+from contentops.server import accounts, contents, jobs
 from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
 from contentops.server.app import create_app
 from contentops.server.engines import named
@@ -324,6 +324,18 @@ CREATE TABLE charges (
     number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL,
     mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL
 );
+CREATE INDEX jobs_unfinished ON jobs (created_at) WHERE finished_at IS NULL;
+CREATE TABLE contents (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    title TEXT NOT NULL, body TEXT NOT NULL, html TEXT, status TEXT NOT NULL, type TEXT NOT NULL,
+    metadata TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL, updated_at REAL NOT NULL
+);
+CREATE INDEX contents_newest ON contents (created_at DESC, number DESC);
+CREATE TABLE versions (
+    content_id TEXT NOT NULL, version INTEGER NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, html TEXT,
+    status TEXT NOT NULL, metadata TEXT NOT NULL, replaced_at REAL NOT NULL,
+    PRIMARY KEY (content_id, version)
+);
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL
 );
@@ -333,11 +345,39 @@ PRAGMA user_version = 1;
 """
 
 
+_SECOND = """
+ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN credits INTEGER;
+ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
+CREATE INDEX charges_by_key ON charges (key_id);
+PRAGMA user_version = 2;
+"""
+_ROWS = """
+INSERT INTO jobs VALUES ('r-done', 'content', 'ann', 'key_old', '{}', 'f', 'i', 'completed', '', 100, '', '', 'T', 'b',
+    'cnt_made', 1.0, 2.0, 4);
+INSERT INTO jobs VALUES ('r-open', 'content', '', 'key_old', '{}', 'f', NULL, 'pending', '', 0, '', '', '', '',
+    '', 3.0, NULL, 4);
+INSERT INTO jobs VALUES ('r-bare', 'content', '', '', '{}', 'f', NULL, 'failed', '', 0, '', 'why', '', '',
+    '', 3.0, 4.0, 4);
+INSERT INTO charges VALUES (7, 'r-done', 'key_old', 'standard', 4, 2.0);
+INSERT INTO contents VALUES (1, 'cnt_made', 'ann', 'T', 'b', NULL, 'completed', 'article', '{}', 1, 2.0, 2.0);
+INSERT INTO contents VALUES (2, 'cnt_saved', '', 'T', 'b', NULL, 'draft', 'article', '{"request_id": "r-done"}', 1,
+    2.0, 2.0);
+INSERT INTO contents VALUES (3, 'cnt_own', '', 'Hand-made', 'b', NULL, 'draft', 'article', '{}', 1, 3.0, 3.0);
+"""
+_ANOTHER_KEY = "INSERT INTO keys VALUES ('key_new', 'y', 'professional', 2.0, NULL, NULL, '');"
+
+
+def written(path: Path, *scripts: str) -> None:
+    """A store that an earlier release left."""
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript("".join(scripts))
+
+
 def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
     """Its keys have no allowance and may ask for every mode; a second opening changes nothing."""
     path = tmp_path / "db"
-    with contextlib.closing(sqlite3.connect(path)) as old:
-        old.executescript(_FIRST)
+    written(path, _FIRST)
     for _ in range(2):
         with Store(path) as store:
             (key,) = KeyRing(store).issued()
@@ -346,6 +386,33 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
             row = store.row("PRAGMA user_version")
             assert row is not None
             assert row[0] == VERSION
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_what_an_earlier_release_stored_goes_to_its_key(tmp_path: Path, single: bool) -> None:
+    """A content belongs to the key of its job; a single key has all of it; else what no job tells stays with none."""
+    path = tmp_path / "db"
+    written(path, _FIRST, _SECOND, _ROWS, "" if single else _ANOTHER_KEY)
+    for _ in range(2):
+        with Store(path) as store:
+            listed = {row["id"] for row in contents.entries(store, "key_old", "")}
+            assert listed == {"cnt_made", "cnt_saved", *(["cnt_own"] if single else [])}
+            assert contents.entries(store, "key_new", "") == []
+            assert [row["id"] for row in contents.entries(store, "", "")] == ([] if single else ["cnt_own"])
+            kept = jobs.find(store, "r-done", "key_old")
+            assert kept is not None
+            assert (kept.owner, kept.idempotency_key, kept.content_id) == ("ann", "i", "cnt_made")
+            assert jobs.counts(store, "key_old", "") == {
+                "total": 3 if single else 2,
+                "completed": 1,
+                "failed": 1 if single else 0,
+                "in_progress": 1,
+            }
+            assert len(jobs.unfinished(store)) == 1
+            assert contents.counts(store, "key_old", "ann")["total"] == len(listed)
+            key = KeyRing(store).issued()[0]
+            assert accounts.account(store, key) == accounts.CreditAccount(None, 4, 4)
+            assert [entry["request_id"] for entry in accounts.history(store, "key_old")] == ["r-done"]
 
 
 # --- the command line ------------------------------------------------------------------------------------------

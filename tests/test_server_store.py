@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from contentops.server import EmbeddedServerError, accounts, contents, jobs
 from contentops.server.accounts import KeyRing
@@ -109,7 +110,8 @@ def test_contents_that_are_gone_cannot_be_changed() -> None:
     with Store() as store:
         with pytest.raises(LookupError):
             contents.save(store, contents.ContentChange(id="none"), owner="", at=1.0)
-        contents.remove(store, "none", 1.0)
+        contents.remove(store, contents.ContentRow(id="none", owner="", created_at=1.0, updated_at=1.0), 1.0)
+        assert contents.counts(store, "", "")["total"] == 0
         assert store.rows("SELECT * FROM contents") == store.rows("SELECT * FROM versions") == []
         lock = RunnerLock(store)
         assert lock.alive(lock.id)
@@ -156,9 +158,10 @@ def test_a_submission_survives_the_store() -> None:
     )
     with Store() as store:
         wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
-        assert jobs.submit(store, wanted) == (wanted, True)
-        job = jobs.find(store, "r")
-        assert job == wanted
+        wanted_now = replace(wanted, number=1)
+        assert jobs.submit(store, wanted) == (wanted_now, True)
+        job = jobs.find(store, "r", "key")
+        assert job == wanted_now
         assert job.request == asked
         assert job.request.fingerprint == same.fingerprint
         assert (job.owner, job.key_id, job.created_at, job.open) == ("o", "key", 5.0, True)

@@ -76,6 +76,8 @@ def test_an_apply_is_never_cancelled() -> None:
     assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
     (commit,) = (step for step in steps_of(document) if step.get("id") == "commit")
+    (apply,) = (step for step in steps_of(document) if step.get("id") == "apply")
+    assert apply["with"]["servers"] == "${{ vars.CONTENTOPS_SERVERS }}"
     assert (commit["if"], commit["with"]["command"]) == ("always()", "commit")
 
 
@@ -305,13 +307,17 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
     """No command sees more than it needs."""
     runner = Runner(tmp_path / "run", tmp_path, {}, {})
     shim = runner.temp / "contentops/bin/contentops"
-    shim.write_text('#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-} token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n')
-    seen = [runner.action({"command": command, "api-key": "K", "token": "T"}).printed.strip() for command in COMMANDS]
+    shim.write_text(
+        '#!/bin/sh\necho "$3 key=${WRITERZROOM_API_KEY-}${CONTENTOPS_SERVERS-}" '
+        '"token=${GITHUB_TOKEN-}${TOKEN-}${API_KEY-}"\n'
+    )
+    given = {"api-key": "K", "token": "T", "servers": "@S"}
+    seen = [runner.action({"command": command, **given}).printed.strip() for command in COMMANDS]
     assert seen == [
         "validate key= token=",
         "plan key= token=",
         "plan key= token=",
-        "apply key=K token=",
+        "apply key=K@S token=",
         "comment key= token=T",
         "reviewed key= token=T",
         "commit key= token=T",

@@ -133,4 +133,6 @@ class Runner:
     def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
         known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
         known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
+        # A variable that nobody has set is empty.
+        known |= {name: "" for name in _EXPRESSION.findall(text) if name.startswith("vars.") and name not in known}
         return _EXPRESSION.sub(lambda found: known[found[1]], text)

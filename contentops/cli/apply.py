@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from contentops.cli import github, terminal
 from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
-from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options
+from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options, world
 from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused
 from contentops.execution.primitives import Stop
@@ -193,6 +193,7 @@ def carry_out(
                 reviewed=reviewed,
                 inputs=inputs,
                 deadline=options.deadline,
+                world=world(),
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
         return _finish(plan, run, confirmation, options, again)
@@ -220,7 +221,7 @@ class Confirmation:
             if not terminal.can_ask():
                 message = "apply needs a person's yes, and there is no terminal to ask on"
                 raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
-            self.declined = not _ask()
+            self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
         if not self.declined:
             self._begin()
         return not self.declined
@@ -241,12 +242,6 @@ class Confirmation:
         text = plan_text(plan, verbose=self._options.verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
-
-
-def _ask() -> bool:
-    sys.stderr.write("Apply these changes? (yes/no) ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: ApplyOptions, again: NextCommand) -> int:

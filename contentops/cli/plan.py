@@ -18,7 +18,7 @@ from contentops.cli.files import (
     read_plan,
     write_whole,
 )
-from contentops.cli.options import choice_of, choice_options, flags_of, project_options
+from contentops.cli.options import choice_of, choice_options, flags_of, project_options, world
 from contentops.errors import ExitCode, Refused
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as operation
@@ -193,7 +193,7 @@ def doctor(session: Session) -> int:
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    checks = doctor_operation.doctor(session.project())
+    checks = doctor_operation.doctor(session.project(), world())
     found = {"checks": [structs.asdict(one) for one in checks]}
     session.answer(found, checks_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE

@@ -126,6 +126,8 @@ class Context:
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
     """Credits that this run spent, by item."""
+    unsettled: Counter[ItemId] = field(default_factory=Counter)
+    """Credits of submits of this run of which no one knows yet whether the server took them, by item."""
     _noted_at: float = -math.inf
 
     @property
@@ -217,6 +219,11 @@ class Context:
                 at_once=False,
             )
 
+    def hold_first(self, message: str, hint: str) -> None:
+        """Submit nothing more where the first job of a server did not end well, or no one knows if there is one."""
+        if not self.admission.proven:
+            self.run.stop("first-contact", message, hint, at_once=False)
+
     def stop_unauthorized(self, failure: Failure, *, at_once: bool) -> None:
         """The key is refused: that says something about every item."""
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
@@ -232,6 +239,9 @@ class Attempts:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._began: float | None = None
+        """When it was answered first, in whatever way."""
+        self._failing: float | None = None
+        """When it failed first since it was last told to wait: that was an answer."""
         self.failed = 0
         """How often it failed, not counting 429s."""
 
@@ -241,8 +251,10 @@ class Attempts:
         # Counted from the first answer: the time a call waits for its turn is no one's failure.
         self._began = ctx.run.now() if self._began is None else self._began
         if failure.kind is FailureKind.THROTTLED:
+            self._failing = None
             return ctx.may_wait(failure, self._began)
-        if failure.kind not in passing or ctx.run.now() - self._began > RETRY_FOR:
+        self._failing = ctx.run.now() if self._failing is None else self._failing
+        if failure.kind not in passing or ctx.run.now() - self._failing > RETRY_FOR:
             return False
         self.failed += 1
         ctx.trouble(f"{failure.full_message}; trying again")

@@ -116,6 +116,8 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
 
 
 def _ended(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
+    if end.result is Result.LATE:
+        ctx.hold_first(f"the first job on this server has not ended: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, standing, end, done)
     ctx.event(
         "item-done",
@@ -234,6 +236,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         result=end.result,
         steps=tuple(done),
         credits=ctx.spent[item.id],
+        credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,
         error=end.error,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contentops.model import Submit
 
 TEXTLESS = "the job completed without a text"
+FIRST_FAILED = "the first job on this server failed"
 
 
 # --- submits ---------------------------------------------------------------------------------------------------
@@ -48,6 +49,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
 def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
     """Record that a submit is about to leave."""
     entry = structs.replace(entry, state=JobState.SUBMITTING, submitted_at=ctx.iso(), error="")
+    ctx.unsettled[entry.item] = entry.credits
     ctx.run.record("submit", entry)
     return entry
 
@@ -61,6 +63,7 @@ def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: s
     ctx.admission.refused = 0
     if sent is not None:
         ctx.spent[item.id] += entry.credits
+        del ctx.unsettled[item.id]
         # The first submit may have gone out before anyone knew how the server is spoken to.
         entry = structs.replace(entry, dialect=ctx.dialect())
     ctx.run.record("accepted", entry)
@@ -76,13 +79,18 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
     return structs.replace(lost, entry=entry)
 
 
+def naming(entry: OpenEntry) -> str:
+    """What a person can do who knows the text of a submit among the stored contents."""
+    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
+
+
 def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
     """Record a failed job; the end of its item, to be raised."""
     if job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= job.entry.credits
     _note_failed(ctx, job.entry, error)
-    _stop_first(ctx, error, "mend the item, then run `contentops apply` again")
+    ctx.hold_first(f"{FIRST_FAILED}: {error}", "mend the item, then run `contentops apply` again")
     if len(item.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it once more")
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
@@ -99,18 +107,12 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     kept = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
     if kept != entry:
         ctx.run.record("textless", kept)
-    _stop_first(ctx, TEXTLESS, hint)
+    ctx.hold_first(f"{FIRST_FAILED}: {TEXTLESS}", hint)
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
 
 def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
     ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
-
-
-def _stop_first(ctx: Context, error: str, hint: str) -> None:
-    """Submit nothing more where the first job of a server went wrong."""
-    if not ctx.admission.proven:
-        ctx.run.stop("first-contact", f"the first job on this server failed: {error}", hint, at_once=False)
 
 
 def keep_text(ctx: Context, job: Job, title: str, body: str, content_id: str, *, verbatim: bool = False) -> Text:

@@ -23,7 +23,7 @@ from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
-from contentops.execution.records import accepted, intended, keep_text, new_entry, unknown
+from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, unknown
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
 
@@ -106,10 +106,11 @@ async def resolve(
     candidates = ""
     for last in (False, True):
         if last:
-            place.leave()
-            lost = unknown(ctx, lost)
+            end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
+                ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
+            place.leave()
             await ctx.run.last_look()
         found = await _look(ctx, item, place, lost, last=last)
         if not isinstance(found, NeverArrived | Unclear):
@@ -132,11 +133,6 @@ def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
     elif ctx.index.candidates >= CANDIDATES:
         words = "; the next apply goes on looking among the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)
-
-
-def naming(entry: OpenEntry) -> str:
-    """What a person can do who knows the text of a submit among the stored contents."""
-    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
 async def _look(
@@ -239,6 +235,7 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
     if lost:
         if job.sent is not None:
             ctx.spent[item.id] += entry.credits
+            del ctx.unsettled[item.id]
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
         entry = structs.replace(entry, job_id="")
     ctx.admission.refused = 0
@@ -335,6 +332,7 @@ async def _start(ctx: Context, item: Item, place: Place, standing: Standing, ent
         found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
         match found:
             case NeverArrived(entry):
+                del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await place.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
@@ -363,6 +361,7 @@ async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entr
                 await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
             return lost
         ctx.run.record("refused", Drop(entry.request_id))
+        del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
             raise _refused(ctx, place, answer)
         if not await attempts.again(answer, NOT_SENT):

@@ -90,8 +90,17 @@ def text_of(value: Any) -> str:
     if value is None:
         hint = 'give another text with `default("...", true)`, or leave the part out with `{% if %}`'
         raise TemplateError("template-value", "a null cannot stand inside a text", hint=hint)
-    hint = 'write `| join(", ")`, or pick one entry'
+    hint = entry_hint(value) if isinstance(value, dict) else 'write `| join(", ")`, or pick one entry'
     raise TemplateError("template-value", f"{kind_of(value)} cannot stand inside a text", hint=hint)
+
+
+def entry_hint(value: Any) -> str:
+    """What to write where one entry of a map was meant; empty for what is no map, or an empty one."""
+    if not isinstance(value, dict) or not value:
+        return ""
+    if value.keys() == {"value"}:
+        return "a row that is a plain value is written `each.value`"
+    return f"name one of its entries, such as `.{str(next(iter(value)))[:40]}`"
 
 
 def kind_of(value: Any) -> str:

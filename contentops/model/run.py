@@ -34,6 +34,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The names of the steps that were carried out."""
     credits: int = 0
     """Spent on it in this run."""
+    credits_unknown: int = 0
+    """Spent on it too if the server took a submit of this run whose answer was lost."""
     output: str = ""
     copy: str = ""
     """Where the words of a person that a new text took the place of are kept, or empty."""
@@ -69,6 +71,11 @@ class Run(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """Credits spent by this run."""
         return sum(outcome.credits for outcome in self.outcomes)
+
+    @property
+    def credits_unknown(self) -> int:
+        """Credits spent as well if the server took every submit of this run whose answer was lost."""
+        return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -80,6 +80,7 @@ def _run_json(run: Run) -> dict[str, Json]:
         "ended_at": run.ended_at,
         "requests": run.requests,
         "credits": run.credits,
+        "credits_unknown": run.credits_unknown,
         "counts": {result.value: run.count(result) for result in Result},
         "stopped": run.stopped,
         "message": run.message,
@@ -169,13 +170,20 @@ def _ending(run: Run, again: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
-    facts = [f"{plural(run.credits, 'credit')} spent", plural(run.requests, "request")]
+    facts = [f"{plural(run.credits, 'credit')} spent", *_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
     yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"
+
+
+def _maybe_spent(run: Run) -> Iterator[str]:
+    """What was spent as well if the submits arrived whose answers were lost."""
+    if run.credits_unknown:
+        lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
+        yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
 
 
 def _pending(run: Run) -> Iterator[str]:

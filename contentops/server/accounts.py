@@ -155,22 +155,24 @@ class CreditAccount(Struct, frozen=True):
 
 def account(store: Store, key: ApiKey) -> CreditAccount:
     """Where `key` stands now."""
-    used = store.number("SELECT sum(credits) FROM charges WHERE key_id = ?", (key.id,))
+    used = sum(store.tallied(key.id, "credits").values())
     reserved = store.number("SELECT sum(credits) FROM jobs WHERE key_id = ? AND finished_at IS NULL", (key.id,))
     return CreditAccount(key.credits, used, reserved)
 
 
 def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
-    """Credits used in all and by mode, and how many generations they paid for; of `key`, with what it has left."""
-    rows = store.rows(
-        "SELECT mode, count(*) AS generations, sum(credits) AS credits FROM charges WHERE :key IS NULL OR key_id = :key"
-        " GROUP BY mode ORDER BY mode",
-        {"key": key and key.id},
-    )
+    """Credits used in all and by mode, and how many generations they paid for; of `key`, with what it has left.
+
+    Without a key, of everyone where no keys are asked for.
+    """
+    key_id = "" if key is None else key.id
+    generations, credits_by_mode = store.tallied(key_id, "generations"), store.tallied(key_id, "credits")
     found: dict[str, Any] = {
-        "used": sum(row["credits"] for row in rows),
-        "generations": sum(row["generations"] for row in rows),
-        "by_mode": {row["mode"]: {"generations": row["generations"], "credits": row["credits"]} for row in rows},
+        "used": sum(credits_by_mode.values()),
+        "generations": sum(generations.values()),
+        "by_mode": {
+            mode: {"generations": number, "credits": credits_by_mode[mode]} for mode, number in generations.items()
+        },
     }
     if key is None:
         return found
@@ -179,12 +181,12 @@ def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
     return {"plan": key.plan, **left, **found}
 
 
-def history(store: Store, key: ApiKey | None = None) -> list[dict[str, Any]]:
-    """Every charge, or those of `key`, newest first."""
+def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = -1) -> list[dict[str, Any]]:
+    """The charges of an account, newest first; `limit` -1 gives all after the first `skip`."""
     rows = store.rows(
-        "SELECT job_id AS request_id, mode, credits, charged_at AS timestamp FROM charges"
-        " WHERE :key IS NULL OR key_id = :key ORDER BY number DESC",
-        {"key": key and key.id},
+        "SELECT job_id AS request_id, mode, credits, charged_at AS timestamp FROM charges WHERE key_id = ?"
+        " ORDER BY number DESC LIMIT ? OFFSET ?",
+        (key_id, limit, skip),
     )
     return [{**dict(row), "timestamp": iso(row["timestamp"])} for row in rows]
 
@@ -231,7 +233,10 @@ def _too_many(message: str, seconds: int) -> HTTPException:
 
 
 class AdmittedRequest(Struct, frozen=True):
-    """One request that was let in. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for."""
+    """One request that was let in. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for.
+
+    It sees what belongs to its key, and of that what belongs to its user or to none.
+    """
 
     request: Request
     surface: Surface
@@ -245,11 +250,11 @@ class AdmittedRequest(Struct, frozen=True):
 
     @property
     def key_id(self) -> str:
-        """The id of its key, or empty: the account that is charged."""
+        """The id of its key, or empty: the account whose jobs and contents it sees, and that is charged."""
         return "" if self.key is None else self.key.id
 
     def may_see(self, owner: str) -> bool:
-        """Whether it sees what belongs to `owner`: its own, what has no owner, all if it names no user."""
+        """Whether it sees what belongs to `owner` in its account: its own, what has none, all if it names no user."""
         return not owner or not self.owner or owner == self.owner
 
     def refuse_mode(self, mode: str) -> None:
@@ -275,7 +280,8 @@ class AccessControl:
         """
         owner = request.headers.get("x-user-id", "")
         if owner and not (len(owner) <= 200 and owner.isprintable()):
-            raise BodyRefused(FieldProblem("X-User-ID", "`X-User-ID` must be 1 to 200 printable characters"))
+            wrong = "`X-User-ID` must be 1 to 200 printable characters"
+            raise BodyRefused(FieldProblem("X-User-ID", wrong, place="header"))
         keyed = self._keys is not None and self._keys.required
         admitted = AdmittedRequest(request, surface, owner, self._key(request) if keyed else None)
         most = self._limits.requests_per_minute
@@ -301,6 +307,7 @@ class AccessControl:
         under_way = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ?"
         if 0 < most <= self._store.number(under_way, (admitted.key_id,)):
             raise _too_many(f"Too many active generations: {most} at a time", 5)
-        balance = None if admitted.key is None else account(self._store, admitted.key).balance
+        key = admitted.key
+        balance = account(self._store, key).balance if key is not None and key.credits is not None else None
         if balance is not None and balance < price:
             raise HTTPException(402, f"Insufficient credits: {price} required, {balance} available")

@@ -1,7 +1,8 @@
 """The embedded server's ASGI app: every endpoint under `/v1` and `/api`.
 
-It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. An
-`X-User-ID` header narrows contents and jobs to those of that user and those without owner; without it all are seen.
+It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. Every key
+has its own jobs and contents; where no keys are asked for, there is one account. An `X-User-ID` header narrows an
+account to what is that user's and what has no owner; without it all of the account is seen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.routing import Route
 
 from contentops.server import accounts, bodies, catalog, contents, jobs, replies
 from contentops.server.accounts import AccessControl, AccountLimits
-from contentops.server.replies import BodyRefused, FieldProblem, Surface
+from contentops.server.replies import Page, Surface
 from contentops.server.runner import JobRunner
 from contentops.server.store import Clock, iso
 
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_PAGE = 100
-"""Entries on a page of `/api` lists unless the request says otherwise."""
 _RECENT = 5
 """Entries in each of the dashboard's lists."""
 
@@ -180,7 +179,7 @@ class _Api(Struct, frozen=True):
             raise HTTPException(404, f"Section '{asked.section}' not found")
         # The engine gets what the content was written from, as far as that is known.
         made = content.metadata
-        source = jobs.find(self.store, str(made.get("request_id") or ""))
+        source = jobs.find(self.store, str(made.get("request_id") or ""), admitted.key_id)
         if source is not None and admitted.may_see(source.owner):
             was = source.request
             asked = replace(asked, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
@@ -204,22 +203,22 @@ class _Api(Struct, frozen=True):
         except jobs.JobConflictError as conflict:
             raise HTTPException(409, str(conflict)) from conflict
         if is_new:
-            self.runner.start(job.id)
+            self.runner.start(job.number)
         return replies.accepted(job, admitted.surface)
 
     async def job_status(self, admitted: AdmittedRequest) -> Json:
         """Where a job stands; one whose runner has died since is started again."""
-        job = jobs.find(self.store, admitted.id) if bodies.is_identifier(admitted.id) else None
+        job = jobs.find(self.store, admitted.id, admitted.key_id) if bodies.is_identifier(admitted.id) else None
         if job is None or not admitted.may_see(job.owner):
             raise HTTPException(404, "Generation request not found.")
         if job.open:
-            self.runner.start(job.id)
+            self.runner.start(job.number)
         return replies.status(job, admitted.surface)
 
     # --- contents ------------------------------------------------------------------------------------------
 
     def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.ContentRow:
-        found = contents.find(self.store, content_id) if bodies.is_identifier(content_id) else None
+        found = contents.find(self.store, content_id, admitted.key_id) if bodies.is_identifier(content_id) else None
         if found is None:
             raise HTTPException(404, "Content not found")
         if not admitted.may_see(found.owner):
@@ -227,9 +226,11 @@ class _Api(Struct, frozen=True):
         return found
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
-        """All of it, newest first, without texts."""
-        counts = contents.counts(self.store, admitted.owner)
-        return replies.content_list(contents.entries(self.store, admitted.owner), counts)
+        """All of it, or the page that is asked for, newest first, without texts."""
+        store, whose, page = self.store, (admitted.key_id, admitted.owner), bodies.page(admitted.request)
+        skip, limit = (0, -1) if page is None else (page.skip, page.limit)
+        found = contents.entries(store, *whose, skip=skip, limit=limit)
+        return replies.content_list(found, contents.counts(store, *whose), page)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
@@ -258,13 +259,13 @@ class _Api(Struct, frozen=True):
         with self.store.write():
             if change.id:
                 self._content(admitted, change.id)
-            return contents.save(self.store, change, owner=admitted.owner, at=self.clock.now())
+            now = self.clock.now()
+            return contents.save(self.store, change, owner=admitted.owner, key_id=admitted.key_id, at=now)
 
     async def delete_content(self, admitted: AdmittedRequest) -> Json:
         """Remove a content; its last text stays among the store's versions."""
         with self.store.write():
-            self._content(admitted, admitted.id)
-            contents.remove(self.store, admitted.id, self.clock.now())
+            contents.remove(self.store, self._content(admitted, admitted.id), self.clock.now())
         return {"success": True, "message": "Content deleted"}
 
     # --- catalog -------------------------------------------------------------------------------------------
@@ -274,16 +275,7 @@ class _Api(Struct, frozen=True):
         entries = [kind.entry(found, admitted.surface) for found in self.known[kind.name].values()]
         if admitted.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
-        numbers, problems = [], []
-        for name, default in (("page", 1), ("limit", _PAGE)):
-            text = admitted.request.query_params.get(name, str(default))
-            if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
-                numbers.append(int(text))
-            else:
-                problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing"))
-        if problems:
-            raise BodyRefused(*problems)
-        return replies.page(entries, *numbers)
+        return replies.paged(entries, bodies.page(admitted.request) or Page())
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
         """One of a kind in full."""
@@ -298,17 +290,18 @@ class _Api(Struct, frozen=True):
 
     async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
         """Counts and the latest changes, with the number of generations and the credits they took."""
-        store, owner = self.store, admitted.owner
-        found = replies.dashboard(contents.counts(store, owner), contents.latest(store, owner, _RECENT))
-        return {**found, "generations": jobs.counts(store, owner), "credits": accounts.usage(store, admitted.key)}
+        store, whose = self.store, (admitted.key_id, admitted.owner)
+        found = replies.dashboard(contents.counts(store, *whose), contents.latest(store, *whose, _RECENT))
+        return {**found, "generations": jobs.counts(store, *whose), "credits": accounts.usage(store, admitted.key)}
 
     async def credits_usage(self, admitted: AdmittedRequest) -> Json:
         """Credits of the key, with what its allowance leaves; without keys, of everyone."""
         return accounts.usage(self.store, admitted.key)
 
     async def credits_history(self, admitted: AdmittedRequest) -> Json:
-        """Every charge of the key, or of everyone without keys, newest first."""
-        return {"transactions": accounts.history(self.store, admitted.key)}
+        """Charges of the key, or of everyone without keys, newest first, in pages."""
+        page = bodies.page(admitted.request) or Page()
+        return {"transactions": accounts.history(self.store, admitted.key_id, skip=page.skip, limit=page.limit)}
 
     async def health(self, _: Request) -> JSONResponse:
         """Whether the store can be read; needs no key."""

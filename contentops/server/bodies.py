@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from contentops.server.contents import ContentChange
 from contentops.server.jobs import CREDITS, GenerationRequest
-from contentops.server.replies import BodyRefused, FieldProblem, Surface
+from contentops.server.replies import BodyRefused, FieldProblem, Page, Surface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,10 +55,13 @@ async def _bytes(request: Request) -> bytes:
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
         raise HTTPException(413, "Request body too large")
     found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > BODY_BYTES:
-            raise HTTPException(413, "Request body too large")
+    try:
+        async for chunk in request.stream():
+            found += chunk
+            if len(found) > BODY_BYTES:
+                raise HTTPException(413, "Request body too large")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The request ended before its body did") from error
     return bytes(found)
 
 
@@ -102,15 +106,21 @@ class BodyFields:
         self._problem(names[0], f"`{names[0]}` must be {what}", code)
         return None
 
+    def _require(self, names: tuple[str, ...]) -> None:
+        if all(self._body.get(name) is None for name in names):
+            self._problem(names[0], f"`{names[0]}` is required", "missing")
+
     def text(self, *names: str, required: bool = False) -> str | None:
         """A text, or None where there is none."""
-        if required and all(self._body.get(name) is None for name in names):
-            self._problem(names[0], f"`{names[0]}` is required", "missing")
+        if required:
+            self._require(names)
         found: str | None = self._value(names, str, "a string", "string_type")
         return found
 
-    def mapping(self, *names: str) -> dict[str, Any] | None:
+    def mapping(self, *names: str, required: bool = False) -> dict[str, Any] | None:
         """An object, or None where there is none."""
+        if required:
+            self._require(names)
         found: dict[str, Any] | None = self._value(names, dict, "an object", "dict_type")
         return found
 
@@ -148,8 +158,24 @@ def idempotency_key(request: Request) -> str | None:
     found = request.headers.get("idempotency-key")
     if found is not None and not _KEY.fullmatch(found):
         message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
-        raise BodyRefused(FieldProblem("Idempotency-Key", message))
+        raise BodyRefused(FieldProblem("Idempotency-Key", message, place="header"))
     return found
+
+
+def page(request: Request) -> Page | None:
+    """The part of a list that the query asks for by `page` and `limit`, or None. Raises HTTPException."""
+    numbers, problems = {}, []
+    for name in ("page", "limit"):
+        text = request.query_params.get(name)
+        if text is None:
+            continue
+        if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) > 0:
+            numbers[name] = int(text)
+        else:
+            problems.append(FieldProblem(name, f"`{name}` must be a whole number from 1", "int_parsing", "query"))
+    if problems:
+        raise BodyRefused(*problems)
+    return Page(**numbers) if numbers else None
 
 
 def generation(
@@ -157,12 +183,13 @@ def generation(
 ) -> tuple[GenerationRequest, str | None]:
     """A submit and the client's request id, if it gave one. Raises HTTPException.
 
-    Missing inputs are no reason to refuse: as on the service, the job fails later. Unknown keys are ignored.
+    Inputs must be given. What the template misses among them is no reason to refuse: as on the service, the job fails
+    later, under `/v1` for each required input, under `/api` where there is no topic either. Unknown keys are ignored.
     """
     documented = surface is Surface.V1
     template = fields.text("template_id", "template", required=documented)
     style = fields.text("style_profile_id", "style_profile", required=documented)
-    inputs = fields.mapping("inputs", "user_input", "dynamic_parameters")
+    inputs = fields.mapping("inputs", "user_input", "dynamic_parameters", required=True)
     mode = fields.mode()
     vertical = fields.text("vertical", "vertical_id")
     brand_voice = fields.text("brand_voice_id")
@@ -182,6 +209,7 @@ def generation(
         inputs=inputs or {},
         vertical=vertical or None,
         brand_voice=brand_voice or None,
+        topic_alone=not documented,
     )
     return request, request_id
 

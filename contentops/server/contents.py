@@ -151,10 +151,11 @@ class ContentChange(Struct, frozen=True, kw_only=True):
 
 
 class ContentRow(Struct, frozen=True, kw_only=True):
-    """One stored text. Times in seconds."""
+    """One stored text. `key_id` is its account and `owner` its user; either may be empty. Times in seconds."""
 
     id: str
     owner: str
+    key_id: str = ""
     title: str = "Untitled"
     body: str = ""
     html: str | None = None
@@ -166,47 +167,51 @@ class ContentRow(Struct, frozen=True, kw_only=True):
 
 
 _LISTED = (
-    "SELECT id, title, status, type, created_at, updated_at FROM contents WHERE ? = '' OR owner IN ('', ?) ORDER BY"
+    "SELECT id, title, status, type, created_at, updated_at FROM contents"
+    " WHERE key_id = :key AND (:owner = '' OR owner IN ('', :owner)) ORDER BY"
 )
 
 
-def find(store: Store, content_id: str) -> ContentRow | None:
-    """The content of that id, or None."""
+def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
+    """The content of that id in an account, or None."""
     row = store.row(
-        "SELECT id, owner, title, body, html, status, type, metadata, created_at, updated_at"
-        " FROM contents WHERE id = ?",
-        (content_id,),
+        "SELECT id, owner, key_id, title, body, html, status, type, metadata, created_at, updated_at"
+        " FROM contents WHERE id = ? AND key_id = ?",
+        (content_id, key_id),
     )
     return None if row is None else ContentRow(**{**dict(row), "metadata": json.loads(row["metadata"])})
 
 
-def entries(store: Store, owner: str) -> list[sqlite3.Row]:
-    """The contents `owner` may see, without bodies, newest first; an empty owner sees all."""
-    return store.rows(f"{_LISTED} created_at DESC, number DESC", (owner, owner))
+def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
+    """The contents of an account that `owner` may see, without bodies, newest first; an empty owner sees all.
+
+    `limit` -1 gives all after the first `skip`.
+    """
+    values = {"key": key_id, "owner": owner, "skip": skip, "limit": limit}
+    return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT :limit OFFSET :skip", values)
 
 
-def latest(store: Store, owner: str, limit: int) -> list[sqlite3.Row]:
+def latest(store: Store, key_id: str, owner: str, limit: int) -> list[sqlite3.Row]:
     """The contents changed last, without bodies."""
-    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT ?", (owner, owner, limit))
+    values = {"key": key_id, "owner": owner, "limit": limit}
+    return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT :limit", values)
 
 
-def counts(store: Store, owner: str) -> dict[str, int]:
+def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
     """How many contents there are: `total`, `published` and `drafts`."""
-    return store.numbers(
-        "SELECT count(*) AS total, sum(status = 'published') AS published, sum(status = 'draft') AS drafts"
-        " FROM contents WHERE ? = '' OR owner IN ('', ?)",
-        (owner, owner),
-    )
+    found = store.tallied(key_id, "content", owner)
+    return {"total": sum(found.values()), "published": found.get("published", 0), "drafts": found.get("draft", 0)}
 
 
-def save(store: Store, change: ContentChange, *, owner: str, at: float) -> str:
-    """Create or update inside the caller's transaction; gives the content's id.
+def save(store: Store, change: ContentChange, *, owner: str, key_id: str = "", at: float) -> str:
+    """Create or update a content of an account, inside the caller's transaction; gives the content's id.
 
     An update that changes nothing leaves version and time alone. Raises LookupError for an unknown id.
     """
     if not change.id:
-        return _create(store, change, owner, at)
-    old = find(store, change.id)
+        blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", owner=owner, key_id=key_id, created_at=at, updated_at=at)
+        return _create(store, change, blank)
+    old = find(store, change.id, key_id)
     if old is None:
         raise LookupError(change.id)
     new = _applied(old, change)
@@ -217,17 +222,23 @@ def save(store: Store, change: ContentChange, *, owner: str, at: float) -> str:
             " metadata = :metadata, version = version + 1, updated_at = :updated_at WHERE id = :id",
             _row(replace(new, updated_at=at)),
         )
+        _count(store, old, -1)
+        _count(store, new, 1)
     return old.id
 
 
-def _create(store: Store, change: ContentChange, owner: str, at: float) -> str:
-    blank = ContentRow(id=f"cnt_{uuid.uuid4().hex}", owner=owner, created_at=at, updated_at=at)
+def _count(store: Store, content: ContentRow, change: int) -> None:
+    store.tally(content.key_id, "content", content.status, change, content.owner)
+
+
+def _create(store: Store, change: ContentChange, blank: ContentRow) -> str:
     made = _applied(blank, replace(change, status=change.status or None, type=change.type or None))
     store.run(
-        "INSERT INTO contents (id, owner, title, body, html, status, type, metadata, created_at, updated_at) VALUES"
-        " (:id, :owner, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
+        "INSERT INTO contents (id, owner, key_id, title, body, html, status, type, metadata, created_at, updated_at)"
+        " VALUES (:id, :owner, :key_id, :title, :body, :html, :status, :type, :metadata, :created_at, :updated_at)",
         _row(made),
     )
+    _count(store, made, 1)
     return made.id
 
 
@@ -242,10 +253,11 @@ def _row(content: ContentRow) -> dict[str, Any]:
     return {**asdict(content), "metadata": json.dumps(content.metadata, ensure_ascii=False, allow_nan=False)}
 
 
-def remove(store: Store, content_id: str, at: float) -> None:
+def remove(store: Store, content: ContentRow, at: float) -> None:
     """Take a content out of every list, inside the caller's transaction; its last text stays among the versions."""
-    _keep_version(store, content_id, at)
-    store.run("DELETE FROM contents WHERE id = ?", (content_id,))
+    _keep_version(store, content.id, at)
+    if store.run("DELETE FROM contents WHERE id = ?", (content.id,)):
+        _count(store, content, -1)
 
 
 def _keep_version(store: Store, content_id: str, at: float) -> None:

@@ -24,7 +24,8 @@ CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
 class GenerationRequest(Struct, frozen=True, kw_only=True):
     """What a submit asks for, whatever names its keys had: the one form jobs are stored and compared in.
 
-    A text to generate (`kind` content), or a section of a stored one to write again (`kind` section).
+    A text to generate (`kind` content), or a section of a stored one to write again (`kind` section). With
+    `topic_alone` a topic stands for all that the template requires.
     """
 
     kind: str = "content"
@@ -37,6 +38,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     content_id: str = ""
     section: str = ""
     instructions: str = ""
+    topic_alone: bool = False
 
     @property
     def credits(self) -> int:
@@ -51,18 +53,20 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Tells a repeated submit from a different one under the same id.
 
-        Of a section only what was asked counts: what is known of its content may change before a repetition.
+        Of a section only what was asked counts: what is known of its content may change before a repetition. Where a
+        submit came in does not.
         """
-        asked = self
+        asked = replace(self, topic_alone=False)
         if self.kind == "section":
-            asked = replace(self, template="", style="", inputs={}, vertical=None, brand_voice=None)
+            asked = replace(asked, template="", style="", inputs={}, vertical=None, brand_voice=None)
         return hashlib.sha256(asked.encoded().encode()).hexdigest()
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
     """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
 
-    `owner` is the user who asked, `key_id` the account that is charged; either may be empty.
+    `key_id` is the account whose job it is, within which `id` is unique; `owner` the user who asked; either may be
+    empty. `number` is the job's own in its store, 0 before it is stored.
     """
 
     id: str
@@ -80,6 +84,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
     body: str = ""
     content_id: str = ""
     finished_at: float | None = None
+    number: int = 0
 
     @property
     def open(self) -> bool:
@@ -91,9 +96,14 @@ class JobConflictError(Exception):
     """The id or key was used before, for another request; the message says which."""
 
 
-def find(store: Store, job_id: str) -> StoredJob | None:
-    """The job of that id, or None."""
-    return _job(store.row("SELECT * FROM jobs WHERE id = ?", (job_id,)))
+def find(store: Store, job_id: str, key_id: str = "") -> StoredJob | None:
+    """The job of that id in an account, or None."""
+    return _job(store.row("SELECT * FROM jobs WHERE key_id = ? AND id = ?", (key_id, job_id)))
+
+
+def numbered(store: Store, number: int) -> StoredJob | None:
+    """The job of that number, or None."""
+    return _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
 
 
 def _job(row: sqlite3.Row | None) -> StoredJob | None:
@@ -103,27 +113,29 @@ def _job(row: sqlite3.Row | None) -> StoredJob | None:
     return StoredJob(**{**values, "request": GenerationRequest(**json.loads(row["request"]))})
 
 
-def unfinished(store: Store) -> list[str]:
-    """The ids of all jobs still to be worked on, oldest first."""
-    return [row["id"] for row in store.rows("SELECT id FROM jobs WHERE finished_at IS NULL ORDER BY created_at, rowid")]
+def unfinished(store: Store) -> list[int]:
+    """The numbers of all jobs still to be worked on, oldest first."""
+    # By number alone SQLite would go through every job there is.
+    rows = store.rows("SELECT number FROM jobs WHERE finished_at IS NULL ORDER BY created_at, number")
+    return [row["number"] for row in rows]
 
 
 def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
     """Take a job, or find the one this submit repeats; the second value says whether it is new.
 
     `admit` is called for a new job inside the transaction: what it raises keeps the job out. Raises JobConflictError
-    if id or key belong to another request or another account.
+    if id or key belong to another request or another user of the account.
     """
-    asked, key, account = new.request, new.idempotency_key, (new.owner, new.key_id)
+    asked, key = new.request, new.idempotency_key
     with store.write():
-        known = find(store, new.id)
-        by_key = "SELECT * FROM jobs WHERE idempotency_key = ? AND owner = ? AND key_id = ?"
-        keyed = _job(store.row(by_key, (key, *account)))
+        known = find(store, new.id, new.key_id)
+        by_key = "SELECT * FROM jobs WHERE key_id = ? AND owner = ? AND idempotency_key = ?"
+        keyed = _job(store.row(by_key, (new.key_id, new.owner, key)))
         if keyed is not None and known is not None and keyed.id != known.id:
             raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
         found = known or keyed
         if found is not None:
-            if (found.request.fingerprint, found.owner, found.key_id) != (asked.fingerprint, *account):
+            if (found.request.fingerprint, found.owner) != (asked.fingerprint, new.owner):
                 raise JobConflictError(f"`{new.id if known else key}` was already used for a different request")
             return found, False
         if admit is not None:
@@ -134,7 +146,8 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
             (
                 new.id,
                 asked.kind,
-                *account,
+                new.owner,
+                new.key_id,
                 asked.encoded(),
                 asked.fingerprint,
                 key,
@@ -143,42 +156,44 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
                 asked.credits,
             ),
         )
-        return new, True
+        return replace(new, number=store.number("SELECT last_insert_rowid()")), True
 
 
-def claim(store: Store, job_id: str, runner: str, alive: Callable[[str], bool]) -> StoredJob | None:
+def claim(store: Store, number: int, runner: str, alive: Callable[[str], bool]) -> StoredJob | None:
     """Give an open job to `runner`, unless another one that is alive has it; None if it is not to be had."""
     with store.write():
-        job = find(store, job_id)
+        job = numbered(store, number)
         if job is None or not job.open or (job.runner not in {"", runner} and alive(job.runner)):
             return None
-        store.run("UPDATE jobs SET runner = ?, status = 'processing' WHERE id = ?", (runner, job_id))
+        store.run("UPDATE jobs SET runner = ?, status = 'processing' WHERE number = ?", (runner, number))
         return job
 
 
-def release(store: Store, job_id: str, runner: str) -> None:
+def release(store: Store, number: int, runner: str) -> None:
     """Leave an open job to the next runner."""
     with store.write():
-        store.run("UPDATE jobs SET runner = '' WHERE id = ? AND runner = ?", (job_id, runner))
+        store.run("UPDATE jobs SET runner = '' WHERE number = ? AND runner = ?", (number, runner))
 
 
-def advance(store: Store, job_id: str, stage: str, progress: int) -> None:
+def advance(store: Store, number: int, stage: str, progress: int) -> None:
     """Record that a stage begins; an earlier one never takes progress back."""
     with store.write():
         store.run(
-            "UPDATE jobs SET stage = ?, progress = ? WHERE id = ? AND finished_at IS NULL AND progress <= ?",
-            (stage, progress, job_id, progress),
+            "UPDATE jobs SET stage = ?, progress = ? WHERE number = ? AND finished_at IS NULL AND progress <= ?",
+            (stage, progress, number, progress),
         )
 
 
-def fail(store: Store, job_id: str, error: str, at: float) -> None:
+def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
     """End an open job without a text and without a charge."""
     with store.write():
-        store.run(
+        ended = store.run(
             "UPDATE jobs SET status = 'failed', error = ?, runner = '', finished_at = ?"
-            " WHERE id = ? AND finished_at IS NULL",
-            (error, at, job_id),
+            " WHERE number = ? AND finished_at IS NULL",
+            (error, at, job.number),
         )
+        if ended:
+            store.tally(job.key_id, "job", "failed", 1, job.owner)
 
 
 def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> bool:
@@ -188,32 +203,43 @@ def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentCh
     False if the job was finished already, by another runner.
     """
     with store.write():
-        now = find(store, job.id)
+        now = numbered(store, job.number)
         if now is None or not now.open:
             return False
         text = make()
-        content_id = contents.save(store, text, owner=job.owner, at=at)
+        content_id = contents.save(store, text, owner=job.owner, key_id=job.key_id, at=at)
         charge(store, job.id, job.key_id, job.request, at)
+        store.tally(job.key_id, "job", "completed", 1, job.owner)
         store.run(
             "UPDATE jobs SET status = 'completed', progress = 100, runner = '', title = ?, body = ?, content_id = ?,"
-            " finished_at = ? WHERE id = ?",
-            (text.title or "", text.body or "", content_id, at, job.id),
+            " finished_at = ? WHERE number = ?",
+            (text.title or "", text.body or "", content_id, at, job.number),
         )
         return True
 
 
 def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:
     """Book the price of a job, inside the caller's transaction; a job is charged at most once."""
-    store.run(
+    booked = store.run(
         "INSERT OR IGNORE INTO charges (job_id, key_id, mode, credits, charged_at) VALUES (?, ?, ?, ?, ?)",
         (job_id, key_id, request.mode, request.credits, at),
     )
+    if booked:
+        store.tally(key_id, "generations", request.mode, 1)
+        store.tally(key_id, "credits", request.mode, request.credits)
 
 
-def counts(store: Store, owner: str) -> dict[str, int]:
-    """How many generations there are, and how they ended; with an owner, only theirs and those without owner."""
-    return store.numbers(
-        "SELECT count(*) AS total, sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,"
-        " sum(finished_at IS NULL) AS in_progress FROM jobs WHERE ? = '' OR owner IN ('', ?)",
-        (owner, owner),
+def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
+    """How many generations an account has, and how they ended; with an owner, only theirs and those without owner."""
+    ended = store.tallied(key_id, "job", owner)
+    under_way = store.number(
+        "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ? AND (? = '' OR owner IN ('', ?))",
+        (key_id, owner, owner),
     )
+    completed, failed = ended.get("completed", 0), ended.get("failed", 0)
+    return {
+        "total": completed + failed + under_way,
+        "completed": completed,
+        "failed": failed,
+        "in_progress": under_way,
+    }

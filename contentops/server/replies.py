@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -49,16 +50,32 @@ class Surface(enum.Enum):
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
+class Page(Struct, frozen=True):
+    """Which part of a list was asked for: the page, from 1, and how many entries a page has."""
+
+    page: int = 1
+    limit: int = 100
+
+    @property
+    def skip(self) -> int:
+        """Entries on the pages before."""
+        return (self.page - 1) * self.limit
+
+
 class FieldProblem(Struct, frozen=True):
-    """One thing wrong with a body: the field, what is wrong, and a type word such as `missing` or `string_type`."""
+    """One thing wrong with a request: the field, what is wrong, and a type word such as `missing` or `string_type`.
+
+    `place` is where the field is: `body`, `query` or `header`. An empty field is the whole of it.
+    """
 
     field: str
     message: str
     type: str = "value_error"
+    place: str = "body"
 
 
 class BodyRefused(HTTPException):
-    """A request whose body cannot be used, with everything that is wrong with it."""
+    """A request that cannot be used, with everything that is wrong with it."""
 
     def __init__(self, *problems: FieldProblem) -> None:
         super().__init__(400, "; ".join(problem.message for problem in problems))
@@ -68,19 +85,21 @@ class BodyRefused(HTTPException):
 def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
     """The reply to a request that is refused.
 
-    Problems of a body are 422 with a list under `/api`, 400 with a sentence under `/v1`; a value that is none of the
-    known choices is 400 in both.
+    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, but 422 where a field is
+    missing; a value that is none of the known choices is 400 in both.
     """
     status = error.status_code
     body: dict[str, Any] = {"detail": error.detail}
     problems = error.problems if isinstance(error, BodyRefused) else ()
+    if any(problem.type == "missing" for problem in problems):
+        status = 422
     if surface is Surface.V1:
         body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
     elif status == 429:
         # The service's limiter answers with a text of its own under this name.
         body = {"error": error.detail}
     elif any(problem.type != "enum" for problem in problems):
-        places = [["body", problem.field] if problem.field else ["body"] for problem in problems]
+        places = [[problem.place, problem.field] if problem.field else [problem.place] for problem in problems]
         details = zip(problems, places, strict=True)
         status = 422
         body = {"detail": [{"type": found.type, "loc": place, "msg": found.message} for found, place in details]}
@@ -141,13 +160,13 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int]) -> dict[str, Any]:
-    """Every stored content without its text."""
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page | None) -> dict[str, Any]:
+    """Stored contents without their texts: all of them, or those of the page that was asked for."""
     listed = []
     for row in rows:
         times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
         listed.append({**{name: row[name] for name in ("id", "title", "status", "type")}, **times})
-    return {"content": listed, "stats": stats}
+    return {"content": listed, "stats": stats, **({} if page is None else asdict(page))}
 
 
 def content(found: ContentRow) -> dict[str, Any]:
@@ -181,10 +200,9 @@ def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[s
 # --- catalog -----------------------------------------------------------------------------------------------
 
 
-def page(items: list[dict[str, Any]], number: int, limit: int) -> dict[str, Any]:
+def paged(items: list[dict[str, Any]], page: Page) -> dict[str, Any]:
     """One page of a list in the envelope of `/api`; `count` is the number on all pages."""
-    first = (number - 1) * limit
-    data = {"items": items[first : first + limit], "count": len(items), "page": number, "limit": limit}
+    data = {"items": items[page.skip : page.skip + page.limit], "count": len(items), **asdict(page)}
     return {"success": True, "data": data}
 
 

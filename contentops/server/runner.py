@@ -109,7 +109,7 @@ class JobRunner:
         self._stage_seconds = stage_seconds
         self._lock = RunnerLock(store)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
@@ -119,16 +119,16 @@ class JobRunner:
         if loop is self._loop or self._closed:
             return
         self._loop, self._tasks, self._room = loop, {}, asyncio.Semaphore(AT_ONCE)
-        for job_id in jobs.unfinished(self._store):
-            self.start(job_id)
+        for number in jobs.unfinished(self._store):
+            self.start(number)
 
-    def start(self, job_id: str) -> None:
-        """Work on an open job, unless it is being worked on here or in a living process."""
-        if self._closed or job_id in self._tasks:
+    def start(self, number: int) -> None:
+        """Work on the open job of that number, unless it is being worked on here or in a living process."""
+        if self._closed or number in self._tasks:
             return
         tasks = self._tasks
-        tasks[job_id] = asyncio.get_running_loop().create_task(self._run(job_id))
-        tasks[job_id].add_done_callback(lambda _: tasks.pop(job_id, None))
+        tasks[number] = asyncio.get_running_loop().create_task(self._run(number))
+        tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
     async def close(self) -> None:
         """Stop working; unfinished jobs are left to the next runner."""
@@ -141,33 +141,33 @@ class JobRunner:
         self._tasks = {}
         self._lock.release()
 
-    async def _run(self, job_id: str) -> None:
+    async def _run(self, number: int) -> None:
         async with self._room:
             try:
                 self._lock.acquire()
-                job = jobs.claim(self._store, job_id, self._lock.id, self._lock.alive)
+                job = jobs.claim(self._store, number, self._lock.id, self._lock.alive)
                 if job is not None:
                     await self._finish(job)
             except (sqlite3.Error, OSError) as error:
                 # The store is busy or the disk full: the job stays open, and the next request for it starts it again.
-                _LOG.warning("job `%s` was put aside: %s", job_id, error)
+                _LOG.warning("job %s was put aside: %s", number, error)
             finally:
                 # Where this fails, the lock tells the others once this process is gone.
                 with contextlib.suppress(sqlite3.Error):
-                    jobs.release(self._store, job_id, self._lock.id)
+                    jobs.release(self._store, number, self._lock.id)
 
     async def _finish(self, job: jobs.StoredJob) -> None:
         try:
             make = await self._work(job)
             jobs.complete(self._store, job, make, self._clock.now())
         except EngineError as error:
-            jobs.fail(self._store, job.id, str(error), self._clock.now())
+            jobs.fail(self._store, job, str(error), self._clock.now())
         except sqlite3.Error:
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # What went wrong inside an engine may name secrets: the log gets it, the reply does not.
             _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
-            jobs.fail(self._store, job.id, f"internal error in engine `{self._engine.name}`", self._clock.now())
+            jobs.fail(self._store, job, f"internal error in engine `{self._engine.name}`", self._clock.now())
 
     async def _work(self, job: jobs.StoredJob) -> Callable[[], contents.ContentChange]:
         """Have the engine write; gives what builds the text to store, once the store is held still."""
@@ -185,7 +185,8 @@ class JobRunner:
         await report(task.stages[0])
         if asked.kind == "section":
             return await self._section(job, task, report)
-        if missing := catalog.missing(task.template, asked.inputs):
+        missing = catalog.missing(task.template, asked.inputs)
+        if missing and not (asked.topic_alone and catalog.has_topic(asked.inputs)):
             fields = "fields" if len(missing) > 1 else "field"
             raise EngineError(f"Missing required input {fields}: {', '.join(missing)}")
         draft = await self._engine.write(task, report)
@@ -201,7 +202,7 @@ class JobRunner:
     async def _section(
         self, job: jobs.StoredJob, task: WritingTask, report: ReportStage
     ) -> Callable[[], contents.ContentChange]:
-        found, content = self._place(job.request)
+        found, content = self._place(job)
         section = SectionTask(
             heading=found.heading,
             level=found.level,
@@ -214,14 +215,15 @@ class JobRunner:
 
         def make() -> contents.ContentChange:
             # The content may have been saved while the engine wrote: only this section of its newest text changes.
-            found, content = self._place(job.request)
+            found, content = self._place(job)
             body = contents.replace_section(content.body, found, new)
             return contents.ContentChange(id=content.id, title=content.title, body=body)
 
         return make
 
-    def _place(self, asked: jobs.GenerationRequest) -> tuple[contents.SectionRange, contents.ContentRow]:
-        content = contents.find(self._store, asked.content_id)
+    def _place(self, job: jobs.StoredJob) -> tuple[contents.SectionRange, contents.ContentRow]:
+        asked = job.request
+        content = contents.find(self._store, asked.content_id, job.key_id)
         found = None if content is None else contents.find_section(content.body, asked.section)
         if content is None or found is None:
             raise EngineError(f"content `{asked.content_id}` has no section `{asked.section}` any more")
@@ -236,7 +238,7 @@ class JobRunner:
             nonlocal done
             position = stages.index(stage)
             if position > done:
-                jobs.advance(self._store, job.id, stage, round(100 * (position + 0.5) / len(stages)))
+                jobs.advance(self._store, job.number, stage, round(100 * (position + 0.5) / len(stages)))
                 await self._clock.sleep(self._stage_seconds)
                 done = position
 

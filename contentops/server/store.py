@@ -27,44 +27,57 @@ if TYPE_CHECKING:
 APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never written to."""
 
-VERSION = 2
+VERSION = 3
 """Of the tables; a higher one in the file means a newer release made it, a lower one is brought up to date."""
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
 
-_TABLES = """
+_JOBS = """
 CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, key_id TEXT NOT NULL,
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL, key_id TEXT NOT NULL,
     request TEXT NOT NULL, fingerprint TEXT NOT NULL, idempotency_key TEXT,
     status TEXT NOT NULL, stage TEXT NOT NULL DEFAULT '', progress INTEGER NOT NULL DEFAULT 0,
     runner TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
     title TEXT NOT NULL DEFAULT '', body TEXT NOT NULL DEFAULT '', content_id TEXT NOT NULL DEFAULT '',
     created_at REAL NOT NULL, finished_at REAL, credits INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (key_id, owner, idempotency_key)
+    UNIQUE (key_id, id), UNIQUE (key_id, owner, idempotency_key)
 );
-CREATE INDEX jobs_unfinished ON jobs (created_at) WHERE finished_at IS NULL;
+CREATE INDEX jobs_under_way ON jobs (key_id, credits) WHERE finished_at IS NULL;
+CREATE TABLE charges (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, key_id TEXT NOT NULL,
+    mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL, UNIQUE (key_id, job_id)
+);
+CREATE INDEX charges_by_key ON charges (key_id);
+"""
+
+# Counting rows would cost more with every row there ever was: `Store.tally` counts as they come and go.
+_INDEXES = """
+CREATE INDEX contents_newest ON contents (key_id, created_at DESC, number DESC);
+CREATE INDEX contents_changed ON contents (key_id, updated_at DESC, number DESC);
+CREATE TABLE tallies (
+    key_id TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (key_id, kind, name, owner)
+) WITHOUT ROWID;
+"""
+
+_TABLES = f"""{_JOBS}
 CREATE TABLE contents (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
     title TEXT NOT NULL, body TEXT NOT NULL, html TEXT, status TEXT NOT NULL, type TEXT NOT NULL,
-    metadata TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL, updated_at REAL NOT NULL
+    metadata TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, created_at REAL NOT NULL, updated_at REAL NOT NULL,
+    key_id TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX contents_newest ON contents (created_at DESC, number DESC);
 CREATE TABLE versions (
     content_id TEXT NOT NULL, version INTEGER NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, html TEXT,
     status TEXT NOT NULL, metadata TEXT NOT NULL, replaced_at REAL NOT NULL,
     PRIMARY KEY (content_id, version)
 );
-CREATE TABLE charges (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL,
-    mode TEXT NOT NULL, credits INTEGER NOT NULL, charged_at REAL NOT NULL
-);
 CREATE TABLE keys (
     id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at REAL NOT NULL, revoked_at REAL,
     credits INTEGER, modes TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX charges_by_key ON charges (key_id);
-"""
+{_INDEXES}"""
 
 _FROM_1_TO_2 = """
 ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
@@ -72,6 +85,38 @@ ALTER TABLE keys ADD COLUMN credits INTEGER;
 ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
 CREATE INDEX charges_by_key ON charges (key_id);
 """
+
+# Contents had no key. The job that made one says whose it is; where there is a single key, all is its own; the rest
+# stays with no key, which no other key can read.
+_GIVE_KEYS = """
+ALTER TABLE contents ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+UPDATE contents SET key_id = jobs.key_id FROM jobs WHERE jobs.content_id = contents.id;
+UPDATE contents SET key_id = jobs.key_id FROM jobs
+    WHERE contents.key_id = '' AND jobs.id = json_extract(contents.metadata, '$.request_id');
+UPDATE contents SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
+UPDATE OR IGNORE jobs SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
+DROP INDEX IF EXISTS jobs_unfinished;
+DROP INDEX IF EXISTS contents_newest;
+DROP INDEX charges_by_key;
+ALTER TABLE jobs RENAME TO old_jobs;
+ALTER TABLE charges RENAME TO old_charges;
+"""
+_MOVE_ROWS = """
+INSERT INTO jobs SELECT NULL, * FROM old_jobs ORDER BY old_jobs.rowid;
+INSERT INTO charges SELECT * FROM old_charges;
+DROP TABLE old_jobs;
+DROP TABLE old_charges;
+"""
+_COUNT_ROWS = """
+INSERT INTO tallies SELECT key_id, 'content', status, owner, count(*) FROM contents GROUP BY key_id, status, owner;
+INSERT INTO tallies SELECT key_id, 'job', status, owner, count(*) FROM jobs WHERE finished_at IS NOT NULL
+    GROUP BY key_id, status, owner;
+INSERT INTO tallies SELECT key_id, 'generations', mode, '', count(*) FROM charges GROUP BY key_id, mode;
+INSERT INTO tallies SELECT key_id, 'credits', mode, '', sum(credits) FROM charges GROUP BY key_id, mode;
+"""
+
+_UPGRADES = ((_FROM_1_TO_2,), (_GIVE_KEYS, _JOBS, _MOVE_ROWS, _INDEXES, _COUNT_ROWS))
+"""What brings a file of version 1, 2, ... to the next one."""
 
 
 class Clock(Struct, frozen=True):
@@ -128,8 +173,9 @@ class Store:
             if version == VERSION:
                 return
             # executescript would end the transaction that keeps a second process out.
-            for statement in (_FROM_1_TO_2 if version else _TABLES).split(";"):
-                self.run(statement)
+            for scripts in _UPGRADES[version - 1 :] if version else ((_TABLES,),):
+                for statement in "".join(scripts).split(";"):
+                    self.run(statement)
             self.run(f"PRAGMA application_id = {APPLICATION}")
             self.run(f"PRAGMA user_version = {VERSION}")
 
@@ -184,6 +230,23 @@ class Store:
     def number(self, statement: str, values: Values = ()) -> int:
         """The one number a SELECT gives, 0 for NULL."""
         return int(self.rows(statement, values)[0][0] or 0)
+
+    def tally(self, key_id: str, kind: str, name: str, change: int, owner: str = "") -> None:
+        """Count `change` more of a kind under `name`, inside the caller's transaction."""
+        self.run(
+            "INSERT INTO tallies (key_id, kind, name, owner, number) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET number = number + excluded.number",
+            (key_id, kind, name, owner, change),
+        )
+
+    def tallied(self, key_id: str, kind: str, owner: str = "") -> dict[str, int]:
+        """What was counted of a kind, by name; with an owner, only theirs and what has none."""
+        rows = self.rows(
+            "SELECT name, sum(number) FROM tallies WHERE key_id = ? AND kind = ? AND (? = '' OR owner IN ('', ?))"
+            " GROUP BY name ORDER BY name",
+            (key_id, kind, owner, owner),
+        )
+        return {name: number for name, number in rows if number}
 
     def numbers(self, statement: str, values: Values = ()) -> dict[str, int]:
         """The one row of numbers a SELECT gives, by column, 0 for NULL."""

@@ -4,6 +4,8 @@ Inputs have `name`, `label`, `type`, `required` and, where known, `default`, `de
 and `aliases` (other names that stand for the input). A `type` of `any` takes text as well as lists and maps. An input
 with a default is never required. Sections have a `heading`, what it `holds`, `sentences` to fill in, and the inputs
 to list as `points`.
+
+The service has eight verticals and names six; `ecommerce` and `education` stand for the two no source names.
 """
 
 from __future__ import annotations
@@ -36,12 +38,24 @@ def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
     Empty text, lists and maps count as absent.
     """
     for name in (spec["name"], *spec.get("aliases", ())):
-        value = inputs.get(name)
-        if value is not None and value not in ("", [], {}) and not (isinstance(value, str) and not value.strip()):
+        if _is_given(value := inputs.get(name)):
             return value
     return spec.get("default")
 
 
+def _is_given(value: Any) -> bool:
+    return value is not None and value not in ("", [], {}) and not (isinstance(value, str) and not value.strip())
+
+
+def has_topic(inputs: Mapping[str, Any]) -> bool:
+    """Whether the inputs say what the text is about, whatever the template calls it."""
+    return any(_is_given(inputs.get(name)) for name in ("topic", "title"))
+
+
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """The names of the required inputs that are absent, in the template's order."""
-    return [spec["name"] for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]
+    """The required inputs that are absent, in the template's order, by the names the service documents.
+
+    Where an input has another name as well, that is the documented one.
+    """
+    absent = [spec for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]
+    return [next(iter(spec.get("aliases", ())), spec["name"]) for spec in absent]
