@@ -42,6 +42,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         credits=step.credits,
         plan_id=ctx.plan.id,
         section=step.section,
+        output=item.change.target,
     )
 
 
