@@ -396,6 +396,47 @@ def test_inputs_that_fit(project: Build, inputs: str) -> None:
     assert len(desired(single(project, f"inputs: {inputs}")).specs) == 1
 
 
+def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> None:
+    """Catalogs call lists so, as for `key_points` of the API's own example: the list is sent, and nothing blocks."""
+    root = single(project, "inputs: {topic: x, target_audience: [a, b]}")
+    loaded = desired(root)
+    assert loaded.specs[0].request.inputs["target_audience"] == ["a", "b"]
+    [line] = lines(loaded.findings)
+    assert line.startswith("warning[wrong-input] content/a.yaml:2:51 <[> item `one` gives the input `target_audience`")
+    assert "it is sent as a list; if the server refuses that, write one text" in line
+    assert "error[wrong-input]" in lines(findings(single(project, "inputs: {topic: x, target_audience: {a: 1}}")))[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "item", "warned"),
+    [
+        ("environments: {prod: {}, test: {}}", "id: a", True),
+        ("environments:\n  prod:\n", "id: a", True),
+        ("environments: {prod: {vars: {x: 1}}}", "id: a, output: '{{ item.id }}.md'", False),
+        ("environments: {prod: {defaults: {mode: quick}}}\noutput: '{{ project }}/{{ item.id }}.md'", "id: a", True),
+        ("environments: {prod: {output: 'p/{{ item.id }}.md'}}", "id: a", False),
+        ("environments: {prod: {defaults: {output: 'p/{{ item.id }}.md'}}}", "id: a", False),
+        ("environments: {prod: {manifests: ['content/*.yaml']}}", "id: a", False),
+        ("environments: {prod: {}}\noutput: 'x{{ environment }}/{{ item.id }}.md'", "id: a", False),
+        (
+            "environments: {prod: {vars: {where: p}}}\noutput: '{{ where }}/{{ item.id }}.md'\nvars: {where: d}",
+            "id: a",
+            False,
+        ),
+        ("environments: {prod: {}}", "id: 'a-{{ environment or 0 }}'", False),
+    ],
+)
+def test_an_environment_without_an_output_says_so(project: Build, settings: str, item: str, *, warned: bool) -> None:
+    """Its files would be those of another environment; that is told at its first plan, not at its first apply."""
+    root = project(
+        {"contentops.yaml": f"{PROJECT}{settings}\n", "content/a.yaml": f"items: [{{{item}, inputs: {{topic: x}}}}]\n"}
+    )
+    found = [one for one in desired(root, environment="prod").findings if one.code == "shared-output"]
+    assert [one.severity for one in found] == ["warning"] * warned
+    assert not [one for one in desired(root).findings if one.code == "shared-output"]
+    assert all(one.excerpt[one.location.column - 1 :].startswith("prod") for one in found if one.location)
+
+
 def test_one_and_true_are_different_options(project: Build) -> None:
     """A bool is no number, also where Python thinks so."""
     assert "not one of its options" in lines(findings(single(project, "inputs: {topic: x, channels: [true]}")))[0]

@@ -510,7 +510,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     root = project(
         {
             "contentops.yaml": PROJECT
-            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}}}\n",
+            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}, output: 'e/{{ item.id }}.md'}}\n",
             "content/a.yaml": """
             vars: {base: x, top: "{{ base }}", local: y, twice: z}
             items:

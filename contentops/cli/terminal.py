@@ -51,6 +51,13 @@ def can_ask(environ: Mapping[str, str] | None = None) -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci(environ)
 
 
+def confirmed(question: str) -> bool:
+    """Whether a person says yes."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def say(text: str) -> None:
     """Prints a result to stdout, in colour where that is wanted; an empty one prints nothing."""
     if text:

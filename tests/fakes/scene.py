@@ -168,7 +168,7 @@ class Scene:
     def world(self) -> World:
         """The outside of this scene."""
         return World(
-            environ={"WRITERZROOM_API_KEY": "test-key-123456"},
+            environ={"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"},
             wall=self.timeline.wall,
             random=random.Random(self.seed),
             run=lambda story: run_virtually(story, self.timeline),
