@@ -327,6 +327,15 @@ def _page_of(document: Any) -> str:
     return as_text(as_map(document).get("html_url"))
 
 
+def merged_pull(github: GitHub, branch: str, commit: str) -> int:
+    """The number of the pull request whose merge into a branch made a commit; 0 where none did. Raises GitHubError."""
+    for pull in _maps(github.call("GET", f"commits/{commit}/pulls?per_page={_PAGE}")):
+        into = as_text(as_map(pull.get("base")).get("ref"))
+        if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and into == branch:
+            return as_number(pull.get("number"))
+    return 0
+
+
 def reviewed_run(github: GitHub, number: int, artifact: str) -> int:
     """The newest run on the last commit of a pull request that keeps an artifact of this name; 0 where there is none.
 

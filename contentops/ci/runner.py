@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 32 << 20
 """Bytes of the largest event that is read."""
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
 
 
@@ -80,6 +81,12 @@ def queued(event: Mapping[str, Any]) -> int:
     if found is None:
         raise _no_pull_request("the event is about no pull request in a merge queue")
     return int(found[1])
+
+
+def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The branch that was pushed to and the commit it has now; None where the event is about something else."""
+    branch, commit = as_text(event.get("ref")).removeprefix("refs/heads/"), as_text(event.get("after"))
+    return (branch, commit) if branch and _COMMIT.fullmatch(commit) else None
 
 
 def _no_pull_request(message: str) -> UsageError:

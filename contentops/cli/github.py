@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.ci.github import connect, post_comment, pull_request, reviewed_run
-from contentops.ci.runner import PlanOrigin, origin_of, queued, read_event, run_page
+from contentops.ci.github import connect, merged_pull, post_comment, pull_request, reviewed_run
+from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
@@ -167,21 +167,34 @@ def _is_plain(address: str) -> bool:
     return address.startswith("https://") and len(address) <= 300 and not set(address) & set(" ()<>[]\\\"'`\n\r")
 
 
-@click.command("reviewed", short_help="Find the plan that a pull request in a merge queue was reviewed with.")
-@click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the queue is about.")
+@click.command("reviewed", short_help="Find the plan that a pull request was reviewed with.")
+@click.option(
+    "--pr",
+    "number",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Default: the one in the merge queue, or whose merge was pushed.",
+)
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
 @json_option
 def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> None:
-    """Say which run of a workflow keeps the plan of a pull request's last commit, for `plan --check`.
+    """Say which run of a workflow keeps the plan of a pull request's last commit.
 
-    Needs `GITHUB_TOKEN` with the right to read actions and pull requests. That no plan is kept any more is no failure:
-    then plan again.
+    That plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
+    that a push was the merge of no pull request, is no failure. Needs `GITHUB_TOKEN` with the right to read actions,
+    contents and pull requests.
     """
-    about = number or queued(read_event(os.environ))
-    run = reviewed_run(connect(os.environ, pause=time.sleep, repository=repo), about, artifact)
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    event = {} if number else read_event(os.environ)
+    push = pushed(event)
+    about = number or (merged_pull(github, *push) if push else queued(event))
+    run = reviewed_run(github, about, artifact) if about else 0
     tell_outputs({"run-id": str(run or "")})
-    text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
     if run:
         text = f"Pull request {about} was reviewed with the plan of run {run}."
-    session.answer({"pull_request": about, "run": run or None}, text)
+    elif about:
+        text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
+    else:
+        text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
+    session.answer({"pull_request": about or None, "run": run or None}, text)
