@@ -139,6 +139,16 @@ def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path
     assert "error[output]: `no/such/folder.json` cannot be written" in ended.stderr
 
 
+def test_a_plan_that_fails_leaves_no_older_one_in_its_place(invoke: Run, demo: Path) -> None:
+    """What comes next in a script would take that for today's; anything but a plan stays."""
+    assert invoke("plan", "--out", "plan.json", cwd=demo).code == 0
+    (demo / "content/broken.yaml").write_text("items: [")
+    assert invoke("plan", "--out", "plan.json", cwd=demo).code == 1
+    assert not (demo / "plan.json").exists()
+    assert invoke("plan", "--out", "content/broken.yaml", cwd=demo).code == 1
+    assert (demo / "content/broken.yaml").exists()
+
+
 def test_warnings_go_beside_the_plan(invoke: Run, demo: Path) -> None:
     """A plan with warnings is a plan; they are printed to stderr, and stand in the JSON."""
     settings = demo / "contentops.yaml"

@@ -142,6 +142,18 @@ def marker(plan: Plan) -> str:
     return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
 
 
+NO_PLAN = "<!-- contentops:plan -->"
+"""The hidden first line where no plan of any project was made yet."""
+MARKED = NO_PLAN.removesuffix(" -->")
+"""What the first line of each of our comments begins with."""
+
+
+def no_plan_markdown(mark: str, commit: str) -> str:
+    """What stands in place of a plan that could not be made, under the first line of the one before it."""
+    about = f"commit {code(commit)}" if commit else "what is there now"
+    return f"{mark}\n### contentops plan: none\n\n**There is no plan of {about}: what it would cost is not known.**\n"
+
+
 def _head(plan: Plan) -> Iterator[str]:
     yield marker(plan)
     environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
