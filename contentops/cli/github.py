@@ -14,7 +14,7 @@ import click
 from msgspec import structs
 
 from contentops.ci.github import connect, merged_pull, our_marks, post_comment, pull_request, reviewed_run
-from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
+from contentops.ci.runner import PlanOrigin, has_base, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
@@ -98,6 +98,8 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
 
 def settings_notes(project: Project) -> tuple[Note, ...]:
     """What a pull request changes of the settings that decide what is paid, and to whom; nothing elsewhere."""
+    if not has_base(os.environ):
+        return ()
     from contentops.ci import base
 
     return base.settings_notes(project, os.environ)
