@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from tests import warm
 from tests.console import Block, SessionFailed, blocks, matches, run_page
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
 def _environment(folder: Path) -> dict[str, str]:
     commands = folder / "bin"
     commands.mkdir()
-    for name, arguments in {"contentops": "-m contentops", "python": "", "python3": ""}.items():
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, text in {"contentops": warm.script(), "python": python, "python3": python}.items():
         script = commands / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        script.write_text(text)
         script.chmod(0o755)
     identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _IDENTITY.items()}
     path = os.pathsep.join([str(commands), os.environ["PATH"]])

@@ -108,6 +108,11 @@ def as_number(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
+def has_base(environ: Mapping[str, str]) -> bool:
+    """Whether the job is about a pull request, on GitHub or GitLab, which has a base to be held against."""
+    return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
+
+
 def run_page(environ: Mapping[str, str]) -> str:
     """The page of the run that a runner is in; empty elsewhere."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")

@@ -45,7 +45,6 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _ASIDE: Final = (".contentops", "replaced")
-"""The folder of the copies that `Outputs.set_aside` makes."""
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
