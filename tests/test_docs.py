@@ -174,6 +174,17 @@ def test_a_page_that_is_not_true_is_found_out(page: str, message: str, tmp_path:
 # --- completeness ----------------------------------------------------------------------------------------------
 
 
+def test_every_filter_test_and_method_is_in_the_reference() -> None:
+    """The page of templates lists what the sandbox has, no more; the results of its examples are made with it."""
+    from contentops.manifests.sandbox import sandbox
+    from docs.template_reference import FILTERS, TESTS
+
+    for known, listed in ((sandbox().filters, FILTERS), (sandbox().tests, TESTS)):
+        names = [name for names in listed for name in names.split(", ")]
+        assert sorted(names) == sorted(name for name in known if " " not in name)
+        assert all(example.count(names.split(", ")[0]) for names, (_, example) in listed.items())
+
+
 def test_generated_pages_are_fresh() -> None:
     """What is made from the program is made from this program."""
     from docs.generate import stale
