@@ -70,7 +70,7 @@ class Served:
         settings = {"--store": self.store, "--port": self.port, "--stage-seconds": self._stage_seconds}
         arguments = [str(word) for pair in settings.items() for word in pair]
         child = subprocess.Popen(
-            [sys.executable, "-m", "contentops", "serve", *arguments],
+            [sys.executable, "-m", "contentops", "serve", "--quiet", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

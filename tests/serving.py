@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """Its address, such as `http://127.0.0.1:40123`, for as long as the block runs; the store is `folder/room.db`."""
-    command = [sys.executable, "-m", "contentops", "serve", "--port", "0", "--store", str(folder / "room.db"), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "contentops",
+        "serve",
+        "--port",
+        "0",
+        "--quiet",
+        "--store",
+        str(folder / "room.db"),
+    ]
     process = subprocess.Popen(
-        command, cwd=folder, env=None if env is None else dict(env), stderr=subprocess.PIPE, text=True
+        [*command, *options], cwd=folder, env=None if env is None else dict(env), stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     with process, contextlib.closing(process.stderr):

@@ -362,6 +362,7 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
         ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where a text belongs (hint: put it in quotes)"),
         ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where a text belongs"),
         ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number belongs (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number belongs (hint: write `1000`: with `_` it is a text)"),
         ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number belongs"),
         ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where a bool belongs (hint: write true or false without quotes)"),
         ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),
@@ -393,6 +394,47 @@ def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
 def test_inputs_that_fit(project: Build, inputs: str) -> None:
     """Texts take numbers, an alias stands for its input, null is absent."""
     assert len(desired(single(project, f"inputs: {inputs}")).specs) == 1
+
+
+def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> None:
+    """Catalogs call lists so, as for `key_points` of the API's own example: the list is sent, and nothing blocks."""
+    root = single(project, "inputs: {topic: x, target_audience: [a, b]}")
+    loaded = desired(root)
+    assert loaded.specs[0].request.inputs["target_audience"] == ["a", "b"]
+    [line] = lines(loaded.findings)
+    assert line.startswith("warning[wrong-input] content/a.yaml:2:51 <[> item `one` gives the input `target_audience`")
+    assert "it is sent as a list; if the server refuses that, write one text" in line
+    assert "error[wrong-input]" in lines(findings(single(project, "inputs: {topic: x, target_audience: {a: 1}}")))[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "item", "warned"),
+    [
+        ("environments: {prod: {}, test: {}}", "id: a", True),
+        ("environments:\n  prod:\n", "id: a", True),
+        ("environments: {prod: {vars: {x: 1}}}", "id: a, output: '{{ item.id }}.md'", False),
+        ("environments: {prod: {defaults: {mode: quick}}}\noutput: '{{ project }}/{{ item.id }}.md'", "id: a", True),
+        ("environments: {prod: {output: 'p/{{ item.id }}.md'}}", "id: a", False),
+        ("environments: {prod: {defaults: {output: 'p/{{ item.id }}.md'}}}", "id: a", False),
+        ("environments: {prod: {manifests: ['content/*.yaml']}}", "id: a", False),
+        ("environments: {prod: {}}\noutput: 'x{{ environment }}/{{ item.id }}.md'", "id: a", False),
+        (
+            "environments: {prod: {vars: {where: p}}}\noutput: '{{ where }}/{{ item.id }}.md'\nvars: {where: d}",
+            "id: a",
+            False,
+        ),
+        ("environments: {prod: {}}", "id: 'a-{{ environment or 0 }}'", False),
+    ],
+)
+def test_an_environment_without_an_output_says_so(project: Build, settings: str, item: str, *, warned: bool) -> None:
+    """Its files would be those of another environment; that is told at its first plan, not at its first apply."""
+    root = project(
+        {"contentops.yaml": f"{PROJECT}{settings}\n", "content/a.yaml": f"items: [{{{item}, inputs: {{topic: x}}}}]\n"}
+    )
+    found = [one for one in desired(root, environment="prod").findings if one.code == "shared-output"]
+    assert [one.severity for one in found] == ["warning"] * warned
+    assert not [one for one in desired(root).findings if one.code == "shared-output"]
+    assert all(one.excerpt[one.location.column - 1 :].startswith("prod") for one in found if one.location)
 
 
 def test_one_and_true_are_different_options(project: Build) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.death import Death
-from tests.fakes.scene import Scene, blog
+from tests.fakes.death import Death, witnessed
+from tests.fakes.scene import Scene, blog, quick_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ITEMS = ("one", "two", "three")
@@ -29,45 +30,31 @@ def _comparable(scene: Scene) -> dict[str, str]:
     return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
 
 
-def _undisturbed(root: Path, habits: dict[str, Any]) -> Scene:
-    scene = Scene(root, FakeApi(duration=30, **habits))
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where copies cost little."""
+    with quick_folder() as made:
+        yield made
+
+
+def _stopped(folder: Path, habits: dict[str, Any]) -> tuple[Scene, dict[str, Scene]]:
+    """A scene that no one stopped, and what each stop would have left of it."""
+    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits))
     scene.write("content/blog.yaml", blog(*ITEMS))
-    run = scene.apply()
-    assert run is not None
-    assert run.credits == 12
-    return scene
-
-
-def _steps(root: Path, habits: dict[str, Any]) -> int:
-    scene = Scene(root, FakeApi(duration=30, **habits))
-    scene.write("content/blog.yaml", blog(*ITEMS))
-    scene.death = Death(10**9)
-    scene.apply()
-    return scene.death.steps
-
-
-def _die(scene: Scene, at: int) -> str:
-    scene.death = Death(at)
-    with pytest.raises(Killed):
-        scene.apply()
-    last = scene.death.last
-    scene.death = None
-    return last
+    stops = witnessed(scene, folder, scene.apply)
+    assert scene.api.credits == 12
+    assert len(stops) > 30
+    return scene, stops
 
 
 @pytest.mark.parametrize("habits", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
-    tmp_path: Path, habits: dict[str, Any], *, clean: bool
+    folder: Path, habits: dict[str, Any], *, clean: bool
 ) -> None:
     """Stopped anywhere and run again: the same files and the same charges as a run that was never stopped."""
-    expected = _undisturbed(tmp_path / "undisturbed", habits)
-    steps = _steps(tmp_path / "count", habits)
-    assert steps > 30
-    for at in range(1, steps + 1):
-        scene = Scene(tmp_path / f"at-{at}", FakeApi(duration=30, **habits))
-        scene.write("content/blog.yaml", blog(*ITEMS))
-        where = f"died at step {at}, {_die(scene, at)}"
+    expected, stops = _stopped(folder, habits)
+    for where, scene in stops.items():
         if clean:
             shutil.rmtree(scene.root / ".contentops", ignore_errors=True)
         runs = [scene.apply() for _ in range(2)]
@@ -78,31 +65,73 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
         assert scene.plan().empty, (where, scene.plan().changes)
 
 
-def test_two_stops_in_a_row(tmp_path: Path) -> None:
+ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
+RENAMED = {
+    "output": f"items: [{{id: one, output: new/x.md, {ASKED}}}]",
+    "id": f"items: [{{id: uno, {ASKED}}}]",
+    "moved": f"moved: [{{from: one, to: uno}}]\nitems: [{{id: uno, {ASKED}}}]",
+}
+
+
+def _written(folder: Path) -> dict[str, Scene]:
+    """What each stop after the file was written would have left of a run of one item."""
+    scene = Scene(folder / "undisturbed", FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    stops = witnessed(scene, folder, scene.apply)
+    found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
+    assert len(found) > 3
+    return found
+
+
+@pytest.mark.parametrize("edited", [True, False], ids=["edited", "as written"])
+@pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
+def test_a_file_that_was_written_and_not_recorded_moves_along(folder: Path, manifest: str, *, edited: bool) -> None:
+    """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
+    for where, scene in _written(folder).items():
+        if edited:
+            text = scene.read("out/one.md").replace("Closing", "MINE")
+            # As editors save: what else has the old file's name keeps its time.
+            (scene.root / "out/one.md").unlink()
+            scene.write("out/one.md", text)
+        scene.write("content/blog.yaml", manifest)
+        runs = [scene.apply() for _ in range(2)]
+        (text,) = scene.tree("out", "new").values()
+        assert ("MINE" in text) == edited, (where, runs)
+        assert scene.api.credits == 4, (where, runs)
+        assert scene.plan().empty, (where, scene.plan().changes)
+        assert scene.plan().notes == (), where
+
+
+def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
+    """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
+    scene = next(iter(_written(folder).values()))
+    scene.edit("out/one.md", "Closing", "MINE")
+    scene.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
+    (note,) = scene.plan().notes
+    assert (note.kind, "`out/one.md`" in note.message, "`new/x.md`" in note.hint) == ("left-behind", True, True)
+    scene.apply()
+    assert "MINE" in scene.read("out/one.md")
+    assert "in 2027" in scene.read("new/x.md")
+
+
+def test_two_stops_in_a_row(folder: Path) -> None:
     """Stopped, run again and stopped again: still paid once."""
-    steps = _steps(tmp_path / "count", {})
-    for at in range(1, steps + 1, 3):
-        scene = Scene(tmp_path / f"at-{at}", FakeApi(duration=30))
-        scene.write("content/blog.yaml", blog(*ITEMS))
-        _die(scene, at)
+    _, stops = _stopped(folder, {})
+    for where, scene in list(stops.items())[::2]:
         scene.death = Death(7)
         with contextlib.suppress(Killed):
             scene.apply()
         scene.death = None
         for _ in range(2):
             scene.apply()
-        assert scene.api.credits == 12, at
-        assert scene.plan().empty, at
+        assert scene.api.credits == 12, where
+        assert scene.plan().empty, where
 
 
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(tmp_path: Path) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(folder: Path) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
-    habits = {"request_ids": "ignore", "auto_save": False}
-    steps = _steps(tmp_path / "count", habits)
-    for at in range(1, steps + 1):
-        scene = Scene(tmp_path / f"at-{at}", FakeApi(duration=30, **habits))
-        scene.write("content/blog.yaml", blog(*ITEMS))
-        where = f"died at step {at}, {_die(scene, at)}"
+    _, stops = _stopped(folder, {"request_ids": "ignore", "auto_save": False})
+    for where, scene in stops.items():
         for _ in range(2):
             scene.apply()
         assert scene.api.credits <= 12, where

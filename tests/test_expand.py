@@ -365,6 +365,16 @@ ITEMS = [
         "item `xa` (content/a.yaml:1:46, b `two`) is declared twice: first at content/a.yaml:1:46, b `1`",
     ),
     (
+        "each-of-plain-values",
+        "{id: 'x{{ each.value }}', for_each: [1], inputs: {topic: 'a {{ each }}'}}",
+        "a map cannot stand inside a text (hint: a row that is a plain value is written `each.value`)",
+    ),
+    (
+        "each-as-id",
+        "{id: '{{ each }}', output: x.md, for_each: [1], inputs: {topic: x}}",
+        "has a map as `id`, which takes a text (hint: a row that is a plain value is written `each.value`)",
+    ),
+    (
         "each-without-for-each",
         "{id: x, inputs: {topic: '{{ each.k }}'}}",
         "<each.k> item `x` has a problem in `inputs.topic`: `each` is not defined (hint: `each` is only known with `for_each` or `matrix`)",
@@ -500,7 +510,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
     root = project(
         {
             "contentops.yaml": PROJECT
-            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}}}\n",
+            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}, output: 'e/{{ item.id }}.md'}}\n",
             "content/a.yaml": """
             vars: {base: x, top: "{{ base }}", local: y, twice: z}
             items:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,13 +11,12 @@ import pytest
 from contentops.errors import Refused
 from contentops.model import OnEdit, Result
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.death import Death
+from tests.fakes.death import Death, witnessed
 from tests.fakes.scene import Scene, quick_folder
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from contentops.model import Event
 
@@ -224,19 +222,6 @@ KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
 }
 
 
-class _Count(Death):
-    """Never comes; `points` are the steps at which the world differs: what is after one is before the next."""
-
-    def __init__(self) -> None:
-        super().__init__(10**9)
-        self.points: list[int] = []
-
-    def step(self, what: str) -> None:
-        super().step(what)
-        if what.startswith("before"):
-            self.points.append(self.steps)
-
-
 def _die(scene: Scene, at: int) -> str:
     scene.death = Death(at)
     with contextlib.suppress(Killed):
@@ -244,13 +229,6 @@ def _die(scene: Scene, at: int) -> str:
     last = scene.death.last
     scene.death = None
     return last
-
-
-def _scene(root: Path, kind: Callable[[Scene], dict[str, Any]], *, stores: bool) -> tuple[Scene, dict[str, Any]]:
-    shutil.rmtree(root, ignore_errors=True)
-    scene = Scene(root, FakeApi(duration=30, auto_save=stores))
-    choice = kind(scene)
-    return scene, review(scene, **choice)
 
 
 def _again(scene: Scene, reviewed: dict[str, Any]) -> set[Result] | str:
@@ -275,18 +253,12 @@ def _contents(scene: Scene) -> list[tuple[str, str]]:
 def test_a_stop_at_every_step_of_a_plan_file(kind: Callable[[Scene], dict[str, Any]], *, stores: bool) -> None:
     """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
     with quick_folder() as folder:
-        expected, reviewed = _scene(folder / "whole", kind, stores=stores)
+        expected = Scene(folder / "whole", FakeApi(duration=30, auto_save=stores))
+        reviewed = review(expected, **kind(expected))
         assert all(change["steps"] for change in reviewed["changes"])
-        expected.death = counted = _Count()
-        apply_file(expected, reviewed)
-        expected.death = None
-        assert len(counted.points) > 5
-        for at in counted.points[:: 4 if stores else 1]:
-            scene, reviewed = _scene(folder / "stopped", kind, stores=stores)
-            scene.death = Death(at)
-            with contextlib.suppress(Killed):
-                apply_file(scene, reviewed)
-            where, scene.death = f"died at step {at}, {scene.death.last}", None
+        stops = witnessed(expected, folder, lambda: apply_file(expected, reviewed))
+        assert len(stops) > 5
+        for where, scene in list(stops.items())[:: 4 if stores else 1]:
             assert _again(scene, reviewed) in ({Result.DONE}, "already-applied"), where
             assert _comparable(scene) == _comparable(expected), where
             assert scene.api.credits == expected.api.credits, where

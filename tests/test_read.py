@@ -175,6 +175,12 @@ def test_value_must_fit_its_tag(text: str, *, pure: bool) -> None:
     assert only(f"a: {text}", pure=pure).code == "bad-tag"
 
 
+def test_a_number_with_grouped_digits_is_told_how_to_write_it() -> None:
+    """YAML 1.2 reads `1_000` as a text; where a number belongs the hint has the number."""
+    assert value_of("a: 1_000") == {"a": "1_000"}
+    assert only("a: !!int 1_000").hint == "write `1000`: with `_` it is a text"
+
+
 @PARSERS
 def test_keys_keep_their_text(*, pure: bool) -> None:
     """Plain keys that look like numbers, bools or null are the text as written."""
@@ -316,9 +322,9 @@ def test_finding_carries_what_it_is_given() -> None:
         ("a: >-\n  one\n  {{ two }}\n", "{{", (3, 3)),
         ("a: {{x}}".replace("{{x}}", "'{{x}} {{x}}'"), " {{", (1, 11)),
         ("a: one\n  {{ two }}", "{{", (2, 3)),
-        ('a: "x \\"q"', '"q', (1, 4)),
+        ('a: "x \\"q"', '"q', (1, 9)),
     ],
-    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "not-found"],
+    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "quote"],
 )
 def test_offset_points_into_a_text(text: str, needle: str, place: tuple[int, int]) -> None:
     """An offset into the value is shown where that character was written, in every style of scalar."""
@@ -573,8 +579,10 @@ def test_escape_of_no_character_is_refused(text: str, *, pure: bool) -> None:
 
 @PARSERS
 def test_lone_surrogate_is_refused(*, pure: bool) -> None:
-    """An escaped half of a character cannot be encoded later, so it does not come in."""
+    """An escaped half of a character cannot be encoded later, so it does not come in; the hint has the whole one."""
     assert only('a: "\\ud800"\n', pure=pure).code in {"control-character", "yaml-syntax"}
+    assert "remove it" in only('a: "\\udc00x"\n', pure=pure).hint
+    assert "`\U0001f600`, or `\\U0001F600`" in only('a: "\\ud83d\\ude00"\n', pure=pure).hint
 
 
 def test_huge_file_is_refused_before_parsing() -> None:
@@ -629,6 +637,25 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("list-in-line", "a: - b\n", (1, 4), "list cannot start", "next line"),
     ("mixed", "a:\n  - b\n  c: d\n", (3, 3), "no entry of the list that starts at line 2", "`- `"),
     ("after-end", "a: 1\n...\nb\n", (3, 1), "end of the document", "one file"),
+    ("quote-above", 'a: "x\nb: {t: "y"}\n', (1, 4), "not closed before line 2, column 8", "closing quote"),
+    ("quote-above-in-key", 'a:\n  - "x: 1\n    "y": 2\n', (2, 5), "not closed before line 3, column 5", '`\\"`'),
+    ("quote-above-in-braces", "a: {b: 'x\n  c: it's}\n", (1, 8), "not closed before line 2, column 8", "`''`"),
+    ("quote-above-in-quotes", 'a: "x\nb: ""\nc: 1\n', (1, 4), "not closed before line 2, column 4", "closing quote"),
+    ("dash-before-id", "a:\n  - id: b\n  id: c\n", (3, 3), "`- ` is missing before `id`", "`- id: ...`"),
+    ("dash-of-the-first", "a:\n  id: b\n  - id: c\n", (3, 3), "indentation", "the first one too"),
+    ("no-value", "a: {b: ?c}\n", (1, 8), "a value is missing before `?`", "quotes"),
+    ("question-key", "a: { ?foo: bar }\n", (1, 6), "`?` without a space", "quotes"),
+    ("question-later", "foo: 1\na: {b: c, ?foo: bar}\n", (2, 11), "`?` without a space", "quotes"),
+    ("question-in-list", "a: [b, ?foo]\n", (1, 8), "`?` without a space", "quotes"),
+    ("anchor-colon", "a: &an:chor b\n", (1, 7), "the anchor `&an` goes on with `:`", "letters"),
+    ("tab-after-colon", "a:\tb\n", (1, 3), "tab", "a space instead"),
+    ("tab-before-colon", "a\t: b\n", (1, 2), "tab", "a space instead"),
+    ("tab-in-text", "a: x\ty\n", (1, 5), "tab", "a space instead"),
+    ("tab-behind-text", "a: 'x'\t# c\n", (1, 7), "tab", "a space instead"),
+    ("tab-in-list", "a: ['\t',\tc]\n", (1, 9), "tab", "a space instead"),
+    ("tab-before-comment", "a: x\n  \t# c\nb: d\n", (2, 3), "tab", "indent with spaces"),
+    ("tab-in-braces", "a: {\n\tb: c\n}\n", (2, 1), "tab", "indent with spaces"),
+    ("tab-at-the-end", "a: b\n\t\n", (1, 5), "tab", "a space instead"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
 ]
 
@@ -642,6 +669,23 @@ def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int]
     assert place_of(found)[:2] == place
     assert message in found.message
     assert hint in found.hint
+
+
+@PARSERS
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 'x\ty' # c\td\n", {"a": "x\ty"}),
+        ("# c\td\na: |\n  x\ty\n  # z\tw\n", {"a": "x\ty\n# z\tw\n"}),
+        ('a: ["x #", "\t"]\n', {"a": ["x #", "\t"]}),
+        ("a: {? foo : bar}\n", {"a": {"foo": "bar"}}),
+        ("a: why, ?foo &b;c\nd: '{ ?x &y:z'\n", {"a": "why, ?foo &b;c", "d": "{ ?x &y:z"}),
+        ("a: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"a": "c", "d": ["c"], "e": [1]}),
+    ],
+)
+def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) -> None:
+    """Tabs in quotes, blocks and comments, and signs inside texts, are as good as any character."""
+    assert value_of(text, pure=pure) == value
 
 
 @pytest.mark.parametrize("text", [trap[1] for trap in TRAPS], ids=[trap[0] for trap in TRAPS])

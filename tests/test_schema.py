@@ -357,6 +357,17 @@ CASES: list[tuple[str, str, dict[str, Any], str, str, str, str]] = [
         "`revision` is an empty text",
         "",
     ),
+    ("no-dash", "items:\n  id: x\n", MANIFEST, "wrong-type", "i", "`items` must be a list, not a map", "`- `"),
+    ("no-dash-outside", "items: []\nid: x\n", MANIFEST, "unknown-key", "id", "unknown key `id`", "`- id: ...`"),
+    (
+        "grouped-digits",
+        "project: x\nguards: {from_items: 1_000}",
+        PROJECT,
+        "wrong-type",
+        "1_000",
+        "whole number",
+        "`1000`",
+    ),
     ("matrix-empty", "items: [{id: x, matrix: {}}]", MANIFEST, "wrong-value", "{", "`matrix` is an empty map", ""),
     (
         "matrix-axis",

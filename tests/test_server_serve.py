@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -147,6 +148,97 @@ def test_other_hosts_need_keys(tmp_path: Path) -> None:
             assert (await http(port, "GET", "/v1/content"))[0] == 401
 
     asyncio.run(main())
+
+
+HEAD = b"POST /v1/content/save HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+WHOLE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "answers"),
+    [(b"", 0), (b"GET /hea", 0), (HEAD, 0), (HEAD + b"\r\n{", 0), (WHOLE + HEAD, 1), (WHOLE * 2 + HEAD + b"\r\n{", 2)],
+)
+def test_a_request_that_does_not_arrive_whole_is_dropped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: bytes, answers: int
+) -> None:
+    """After its time the connection is closed, wherever it stopped and whatever came before; others are served."""
+
+    async def main() -> None:
+        async with listening(tmp_path / "db", request_seconds=0.3) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(first)
+            ended = asyncio.create_task(reader.read())
+            async with asyncio.timeout(5):
+                while not ended.done():
+                    assert (await http(port, "GET", "/health"))[0] == 200
+                    with contextlib.suppress(ConnectionError):
+                        # One byte after another: that something comes is no reason to wait on.
+                        writer.write(b"x" if first.endswith(b"hea") else b"")
+            assert ended.result().count(b"HTTP/1.1 200") == answers
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_request_that_takes_its_time_to_answer_is_not_dropped(tmp_path: Path) -> None:
+    """Only the request has to be there in time: a second one on the same connection starts anew."""
+
+    async def main() -> None:
+        async with listening(tmp_path / "db", request_seconds=0.2) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(4):
+                writer.write(WHOLE[:10])
+                for _ in range(20):
+                    await http(port, "GET", "/health")
+                writer.write(WHOLE[10:])
+                assert b"200" in await reader.readuntil(b"\r\n\r\n")
+                await reader.readuntil(b"}}}")
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
+    """One line each, in whatever way it ended: time, method, path, status, milliseconds; no key, no query, no escape."""
+    logged: list[str] = []
+
+    async def main() -> None:
+        async with listening(tmp_path / "db", log_request=logged.append) as (port, lines):
+            secret = "wz_local_abcdef-123456"
+            await http(port, "GET", "/v1/templates", headers={"Authorization": f"Bearer {secret}"})
+            await http(port, "POST", "/v1/generate", BODY)
+            await http(port, "GET", f"/v1/content/{secret}?key={secret}&page=1")
+            await http(port, "GET", "/v1/content/a%1b%5B2Jb%0Ac")
+            await http(port, "GET", "/v1/content", host="evil.example")
+            assert len(lines) == 1
+
+    asyncio.run(main())
+    shape = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (\S+ \S+ \S+) \d+\.\d ms")
+    found = [shape.fullmatch(line) for line in logged]
+    assert [match and match[1] for match in found] == [
+        "GET /v1/templates 200",
+        "POST /v1/generate 202",
+        "GET /v1/content/wz_local_... 404",
+        "GET /v1/content/a%1B%5B2Jb%0Ac 404",
+        "GET /v1/content 403",
+    ]
+
+
+def test_the_log_of_requests_can_be_turned_off(tmp_path: Path) -> None:
+    """`contentops serve` logs to stderr, and with `--quiet` only says where it listens."""
+    for options, logged in (((), 1), (("--quiet",), 0)):
+        command = [sys.executable, "-m", "contentops", "serve", "--port", "0", "--store", str(tmp_path / "db")]
+        process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        port = int(process.stderr.readline().split("/v1")[0].rsplit(":", 1)[1])
+        assert asyncio.run(http(port, "GET", "/v1/verticals"))[0] == 200
+        process.terminate()
+        _, rest = process.communicate()
+        assert rest.count(" GET /v1/verticals 200 ") == len(rest.splitlines()) == logged
 
 
 def test_stages_take_their_time(tmp_path: Path) -> None:

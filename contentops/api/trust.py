@@ -1,24 +1,175 @@
-"""Where the API key may go: a list of servers, and of variables, that no file of the repository can change."""
+"""Where the key may go: a list of servers, and of variables, that no file of the repository can change.
+
+Whoever may change `contentops.yaml` may name any server in it. So the list is kept by whoever holds the key: in the
+environment, or in a file of their own.
+"""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from msgspec import Struct, ValidationError, convert
+
+from contentops.atomic_io import NotAFile, read_file, replace
+from contentops.errors import Diagnostic, InputError, Location, Refused
+from contentops.loopback import is_loopback
+from contentops.model import ApiSettings
+from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "WRITERZROOM_"
-"""How the names of variables begin whose values may be sent to a server."""
+SERVERS = "CONTENTOPS_SERVERS"
+"""The variable that lists the servers. Where it is set, no other list counts."""
 VARIABLES = "CONTENTOPS_KEY_VARIABLES"
-"""The variable that names others whose values may be sent."""
+"""The variable that lists further variables whose values may be sent."""
+PREFIX = "WRITERZROOM_"
+"""How the names of variables begin whose values may be sent anyway."""
+VENDOR = ApiSettings().server
+"""WriterzRoom's own, which may have the key as long as `SERVERS` is not set."""
+
+
+class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's own `config.yaml`: addresses of servers that the key may go to, and variables that may be sent."""
+
+    servers: tuple[str, ...] = ()
+    key_variables: tuple[str, ...] = ()
+
+
+def config_path(environ: Mapping[str, str]) -> Path | None:
+    """Where a person's own settings are; None where there is no home for them."""
+    for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
+        home = Path(environ.get(variable, ""))
+        if home.is_absolute():
+            return home / below / "contentops" / "config.yaml"
+    return None
+
+
+def own_config(environ: Mapping[str, str]) -> OwnConfig:
+    """A person's own settings. Raises InputError where the file cannot be used."""
+    path = config_path(environ)
+    data = None if path is None else _read(path)
+    return OwnConfig() if path is None or data is None else _parsed(path, data)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return read_file(path, MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        why = "it is not a file" if isinstance(error, NotAFile) else error.strerror or str(error)
+        raise _unusable(path, f"cannot be read: {why}") from error
+
+
+def _parsed(path: Path, data: bytes) -> OwnConfig:
+    document, findings = read_yaml(str(path), data)
+    if findings:
+        raise InputError(findings)
+    try:
+        return convert(document.root or {}, OwnConfig)
+    except ValidationError as error:
+        raise _unusable(path, f"may hold `servers` and `key_variables`, two lists of texts: {error}") from error
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    location = Location(str(path))
+    return InputError([Diagnostic(code="own-config", message=f"your own `{path.name}` {why}", location=location)])
 
 
 def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
-    """The names of variables whose values are for the API alone."""
-    named = _listed(environ.get(VARIABLES, ""))
+    """The names of variables whose values are for the server alone."""
+    try:
+        own = own_config(environ).key_variables
+    except InputError:  # who needs it says so
+        own = ()
+    named = {*_listed(environ.get(VARIABLES, "")), *own}
     return frozenset(name for name in environ if name.startswith(PREFIX) or name in named)
 
 
-def _listed(text: str) -> frozenset[str]:
-    return frozenset(filter(None, re.split(r"[\s,]+", text)))
+def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
+    """Raises Refused where the settings name a variable whose value is none of a server's business."""
+    for setting, name in (("key_env", settings.key_env), ("user_env", settings.user_env)):
+        if name.startswith(PREFIX) or name in _listed(environ.get(VARIABLES, "")):
+            continue
+        if name not in own_config(environ).key_variables:
+            message = f"`api.{setting}` names `{name}`, whose value may not be sent to a server"
+            hint = f"use a name that begins with `{PREFIX}`; if it is meant, list it in {_places(VARIABLES, environ)}"
+            raise Refused(message, code="unlisted-variable", hint=hint)
+
+
+def may_have_key(server: str, environ: Mapping[str, str]) -> bool:
+    """Whether the key may go to a server, as records name it.
+
+    One that `SERVERS` lists; without it WriterzRoom's own, one on this machine, or one in a person's own settings.
+    """
+    if is_stated(environ):
+        return server in map(_server, _listed(environ[SERVERS]))
+    if server == VENDOR or is_loopback(urlsplit(server).hostname or ""):
+        return True
+    return server in map(_server, own_config(environ).servers)
+
+
+def is_stated(environ: Mapping[str, str]) -> bool:
+    """Whether the environment lists the servers, so that nothing else may."""
+    return bool(environ.get(SERVERS, "").strip())
+
+
+def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
+    """The refusal to send the key to a server that is on no list."""
+    if is_stated(environ):
+        message = f"the key may not be sent to `{server}`, which is not among the servers in `{SERVERS}`"
+        hint = f"check `api.base_url`; if it is meant, add it to `{SERVERS}`"
+        return Refused(message, code="unlisted-server", hint=hint)
+    message = f"the key may not be sent to `{server}`, which is on no list outside the repository"
+    hint = f"check `api.base_url`; if it is meant, list it in {_places(SERVERS, environ)}"
+    return Refused(message, code="unlisted-server", hint=hint)
+
+
+def remember(server: str, environ: Mapping[str, str]) -> str:
+    """Adds a server to a person's own settings; returns where, or empty where that cannot be done.
+
+    What stands in the file stays as it is: it is added to, and only where that gives what is meant.
+    """
+    path = config_path(environ)
+    if path is None:
+        return ""
+    try:
+        text = (_read(path) or b"").decode()
+        known = _parsed(path, text.encode())
+        entry = f"servers:\n  - {server}\n"
+        new = re.sub(r"^servers:[ \t]*\n", entry, text, count=1, flags=re.MULTILINE)
+        if new == text:
+            new = f"{text}\n{entry}" if text and not text.endswith("\n") else f"{text}{entry}"
+        meant = OwnConfig(servers=(server, *known.servers), key_variables=known.key_variables)
+        if _parsed(path, new.encode()) != meant:
+            return ""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, new.encode(), temporary=path.with_name(f".{path.name}.tmp"))
+    except (OSError, ValueError, InputError):
+        return ""
+    return str(path)
+
+
+def _places(variable: str, environ: Mapping[str, str]) -> str:
+    key = "servers" if variable == SERVERS else "key_variables"
+    path = config_path(environ)
+    return f"`{variable}`" if path is None else f"`{variable}`, or under `{key}` in {path}"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, re.split(r"[\s,]+", text)))
+
+
+def _server(address: str) -> str:
+    """The server of an address as a person lists it, in the form that records have."""
+    try:
+        if "://" not in address:
+            scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"
+            address = f"{scheme}://{address}"
+        return ApiSettings(base_url=address).server
+    except ValueError:
+        return ""

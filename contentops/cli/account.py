@@ -13,7 +13,7 @@ from msgspec import structs
 
 from contentops.ci import results
 from contentops.cli import terminal
-from contentops.cli.options import UNITS, Group, project_options
+from contentops.cli.options import UNITS, Group, project_options, world
 from contentops.errors import UsageError
 from contentops.operations import content as operation
 from contentops.operations import workspace
@@ -40,7 +40,7 @@ def content() -> None:
 def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
-    found = operation.contents(project, tell=terminal.tell_line)
+    found = operation.contents(project, tell=terminal.tell_line, world=world())
     listed = [{**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded} for one in found]
     session.answer({"server": project.api.server, "contents": listed}, listing(found, width=terminal.width()))
 
@@ -71,7 +71,7 @@ def get(session: Session, content_id: str) -> None:
     On a terminal, characters that the terminal would obey are shown as escapes instead.
     """
     project = session.project()
-    found, owned = operation.content(project, content_id, tell=terminal.tell_line)
+    found, owned = operation.content(project, content_id, tell=terminal.tell_line, world=world())
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
         sys.stdout.flush()
@@ -107,7 +107,7 @@ def stats(session: Session) -> None:
     Costs no credits and changes nothing.
     """
     project = session.project()
-    found = operation.stats(project, tell=terminal.tell_line)
+    found = operation.stats(project, tell=terminal.tell_line, world=world())
     numbers = {"dashboard": found.dashboard, "credits": found.credits}
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")

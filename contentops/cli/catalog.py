@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import Group, project_options
+from contentops.cli.options import Group, project_options, world
 from contentops.errors import UsageError, did_you_mean
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.operations import catalog as operation
@@ -50,7 +50,7 @@ def pull(session: Session) -> None:
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    pulled = operation.pull(session.project(), tell=terminal.tell_line)
+    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=world())
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")

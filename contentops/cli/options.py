@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Json, Project
+    from contentops.operations.workspace import World
     from contentops.planning.inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,6 +55,14 @@ class Session:
             terminal.say_json({"format_version": FORMAT_VERSION, **values})
         else:
             (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))
+
+
+def world() -> World:
+    """The outside, with the person at the terminal where there is one."""
+    from contentops.cli import terminal
+    from contentops.operations.workspace import World
+
+    return World(ask=terminal.confirmed if terminal.can_ask() else None)
 
 
 class Group(click.Group):
@@ -161,7 +170,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "changed_from", "canary"):
+    for name in ("on_edit", "changed_from", "canary", "reviewed"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]

@@ -104,6 +104,7 @@ _from_0 = click.IntRange(min=0)
     default=0,
     help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
 )
+@click.option("--quiet", is_flag=True, help="Do not log requests to stderr.")
 @click.pass_context
 def command(
     context: click.Context,
@@ -118,6 +119,7 @@ def command(
     max_active: int,
     *,
     free_polls: bool,
+    quiet: bool,
 ) -> None:
     """Run the embedded server: the WriterzRoom contract over HTTP, with its own store.
 
@@ -136,6 +138,7 @@ def command(
             log=terminal.tell,
             stage_seconds=stage_seconds,
             limits=limits,
+            log_request=None if quiet else terminal.tell_line,
         )
         run(options)
 

@@ -150,6 +150,23 @@ def _stated(spec: Spec) -> Location | None:
     return origin.location if origin is not None and origin.layer == "item" else None
 
 
+def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
+    """A warning where the chosen environment would write the files of the others: the first to apply owns them."""
+    name, settings = project.environment, YamlDocument(source, project.settings)
+    if not name or project.environment_output is not None or "output" in project.environment_defaults:
+        return []
+    at = ("environments", name)
+    if "manifests" in (project.settings["environments"][name] or ()):
+        return []
+    specs = (spec for result in results for spec in result.specs if name not in spec.output)
+    origins = (spec.origins["output"] for spec in specs)
+    if all(one.layer == "item" or not project.environment_vars.keys().isdisjoint(one.variables) for one in origins):
+        return []
+    message = f"environment `{name}` has no `output` of its own, so it would write the files of the other environments"
+    hint = f'give it one: `output: "{name}/{{{{ item.id }}}}.md"`; a file belongs to the environment that made it first'
+    return [finding(settings, "shared-output", message, at, key=True, hint=hint, severity=Severity.WARNING)]
+
+
 # --- moves and variables -----------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from contentops.collector import without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
-from contentops.manifests.cross_checks import check_across, check_unused, inputs_of
+from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
@@ -240,6 +240,7 @@ class _Loader:
         findings += self.macros.unread if self.macros else []
         findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
+        findings += check_environment(self.project, self.project_source, results)
         if self.catalog is None and any(result.items for result in results):
             findings.append(_no_catalog())
         findings = in_order(dict.fromkeys(findings))

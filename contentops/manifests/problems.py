@@ -131,5 +131,14 @@ def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
 class Report(Protocol):
     """Reports a problem of the item at hand, at the field with this path."""
 
-    def __call__(self, path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
+    def __call__(
+        self,
+        path: tuple[str, ...],
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
         """`core` follows the name of the item in the message."""

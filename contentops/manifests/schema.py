@@ -15,6 +15,7 @@ from contentops.manifests.problems import meant
 from contentops.manifests.schema_match import compile_schema, is_type, resolve
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import SECRET_KEYS, masked
+from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -237,7 +238,10 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
         message = f"{whose}unknown key `{_short(key)}`{where}"
-        yield finding(document, "unknown-key", message, pointer, key=True, hint=_key_hint(key, known))
+        hint = _key_hint(key, known)
+        if not problem.pointer and key in problem.root.get("definitions", {}).get("item", {}).get("properties", ()):
+            hint = "the keys of an item stand under `items`, indented, the first one behind `- `: `- id: ...`"
+        yield finding(document, "unknown-key", message, pointer, key=True, hint=hint)
 
 
 def _key_hint(key: str, known: Sequence[str]) -> str:
@@ -297,6 +301,8 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
             return f"write `{_BOOLEANS[value.lower()]}`, without quotes"
         if {"number", "integer"} & set(wanted) and value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
             return "remove the quotes"
+        if {"number", "integer"} & set(wanted) and (hint := number_hint(value)):
+            return hint
     if "array" in wanted:
         return "start each entry with `- `" if isinstance(value, dict) else f"write `[{_short(value)}]`"
     if "string" in wanted and not isinstance(value, (str, dict, list)):

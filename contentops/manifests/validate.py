@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.digest import canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
-from contentops.errors import nearest
+from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.schema import ON_EDIT_NOT_YET
-from contentops.manifests.values import kind_of
+from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 
 if TYPE_CHECKING:
@@ -66,11 +66,19 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
     quiet = {code for name in rendered.declared.meant for code in _FOLLOWING.get(name, ())}
 
-    def report(path: tuple[str, ...], code: str, core: str, *, key: bool = False, hint: str = "") -> None:
+    def report(
+        path: tuple[str, ...],
+        code: str,
+        core: str,
+        *,
+        key: bool = False,
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
         if code in quiet:
             return
         written, found = _find(rendered.declared, path)
-        problems.about(rendered.subject, written, code, core, key=key and found, hint=hint)
+        problems.about(rendered.subject, written, code, core, key=key and found, hint=hint, severity=severity)
 
     return report
 
@@ -151,7 +159,12 @@ def _is_text(name: str, value: Json, report: Report) -> bool:
 
 def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
     """Report a value of the wrong type; returns False, the answer of the check that found it."""
-    report(path, "wrong-type", f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}", hint=hint)
+    report(
+        path,
+        "wrong-type",
+        f"has {kind_of(value)} as `{'.'.join(path)}`, which takes {wanted}",
+        hint=hint or entry_hint(value),
+    )
     return False
 
 

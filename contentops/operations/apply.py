@@ -14,10 +14,10 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
-from contentops.operations.workspace import FOLDER, World, connected, open_workspace
+from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
-from contentops.planning.review import compare_file
+from contentops.planning.review import check_ceiling, compare_file
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client
     from contentops.execution.primitives import Stop
     from contentops.model import Event, Json, Plan, Project, Refusal, Run
-    from contentops.operations.workspace import Workspace
+    from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
@@ -58,14 +58,16 @@ def apply(
     stop: Stop,
     show: Callable[[Plan], None] | None = None,
     reviewed: Mapping[str, Json] | None = None,
+    ceiling: Mapping[str, Json] | None = None,
     inputs: Mapping[str, Json] | None = None,
     deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
-    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
-    what the command line chose, kept in the report of the run.
+    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. With one as a
+    `ceiling` (empty: nothing was reviewed), all that is planned today, or nothing where that is more than it says.
+    `inputs` is what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way or Git LFS would take the lock, ApiError where the key is missing or the server speaks another dialect,
@@ -82,16 +84,19 @@ def apply(
             return planned, None
         if show is not None:
             show(planned)
+        if ceiling is not None:
+            check_ceiling(planned, project.guards, ceiling)
         _refuse(planned)
         if planned.submits:
             from contentops.ci.clone import refuse_lock_in_lfs
 
             # What is paid for is remembered in git by the lock alone.
             refuse_lock_in_lfs(project.root, project.environment)
-        key = _key(project, planned, world)
+        needed = any(change.has(*NETWORK) for change in planned.changes)
+        known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
-        run = _carry_out(workspace, planned, found, key, emit, stop, deadline, world)
+        run = _carry_out(workspace, planned, found, known, emit, stop, deadline, world)
         _write_report(project, planned, run, inputs or {})
     return planned, run
 
@@ -125,23 +130,11 @@ def _refuse(plan: Plan) -> None:
     raise Refused(message, code=plan.refusals[0].guard, hint=hint)
 
 
-def _key(project: Project, plan: Plan, world: World) -> str:
-    if project.api.base_url == "local":
-        return ""
-    key = world.environ.get(project.api.key_env, "").strip()
-    if not key and any(change.has(*NETWORK) for change in plan.changes):
-        from contentops.api.dialects import needs_key, no_key
-
-        if needs_key(project.api):
-            raise no_key(project.api)
-    return key
-
-
 def _carry_out(
     workspace: Workspace,
     plan: Plan,
     found: PlanInputs,
-    key: str,
+    known: Credentials | None,
     emit: Callable[[Event], None],
     stop: Stop,
     deadline: float | None,
@@ -152,10 +145,10 @@ def _carry_out(
     from contentops.execution.run import Edges, execute
 
     project = workspace.project
-    needed = any(change.has(*NETWORK) for change in plan.changes)
 
     async def run() -> Run:
-        async with connected(project, key, world, workspace.cache) if needed else contextlib.nullcontext() as client:
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
+        async with reaching as client:
             if client is not None and not stop.requested:
                 await _find_dialect(project, plan, client)
             edges = Edges(

@@ -26,7 +26,7 @@ from contentops.api.calls import (
 )
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
-from contentops.operations.workspace import World, connected, read_state
+from contentops.operations.workspace import World, connected, credentials, read_state
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -143,9 +143,10 @@ def converse(
     """Run a conversation with the project's server to its end."""
     outside = world or World()
 
+    known = credentials(project, outside)
+
     async def run() -> T:
-        key = outside.environ.get(project.api.key_env, "").strip()
-        async with connected(project, key, outside, cache) as client:
+        async with connected(project, known, outside, cache) as client:
             return await story(Caller(client, project, outside, tell))
 
     if project.api.base_url == "local":

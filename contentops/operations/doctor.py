@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError
-from contentops.operations.workspace import World, connected, open_cache, read_state, snapshot_of, validate
+from contentops.operations.workspace import World, connected, credentials, open_cache, read_state, snapshot_of, validate
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import CatalogReply
     from contentops.api.session import Client, FoundApi
     from contentops.model import Desired, Project
+    from contentops.operations.workspace import Credentials
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -64,16 +65,17 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return
     yield _catalog_check(project)
-    from contentops.api.dialects import needs_key
-
-    key = world.environ.get(project.api.key_env, "").strip()
-    if not key and needs_key(project.api):
-        hint = f"set `{project.api.key_env}`; plan works without it"
-        yield Check(name="key", ok=False, message=f"`{project.api.key_env}` is not set", hint=hint)
+    key = project.api.key_env
+    try:
+        known = credentials(project, world)
+    except ContentopsError as error:
+        found = error.diagnostics()[0]
+        yield Check(name="key", ok=False, message=found.message, hint=found.hint)
         return
-    unset = f"`{project.api.key_env}` is not set; a server on this machine may do without"
-    yield Check(name="key", ok=True if key else None, message=f"`{project.api.key_env}` is set" if key else unset)
-    yield _server_check(project, key, world)
+    unset = f"`{key}` is not set; a server on this machine may do without"
+    message = f"`{key}` is set, and {project.api.server} may have it" if known.key else unset
+    yield Check(name="key", ok=True if known.key else None, message=message)
+    yield _server_check(project, known, world)
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
@@ -99,7 +101,7 @@ def _catalog_check(project: Project) -> Check:
     return Check(name="catalog", ok=True, message=f"{count} of this server known")
 
 
-def _server_check(project: Project, key: str, world: World) -> Check:
+def _server_check(project: Project, known: Credentials, world: World) -> Check:
     import asyncio
 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
@@ -108,7 +110,7 @@ def _server_check(project: Project, key: str, world: World) -> Check:
     async def ask() -> Check:
         # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
         with open_cache(project, write=False) as cache:
-            async with connected(project, key, world, cache) as client:
+            async with connected(project, known, world, cache) as client:
                 place = await client.find(again=True)
                 answer = place if isinstance(place, Failure) else await client.send(ListTemplates())
                 if not isinstance(place, Failure) and isinstance(answer, CatalogReply):

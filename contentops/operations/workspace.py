@@ -12,7 +12,7 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, ValidationError, convert, field, structs
 
@@ -36,6 +36,7 @@ from contentops.planning.inputs import (
 )
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import apply_moved
+from contentops.sanitize import visible
 from contentops.state.cache import Cache
 from contentops.state.store import StateStore
 
@@ -62,6 +63,15 @@ class World(Struct, frozen=True, kw_only=True):
     """What writes outputs."""
     run: Callable[[Any], Any] | None = None
     """Runs a coroutine to its end; None: `asyncio.run`."""
+    ask: Callable[[str], bool] | None = None
+    """Asks a person for a yes; None: there is no one to ask."""
+
+
+class Credentials(NamedTuple):
+    """What a server gets: the key and the user id, each empty where there is none."""
+
+    key: str = ""
+    user: str = ""
 
 
 class Workspace:
@@ -205,8 +215,38 @@ def read_state(project: Project) -> State:
         return store.state
 
 
+def credentials(project: Project, world: World) -> Credentials:
+    """What the project's server gets: read here alone, and only for a server that may have it; nothing for `local`.
+
+    A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
+    missing, Refused where the server or a variable is on no list outside the repository, InputError where a person's
+    own settings cannot be used.
+    """
+    from contentops.api import trust
+    from contentops.api.dialects import needs_key, no_key
+
+    api, environ = project.api, world.environ
+    if api.base_url == "local":
+        return Credentials()
+    trust.check_variables(api, environ)
+    key = environ.get(api.key_env, "").strip()
+    if not key and needs_key(api):
+        raise no_key(api)
+    if not trust.may_have_key(api.server, environ):
+        question = (
+            f"No list of yours names the server `{visible(api.server)}`, which gets the key in `{api.key_env}`.\n"
+            "Send the key there, now and from now on? (yes/no) "
+        )
+        if world.ask is None or trust.is_stated(environ) or not world.ask(question):
+            raise trust.unlisted(api.server, environ)
+        trust.remember(api.server, environ)
+    return Credentials(key=key, user=environ.get(api.user_env, "").strip())
+
+
 @contextlib.asynccontextmanager
-async def connected(project: Project, key: str, world: World, cache: Cache | None = None) -> AsyncIterator[Client]:
+async def connected(
+    project: Project, known: Credentials, world: World, cache: Cache | None = None
+) -> AsyncIterator[Client]:
     """A client of the project's server; of the embedded one, in process, for `base_url: local`.
 
     Where the API was found before comes from the cache, and what is found now is kept there.
@@ -220,8 +260,8 @@ async def connected(project: Project, key: str, world: World, cache: Cache | Non
             cache = cache or closing.enter_context(open_cache(project, write=True))
             client = Client(
                 project.api,
-                key=key,
-                user=world.environ.get(project.api.user_env, "").strip(),
+                key=known.key,
+                user=known.user,
                 transport=world.transport,
                 wall=world.wall,
                 known=_place(cache, project),

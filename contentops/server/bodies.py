@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from contentops.server.contents import ContentChange
 from contentops.server.jobs import CREDITS, GenerationRequest
@@ -54,10 +55,13 @@ async def _bytes(request: Request) -> bytes:
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
         raise HTTPException(413, "Request body too large")
     found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > BODY_BYTES:
-            raise HTTPException(413, "Request body too large")
+    try:
+        async for chunk in request.stream():
+            found += chunk
+            if len(found) > BODY_BYTES:
+                raise HTTPException(413, "Request body too large")
+    except ClientDisconnect as error:
+        raise HTTPException(400, "The request ended before its body did") from error
     return bytes(found)
 
 

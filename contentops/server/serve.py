@@ -1,12 +1,15 @@
-"""The embedded server at work: in process, or on a port with keys, signals and shutdown."""
+"""The embedded server at work: in process, or on a port with keys, signals, a log of requests, and shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
@@ -17,14 +20,14 @@ from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines.outline import OutlineEngine
 from contentops.server.replies import Surface, refusal
-from contentops.server.store import Store
+from contentops.server.store import Store, iso
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     import uvicorn
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from contentops.server.accounts import AccountLimits
     from contentops.server.engines import Engine
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
 _LAST_PORT = 65_535
 _GRACE = 3
 """Seconds open requests get at shutdown."""
+REQUEST_SECONDS = 30.0
+"""Seconds in which a request has to arrive whole, from its first byte or from the opening of its connection."""
+_KEY = re.compile(r"wz_local_[\w-]+")
+_PATH = 200
+"""The most characters of a path in the log."""
 
 
 class ServeError(EmbeddedServerError):
@@ -49,7 +57,10 @@ async def running(path: Path) -> AsyncIterator[Any]:
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
-    """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens."""
+    """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens.
+
+    `log_request` gets one line for each request, without anything secret; None logs none.
+    """
 
     host: str
     port: int
@@ -58,6 +69,8 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     log: Callable[[str], None]
     stage_seconds: float = 0.0
     limits: AccountLimits | None = None
+    log_request: Callable[[str], None] | None = None
+    request_seconds: float = REQUEST_SECONDS
 
 
 def run(options: ServeOptions) -> None:
@@ -92,7 +105,10 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
                     "every request needs a key and there is none yet: make one with `contentops serve keys create`"
                 )
 
-        server = _server(_loopback_only(app) if alone else app, announce)
+        outer = _loopback_only(app) if alone else app
+        if options.log_request is not None:
+            outer = _logged(outer, options.log_request)
+        server = _server(outer, announce, options.request_seconds)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -104,7 +120,7 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
             await app.state.close()
 
 
-def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
+def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicorn.Server:
     try:
         import uvicorn
     except ImportError as error:
@@ -122,8 +138,51 @@ def _server(app: ASGIApp, started: Callable[[], None]) -> uvicorn.Server:
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    settings: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    settings: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "ws": "none"}
+    settings["http"] = _timed(seconds)
     return Server(uvicorn.Config(app, lifespan="on", timeout_graceful_shutdown=_GRACE, **settings))
+
+
+def _timed(seconds: float) -> type[asyncio.Protocol]:
+    """How connections are served: as uvicorn does, but that one is closed whose request is not there whole in time."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class TimedProtocol(H11Protocol):
+        """Uvicorn itself would wait for the rest without end."""
+
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)  # a stream
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def on_response_complete(self) -> None:
+            # A part of the next request may have come along with the last one.
+            super().on_response_complete()
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._unwatch()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            cycle = self.cycle
+            if bool(cycle) and not cycle.more_body and not cycle.response_complete:
+                self._unwatch()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(seconds, self.transport.close)
+
+        def _unwatch(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    return TimedProtocol
 
 
 @contextlib.contextmanager
@@ -152,6 +211,32 @@ def _loopback_only(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return guarded
+
+
+def _logged(app: ASGIApp, log: Callable[[str], None]) -> ASGIApp:
+    """Log each request once it is answered: time, method, path, status (`-` where none was sent), milliseconds."""
+
+    async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+        status, began = "-", time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await app(scope, receive, noted)
+        finally:
+            if scope["type"] == "http":
+                # A key may stand in a path by mistake, and in a query: neither is shown.
+                path = quote(_KEY.sub("wz_local_...", scope["path"])[:_PATH], safe="/:@!$&'()*+,;=~")
+                ms = (time.perf_counter() - began) * 1000
+                # Whoever read the log may be gone; the request is answered all the same.
+                with contextlib.suppress(OSError):
+                    log(f"{iso(time.time())} {scope['method'][:20]} {path} {status} {ms:.1f} ms")
+
+    return logged
 
 
 def _host_named(scope: Scope) -> str:

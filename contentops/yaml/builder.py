@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
 from contentops.yaml.positions import SHIFT, Map, Seq, Source, place, unpack
-from contentops.yaml.syntax import CODE, UNQUOTED, UNWANTED, explain, plain_scalar
+from contentops.yaml.syntax import CODE, UNQUOTED, explain, number_hint, plain_scalar, unwanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +126,7 @@ class Builder:
         }
         end = events.StreamEndEvent
         get = parser.get_event
+        event = None
         try:
             for _ in range(limit):
                 event = get()
@@ -135,7 +136,7 @@ class Builder:
                 elif type(event) is end:
                     return
         except YAMLError as error:
-            finding = explain(self.source, error)
+            finding = explain(self.source, error, event)
             if finding.message == UNQUOTED and self.findings and self.findings[-1].code == "unquoted-jinja":
                 self.findings.pop()
             raise StopReading(finding) from None
@@ -210,7 +211,8 @@ class Builder:
         if first is not None:
             line, column = unpack(first)
             message = f"the key `{text[:80]}` stands twice in one map: first at line {line}, column {column}"
-            self.report("duplicate-key", message, at, width=len(text), hint="remove one, or rename it")
+            hint = "write `- id` if a new item starts here" if text == "id" else "remove one, or rename it"
+            self.report("duplicate-key", message, at, width=len(text), hint=hint)
 
     def plain(self, text: str, at: int) -> Any:
         """The value of an unquoted scalar not seen before in this file."""
@@ -226,9 +228,8 @@ class Builder:
 
     def check_text(self, event: Any, at: int) -> None:
         """Refuse characters that only an escape can bring in."""
-        if event.style == '"' and not self.foreign and (found := UNWANTED.search(event.value)):
-            message = f"the text holds the control character U+{ord(found.group()):04X}"
-            self.report("control-character", message, at, hint="remove the escape sequence")
+        if event.style == '"' and not self.foreign and (found := unwanted(event.value)):
+            self.report("control-character", found[0], at, hint=found[1])
 
     def tagged(self, event: Any, at: int) -> Any:
         """The value of a scalar that is quoted, a block, or carries a tag."""
@@ -243,7 +244,8 @@ class Builder:
             return text
         value = self.plain(text, at)
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-            self.report("bad-tag", f"`{text[:80]}` does not fit its tag `!!{(tag or '')[len(_TAG) :]}`", at)
+            message = f"`{text[:80]}` does not fit its tag `!!{(tag or '')[len(_TAG) :]}`"
+            self.report("bad-tag", message, at, hint=number_hint(text))
         return value
 
     def refuse_tag(self, tag: str | None, at: int) -> None:

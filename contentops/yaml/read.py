@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.yaml.builder import Builder, StopReading
 from contentops.yaml.positions import Source, YamlDocument, place
 from contentops.yaml.syntax import CODE as SYNTAX
-from contentops.yaml.syntax import MIDDLE, SIDE, conflict
+from contentops.yaml.syntax import DOUBTFUL, MIDDLE, SIDE, conflict, doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,6 +139,8 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
         try:
             builder.run(parser_of(source.text, pure=pure))
             root, findings = builder.root, builder.findings
+            if DOUBTFUL.search(source.text) and (found := doubtful(source, _events(source.text, pure=pure))):
+                root, findings = None, [found]
         except StopReading as stop:
             left = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None
             findings = [left] if left else [*builder.findings, stop.finding]
@@ -155,6 +157,13 @@ def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
     if found.group() in BREAKS:
         hint = f'remove it, or write it as `"\\u{ord(found.group()):04x}"` inside double quotes'
     return place(source, "control-character", message, source.mark(found.start()), hint=hint)
+
+
+def _events(text: str, *, pure: bool) -> Iterator[Any]:
+    """Every event of a text that can be read."""
+    parser = parser_of(text, pure=pure)
+    while parser.check_event():
+        yield parser.get_event()
 
 
 def parser_of(text: str, *, pure: bool) -> Any:

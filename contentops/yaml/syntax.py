@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.yaml.positions import Mark, Source, place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from contentops.errors import Diagnostic
 
@@ -23,6 +23,18 @@ MAX_DIGITS: Final = 300
 
 UNWANTED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 """Characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
+
+
+def unwanted(text: str) -> tuple[str, str] | None:
+    """Message and hint about the first character of a text that none may hold, or None."""
+    found = UNWANTED.search(text)
+    if found is None:
+        return None
+    character = found.group()
+    if "\ud800" <= character <= "\udfff":
+        return _HALF, _whole_character(text[found.start() : found.start() + 2])
+    return f"the text holds the control character U+{ord(character):04X}", "remove the escape sequence"
+
 
 _WORDS: Final = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -59,6 +71,49 @@ def plain_scalar(text: str) -> Any:
     if message:
         raise ValueError(message)
     return text
+
+
+_GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
+
+
+def number_hint(text: str) -> str:
+    """What to write instead of a number whose digits are grouped, such as `1_000`; empty for any other text."""
+    return f"write `{text.replace('_', '')}`: with `_` it is a text" if _GROUPED.fullmatch(text) else ""
+
+
+DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
+"""What `doubtful` looks for, wherever it stands."""
+_TAB: Final = re.compile(r"^(?:[^\t\n#]|(?<=\S)#)*\t", re.MULTILINE)
+"""A line up to its first tab, unless that is in a comment."""
+
+
+def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
+    """The first thing that readers of YAML take for different things, or None.
+
+    These are a tab outside of quotes, blocks and comments; a `?` in braces or brackets without a space behind it;
+    and a name of an anchor that goes on with other characters than letters, digits, `_` and `-`.
+    """
+    text, done, parts = source.text, 0, []
+    for event in events:
+        start, end = event.start_mark.index, event.end_mark.index
+        if start and text[start - 1] == "?":
+            message, hint = "`?` without a space behind it", 'put the text in quotes: `"?..."`'
+            return place(source, CODE, message, source.mark(start - 1), hint=hint)
+        style, anchor = getattr(event, "style", None), getattr(event, "anchor", None)
+        behind = text.find(f"&{anchor}", start, end) + len(anchor) + 1 if anchor and text[start] != "*" else 0
+        if behind and text[behind : behind + 1].strip(" \t\r\n,[]{}"):
+            message = f"the name of the anchor `&{anchor}` goes on with `{text[behind]}`"
+            hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
+            return place(source, CODE, message, source.mark(behind), hint=hint)
+        if style:
+            start = text.index("\n", start) if style in "|>" and "\n" in text[start:end] else start
+            parts += [text[done:start], re.sub(r"[^\n]", "-", text[start:end])]
+            done = end
+    found = _TAB.search("".join((*parts, text[done:])))
+    if found is None:
+        return None
+    message, at, hint = _tab(source, source.mark(found.end() - 1))
+    return place(source, CODE, message, at, hint=hint)
 
 
 SIDE: Final = re.compile(r"^(?:<{7}|\|{7}|>{7}) \S", re.MULTILINE)
@@ -101,16 +156,22 @@ _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"
 _OPEN_JINJA: Final = re.compile(r"\{[{%#]")
 _QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 
+_HALVES: Final = re.compile(
+    r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_HALF: Final = "an escape names half of a character"
+
 _Answer = tuple[str, Mark, str]
 """Message, place, hint."""
 
 
-def explain(source: Source, error: Any) -> Diagnostic:
-    """A PyYAML error as a finding at the place a person has to change."""
+def explain(source: Source, error: Any, last: Any = None) -> Diagnostic:
+    """A PyYAML error as a finding at the place a person has to change; `last` is the event before it, if any."""
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable text")
     at = _mark(source, getattr(error, "problem_mark", None)) or (1, 1)
     begun = _mark(source, getattr(error, "context_mark", None)) or at
-    message, at, hint = _jinja(source, at, begun) or _known(source, problem, at, begun)
+    answer = _still_open(source, last, at, begun) or _jinja(source, at, begun) or _known(source, problem, at, begun)
+    message, at, hint = answer
     return place(source, CODE, message, at, hint=hint)
 
 
@@ -125,6 +186,21 @@ def _mark(source: Source, mark: Any) -> Mark | None:
     if line > last:
         return last, len(source.line(last).rstrip()) + 1
     return line, min(column, len(source.line(line)) + 1)
+
+
+def _still_open(source: Source, last: Any, at: Mark, begun: Mark) -> _Answer | None:
+    """A quote that was closed by one of a later line, behind which nothing makes sense."""
+    style = getattr(last, "style", None)
+    if style not in {"'", '"'} or last.start_mark.line == last.end_mark.line:
+        return None
+    opened = (last.start_mark.line + 1, last.start_mark.column + 1)
+    closed = (last.end_mark.line + 1, last.end_mark.column + 1)
+    line = source.line(closed[0])
+    if not any(mark[0] == closed[0] and not line[closed[1] - 1 : mark[1] - 1].strip() for mark in (at, begun)):
+        return None
+    inside = "`''`" if style == "'" else '`\\"`'
+    message = f"the quoted text that starts here is not closed before line {closed[0]}, column {closed[1] - 1}"
+    return message, opened, f"{_QUOTE}; a quote inside the text is written {inside}"
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
@@ -175,15 +251,17 @@ def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
 def _bad_start(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     rest = line[at[1] - 1 :]
-    if rest.startswith("\t") or (not line[: at[1] - 1].strip(" ") and "\t" in line[: len(line) - len(line.lstrip())]):
+    if rest[:1] in {"", "\t"} or (not line[: at[1] - 1].strip(" ") and "\t" in line[: len(line) - len(line.lstrip())]):
         return _tab(source, at, at)
     first = "a backtick" if rest[:1] == "`" else f"`{rest[:1]}`"
     return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_cut(_without_comment(rest)))}"
 
 
-def _tab(source: Source, at: Mark, _begun: Mark) -> _Answer:
-    column = source.line(at[0]).find("\t") + 1 or at[1]
-    return "a tab stands where YAML wants spaces", (at[0], column), "indent with spaces, two per level"
+def _tab(source: Source, at: Mark, _begun: Mark = (0, 0)) -> _Answer:
+    line = source.line(at[0])
+    column = line.find("\t", at[1] - 1) + 1 or line.find("\t") + 1 or at[1]
+    hint = "write a space instead" if line[: column - 1].strip() else "indent with spaces, two per level"
+    return "a tab stands where YAML wants spaces", (at[0], column), hint
 
 
 def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
@@ -198,9 +276,48 @@ def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
     return _indentation((at[0], len(line) - len(line.lstrip()) + 1))
 
 
-def _indentation(at: Mark) -> _Answer:
+def _indentation(at: Mark, line: str = "") -> _Answer:
     message = "this line does not fit the indentation of the lines above it"
+    if line.lstrip().startswith("- "):
+        return message, at, "every entry of a list starts with `- `, the first one too"
     return message, at, "line it up with the entry it belongs to"
+
+
+def _mixed(source: Source, at: Mark, begun: Mark) -> _Answer:
+    """A key where the next entry of a list should start."""
+    if re.match(r"\s*id\s*:", source.line(at[0])):
+        return (
+            "`- ` is missing before `id`, which starts an item",
+            at,
+            "write `- id: ...`, lined up with the `- ` above",
+        )
+    message = f"this line is no entry of the list that starts at line {begun[0]}"
+    return message, at, "start it with `- `, or line it up with its key"
+
+
+def _no_value(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    rest = source.line(at[0])[at[1] - 1 :]
+    if not rest:
+        return "a value or a closing bracket is missing here", at, ""
+    return f"a value is missing before `{rest[0]}`", at, "put a text that starts with it in quotes"
+
+
+def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
+    """An escape that YAML does not have, or half of a character."""
+    line = source.line(at[0])
+    start = line.rfind("\\", 0, at[1])
+    if found := _HALVES.match(line, max(start, 0)):
+        halves = "".join(chr(int(half, 16)) for half in found.group().split("\\u")[1:])
+        return _HALF, (at[0], start + 1), _whole_character(halves)
+    return "an unknown escape in double quotes", at, "double the backslash, or use single quotes"
+
+
+def _whole_character(halves: str) -> str:
+    """What to write instead of the escapes of one or two lone surrogates."""
+    text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    if len(text) == 1 and text > "\uffff":
+        return f"write the character itself, `{text}`, or `\\U{ord(text):08X}`"
+    return "remove it, or write the whole character"
 
 
 def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
@@ -211,7 +328,7 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
         return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
-    return _indentation(at)
+    return _indentation(at, line)
 
 
 def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
@@ -229,17 +346,17 @@ def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
 _QUOTE: Final = "add the closing quote"
 _NEXT_LINE: Final = "start it in the next line, or write `[a, b]`"
 _BRACKET: Final = "the bracket opened at line {line}, column {column} is not closed before this"
-_MIXED: Final = "this line is no entry of the list that starts at line {line}"
 _SAYINGS: Final[tuple[tuple[str, str, str, str], ...]] = (
-    (r"'-' indicator|<block end>, but found '\?'", "at", _MIXED, "start it with `- `, or line it up with its key"),
     (r"unexpected (end of stream|document sep)", "begun", "the quoted text that starts here is never closed", _QUOTE),
     (r"expected ',' or", "at", _BRACKET, "close it, or put a comma between its entries"),
-    (r"escape c", "at", "an unknown escape in double quotes", "double the backslash, or use single quotes"),
     (r"sequence entries are not allowed", "at", "a list cannot start in the line of its key", _NEXT_LINE),
     (r"document start", "at", "something stands after the end of the document", "one file holds one map or list"),
 )
 """Complaints that need no look at the line: pattern, which mark, message, hint."""
 _ANSWERS: Final[tuple[tuple[str, Callable[[Source, Mark, Mark], _Answer]], ...]] = (
+    (r"'-' indicator|<block end>, but found '\?'", _mixed),
+    (r"escape c", _escape),
+    (r"node content", _no_value),
     (r"cannot start any token", _bad_start),
     (r"tab character", _tab),
     (r"mapping values are not allowed", _second_colon),

@@ -2,6 +2,8 @@
 
 Counted are: every durable write of state, every rename, link and write of an output, and both sides of every request
 (before it arrives, and after the server has carried it out).
+
+`Death` kills at one of these steps. `witnessed` runs to the end once and keeps what a kill at each step would have left.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.api import FakeApi
+    from tests.fakes.scene import Scene
 
 
 class Death:
@@ -58,6 +61,34 @@ class Death:
             return done
 
         return mortal
+
+
+class _Witness(Death):
+    """Never comes, but copies the world before each thing that is done to it, wherever the last copy differs."""
+
+    def __init__(self, scene: Scene, folder: Path) -> None:
+        super().__init__(10**9)
+        self.left: dict[str, Scene] = {}
+        self._scene, self._folder = scene, folder
+        self._last: object = None
+
+    def step(self, what: str) -> None:
+        super().step(what)
+        seen = self._scene.standing()
+        if seen != self._last:
+            self._last = seen
+            self.left[f"died at step {self.steps}, {what}"] = self._scene.copied(self._folder / str(self.steps))
+
+
+def witnessed(scene: Scene, folder: Path, act: Callable[[], object]) -> dict[str, Scene]:
+    """What a kill at each step of `act` would have left, by what was done there: copies below `folder`.
+
+    Steps between which neither the server nor any file changed leave the same, and are told once.
+    """
+    witness = scene.death = _Witness(scene, folder)
+    act()
+    scene.death = None
+    return witness.left
 
 
 class _Disk(Disk):

@@ -9,8 +9,10 @@ assert scene.plan().empty
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import random
+import shutil
 import tempfile
 import textwrap
 from pathlib import Path
@@ -94,6 +96,27 @@ class Scene:
         root.mkdir(parents=True, exist_ok=True)
         self.write("contentops.yaml", PROJECT.format(base_url=base_url, rpm=rpm, extra=extra))
 
+    def copied(self, root: Path) -> Scene:
+        """This scene as it stands, with a folder, a server and a clock of its own: what a kill right now would leave."""
+        copied: dict[int, str] = {}
+
+        def keep_links(source: str, target: str) -> None:
+            first = copied.setdefault(Path(source).stat().st_ino, target)
+            shutil.copy2(source, target) if first == target else os.link(first, target)
+
+        shutil.copytree(self.root, root, symlinks=True, copy_function=keep_links)
+        for half in root.rglob(".contentops-*.tmp"):
+            os.utime(half, (0, 0))  # the folder lives in real time, and whoever comes next comes later
+        made = copy.copy(self)
+        made.root, made.api, made.events, made.death = root, copy.deepcopy(self.api), [], None
+        made.timeline = Timeline(self.timeline.now)
+        return made
+
+    def standing(self) -> tuple[object, ...]:
+        """All that two moments can differ in but the time: every file, and the server's jobs and contents."""
+        files = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        return files, copy.deepcopy(self.api.jobs), copy.deepcopy(self.api.contents), len(self.api.generations)
+
     def write(self, path: str, text: str) -> Path:
         """A file of the project."""
         target = self.root / path
@@ -145,7 +168,7 @@ class Scene:
     def world(self) -> World:
         """The outside of this scene."""
         return World(
-            environ={"WRITERZROOM_API_KEY": "test-key-123456"},
+            environ={"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"},
             wall=self.timeline.wall,
             random=random.Random(self.seed),
             run=lambda story: run_virtually(story, self.timeline),

@@ -1,0 +1,287 @@
+"""Where the key goes: to servers, and from variables, that a list outside the repository names."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.api import trust
+from contentops.errors import InputError, Refused
+from contentops.model import ApiSettings
+from contentops.operations import catalog, content, doctor
+from contentops.operations.workspace import World, credentials, open_project
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.terminals import on_a_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.model import Project
+
+KEY = "wr_planted"
+ELSEWHERE = "https://elsewhere.example:8443"
+VENDOR = "https://api.writerzroom.com"
+ITEM = (
+    "items: [{id: a, template: blog_article_generator, style: general_blog, inputs: {topic: x, target_audience: y}}]\n"
+)
+ASKING = [["apply", "--yes"], ["doctor"], ["stats"], ["catalog", "pull"], ["content", "list"], ["content", "get", "x"]]
+"""Every command that sends the key."""
+
+
+def site(project: Build, api: str, at: str = "site") -> Path:
+    """A project of one item, made by the embedded server, whose `api` is another by now."""
+    settings = f"version: 1\nproject: acme\napi: {{{api}}}\n"
+    return project({"contentops.yaml": settings, "content/a.yaml": ITEM}, at=at)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """A person with a key and a home of their own."""
+    return {"WRITERZROOM_API_KEY": KEY, "XDG_CONFIG_HOME": str(tmp_path / "home")}
+
+
+def config(tmp_path: Path, text: str) -> Path:
+    """That person's own settings."""
+    path = tmp_path / "home/contentops/config.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- every command -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+@pytest.mark.parametrize(
+    ("api", "code"),
+    [
+        (f"base_url: '{ELSEWHERE}/v1'", "unlisted-server"),
+        ("base_url: 'http://127.0.0.1:9/v1', key_env: AWS_SECRET_ACCESS_KEY", "unlisted-variable"),
+        ("user_env: GITHUB_TOKEN", "unlisted-variable"),
+    ],
+)
+def test_no_command_sends_what_it_should_not(
+    invoke: Run, project: Build, home: dict[str, str], command: list[str], api: str, code: str
+) -> None:
+    """Not to a server that only the repository names, and no other variable than the key's; it says what to do."""
+    env = {**home, "AWS_SECRET_ACCESS_KEY": "planted", "GITHUB_TOKEN": "planted"}
+    ended = invoke(*command, cwd=site(project, api), env=env)
+    said = ended.stdout + ended.stderr
+    name = {"unlisted-server": "CONTENTOPS_SERVERS", "unlisted-variable": "CONTENTOPS_KEY_VARIABLES"}[code]
+    assert f"`{name}`" in said
+    assert str(Path(home["XDG_CONFIG_HOME"]) / "contentops/config.yaml") in said
+    assert "planted" not in said
+    if command == ["doctor"]:
+        assert (ended.code, "failed  key: " in said, " server: " in said) == (1, True, False)
+    else:
+        assert (ended.code, f"error[{code}]" in said) == (4, True)
+
+
+def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str]) -> None:
+    """Not a request, not even a free one; once it is listed, the key goes there and nowhere else."""
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(404, json={"detail": "no"})
+
+    found = open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1', dialect: v1")), "", ())
+    world = World(environ=home, transport=httpx.MockTransport(answer), run=asyncio.run)
+    deeds: list[Any] = [content.stats, content.contents, catalog.pull]
+    for deed in deeds:
+        with pytest.raises(Refused):
+            deed(found, world=world)
+    doctor.doctor(found, world)
+    assert sent == []
+    listed = World(
+        environ={**home, "CONTENTOPS_SERVERS": ELSEWHERE}, transport=httpx.MockTransport(answer), run=asyncio.run
+    )
+    doctor.doctor(found, listed)
+    assert {str(one.url.netloc, "ascii") for one in sent} == {"elsewhere.example:8443"}
+    assert {one.headers["Authorization"] for one in sent} == {f"Bearer {KEY}"}
+
+
+# --- the lists ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "server", "may"),
+    [
+        (None, f"{VENDOR}:443", True),
+        (" ", f"{VENDOR}:443", True),
+        (None, "https://elsewhere.example:443", False),
+        (None, "https://api.writerzroom.com:8443", False),
+        (None, "https://api.writerzroom.com.elsewhere.example:443", False),
+        (None, "http://127.0.0.1:8000", True),
+        (None, "http://localhost:8000", True),
+        (None, "https://[::1]:443", True),
+        (None, "https://localhost.elsewhere.example:443", False),
+        ("https://elsewhere.example", "https://elsewhere.example:443", True),
+        ("https://elsewhere.example/v1", "https://elsewhere.example:443", True),
+        ("Elsewhere.EXAMPLE", "https://elsewhere.example:443", True),
+        ("https://a.example, https://b.example:8443\nc.example", "https://b.example:8443", True),
+        ("https://a.example, https://b.example:8443\nc.example", "https://c.example:443", True),
+        ("https://elsewhere.example", f"{VENDOR}:443", False),
+        ("https://elsewhere.example", "http://127.0.0.1:8000", False),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", True),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8001", False),
+        ("localhost:8000 [::1]:8000", "http://localhost:8000", True),
+        ("localhost:8000 [::1]:8000", "http://[::1]:8000", True),
+        ("https://elsewhere.example", "https://elsewhere.example:8443", False),
+        ("https://elsewhere.example:x http://[", "https://elsewhere.example:443", False),
+        ("example", "https://elsewhere.example:443", False),
+    ],
+)
+def test_which_servers_may_have_the_key(stated: str | None, server: str, may: bool) -> None:
+    """Those of `CONTENTOPS_SERVERS` alone; where that is not set, WriterzRoom's own and those on this machine."""
+    environ = {} if stated is None else {"CONTENTOPS_SERVERS": stated}
+    assert trust.may_have_key(server, environ) is may
+
+
+def test_a_persons_own_list_adds_to_the_default(tmp_path: Path, home: dict[str, str]) -> None:
+    """And counts for nothing where the environment has one."""
+    config(tmp_path, f"servers: ['{ELSEWHERE}/v1']\nkey_variables: [ACME_KEY]\n")
+    servers = (f"{VENDOR}:443", ELSEWHERE, "https://third.example:443")
+    assert [trust.may_have_key(one, home) for one in servers] == [True, True, False]
+    stated = {**home, "CONTENTOPS_SERVERS": "https://third.example"}
+    assert [trust.may_have_key(one, stated) for one in servers] == [False, False, True]
+    trust.check_variables(ApiSettings(key_env="ACME_KEY", user_env="WRITERZROOM_OTHER"), home)
+    assert trust.secret_variables({**home, "ACME_KEY": "x", "PATH": "y"}) == {"WRITERZROOM_API_KEY", "ACME_KEY"}
+
+
+@pytest.mark.parametrize(("name", "may"), [("ACME_KEY", True), ("OTHER", True), ("ACME", False), ("HOME", False)])
+def test_variables_are_listed_in_the_environment(name: str, may: bool) -> None:
+    """Names between spaces or commas."""
+    environ = {"CONTENTOPS_KEY_VARIABLES": "ACME_KEY, OTHER"}
+    if may:
+        trust.check_variables(ApiSettings(key_env=name), environ)
+        return
+    with pytest.raises(Refused, match=f"`api.key_env` names `{name}`"):
+        trust.check_variables(ApiSettings(key_env=name), environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("servers: [", "yaml-syntax"),
+        ("servers: https://a.example\n", "may hold `servers`"),
+        ("servers: [3]\n", "may hold `servers`"),
+        ("server: [https://a.example]\n", "may hold `servers`"),
+        ("- https://a.example\n", "may hold `servers`"),
+    ],
+)
+def test_own_settings_that_can_not_be_used(
+    invoke: Run, project: Build, tmp_path: Path, home: dict[str, str], text: str, words: str
+) -> None:
+    """They allow nothing, and the file is named."""
+    path = config(tmp_path, text)
+    ended = invoke("stats", cwd=site(project, f"base_url: '{ELSEWHERE}'"), env=home)
+    assert (ended.code, words in ended.stderr, str(path) in ended.stderr) == (1, True, True)
+    assert trust.secret_variables(home) == {"WRITERZROOM_API_KEY"}
+
+
+def test_own_settings_that_are_no_file(tmp_path: Path, home: dict[str, str]) -> None:
+    """A folder in their place is an error; an empty file, or none, allows what is allowed anyway."""
+    assert trust.own_config(home) == trust.OwnConfig()
+    path = config(tmp_path, "")
+    assert trust.own_config(home) == trust.OwnConfig()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError):
+        trust.own_config(home)
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/contentops/config.yaml"),
+        ({"XDG_CONFIG_HOME": "x", "HOME": "/h"}, "/h/.config/contentops/config.yaml"),
+        ({"APPDATA": "/roaming", "HOME": "/h"}, "/roaming/contentops/config.yaml"),
+        ({"HOME": "h"}, None),
+        ({}, None),
+    ],
+)
+def test_where_own_settings_are(environ: dict[str, str], path: str | None) -> None:
+    """Where the system keeps such files; never relative to where one stands, which may be the repository."""
+    assert trust.config_path(environ) == (Path(path) if path else None)
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remote(project: Build) -> Project:
+    """A project of a server that is on no list."""
+    return open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1'")), "", ())
+
+
+def answering(asked: list[str], *, yes: bool) -> Callable[[str], bool]:
+    """A person who answers alike each time."""
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return yes
+
+    return answer
+
+
+def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
+    """A yes is kept in the person's own settings, for this server alone."""
+    asked: list[str] = []
+    world = World(environ=home, ask=answering(asked, yes=True))
+    for _ in range(2):
+        assert credentials(remote, world).key == KEY
+    assert len(asked) == 1
+    assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
+    assert trust.own_config(home).servers == (ELSEWHERE,)
+
+
+@pytest.mark.parametrize("stated", [{}, {"CONTENTOPS_SERVERS": VENDOR}])
+def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[str, str]) -> None:
+    """And where the environment has a list, no one is asked."""
+    asked: list[str] = []
+    world = World(environ={**home, **stated}, ask=answering(asked, yes=False))
+    with pytest.raises(Refused, match="may not be sent"):
+        credentials(remote, world)
+    assert len(asked) == (0 if stated else 1)
+    assert trust.own_config(home).servers == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", f"servers:\n  - {ELSEWHERE}\n"),
+        ("# mine\nkey_variables: [A]", f"# mine\nkey_variables: [A]\nservers:\n  - {ELSEWHERE}\n"),
+        ("servers:\n  - https://a.example # ours\n", f"servers:\n  - {ELSEWHERE}\n  - https://a.example # ours\n"),
+    ],
+)
+def test_what_is_remembered_leaves_the_rest_as_it_is(
+    tmp_path: Path, home: dict[str, str], before: str, after: str
+) -> None:
+    """Comments too."""
+    path = config(tmp_path, before)
+    assert trust.remember(ELSEWHERE, home) == str(path)
+    assert path.read_text("utf-8") == after
+
+
+@pytest.mark.parametrize("before", ["servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx"])
+def test_a_file_that_can_not_be_added_to_is_left_alone(tmp_path: Path, home: dict[str, str], before: str) -> None:
+    """The person has to do it; nothing of theirs is lost."""
+    path = config(tmp_path, before)
+    assert trust.remember(ELSEWHERE, home) == ""
+    assert path.read_text("utf-8") == before
+    assert trust.remember(ELSEWHERE, {}) == ""
+
+
+def test_a_terminal_asks(project: Build, tmp_path: Path, home: dict[str, str]) -> None:
+    """Before the first use; a no ends it, and nothing is remembered."""
+    root = site(project, f"base_url: '{ELSEWHERE}/v1'")
+    script = "import sys; from contentops.__main__ import main; sys.exit(main(['stats']))"
+    seen = on_a_terminal(script, b"no\n", env=home, cwd=root)
+    assert f"the server `{ELSEWHERE}`" in seen
+    assert "error[unlisted-server]" in seen
+    assert not (tmp_path / "home").exists()
