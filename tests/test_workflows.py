@@ -220,12 +220,18 @@ def test_from_pull_request_to_results(
     ended = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN}).job(ROOT / "examples/ci/comment.yml")
     assert ended.codes == {"comment": 0}, ended.printed
     assert "3 to create" in hub.comments[0]["body"]
+    (artifact / "contentops-plan.json").rename(tmp_path / "plan.json")
+    comment = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN})
+    ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["plan"])
+    assert ended.codes == {"comment": 0}, ended.printed
+    assert "There is no plan of commit `1234567890ab`" in hub.comments[0]["body"]
+    assert "3 to create" not in hub.comments[0]["body"]
 
     hub.merge(7, MERGED)
     hub.run(55, SHA, "contentops-plan")
     runner = applying(hub, tmp_path, clone, {"GITHUB_RUN_ID": "5", "GITHUB_SERVER_URL": "https://github.example"})
     (runner.temp / "contentops-artifact").mkdir()
-    (artifact / "contentops-plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
+    (tmp_path / "plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
     applied = runner.job(APPLY)
     assert applied.codes == {"check-waiting": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()

@@ -10,8 +10,8 @@ from msgspec import structs
 
 from contentops.cli import github, terminal
 from contentops.cli.files import (
-    check_plan_place,
     choice_in,
+    clear_plan_place,
     complete_file,
     file_name,
     project_of,
@@ -92,8 +92,9 @@ def command(
         _tell_check(session, left)
         return ExitCode.DONE
     if out:
-        check_plan_place(session.path(out))
-    plan = operation.plan(session.project(), choice_of(**chosen))
+        clear_plan_place(session.path(out))
+    project = session.project()
+    plan = operation.plan(project, choice_of(**chosen, notes=github.settings_notes(project)))
     found = _review(plan, max_credits, approve_credits)
     if found:
         plan = structs.replace(plan, refusals=(*plan.refusals, found))
