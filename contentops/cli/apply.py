@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from contentops.cli import github, terminal
 from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
+from contentops.cli.hints import as_selection
 from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options, world
 from contentops.cli.progress import watching
-from contentops.errors import ExitCode, Refused
+from contentops.errors import ExitCode, Refused, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import Result
 from contentops.operations import apply as operation
@@ -127,6 +128,8 @@ def command(
         return carry_out(session.project(), choice_of(**chosen), options, inputs, again, ceiling=ceiling)
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
+    if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):
+        raise UsageError(f"there is no plan file `{plan_file}`", code="no-plan-file", hint=hint)
     line = command_line("apply", "", [shlex.quote(plan_file)])
     document = read_plan(session.path(plan_file))
     project = project_of(session, document, chosen)
