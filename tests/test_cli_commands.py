@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tests.running import Run
 
 IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
-PLAN_HEAD = "Project `demo`, server `local`\n\n  + city-berlin      create      free  out/city-berlin.md\n"
+PLAN_HEAD = (
+    "Project `demo`, server `local`, budget 100 credits\n\n  + city-berlin      create      free  out/city-berlin.md\n"
+)
 
 
 @pytest.fixture
@@ -244,7 +246,10 @@ def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> 
         jsonschema.validate(event, strict(load_schema("event")))
     assert (events[0]["kind"], events[-1]["kind"]) == ("run-started", "run-done")
     again = invoke("apply", cwd=demo)
-    assert (again.code, again.stdout) == (0, "Project `demo`, server `local`\n\nNo changes. 4 items are as declared.\n")
+    assert (again.code, again.stdout) == (
+        0,
+        "Project `demo`, server `local`, budget 100 credits\n\nNo changes. 4 items are as declared.\n",
+    )
 
 
 def test_apply_as_json(invoke: Run, demo: Path) -> None:

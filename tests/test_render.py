@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from contentops.manifests.compiled import Compiled, Macros
 from contentops.manifests.limits import LIMITS, TemplateLimits
 from contentops.manifests.templates import Templates, TextTemplate, is_template
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, text_of
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, slug_of, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -426,6 +427,74 @@ def test_a_choice_without_an_else_is_null() -> None:
     assert failure("{{ compny if open }}").code == "undefined-variable"
 
 
+@pytest.mark.parametrize(
+    ("text", "slug"),
+    [
+        ("Oslo", "oslo"),
+        ("  Coworking in Łódź -- 50% off! ", "coworking-in-lodz-50-off"),
+        ("Über Straße, Ærø & Þór", "uber-strasse-aero-thor"),
+        ("It's what\u2019s new", "its-whats-new"),
+        ("Việt Nam", "viet-nam"),
+        ("\u0130stanbul D\u0131yarbak\u0131r", "istanbul-diyarbakir"),
+        ("東京 Tokyo", "tokyo"),
+        ("ﬁle\u2460 x²", "file1-x2"),
+    ],
+)
+def test_slugify(text: str, slug: str) -> None:
+    """Small letters, digits and single dashes, the same with every Python; accents are taken off."""
+    assert slug_of(text) == slug
+
+
+@given(st.text(max_size=40))
+def test_a_slug_is_plain(text: str) -> None:
+    """Whatever the text, a slug holds nothing else, and is its own slug."""
+    slug = slug_of(f"{text} 1")
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
+    assert slug_of(slug) == slug
+    assert failure("{{ '' | slugify }}").message == "an empty text makes no slug"
+    assert failure("{{ '東京' | slugify }}").message == "`東京` has no letter or digit that a slug can hold"
+
+
+def test_inputs_in_metadata(project: Build) -> None:
+    """The rendered inputs are known as `inputs` outside of them; what they use counts as used by the item."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            vars: {city: Oslo}
+            items:
+              - id: one
+                output: "{{ inputs.topic | slugify }}.md"
+                inputs: {topic: "In {{ city }}"}
+                metadata: {title: "{{ inputs.topic }}!", words: "{{ inputs.words if inputs.words is defined }}"}
+              - id: two
+                vars: {inputs: {topic: mine}}
+                inputs: {topic: "{{ inputs.topic }}"}
+            """,
+        }
+    )
+    one, two = desired(root).specs
+    assert (one.output, one.metadata) == ("in-oslo.md", {"title": "In Oslo!"})
+    assert one.origins["metadata.title"].variables == ("city",)
+    assert two.request.inputs == {"topic": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("inputs: {topic: x}, metadata: {a: '{{ inputs.tpic }}'}", "<tpic> item `one` has a problem in `metadata.a`: `inputs` has no `tpic` (hint: did you mean `topic`?)"),
+        ("inputs: {topic: x, words: '{{ inputs.topic }}'}", "error[variable-cycle]"),
+        ("inputs: {topic: '{{ 1 + company }}'}, metadata: {a: '{{ inputs.topic }}'}", "`company` is not defined"),
+        ("inputs: {topic: '{{ inpts.topic }}'}", "`inpts` is not defined (hint: did you mean `inputs`?)"),
+    ],
+)  # fmt: skip
+def test_inputs_that_cannot_be_used(project: Build, item: str, expected: str) -> None:
+    """A missing input, inputs that use each other, and an input that failed are one finding."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [{{id: one, {item}}}]\n"})
+    [line] = lines(findings(root))
+    assert expected in line
+
+
 TEXTS = st.text(alphabet="ab {}%#\n-|'\"é", max_size=12)
 PIECES = st.lists(
     st.one_of(
@@ -658,7 +727,7 @@ def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
         ),
         (
             "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
-            "1 more file has the same problem (hint: there are `environment`, `item`, `project`, `v`)"
+            "1 more file has the same problem (hint: there are `environment`, `inputs`, `item`, `project`, `v`)"
         ),
     ]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from tests import warm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -75,7 +76,7 @@ class Runner:
         home = self.temp / "contentops" / "bin"
         home.mkdir(parents=True, exist_ok=True)
         command = home / "contentops"
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
+        command.write_text(warm.script())
         command.chmod(0o755)
 
     def job(self, workflow: Path, *, failing: Collection[str] = ()) -> Ended:

@@ -14,7 +14,7 @@ import click
 from msgspec import structs
 
 from contentops.ci.github import connect, merged_pull, our_marks, post_comment, pull_request, reviewed_run
-from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
+from contentops.ci.runner import PlanOrigin, has_base, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.ci.github import Posted
     from contentops.cli.options import Session
     from contentops.errors import Diagnostic
-    from contentops.model import Plan, Run
+    from contentops.model import Note, Plan, Project, Run
 
 
 SUMMARY_ROOM = 500_000
@@ -76,14 +76,13 @@ def _folder(root: Path) -> str:
 
 def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
-    if not os.environ.get("GITHUB_BASE_REF"):
-        return {}
+    from contentops.ci.base import base_commit
     from contentops.ci.git import run_git
 
     arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
     try:
-        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
-        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, "HEAD^1", "HEAD")
+        base = base_commit(str(root), os.environ)
+        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, base, "HEAD") if base else ""
     except ContentopsError:
         return {}
     found: dict[str, set[int]] = {}
@@ -95,6 +94,15 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
             start, count = int(match[1]), int(match[2] or "1")
             found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
     return {name: frozenset(lines) for name, lines in found.items()}
+
+
+def settings_notes(project: Project) -> tuple[Note, ...]:
+    """What a pull request changes of the settings that decide what is paid, and to whom; nothing elsewhere."""
+    if not has_base(os.environ):
+        return ()
+    from contentops.ci import base
+
+    return base.settings_notes(project, os.environ)
 
 
 def tell_plan(plan: Plan) -> None:

@@ -93,7 +93,8 @@ def command(
         return ExitCode.DONE
     if out:
         clear_plan_place(session.path(out))
-    plan = operation.plan(session.project(), choice_of(**chosen))
+    project = session.project()
+    plan = operation.plan(project, choice_of(**chosen, notes=github.settings_notes(project)))
     found = _review(plan, max_credits, approve_credits)
     if found:
         plan = structs.replace(plan, refusals=(*plan.refusals, found))

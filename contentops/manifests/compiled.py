@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _RESULT = "__result__"
+_OWNERS = ("each", "item", "inputs")
+"""Names of maps that messages name."""
 _MACROS_HINT = "what templates share goes into the one file that `macros` names in `contentops.yaml`"
 _TEMPLATE, _MACROS = "<template>", "<macros>"
 _FORBIDDEN: dict[type[nodes.Node], str] = {
@@ -150,7 +152,8 @@ class Compiled:
             problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
             passed = self._macros is not None and not self._macros.reads_any(name)
             return self._placed(problem, error.__traceback__, name, passed=passed)
-        owner = next((owner for owner in ("each", "item") if lookup(owner) is error.obj), "")
+        roots = {name.partition(".")[0] for name in self.names}  # `inputs` may ask for this very template
+        owner = next((owner for owner in _OWNERS if owner in roots and lookup(owner) is error.obj), "")
         known = tuple(
             error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
         )

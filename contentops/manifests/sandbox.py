@@ -28,7 +28,7 @@ from markupsafe import escape
 
 from contentops.digest import canonical
 from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, slug_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
 
-_METHODS: tuple[tuple[type, list[str]], ...] = (
+METHODS: tuple[tuple[type, list[str]], ...] = (
     (dict, ["items", "keys", "values", "get"]),
     (list, ["index", "count"]),
     (tuple, ["index", "count", "grouper", "list"]),
@@ -152,6 +152,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "int": functools.partial(_number, int, "a whole number"),
             "join": self._join,
             "replace": self._replace,
+            "slugify": lambda value: slug_of(_text(value)),
             "string": _text,
             "sum": self._sum,
             "tojson": _tojson,
@@ -179,7 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         found = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
-        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in _METHODS):
+        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in METHODS):
             found = getattr(obj, attribute, MISSING)
         return self.undefined(obj=obj, name=attribute) if found is MISSING else found
 

@@ -111,6 +111,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,
+        budget=inputs.project.budget,
         lineage=inputs.state.lineage,
         changes=tuple(changes),
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),
