@@ -51,6 +51,8 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     events: str = ""
     deadline: float | None = None
     """Seconds after which nothing more is submitted."""
+    branch: str = ""
+    """The branch that the results will be pushed to, if one is named."""
 
 
 _approving = with_options(
@@ -78,6 +80,7 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Exit with 4 if it would pay for more than plan FILE says.",
 )
+@click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
     "--events",
@@ -92,6 +95,7 @@ def command(
     /,
     plan_file: str | None,
     approve_credits: int | None,
+    branch: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -108,6 +112,9 @@ def command(
     alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
     all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
 
+    Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
+    anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
     if events:
@@ -119,15 +126,17 @@ def command(
         as_json=session.as_json,
         events=str(session.path(events)) if events else "",
         deadline=deadline,
+        branch=branch,
     )
     if plan_file is None:
-        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed})
+        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
         inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
         return carry_out(session.project(), choice_of(**chosen), options, inputs, again, ceiling=ceiling)
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
-    line = command_line("apply", "", [shlex.quote(plan_file)])
+    flags = [f"--branch {shlex.quote(branch)}"] if branch else []
+    line = command_line("apply", "", [shlex.quote(plan_file), *flags])
     document = read_plan(session.path(plan_file))
     project = project_of(session, document, chosen)
     return carry_out(project, choice_in(document), options, document["inputs"], lambda _: line, document)
@@ -217,6 +226,7 @@ def carry_out(
                 ceiling=ceiling,
                 inputs=inputs,
                 deadline=options.deadline,
+                branch=options.branch,
                 world=world(),
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
