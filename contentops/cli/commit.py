@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--branch",
     metavar="NAME",
     default="",
-    help="The branch to push to. Default: the one checked out, else that of the CI run.",
+    help="The branch to push to. Default: the one checked out, else the CI run's.",
 )
 @click.option("--no-push", is_flag=True, help="Only commit.")
 @click.option(

@@ -175,7 +175,7 @@ def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushe
 
 
 def check_waiting(project: Project, options: CommitOptions, *, world: World | None = None) -> None:
-    """Looks what `apply` looks at under CI: raises what `look_ahead` raises, and UsageError where no branch is known."""
+    """Looks at what `apply` does under CI: raises as `look_ahead`, and UsageError where no branch is known."""
     environ = (world or World()).environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)

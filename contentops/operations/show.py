@@ -168,6 +168,11 @@ def _without_text(project: Project, item: str, state: State) -> UsageError:
     return UsageError(message, code="not-generated", hint="`contentops apply` generates it")
 
 
+def is_item(project: Project, word: str) -> bool:
+    """Whether a manifest declares an item of this id, or the lock knows one. Raises InputError, StateError."""
+    return ItemId(word) in read_state(project).records or ItemId(word) in specs_by_id(validate(project))
+
+
 def no_item(item: str, known: Iterable[str]) -> UsageError:
     """The error for an id that names nothing, with the nearest one that does."""
     hint = did_you_mean(item, known, "`contentops status` lists the items")
