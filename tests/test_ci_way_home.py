@@ -77,7 +77,7 @@ def test_a_known_branch_gets_the_results(world: World, env: dict[str, str], argu
     runner = detached(world)
     ended = apply(runner, *arguments, env=env)
     assert ended.code == 0, ended.stderr
-    assert "Pushed to `main`." in runner.commit(*arguments, **env).stdout
+    assert "Pushed to `main`." in runner.commit(*arguments, runner=env).stdout
     assert world.clone("fresh").changes() == []
 
 
