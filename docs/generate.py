@@ -1,6 +1,6 @@
-"""Writes what is made from the program itself: the command line, the two file formats, the presets.
+"""Writes what is made from the program itself: the command line, the two file formats, presets and filters.
 
-    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md, and where presets are listed
+    python docs/generate.py           writes docs/reference/{cli,manifest,project}.md, and parts of other pages
     python docs/generate.py --check   writes nothing; exit code 1 names the pages that are not fresh
 
 A test runs the check, so an option or a key cannot be added without its line here.
@@ -23,6 +23,7 @@ import click  # noqa: E402 - the checkout comes first on the path
 from contentops.cli.entry import cli  # noqa: E402
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
+from docs import template_reference  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ def pages() -> dict[str, str]:
         "docs/reference/manifest.md": _page("Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"))),
         "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(json.loads(project))),
         "docs/reference/output.md": _between(_read(REFERENCE / "output.md"), _presets()),
+        "docs/reference/templates.md": _between(_read(REFERENCE / "templates.md"), template_reference.lines()),
         "schemas/project.schema.json": project,
     }
 
@@ -76,15 +78,15 @@ def _page(title: str, introduction: str, lines: Iterator[str]) -> str:
 # --- presets ---------------------------------------------------------------------------------------------------
 
 _TITLES: Final = {"hugo": "Hugo", "astro": "Astro", "docusaurus": "Docusaurus", "jekyll": "Jekyll"}
-_START: Final = "<!-- Made by docs/generate.py from contentops/documents/preset.py. -->\n"
-_END: Final = "\n<!-- End of what is made. -->"
+_START: Final = "<!-- Made by docs/generate.py; run `make docs`. -->\n"
+_END: Final = "<!-- End of what is made. -->"
 
 
 def _between(text: str, lines: Iterator[str]) -> str:
     """A page with what stands between its two marks written again."""
     before, start, rest = text.partition(_START)
     _, end, after = rest.partition(_END)
-    return "".join([before, start, "\n", *(f"{line}\n" for line in lines), end, after])
+    return "".join([before, start, "\n", *(f"{line}\n" for line in lines), "\n", end, after])
 
 
 def _presets() -> Iterator[str]:
@@ -182,7 +184,7 @@ _MANIFEST_INTRODUCTION = """\
 A manifest is a YAML file that declares items.
 `contentops schema manifest` prints the JSON Schema this page is made from; editors read it through the line
 `# yaml-language-server: $schema=...` at the top of a manifest.
-Where a value may hold `{{ ... }}`, it is a template and is checked again after rendering."""
+Where a value may hold `{{ ... }}`, it is a [template](templates.md) and is checked again after rendering."""
 
 _PROJECT_INTRODUCTION = """\
 `contentops.yaml` marks the root of a project.

@@ -37,9 +37,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-_FOREIGN = ("CONTENTOPS_", "GITHUB_", "GIT_", "OPENAI_", "WRITERZROOM_", "_CONTENTOPS")
+_FOREIGN = ("CI_", "CONTENTOPS_", "GITHUB_", "GIT_", "OPENAI_", "WRITERZROOM_", "_CONTENTOPS")
 _FOREIGN_NAMES = {
     "ALL_PROXY",
+    "BRANCH_NAME",
+    "BUILD_SOURCEBRANCH",
+    "CHANGE_ID",
     "CI",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -47,9 +50,12 @@ _FOREIGN_NAMES = {
     "FORCE_COLOR",
     "HTTPS_PROXY",
     "HTTP_PROXY",
+    "JENKINS_URL",
     "LINES",
     "NO_COLOR",
     "NO_PROXY",
+    "TEAMCITY_VERSION",
+    "TF_BUILD",
     "TTY_COMPATIBLE",
 }
 

@@ -11,6 +11,9 @@ from contentops.model.plan import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import Approval
+from contentops.operations.workspace import open_workspace
+from contentops.planning.inputs import Choice
+from contentops.planning.review import compare_file
 from contentops.reporting.plan_json import plan_json
 
 if TYPE_CHECKING:
@@ -39,6 +42,27 @@ def check_file(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
     """What is left of a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
     return plan_operation.check(scene.project, choice_in(reviewed), reviewed)
+
+
+def what_is_left(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
+    """What an apply of a plan file would do. Raises Refused."""
+    with open_workspace(scene.project) as workspace:
+        return compare_file(workspace.plan_inputs(choice_in(reviewed)), reviewed)
+
+
+def apply_within(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Run | None:
+    """Applies what is planned today, with a plan file (empty: none) as its ceiling. Raises Refused."""
+    _, run = apply_operation.apply(
+        scene.project,
+        Choice(**choice),
+        Approval(),
+        confirm=lambda _: True,
+        emit=scene.events.append,
+        stop=Stop(),
+        ceiling=ceiling,
+        world=scene.world(),
+    )
+    return run
 
 
 def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:

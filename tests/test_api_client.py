@@ -230,34 +230,44 @@ def test_resets(after: int) -> None:
     assert (paid.kind, free.kind) == ("ambiguous", "unavailable")
 
 
-@pytest.mark.parametrize(
-    ("first", "drip", "words"),
-    [
-        (b"", b"", "no answer from"),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer from"),
-        (http(GOOD)[:-5], b"", "too long"),
-        (http(b"", length=10_000), b" ", "too long"),
-    ],
-    ids=["silence", "informational for ever", "stalled body", "trickle"],
-)
-def test_slow_servers(first: bytes, drip: bytes, words: str) -> None:
-    """Neither silence nor an endless trickle holds a call for longer than its patience."""
+SLOW = {
+    "silence": (b"", b"", "no answer from"),
+    "informational for ever": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer from"),
+    "stalled body": (http(GOOD)[:-5], b"", "too long"),
+    "trickle": (http(b"", length=10_000), b" ", "too long"),
+}
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(first)
-        while not writer.is_closing():
-            await writer.drain()
-            await asyncio.sleep(0.02)
-            writer.write(drip)
 
-    # Enough for a busy machine to connect and to send the first bytes.
-    patience = Patience(connect=0.6, submit=0.4, other=0.4)
-    paid, free = with_server(serve, SUBMIT, STATUS, patience=patience)
-    assert isinstance(paid, Failure)
-    assert isinstance(free, Failure)
-    assert (paid.kind, free.kind) == ("ambiguous", "unavailable")
-    assert words in paid.message
+def test_slow_servers() -> None:
+    """Neither silence nor an endless trickle holds a call for longer than its patience; all are waited for at once."""
+
+    async def ask(first: bytes, drip: bytes, call: Call) -> Reply | Failure:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(first)
+            while not writer.is_closing():
+                await writer.drain()
+                await asyncio.sleep(0.02)
+                writer.write(drip)
+
+        # Enough for a busy machine to connect and to send the first bytes.
+        patience = Patience(connect=0.6, submit=0.4, other=0.4)
+        async with serving(serve) as port:
+            (found,) = await send_all(f"http://127.0.0.1:{port}/v1", call, patience=patience)
+        return found
+
+    async def story() -> list[Reply | Failure]:
+        return await asyncio.gather(
+            *(ask(first, drip, call) for first, drip, _ in SLOW.values() for call in (SUBMIT, STATUS))
+        )
+
+    found = iter(asyncio.run(story()))
+    for name, (_, _, words) in SLOW.items():
+        paid, free = next(found), next(found)
+        assert isinstance(paid, Failure), name
+        assert isinstance(free, Failure), name
+        assert (paid.kind, free.kind) == ("ambiguous", "unavailable"), name
+        assert words in paid.message, name
 
 
 def test_refused_connections_were_not_sent() -> None:

@@ -164,7 +164,9 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
             ],
             "stats": {},
         },
-        ContentList((ContentEntry("c1", "T", "draft", "a", "b"), ContentEntry("c2", "", "", "c", "d"))),
+        ContentList(
+            (ContentEntry("c1", "T", "draft", "a", "b"), ContentEntry("c2", "", "", "c", "d")), (ContentEntry(""),)
+        ),
     ),
     ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
     ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from tests.running import Run
 
 IDS = ["city-berlin", "city-lisbon", "getting-started", "welcome"]
-PLAN_HEAD = "Project `demo`, server `local`\n\n  + city-berlin      create      free  out/city-berlin.md\n"
+PLAN_HEAD = (
+    "Project `demo`, server `local`, budget 100 credits\n\n  + city-berlin      create      free  out/city-berlin.md\n"
+)
 
 
 @pytest.fixture
@@ -139,6 +141,16 @@ def test_a_plan_file_that_can_not_be_written_is_an_error(invoke: Run, demo: Path
     assert "error[output]: `no/such/folder.json` cannot be written" in ended.stderr
 
 
+def test_a_plan_that_fails_leaves_no_older_one_in_its_place(invoke: Run, demo: Path) -> None:
+    """What comes next in a script would take that for today's; anything but a plan stays."""
+    assert invoke("plan", "--out", "plan.json", cwd=demo).code == 0
+    (demo / "content/broken.yaml").write_text("items: [")
+    assert invoke("plan", "--out", "plan.json", cwd=demo).code == 1
+    assert not (demo / "plan.json").exists()
+    assert invoke("plan", "--out", "content/broken.yaml", cwd=demo).code == 1
+    assert (demo / "content/broken.yaml").exists()
+
+
 def test_warnings_go_beside_the_plan(invoke: Run, demo: Path) -> None:
     """A plan with warnings is a plan; they are printed to stderr, and stand in the JSON."""
     settings = demo / "contentops.yaml"
@@ -234,7 +246,10 @@ def test_apply_does_the_plan_and_then_there_is_none(invoke: Run, demo: Path) -> 
         jsonschema.validate(event, strict(load_schema("event")))
     assert (events[0]["kind"], events[-1]["kind"]) == ("run-started", "run-done")
     again = invoke("apply", cwd=demo)
-    assert (again.code, again.stdout) == (0, "Project `demo`, server `local`\n\nNo changes. 4 items are as declared.\n")
+    assert (again.code, again.stdout) == (
+        0,
+        "Project `demo`, server `local`, budget 100 credits\n\nNo changes. 4 items are as declared.\n",
+    )
 
 
 def test_apply_as_json(invoke: Run, demo: Path) -> None:

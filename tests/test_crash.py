@@ -65,6 +65,55 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
         assert scene.plan().empty, (where, scene.plan().changes)
 
 
+ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
+RENAMED = {
+    "output": f"items: [{{id: one, output: new/x.md, {ASKED}}}]",
+    "id": f"items: [{{id: uno, {ASKED}}}]",
+    "moved": f"moved: [{{from: one, to: uno}}]\nitems: [{{id: uno, {ASKED}}}]",
+}
+
+
+def _written(folder: Path) -> dict[str, Scene]:
+    """What each stop after the file was written would have left of a run of one item."""
+    scene = Scene(folder / "undisturbed", FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    stops = witnessed(scene, folder, scene.apply)
+    found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
+    assert len(found) > 3
+    return found
+
+
+@pytest.mark.parametrize("edited", [True, False], ids=["edited", "as written"])
+@pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
+def test_a_file_that_was_written_and_not_recorded_moves_along(folder: Path, manifest: str, *, edited: bool) -> None:
+    """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
+    for where, scene in _written(folder).items():
+        if edited:
+            text = scene.read("out/one.md").replace("Closing", "MINE")
+            # As editors save: what else has the old file's name keeps its time.
+            (scene.root / "out/one.md").unlink()
+            scene.write("out/one.md", text)
+        scene.write("content/blog.yaml", manifest)
+        runs = [scene.apply() for _ in range(2)]
+        (text,) = scene.tree("out", "new").values()
+        assert ("MINE" in text) == edited, (where, runs)
+        assert scene.api.credits == 4, (where, runs)
+        assert scene.plan().empty, (where, scene.plan().changes)
+        assert scene.plan().notes == (), where
+
+
+def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
+    """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
+    scene = next(iter(_written(folder).values()))
+    scene.edit("out/one.md", "Closing", "MINE")
+    scene.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
+    (note,) = scene.plan().notes
+    assert (note.kind, "`out/one.md`" in note.message, "`new/x.md`" in note.hint) == ("left-behind", True, True)
+    scene.apply()
+    assert "MINE" in scene.read("out/one.md")
+    assert "in 2027" in scene.read("new/x.md")
+
+
 def test_two_stops_in_a_row(folder: Path) -> None:
     """Stopped, run again and stopped again: still paid once."""
     _, stops = _stopped(folder, {})

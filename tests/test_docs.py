@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from tests import warm
 from tests.console import Block, SessionFailed, blocks, matches, run_page
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
 def _environment(folder: Path) -> dict[str, str]:
     commands = folder / "bin"
     commands.mkdir()
-    for name, arguments in {"contentops": "-m contentops", "python": "", "python3": ""}.items():
+    python = f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'
+    for name, text in {"contentops": warm.script(), "python": python, "python3": python}.items():
         script = commands / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        script.write_text(text)
         script.chmod(0o755)
     identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _IDENTITY.items()}
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
@@ -170,6 +172,17 @@ def test_a_page_that_is_not_true_is_found_out(page: str, message: str, tmp_path:
 
 
 # --- completeness ----------------------------------------------------------------------------------------------
+
+
+def test_every_filter_test_and_method_is_in_the_reference() -> None:
+    """The page of templates lists what the sandbox has, no more; the results of its examples are made with it."""
+    from contentops.manifests.sandbox import sandbox
+    from docs.template_reference import FILTERS, TESTS
+
+    for known, listed in ((sandbox().filters, FILTERS), (sandbox().tests, TESTS)):
+        names = [name for names in listed for name in names.split(", ")]
+        assert sorted(names) == sorted(name for name in known if " " not in name)
+        assert all(example.count(names.split(", ")[0]) for names, (_, example) in listed.items())
 
 
 def test_generated_pages_are_fresh() -> None:

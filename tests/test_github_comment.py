@@ -150,12 +150,54 @@ def test_a_plan_that_was_overtaken_is_not_posted(
 def test_a_plan_file_that_is_none(
     hub: FakeGitHub, invoke: Run, tmp_path: Path, change: Callable[[Any], Any], code: str
 ) -> None:
-    """Whatever an artifact holds, nothing is posted but a plan."""
+    """Whatever an artifact holds, nothing is posted but a plan; an older price does not stand there as today's."""
+    hub.comment(f"{marker(make_plan())}\n**1 to create. 4 credits.**")
     path = plan_file(tmp_path, make_plan(make_change()))
     path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))), encoding="utf-8")
     ended = invoke("comment", "--plan", str(path), "--pr", "7", env=hub.env())
     assert f"error[{code}]" in ended.stderr
-    assert hub.asked == []
+    assert [comment["body"].splitlines()[0] for comment in hub.comments] == [marker(make_plan())]
+    assert ("There is no plan" in hub.comments[0]["body"], "4 credits" in hub.comments[0]["body"]) == (True, False)
+
+
+def test_a_plan_that_failed_takes_the_place_of_the_older_ones(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """Of each environment, with the commit and the run that says why; the next plan takes its place."""
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event()))
+    hub.comment(f"{marker(make_plan())}\nfake", "someone")
+    for environment in ("", "staging"):
+        path = str(plan_file(tmp_path, make_plan(make_change(credits=4), environment=environment)))
+        assert invoke("comment", "--plan", path, env=env).code == 0
+    for _ in range(2):
+        ended = invoke("comment", "--plan", str(tmp_path / "none.json"), env=env)
+        assert (ended.code, ended.stderr) == (0, "")
+        assert ended.stdout.startswith("Said on pull request 7 that there is no plan")
+    someone, *ours = (comment["body"] for comment in hub.comments)
+    assert (someone.endswith("fake"), len(ours)) == (True, 2)
+    for body in ours:
+        assert "There is no plan of commit `1234567890ab`" in body
+        assert "[The run says why](https://github.example/acme/blog/actions/runs/5)." in body
+        assert "credits" not in body
+    assert invoke("comment", "--plan", str(plan_file(tmp_path, make_plan(make_change()))), env=env).code == 0
+    assert "to create" in hub.comments[1]["body"]
+    assert len(hub.comments) == 3
+
+
+def test_a_first_plan_that_failed_is_told_and_makes_way(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """One comment, whose project is not known yet."""
+    none = ("comment", "--plan", "none.json", "--pr", "7", "--json")
+    assert invoke(*none, env=hub.env()).json["new"] is True
+    assert invoke(*none, env=hub.env()).json["new"] is False
+    path = str(plan_file(tmp_path, make_plan(make_change())))
+    assert invoke("comment", "--plan", path, "--pr", "7", env=hub.env()).code == 0
+    assert [comment["body"].splitlines()[0] for comment in hub.comments] == [marker(make_plan())]
+
+
+def test_a_failed_plan_that_was_overtaken_says_nothing(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The newer push has a verdict of its own, which may stand there already."""
+    hub.comment(f"{marker(make_plan())}\nnewer")
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(head_sha="0" * 40)))
+    assert invoke("comment", "--plan", "none.json", env=env).stdout.startswith("Nothing posted")
+    assert hub.comments[0]["body"].endswith("newer")
 
 
 @pytest.mark.parametrize(

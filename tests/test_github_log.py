@@ -1,4 +1,4 @@
-"""What a runner of GitHub reads out of our log: annotations of ours, and no order of anybody else."""
+"""What a runner of CI reads out of our log: annotations of ours, and no order of anybody else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def obeyed(text: str) -> list[str]:
     """The lines a runner takes as orders: as its source reads them, but for the names of the commands."""
     lines = re.split(r"\r\n|\r|\n", text)
     new = [line for line in lines if re.match(r"::[^:]*?::", line.lstrip())]
-    return new + [line for line in lines if re.search(r"##\[[^\]]*\]", line)]
+    marks = re.compile(r"##(?:vso|teamcity)?\[[^\]]*\]|section_(?:start|end):[0-9]+:", re.IGNORECASE)
+    return new + [line for line in lines if marks.search(line)]
 
 
 # --- orders ------------------------------------------------------------------------------------------------
@@ -49,6 +50,11 @@ def obeyed(text: str) -> list[str]:
         "###[error]x",
         "::stop-commands::token",
         "\x1c::error::x",
+        "##vso[task.setvariable variable=a]b",
+        "text ##VSO[task.complete result=Succeeded;]done",
+        "##teamcity[buildStop comment='x']",
+        "section_start:1:a[collapsed=true]\r\x1b[0Khidden",
+        "a\nsection_end:1:a\r\x1b[0K",
     ],
 )
 def test_an_order_is_printed_and_not_obeyed(text: str) -> None:
@@ -57,19 +63,22 @@ def test_an_order_is_printed_and_not_obeyed(text: str) -> None:
     assert obeyed(inert(text)) == []
 
 
-@given(st.text(alphabet=":#[] \n\r\tae\u00a0"))
-def test_no_text_gives_an_order(text: str) -> None:
+@given(st.lists(st.sampled_from([*":#[] \n\r\tae1\u00a0", "vso", "teamcity", "section_start", "section_end"])))
+def test_no_text_gives_an_order(parts: list[str]) -> None:
     """Of all texts made of what orders are made of."""
-    assert obeyed(inert(text)) == []
+    assert obeyed(inert("".join(parts))) == []
 
 
-@pytest.mark.parametrize("text", ["a :: b", ":::note\ntext\n:::", "C++ std::vector", "# heading [link]", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["a :: b", ":::note\ntext\n:::", "C++ std::vector", "# heading [link]", "## teamcity [a]", "section_start: 1", ""],
+)
 def test_other_texts_are_left_as_they_are(text: str) -> None:
     """Directives of Markdown among them."""
     assert inert(text) == text
 
 
-@given(st.dictionaries(st.text(), st.text(alphabet=':#[ \n\\"e')))
+@given(st.dictionaries(st.text(), st.text(alphabet=':#[ \n\\"e') | st.sampled_from(["##vso[a]", "section_end:1:a"])))
 def test_json_says_the_same(value: dict[str, str]) -> None:
     """The escape is JSON's own, so that programs read what was meant."""
     text = inert_json(json_text(value))
@@ -88,14 +97,19 @@ def test_what_we_print_goes_through_it(capfd: pytest.CaptureFixture[str], invoke
     assert [line for line in obeyed(ended.stderr) if not line.startswith("::error title=usage::")] == []
 
 
-def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words of a server come at the start of no line as an order."""
+@pytest.mark.parametrize(
+    "system",
+    [RUNNER, {"CI": "true"}, {"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "2026.1"}, {"JENKINS_URL": "http://j/"}],
+)
+def test_progress_gives_no_order(monkeypatch: pytest.MonkeyPatch, system: dict[str, str]) -> None:
+    """The words of a server come at the start of no line as an order, whichever CI reads them."""
     import io
 
-    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    for name, value in system.items():
+        monkeypatch.setenv(name, value)
     stream = io.StringIO()
     plain = Plain(stream)
-    for item in ("::error::x", "##[error]y"):
+    for item in ("::error::x", "##[error]y", "##vso[a]b", "##teamcity[a]", "section_start:1:a"):
         plain.show(
             Event(
                 kind="item-done",

@@ -39,7 +39,7 @@ ITEMS = [f"i{number}" for number in range(8)]
 API = "https://api.example.test/v1"
 JSON = {"Content-Type": "application/json"}
 PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
-MEGABYTES = 50 * 1024 * 1024
+MEGABYTES = 21 * 1024 * 1024
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ FOREIGN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
         answer(200, "{}", ("Content-Type", "application/json"), ("Content-Type", "text/html")),
         ["(200)", "HTML page", "`api.base_url`"],
     ),
-    "50 MB": (answer(200, b" " * MEGABYTES), ["(200)", "larger than 20 MiB", "`api.base_url`"]),
+    "21 MiB": (answer(200, b" " * MEGABYTES), ["(200)", "larger than 20 MiB", "`api.base_url`"]),
     "gzip bomb": (
         answer(200, _zipped(MEGABYTES), ("Content-Encoding", "gzip"), *JSON.items()),
         ["(200)", "larger than 20 MiB", "`api.base_url`"],
@@ -528,7 +528,7 @@ def raw(status: str, body: bytes, *headers: str, length: int | None = None) -> b
 
 TYPE = "Content-Type: application/json"
 RAW: dict[str, tuple[bytes, list[str]]] = {
-    "50 MB": (raw("200 OK", b" " * MEGABYTES, TYPE), ["(200)", "larger than 20 MiB"]),
+    "21 MiB": (raw("200 OK", b" " * MEGABYTES, TYPE), ["(200)", "larger than 20 MiB"]),
     "bomb": (raw("200 OK", _zipped(MEGABYTES), TYPE, "Content-Encoding: gzip"), ["(200)", "larger than 20 MiB"]),
     "two types": (raw("200 OK", b"{}", TYPE, "Content-Type: text/html"), ["(200)", "HTML page"]),
     "two places": (raw("302 Found", b"", "Location: https://a.example/", "Location: https://b.example/"), ["(302)"]),

@@ -279,11 +279,11 @@ def _echoing(where: str) -> Callable[[str, str, bytes], Answer]:
 
 
 @pytest.mark.parametrize("where", ["nowhere", "stage", "job error", "save error"])
-def test_the_key_is_nowhere(project: Build, run: Run, invoke: Run, where: str) -> None:
+def test_the_key_is_nowhere(project: Build, invoke: Run, where: str) -> None:
     """In no file below the project, in no output of any command, in no form."""
     with Scripted(_echoing(where)) as server:
         root = _project(project, server)
-        ended = run("apply", "--yes", "--events", "events.ndjson", cwd=root, env=ENV)
+        ended = invoke("apply", "--yes", "--events", "events.ndjson", cwd=root, env=ENV)
         assert any(seen[2].get("authorization", seen[2].get("Authorization")) == BEARER for seen in server.seen)
         _clean(root, ended)
         for arguments in (["plan", "--json"], ["status"], ["state", "list", "--json"], ["show", "one"], ["doctor"]):

@@ -94,6 +94,25 @@ def test_the_newest_run_that_keeps_a_plan_is_found(hub: FakeGitHub, invoke: Run,
     }
 
 
+def test_a_push_names_the_pull_request_whose_merge_it_is(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """Into this branch, and made by the merge itself; any other commit was reviewed with no plan."""
+
+    def about(commit: str, ref: str = "refs/heads/main") -> Any:
+        (tmp_path / "event.json").write_text(json.dumps({"ref": ref, "after": commit}))
+        ended = invoke("reviewed", "--json", env=hub.env(GITHUB_EVENT_PATH=str(tmp_path / "event.json")))
+        assert ended.code == 0, ended.stderr
+        return ended.json["pull_request"], ended.json["run"]
+
+    merged = "f" * 40
+    assert about(SHA) == (None, None)  # pushed, and not merged
+    hub.merge(7, merged)
+    assert about(merged) == (7, 55)
+    assert about(merged, "refs/heads/next") == (None, None)
+    assert about(SHA) == (None, None)
+    hub.faults.append(("commits/", lambda: (200, [None, {"merged_at": 1, "merge_commit_sha": merged}], {})))
+    assert about(merged) == (None, None)
+
+
 def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The output is empty, so that the workflow plans again."""
     hub.runs.clear()
@@ -218,9 +237,22 @@ def test_another_merge_that_changes_a_reviewed_item_stops_it(queue: Queue) -> No
 
 
 @posix
-def test_an_unrelated_merge_does_not(queue: Queue) -> None:
-    """What the pull request does not name is someone else's."""
+def test_another_merge_that_is_not_applied_yet_stops_it(queue: Queue) -> None:
+    """What the pull request does not name would be paid for with it, unless the project allows that."""
     queue.machine.write("content/more.yaml", manifest("four"))
+    ended = queue.run()
+    assert ended.codes == {"reviewed": 0, "check": 4}
+    assert "error[unreviewed]" in ended.printed
+    assert "`four`: create, which it does not say" in ended.printed
+    queue.machine.edit("contentops.yaml", "max_changed_ratio: 1", "unreviewed: allow")
+    assert queue.run().codes == {"reviewed": 0, "check": 0}
+
+
+@posix
+def test_another_merge_that_is_applied_does_not(queue: Queue) -> None:
+    """What the pull request does not name is done."""
+    queue.machine.write("content/more.yaml", manifest("four"))
+    queue.machine.apply("--select", "four")
     assert queue.run().codes == {"reviewed": 0, "check": 0}
 
 
@@ -230,7 +262,7 @@ def test_a_plan_that_has_come_true_does_not(queue: Queue) -> None:
     queue.machine.apply()
     ended = queue.run()
     assert ended.codes == {"reviewed": 0, "check": 0}
-    assert "Nothing of the plan is left to do: it is applied already." in ended.printed
+    assert "Nothing is left to do: all of the plan is applied already." in ended.printed
 
 
 @posix

@@ -45,32 +45,32 @@ def _files(server: Served, name: str, *, extra: str = "", project: str = "") -> 
 # --- one at a time -----------------------------------------------------------------------------------------
 
 
-def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, run: Run, slow: Served) -> None:
+def test_a_second_apply_is_refused_until_the_first_is_gone(project: Build, invoke: Run, slow: Served) -> None:
     """It exits 4 and names who holds the lock; a killed holder leaves nothing to unlock."""
     root = project(_files(slow, "locked"))
     with applying(root) as first:
         first.until("step-done", "submit")
-        second = run("apply", "--yes", cwd=root, env=ENV)
+        second = invoke("apply", "--yes", cwd=root, env=ENV)
         assert (second.code, second.stdout) == (4, "")
         assert "error[lock-held]: another `contentops` command is running here by " in second.stderr
         assert f"{getpass.getuser()}@" in second.stderr
         assert f"process {first.process}" in second.stderr
         assert "since 20" in second.stderr
         assert "hint: wait for it to end" in second.stderr
-        assert run("plan", cwd=root).code == 0, "a plan needs no lock"
+        assert invoke("plan", cwd=root).code == 0, "a plan needs no lock"
         first.kill()
     with applying(root) as third:
         third.until("step-started", "poll")
     assert len(slow.jobs("(locked)")) == 1
 
 
-def test_another_environment_may_apply_meanwhile(project: Build, run: Run, slow: Served) -> None:
+def test_another_environment_may_apply_meanwhile(project: Build, invoke: Run, slow: Served) -> None:
     """The lock is one per environment."""
     extra = "environments: {draft: {api: {base_url: local}, output: 'draft/{{ item.id }}.md'}}"
     root = project(_files(slow, "environments", extra=extra))
     with applying(root) as first:
         first.until("step-done", "submit")
-        assert run("apply", "--yes", "--env", "draft", cwd=root).code == 0
+        assert invoke("apply", "--yes", "--env", "draft", cwd=root).code == 0
     assert sorted(tree(root, "draft")) == ["draft/one.md", "draft/two.md"]
 
 
@@ -78,7 +78,7 @@ def test_another_environment_may_apply_meanwhile(project: Build, run: Run, slow:
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_the_first_signal_stops_gently(project: Build, run: Run, slow: Served, number: signal.Signals) -> None:
+def test_the_first_signal_stops_gently(project: Build, invoke: Run, slow: Served, number: signal.Signals) -> None:
     """Exit code 130 soon after; the job is in the lock, and the next command is named."""
     name = number.name
     root = project(_files(slow, name))
@@ -92,7 +92,7 @@ def test_the_first_signal_stops_gently(project: Build, run: Run, slow: Served, n
     assert "Traceback" not in ended.stderr
     assert '"state":"running"' in (root / "contentops.lock").read_text()
     shutil.rmtree(root / ".contentops")
-    planned = run("plan", "--json", cwd=root).json
+    planned = invoke("plan", "--json", cwd=root).json
     assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}
     assert slow.jobs(f"({name})") == [f"one ({name})"]
 
@@ -102,7 +102,7 @@ def _never_answers_a_submit(method: str, _path: str, _body: bytes) -> Answer | N
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_the_second_signal_exits_at_once(project: Build, run: Run, number: signal.Signals) -> None:
+def test_the_second_signal_exits_at_once(project: Build, invoke: Run, number: signal.Signals) -> None:
     """A stop that waits for an answer is not waited for; what was known is kept all the same."""
     with Scripted(_never_answers_a_submit) as server:
         root = project(
@@ -121,22 +121,22 @@ def test_the_second_signal_exits_at_once(project: Build, run: Run, number: signa
     assert ended.code == 130
     assert "exit at once" in ended.stderr
     assert "goes on with what is under way" in ended.stderr
-    planned = run("plan", "--json", cwd=root).json
+    planned = invoke("plan", "--json", cwd=root).json
     assert [one["action"] for one in planned["changes"]] == ["resolve"]
 
 
 # --- time --------------------------------------------------------------------------------------------------
 
 
-def test_a_deadline_pauses(project: Build, run: Run, slow: Served) -> None:
+def test_a_deadline_pauses(project: Build, invoke: Run, slow: Served) -> None:
     """Exit code 5 after the deadline; what runs is kept, and the next command is named."""
     root = project(_files(slow, "deadline"))
     # Long enough for a busy machine to have submitted by then.
-    ended = run("apply", "--yes", "--deadline", "3s", cwd=root, env=ENV)
+    ended = invoke("apply", "--yes", "--deadline", "1s", cwd=root, env=ENV)
     assert ended.code == 5
     assert "the deadline has come" in ended.stdout
     assert "contentops apply" in ended.stdout
-    planned = run("plan", "--json", cwd=root).json
+    planned = invoke("plan", "--json", cwd=root).json
     assert {one["id"]: one["action"] for one in planned["changes"]} == {"one": "finish", "two": "create"}
     assert len(slow.jobs("(deadline)")) == 1
 
@@ -144,42 +144,38 @@ def test_a_deadline_pauses(project: Build, run: Run, slow: Served) -> None:
 # --- exit codes --------------------------------------------------------------------------------------------
 
 
-def _applied(build: Build, run: Run, server: Served, name: str) -> Path:
-    root = build(_files(server, name))
-    assert run("apply", "--yes", cwd=root, env=ENV).code == 0
-    return root
+def _no_changes(build: Build, invoke: Run, server: Served) -> tuple[Path, list[str]]:
+    root = build(_files(server, "code-0"))
+    assert invoke("apply", "--yes", cwd=root, env=ENV).code == 0
+    return root, ["apply", "--yes"]
 
 
-def _no_changes(build: Build, run: Run, server: Served) -> tuple[Path, list[str]]:
-    return _applied(build, run, server, "code-0"), ["apply", "--yes"]
-
-
-def _invalid(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _invalid(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-1") | {"content/blog.yaml": "items: [{id: one, topic: x}]"}), ["apply", "--yes"]
 
 
-def _changes(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _changes(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-2")), ["plan", "--detailed-exitcode"]
 
 
-def _blocked(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _blocked(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-3") | {"out/one.md": "someone's own words\n"}), ["apply", "--yes"]
 
 
-def _failed(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _failed(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     files = _files(server, "code-3-failed")
     return build(files | {"content/blog.yaml": "items: [{id: one, inputs: {topic: no audience}}]"}), ["apply", "--yes"]
 
 
-def _over_budget(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _over_budget(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-4", extra="budget: {credits_per_apply: 7}")), ["apply", "--yes"]
 
 
-def _not_asked(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _not_asked(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-4-asked")), ["apply"]
 
 
-def _wrong_flag(build: Build, _run: Run, server: Served) -> tuple[Path, list[str]]:
+def _wrong_flag(build: Build, _invoke: Run, server: Served) -> tuple[Path, list[str]]:
     return build(_files(server, "code-64")), ["apply", "--yess"]
 
 
@@ -199,12 +195,13 @@ def _wrong_flag(build: Build, _run: Run, server: Served) -> tuple[Path, list[str
 def test_exit_codes(
     project: Build,
     run: Run,
+    invoke: Run,
     quick: Served,
     code: int,
     prepare: Callable[[Build, Run, Served], tuple[Path, list[str]]],
 ) -> None:
     """Each code, as a script meets it; 5 and 130 are above. Whatever the code, no traceback."""
-    root, arguments = prepare(project, run, quick)
+    root, arguments = prepare(project, invoke, quick)
     ended = run(*arguments, cwd=root, env=ENV)
     assert ended.code == code, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr

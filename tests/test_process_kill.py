@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
 ENV = {"WRITERZROOM_API_KEY": KEY}
-KILLS = 6
+KILLS = 4
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def _expected(name: str) -> list[str]:
     return sorted(f"All about {item} ({name})" for item in ITEMS)
 
 
-def _undisturbed(build: Build, run: Run, name: str) -> dict[str, str]:
+def _undisturbed(build: Build, invoke: Run, name: str) -> dict[str, str]:
     """The tree of a run that no one killed, made by the server inside the process: the texts are the same."""
     root = build(
         {
@@ -52,23 +51,27 @@ def _undisturbed(build: Build, run: Run, name: str) -> dict[str, str]:
         },
         at=f"{name}-undisturbed",
     )
-    assert run("apply", "--yes", cwd=root).code == 0
+    assert invoke("apply", "--yes", cwd=root).code == 0
     return tree(root)
 
 
-def _finish(run: Run, root: Path) -> None:
+def _finish(invoke: Run, root: Path) -> None:
     """Applies until it is done, which takes two times at most."""
-    ended = run("apply", "--yes", cwd=root, env=ENV)
+    ended = invoke("apply", "--yes", cwd=root, env=ENV)
     assert "Traceback" not in ended.stderr
     if ended.code == 3:
-        ended = run("apply", "--yes", cwd=root, env=ENV)
+        ended = invoke("apply", "--yes", cwd=root, env=ENV)
     assert ended.code == 0, ended.stdout + ended.stderr
-    assert run("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
-def _killed_again_and_again(build: Build, run: Run, server: Served, name: str, *, clean: bool) -> None:
-    expected = _undisturbed(build, run, name)
-    root = _project(build, server, name)
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
+def test_killed_again_and_again(project: Build, invoke: Run, server: Served, seed: int, *, clean: bool) -> None:
+    """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
+    name = f"{'robbed' if clean else 'killed'}-{seed}"
+    expected = _undisturbed(project, invoke, name)
+    root = _project(project, server, name)
     chance = random.Random(name)
     killed = 0
     while killed < KILLS:
@@ -80,28 +83,18 @@ def _killed_again_and_again(build: Build, run: Run, server: Served, name: str, *
             killed += 1
         if clean:
             shutil.rmtree(root / ".contentops")
-    assert killed, name
-    _finish(run, root)
-    assert tree(root) == expected, name
+    assert killed
+    _finish(invoke, root)
+    assert tree(root) == expected
     assert server.charges(f"({name})") == _expected(name)
     assert server.contents(f"({name})") == _expected(name)
 
 
-@pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
-def test_killed_again_and_again(project: Build, run: Run, server: Served, *, clean: bool) -> None:
-    """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
-    names = [f"{'robbed' if clean else 'killed'}-{seed}" for seed in range(2)]
-    with ThreadPoolExecutor() as threads:
-        cases = [threads.submit(_killed_again_and_again, project, run, server, name, clean=clean) for name in names]
-    for case in cases:
-        case.result()
-
-
 @pytest.mark.parametrize("seed", range(2))
-def test_the_server_dies_in_the_middle(project: Build, run: Run, tmp_path: Path, seed: int) -> None:
+def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path, seed: int) -> None:
     """Killed and started again on the same port and store, the server ends with one charge and content per item."""
     name = f"server-{seed}"
-    expected = _undisturbed(project, run, name)
+    expected = _undisturbed(project, invoke, name)
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         root = _project(project, server, name)
         chance = random.Random(seed)
@@ -114,16 +107,16 @@ def test_the_server_dies_in_the_middle(project: Build, run: Run, tmp_path: Path,
             ended = apply.end()
         assert ended.code in {0, 3}, ended.stderr
         assert "Traceback" not in ended.stderr
-        _finish(run, root)
+        _finish(invoke, root)
         assert tree(root) == expected
         assert server.charges() == _expected(name)
         assert server.contents() == _expected(name)
 
 
-def test_server_and_apply_die_together(project: Build, run: Run, tmp_path: Path) -> None:
+def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Path) -> None:
     """Both are killed at once, as when the machine loses power; both go on from what is on disk."""
     name = "together"
-    expected = _undisturbed(project, run, name)
+    expected = _undisturbed(project, invoke, name)
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         root = _project(project, server, name)
         for moment in (6, 9, 12):
@@ -132,7 +125,7 @@ def test_server_and_apply_die_together(project: Build, run: Run, tmp_path: Path)
                 apply.kill()
             server.kill()
             server.start()
-        _finish(run, root)
+        _finish(invoke, root)
         assert tree(root) == expected
         assert server.charges() == _expected(name)
         assert server.contents() == _expected(name)

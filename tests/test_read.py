@@ -322,9 +322,9 @@ def test_finding_carries_what_it_is_given() -> None:
         ("a: >-\n  one\n  {{ two }}\n", "{{", (3, 3)),
         ("a: {{x}}".replace("{{x}}", "'{{x}} {{x}}'"), " {{", (1, 11)),
         ("a: one\n  {{ two }}", "{{", (2, 3)),
-        ('a: "x \\"q"', '"q', (1, 4)),
+        ('a: "x \\"q"', '"q', (1, 9)),
     ],
-    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "not-found"],
+    ids=["plain", "double", "escape", "single", "literal", "folded", "second", "lines", "quote"],
 )
 def test_offset_points_into_a_text(text: str, needle: str, place: tuple[int, int]) -> None:
     """An offset into the value is shown where that character was written, in every style of scalar."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from contentops.manifests.compiled import Compiled, Macros
 from contentops.manifests.limits import LIMITS, TemplateLimits
 from contentops.manifests.templates import Templates, TextTemplate, is_template
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, text_of
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, slug_of, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -190,9 +191,16 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ place | tojson(indent=2) }}", "template-value", "takes no indent", ""),
         ("{% for letter in company %}{% endfor %}", "template-value", "cannot be looped over", "split"),
         ("{{ 1 / 0 }}", "template-error", "division by zero", ""),
-        ("{{ 'a' + 1 }}", "template-error", "can only concatenate", ""),
-        ("{{ year() }}", "template-error", "not callable", ""),
-        ("{{ 1 | join }}", "template-error", "not iterable", ""),
+        ("{{ 'a' + 1 }}", "template-value", "cannot add a text and a whole number", "`~` joins texts"),
+        ("{{ year - each.words }}", "template-value", "cannot subtract a text from a whole number", "`| int`"),
+        ("{{ people * share }}", "template-value", "cannot multiply a list by a number", ""),
+        ("{{ place / 2 }}", "template-value", "cannot divide a map by a whole number", ""),
+        ("{{ nothing ** 2 }}", "template-value", "cannot raise a null to the power of a whole number", ""),
+        ("{{ -company }}", "template-value", "cannot write `-` before a text", ""),
+        ("{{ each.words > 5 }}", "template-value", "cannot compare a text and a whole number", "convert"),
+        ("{{ [2, 'a'] | sort }}", "template-value", "cannot compare a text and a whole number", "convert"),
+        ("{{ year() }}", "template-error", "a whole number is not callable", ""),
+        ("{{ 1 | join }}", "template-error", "a whole number is not iterable", ""),
         ("{{ 7 | wordwrap(1) }}", "template-value", "`wordwrap` takes no such value: a whole number", ""),
         ("{{ people | indent }}", "template-value", "`indent` takes no such value: a list", ""),
         ("{{ company | dictsort }}", "template-value", "`dictsort` takes no such value: a text", ""),
@@ -385,16 +393,106 @@ def test_names_a_template_uses(source: str, names: tuple[str, ...]) -> None:
         ("{{ compny }}", "compny"),
         ("first\nsecond {{ company }} and {{ compny }}\nthird", "compny"),
         ("company: {{ each.ctiy }}", "ctiy"),
-        ("a\n{{ company | int }}", "company"),
+        ("a\n{{ company | int }}", "int }}"),
         ("a\nb {% include 'x' %}", "include"),
-        ("a\n\n{{ company company }}", "company company"),
+        ("a\n\n{{ company company }}", "company }}"),
+        ("{{ company | upper }} {{ 1 + (company | length) + (year - each.words) }}", "year - each"),
+        ("{{ 1 + (company | length + people) }}", "company | length"),
+        ("{{ 3 + each.words + 2 }}", "3 + each"),
+        ("{{ [1, 2 * share, 'é' ~ people] }}", "'é' ~ people"),
+        ("{% if year > 1 and each.words > 5 %}x{% endif %}", "each.words > 5"),
+        ("a {{ people }} b {{ place }}", "people }} b"),
+        ("a {{ company }} b {{ place }}", "place }}"),
+        ("{{ company.replace(1, 'x') }}", "replace(1"),
+        ("{{ company\n   | title\n   | float }}", "float }}"),
+        ("{% for one in people -%}\n  {{ one }}\n  {{- one + 1 }}{% endfor %}", "one + 1"),
+        ("{% raw %}{{ x }}{% endraw %}{{ year + company }}", "year + company"),
+        ("{% if year %}{% endif %}{% if company %}", "if company"),
+        ("{% set a = compny %}{{ a }}", "compny"),
+        ("{{ company | uper }}", "uper"),
         ("{% if company %}\n{{ compny }}{% endif %}", "compny"),
         ("{{", "{{"),
     ],
 )
 def test_errors_point_into_the_template(source: str, at: str) -> None:
-    """An error knows the character it is at, as near as Jinja lets it be known."""
+    """An error knows the expression it is at: a filter or a method at its name, a sum where it begins."""
     assert source[failure(source).offset :].startswith(at)
+
+
+def test_a_choice_without_an_else_is_null() -> None:
+    """`{{ a if b }}` gives nothing where b does not hold, as in a text; what is not defined is still an error."""
+    assert render("{{ company if not open }}") is None
+    assert render("{{ company if open }}") == "Acme"
+    assert render("a{{ company if not open }}") == "a"
+    assert failure("{{ compny if open }}").code == "undefined-variable"
+
+
+@pytest.mark.parametrize(
+    ("text", "slug"),
+    [
+        ("Oslo", "oslo"),
+        ("  Coworking in Łódź -- 50% off! ", "coworking-in-lodz-50-off"),
+        ("Über Straße, Ærø & Þór", "uber-strasse-aero-thor"),
+        ("It's what\u2019s new", "its-whats-new"),
+        ("Việt Nam", "viet-nam"),
+        ("\u0130stanbul D\u0131yarbak\u0131r", "istanbul-diyarbakir"),
+        ("東京 Tokyo", "tokyo"),
+        ("ﬁle\u2460 x²", "file1-x2"),
+    ],
+)
+def test_slugify(text: str, slug: str) -> None:
+    """Small letters, digits and single dashes, the same with every Python; accents are taken off."""
+    assert slug_of(text) == slug
+
+
+@given(st.text(max_size=40))
+def test_a_slug_is_plain(text: str) -> None:
+    """Whatever the text, a slug holds nothing else, and is its own slug."""
+    slug = slug_of(f"{text} 1")
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
+    assert slug_of(slug) == slug
+    assert failure("{{ '' | slugify }}").message == "an empty text makes no slug"
+    assert failure("{{ '東京' | slugify }}").message == "`東京` has no letter or digit that a slug can hold"
+
+
+def test_inputs_in_metadata(project: Build) -> None:
+    """The rendered inputs are known as `inputs` outside of them; what they use counts as used by the item."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": """
+            vars: {city: Oslo}
+            items:
+              - id: one
+                output: "{{ inputs.topic | slugify }}.md"
+                inputs: {topic: "In {{ city }}"}
+                metadata: {title: "{{ inputs.topic }}!", words: "{{ inputs.words if inputs.words is defined }}"}
+              - id: two
+                vars: {inputs: {topic: mine}}
+                inputs: {topic: "{{ inputs.topic }}"}
+            """,
+        }
+    )
+    one, two = desired(root).specs
+    assert (one.output, one.metadata) == ("in-oslo.md", {"title": "In Oslo!"})
+    assert one.origins["metadata.title"].variables == ("city",)
+    assert two.request.inputs == {"topic": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("inputs: {topic: x}, metadata: {a: '{{ inputs.tpic }}'}", "<tpic> item `one` has a problem in `metadata.a`: `inputs` has no `tpic` (hint: did you mean `topic`?)"),
+        ("inputs: {topic: x, words: '{{ inputs.topic }}'}", "error[variable-cycle]"),
+        ("inputs: {topic: '{{ 1 + company }}'}, metadata: {a: '{{ inputs.topic }}'}", "`company` is not defined"),
+        ("inputs: {topic: '{{ inpts.topic }}'}", "`inpts` is not defined (hint: did you mean `inputs`?)"),
+    ],
+)  # fmt: skip
+def test_inputs_that_cannot_be_used(project: Build, item: str, expected: str) -> None:
+    """A missing input, inputs that use each other, and an input that failed are one finding."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [{{id: one, {item}}}]\n"})
+    [line] = lines(findings(root))
+    assert expected in line
 
 
 TEXTS = st.text(alphabet="ab {}%#\n-|'\"é", max_size=12)
@@ -629,7 +727,7 @@ def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
         ),
         (
             "error[undefined-variable] contentops.yaml:6:15 <wrong> variable `v`: `wrong` is not defined; "
-            "1 more file has the same problem (hint: there are `environment`, `item`, `project`, `v`)"
+            "1 more file has the same problem (hint: there are `environment`, `inputs`, `item`, `project`, `v`)"
         ),
     ]
 
@@ -753,7 +851,7 @@ def test_shared_macros(source: str, expected: object, names: tuple[str, ...]) ->
         ("x\n{{ broken(gone) }}", "`gone` is not defined", "gone", False),
         ("x {{ _polite(1) }}", "`_polite` is not defined", "_polite", False),
         ("x {{ greet(1, 2) }}", "macro 'greet' takes not more than 1 argument(s)", "greet(", False),
-        ("x {{ greet([1]) }}", "a list cannot stand inside a text", "macro _polite", True),
+        ("x {{ greet([1]) }}", "a list cannot stand inside a text", "who }} of", True),
     ],
 )
 def test_errors_in_macros_are_told_apart(source: str, message: str, at: str, in_macros: bool) -> None:

@@ -63,6 +63,8 @@ def test_a_small_plan() -> None:
         "<!-- contentops:plan:acme-blog:staging -->\n"
         "### contentops plan: `acme-blog`, environment `staging`\n"
         "\n"
+        "Server `local`.\n"
+        "\n"
         "**1 to create, 1 to regenerate, 1 to save, 1 blocked, 2 unchanged. 4 credits.**\n"
         "\n"
         ":warning: **apply would refuse:** too dear (to go on all the same: `--approve-credits 4`)\n"
@@ -104,6 +106,8 @@ def test_an_empty_plan_still_is_a_comment() -> None:
     assert plan_markdown(make_plan(unchanged=3)) == (
         "<!-- contentops:plan:acme-blog: -->\n"
         "### contentops plan: `acme-blog`\n"
+        "\n"
+        "Server `local`.\n"
         "\n"
         "**No changes. 3 items are as declared.**\n"
     )

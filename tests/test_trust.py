@@ -126,14 +126,18 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
         ("https://a.example, https://b.example:8443\nc.example", "https://b.example:8443", True),
         ("https://a.example, https://b.example:8443\nc.example", "https://c.example:443", True),
         ("https://elsewhere.example", f"{VENDOR}:443", False),
-        ("https://elsewhere.example", "http://127.0.0.1:8000", True),
+        ("https://elsewhere.example", "http://127.0.0.1:8000", False),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000", True),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8001", False),
+        ("localhost:8000 [::1]:8000", "http://localhost:8000", True),
+        ("localhost:8000 [::1]:8000", "http://[::1]:8000", True),
         ("https://elsewhere.example", "https://elsewhere.example:8443", False),
         ("https://elsewhere.example:x http://[", "https://elsewhere.example:443", False),
         ("example", "https://elsewhere.example:443", False),
     ],
 )
 def test_which_servers_may_have_the_key(stated: str | None, server: str, may: bool) -> None:
-    """Those on this machine; those of `CONTENTOPS_SERVERS`; where that is not set, WriterzRoom's own."""
+    """Those of `CONTENTOPS_SERVERS` alone; where that is not set, WriterzRoom's own and those on this machine."""
     environ = {} if stated is None else {"CONTENTOPS_SERVERS": stated}
     assert trust.may_have_key(server, environ) is may
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from contentops.cli.init import WORKFLOWS, workflows
-from tests.clones import world  # noqa: F401 - a fixture
+from tests.clones import manifest, world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.workflows import ROOT, Runner, read, steps_of
@@ -22,13 +22,15 @@ from tests.workflows import ROOT, Runner, read, steps_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.clones import World
+    from tests.clones import Machine, World
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
 DEPENDABOT = ROOT / ".github/dependabot.yml"
+APPLY = ROOT / "examples/ci/apply.yml"
 SHA = "1234567890abcdef1234567890abcdef12345678"
+MERGED = "fedcba0987654321fedcba0987654321fedcba09"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hooks and the shim are POSIX scripts")
 
 
@@ -72,7 +74,7 @@ def test_what_a_fork_can_start_has_no_secret_and_no_right_to_write() -> None:
 
 def test_an_apply_is_never_cancelled() -> None:
     """It is one at a time, waits for those before it, in an environment, and commits whatever happened."""
-    document = read(ROOT / "examples/ci/apply.yml")
+    document = read(APPLY)
     assert document["concurrency"] == {"group": "contentops-apply", "cancel-in-progress": "false", "queue": "max"}
     assert document["jobs"]["apply"]["environment"] == "contentops"
     (commit,) = (step for step in steps_of(document) if step.get("id") == "commit")
@@ -166,6 +168,28 @@ def hub() -> Iterator[FakeGitHub]:
         yield fake
 
 
+def applying(
+    hub: FakeGitHub,
+    folder: Path,
+    clone: Machine,
+    env: dict[str, str],
+    *,
+    event: str = "push",
+    credits_: str = "0",
+    key: str = "wrk_key",
+) -> Runner:
+    """The runner of the apply workflow, started by the merge of the pull request or by hand."""
+    (folder / "push.json").write_text(json.dumps({"ref": "refs/heads/main", "after": MERGED}))
+    contexts = {
+        "github.token": TOKEN,
+        "github.event_name": event,
+        "inputs.credits": credits_,
+        "secrets.WRITERZROOM_API_KEY": key,
+    }
+    env = hub.env(GITHUB_TOKEN="", GITHUB_EVENT_PATH=str(folder / "push.json")) | env
+    return Runner(folder / "apply", clone.root, env, contexts)
+
+
 @posix
 def test_from_pull_request_to_results(
     world: World,  # noqa: F811 - the fixture
@@ -196,11 +220,20 @@ def test_from_pull_request_to_results(
     ended = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN}).job(ROOT / "examples/ci/comment.yml")
     assert ended.codes == {"comment": 0}, ended.printed
     assert "3 to create" in hub.comments[0]["body"]
+    (artifact / "contentops-plan.json").rename(tmp_path / "plan.json")
+    comment = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN})
+    ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["plan"])
+    assert ended.codes == {"comment": 0}, ended.printed
+    assert "There is no plan of commit `1234567890ab`" in hub.comments[0]["body"]
+    assert "3 to create" not in hub.comments[0]["body"]
 
-    contexts = {"github.token": TOKEN, "secrets.WRITERZROOM_API_KEY": "wrk_key"}
-    env = {"GITHUB_RUN_ID": "5", "GITHUB_REPOSITORY": "acme/blog", "GITHUB_SERVER_URL": "https://github.example"}
-    applied = Runner(tmp_path / "apply", clone.root, env, contexts).job(ROOT / "examples/ci/apply.yml")
-    assert applied.codes == {"check-waiting": 0, "apply": 0, "commit": 0}, applied.printed
+    hub.merge(7, MERGED)
+    hub.run(55, SHA, "contentops-plan")
+    runner = applying(hub, tmp_path, clone, {"GITHUB_RUN_ID": "5", "GITHUB_SERVER_URL": "https://github.example"})
+    (runner.temp / "contentops-artifact").mkdir()
+    (tmp_path / "plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
+    applied = runner.job(APPLY)
+    assert applied.codes == {"check-waiting": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()
     assert TOKEN not in applied.printed
     fresh = world.clone("fresh")
@@ -210,14 +243,63 @@ def test_from_pull_request_to_results(
 
 
 @posix
-def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+@pytest.mark.parametrize("missing", ["pull request", "artifact", ""])
+def test_what_was_not_reviewed_is_not_applied(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    invoke: Run,
+    tmp_path: Path,
+    missing: str,
+) -> None:
+    """Pushed past the review, a plan that is not kept, or one that was made before another merge brought more."""
+    clone = world.clone("runner")
+    runner = applying(hub, tmp_path, clone, {})
+    plan = runner.temp / "contentops-artifact/contentops-plan.json"
+    plan.parent.mkdir()
+    if missing != "pull request":
+        hub.merge(7, MERGED)
+    if not missing:
+        hub.run(55, SHA, "contentops-plan")
+        ended = invoke("plan", "--out", str(plan), cwd=clone.root)
+        assert ended.code == 0, ended.stderr
+        clone.write("content/more.yaml", manifest("four"))
+    applied = runner.job(APPLY)
+    assert applied.codes == {"check-waiting": 0, "reviewed": 0, "apply": 4, "commit": 0}, applied.printed
+    assert "error[unreviewed]" in applied.printed
+    assert ("`four`: create" in applied.printed, "`one`: create" in applied.printed) == (not missing, bool(missing))
+    assert not list(clone.root.glob("out/*"))
+
+
+@posix
+@pytest.mark.parametrize(("credits_", "code", "error"), [("11", 4, "approved-credits"), ("12", 1, "no-key")])
+def test_whoever_starts_an_apply_by_hand_says_what_it_may_cost(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    tmp_path: Path,
+    credits_: str,
+    code: int,
+    error: str,
+) -> None:
+    """No plan is looked for; that number is the ceiling."""
+    clone = world.clone("runner")
+    clone.edit("contentops.yaml", "base_url: local", 'base_url: "https://api.example.test/v1"')
+    ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch", credits_=credits_, key="").job(APPLY)
+    assert "reviewed" not in ended.codes
+    assert (ended.codes["apply"], f"error[{error}]" in ended.printed) == (code, True)
+
+
+@posix
+def test_a_failed_apply_commits_all_the_same(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    tmp_path: Path,
+) -> None:
     """What was paid for before the failure comes back; the job fails."""
     clone = world.clone("runner")
     clone.apply("--select", "one")
     clone.write("content/blog.yaml", "items: [{id: one, inputs: {}}]\n")
-    contexts = {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
-    ended = Runner(tmp_path / "apply", clone.root, {}, contexts).job(ROOT / "examples/ci/apply.yml")
-    assert ended.codes == {"check-waiting": 0, "apply": 1, "commit": 0}
+    ended = applying(hub, tmp_path, clone, {}).job(APPLY)
+    assert ended.codes == {"check-waiting": 0, "reviewed": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
     assert ended.outcomes["keep"] == "success"
     assert "contentops.lock" in world.clone("fresh").files()
@@ -225,7 +307,7 @@ def test_a_failed_apply_commits_all_the_same(world: World, tmp_path: Path) -> No
 
 def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
     """The whole clone, as an artifact of each attempt, whatever the apply did; a cancelled job may get no further."""
-    steps = read(ROOT / "examples/ci/apply.yml")["jobs"]["apply"]["steps"]
+    steps = read(APPLY)["jobs"]["apply"]["steps"]
     names = [step.get("id") for step in steps]
     assert names.index("apply") < names.index("keep") < names.index("commit")
     keep = steps[names.index("keep")]
@@ -236,15 +318,18 @@ def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
 
 
 @posix
-def test_results_are_kept_where_an_apply_may_have_made_some(world: World, tmp_path: Path) -> None:  # noqa: F811
+def test_results_are_kept_where_an_apply_may_have_made_some(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    tmp_path: Path,
+) -> None:
     """Not where an earlier run's results wait, and not where there was nothing to do."""
-    path, contexts = ROOT / "examples/ci/apply.yml", {"github.token": "", "secrets.WRITERZROOM_API_KEY": ""}
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
-    ended = Runner(tmp_path / "first", clone.root, {}, contexts).job(path)
+    ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
     assert ended.codes == {"check-waiting": 0, "apply": 0, "commit": 1}
     assert ended.outcomes["keep"] == "success"
-    ended = Runner(tmp_path / "second", clone.root, {}, contexts).job(path)
+    ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
     assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
 
 

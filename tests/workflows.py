@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tests import warm
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 ROOT = Path(__file__).parents[1]
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+_CHOICE = re.compile(r"(?P<name>[\w.]+) != '(?P<not>\w+)' && format\('(?P<text>[^']*)', (?P<term>[\w.]+)\) \|\| ''")
 _TERM = re.compile(
-    r"steps\.(?P<step>[\w-]+)\.(?:outcome|outputs\.(?P<output>[\w-]+)) (?P<sign>==|!=) '(?P<value>[^']*)'"
+    r"(?:steps\.(?P<step>[\w-]+)\.(?:outcome|outputs\.(?P<output>[\w-]+))|(?P<context>github\.event_name))"
+    r" (?P<sign>==|!=) '(?P<value>[^']*)'"
 )
 
 
@@ -43,6 +46,7 @@ class Ended:
     printed: str = ""
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
 
     def lets_run(self, condition: str) -> bool:
         """Whether a step with this `if` runs now; only the forms that our workflows use are known."""
@@ -55,6 +59,8 @@ class Ended:
         found = _TERM.fullmatch(term)
         assert found, f"a condition that this runner does not know: {term}"
         step = found["step"]
+        if found["context"]:
+            return (self.contexts[found["context"]] == found["value"]) is (found["sign"] == "==")
         value = self.outputs.get(step, {}).get(found["output"], "") if found["output"] else self.outcomes[step]
         return (value == found["value"]) is (found["sign"] == "==")
 
@@ -70,7 +76,7 @@ class Runner:
         home = self.temp / "contentops" / "bin"
         home.mkdir(parents=True, exist_ok=True)
         command = home / "contentops"
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
+        command.write_text(warm.script())
         command.chmod(0o755)
 
     def job(self, workflow: Path, *, failing: Collection[str] = ()) -> Ended:
@@ -79,7 +85,7 @@ class Runner:
         Steps of others (checkout, artifacts) do nothing, and succeed but for those whose ids are in `failing`.
         """
         (job,) = read(workflow)["jobs"].values()
-        ended = Ended()
+        ended = Ended(contexts=self._contexts)
         for at, step in enumerate(job["steps"]):
             name = step.get("id") or step.get("with", {}).get("command") or str(at)
             if not ended.lets_run(step.get("if", "")):
@@ -135,4 +141,13 @@ class Runner:
         known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
         # A variable that nobody has set is empty.
         known |= {name: "" for name in _EXPRESSION.findall(text) if name.startswith("vars.") and name not in known}
-        return _EXPRESSION.sub(lambda found: known[found[1]], text)
+
+        def value(found: re.Match[str]) -> str:
+            chosen = _CHOICE.fullmatch(found[1])
+            if chosen is None:
+                return known[found[1]]
+            return (
+                "" if known[chosen["name"]] == chosen["not"] else chosen["text"].replace("{0}", known[chosen["term"]])
+            )
+
+        return _EXPRESSION.sub(value, text)

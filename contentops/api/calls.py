@@ -59,6 +59,8 @@ class ContentList(Struct, frozen=True):
     """Everything the account has stored, in the server's order (newest first where known)."""
 
     entries: tuple[ContentEntry, ...] = ()
+    unnamed: tuple[ContentEntry, ...] = ()
+    """Those under an id that cannot be used, which is left out."""
 
 
 class Content(Struct, frozen=True):
@@ -117,6 +119,8 @@ class FailureKind(enum.StrEnum):
     """A call that may be repeated failed for a passing reason."""
     AMBIGUOUS = "ambiguous"
     """A call that pays or creates may or may not have happened."""
+    UNNAMED = "unnamed"
+    """A save was answered with success, but by an id that cannot be used: what it made has to be looked for."""
     UNUSABLE = "unusable"
     """What answers there is not the API; the message says what to change."""
 

@@ -20,6 +20,10 @@ class Unreadable(ValueError):
     """A reply is not what the call asks for; the message says in which way."""
 
 
+class Unnamed(Unreadable):
+    """What the reply is about has an id that cannot be used."""
+
+
 class Garbled(Unreadable):
     """A reply is not JSON at all, or only the beginning of it."""
 

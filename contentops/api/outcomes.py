@@ -25,8 +25,9 @@ from contentops.api.calls import (
     JobStatus,
     PutContent,
     Reply,
+    SaveContent,
 )
-from contentops.api.decoding import Garbled, Unreadable, decode, error_text
+from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
 from contentops.api.reading import read
 from contentops.sanitize import message as plain
 
@@ -145,6 +146,8 @@ def _by_body(case: _Case) -> Reply | Failure:
         if text and _says_no(value):
             return case.failure(_refused(call), text)
         message = f"{error} ({text[:_ROOM]})" if text else str(error)
+        if isinstance(error, Unnamed) and isinstance(call, SaveContent):
+            return case.failure(Kind.UNNAMED, case.clean(message))
         return case.failure(_misfit(call), f"{message}; {CHECK_ADDRESS}")
     if isinstance(reply, JobStatus):
         return structs.replace(reply, error=case.clean(reply.error), stage=case.clean(reply.stage))

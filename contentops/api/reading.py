@@ -22,8 +22,9 @@ from contentops.api.calls import (
     SavedReply,
     Stats,
 )
-from contentops.api.decoding import Unreadable, decode, error_text
+from contentops.api.decoding import Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body, main_heading
+from contentops.sanitize import clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def read(call: calls.Call, value: Json) -> Reply:
         case calls.GetStatus():
             return _job_status(value)
         case calls.ListContent():
-            return ContentList(_content_entries(value))
+            return _content_list(value)
         case calls.GetContent():
             return _content(value, call.content_id)
         case calls.RegenerateSection():
@@ -98,7 +99,8 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
     named = [value[key] for key in keys if value.get(key) not in (None, "")]
     found = safe_id(named[0]) if named else ""
     if named and not found:
-        raise Unreadable("the answer holds an id with characters no id has")
+        words = clip(str(named[0]), 200)
+        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{words}`")
     return found
 
 
@@ -209,14 +211,15 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
     raise Unreadable(f"the answer holds no list `{keys[0]}`")
 
 
-def _content_entries(value: Json) -> tuple[ContentEntry, ...]:
-    found = []
+def _content_list(value: Json) -> ContentList:
+    entries: list[ContentEntry] = []
+    unnamed: list[ContentEntry] = []
     for each in _list(value, "content", "contents"):
-        # An entry whose id cannot be asked for is of no use to anyone.
-        if isinstance(each, dict) and (content_id := safe_id(each.get("id"))):
-            title, status = _text(each, "title"), _text(each, "status")
-            found.append(ContentEntry(content_id, title, status, *_times(each)))
-    return tuple(found)
+        if not isinstance(each, dict) or each.get("id") in (None, ""):
+            continue
+        entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
+        (entries if entry.id else unnamed).append(entry)
+    return ContentList(tuple(entries), tuple(unnamed))
 
 
 def _times(value: Mapping[str, Json]) -> tuple[str, str]:
@@ -246,11 +249,11 @@ def _content(value: Json, asked: str) -> Content:
 
 def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
     outer = _object(value)
+    if isinstance(call, calls.PutContent):
+        return SavedReply(call.content_id)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
     content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
-    if not content_id and isinstance(call, calls.PutContent):
-        content_id = call.content_id
     if not content_id:
         raise Unreadable("the answer names no content")
     return SavedReply(content_id)

@@ -29,7 +29,7 @@ VARIABLES = "CONTENTOPS_KEY_VARIABLES"
 PREFIX = "WRITERZROOM_"
 """How the names of variables begin whose values may be sent anyway."""
 VENDOR = ApiSettings().server
-"""The server that may have the key as long as `SERVERS` is not set."""
+"""WriterzRoom's own, which may have the key as long as `SERVERS` is not set."""
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,12 +102,15 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
 
 
 def may_have_key(server: str, environ: Mapping[str, str]) -> bool:
-    """Whether the key may go to a server (as records name it): one on this machine, or one that is listed."""
-    if is_loopback(urlsplit(server).hostname or ""):
-        return True
+    """Whether the key may go to a server, as records name it.
+
+    One that `SERVERS` lists; without it WriterzRoom's own, one on this machine, or one in a person's own settings.
+    """
     if is_stated(environ):
         return server in map(_server, _listed(environ[SERVERS]))
-    return server == VENDOR or server in map(_server, own_config(environ).servers)
+    if server == VENDOR or is_loopback(urlsplit(server).hostname or ""):
+        return True
+    return server in map(_server, own_config(environ).servers)
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
@@ -164,6 +167,9 @@ def _listed(text: str) -> tuple[str, ...]:
 def _server(address: str) -> str:
     """The server of an address as a person lists it, in the form that records have."""
     try:
-        return ApiSettings(base_url=address if "://" in address else f"https://{address}").server
+        if "://" not in address:
+            scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"
+            address = f"{scheme}://{address}"
+        return ApiSettings(base_url=address).server
     except ValueError:
         return ""

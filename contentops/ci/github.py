@@ -259,15 +259,22 @@ def _head(pull: Any) -> str:
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
-def post_comment(github: GitHub, number: int, marker: str, body: str) -> Posted:
+def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
+    """The first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
+    return [first for first, _ in _ours(github, number, _myself(github)) if first.startswith(lead)]
+
+
+def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
     """Puts `body`, which starts with `marker`, into our comment on a pull request, or makes one.
 
-    A comment that someone else started with the same marker is left alone. Where it is not known whether a comment
-    arrived, the list is looked at again before another is sent. Raises GitHubError.
+    Where there is none, one of ours that starts with the line `instead` becomes it. A comment that someone else started
+    with the same marker is left alone. Where it is not known whether a comment arrived, the list is looked at again
+    before another is sent. Raises GitHubError.
     """
     author = _myself(github)
     for attempt in range(1, _UNSURE + 1):
-        mine = _comment(github, number, marker, author)
+        found = dict(_ours(github, number, author))
+        mine = found.get(marker) or found.get(instead)
         try:
             if mine is None:
                 return Posted(_page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
@@ -297,15 +304,15 @@ def _myself(github: GitHub) -> str:
         return ""
 
 
-def _comment(github: GitHub, number: int, marker: str, author: str) -> Mapping[str, Any] | None:
-    for comment in github.listed(f"issues/{number}/comments?sort=created"):
+def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Our comments on a pull request, each with its first line; newest first, so that the oldest of a line is last."""
+    for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
         login = as_text(as_map(comment.get("user")).get("login"))
         # No person can have a name with brackets.
         mine = login == author if author else login.endswith(_BOT)
         first = [*as_text(comment.get("body")).splitlines(), ""][0].strip()
-        if login and mine and first == marker and as_number(comment.get("id")):
-            return comment
-    return None
+        if login and mine and first and as_number(comment.get("id")):
+            yield first, comment
 
 
 def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
@@ -325,6 +332,15 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
 
 def _page_of(document: Any) -> str:
     return as_text(as_map(document).get("html_url"))
+
+
+def merged_pull(github: GitHub, branch: str, commit: str) -> int:
+    """The number of the pull request whose merge into a branch made a commit; 0 where none did. Raises GitHubError."""
+    for pull in _maps(github.call("GET", f"commits/{commit}/pulls?per_page={_PAGE}")):
+        into = as_text(as_map(pull.get("base")).get("ref"))
+        if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and into == branch:
+            return as_number(pull.get("number"))
+    return 0
 
 
 def reviewed_run(github: GitHub, number: int, artifact: str) -> int:

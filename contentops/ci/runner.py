@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
 _LARGEST = 32 << 20
 """Bytes of the largest event that is read."""
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
+
+
+_SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
+"""What CI systems set; Azure, TeamCity and Jenkins do not set `CI`."""
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether a CI system runs us."""
+    return any(environ.get(name, "").lower() not in {"", "0", "false"} for name in _SYSTEMS)
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
@@ -82,6 +92,12 @@ def queued(event: Mapping[str, Any]) -> int:
     return int(found[1])
 
 
+def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The branch that was pushed to and the commit it has now; None where the event is about something else."""
+    branch, commit = as_text(event.get("ref")).removeprefix("refs/heads/"), as_text(event.get("after"))
+    return (branch, commit) if branch and _COMMIT.fullmatch(commit) else None
+
+
 def _no_pull_request(message: str) -> UsageError:
     return UsageError(message, code="no-pull-request", hint="name the pull request with `--pr`")
 
@@ -99,6 +115,11 @@ def as_text(value: Any) -> str:
 def as_number(value: Any) -> int:
     """A JSON value that should be a number above 0; 0 where it is not."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def has_base(environ: Mapping[str, str]) -> bool:
+    """Whether the job is about a pull request, on GitHub or GitLab, which has a base to be held against."""
+    return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
 def run_page(environ: Mapping[str, str]) -> str:

@@ -26,9 +26,11 @@ from contentops.reporting.layout import fitted
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import as_typed, run_json, run_text
 from contentops.reporting.summary import command as command_line
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from types import FrameType
 
     from contentops.cli.options import Session
@@ -69,6 +71,13 @@ _approving = with_options(
 @choice_options
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
+@click.option(
+    "--reviewed",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Exit with 4 if it would pay for more than plan FILE says.",
+)
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
     "--events",
@@ -85,6 +94,7 @@ def command(
     approve_credits: int | None,
     deadline: float | None,
     events: str,
+    reviewed: str,
     *,
     yes: bool,
     approve_changes: bool,
@@ -95,7 +105,8 @@ def command(
     """Plan, show the plan, ask, and do exactly that.
 
     With PLAN, a file made by `plan --out`, do exactly what was reviewed and do not ask: what it does not name is left
-    alone, and a stale, edited or already applied one is refused.
+    alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
+    all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
@@ -110,13 +121,24 @@ def command(
         deadline=deadline,
     )
     if plan_file is None:
-        again = going_on(session.environment, session.variables, chosen)
+        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed})
         inputs = {"variables": session.variables, **chosen}
-        return carry_out(session.project(), choice_of(**chosen), options, inputs, again)
+        ceiling = _ceiling(session.path(reviewed)) if reviewed else None
+        return carry_out(session.project(), choice_of(**chosen), options, inputs, again, ceiling=ceiling)
+    if reviewed:
+        raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     line = command_line("apply", "", [shlex.quote(plan_file)])
-    reviewed = read_plan(session.path(plan_file))
-    project = project_of(session, reviewed, chosen)
-    return carry_out(project, choice_in(reviewed), options, reviewed["inputs"], lambda _: line, reviewed)
+    document = read_plan(session.path(plan_file))
+    project = project_of(session, document, chosen)
+    return carry_out(project, choice_in(document), options, document["inputs"], lambda _: line, document)
+
+
+def _ceiling(path: Path) -> Mapping[str, Json]:
+    """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
+    if not path.exists():
+        terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
+        return {}
+    return read_plan(path)
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
@@ -173,6 +195,7 @@ def carry_out(
     inputs: Mapping[str, Json],
     again: NextCommand,
     reviewed: Mapping[str, Json] | None = None,
+    ceiling: Mapping[str, Json] | None = None,
 ) -> int:
     """Plan, show, ask and apply on the command line; returns the exit code.
 
@@ -191,6 +214,7 @@ def carry_out(
                 emit=display.show,
                 stop=stop,
                 reviewed=reviewed,
+                ceiling=ceiling,
                 inputs=inputs,
                 deadline=options.deadline,
                 world=world(),

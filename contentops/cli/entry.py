@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
     "comment": "Put a plan on its pull request.",
-    "reviewed": "Find the plan that a pull request in a merge queue was reviewed with.",
+    "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",

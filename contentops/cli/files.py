@@ -53,11 +53,18 @@ def file_name(_context: click.Context, _option: click.Parameter, value: str | No
     return value or ""
 
 
-def check_plan_place(path: Path) -> None:
-    """Raises OutputError where writing a plan to `path` would take the place of something that is no plan."""
+def clear_plan_place(path: Path) -> None:
+    """Makes room for a plan at `path`: where none can be made, no older one stands there as today's.
+
+    Raises OutputError where something else than a plan is there.
+    """
     _check_place(path, "--out", "plan file", _is_plan)
     if path.exists() and not path.is_file():
         raise _in_the_way(path, "--out", "is no regular file")
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _in_the_way(path, "--out", f"cannot be replaced: {error.strerror or error}") from error
 
 
 def check_events_place(path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.ci.github import connect, post_comment, pull_request, reviewed_run
-from contentops.ci.runner import PlanOrigin, origin_of, queued, read_event, run_page
+from contentops.ci.github import connect, merged_pull, our_marks, post_comment, pull_request, reviewed_run
+from contentops.ci.runner import PlanOrigin, has_base, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
@@ -22,16 +22,25 @@ from contentops.errors import ContentopsError
 from contentops.manifests.project import find_root
 from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
 from contentops.reporting.plan_json import plan_of
-from contentops.reporting.plan_markdown import LIMIT, code, marker, plan_markdown
+from contentops.reporting.plan_markdown import (
+    LIMIT,
+    MARKED,
+    NO_PLAN,
+    code,
+    marker,
+    no_plan_markdown,
+    plan_markdown,
+)
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from contentops.ci.github import Posted
     from contentops.cli.options import Session
     from contentops.errors import Diagnostic
-    from contentops.model import Plan, Run
+    from contentops.model import Note, Plan, Project, Run
 
 
 SUMMARY_ROOM = 500_000
@@ -67,14 +76,13 @@ def _folder(root: Path) -> str:
 
 def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
-    if not os.environ.get("GITHUB_BASE_REF"):
-        return {}
+    from contentops.ci.base import base_commit
     from contentops.ci.git import run_git
 
     arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
     try:
-        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
-        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, "HEAD^1", "HEAD")
+        base = base_commit(str(root), os.environ)
+        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, base, "HEAD") if base else ""
     except ContentopsError:
         return {}
     found: dict[str, set[int]] = {}
@@ -86,6 +94,15 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
             start, count = int(match[1]), int(match[2] or "1")
             found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
     return {name: frozenset(lines) for name, lines in found.items()}
+
+
+def settings_notes(project: Project) -> tuple[Note, ...]:
+    """What a pull request changes of the settings that decide what is paid, and to whom; nothing elsewhere."""
+    if not has_base(os.environ):
+        return ()
+    from contentops.ci import base
+
+    return base.settings_notes(project, os.environ)
 
 
 def tell_plan(plan: Plan) -> None:
@@ -136,22 +153,56 @@ _FOOT = 600
 def comment(session: Session, path: str, number: int | None, repo: str) -> None:
     """Put a plan on its pull request as one comment for each project and environment, updated in place.
 
-    Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run` the pull
-    request is the one of the event: an artifact never says where a comment goes.
+    A FILE that does not exist is the plan that failed: then the comments say that there is none, so that no older price
+    stands there. Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run`
+    the pull request is the one of the event: an artifact never says where a comment goes.
     """
-    plan = plan_of(read_plan(session.path(path)))
+    plan, failure = _plan_at(session.path(path))
+    try:
+        found, posted = _post(plan, number, repo)
+    except ContentopsError as error:
+        raise failure or error from None
+    if failure is not None:
+        raise failure
+    address, new = ("", False) if posted is None else posted
+    text = "Nothing posted: the pull request is closed, or has moved on since this plan was made."
+    if posted is not None and plan is None:
+        text = (
+            f"Said on pull request {found} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
+        )
+    elif posted is not None:
+        text = f"{'Commented' if new else 'Updated the comment'} on pull request {found}: {visible(address)}"
+    session.answer({"pull_request": found, "comment": address, "new": new}, text)
+
+
+def _plan_at(path: Path) -> tuple[Plan | None, ContentopsError | None]:
+    """The plan in a file; none where it is missing, and what is wrong with one that cannot be read."""
+    if not os.path.lexists(path):
+        return None, None
+    try:
+        return plan_of(read_plan(path)), None
+    except ContentopsError as error:
+        return None, error
+
+
+def _post(plan: Plan | None, number: int | None, repo: str) -> tuple[int, Posted | None]:
+    """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on."""
     origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
     if not origin.run:
         # Not started by the run that planned, so this is that run.
         origin = structs.replace(origin, run=run_page(os.environ))
     github = connect(os.environ, pause=time.sleep, repository=repo)
     found = pull_request(github, origin)
-    posted = post_comment(github, found, marker(plan), page(plan, origin)) if found else None
-    address, new = ("", False) if posted is None else posted
-    text = "Nothing posted: the pull request is closed, or has moved on since this plan was made."
-    if posted is not None:
-        text = f"{'Commented' if new else 'Updated the comment'} on pull request {found}: {visible(address)}"
-    session.answer({"pull_request": found, "comment": address, "new": new}, text)
+    if not found:
+        return 0, None
+    if plan is not None:
+        return found, post_comment(github, found, marker(plan), page(plan, origin), instead=NO_PLAN)
+    why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
+    *_, posted = (
+        post_comment(github, found, mark, no_plan_markdown(mark, origin.commit[:12]) + why)
+        for mark in our_marks(github, found, MARKED) or [NO_PLAN]
+    )
+    return found, posted
 
 
 def page(plan: Plan, origin: PlanOrigin) -> str:
@@ -167,21 +218,34 @@ def _is_plain(address: str) -> bool:
     return address.startswith("https://") and len(address) <= 300 and not set(address) & set(" ()<>[]\\\"'`\n\r")
 
 
-@click.command("reviewed", short_help="Find the plan that a pull request in a merge queue was reviewed with.")
-@click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the queue is about.")
+@click.command("reviewed", short_help="Find the plan that a pull request was reviewed with.")
+@click.option(
+    "--pr",
+    "number",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Default: the one in the merge queue, or whose merge was pushed.",
+)
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
 @json_option
 def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> None:
-    """Say which run of a workflow keeps the plan of a pull request's last commit, for `plan --check`.
+    """Say which run of a workflow keeps the plan of a pull request's last commit.
 
-    Needs `GITHUB_TOKEN` with the right to read actions and pull requests. That no plan is kept any more is no failure:
-    then plan again.
+    That plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
+    that a push was the merge of no pull request, is no failure. Needs `GITHUB_TOKEN` with the right to read actions,
+    contents and pull requests.
     """
-    about = number or queued(read_event(os.environ))
-    run = reviewed_run(connect(os.environ, pause=time.sleep, repository=repo), about, artifact)
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    event = {} if number else read_event(os.environ)
+    push = pushed(event)
+    about = number or (merged_pull(github, *push) if push else queued(event))
+    run = reviewed_run(github, about, artifact) if about else 0
     tell_outputs({"run-id": str(run or "")})
-    text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
     if run:
         text = f"Pull request {about} was reviewed with the plan of run {run}."
-    session.answer({"pull_request": about, "run": run or None}, text)
+    elif about:
+        text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
+    else:
+        text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
+    session.answer({"pull_request": about or None, "run": run or None}, text)

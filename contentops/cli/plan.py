@@ -10,8 +10,8 @@ from msgspec import structs
 
 from contentops.cli import github, terminal
 from contentops.cli.files import (
-    check_plan_place,
     choice_in,
+    clear_plan_place,
     complete_file,
     file_name,
     project_of,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     callback=file_name,
     shell_complete=complete_file,
-    help="Only say whether plan FILE still holds.",
+    help="Only say whether plan FILE still holds, and names all there is to do.",
 )
 @click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
 @click.option(
@@ -85,14 +85,16 @@ def command(
     if approve_credits is not None and max_credits is None:
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
     if reviewed:
-        left = _check(session, reviewed, chosen)
-        if left and (found := _review(left, max_credits, approve_credits)):
+        document = read_plan(session.path(reviewed))
+        left = operation.check(project_of(session, document, chosen), choice_in(document), document)
+        if found := _review(left, max_credits, approve_credits):
             raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
         _tell_check(session, left)
         return ExitCode.DONE
     if out:
-        check_plan_place(session.path(out))
-    plan = operation.plan(session.project(), choice_of(**chosen))
+        clear_plan_place(session.path(out))
+    project = session.project()
+    plan = operation.plan(project, choice_of(**chosen, notes=github.settings_notes(project)))
     found = _review(plan, max_credits, approve_credits)
     if found:
         plan = structs.replace(plan, refusals=(*plan.refusals, found))
@@ -132,34 +134,18 @@ def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> N
         terminal.show(plan_text(plan, verbose=verbose, flags=flags))
 
 
-def _check(session: Session, path: str, chosen: Mapping[str, Any]) -> Plan | None:
-    """What is left of the plan file at `path`, if it could be applied as it is; None where nothing is.
-
-    Raises Refused, saying why it could not.
-    """
-    document = read_plan(session.path(path))
-    try:
-        return operation.check(project_of(session, document, chosen), choice_in(document), document)
-    except Refused as refusal:
-        # An apply would do nothing twice. Whoever only asks hears that what was reviewed has come true.
-        if refusal.code != "already-applied":
-            raise
-        return None
+def _tell_check(session: Session, left: Plan) -> None:
+    listed: list[Json] = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in left.refusals]
+    found = {"changes": len(left.changes), "credits": left.credits, "refusals": listed}
+    session.answer(found, _check_lines(left), fit=True)
+    github.tell_plan(left)
 
 
-def _tell_check(session: Session, left: Plan | None) -> None:
-    changes, price, refusals = (len(left.changes), left.credits, left.refusals) if left else (0, 0, ())
-    listed: list[Json] = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in refusals]
-    session.answer({"changes": changes, "credits": price, "refusals": listed}, _check_lines(left), fit=True)
-    if left is not None:
-        github.tell_plan(left)
-
-
-def _check_lines(left: Plan | None) -> Iterator[str]:
-    if left is None:
-        yield "Nothing of the plan is left to do: it is applied already."
-        return
-    yield f"The plan still holds: {plural(len(left.changes), 'change')}, {plural(left.credits, 'credit')}."
+def _check_lines(left: Plan) -> Iterator[str]:
+    if left.empty:
+        yield "Nothing is left to do: all of the plan is applied already."
+    else:
+        yield f"The plan still holds: {plural(len(left.changes), 'change')}, {plural(left.credits, 'credit')}."
     for refusal in left.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"

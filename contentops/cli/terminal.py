@@ -8,6 +8,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from contentops.ci import runner
 from contentops.reporting.diagnostics import inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible
@@ -31,8 +32,7 @@ def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
     """Whether a CI system runs us: no prompt, no moving display."""
-    env = os.environ if environ is None else environ
-    return any(env.get(name, "").lower() not in {"", "0", "false"} for name in ("CI", "GITHUB_ACTIONS"))
+    return runner.in_ci(os.environ if environ is None else environ)
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
@@ -73,7 +73,7 @@ def show(text: str) -> None:
 def say_json(value: Json) -> None:
     """Prints a result to stdout as JSON."""
     text = json_text(value)
-    say(inert_json(text) if read_by_runner() else text)
+    say(inert_json(text) if in_ci() else text)
 
 
 def tell(text: str) -> None:
@@ -101,18 +101,18 @@ def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
 
 
 def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether a runner of GitHub reads what we print, and obeys some of it."""
+    """Whether a runner of GitHub reads what we print: it shows findings where it is told to."""
     return (os.environ if environ is None else environ).get("GITHUB_ACTIONS") == "true"
 
 
 def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """`text` as a log may have it: on a runner of GitHub no text of a stranger gives an order."""
-    return inert(text) if read_by_runner(environ) else text
+    """`text` as a log may have it: under CI no text of a stranger gives the runner an order."""
+    return inert(text) if in_ci(environ) else text
 
 
 def for_stdout(text: str) -> str:
     """The same for stdout, but as it is where that is a file: there it is data, and no one obeys it."""
-    return text if read_by_runner() and _is_file(sys.stdout) else for_log(text)
+    return text if in_ci() and _is_file(sys.stdout) else for_log(text)
 
 
 def _is_file(stream: TextIO) -> bool:

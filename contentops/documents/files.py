@@ -11,14 +11,24 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
 from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.clean import conflict_line, is_lfs_pointer
-from contentops.documents.folders import HAS_HANDLES, Folder, Spelling, Tree, check_regular, explained, temporary_name
+from contentops.documents.folders import (
+    HAS_HANDLES,
+    Folder,
+    Place,
+    Spelling,
+    Tree,
+    check_regular,
+    explained,
+    temporary_name,
+    two_names,
+)
 from contentops.documents.front_matter import split
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
@@ -35,7 +45,6 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _ASIDE: Final = (".contentops", "replaced")
-"""The folder of the copies that `Outputs.set_aside` makes."""
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -59,23 +68,6 @@ class _File(Struct, frozen=True):
     data: bytes
     digest: Digest
     stat: os.stat_result
-
-
-class _Place(Struct, frozen=True):
-    """A name in an entered folder."""
-
-    folder: Folder
-    name: str
-
-    def stat(self) -> os.stat_result | None:
-        return self.folder.stat(self.name)
-
-    def unlink(self) -> None:
-        self.folder.unlink(self.name)
-
-    def discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self.unlink()
 
 
 class Outputs:
@@ -181,13 +173,10 @@ class Outputs:
             _check(path, there, expect)
             # Where a file is expected and its folder is gone, the line above has raised.
             place = place or self._made(stack, parts)
-            temporary = _Place(place.folder, temporary_name())
-            handle = place.folder.make_file(temporary.name, _mode(path, there))
-            stack.callback(temporary.discard)
-            self._fill(handle, data, there)
+            temporary = self._half_written(stack, place, data, _mode(path, there), there)
             if expect:
                 _check(path, self._load(place, path), expect)
-                _two_names(self._system.replace, temporary, place)
+                two_names(self._system.replace, temporary, place)
             else:
                 self._appear(path, temporary, place, digest)
             place.folder.sync()
@@ -202,14 +191,8 @@ class Outputs:
         copy = "/".join(parts)
         with explained(copy, "written"), contextlib.ExitStack() as stack:
             place = self._made(stack, parts)
-            there = self._load(place, copy)
-            if there is None or there.digest != file.digest:
-                temporary = _Place(place.folder, temporary_name())
-                handle = place.folder.make_file(temporary.name, PRIVATE)
-                stack.callback(temporary.discard)
-                self._fill(handle, file.data, None)
-                self._appear(copy, temporary, place, file.digest)
-                place.folder.sync()
+            self._appear(copy, self._half_written(stack, place, file.data, PRIVATE), place, file.digest)
+            place.folder.sync()
         return copy
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
@@ -271,16 +254,16 @@ class Outputs:
                     swept += bool(TEMPORARY.fullmatch(name)) and _swept(folder, name, before)
         return swept
 
-    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> _Place | None:
+    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place | None:
         try:
-            return _Place(stack.enter_context(self._tree.folder(parts[:-1])), parts[-1])
+            return Place(stack.enter_context(self._tree.folder(parts[:-1])), parts[-1])
         except FileNotFoundError:
             return None
 
-    def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> _Place:
-        return _Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
+    def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place:
+        return Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
 
-    def _load(self, place: _Place, path: str) -> _File | None:
+    def _load(self, place: Place, path: str) -> _File | None:
         found = place.stat()
         if found is None:
             return None
@@ -298,15 +281,22 @@ class Outputs:
             raise OutputError(message, code="too-large", hint="move the file away, or change `output`")
         return _File(data, digest_bytes(data), found)
 
-    def _fill(self, handle: int, data: bytes, there: _File | None) -> None:
+    def _half_written(
+        self, stack: contextlib.ExitStack, place: Place, data: bytes, mode: int, there: _File | None = None
+    ) -> Place:
+        """A file beside `place` with `data` and no name of its own yet; it goes when `stack` ends."""
+        temporary = Place(place.folder, temporary_name())
+        handle = place.folder.make_file(temporary.name, mode)
+        stack.callback(temporary.discard)
         try:
             if there is not None and hasattr(os, "fchmod"):
                 os.fchmod(handle, stat.S_IMODE(there.stat.st_mode) & 0o777)
             fill(handle, data, write=self._system.write, sync=self._system.sync)
         finally:
             os.close(handle)
+        return temporary
 
-    def _appear(self, path: str, temporary: _Place, place: _Place, digest: Digest) -> None:
+    def _appear(self, path: str, temporary: Place, place: Place, digest: Digest) -> None:
         """Give the finished file its name, unless something took that name in the meantime."""
         try:
             self._new_name(temporary, place)
@@ -315,7 +305,7 @@ class Outputs:
             if there is None or there.digest != digest:
                 raise _changed(path, there) from None
 
-    def _carry(self, paths: tuple[str, str], old: _Place, new: _Place, file: _File, *, linked: bool) -> None:
+    def _carry(self, paths: tuple[str, str], old: Place, new: Place, file: _File, *, linked: bool) -> None:
         """Let `new` stand for the file and `old` no longer; `linked` if a move killed here had come half-way."""
         source, target = paths
         if not linked:
@@ -332,13 +322,13 @@ class Outputs:
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
 
-    def _new_name(self, old: _Place, new: _Place) -> bool:
+    def _new_name(self, old: Place, new: Place) -> bool:
         """Give a file a name that must be free; return whether it keeps the old one as well.
 
         Raises FileExistsError where the new name is taken.
         """
         try:
-            _two_names(self._system.link, old, new)
+            two_names(self._system.link, old, new)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -347,7 +337,7 @@ class Outputs:
         if new.stat() is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         # On Windows this refuses a taken name by itself.
-        _two_names(self._system.rename, old, new)
+        two_names(self._system.rename, old, new)
         return False
 
     def _tidy(self, parts: Sequence[str]) -> None:
@@ -356,13 +346,6 @@ class Outputs:
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
-
-
-def _two_names(call: Callable[..., None], old: _Place, new: _Place) -> None:
-    handles: dict[str, Any] = {}
-    if old.folder.fd is not None:
-        handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
-    call(old.folder.name(old.name), new.folder.name(new.name), **handles)
 
 
 def _encoded(path: str, text: str) -> bytes:

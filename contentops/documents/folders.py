@@ -109,6 +109,34 @@ class Folder(Struct, frozen=True):
                 raise
 
 
+class Place(Struct, frozen=True):
+    """A name in an entered folder. Methods raise OSError."""
+
+    folder: Folder
+    name: str
+
+    def stat(self) -> os.stat_result | None:
+        """What is there, or None."""
+        return self.folder.stat(self.name)
+
+    def unlink(self) -> None:
+        """Remove it."""
+        self.folder.unlink(self.name)
+
+    def discard(self) -> None:
+        """Remove it, if that can be done."""
+        with contextlib.suppress(OSError):
+            self.unlink()
+
+
+def two_names(call: Callable[..., None], old: Place, new: Place) -> None:
+    """Call with two names, relative to their folders where the system can."""
+    handles: dict[str, int | None] = {}
+    if old.folder.fd is not None:
+        handles = {"src_dir_fd": old.folder.fd, "dst_dir_fd": new.folder.fd}
+    call(old.folder.name(old.name), new.folder.name(new.name), **handles)
+
+
 class Tree:
     """The folders below one root; `handles` chooses how they are entered."""
 

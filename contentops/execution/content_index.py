@@ -82,6 +82,11 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         """Whether this is the draft's body as its item had it stored, whatever the server then made of it."""
         return draft.digest in self.bodies or (self.item == draft.item.id and self.sent_body == draft.digest)
 
+    def is_from(self, draft: Draft) -> bool:
+        """Whether it is the text of the very request that brought the draft's, whatever became of either since."""
+        request = draft.standing.recorded.request_id
+        return bool(request) and self.request == request
+
     def is_titled(self, draft: Draft) -> bool:
         """Whether it was stored under the draft's title; one without a title contradicts none."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
@@ -119,6 +124,7 @@ class ContentIndex:
     """That could not be found out in this run."""
     _fetching: dict[str, asyncio.Event] = field(default_factory=dict)
     _seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
+    _by_request: dict[str, list[str]] = field(default_factory=dict)
 
     def request_of(self, entry: ContentEntry) -> str | None:
         """The request whose text a content is; empty: it names none, None: not known as the list shows it now."""
@@ -139,27 +145,18 @@ class ContentIndex:
     ) -> StoredContent | None:
         """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
 
-        `titled`: only one with our title too. `beside`: contents that are not meant. Raises Ended where there is no
-        telling: the server does not answer, or there are too many to look at.
+        Where there is none, one with an earlier text of our request. `titled`: of those with our body only one with our
+        title too. `beside`: contents that are not meant. Raises Ended where there is no telling: the server does not
+        answer, or there are too many to look at, or some that cannot be asked for.
         """
         listed = await ctx.list_content()
         if isinstance(listed, Failure):
             raise not_saved(ctx, listed)
         left = _likely(ctx, draft, listed.entries, beside)
         while left:
-            unknown = [entry for entry in left if not self.knows(entry)]
-            for entry in left:
-                stored = self._seen[entry.id][1] if self.knows(entry) else None
-                if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
-                    continue
-                if not stored.is_titled(draft) and any(_has_title_of(draft, each) for each in unknown):
-                    # One that is not fetched yet may be this very text under our own title.
-                    unknown.append(entry)
-                    continue
-                # Another item with the same words may have taken it while we asked.
-                if _is_free(ctx, draft, entry.id):
-                    self.owned.add(entry.id)
-                    return stored
+            found, unknown = self._choose(ctx, draft, left, titled=titled)
+            if found is not None:
+                return found
             left = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
             fetch = [entry for entry in left if not self.knows(entry)]
             mine = next((entry for entry in fetch if entry.id not in self._fetching), None)
@@ -167,7 +164,37 @@ class ContentIndex:
                 await self._fetch(ctx, mine)
             elif fetch:
                 await self._fetching[fetch[0].id].wait()
+        if copies := self.copies(ctx, draft, beside):
+            self.owned.add(copies[0].id)
+            return copies[0]
+        if odd := _likely(ctx, draft, listed.unnamed, ()):
+            raise _unnamed(len(odd))
         return None
+
+    def _choose(
+        self, ctx: Context, draft: Draft, left: Sequence[ContentEntry], *, titled: bool
+    ) -> tuple[StoredContent | None, list[ContentEntry]]:
+        """The content of those that are known with our body, or None; and those that are still of interest."""
+        unknown = [entry for entry in left if not self.knows(entry)]
+        for entry in left:
+            stored = self._seen[entry.id][1] if self.knows(entry) else None
+            if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
+                continue
+            if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
+                # One that is not fetched yet may be this very text under our own title.
+                unknown.append(entry)
+                continue
+            # Another item with the same words may have taken it while we asked.
+            if _is_free(ctx, draft, entry.id):
+                self.owned.add(entry.id)
+                return stored, unknown
+        return None, unknown
+
+    def copies(self, ctx: Context, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
+        """The contents of no other item, among those that were seen, with a text of the request that brought ours."""
+        ids = self._by_request.get(draft.standing.recorded.request_id, ())
+        seen = (self._seen[id_][1] for id_ in ids if id_ in self._seen and id_ not in beside)
+        return [each for each in seen if each is not None and each.is_from(draft) and _is_free(ctx, draft, each.id)]
 
     async def _fetch(self, ctx: Context, entry: ContentEntry) -> None:
         most = STRANGERS + 2 * len(ctx.plan.changes)
@@ -189,6 +216,8 @@ class ContentIndex:
             raise not_saved(ctx, answer)
         stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
         self._seen[entry.id] = (entry.updated_at, stored)
+        if stored is not None and stored.request:
+            self._by_request.setdefault(stored.request, []).append(stored.id)
 
 
 def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
@@ -231,6 +260,15 @@ def _since(standing: Standing) -> float | None:
     return next((when for text in times if (when := seconds_of(text)) is not None), None)
 
 
+def _unnamed(number: int) -> Ended:
+    """How an item ends whose text may be stored already, in a content that no one can ask for."""
+    return Ended(
+        Result.BLOCKED,
+        f"not saved: contents that may be its text already are listed under an id that cannot be used ({number:,})",
+        "its file is written; `save: false` keeps it from being saved, else the server has to be put right first",
+    )
+
+
 def not_saved(ctx: Context, failure: Failure) -> Ended:
     """How an item ends whose save, or a look that must come before it, got no good answer."""
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -240,5 +278,8 @@ def not_saved(ctx: Context, failure: Failure) -> Ended:
         ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
     if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
         return Ended(Result.PENDING, failure.full_message)
+    if failure.kind is FailureKind.UNNAMED:
+        hint = "its file is written; the next apply looks for what is stored before it saves again"
+        return Ended(Result.FAILED, f"perhaps saved: {failure.full_message}", hint)
     hint = "its file is written; run `contentops apply` again to save it"
     return Ended(Result.FAILED, f"not saved: {failure.full_message}", hint)

@@ -10,8 +10,8 @@ from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetS
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
-from contentops.execution.records import failed, keep_text, textless
-from contentops.execution.submit import by_content, collect_lost, naming
+from contentops.execution.records import failed, keep_text, naming, textless
+from contentops.execution.submit import by_content, collect_lost
 from contentops.model import JobState, Result, Saved
 from contentops.state.codec import Drop
 

@@ -42,6 +42,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         credits=step.credits,
         plan_id=ctx.plan.id,
         section=step.section,
+        output=item.change.target,
     )
 
 
@@ -76,6 +77,11 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
     if entry != lost.entry:
         ctx.run.record("unknown", entry)
     return structs.replace(lost, entry=entry)
+
+
+def naming(entry: OpenEntry) -> str:
+    """What a person can do who knows the text of a submit among the stored contents."""
+    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
 def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:

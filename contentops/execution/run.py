@@ -18,7 +18,7 @@ from contentops.execution.durations import Durations, kind_of, quickest_on
 from contentops.execution.limiter import Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
 from contentops.execution.program import begin, carry_out, move_files
-from contentops.model import Poll, Run, Submit
+from contentops.model import Poll, Run, Submit, Write
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ async def execute(
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
         _write_renamed_ids(ctx, state, edges.store)
+        _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, run, outcomes))
@@ -261,4 +262,12 @@ def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
     gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
     store.note("moved", *moved, *gone, *entries)
+    store.flush()
+
+
+def _write_targets(ctx: Context, store: StateStore) -> None:
+    """Write where the texts under way go, so that a file is known that no record has yet."""
+    under_way = [change.entry for change in ctx.plan.changes if change.has(Write)]
+    ours = [entry for entry in under_way if entry is not None and entry.output]
+    store.note("target", *(entry for entry in ours if store.entry(entry.request_id) not in (None, entry)))
     store.flush()

@@ -167,8 +167,9 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.standing.recorded.saved
-    # An earlier run may have been about to save this very text.
-    maybe = saved is not None and saved.sent == draft.digest
+    # An earlier run may have been about to save this very text, or one that stood in the file before.
+    maybe = saved is not None and saved.sent != NOTHING
+    odd: Failure | None = None
 
     def intend() -> None:
         nonlocal draft
@@ -177,14 +178,23 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
     began, attempts = ctx.run.now(), Attempts(ctx)
     while True:
         found = await _arrived(ctx, draft, content_id) if maybe else None
+        if found is not None and not (found.is_of(draft) and found.is_titled(draft)):
+            # What was saved over one content lies beside it, so this server only creates.
+            await _check_still_ours(ctx, draft, found)
+            return await _put(ctx, draft, found.id, beside=(*beside, content_id))
         if found is not None:
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
             return _over(ctx, draft, content_id, found.id, there=there).standing
+        if odd is not None:
+            raise not_saved(ctx, odd)
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             return await verify(ctx, _over(ctx, draft, content_id, answer.content_id))
-        maybe = await _is_lost(ctx, attempts, answer)
+        if answer.kind is FailureKind.UNNAMED:
+            maybe, odd = True, answer
+        else:
+            maybe = await _is_lost(ctx, attempts, answer)
 
 
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
@@ -245,21 +255,27 @@ def _is_paid_now(draft: Draft) -> bool:
 async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequence[str] = ()) -> Standing:
     """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
     began, attempts = ctx.run.now(), Attempts(ctx)
+    odd: Failure | None = None
     while True:
         found = await ctx.index.find(ctx, draft, beside=supersedes) if careful else None
         if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
             # No one but the server itself can have stored a text that this run has only just paid for.
             ctx.capabilities.stores_jobs = found is not None
-        if found is not None and found.is_titled(draft):
+        if found is not None and found.is_of(draft) and found.is_titled(draft):
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
             return _recorded(ctx, draft, found.id, there=there, supersedes=supersedes).standing
         if found is not None:
             await _check_still_ours(ctx, draft, found)
             return await _overwrite(ctx, draft, found.id, beside=supersedes)
+        if odd is not None:
+            raise not_saved(ctx, odd)
         answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(draft)), Priority.SAVE)
         if not isinstance(answer, Failure):
             return await verify(ctx, _recorded(ctx, draft, answer.content_id, supersedes=supersedes))
-        careful = await _is_lost(ctx, attempts, answer) or careful
+        if answer.kind is FailureKind.UNNAMED:
+            careful, odd = True, answer
+        else:
+            careful = await _is_lost(ctx, attempts, answer) or careful
 
 
 async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> None:
@@ -268,8 +284,15 @@ async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) ->
     if isinstance(answer, Failure):
         raise not_saved(ctx, answer)
     stored = StoredContent.of(answer)
-    if draft.digest not in stored.bodies and stored != found:
+    if (draft.digest not in stored.bodies and stored != found) or not _is_known(draft, stored):
         raise _edited_there(draft, found.id)
+
+
+def _is_known(draft: Draft, stored: StoredContent) -> bool:
+    """Whether a content with a text of our request holds no words but ours; where that cannot be told, it does not."""
+    titles, bodies = _known(draft)
+    title = title_digest(stored.title) if stored.title and stored.sent_title else stored.sent_title
+    return stored.is_of(draft) or (bool(stored.bodies & bodies) and title in {stored.sent_title, *titles})
 
 
 async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
@@ -294,7 +317,8 @@ def _recorded(
     `given`: it gave this very text itself. `there`: it was found there like this just after it was sent.
     """
     record, title = draft.standing.recorded, title_digest(draft.title)
-    ctx.index.owned.add(content_id)
+    supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
+    ctx.index.owned.update((content_id, *supersedes))
     ctx.index.forget(content_id)
     saved = Saved(title=title, body=draft.digest)
     if given:

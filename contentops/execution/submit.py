@@ -23,7 +23,7 @@ from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
-from contentops.execution.records import accepted, intended, keep_text, new_entry, unknown
+from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, unknown
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
 
@@ -133,11 +133,6 @@ def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
     elif ctx.index.candidates >= CANDIDATES:
         words = "; the next apply goes on looking among the stored contents"
     return Ended(Result.UNKNOWN, lost.why + words, hint)
-
-
-def naming(entry: OpenEntry) -> str:
-    """What a person can do who knows the text of a submit among the stored contents."""
-    return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
 async def _look(

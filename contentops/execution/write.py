@@ -36,11 +36,14 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
         here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
         if here.exists or there.file != step.expects:
             raise Ended(Result.BLOCKED, error.message, error.hint) from error
-    record = standing.recorded
+    standing = structs.replace(standing, path=step.target)
+    record = standing.record
+    if record is None:
+        return standing  # written by a run that was cut short; what follows records it
     # Whose text it is stays as it was: the steps that give it another one may never come.
     protected = is_protected(item.spec, record)
     record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
-    return structs.replace(standing, path=step.target, record=note(ctx, item, "move", record))
+    return structs.replace(standing, record=note(ctx, item, "move", record))
 
 
 # --- write -----------------------------------------------------------------------------------------------------

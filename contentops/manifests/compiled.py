@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, TemplateSyntaxError, nodes
 from jinja2.exceptions import TemplateRuntimeError
-from jinja2.runtime import Context
+from jinja2.parser import Parser
+from jinja2.runtime import Context, Undefined
 from jinja2.utils import missing
 
 from contentops.errors import suggest
 from contentops.manifests.limits import LIMITS, Allowance
 from contentops.manifests.sandbox import BOUNDED, CHARGED, Generator, MissingError, Sandbox, sandbox
-from contentops.manifests.template_errors import explain_failure, explain_syntax, tag_offset, word_offset
+from contentops.manifests.template_errors import Spans, explain_failure, explain_syntax, tag_offset, word_offset
 from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _RESULT = "__result__"
+_OWNERS = ("each", "item", "inputs")
+"""Names of maps that messages name."""
 _MACROS_HINT = "what templates share goes into the one file that `macros` names in `contentops.yaml`"
 _TEMPLATE, _MACROS = "<template>", "<macros>"
 _FORBIDDEN: dict[type[nodes.Node], str] = {
@@ -44,7 +48,7 @@ class Macros:
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
         """`taken` are the names that macros cannot have. Raises TemplateError."""
         tree = _parse(source)
-        self.names = frozenset(_declared_macros(tree, source, taken))
+        self.names = frozenset(_declared_macros(tree, taken))
         self.compiled = _Code(source, tree, _MACROS)
         direct = {name: _names_of(node) for node in tree.body for name in _assigned(node)}
         self._reads = {name: _reach(name, direct) for name in direct}
@@ -79,6 +83,17 @@ class _Code:
         self.names = _parts_read(generator.names, tree)
         self.template = Template.from_code(box, code, box.globals)
 
+    @functools.cached_property
+    def _spans(self) -> Spans:
+        """Made again, since few templates fail."""
+        tree = _parse(self.text)
+        return Spans(_typed(tree) if self.filename == _TEMPLATE else tree, self.filename)
+
+    def offset(self, trace: TracebackType) -> int:
+        """The character of the text that a frame of the code was at."""
+        found = self._spans.offset(trace)
+        return self.template.get_corresponding_lineno(trace.tb_lineno) - 1 if found is None else found
+
 
 class Compiled:
     """A compiled template. `names` are the variables it may use (see `templates.TextTemplate`)."""
@@ -88,13 +103,8 @@ class Compiled:
     def __init__(self, source: str, macros: Macros | None = None, limits: TemplateLimits = LIMITS) -> None:
         """Raises TemplateError for what is no Jinja, or more Jinja than a manifest may use."""
         tree = _parse(source)
-        whole = _whole(tree)
-        if whole is not None:  # an assignment keeps the type of the value
-            target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
-            tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
-            tree.set_environment(sandbox())
-        self._typed = whole is not None
-        self._code = _Code(source, tree, _TEMPLATE)
+        self._typed = _whole(tree) is not None
+        self._code = _Code(source, _typed(tree), _TEMPLATE)
         self._macros = macros
         self._limits = limits
         names = self._code.names
@@ -129,8 +139,11 @@ class Compiled:
                 raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
             context.environment.allowance.spend(len(part) >> 8)
             parts.append(part)
-        if self._typed:  # a list can hold one long text many times, and each is looked at
-            return context.environment.allowance.charge(context.vars[_RESULT])
+        if self._typed:
+            value = context.vars[_RESULT]
+            if type(value) is Undefined:  # `{{ a if b }}` where b does not hold; what is missing has another type
+                return None
+            return context.environment.allowance.charge(value)  # it can hold one long text many times
         return "".join(parts)
 
     def _undefined(self, error: MissingError, lookup: Lookup) -> TemplateError:
@@ -139,7 +152,8 @@ class Compiled:
             problem = TemplateError("undefined-variable", f"`{name}` is not defined", name=name)
             passed = self._macros is not None and not self._macros.reads_any(name)
             return self._placed(problem, error.__traceback__, name, passed=passed)
-        owner = next((owner for owner in ("each", "item") if lookup(owner) is error.obj), "")
+        roots = {name.partition(".")[0] for name in self.names}  # `inputs` may ask for this very template
+        owner = next((owner for owner in _OWNERS if owner in roots and lookup(owner) is error.obj), "")
         known = tuple(
             error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
         )
@@ -151,17 +165,18 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """The error at its place: the innermost line that has `word`, of the template alone if `passed` to a macro."""
+        """The error at its place: at `word` in the innermost tag that has it, of the template alone if `passed`.
+
+        `passed` are missing values that the template hands to a macro.
+        """
         codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
-        lines = [(self._code, 1)]  # a missing value can also be met when the result is looked at
+        places = [(self._code, tag_offset(self._code.text))]  # a missing value can also be met in the result
         while trace is not None:
             filename = trace.tb_frame.f_code.co_filename
-            found = (code for code in codes if code.filename == filename)
-            lines += [(code, code.template.get_corresponding_lineno(trace.tb_lineno)) for code in found]
+            places += [(code, code.offset(trace)) for code in codes if code.filename == filename]
             trace = trace.tb_next
-        offsets = ((code, word_offset(code.text, line, word)) for code, line in reversed(lines) if word)
-        code, line = lines[-1]
-        code, offset = next((one for one in offsets if one[1] is not None), (code, tag_offset(code.text, line)))
+        words = ((code, word_offset(code.text, at, word)) for code, at in reversed(places) if word)
+        code, offset = next((one for one in words if one[1] is not None), places[-1])
         error.offset, error.in_macros = offset or 0, code is not self._code
         return error.with_traceback(None)
 
@@ -195,9 +210,9 @@ def _parse(source: str) -> nodes.Template:
     if len(source) > MAX_TEXT:
         raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
     try:
-        tree = sandbox().parse(source)
+        tree = Parser(sandbox(), source).parse()
         for node in tree.find_all(nodes.Node):
-            _refuse(node, source)
+            _refuse(node)
         _add_charges(tree)
         tree.set_environment(sandbox())
     except TemplateSyntaxError as error:
@@ -209,7 +224,7 @@ def _parse(source: str) -> nodes.Template:
     return tree
 
 
-def _refuse(node: nodes.Node, source: str) -> None:
+def _refuse(node: nodes.Node) -> None:
     written = _FORBIDDEN.get(type(node))
     if isinstance(node, nodes.For) and node.recursive:
         written = "{% for … recursive %}"
@@ -218,10 +233,10 @@ def _refuse(node: nodes.Node, source: str) -> None:
     if written:
         message = f"`{written}` is not available in manifests"
         hint = _MACROS_HINT if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport) else ""
-        raise TemplateError("template-unsupported", message, hint=hint, offset=tag_offset(source, node.lineno))
+        raise TemplateError("template-unsupported", message, hint=hint, offset=node.lineno - 1)
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not isfinite(node.value):
         message = "a number is not finite"
-        raise TemplateError("template-value", message, offset=tag_offset(source, node.lineno))
+        raise TemplateError("template-value", message, offset=node.lineno - 1)
 
 
 def _add_charges(tree: nodes.Template) -> None:
@@ -239,6 +254,17 @@ def _add_charges(tree: nodes.Template) -> None:
 
 def _through(name: str, value: Any) -> nodes.Filter:
     return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
+
+
+def _typed(tree: nodes.Template) -> nodes.Template:
+    """A tree whose value keeps its type by an assignment, if it is one whole expression."""
+    whole = _whole(tree)
+    if whole is None:
+        return tree
+    target = nodes.Name(_RESULT, "store", lineno=whole.lineno)
+    tree = nodes.Template([nodes.Assign(target, whole, lineno=whole.lineno)], lineno=1)
+    tree.set_environment(sandbox())
+    return tree
 
 
 def _whole(tree: nodes.Template) -> nodes.Expr | None:
@@ -278,11 +304,11 @@ def _parts(node: nodes.Node) -> Iterator[str]:
         yield from _parts(child)
 
 
-def _declared_macros(tree: nodes.Template, source: str, taken: Collection[str]) -> Iterator[str]:
+def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[str]:
     """The names of the macros of a file that holds nothing else but values for them."""
     seen: set[str] = set()
     for node in tree.body:
-        offset = tag_offset(source, node.lineno)
+        offset = node.lineno - 1
         if isinstance(node, nodes.Macro):
             known = "has the name of a variable" if node.name in taken else "stands twice" if node.name in seen else ""
             if known:

@@ -82,16 +82,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
     """
     for name in variables or {}:
         check_variable_name(name)
-    document, findings = _read(root)
-    findings += check_schema(document, load_schema("project"))
-    findings += _check_settings(document)
-    if document.root is None and not findings:
-        hint = "write `project: NAME`, or start with `contentops init`"
-        findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
-    if findings:
-        secrets = list(_secrets(document.root))
-        findings.sort(key=lambda found: found.location or Location(""))
-        raise InputError(masked(found, secrets) for found in findings)
+    document = checked_settings(_read(root))
     settings: Map = document.root
     own = _environment(settings, environment)
     return Project(
@@ -113,6 +104,21 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         settings=settings,
         text=document.source.text,
     )
+
+
+def checked_settings(data: bytes) -> YamlDocument:
+    """A project file that may be used, from its bytes. Raises InputError with every finding."""
+    document, findings = read_yaml(PROJECT_FILE, data)
+    findings += check_schema(document, load_schema("project"))
+    findings += _check_settings(document)
+    if document.root is None and not findings:
+        hint = "write `project: NAME`, or start with `contentops init`"
+        findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
+    if findings:
+        secrets = list(_secrets(document.root))
+        findings.sort(key=lambda found: found.location or Location(""))
+        raise InputError(masked(found, secrets) for found in findings)
+    return document
 
 
 def parse_variable(text: str) -> tuple[str, Any]:
@@ -165,14 +171,14 @@ def parse_duration(value: float | str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def _read(root: Path) -> tuple[YamlDocument, list[Diagnostic]]:
+def _read(root: Path) -> bytes:
     try:
         data = ProjectFiles(root).read(PROJECT_FILE)
     except FileError as error:
         raise InputError([error.finding]) from None
     if data is None:  # it went away since it was found
         raise InputError([Diagnostic(code="no-project", message=f"there is no `{PROJECT_FILE}` in `{root}`")])
-    return read_yaml(PROJECT_FILE, data)
+    return data
 
 
 def _map(settings: Mapping[str, Any], key: str) -> Map:

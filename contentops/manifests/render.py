@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from contentops.digest import digest_json
 from contentops.errors import suggest
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.scope import Scope, Trace, Uses, root_of
+from contentops.manifests.scope import INPUTS, Scope, Trace, Uses, root_of
 from contentops.manifests.templates import is_template, plain, templates_in
 from contentops.manifests.values import MISSING, Lazy, TemplateError
 from contentops.model import Origin
@@ -90,6 +90,8 @@ def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses,
 
 
 _FAILED: Final = object()
+_NONE: Final[dict[str, Json]] = {}
+"""The inputs of an item without any."""
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The fields of an item that make names known to its templates."""
 
@@ -129,7 +131,7 @@ class _Item:
             return self._scope.constants[name]
         node = self._scope.variables.get(name)
         if node is None:
-            return MISSING
+            return self._inputs() if name == INPUTS else MISSING
         if name in self._scope.broken:
             raise _FailedError
         constant = self._scope.is_constant(name)
@@ -142,6 +144,11 @@ class _Item:
         if constant:
             self._scope.constants[name] = value
         return value
+
+    def _inputs(self) -> Json:
+        """The rendered inputs, empty for an item without any."""
+        found = self._ask(INPUTS)
+        return _NONE if found is MISSING else found
 
     def _once(self, name: str, node: Tree) -> Json:
         """Render a variable or field unless that was done or is being done."""
@@ -231,7 +238,7 @@ class _Item:
         file = self._scope.templates.macros
         macros = file.macros.names if file and file.macros else frozenset()
         known = sorted(
-            {*self._scope.variables, *self._scope.builtin, *macros, "item", *(["each"] if self._each else [])}
+            {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self._each else [])}
         )
         return suggest(name, tuple(known)) or "declare it under `vars`"
 
@@ -242,7 +249,8 @@ class _Item:
         names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
         in_item, name = circle[0].startswith("item."), circle[0].removeprefix("item.")
         node = self._declared.fields[name] if in_item else self._scope.variables[name]
-        self._problems.about("", top(node), "variable-cycle", f"values go round in a circle: {names}")
+        hint = "put what several inputs use under `vars`" if circle == ["item.inputs"] else ""
+        self._problems.about("", top(node), "variable-cycle", f"values go round in a circle: {names}", hint=hint)
 
     def trace(self, uses: Uses) -> Trace:
         """Every variable the item used: where its value was written, and the start of its value's digest."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined
 from jinja2.compiler import CodeGenerator
-from jinja2.exceptions import UndefinedError
+from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.lexer import TokenStream
 from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
@@ -27,16 +28,16 @@ from markupsafe import escape
 
 from contentops.digest import canonical
 from contentops.manifests.limits import LIMITS, MAX_WIDTH, Allowance, bits_of, check_bits, narrow
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, text_of
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, kind_of, slug_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from jinja2 import nodes
     from jinja2.compiler import Frame
     from jinja2.runtime import Context
 
-_METHODS: tuple[tuple[type, list[str]], ...] = (
+METHODS: tuple[tuple[type, list[str]], ...] = (
     (dict, ["items", "keys", "values", "get"]),
     (list, ["index", "count"]),
     (tuple, ["index", "count", "grouper", "list"]),
@@ -63,6 +64,15 @@ _TESTS = str.split(
         mapping number sequence iterable callable sameas escaped in == eq equalto != ne > gt greaterthan ge >=
         < lt lessthan <= le"""
 )
+_SIGNS = {
+    "+": "add {} and {}",
+    "-": "subtract {1} from {0}",
+    "*": "multiply {} by {}",
+    "/": "divide {} by {}",
+    "//": "divide {} by {}",
+    "%": "divide {} by {}",
+    "**": "raise {} to the power of {}",
+}
 _FORMAT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
 _REQUIRED: Any = object()
 
@@ -87,6 +97,19 @@ class _Undefined(StrictUndefined):
     def __init__(self, hint: str | None = None, obj: Any = missing, name: str | None = None, exc: Any = None) -> None:
         super().__init__(hint, obj, name)
         self._undefined_exception = functools.partial(exc or MissingError, obj=obj, name=name)  # type: ignore[assignment]
+
+
+def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Iterator[tuple[int, str, str]]:
+    """Tokens with the number of their first character (from 1) instead of that of their line."""
+    at = 0
+    try:
+        for _, kind, text in tokens:
+            found = source.find(text, at)  # white space that `-` takes away is in no token
+            at = max(at, found)
+            yield at + 1, kind, text
+            at += len(text)
+    except TemplateSyntaxError as error:
+        raise TemplateSyntaxError(error.message or "", at + 1) from None
 
 
 class Generator(CodeGenerator):
@@ -115,7 +138,8 @@ class Generator(CodeGenerator):
 class Sandbox(ImmutableSandboxedEnvironment):
     """A Jinja environment that reaches what is listed and nothing else."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
+    intercepted_unops = frozenset(ImmutableSandboxedEnvironment.default_unop_table)
 
     def __init__(self) -> None:
         super().__init__(
@@ -128,6 +152,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "int": functools.partial(_number, int, "a whole number"),
             "join": self._join,
             "replace": self._replace,
+            "slugify": lambda value: slug_of(_text(value)),
             "string": _text,
             "sum": self._sum,
             "tojson": _tojson,
@@ -141,6 +166,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tests = {name: self._charged(name, tests[name]) for name in _TESTS}
         self.policies["compiler.ascii_str"] = False
 
+    def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> Any:
+        """Tokens that say at which character they stand, where Jinja's say the line."""
+        tokens = self.lexer.tokeniter(source, name, filename, state)
+        return TokenStream(self.lexer.wrap(_at_characters(source, tokens), name, filename), name, filename)
+
     # --- what is reached -------------------------------------------------------------------------------------
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -150,7 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         found = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
-        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in _METHODS):
+        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in METHODS):
             found = getattr(obj, attribute, MISSING)
         return self.undefined(obj=obj, name=attribute) if found is MISSING else found
 
@@ -200,7 +230,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
             check_bits(bits_of(left) + bits_of(right))
         if sign == "**" and isinstance(left, int) and isinstance(right, int) and abs(left) > 1:
             check_bits(bits_of(left) * abs(right))
-        return self.binop_table[sign](left, right)
+        try:
+            return self.binop_table[sign](left, right)
+        except TypeError:
+            hint = "convert the text with `| int`" if isinstance(left, str) or isinstance(right, str) else ""
+            hint += "; `~` joins texts" if hint and sign == "+" else ""
+            message = f"cannot {_SIGNS[sign].format(kind_of(left), kind_of(right))}"
+            raise TemplateError("template-value", message, hint=hint) from None
+
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        """A sign before a value."""
+        if isinstance(arg, str | list | tuple | dict | None):
+            raise TemplateError("template-value", f"cannot write `{operator}` before {kind_of(arg)}")
+        return super().call_unop(context, operator, arg)
 
     def joined(self, values: Iterable[Any]) -> str:
         """The `~` operator."""

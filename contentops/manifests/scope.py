@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from contentops.manifests.layers import Tree, Written, leaves, top
 from contentops.manifests.templates import Templates, templates_in
 from contentops.model import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.manifests.expand import Declared
     from contentops.model import Json
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.model import Json
-
     Lookup = Callable[[str], Any]
 
+
+INPUTS: Final = "inputs"
+"""The short name of `item.inputs`."""
 
 Trace = tuple[dict[str, Origin], dict[str, str]]
 """Where the value of each variable was written, and the start of its digest."""
@@ -72,7 +69,12 @@ class Scope:
         for _, leaf in leaves(node, ()):
             if leaf.layer != "command line":
                 for source in templates_in(leaf.value):
-                    yield from self.templates.get(source).names
+                    names = self.templates.get(source).names
+                    yield from map(self._meant, names) if INPUTS in names else names
+
+    def _meant(self, name: str) -> str:
+        """`inputs` is that of the item, unless a variable has the name."""
+        return f"item.{INPUTS}" if name == INPUTS and name not in self.variables else name
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import nodes
 
 from contentops.errors import suggest
-from contentops.manifests.sandbox import sandbox
-from contentops.manifests.values import TemplateError
+from contentops.manifests.sandbox import Generator, sandbox
+from contentops.manifests.values import TemplateError, kind_of
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from jinja2 import TemplateSyntaxError
 
 _NO_FILTER = re.compile(r"No (filter|test) named '([^']*)'")
 _UNKNOWN_TAG = re.compile(r"unknown tag '(\w+)'")
+_UNLIKE = re.compile(r"not supported between instances of '(\w+)' and '(\w+)'")
+_OBJECT = re.compile(r"'(\w+)' object")
+_VALUES: tuple[Any, ...] = (None, True, 1, 1.5, "", {}, [], ())
+_KINDS = {type(value).__name__: kind_of(value) for value in _VALUES}
 _CALL = re.compile(r"^[\w.<>]+\(\) (?=got|missing|takes)")
 _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
 _TAG = re.compile(r"\{[{%#]")
@@ -25,10 +33,10 @@ _CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'
 def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     """Why a text is no Jinja, and what to write instead."""
     message = error.message or "is not Jinja"
-    offset = tag_offset(source, error.lineno)
+    offset = min(error.lineno - 1, len(source))
     if found := _NO_FILTER.search(message):
-        unknown, at = _unknown(*found.groups()), word_offset(source, error.lineno, found.group(2))
-        unknown.offset = offset if at is None else at
+        unknown = _unknown(*found.groups())
+        unknown.offset = offset
         return unknown
     if tag := _unclosed(source):
         hint = f"close it with `{_CLOSING[tag.group()]}`"
@@ -37,10 +45,19 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
     if block and message.startswith("Unexpected end of template"):
         message = f"the `{{% {block.group(1)} %}}` has no end"
+        offset = _open_block(source, block.group(1))
     for token, closing in _CLOSING_TOKENS.items():
         message = message.replace(f"token {token}", closing).replace(token, closing)
     message = _UNKNOWN_TAG.sub(r"unknown tag `\1`", message)
     return TemplateError("template-syntax", _sentence(message), hint=hint, offset=offset)
+
+
+def _open_block(source: str, name: str) -> int:
+    """The offset of the innermost block of this name that has no end."""
+    opened: list[int] = []
+    for found in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
+        opened = opened[:-1] if found[1] else [*opened, found.start(2)]
+    return opened[-1] if opened else 0
 
 
 def _unclosed(source: str) -> re.Match[str] | None:
@@ -58,6 +75,10 @@ def explain_failure(error: Exception) -> TemplateError:
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "goes too deep: a macro calls itself without end")
     message = _CALL.sub("a filter or call ", str(error) or type(error).__name__)
+    if found := _UNLIKE.search(message):
+        left, right = (_KINDS.get(kind, kind) for kind in found.groups())
+        return TemplateError("template-value", f"cannot compare {left} and {right}", hint="convert one of them")
+    message = _OBJECT.sub(lambda found: _KINDS.get(found[1], found[0]), message)
     found = _NO_FILTER.search(message)
     return _unknown(*found.groups()) if found else TemplateError("template-error", _sentence(message))
 
@@ -74,25 +95,67 @@ def _sentence(message: str) -> str:
     return first[:1].lower() + first[1:]
 
 
-def _span(source: str, line: int) -> tuple[int, int]:
-    """Where a 1-based line of a text starts and ends."""
-    lines = source.split("\n")
-    if line > len(lines):
-        return 0, len(source)
-    start = sum(len(text) + 1 for text in lines[: line - 1])
-    return start, start + len(lines[line - 1])
+def tag_offset(source: str) -> int:
+    """The offset of what stands inside the first tag of a text."""
+    found = re.compile(r"\{[{%#][-+]?\s*").search(source)
+    return 0 if found is None else found.end() if found.end() < len(source) else found.start()
 
 
-def tag_offset(source: str, line: int) -> int:
-    """The offset of what stands inside the first tag of a line."""
-    start, end = _span(source, line)
-    found = re.compile(r"\{[{%#][-+]?\s*").search(source, start, end)
-    return found.end() if found and found.end() < end else found.start() if found else start
-
-
-def word_offset(source: str, line: int, word: str) -> int | None:
-    """The offset of a name inside the tags of a line, or None."""
-    start, end = _span(source, line)
-    tag = source.find("{", start, end)
-    found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)").search(source, max(tag, start), end)
+def word_offset(source: str, at: int, word: str) -> int | None:
+    """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
+    name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+    tags = [found.start() for found in _TAG.finditer(source)] or [0]
+    start = max((tag for tag in tags if tag <= at), default=tags[0])
+    end = min((tag for tag in tags if tag > at), default=len(source))
+    found = name.search(source, start, end) or name.search(source, tags[0])
     return found.start() if found else None
+
+
+class Spans(Generator):
+    """What a template compiles to, and which stretch of that each expression became."""
+
+    def __init__(self, tree: nodes.Template, filename: str) -> None:
+        super().__init__(sandbox(), filename)
+        self._found: list[tuple[int, int, nodes.Expr]] = []
+        self.visit(tree)
+        self._lines = self.code.getvalue().split("\n")
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """Note where an expression begins and ends."""
+        start = self.code.tell()
+        found = super().visit(node, *args, **kwargs)
+        if isinstance(node, nodes.Expr):
+            self._found.append((start, self.code.tell(), node))
+        return found
+
+    def offset(self, trace: TracebackType) -> int | None:
+        """The character of the template that a frame of its code was at, or None where Python cannot tell."""
+        first, last, start, end = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
+        if first is None or last is None or start is None or end is None:
+            return None
+        begin, finish = self._index(first, start), self._index(last, end)
+        around = [one for one in self._found if one[0] <= begin and finish <= one[1]]
+        inside = [one for one in self._found if begin <= one[0] and one[1] <= finish]
+        if around:
+            return _start(min(around, key=lambda one: one[1] - one[0])[2])
+        return _start(max(inside, key=lambda one: one[1] - one[0])[2]) if inside else None
+
+    def _index(self, line: int, column: int) -> int:
+        """The index of a place that Python counts in lines and bytes."""
+        before = sum(len(text) + 1 for text in self._lines[: line - 1])
+        return before + len(self._lines[line - 1].encode()[:column].decode(errors="ignore"))
+
+
+_NAMED = (nodes.Filter, nodes.Test, nodes.Getattr, nodes.Getitem)
+_LED = (*_NAMED, nodes.Call, nodes.BinExpr, nodes.Compare, nodes.Concat)
+"""Expressions that begin with another one; where Jinja says they stand differs."""
+
+
+def _start(node: nodes.Node) -> int:
+    """Where an expression stands: a filter, test, part or method at its name, any other where it begins."""
+    if isinstance(node, nodes.Call):
+        node = node.node
+    if not isinstance(node, _NAMED):
+        while isinstance(node, _LED):
+            node = next(node.iter_child_nodes())
+    return node.lineno - (0 if isinstance(node, nodes.Getattr) else 1)

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import ucd_3_2_0
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,6 +102,30 @@ def entry_hint(value: Any) -> str:
     if value.keys() == {"value"}:
         return "a row that is a plain value is written `each.value`"
     return f"name one of its entries, such as `.{str(next(iter(value)))[:40]}`"
+
+
+_SPELT: Final = str.maketrans(
+    {"ß": "ss", "ẞ": "ss", "æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ø": "o", "Ø": "o", "đ": "d", "Đ": "d"}
+    | {"ð": "d", "Ð": "d", "þ": "th", "Þ": "th", "ł": "l", "Ł": "l", "ħ": "h", "Ħ": "h", "\u0131": "i"}
+    | {"'": "", "\u2019": ""}
+)
+_BETWEEN: Final = re.compile(r"[^a-z0-9]+")
+
+
+def slug_of(text: str) -> str:
+    """A text in small letters, digits and single dashes: accents are taken off, what is no Latin letter is a dash.
+
+    The same with every Python: it asks the tables of Unicode 3.2, which do not change. Raises TemplateError for a text
+    of which nothing is left.
+    """
+    plain = ucd_3_2_0.normalize("NFKD", text.translate(_SPELT))
+    found = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
+    slug = _BETWEEN.sub("-", found).strip("-")
+    if not slug:
+        message = f"`{text[:40]}` has no letter or digit that a slug can hold" if text.strip() else "an empty text"
+        hint = "give the row a column of its own for it"
+        raise TemplateError("template-value", message if text.strip() else f"{message} makes no slug", hint=hint)
+    return slug
 
 
 def kind_of(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -51,10 +52,12 @@ class Budget(Struct, frozen=True, kw_only=True):
 
 
 class Guards(Struct, frozen=True, kw_only=True):
-    """When a plan rewrites too much of what exists to be applied unasked."""
+    """When a plan rewrites too much of what exists, or more than was reviewed, to be applied unasked."""
 
     max_changed_ratio: float = 0.3
     from_items: int = 10
+    unreviewed: Literal["refuse", "allow"] = "refuse"
+    """What becomes of changes that a reviewed plan does not name, where one is asked about."""
 
 
 class Project(Struct, frozen=True, kw_only=True):

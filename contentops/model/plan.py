@@ -9,7 +9,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
-from contentops.model.desired import Spec
+from contentops.model.desired import Budget, Spec
 from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId
 from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Step, Submit, Update, Write, name_of
 
@@ -162,6 +162,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     project: str
     environment: str
     server: str
+    budget: Budget | None = None
+    """What one apply may spend; None where a plan file of an earlier version does not say."""
     lineage: str
     changes: tuple[Change, ...] = ()
     """Sorted by id, without items that need nothing."""
@@ -244,6 +246,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     project: str
     environment: str
     server: str
+    budget: Budget | None = None
     lineage: str
     changes: tuple[ReviewedChange, ...]
     summary: PlanSummary

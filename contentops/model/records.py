@@ -103,6 +103,8 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     """Of a paid text."""
     section: str = ""
     """The heading of the one section it writes again, or empty."""
+    output: str = ""
+    """Where its text goes: the file is there before any record knows of it."""
     content_id: str = ""
     """Named by the server with a paid text."""
     error: str = ""

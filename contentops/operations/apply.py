@@ -17,7 +17,7 @@ from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
-from contentops.planning.review import compare_file
+from contentops.planning.review import check_ceiling, compare_file
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
@@ -58,14 +58,16 @@ def apply(
     stop: Stop,
     show: Callable[[Plan], None] | None = None,
     reviewed: Mapping[str, Json] | None = None,
+    ceiling: Mapping[str, Json] | None = None,
     inputs: Mapping[str, Json] | None = None,
     deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
-    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. `inputs` is
-    what the command line chose, kept in the report of the run.
+    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. With one as a
+    `ceiling` (empty: nothing was reviewed), all that is planned today, or nothing where that is more than it says.
+    `inputs` is what the command line chose, kept in the report of the run.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
     the way or Git LFS would take the lock, ApiError where the key is missing or the server speaks another dialect,
@@ -82,6 +84,8 @@ def apply(
             return planned, None
         if show is not None:
             show(planned)
+        if ceiling is not None:
+            check_ceiling(planned, project.guards, ceiling)
         _refuse(planned)
         if planned.submits:
             from contentops.ci.clone import refuse_lock_in_lfs

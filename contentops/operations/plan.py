@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.operations.workspace import open_workspace
-from contentops.planning.review import compare_file
+from contentops.planning.review import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,6 @@ def plan(project: Project, choice: Choice) -> Plan:
 
 
 def check(project: Project, choice: Choice, reviewed: Mapping[str, Json]) -> Plan:
-    """What is left of a reviewed plan document, if it would still be applied as it is. Raises Refused if not."""
+    """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
     with open_workspace(project) as workspace:
-        return compare_file(workspace.plan_inputs(choice), reviewed)
+        return check_file(workspace.plan_inputs(choice), reviewed)

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, OnEdit, Poll, Reason, Submit
-from contentops.planning.inputs import TRIES, explain, failed_attempts, key_of, price_of
+from contentops.planning.inputs import TRIES, explain, failed_attempts, is_ours, key_of, price_of
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -149,7 +149,7 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
     """
     stored = item.inputs.stored(entry.digest)
     known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
-    return item.file.body in known if known else _is_ours(item)
+    return item.file.body in known if known else is_ours(item.inputs, item.spec, item.file)
 
 
 def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, known: bool) -> BodyAnswer:
@@ -280,7 +280,7 @@ def _edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | No
     record, path = item.own, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
-    if record is None and _is_ours(item):
+    if record is None and is_ours(item.inputs, item.spec, item.file):
         reason = Reason(kind="own-output", detail=f"`{path}` was written for this very request")
         # Its job, if it is still open, is drained: the entry is not this change's own.
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
@@ -301,11 +301,6 @@ def _edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | No
         hint = f"`{path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
         hint += " keeps the file"
     return _block("edited", hint, reasons=reasons, entry=entry)
-
-
-def _is_ours(item: ItemSides) -> bool:
-    """Whether a file no one recorded says that it was written for this item and this request."""
-    return item.file.owner == item.spec.id and item.file.provenance.get("digest") == item.spec.digest
 
 
 def _foreign_hint(item: ItemSides, path: str) -> str:

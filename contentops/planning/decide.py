@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.digest import is_same_json
+from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.preset import apply_preset
 from contentops.model import (
@@ -17,10 +17,13 @@ from contentops.model import (
     Action,
     Change,
     Drain,
+    Fetch,
     JobState,
+    LookUp,
     Move,
     Note,
     Observed,
+    Poll,
     Reason,
     Remove,
     Save,
@@ -28,7 +31,7 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
-from contentops.planning.inputs import explain, is_edited, is_protected, pending, resting_place
+from contentops.planning.inputs import explain, is_edited, is_ours, is_protected, pending, resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -124,17 +127,19 @@ def _renamed_from(item: ItemSides) -> ItemId | None:
 def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
     """Whether the file moves, edited or not, and why."""
     record, file, target = item.own, item.file, item.spec.output
-    if record is None or not file.exists or record.output == file.path == target:
+    before = record.output if record is not None else file.path
+    if not file.exists or before == file.path == target:
         return None, ()
     via = resting_place(file.path, target, item.spec.id) if file.path != target else ""
-    reason = Reason(kind="moved", field="output", before=record.output, after=target)
+    reason = Reason(kind="moved", field="output", before=before, after=target)
     return Move(source=file.path, target=target, expects=file.file, via=via), (reason,)
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """An item's file where it stands: the recorded path, or where a move that was cut short left it."""
+    """An item's file where it stands: the recorded path, or where a run that was cut short wrote it or moved it."""
     if record is None:
-        return inputs.observe(spec.output)
+        here = inputs.observe(spec.output)
+        return here if here.exists else _written(inputs, spec) or here
     here = inputs.observe(record.output)
     if here.exists or record.output == spec.output:
         return here
@@ -143,6 +148,18 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
         if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body == record.generated):
             return there
     return here
+
+
+def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
+    """The file that was written for this very request, under another path, before anything was recorded of it."""
+    stored = inputs.stored(spec.digest)
+    for entry in inputs.written.get(spec.digest, ()):
+        there = inputs.observe(entry.output)
+        known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
+        ours = there.problem or there.body in known or is_ours(inputs, spec, there)
+        if there.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
+            return there
+    return None
 
 
 # --- 3: which front matter ---------------------------------------------------------------------------------
@@ -235,7 +252,9 @@ def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAns
             restores=body.action is Action.RESTORE,
             replaces_edit=any(reason.kind == "edited" for reason in body.reasons),
         )
-        steps += [*body.steps, write]
+        # Of an item that has a record, that one says where the file is.
+        bring = [_homed(step, target) for step in body.steps] if item.own is None else body.steps
+        steps += [*bring, write]
     elif front.reasons and _differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
@@ -244,6 +263,13 @@ def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAns
     if save:
         steps.append(Save(path=target))
     return tuple(steps)
+
+
+def _homed(step: Step, target: str) -> Step:
+    """The step with what it brings on its way to `target`."""
+    if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
+        return structs.replace(step, entry=structs.replace(step.entry, output=target))
+    return step
 
 
 def _differs(file: Observed, front: FrontAnswer) -> bool:

@@ -103,6 +103,16 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """The item whose record has a path, by path key."""
         return {key_of(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
+    @functools.cached_property
+    def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
+        """The open entries of this server whose text may stand in a file that no record has, by their digest."""
+        found: dict[Digest, tuple[OpenEntry, ...]] = {}
+        for entry in self.state.entries.values():
+            key = key_of(entry.output)
+            if entry.output and entry.server == self.server and key not in self.owners and key not in self.foreign:
+                found[entry.digest] = (*found.get(entry.digest, ()), entry)
+        return found
+
     def observe(self, path: str) -> Observed:
         """What is at `path`; a path no one looked at counts as absent."""
         return self.observed.get(path) or Observed(path=path)
@@ -171,6 +181,13 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
     return origin is None or origin.layer == "built-in"
 
 
+def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
+    """Whether a file no one recorded says that it was written for this request, under the item's id or a gone one."""
+    owner = ItemId(file.owner)
+    gone = bool(owner) and owner not in inputs.specs and owner not in inputs.state.records
+    return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
+
+
 def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
     """Whether the body on disk is not the last text a job made for this item.
 
@@ -231,6 +248,9 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
     """Every path whose file a plan has to look at."""
     for record in state.records.values():
         yield record.output
+    for entry in state.entries.values():
+        if entry.output:
+            yield entry.output
     for spec in desired.specs:
         known = state.records.get(spec.id)
         if known is None or known.output != spec.output:

@@ -111,6 +111,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,
+        budget=inputs.project.budget,
         lineage=inputs.state.lineage,
         changes=tuple(changes),
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),
@@ -155,16 +156,19 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     leaving = {
         key_of(record.output) for id_, record in records.items() if id_ in specs and specs[id_].output != record.output
     }
+    standing: set[str] = set()
     for spec in inputs.desired.specs:
         record, orphan = records.get(spec.id), orphans.get(spec.id)
         file = find_file(inputs, spec, record or orphan)
         if record is None and orphan is None and leaving and key_of(spec.output) in leaving:
             file = Observed(path=spec.output)
+        standing.add(key_of(file.path))
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change, more = decide(item)
         notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
+    notes += _left_behind(inputs, standing)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
         return
@@ -179,6 +183,23 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         notes += [note] if note else []
         if change is not None:
             yield Candidate(id=id_, spec=None, change=change)
+
+
+def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
+    """Files that a run which was cut short wrote for a request that no item has any more; they are no item's now."""
+    for digest, entries in inputs.written.items():
+        for entry in entries:
+            there = inputs.observe(entry.output)
+            ours = there.provenance.get("digest") == digest or (there.exists and there.body == entry.body)
+            if ours and key_of(entry.output) not in standing:
+                spec = inputs.specs.get(entry.item)
+                keep = (
+                    f"copy what is to stay to `{spec.output}`, and remove it"
+                    if spec
+                    else "remove it, or keep it as yours"
+                )
+                message = f"`{entry.output}` was written for an earlier request of `{entry.item}`, and is no item's now"
+                yield Note(kind="left-behind", id=entry.item, message=message, hint=keep)
 
 
 # --- moves -------------------------------------------------------------------------------------------------

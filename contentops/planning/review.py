@@ -1,54 +1,34 @@
 """A reviewed plan against today's: what it names is applied, what it does not name is left alone, and no step is new.
 
 The plan is made again and compared change by change. Fewer steps or credits are fine; more, or others, are refused by
-name. What this very plan has done already (its id stands in records and open entries, and a file may already be what
+name. `check_file` and `check_ceiling` ask about the whole tree: there a change that was not reviewed is refused too.
+What this very plan has done already (its id stands in records and open entries, and a file may already be what
 one of its steps leaves) is no difference, so a run that was killed can be run again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from contentops.digest import NOTHING, is_same_json
-from contentops.documents.clean import clean_title, title_digest
-from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.errors import Refused
-from contentops.model import (
-    Acknowledge,
-    Action,
-    Drain,
-    Fetch,
-    LookUp,
-    Note,
-    Observed,
-    Poll,
-    Remove,
-    Save,
-    Submit,
-    Update,
-    Write,
-    name_of,
-)
-from contentops.model.plan import plan_file, record_digest
+from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, Submit, name_of
+from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
-from contentops.planning.inputs import TRIES, failed_attempts, is_protected, pending
+from contentops.planning.inputs import TRIES
 from contentops.planning.plan import free_targets, make_plan, refusals
+from contentops.planning.reviewed_item import ANOTHER_REQUEST, ReviewedItem, dearer, difference, is_done
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from contentops.model import Change, ItemId, Json, OpenEntry, Plan, Record, Spec, Step
+    from contentops.model import Change, Guards, ItemId, Json, Plan
     from contentops.model.plan import PlanFile, ReviewedChange
     from contentops.planning.inputs import PlanInputs
 
-BRINGING = frozenset({name_of(LookUp), name_of(Poll), name_of(Fetch), name_of(Drain)})
-"""Steps that bring home what was paid for; a plan that was cut short may have to do them."""
-_ANOTHER_FILE = "it would write another file, which the plan does not say"
-
-
-# --- the plan ----------------------------------------------------------------------------------------------
+_SHOWN = 20
+"""How many items one message names."""
 
 
 def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
@@ -58,6 +38,58 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     that is no plan.
     """
     file = plan_file(document)
+    found = _compare(inputs, file)
+    if found.named and not found.kept:
+        raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
+    notes = (
+        *found.today.notes,
+        *_left_alone(len(found.unnamed), "the plan file does not name them"),
+        *_left_alone(len(found.finished), "the plan is done with them"),
+    )
+    guarded = refusals(inputs, found.kept)
+    return structs.replace(found.today, id=file.id, changes=tuple(found.kept), notes=notes, refusals=guarded)
+
+
+def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
+    """Today's plan of the whole tree, made with the choice of the reviewed one but its selection.
+
+    Raises Refused, naming every change that is not as reviewed or, unless the project allows that, was not reviewed;
+    InputError for a document that is no plan.
+    """
+    found = _compare(inputs, plan_file(document))
+    others = [*found.finished, *found.unnamed]
+    _refuse_unreviewed(inputs.project.guards, others, {})
+    changes = sorted((*found.kept, *others), key=lambda change: change.id)
+    return structs.replace(found.today, changes=tuple(changes), refusals=refusals(inputs, changes))
+
+
+def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> None:
+    """Refuse a plan that pays for more than a reviewed one names; of an empty document, nothing was reviewed.
+
+    Raises Refused, naming every change that goes beyond it, unless the project allows that; InputError for a document
+    that is no plan.
+    """
+    named: dict[ItemId, ReviewedChange] = {}
+    if document:
+        file = plan_file(document)
+        _check_project(plan, file)
+        named = {reviewed.id: reviewed for reviewed in file.changes}
+    _refuse_unreviewed(guards, plan.changes, named)
+
+
+class _Compared(NamedTuple):
+    """Today's changes, apart: those of items that the file names and those of others."""
+
+    today: Plan
+    named: int
+    """How many items the file names."""
+    kept: list[Change]
+    finished: list[Change]
+    """Of named items with which the plan is done: what is left of them is something else."""
+    unnamed: list[Change]
+
+
+def _compare(inputs: PlanInputs, file: PlanFile) -> _Compared:
     # An item that is gone since is named by the comparison.
     replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs)
     inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
@@ -65,11 +97,11 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     _check_project(today, file)
     items = _items(inputs, today, file)
     kept: list[Change] = []
+    finished: list[Change] = []
     wrong: dict[ItemId, str] = {}
-    finished = 0
     for id_, item in items.items():
         if is_done(item):
-            finished += item.change is not None
+            finished += [item.change] if item.change is not None else []
         elif problem := difference(item):
             wrong[id_] = problem
         elif item.change is not None:
@@ -80,15 +112,41 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
             wrong[after.id] = f"it is blocked now: {after.hint}"
     if wrong:
         raise _stale(wrong)
-    if items and not kept:
-        raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
-    left_alone = sum(change.id not in items for change in today.changes)
-    notes = (
-        *today.notes,
-        *_left_alone(left_alone, "the plan file does not name them"),
-        *_left_alone(finished, "the plan is done with them"),
+    return _Compared(today, len(items), kept, finished, [one for one in today.changes if one.id not in items])
+
+
+def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
+    """How a change does more than was reviewed, in words; empty: it does not.
+
+    What was paid for already is brought home, whoever asked for it.
+    """
+    if not change.steps or (not change.submits and change.has(LookUp, Poll, Fetch, Drain)):
+        return ""
+    if reviewed is None:
+        price = f" for {change.credits} credits" if change.credits else ""
+        return f"{change.action}{price}, which it does not say"
+    for kind in (Submit, Remove):
+        if change.has(kind) and name_of(kind) not in reviewed.steps:
+            return f"it would {name_of(kind)}, which it does not say"
+    if change.credits > reviewed.credits:
+        return dearer(change, reviewed)
+    if change.submits and change.spec is not None and change.spec.digest != reviewed.digest:
+        return ANOTHER_REQUEST
+    return ""
+
+
+def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping[ItemId, ReviewedChange]) -> None:
+    found = [(change, words) for change in changes if (words := _beyond(change, named.get(change.id)))]
+    if not found or guards.unreviewed == "allow":
+        return
+    number = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}"
+    price = sum(change.credits for change, _ in found)
+    listed = _listed({change.id: words for change, words in found})
+    raise Refused(
+        f"{number} beyond the plan that was reviewed, for {price} credits: {listed}",
+        code="unreviewed",
+        hint="review a plan of what is there now, or let such changes through with `guards: {unreviewed: allow}`",
     )
-    return structs.replace(today, id=file.id, changes=tuple(kept), notes=notes, refusals=refusals(inputs, kept))
 
 
 def _check_project(today: Plan, file: PlanFile) -> None:
@@ -103,12 +161,17 @@ def _check_project(today: Plan, file: PlanFile) -> None:
 
 
 def _stale(wrong: Mapping[ItemId, str]) -> Refused:
-    shown = [f"`{id_}`: {problem}" for id_, problem in sorted(wrong.items())]
     return Refused(
-        "the plan is stale: " + "; ".join(shown[:5]) + (f"; and {len(shown) - 5} more" if len(shown) > 5 else ""),
+        f"the plan is stale: {_listed(wrong)}",
         code="stale-plan",
         hint="make and review a new plan with `contentops plan --out FILE`",
     )
+
+
+def _listed(wrong: Mapping[ItemId, str]) -> str:
+    shown = [f"`{id_}`: {problem}" for id_, problem in sorted(wrong.items())]
+    rest = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    return "; ".join([*shown[:_SHOWN], *rest])
 
 
 def _left_alone(number: int, why: str) -> tuple[Note, ...]:
@@ -151,221 +214,3 @@ def _unless_spent(item: ReviewedItem, change: Change) -> Change:
         return change
     hint = f"its jobs failed; see `contentops state show {change.id}`, or make a new plan"
     return hold(change, "failed-twice", hint)
-
-
-# --- one item ----------------------------------------------------------------------------------------------
-
-
-class ReviewedItem(Struct, frozen=True, kw_only=True):
-    """An item that a plan file names: as it was reviewed, and as it is today."""
-
-    inputs: PlanInputs
-    plan_id: str
-    reviewed: ReviewedChange
-    spec: Spec | None
-    record: Record | None
-    entries: tuple[OpenEntry, ...] = ()
-    change: Change | None = None
-    """Today's change; None: nothing is to be done."""
-
-    def had(self, kind: type[Step]) -> bool:
-        """Whether a step of this kind was reviewed."""
-        return name_of(kind) in self.reviewed.steps
-
-    @property
-    def file(self) -> Observed:
-        """The item's file where it stands today."""
-        if self.change is None:
-            return self.inputs.observe(self.record.output if self.record else "")
-        return self.change.file
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether the record is one that the plan itself has written."""
-        return self.record is not None and self.record.plan_id == self.plan_id
-
-    @property
-    def open_submits(self) -> list[OpenEntry]:
-        """The plan's own submits, and the one that was reviewed to be finished, that may still bring a text."""
-        entry = self.reviewed.entry
-        known = entry.request_id if entry is not None else None
-        return [one for one in pending(self.entries) if one.plan_id == self.plan_id or one.request_id == known]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether one of them may bring the reviewed text."""
-        return any(entry.digest == self.reviewed.digest for entry in self.open_submits)
-
-    @property
-    def has_submitted(self) -> bool:
-        """Whether a submit of this very plan is open, so that `--resubmit-unknown` would ask for one more."""
-        wanted = self.reviewed.digest
-        return any(entry.digest == wanted and entry.plan_id == self.plan_id for entry in self.open_submits)
-
-    @property
-    def has_paid(self) -> bool:
-        """Whether the plan has the text it was to pay for, so that only `--replace` asks for another."""
-        record, reviewed = self.record, self.reviewed
-        if record is None or not self.had(Submit) or not self.is_recorded or record.server != self.inputs.server:
-            return False
-        return record.digest == reviewed.digest and record.attempt >= reviewed.attempt
-
-    @property
-    def failed(self) -> int:
-        """How many jobs of this plan failed at the reviewed request."""
-        return sum(one.plan_id == self.plan_id for one in failed_attempts(self.entries, self.reviewed.digest))
-
-    def is_in_record(self, key: str, value: Json) -> bool:
-        """Whether the record says that this front matter was written."""
-        if key == PROVENANCE_KEY:
-            return self.file.owner in ("", self.reviewed.id)
-        return self.record is not None and is_same_json(self.record.metadata.get(key), value)
-
-    def is_in_file(self, key: str, value: Json) -> bool:
-        """Whether the file has this front matter."""
-        if key == PROVENANCE_KEY:
-            return self.file.owner in ("", self.reviewed.id)
-        return is_same_json(self.file.front.get(key), value)
-
-
-def is_done(item: ReviewedItem) -> bool:
-    """Whether the plan itself has done all it says of the item; what today's plan says beyond that is something else.
-
-    In doubt it is not: then what remains is compared step by step.
-    """
-    record, reviewed = item.record, item.reviewed
-    if record is None or not item.is_recorded or record.server != item.inputs.server or item.is_open:
-        return False
-    if record.digest != reviewed.digest or record.output != reviewed.target:
-        return False
-    if item.had(Write) and reviewed.action is not Action.RESTORE and record.attempt < reviewed.attempt:
-        return False
-    if not all(item.is_in_record(key, value) for key, value in reviewed.front.items()):
-        return False
-    if reviewed.title is not None and record.title != clean_title(reviewed.title):
-        return False
-    return not item.had(Save) or _is_saved(item, record)
-
-
-def _is_saved(item: ReviewedItem, record: Record) -> bool:
-    saved = record.saved
-    if saved is None or saved.sent:
-        return False
-    if item.had(Write):
-        return saved.body == record.generated and saved.title == title_digest(record.title)
-    # With other steps before it, the plan's id in the record may be theirs.
-    return set(item.reviewed.steps) <= {name_of(Save), name_of(Drain)}
-
-
-# --- different ---------------------------------------------------------------------------------------------
-
-
-def difference(item: ReviewedItem) -> str:
-    """How the item differs from what was reviewed in a way that matters, in words; empty if it does not."""
-    change, reviewed = item.change, item.reviewed
-    if change is None and reviewed.blocked:
-        return ""  # it was held back, so nothing is missed
-    if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
-        return _other_request(item)
-    if change is None:
-        if item.spec is not None and item.record is not None and item.record.output != reviewed.target:
-            return _ANOTHER_FILE
-        return _not_done(item) or _other_front(item)
-    if not item.is_recorded and record_digest(change.record) != reviewed.record:
-        return "its record has changed since"
-    if not _is_known(item):
-        return f"`{change.source or change.target}` has changed since"
-    if change.blocked:
-        ours = change.blocked == "failed-twice" and item.failed
-        return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"
-    return _not_done(item) or _other_front(item) or _more(item, change)
-
-
-def _other_request(item: ReviewedItem) -> str:
-    if item.spec is None:
-        return "no manifest declares it any more"
-    return "its request is another one now" if item.reviewed.digest else "a manifest declares it again"
-
-
-def _is_known(item: ReviewedItem) -> bool:
-    """Whether the file is the one that was reviewed, or what a step of the plan makes of that one."""
-    file, reviewed, record = item.file, item.reviewed, item.record
-    if file.file == reviewed.file:
-        return True
-    if not file.exists:
-        return item.had(Remove)
-    bodies = {reviewed.body}
-    if record is not None and item.is_recorded:
-        bodies.add(record.generated)
-        if reviewed.action is Action.RESTORE and record.saved is not None:
-            bodies.add(record.saved.body)
-    for entry in item.open_submits:
-        stored = item.inputs.stored(entry.digest)
-        bodies |= {entry.body, stored.body if stored is not None else NOTHING}
-    if file.body not in bodies - {NOTHING}:
-        return False
-    if item.is_recorded or item.open_submits:
-        return True
-    # The file may have the reviewed front matter already.
-    if not reviewed.front and reviewed.title is None:
-        return False
-    written = all(item.is_in_file(key, value) for key, value in reviewed.front.items())
-    return written and (reviewed.title is None or file.title == clean_title(reviewed.title))
-
-
-def _not_done(item: ReviewedItem) -> str:
-    """Why the text that was reviewed is not there, or a file not removed, and with today's change will not be."""
-    record, reviewed, spec, change = item.record, item.reviewed, item.spec, item.change
-    if reviewed.blocked:
-        return ""
-    if item.had(Remove):
-        if record is None or (change is not None and change.has(Remove)):
-            return ""
-        return "it is protected now" if record.protected else "it would not be removed"
-    text = item.had(Submit) or item.had(Write) or reviewed.action is Action.KEEP
-    coming = change is not None and (change.has(LookUp, Submit, Poll, Fetch, Write) or change.action is Action.KEEP)
-    if spec is None or not text or coming:
-        return ""
-    again = spec.id in item.inputs.choice.replace and (record is None or record.attempt < reviewed.attempt)
-    if record is not None and record.digest == reviewed.digest and not again:
-        return ""
-    return "it is protected now" if is_protected(spec, record) else "it would not be generated"
-
-
-def _other_front(item: ReviewedItem) -> str:
-    """Which front matter is, or would be, written otherwise than it was reviewed."""
-    front, title = (item.change.front, item.change.title) if item.change is not None else ({}, None)
-    stated, reviewed = item.reviewed.front, item.reviewed.title
-
-    def same(key: str) -> bool:
-        if key not in stated:
-            return False
-        if key in front:
-            return is_same_json(stated[key], front[key])
-        return item.is_in_record(key, stated[key]) or item.is_in_file(key, stated[key])
-
-    other = [key for key in sorted(stated.keys() | front.keys()) if not same(key)]
-    known = (item.record.title if item.record else "", item.file.title)
-    if title != reviewed and (title is not None or reviewed is None or clean_title(reviewed) not in known):
-        other.append("title")
-    return f"its front matter is another one now: {', '.join(f'`{key}`' for key in other)}" if other else ""
-
-
-def _more(item: ReviewedItem, change: Change) -> str:
-    """What the change does, or costs, beyond what was reviewed."""
-    reviewed = item.reviewed
-    allowed = set(reviewed.steps)
-    if item.had(Update):
-        allowed.add(name_of(Acknowledge))  # of a file that carries it already
-    if item.is_recorded or item.is_open:
-        allowed |= BRINGING
-    if steps := set(change.names) - allowed:
-        return f"it would {', '.join(sorted(steps))}, which the plan does not say"
-    if change.target != reviewed.target:
-        return _ANOTHER_FILE
-    if change.credits > reviewed.credits:
-        return f"it costs {change.credits} credits now, not {reviewed.credits}"
-    failed = failed_attempts(item.entries, reviewed.digest)
-    if change.submits and change.attempt > max([reviewed.attempt, *(entry.attempt + 1 for entry in failed)]):
-        return f"it would be submitted once more; see `contentops state resolve {change.id}`"
-    return ""

@@ -1,4 +1,4 @@
-"""Findings as text for people, as JSON for programs, and as annotations for a runner of GitHub."""
+"""Findings as text for people, as JSON for programs, as annotations for GitHub; no order for a runner of CI."""
 
 from __future__ import annotations
 
@@ -178,23 +178,22 @@ SHOWN = 10
 """Annotations of a kind that GitHub shows for a step."""
 _WORDS = 1_000
 _KINDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
-# A runner takes a line as an order where `::` is the first thing in it, or `##[` stands anywhere. It cuts lines at
-# CR as well, and trims every kind of space.
+# A runner of GitHub takes a line as an order where `::` is the first thing in it; it cuts lines at CR as well, and
+# trims every kind of space. The other marks count anywhere: `##[` (GitHub, Azure), `##vso[` (Azure), `##teamcity[`, and
+# the sections of GitLab.
 _ORDER = re.compile(r"(?P<start>(?:\A|[\r\n])\s*)::(?!:)")
-_OLD_ORDER = "##["
+_HASHES = re.compile(r"##(?=(?:vso|teamcity)?\[)", re.IGNORECASE)
+_SECTION = re.compile(r"(?P<start>section_(?:start|end)):(?=[0-9])")
 
 
 def inert(text: str) -> str:
-    r"""`text` with every line that a runner would obey made into one that it prints: `\x3a:` instead of `::`."""
-    if "::" not in text and _OLD_ORDER not in text:
-        return text
-    safe = _ORDER.sub(r"\g<start>\\x3a:", text)
-    return safe.replace(_OLD_ORDER, r"#\x23[")
+    r"""`text` with every line that a runner of CI would obey made into one that it prints: `\x3a:` instead of `::`."""
+    return _SECTION.sub(r"\g<start>\\x3a", _HASHES.sub(r"#\\x23", _ORDER.sub(r"\g<start>\\x3a:", text)))
 
 
 def inert_json(text: str) -> str:
     r"""The same for JSON, where only a text can hold such marks, and an escape means the character itself."""
-    return text.replace(_OLD_ORDER, r"#\u0023[")
+    return _SECTION.sub(r"\g<start>\\u003a", _HASHES.sub(r"#\\u0023", text))
 
 
 # --- annotations -------------------------------------------------------------------------------------------

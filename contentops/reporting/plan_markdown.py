@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from contentops.model import Action
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
+    SETTINGS,
     SIGNS,
+    budget_words,
     command,
     empty_sentence,
     in_environment,
@@ -140,15 +142,32 @@ def marker(plan: Plan) -> str:
     return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
 
 
+NO_PLAN = "<!-- contentops:plan -->"
+"""The hidden first line where no plan of any project was made yet."""
+MARKED = NO_PLAN.removesuffix(" -->")
+"""What the first line of each of our comments begins with."""
+
+
+def no_plan_markdown(mark: str, commit: str) -> str:
+    """What stands in place of a plan that could not be made, under the first line of the one before it."""
+    about = f"commit {code(commit)}" if commit else "what is there now"
+    return f"{mark}\n### contentops plan: none\n\n**There is no plan of {about}: what it would cost is not known.**\n"
+
+
 def _head(plan: Plan) -> Iterator[str]:
     yield marker(plan)
     environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
     yield f"### contentops plan: {code(plan.project, _NAME)}{environment}"
     yield ""
+    yield f"Server {code(plan.server, _NAME)}{budget_words(plan)}."
+    yield ""
     yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
 
 
 def _important(plan: Plan) -> Iterator[str]:
+    for at, note in enumerate(note for note in plan.notes if note.kind == SETTINGS):
+        hint = f" ({prose(note.hint)})" if note.hint else ""
+        yield f"{'' if at else chr(10)}- :warning: **settings:** {prose(note.message)}{hint}"
     for refusal in plan.refusals:
         way = in_environment(way_on(refusal), plan.environment)
         yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
@@ -159,12 +178,13 @@ def _important(plan: Plan) -> Iterator[str]:
     for at, one in enumerate(causes):
         lead = "\n" if at == 0 else ""
         yield f"{lead}- {prose(one.cause)}: {plural(one.items, 'item')}, {plural(one.credits, 'credit')}"
-    for at, note in enumerate(plan.notes[:20]):
+    notes = [note for note in plan.notes if note.kind != SETTINGS]
+    for at, note in enumerate(notes[:20]):
         lead = "\n" if at == 0 else ""
         hint = f" ({prose(in_environment(note.hint, plan.environment))})" if note.hint else ""
         yield f"{lead}- note: {prose(note_line(note))}{hint}"
-    if len(plan.notes) > 20:
-        yield f"- {len(plan.notes) - 20:,} more notes"
+    if len(notes) > 20:
+        yield f"- {len(notes) - 20:,} more notes"
 
 
 def _row(change: Change) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from contentops.model import Action
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
+    SETTINGS,
     SIGNS,
+    budget_words,
     empty_sentence,
     in_environment,
     is_review,
@@ -79,8 +81,13 @@ def plan_text(plan: Plan, *, verbose: bool, advice: bool = True, flags: Sequence
 
 def _header(plan: Plan) -> str:
     environment = f", environment `{visible(plan.environment)}`" if plan.environment else ""
-    text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`"
-    return paint(text, "strong")
+    text = f"Project `{visible(plan.project)}`{environment}, server `{visible(plan.server)}`{budget_words(plan)}"
+    changed = (f"  {paint('!', 'warning')} {_setting(note)}" for note in plan.notes if note.kind == SETTINGS)
+    return "\n".join([paint(text, "strong"), *changed])
+
+
+def _setting(note: Note) -> str:
+    return f"{visible(note.message)} ({visible(note.hint)})" if note.hint else visible(note.message)
 
 
 # --- changes -----------------------------------------------------------------------------------------------
@@ -213,7 +220,7 @@ def _causes(plan: Plan, *, verbose: bool) -> Iterator[str]:
 
 
 def _notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
-    notes = plan.notes
+    notes = [note for note in plan.notes if note.kind != SETTINGS]
     if notes:
         yield paint("Notes", "strong")
     sizes = Counter(note.kind for note in notes)

@@ -41,6 +41,19 @@ NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
 
+SETTINGS = "settings"
+"""The kind of notes about settings that a pull request changes; they stand at the top of a plan."""
+
+
+def budget_words(plan: Plan) -> str:
+    """What one apply may spend, as the end of a sentence with a comma before it; empty where that is not known."""
+    if plan.budget is None:
+        return ""
+    stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
+    limits = [plural(number, word) for number, word in stated if number is not None]
+    return f", budget {' and '.join(limits)}" if limits else ", no budget"
+
+
 def plural(number: int, word: str) -> str:
     """A count and its word: `1 item`, `2 items`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"

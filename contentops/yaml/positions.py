@@ -236,11 +236,11 @@ def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int
     Escapes, folding and block indentation make the written form differ from the value, so the word at the
     offset is searched for: its n-th occurrence in the value is its n-th occurrence in the file from `at` on.
     """
-    found = _SNIPPET.match(text, offset)
+    found = _SNIPPET.search(text, offset)
     if not found:
         return at, 1
     word = found.group()
-    left = text.count(word, 0, offset + len(word)) or 1
+    left = text.count(word, 0, found.start() + len(word)) or 1
     number, start = at[0], at[1] - 1
     last = min(source.last, at[0] + 2 * (text.count("\n") + 2) + len(text) // 20)
     while number <= last:

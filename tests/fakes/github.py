@@ -51,6 +51,11 @@ class FakeGitHub:
             }
         )
 
+    def merge(self, number: int, commit: str) -> None:
+        """That pull request is merged; `commit` is what its merge made."""
+        pull = next(pull for pull in self.pulls if pull["number"] == number)
+        pull |= {"merged_at": "2026-03-01T12:00:00Z", "merge_commit_sha": commit}
+
     def run(self, number: int, sha: str, *artifacts: str, event: str = "pull_request", expired: bool = False) -> None:
         """A run of a workflow on a commit, with what it uploaded."""
         self.runs.insert(0, {"id": number, "head_sha": sha, "event": event})
@@ -112,8 +117,8 @@ class FakeGitHub:
         return self._repository(method, path, query, body)
 
     def _repository(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
-        if found := re.fullmatch(r"pulls/(\d+)", path):
-            return next(((200, pull, {}) for pull in self.pulls if pull["number"] == int(found[1])), _missing())
+        if found := re.fullmatch(r"pulls/(\d+)|commits/([0-9a-f]+)/pulls", path):
+            return self._pulls(*found.groups())
         if path == "pulls":
             return self._open(body) if method == "POST" else self._heads(query)
         if path == "actions/runs":
@@ -133,6 +138,11 @@ class FakeGitHub:
             return _missing()
         comment["body"] = body["body"]
         return 200, comment, {}
+
+    def _pulls(self, number: str | None, commit: str | None) -> Reply:
+        if number:
+            return next(((200, pull, {}) for pull in self.pulls if pull["number"] == int(number)), _missing())
+        return 200, [pull for pull in self.pulls if commit in {pull.get("merge_commit_sha"), pull["head"]["sha"]}], {}
 
     def _heads(self, query: dict[str, str]) -> Reply:
         return 200, self._page([pull for pull in self.pulls if pull["head"]["label"] == query["head"]], query), {}

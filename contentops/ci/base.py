@@ -1,0 +1,83 @@
+"""What a pull request changes of the settings that decide what is paid, and to whom: held against its base."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.ci.git import file_at, run_git
+from contentops.documents.paths import PROJECT_FILE
+from contentops.errors import ContentopsError
+from contentops.manifests.project import checked_settings
+from contentops.model import Note
+from contentops.reporting.summary import SETTINGS, plural
+from contentops.sanitize import short_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.model import Json, Project
+
+_AREAS = ("api", "budget", "guards", "environments")
+_SHOWN = 10
+"""Settings of one area that are listed."""
+_WIDTH = 100
+
+
+def base_commit(root: str, environ: Mapping[str, str]) -> str:
+    """The commit that a pull request is held against; empty where this is none.
+
+    On GitHub the first parent of the merge that a runner checks out, on GitLab what it names. Raises GitFailed where
+    the clone does not have it, UsageError outside of one.
+    """
+    if environ.get("GITHUB_BASE_REF"):
+        run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
+        return "HEAD^1"
+    if stated := environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", ""):
+        run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{stated}^{{commit}}")
+    return stated
+
+
+def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
+    """What `api`, `budget`, `guards` and `environments` say otherwise than in the base of the pull request.
+
+    Where that cannot be found out, one note says so. None where this is no pull request.
+    """
+    try:
+        base = base_commit(project.root, environ)
+        data = file_at(project.root, base, PROJECT_FILE) if base else None
+        before = checked_settings(data).root if data is not None else {}
+    except ContentopsError as error:
+        why = error.diagnostics()[0].message
+        hint = "check out the base too (`fetch-depth: 2`), and look at the file yourself"
+        return (Note(kind=SETTINGS, message=f"`{PROJECT_FILE}` was not compared with the base: {why}", hint=hint),)
+    if not base:
+        return ()
+    if data is None:
+        return (Note(kind=SETTINGS, message=f"`{PROJECT_FILE}` is not in the base: every setting is new"),)
+    messages = (message for area in _AREAS for message in _changes(area, before, project.settings))
+    return tuple(Note(kind=SETTINGS, message=message) for message in messages)
+
+
+def _changes(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
+    old, new = dict(_leaves(area, before.get(area))), dict(_leaves(area, after.get(area)))
+    changed = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
+    # What decides where the key goes is not to be lost among many others.
+    changed.sort(key=lambda path: ".api." not in path)
+    for path in changed[:_SHOWN]:
+        was, now = short_pair(old.get(path), new.get(path), _WIDTH)
+        yield f"`{path}` changes from {_quoted(was, old, path)} to {_quoted(now, new, path)}"
+    if len(changed) > _SHOWN:
+        yield f"`{area}` changes {plural(len(changed) - _SHOWN, 'more setting')}"
+
+
+def _quoted(value: str, side: Mapping[str, Json], path: str) -> str:
+    return f"`{value.replace('`', chr(39))}`" if path in side else "nothing"
+
+
+def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
+    """The settings below a key that are no maps, by their dotted names; an empty map counts as one."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from _leaves(f"{path}.{key}", each)
+    elif value is not None:
+        yield path, value

@@ -1,0 +1,237 @@
+"""What is paid is what was reviewed: `plan --check` asks about the whole tree, `apply --reviewed` has a ceiling."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import Refused
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+from tests.reviewing import apply_within, check_file, review
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+MANY = tuple(f"item-{number:02}" for number in range(25))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One item, nothing made yet."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a"))
+    return scene
+
+
+def refused(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Refused:
+    """How an apply within a ceiling is refused; nothing is sent."""
+    before = len(scene.api.requests)
+    with pytest.raises(Refused) as caught:
+        apply_within(scene, ceiling, **choice)
+    assert len(scene.api.requests) == before
+    assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
+    return caught.value
+
+
+def unchecked(scene: Scene, reviewed: Mapping[str, Any]) -> Refused:
+    """How a check is refused for what was not reviewed."""
+    with pytest.raises(Refused) as caught:
+        check_file(scene, reviewed)
+    assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
+    return caught.value
+
+
+# --- what is beyond the review -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refuse", [refused, unchecked])
+def test_a_variable_that_reaches_more_items_by_another_merge(
+    scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], Refused]
+) -> None:
+    """Reviewed were 1 item and 4 credits; what stands there now costs 104."""
+    reviewed = review(scene)
+    scene.write("content/more.yaml", blog(*MANY))
+    found = refuse(scene, reviewed)
+    assert "25 changes go beyond the plan that was reviewed, for 100 credits" in found.message
+    assert "`item-00`: create for 4 credits, which it does not say" in found.message
+    assert "and 5 more" in found.message
+
+
+@pytest.mark.parametrize("refuse", [refused, unchecked])
+def test_a_plan_of_nothing_allows_nothing(scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], Refused]) -> None:
+    """Made while the manifests were empty, and they were put back after."""
+    scene.write("content/blog.yaml", "items: []\n")
+    reviewed = review(scene)
+    scene.write("content/blog.yaml", blog("a"))
+    assert "`a`: create for 4 credits" in refuse(scene, reviewed).message
+
+
+def test_a_request_that_no_one_saw_is_not_paid_for(scene: Scene) -> None:
+    """The same item at the same price."""
+    reviewed = review(scene)
+    scene.write("content/blog.yaml", blog("a", year=2027))
+    assert "`a`: its request is another one now" in refused(scene, reviewed).message
+
+
+def test_a_dearer_item_is_not_paid_for(scene: Scene) -> None:
+    """A tier that another merge raised: the request is another one, and the price is told."""
+    reviewed = review(scene)
+    scene.write("content/blog.yaml", blog("a").replace("inputs:", "mode: premium\n    inputs:"))
+    assert "`a`: it costs 5 credits now, not 4" in refused(scene, reviewed).message
+
+
+def test_what_was_free_does_not_become_a_generation(scene: Scene) -> None:
+    """Reviewed was front matter; on a server that is free, too, a text is more than that."""
+    scene.apply()
+    scene.write("content/blog.yaml", blog("a") + "    metadata: {tag: new}\n")
+    reviewed = review(scene)
+    scene.write("content/blog.yaml", blog("a", year=2027) + "    metadata: {tag: new}\n")
+    assert "`a`: it would submit, which it does not say" in refused(scene, reviewed).message
+
+
+def test_a_file_is_not_removed_unless_that_was_reviewed(scene: Scene) -> None:
+    """Whatever the flags of the apply are."""
+    scene.write("content/blog.yaml", blog("a", "b"))
+    scene.apply()
+    reviewed = review(scene)
+    scene.write("content/blog.yaml", blog("a"))
+    assert "`b`: remove, which it does not say" in refused(scene, reviewed, prune=True).message
+    assert (scene.root / "out/b.md").exists()
+
+
+def test_without_a_reviewed_plan_nothing_was_reviewed(scene: Scene) -> None:
+    """Pushed past the review, or its plan was not kept: free changes are changes, too."""
+    assert "`a`: create for 4 credits" in refused(scene, {}).message
+    scene.apply()
+    assert apply_within(scene, {}) is None
+    scene.write("content/blog.yaml", blog("a") + "    metadata: {tag: new}\n")
+    assert "`a`: update, which it does not say" in refused(scene, {}).message
+
+
+def test_a_check_asks_about_what_is_left_of_an_item_that_the_plan_is_done_with(scene: Scene) -> None:
+    """Its next request is another change, and it is priced."""
+    reviewed = review(scene)
+    scene.apply()
+    assert check_file(scene, reviewed).empty
+    scene.write("content/blog.yaml", blog("a", year=2027))
+    with pytest.raises(Refused):
+        check_file(scene, reviewed)
+
+
+def test_a_plan_of_another_environment_is_no_ceiling(scene: Scene) -> None:
+    """It is about other files, or another server."""
+    reviewed = review(scene) | {"environment": "staging"}
+    with pytest.raises(Refused) as caught:
+        apply_within(scene, reviewed)
+    assert caught.value.code == "other-plan"
+
+
+# --- what is within it -----------------------------------------------------------------------------------------
+
+
+def test_what_was_reviewed_is_applied_and_asked_for_again(scene: Scene) -> None:
+    """Made before the first apply; the second run of the same ceiling has nothing to do."""
+    reviewed = review(scene)
+    assert results(apply_within(scene, reviewed)) == {"a": "done"}
+    assert apply_within(scene, reviewed) is None
+    assert scene.api.credits == 4
+
+
+def test_less_than_was_reviewed_is_fine(scene: Scene) -> None:
+    """An item that is made or gone by now."""
+    scene.write("content/blog.yaml", blog("a", "b", "c"))
+    reviewed = review(scene)
+    scene.apply(select=("a",))
+    scene.write("content/blog.yaml", blog("a", "b"))
+    assert results(apply_within(scene, reviewed)) == {"b": "done"}
+
+
+def test_part_of_the_tree_is_held_to_what_it_names(scene: Scene) -> None:
+    """What the command line does not select is not applied, so that it need not be reviewed."""
+    reviewed = review(scene)
+    scene.write("content/more.yaml", blog("b"))
+    assert results(apply_within(scene, reviewed, select=("a",))) == {"a": "done"}
+
+
+def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(scene: Scene) -> None:
+    """The job of a run before this one; the next merge knows nothing of it."""
+    scene.api.habits.duration = 36_000
+    assert results(scene.apply()) == {"a": "late"}
+    assert scene.actions() == {"a": "finish"}
+    scene.timeline.now += 36_000
+    assert results(apply_within(scene, {})) == {"a": "done"}
+    assert scene.api.credits == 4
+
+
+def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:
+    """In its own file: then both go on, and the check prices the whole tree."""
+    scene = Scene(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}")
+    scene.write("content/blog.yaml", blog("a"))
+    reviewed = review(scene)
+    scene.write("content/more.yaml", blog("b"))
+    assert check_file(scene, reviewed).credits == 8
+    assert results(apply_within(scene, reviewed)) == {"a": "done", "b": "done"}
+
+
+# --- the command line ------------------------------------------------------------------------------------------
+
+SITE = {
+    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: 'https://api.example.test/v1'}\n",
+    "content/a.yaml": (
+        "defaults: {template: blog_article_generator, style: general_blog}\n"
+        "items: [{id: a, inputs: {topic: T, target_audience: readers}}]\n"
+    ),
+}
+MORE = "items: [{id: b, template: x, style: y, inputs: {topic: T}}]\n"
+
+
+def test_a_check_prices_the_tree(project: Build, invoke: Run) -> None:
+    """Not the file: what is applied already costs nothing, and what the project allows costs as much as the rest."""
+    root = project(SITE)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    assert invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root).code == 0
+    (root / "content/b.yaml").write_text(MORE)
+    ended = invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root)
+    assert (ended.code, "error[unreviewed]" in ended.stderr) == (4, True)
+    (root / "contentops.yaml").write_text(SITE["contentops.yaml"] + "guards: {unreviewed: allow}\n")
+    ended = invoke("plan", "--check", "plan.json", "--max-credits", "4", cwd=root)
+    assert (ended.code, "the plan costs 8 credits" in ended.stderr) == (4, True)
+    assert invoke("plan", "--check", "plan.json", "--json", cwd=root).json["credits"] == 8
+
+
+def test_an_apply_within_what_was_reviewed(project: Build, invoke: Run) -> None:
+    """The list is told and the plan shown, with exit code 4, before there is a key to pay with."""
+    root = project(SITE)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    (root / "content/b.yaml").write_text(MORE)
+    ended = invoke("apply", "--yes", "--reviewed", "plan.json", cwd=root)
+    assert (ended.code, "  + b" in ended.stdout) == (4, True), ended.stdout + ended.stderr
+    assert "1 change goes beyond the plan that was reviewed, for 4 credits: `b`: create for 4" in ended.stderr
+    assert "`guards: {unreviewed: allow}`" in ended.stderr
+    (root / "content/b.yaml").unlink()
+    assert "error[no-key]" in invoke("apply", "--yes", "--reviewed", "plan.json", cwd=root).stderr
+
+
+def test_a_reviewed_plan_that_is_not_there_or_was_edited(project: Build, invoke: Run) -> None:
+    """The first allows nothing, the second is refused; a plan file has a review of its own."""
+    root = project(SITE)
+    ended = invoke("apply", "--yes", "--reviewed", "none.json", cwd=root)
+    assert (ended.code, "error[unreviewed]" in ended.stderr, "does not exist" in ended.stderr) == (4, True, True)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    document = json.loads((root / "plan.json").read_text())
+    (root / "edited.json").write_text(json.dumps(document | {"changes": []}))
+    assert "error[edited-plan]" in invoke("apply", "--yes", "--reviewed", "edited.json", cwd=root).stderr
+    assert invoke("apply", "plan.json", "--reviewed", "plan.json", cwd=root).code == 64
+
+
+@pytest.mark.parametrize("value", ["maybe", "true", "[]"])
+def test_a_setting_that_is_none(project: Build, invoke: Run, value: str) -> None:
+    """Told with its place, and never taken for permission."""
+    root = project(SITE | {"contentops.yaml": SITE["contentops.yaml"] + f"guards: {{unreviewed: {value}}}\n"})
+    ended = invoke("validate", cwd=root)
+    assert (ended.code, "contentops.yaml:4:" in ended.stderr) == (1, True), ended.stderr

@@ -1,0 +1,95 @@
+"""`contentops` for shell scripts of tests, as a fork of a process that has loaded it: most of a start is loading.
+
+All else is as if it were started anew: arguments, folder, environment, streams, exit code, and a process of its own.
+Only a signal to the command does not reach it, so `serve`, which is ended by one, is really started.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CLIENT = """\
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect(sys.argv[1])
+    parts = [os.getcwdb(), b"%d" % len(sys.argv[2:]), *map(os.fsencode, sys.argv[2:])]
+    parts += [name + b"=" + value for name, value in os.environb.items()]
+    socket.send_fds(server, [b"\\0".join(parts)], [0, 1, 2])
+    server.shutdown(socket.SHUT_WR)
+    said = b"".join(iter(lambda: server.recv(9), b""))
+sys.exit(int(said or b"70"))
+"""
+
+
+@functools.cache
+def script() -> str:
+    """A shell script that is `contentops`."""
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    address, client = Path(folder.name) / "socket", Path(folder.name) / "client.py"
+    client.write_text(CLIENT)
+    command = [sys.executable, "-m", "tests.warm", str(address)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    atexit.register(folder.cleanup)
+    atexit.register(child.wait)
+    atexit.register(child.stdin.close)
+    cold = shlex.join([sys.executable, "-m", "contentops"])
+    warm = shlex.join([sys.executable, "-ISE", str(client), str(address)])
+    return f'#!/bin/sh\ncase " $* " in *" serve "*) exec {cold} "$@";; esac\nexec {warm} "$@"\n'
+
+
+def _serve(address: str) -> None:
+    """Forks for each command, until stdin ends."""
+    import contentops.cli.entry
+
+    for name in contentops.cli.entry.COMMANDS:
+        contentops.cli.entry.cli.get_command(None, name)  # type: ignore[arg-type]
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        os.write(1, b"ready\n")
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _run(connection)
+            connection.close()
+
+
+def _run(connection: socket.socket) -> None:
+    from contentops.__main__ import main
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    data, streams, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    data += b"".join(iter(lambda: connection.recv(1 << 20), b""))
+    folder, count, *rest = data.split(b"\0")
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environb.clear()
+    os.environb.update(tuple(one.split(b"=", 1)) for one in rest[int(count) :])  # type: ignore[misc]
+    sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))  # noqa: PTH123, SIM115
+    sys.__stdout__ = sys.stdout  # type: ignore[assignment,misc]
+    code = main([os.fsdecode(one) for one in rest[: int(count)]])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(b"%d" % code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
