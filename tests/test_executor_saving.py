@@ -392,7 +392,7 @@ def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
     assert scene.api.credits == 4
 
 
-@pytest.mark.parametrize(("fault", "word"), [(404, "blocked"), (503, "failed")], ids=["gone", "down"])
+@pytest.mark.parametrize(("fault", "word"), [(404, "blocked"), (503, "pending")], ids=["gone", "down"])
 def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> None:
     """Gone everywhere blocks with a hint; a server that is down only fails this time; neither pays."""
     scene = _done(root)

@@ -111,7 +111,7 @@ def test_a_plan_file_of_a_canary_is_applied_once(scene: Scene, invoke: Run) -> N
     assert run is not None
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
     ended = invoke("plan", "--check", "plan.json", cwd=scene.root)
-    assert (ended.code, "it is applied already" in ended.stdout) == (0, True)
+    assert (ended.code, "`0a`" in ended.stderr) == (4, True)
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "many"])

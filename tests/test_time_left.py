@@ -44,3 +44,13 @@ def test_the_display_says_it(left: object, words: str) -> None:
     progress = Progress()
     progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data={"on": "limit", "seconds": 5.0, "left": left}))
     assert progress.waits == words
+
+
+def test_the_display_names_the_failure_that_is_waited_out() -> None:
+    """Whoever waits for the next try is told what the last one failed with."""
+    why = "`GET https://api.example.test/v1/templates` (500): fault\n500"
+    data = {"on": "retry", "seconds": 5.0, "left": None, "why": why}
+    progress = Progress()
+    progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data=data))
+    told = "waiting for the next try (5 s): `GET https://api.example.test/v1/templates` (500): fault\\n500"
+    assert progress.waits == told

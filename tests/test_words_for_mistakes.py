@@ -144,8 +144,8 @@ def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_pat
             ("plan", "--select"),
             "option `--select` requires an argument\nhint: `contentops plan --help` shows the usage",
         ),
-        (("state", "lst"), "there is no command `lst`; did you mean `list`?"),
-        (("serve", "zzz"), "there is no command `zzz`; `contentops serve --help` lists the commands"),
+        (("state", "lst"), "there is no command `lst`\nhint: did you mean `list`?\n"),
+        (("serve", "zzz"), "there is no command `zzz`\nhint: `contentops serve --help` lists the commands\n"),
     ],
 )
 def test_a_wrong_command_line_is_told_in_one_voice(invoke: Run, arguments: tuple[str, ...], words: str) -> None:
@@ -166,3 +166,43 @@ def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) ->
     assert "failed  outputs: `out/welcome.md` is marked read-only\n" in ended.stdout
     (site / "out" / "welcome.md").chmod(0o644)
     assert "ok      outputs: can be written\n" in invoke("doctor", cwd=site).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("help",), "did you mean `contentops --help`?"),
+        (("state", "help"), "did you mean `contentops state --help`?"),
+        (("cost",), "did you mean `contentops report`?"),
+        (("dry-run",), "did you mean `contentops plan`?"),
+        (("plna",), "did you mean `plan`?"),
+        (("apply", "--dry-run"), "did you mean `contentops plan`?"),
+        (("plan", "--target", "x"), "did you mean `--select`?"),
+        (("apply", "--target=x"), "did you mean `--select`?"),
+        (("apply", "--limit", "3"), "did you mean `--canary`?"),
+        (("content", "list", "--limit", "3"), "`contentops content list --help` shows the usage"),
+        # What spends, pushes or deletes is never guessed at, however near it is.
+        (("destroy",), "`contentops --help` lists the commands"),
+        (("aply",), "`contentops --help` lists the commands"),
+        (("comit",), "`contentops --help` lists the commands"),
+        (("state", "rn"), "`contentops state --help` lists the commands"),
+        (("apply", "--prun"), "`contentops apply --help` shows the usage"),
+        (("apply", "--replac", "x"), "`contentops apply --help` shows the usage"),
+        (("apply", "--approve-credit", "9"), "`contentops apply --help` shows the usage"),
+    ],
+)
+def test_a_guess_never_spends_pushes_or_deletes(invoke: Run, arguments: tuple[str, ...], hint: str) -> None:
+    """What people type out of habit has an answer of its own; the answer is given once."""
+    ended = invoke(*arguments)
+    assert ended.code == 64
+    assert ended.stderr.splitlines()[1:] == [f"hint: {hint}"]
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status"])
+def test_an_item_in_place_of_an_option_is_told_the_option(invoke: Run, site: Path, command: str) -> None:
+    """Commands that take items take them by `--select`; what names no item is not taken for one."""
+    ended = invoke(command, "welcome", cwd=site)
+    assert (ended.code, ended.stderr.splitlines()[-1]) == (64, "hint: did you mean `--select welcome`?")
+    assert "did you mean" not in invoke(command, "zzz", cwd=site).stderr
+    ended = invoke("-C", str(site), command, "welcome", "--json")
+    assert "did you mean `--select welcome`?" in ended.stdout

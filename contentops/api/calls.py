@@ -144,6 +144,13 @@ class FailureKind(enum.StrEnum):
     """What answers there is not the API; the message says what to change."""
 
 
+_STUMBLED, _TIMED_OUT = 500, 408
+"""Statuses: from the first on the server's own failures; the second is one too."""
+_DOWN = frozenset({None, 502, 503, 504})
+"""Statuses (None: no answer) of a gateway, or of no one."""
+_SUCCESS = range(200, 300)
+
+
 class Failure(Struct, frozen=True):
     """Why a call has no reply. `message` is one clean line of at most 500 characters that never holds the key."""
 
@@ -164,6 +171,22 @@ class Failure(Struct, frozen=True):
     def unreached(self) -> bool:
         """Whether no one was there to be asked."""
         return self.kind is FailureKind.NOT_SENT and self.status is None
+
+    @property
+    def unwell(self) -> bool:
+        """Whether no one was there to be asked, or the server stumbled or fell silent: it said nothing on purpose."""
+        if self.kind is FailureKind.AMBIGUOUS:
+            return self.status is None or self.status >= _STUMBLED or self.status == _TIMED_OUT
+        return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it leaves open if the id that was asked for is known.
+
+        A success that cannot be read may well have been the job.
+        """
+        passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
+        return self.foreign or (passing and (self.status in _DOWN or self.status in _SUCCESS))
 
     @property
     def full_message(self) -> str:
@@ -197,11 +220,12 @@ class Generate(Struct, frozen=True):
 
 
 class GetStatus(_Harmless, frozen=True):
-    """Ask where a job stands."""
+    """Ask where a job stands. `known`: the server has named this job itself."""
 
     name: ClassVar[str] = "status"
     reply: ClassVar[type[JobStatus]] = JobStatus
     job_id: str
+    known: bool = True
 
 
 class ListContent(_Harmless, frozen=True):

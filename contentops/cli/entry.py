@@ -20,7 +20,7 @@ import click
 
 from contentops import __version__
 from contentops.cli.options import Group, Session
-from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError, did_you_mean
+from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -176,29 +176,34 @@ def _asks_json(args: Sequence[str]) -> bool:
 
 
 def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
-    context = getattr(error, "ctx", None)
-    command = [one for one in args if one in COMMANDS][:1]
-    where = context.command_path if context is not None else " ".join(["contentops", *command])
+    from contentops.cli import hints
+
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        command = [one for one in args if one in COMMANDS][:1]
+        where, hint = " ".join(["contentops", *command]), ""
+    else:
+        where = context.command_path
+        hint = hints.for_argument(context, args) if type(error) is click.UsageError else ""
     if isinstance(error, click.NoSuchOption):
-        return UsageError(
-            f"no such option `{error.option_name}`", hint=_other_option(error.option_name, context, where)
-        )
+        return UsageError(f"no such option `{error.option_name}`", hint=_other_option(error, where))
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
-    return UsageError(message[:1].lower() + message[1:], hint=f"`{where} --help` shows the usage")
+    return UsageError(message[:1].lower() + message[1:], hint=hint or f"`{where} --help` shows the usage")
 
 
-def _other_option(name: str, context: click.Context | None, where: str) -> str:
+def _other_option(error: click.NoSuchOption, where: str) -> str:
     """What to write instead of an option that is not there: the one meant, or in which place it is known."""
-    known = _options(context.command) if context is not None else []
-    if context is not None and context.parent is not None and name in _options(cli):
+    from contentops.cli import hints
+
+    name, context = error.option_name, error.ctx
+    if context is None:
+        return f"`{where} --help` shows the usage"
+    before = hints.options_of(cli)
+    if context.command is cli:
+        return f"options other than {', '.join(f'`{one}`' for one in before)} stand after the command"
+    if name in before:
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
-    if context is not None and context.command is cli:
-        return f"options other than {', '.join(f'`{one}`' for one in known)} stand after the command"
-    return did_you_mean(name, known, f"`{where} --help` shows the usage")
-
-
-def _options(command: click.Command) -> list[str]:
-    return [name for one in command.params if isinstance(one, click.Option) for name in one.opts]
+    return hints.for_option(name, context.command, where)
 
 
 def _directory(args: Sequence[str]) -> str:

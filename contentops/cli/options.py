@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from contentops.errors import ExitCode, did_you_mean
+from contentops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -79,9 +79,12 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that `args` begin with; a wrong name is answered with the nearest right one."""
-        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            hint = did_you_mean(args[0], self.list_commands(ctx), f"`{ctx.command_path} --help` lists the commands")
-            raise click.UsageError(f"there is no command `{args[0]}`; {hint}", ctx)
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
+            from contentops.cli import hints
+
+            hint = hints.for_command(args[0], known, ctx.command_path)
+            raise UsageError(f"there is no command `{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 
 
@@ -170,7 +173,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "changed_from", "canary", "reviewed"):
+    for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]

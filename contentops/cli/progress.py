@@ -2,8 +2,8 @@
 
 What it is doing right now is told from its events; that part is pure, so that every display says the same. Of an
 event's data these keys are read, each optional: `items`, `submits`, `credits` (run-started); `action` (item-started);
-`job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left` (waiting); `action`,
-`result`, `credits`, `output`, `error` (item-done); `message` (note).
+`job` (step-done of `submit`); `stage`, `progress` from 0 to 1 (progress); `on`, `seconds`, `left`, `why` (waiting);
+`action`, `result`, `credits`, `output`, `error` (item-done); `message` (note).
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
     what = _WAITS.get(what, what) or "the server"
     span, left = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
     progress.waits = f"waiting for {what}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
+    progress.waits += f": {why}" if (why := _text(event, "why")) else ""
     if left > 0:
         progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
     return ()

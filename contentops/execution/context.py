@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from contentops.api.backoff import RETRY_FOR, backoff
+from contentops.api.backoff import RETRY, RETRY_FOR, backoff
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
 from contentops.execution.limiter import REFUSALS, iso, seconds_of
@@ -198,22 +198,27 @@ class Context:
 
     # --- trouble -----------------------------------------------------------------------------------------
 
-    def heard(self, answer: Reply | Failure) -> None:
-        """Take in whether anything answered at all; a run that reaches no one ends after `RETRY_FOR` seconds."""
-        if not (isinstance(answer, Failure) and answer.unreached):
+    def heard(self, answer: Reply | Failure) -> Failure | None:
+        """Take in how a call ended; its failure where every call has failed for `RETRY_FOR` seconds."""
+        if not (isinstance(answer, Failure) and answer.unwell):
             self.outage.answered()
-        elif self.outage.unreached(self.run.now()):
-            self.trouble(f"{answer.full_message}; trying again for {RETRY_FOR:.0f} s, one request at a time")
-        else:
-            reached = self.outage.reached
-            silent = f"nothing was reached for {RETRY_FOR:.0f} s" if reached else "nothing was reached in this run"
-            self.run.stop(
-                "refused-submits",
-                f"{silent}: {answer.full_message}",
-                f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
-                "then run `contentops apply` again",
-                at_once=True,
-            )
+            return None
+        if not self.outage.failed(answer.full_message, self.run.now()):
+            return answer
+        self.trouble(f"{answer.full_message}; trying again for {RETRY_FOR:.0f} s, one request at a time")
+        return None
+
+    def end_outage(self, failure: Failure) -> None:
+        """Stop the run, since every call fails."""
+        met = "nothing was reached" if failure.unreached else "every request failed"
+        lasting = f"for {RETRY_FOR:.0f} s" if self.outage.reached else "in this run"
+        self.run.stop(
+            "refused-submits",
+            f"{met} {lasting}: {failure.full_message}",
+            f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
+            "then run `contentops apply` again: jobs that run are kept, and it goes on with them",
+            at_once=True,
+        )
 
     def trouble(self, message: str) -> None:
         """Tell why the run does not go on, once a minute at most."""
@@ -267,13 +272,13 @@ class Attempts:
             self._failing = None
             return ctx.may_wait(failure, self._began)
         self._failing = ctx.run.now() if self._failing is None else self._failing
-        if failure.kind not in passing or ctx.run.now() - self._failing > RETRY_FOR:
+        if failure.kind not in passing or not RETRY.goes_on(self._failing, ctx.run.now()):
             return False
         self.failed += 1
         ctx.trouble(f"{failure.full_message}; trying again")
         seconds = backoff(ctx.random, self.failed, failure.retry_after)
         if not ctx.admission.running:
-            ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None)
+            ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await ctx.run.sleep(seconds)
         return True
 

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from contentops.api.backoff import RETRY_FOR, backoff
+from contentops.api.backoff import RETRY, backoff
 
 if TYPE_CHECKING:
     import random
@@ -20,31 +20,38 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outage:
-    """While nothing answers, one request at a time finds out whether someone answers again. Times are loop times."""
+    """While every call fails, one request at a time finds out whether the server is well again. Times are loop times.
+
+    A call fails here that found no one, or whose server stumbled or fell silent: what a server says on purpose is an
+    answer, whatever it is.
+    """
 
     chance: random.Random
     reached: bool = False
-    """Something answered in this run, whatever it said."""
+    """Something answered in this run."""
     since: float | None = None
-    """When the first call found no connection since something answered."""
-    unanswered: int = 0
-    """Turns in a row that found no connection."""
+    """When the first call failed since one was answered."""
+    why: str = ""
+    """What the last of them failed with."""
+    failures: int = 0
+    """Turns in a row that failed."""
     ask_at: float = 0.0
     """Before this, no request goes out."""
 
     def answered(self) -> None:
-        """Someone answers."""
-        self.reached, self.since = True, None
-        self.unanswered, self.ask_at = 0, 0.0
+        """The server is well."""
+        self.reached, self.since, self.why = True, None, ""
+        self.failures, self.ask_at = 0, 0.0
 
-    def unreached(self, now: float) -> bool:
-        """A call found no connection; whether it is still worth trying."""
+    def failed(self, why: str, now: float) -> bool:
+        """A call failed; whether it is still worth trying."""
+        self.why = why
         if self.since is None:
             self.since = now
         if now >= self.ask_at:
-            self.unanswered += 1
-            self.ask_at = now + backoff(self.chance, self.unanswered)
-        return now - self.since <= RETRY_FOR
+            self.failures += 1
+            self.ask_at = now + backoff(self.chance, self.failures)
+        return RETRY.goes_on(self.since, now)
 
 
 def iso(seconds: float) -> str:

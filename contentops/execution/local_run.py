@@ -74,6 +74,11 @@ class LocalRun:
         """How many requests were sent."""
         return self._outbox.requests
 
+    def count_request(self) -> None:
+        """One more leaves without waiting for its turn."""
+        self._limiter.sent(self.now())
+        self._outbox.requests += 1
+
     # --- the primitives ----------------------------------------------------------------------------------
 
     def now(self) -> float:

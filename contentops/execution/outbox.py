@@ -49,7 +49,8 @@ class Watched:
 class Outbox:
     """Calls that wait for their turn, and those under way. `send` answers a call, `flush` makes records durable.
 
-    `wake` asks for a look around, `fail` ends the run with an error.
+    `wake` asks for a look around, `fail` ends the run with an error. What the run and it share, and what it asks of the
+    run, is handed over piece by piece: so it knows no run, and each piece can be a test's own.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class Outbox:
 
     def _room(self) -> int:
         """How many requests may join those that are under way."""
-        return (1 if self._outage.unanswered else AT_ONCE) - len(self._flying)
+        return (1 if self._outage.failures else AT_ONCE) - len(self._flying)
 
     def _ready_at(self, now: float) -> float:
         """The earliest loop time at which the next request may leave."""
@@ -186,9 +187,9 @@ class Outbox:
 
     def waiting_for(self, now: float) -> tuple[str, float]:
         """What calls wait for, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
-        if self._outage.unanswered and (self._queue or self._flying):
+        if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
-        if len(self._queue) > self._held:
+        if len(self._queue) > self._held and self._room() > 0:
             return "limit", self._limiter.ready_at(now)
         if self._queue and self._admission.held_until > now:
             return "limit", self._admission.held_until

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.execution.context import PASSING, Attempts
 from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import failed, keep_text, naming, textless
@@ -65,12 +66,11 @@ async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobSt
     """The status of the ended job, or its stored text where the server forgot the job. Raises Ended."""
     entry, timeout = job.entry, ctx.project.api.job_timeout
     started = _started(ctx, job)
-    polls, unfinished = 0, 0.0
+    polls, unfinished, attempts = 0, 0.0, Attempts(ctx)
     while True:
         watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1)
         answer = await ctx.run.poll(watch)
-        while isinstance(answer, Failure) and answer.unreached:
-            # Where there is no connection, the run says when it is sent again, and how long.
+        while isinstance(answer, Failure) and answer.unwell and await attempts.again(answer, PASSING):
             answer = await ctx.run.send(GetStatus(entry.job_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):
@@ -79,7 +79,7 @@ async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobSt
             _check_failure(ctx, place, job, answer)
             said = answer.full_message
         else:
-            polls += 1
+            polls, attempts = polls + 1, Attempts(ctx)
             if job.sent is not None:
                 ctx.capabilities.saw_job(elapsed)
             if answer.state != "running":

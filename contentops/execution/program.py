@@ -116,7 +116,7 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
 
 
 def _ended(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
-    if end.result is Result.LATE:
+    if end.result is Result.LATE and ctx.spent[item.id]:
         ctx.hold_first(f"the first job on this server has not ended: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, standing, end, done)
     ctx.event(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.api.calls import GetStatus, ListTemplates
 from contentops.errors import StateError
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
@@ -165,7 +166,13 @@ def _assemble(
 
     async def send(call: Call) -> Reply | Failure:
         answer = await edges.send(call)
-        ctx.heard(answer)
+        failure = ctx.heard(answer)
+        if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
+            # A server may stumble over every id that it does not know, and be well.
+            run.count_request()
+            failure = ctx.heard(await edges.send(ListTemplates()))
+        if failure is not None:
+            ctx.end_outage(failure)
         return answer
 
     limiter = Limiter(0 if plan.server == "local" else project.api.requests_per_minute)
@@ -218,7 +225,8 @@ def _heartbeat(ctx: Context, run: LocalRun, outcomes: Mapping[ItemId, Outcome]) 
     seconds = round(max(0.0, until - run.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
     left = None if what == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
-    ctx.event("waiting", on=what, seconds=seconds, left=left)
+    why = ctx.outage.why if what == "retry" else ""
+    ctx.event("waiting", on=what, seconds=seconds, left=left, why=why)
 
 
 def _programs(

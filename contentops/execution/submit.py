@@ -103,6 +103,8 @@ async def resolve(
     `resend`: proof that it never arrived is of use, so that nothing further has to be asked.
     """
     place.take()
+    if ctx.run.halted:
+        raise undecided(ctx, item, Unclear(lost))
     candidates = ""
     for last in (False, True):
         if last:
@@ -156,7 +158,7 @@ async def _look(
 
 async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | NeverArrived | None:
     entry = lost.entry
-    answer = await ctx.ask(GetStatus(entry.request_id))
+    answer = await ctx.ask(GetStatus(entry.request_id, known=False))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, place, entry, entry.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
@@ -256,10 +258,7 @@ def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: flo
 
 RESENDS = 3
 """Submits of one id that are proven lost before the item gives up."""
-DOWN = frozenset({None, 502, 503, 504})
-"""Statuses (None: no answer) that say nothing of the id that was asked for."""
 NOT_SENT = frozenset({FailureKind.NOT_SENT})
-_SUCCESS = range(200, 300)
 _TAKEN = 409
 """The status of a submit whose id the server has seen before."""
 
@@ -299,11 +298,11 @@ async def submit(ctx: Context, item: Item, place: Place, standing: Standing, ste
 
 async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     """Whether a machine that is gone has started a job under this id. Raises Ended where no one can say."""
-    answer = await ctx.ask(GetStatus(entry.request_id))
+    answer = await ctx.ask(GetStatus(entry.request_id, known=False))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
         return True
-    unanswered = _says_nothing(answer)
+    unanswered = answer.says_nothing
     ctx.admission.answered(known=None if unanswered else False)
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
@@ -312,15 +311,6 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
         ctx.count_refusal(answer.full_message)
         raise Ended(Result.FAILED, f"not submitted: {answer.full_message}", "run `contentops apply` again")
     return False
-
-
-def _says_nothing(failure: Failure) -> bool:
-    """Whether an answer leaves open if the id that was asked for is known.
-
-    A success that cannot be read may well have been the job.
-    """
-    passing = failure.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
-    return failure.foreign or (passing and (failure.status in DOWN or failure.status in _SUCCESS))
 
 
 async def _start(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Text:
