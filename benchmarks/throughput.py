@@ -121,20 +121,18 @@ def project(port: int, items: int, folder: Path) -> None:
 
 def ours(port: int, items: int, folder: Path) -> None:
     """The whole apply."""
-    from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
-    from contentops.operations.apply import Approval
+    from contentops.operations.apply import ApplyOptions
     from contentops.planning.inputs import Choice
 
     project(port, items, folder)
     _, run = apply_operation.apply(
         workspace.open_project(str(folder), "", ()),
         Choice(),
-        Approval(),
+        ApplyOptions(),
         confirm=lambda _: True,
         emit=lambda _: None,
-        stop=Stop(),
     )
     assert run is not None
     assert all(outcome.result == "done" for outcome in run.outcomes), run.message

@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from contentops.cli.files import choice_in
-from contentops.execution.primitives import Stop
 from contentops.model.plan import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import Approval
+from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.review import compare_file
@@ -55,11 +54,9 @@ def apply_within(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Run
     _, run = apply_operation.apply(
         scene.project,
         Choice(**choice),
-        Approval(),
+        ApplyOptions(ceiling=ceiling),
         confirm=lambda _: True,
         emit=scene.events.append,
-        stop=Stop(),
-        ceiling=ceiling,
         world=scene.world(),
     )
     return run
@@ -71,11 +68,9 @@ def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | N
     _, run = apply_operation.apply(
         scene.project,
         choice_in(reviewed),
-        approval or Approval(),
+        ApplyOptions(approval=approval or Approval(), reviewed=reviewed),
         confirm=lambda _: True,
         emit=scene.events.append,
-        stop=Stop(),
-        reviewed=reviewed,
         world=scene.world(),
     )
     return run

@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.apply import ApplyOptions, Confirmation
+from contentops.cli.apply import Confirmation, Manner
 from contentops.cli.files import write_whole
 from contentops.cli.items import difference
 from contentops.cli.options import Session, duration
@@ -167,8 +167,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 # --- questions ---------------------------------------------------------------------------------------------
 
 
-def _manner(*, yes: bool = False, as_json: bool = False) -> ApplyOptions:
-    return ApplyOptions(yes=yes, verbose=False, as_json=as_json, events="", deadline=None)
+def _manner(*, yes: bool = False, as_json: bool = False) -> Manner:
+    return Manner(yes=yes, as_json=as_json)
 
 
 def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,9 +194,9 @@ def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 _ASK = """
-from contentops.cli.apply import Confirmation, ApplyOptions
+from contentops.cli.apply import Confirmation, Manner
 from contentops.model import Plan
-manner = ApplyOptions(yes=False, verbose=False, as_json=False, events="", deadline=None)
+manner = Manner()
 confirmation = Confirmation(manner, lambda: print("begun"))
 print("answer", confirmation(Plan(project="p", environment="", server="local", lineage="l")))
 """

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.execution.primitives import Stop
 from contentops.model import JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import Approval
+from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
 from contentops.reporting.run import exit_code_of
@@ -438,10 +437,9 @@ def test_moves_need_no_key(root: Path) -> None:
     _, run = apply_operation.apply(
         scene.project,
         Choice(),
-        Approval(),
+        ApplyOptions(),
         confirm=lambda _: True,
         emit=lambda _: None,
-        stop=Stop(),
         world=World(environ={}, transport=scene.api, run=scene.world().run, wall=scene.timeline.wall),
     )
     assert results(run) == {"a": "done"}

@@ -9,7 +9,7 @@ import pytest
 from contentops.execution.primitives import Stop
 from contentops.model import JobState, Result
 from contentops.operations import apply as apply_operation
-from contentops.operations.apply import Approval
+from contentops.operations.apply import ApplyOptions
 from contentops.planning.inputs import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
@@ -172,10 +172,9 @@ def test_an_answer_of_no_changes_nothing(root: Path) -> None:
     _, run = apply_operation.apply(
         scene.project,
         Choice(),
-        Approval(),
+        ApplyOptions(),
         confirm=lambda _: False,
         emit=lambda _: None,
-        stop=Stop(),
         world=scene.world(),
     )
     assert run is None

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ApiError
-from contentops.execution.primitives import Stop
-from contentops.operations.apply import Approval, apply
+from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
@@ -133,10 +132,9 @@ def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
         apply(
             scene.project,
             Choice(),
-            Approval(),
+            ApplyOptions(),
             confirm=confirm,
             emit=scene.events.append,
-            stop=Stop(),
             world=World(environ={}),
         )
     assert asked == []

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import Refused
-from contentops.execution.primitives import Stop
 from contentops.model.plan import check_seal, sealed
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import Approval
+from contentops.operations.apply import ApplyOptions
 from contentops.planning.inputs import Choice
 from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed
@@ -39,11 +38,9 @@ def apply_reviewed(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> 
     _, run = apply_operation.apply(
         scene.project,
         Choice(**choice),
-        Approval(),
+        ApplyOptions(reviewed=reviewed),
         confirm=lambda _: True,
         emit=scene.events.append,
-        stop=Stop(),
-        reviewed=reviewed,
         world=scene.world(),
     )
     return run

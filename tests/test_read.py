@@ -655,6 +655,10 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("tab-in-list", "a: ['\t',\tc]\n", (1, 9), "tab", "a space instead"),
     ("tab-before-comment", "a: x\n  \t# c\nb: d\n", (2, 3), "tab", "indent with spaces"),
     ("tab-in-braces", "a: {\n\tb: c\n}\n", (2, 1), "tab", "indent with spaces"),
+    ("tab-behind-anchor", "a: &b\t'c'\n", (1, 6), "tab", "a space instead"),
+    ("tab-in-header", "a: >\t\n  x\n", (1, 5), "tab", "a space instead"),
+    ("tab-behind-header", "a: >-\t", (1, 6), "tab", "a space instead"),
+    ("tab-in-block-indent", "a: |\n\n  \tx\n", (3, 3), "tab", "indent with spaces"),
     ("tab-at-the-end", "a: b\n\t\n", (1, 5), "tab", "a space instead"),
     ("other", "a: ? b\n", (1, 4), "not valid YAML", ""),
 ]
@@ -680,7 +684,8 @@ def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int]
         ('a: ["x #", "\t"]\n', {"a": ["x #", "\t"]}),
         ("a: {? foo : bar}\n", {"a": {"foo": "bar"}}),
         ("a: why, ?foo &b;c\nd: '{ ?x &y:z'\n", {"a": "why, ?foo &b;c", "d": "{ ?x &y:z"}),
-        ("a: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"a": "c", "d": ["c"], "e": [1]}),
+        ("x: '\t'\na: &b-1 c\nd: [*b-1]\ne: &f [1]\n", {"x": "\t", "a": "c", "d": ["c"], "e": [1]}),
+        ("x: '\t'\na: &b\n  c: !!str &e d\nf: &g\n  - h\n", {"x": "\t", "a": {"c": "d"}, "f": ["h"]}),
     ],
 )
 def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.cli import github, terminal
 from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
@@ -18,10 +18,10 @@ from contentops.cli.hints import as_selection
 from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options, world
 from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused, UsageError
-from contentops.execution.primitives import Stop
 from contentops.model import Result
 from contentops.operations import apply as operation
 from contentops.operations import show
+from contentops.operations.apply import ApplyOptions
 from contentops.planning.inputs import Choice
 from contentops.reporting.layout import fitted
 from contentops.reporting.plan_text import plan_text
@@ -36,22 +36,20 @@ if TYPE_CHECKING:
 
     from contentops.cli.options import Session
     from contentops.cli.progress import Display
+    from contentops.execution.primitives import Stop
     from contentops.model import Json, Plan, Project, Run
 
     NextCommand = Callable[[Run], str]
     """The command that goes on with a run."""
 
 
-class ApplyOptions(Struct, frozen=True, kw_only=True):
-    """How an apply asks, shows and stops."""
+class Manner(Struct, frozen=True, kw_only=True):
+    """How an apply asks and shows."""
 
-    approval: operation.Approval = operation.Approval()
     yes: bool = False
     verbose: bool = False
     as_json: bool = False
     events: str = ""
-    deadline: float | None = None
-    """Seconds after which nothing more is submitted."""
 
 
 _approving = with_options(
@@ -79,6 +77,7 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Exit with 4 if it would pay for more than plan FILE says.",
 )
+@click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
     "--events",
@@ -93,6 +92,7 @@ def command(
     /,
     plan_file: str | None,
     approve_credits: int | None,
+    branch: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -109,31 +109,37 @@ def command(
     alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
     all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
 
+    Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
+    anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
     if events:
         check_events_place(session.path(events))
-    options = ApplyOptions(
-        approval=operation.Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty),
+    approval = operation.Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
+    options = ApplyOptions(approval=approval, deadline=deadline, branch=branch)
+    manner = Manner(
         yes=yes or plan_file is not None,
         verbose=verbose,
         as_json=session.as_json,
         events=str(session.path(events)) if events else "",
-        deadline=deadline,
     )
     if plan_file is None:
-        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed})
+        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
         inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
-        return carry_out(session.project(), choice_of(**chosen), options, inputs, again, ceiling=ceiling)
+        options = structs.replace(options, inputs=inputs, ceiling=ceiling)
+        return carry_out(session.project(), choice_of(**chosen), options, manner, again)
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):
         raise UsageError(f"there is no plan file `{plan_file}`", code="no-plan-file", hint=hint)
-    line = command_line("apply", "", [shlex.quote(plan_file)])
+    flags = [f"--branch {shlex.quote(branch)}"] if branch else []
+    line = command_line("apply", "", [shlex.quote(plan_file), *flags])
     document = read_plan(session.path(plan_file))
     project = project_of(session, document, chosen)
-    return carry_out(project, choice_in(document), options, document["inputs"], lambda _: line, document)
+    options = structs.replace(options, inputs=document["inputs"], reviewed=document)
+    return carry_out(project, choice_in(document), options, manner, lambda _: line)
 
 
 def _ceiling(path: Path) -> Mapping[str, Json]:
@@ -178,7 +184,9 @@ def regenerate(
     project = session.project()
     sections = {item: show.section(project, item, heading)}
     approval = operation.Approval(credits=approve_credits, changes=approve_changes)
-    options = ApplyOptions(approval=approval, yes=yes, verbose=True, as_json=session.as_json)
+    inputs = {"variables": session.variables, "sections": sections}
+    options = ApplyOptions(approval=approval, inputs=inputs)
+    manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
 
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
@@ -187,43 +195,25 @@ def regenerate(
         flags = [named, "--section", shlex.quote(heading), *variables]
         return command_line("regenerate", session.environment, flags)
 
-    inputs = {"variables": session.variables, "sections": sections}
-    return carry_out(project, Choice(select=(item,), sections=sections), options, inputs, again)
+    return carry_out(project, Choice(select=(item,), sections=sections), options, manner, again)
 
 
-def carry_out(
-    project: Project,
-    choice: Choice,
-    options: ApplyOptions,
-    inputs: Mapping[str, Json],
-    again: NextCommand,
-    reviewed: Mapping[str, Json] | None = None,
-    ceiling: Mapping[str, Json] | None = None,
-) -> int:
-    """Plan, show, ask and apply on the command line; returns the exit code.
-
-    `inputs` is kept in the report of the run, `again` says which command goes on with it.
-    """
-    stop = Stop()
+def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:
+    """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
     with contextlib.ExitStack() as signals:
-        with watching(sys.stderr, events=options.events) as display:
-            confirmation = Confirmation(options, lambda: _begin(signals, display, stop))
+        with watching(sys.stderr, events=manner.events) as display:
+            confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
             plan, run = operation.apply(
                 project,
                 choice,
-                options.approval,
+                options,
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=display.show,
-                stop=stop,
-                reviewed=reviewed,
-                ceiling=ceiling,
-                inputs=inputs,
-                deadline=options.deadline,
                 world=world(),
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
-        return _finish(plan, run, confirmation, options, again)
+        return _finish(plan, run, confirmation, again, as_json=manner.as_json)
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
@@ -235,16 +225,16 @@ def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
 class Confirmation:
     """Shows the plan and asks a person, once; remembers what was said."""
 
-    def __init__(self, options: ApplyOptions, begin: Callable[[], None]) -> None:
+    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
         self.shown = False
         self.declined = False
-        self._options = options
+        self._manner = manner
         self._begin = begin
 
     def __call__(self, plan: Plan) -> bool:
         """Whether to go on; raises Refused where there is no one to ask."""
         self.preview(plan)
-        if not self._options.yes:
+        if not self._manner.yes:
             if not terminal.can_ask():
                 message = "apply needs a person's yes, and there is no terminal to ask on"
                 raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
@@ -257,21 +247,21 @@ class Confirmation:
         """Shows the plan, once, before anything is asked or refused."""
         if self.shown:
             return
-        asks = not self._options.yes and terminal.can_ask()
+        asks = not self._manner.yes and terminal.can_ask()
         # Whoever is asked must see the plan, wherever stdout goes.
-        self.show(plan, aside=self._options.as_json or (asks and not sys.stdout.isatty()), gap=True)
+        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
         self.shown = True
         terminal.tell_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, verbose=self._options.verbose, advice=False)
+        text = plan_text(plan, verbose=self._manner.verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
 
 
-def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: ApplyOptions, again: NextCommand) -> int:
+def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
     if confirmation.declined:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
     github.tell_plan(plan)
@@ -281,7 +271,7 @@ def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, options: Ap
         run = as_typed(run, typed)
         github.tell_run(run)
     document = run_json(run, plan)
-    if options.as_json:
+    if as_json:
         terminal.say_json(document)
     elif run is not None:
         terminal.show(run_text(run, again=typed))

@@ -6,13 +6,14 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
-from contentops.ci.runner import run_page
+from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
+from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.execution.primitives import Stop
     from contentops.model import Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
+_REMOTE = "origin"
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 
@@ -48,59 +49,94 @@ class Approval(Struct, frozen=True, kw_only=True):
     empty: bool = False
 
 
+class ApplyOptions(Struct, frozen=True, kw_only=True):
+    """How far an apply may go: what was approved or reviewed before, and when it ends early."""
+
+    approval: Approval = Approval()
+    reviewed: Mapping[str, Json] | None = None
+    """A plan document: only what it names is carried out, and nothing that it does not say."""
+    ceiling: Mapping[str, Json] | None = None
+    """A plan document (empty: nothing was reviewed): all that is planned today, or nothing where that is more."""
+    inputs: Mapping[str, Json] = field(default_factory=dict)
+    """What the command line chose, kept in the report of the run."""
+    stop: Stop = field(default_factory=Stop)
+    """A person's wish to stop, which may come at any time."""
+    deadline: float | None = None
+    """Seconds after which nothing more is submitted."""
+    branch: str = ""
+    """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
+
+
 def apply(
     project: Project,
     choice: Choice,
-    approval: Approval,
+    options: ApplyOptions,
     *,
     confirm: Callable[[Plan], bool],
     emit: Callable[[Event], None],
-    stop: Stop,
     show: Callable[[Plan], None] | None = None,
-    reviewed: Mapping[str, Json] | None = None,
-    ceiling: Mapping[str, Json] | None = None,
-    inputs: Mapping[str, Json] | None = None,
-    deadline: float | None = None,
     world: World | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
-    With a `reviewed` plan document, only what it names is carried out, and nothing that it does not say. With one as a
-    `ceiling` (empty: nothing was reviewed), all that is planned today, or nothing where that is more than it says.
-    `inputs` is what the command line chose, kept in the report of the run.
+    What is asked, told and shown goes to the caller by a function each.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
-    the way or Git LFS would take the lock, ApiError where the key is missing or the server speaks another dialect,
-    StateError where nothing can be recorded.
+    the way, Git LFS would take the lock or results could not come back, ApiError where the key is missing or the
+    server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         found = workspace.plan_inputs(choice)
-        planned = make_plan(found) if reviewed is None else compare_file(found, reviewed)
-        planned = structs.replace(planned, refusals=_standing(planned, approval))
+        planned = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
+        planned = structs.replace(planned, refusals=_standing(planned, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             return planned, None
         if show is not None:
             show(planned)
-        if ceiling is not None:
-            check_ceiling(planned, project.guards, ceiling)
+        if options.ceiling is not None:
+            check_ceiling(planned, project.guards, options.ceiling)
         _refuse(planned)
         if planned.submits:
             from contentops.ci.clone import refuse_lock_in_lfs
 
             # What is paid for is remembered in git by the lock alone.
             refuse_lock_in_lfs(project.root, project.environment)
+            _look_ahead(project, planned, found, options.branch, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits:
             workspace.store.rehearse(planned.submits)
-        run = _carry_out(workspace, planned, found, known, emit, stop, deadline, world)
-        _write_report(project, planned, run, inputs or {}, emit)
+        run = _carry_out(workspace, planned, found, known, options, emit, world)
+        _write_report(project, planned, run, options.inputs, emit)
     return planned, run
+
+
+def _look_ahead(project: Project, plan: Plan, found: PlanInputs, branch: str, world: World) -> None:
+    """Under CI, and for a stated branch: what cannot be brought back, or waits to be, is not paid for.
+
+    Raises UsageError where no branch is known, and what `look_ahead` raises.
+    """
+    from contentops.ci.clone import branch_of, in_repository, open_clone
+    from contentops.ci.git import PATIENCE, run_git
+    from contentops.ci.push import Target, look_ahead
+    from contentops.ci.results import requests_of
+
+    environ = world.environ
+    # A preview that costs nothing is no one's result.
+    preview = for_pull_request(environ) and not plan.credits
+    if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
+        return
+    if not branch and _REMOTE not in run_git(project.root, "remote").split():
+        return
+    clone = open_clone(project.root, environ, remote=_REMOTE, push=True, patience=PATIENCE)
+    name = branch_of(clone, branch, environ)
+    target = Target(branch=name, project=project.name, environment=project.environment)
+    look_ahead(clone, target, requests_of(found.state))
 
 
 def _sweep(workspace: Workspace, world: World) -> None:
@@ -137,9 +173,8 @@ def _carry_out(
     plan: Plan,
     found: PlanInputs,
     known: Credentials | None,
+    options: ApplyOptions,
     emit: Callable[[Event], None],
-    stop: Stop,
-    deadline: float | None,
     world: World,
 ) -> Run:
     import asyncio
@@ -151,7 +186,7 @@ def _carry_out(
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
         async with reaching as client:
-            if client is not None and not stop.requested:
+            if client is not None and not options.stop.requested:
                 await _find_dialect(project, plan, client)
             edges = Edges(
                 store=workspace.store,
@@ -164,7 +199,7 @@ def _carry_out(
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 requests=client.requests if client is not None else 0,
             )
-            return await execute(project, plan, found.state, edges, stop=stop, deadline=deadline)
+            return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
     return (world.run or asyncio.run)(run())
 

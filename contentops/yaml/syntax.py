@@ -86,6 +86,9 @@ DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_
 _TAB: Final = re.compile(r"^(?:[^\t\n#]|(?<=\S)#)*\t", re.MULTILINE)
 """A line up to its first tab, unless that is in a comment."""
 
+_FIRST_TAB: Final = re.compile(r"(?:\n *)+\t")
+"""The indentation of a block, from the end of its first line on, if a tab is in it."""
+
 
 def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
     """The first thing that readers of YAML take for different things, or None.
@@ -95,20 +98,25 @@ def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
     """
     text, done, parts = source.text, 0, []
     for event in events:
-        start, end = event.start_mark.index, event.end_mark.index
+        start = event.start_mark.index
         if start and text[start - 1] == "?":
             message, hint = "`?` without a space behind it", 'put the text in quotes: `"?..."`'
             return place(source, CODE, message, source.mark(start - 1), hint=hint)
         style, anchor = getattr(event, "style", None), getattr(event, "anchor", None)
-        behind = text.find(f"&{anchor}", start, end) + len(anchor) + 1 if anchor and text[start] != "*" else 0
+        behind = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
         if behind and text[behind : behind + 1].strip(" \t\r\n,[]{}"):
             message = f"the name of the anchor `&{anchor}` goes on with `{text[behind]}`"
             hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
             return place(source, CODE, message, source.mark(behind), hint=hint)
         if style:
-            start = text.index("\n", start) if style in "|>" and "\n" in text[start:end] else start
+            start, end = text.index(style, start), event.end_mark.index
+            if style in "|>":
+                header = text.find("\n", start)
+                start = len(text) if header < 0 else header
+                tab = _FIRST_TAB.match(text, start)
+                start = tab.end() if tab else start
             parts += [text[done:start], re.sub(r"[^\n]", "-", text[start:end])]
-            done = end
+            done = max(start, end)
     found = _TAB.search("".join((*parts, text[done:])))
     if found is None:
         return None

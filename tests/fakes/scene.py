@@ -23,7 +23,7 @@ from contentops.model import ItemId
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
-from contentops.operations.apply import Approval
+from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
 from contentops.state.cache import Cache
@@ -156,11 +156,9 @@ class Scene:
         _, run = apply_operation.apply(
             self.project,
             Choice(**choice),
-            approval or Approval(),
+            ApplyOptions(approval=approval or Approval(), stop=stop or Stop(), deadline=deadline),
             confirm=lambda _: True,
             emit=emit or self.events.append,
-            stop=stop or Stop(),
-            deadline=deadline,
             world=self.world(),
         )
         return run
