@@ -228,6 +228,71 @@ def test_a_model_that_repeats_itself_is_asked_again_then_fails() -> None:
     asyncio.run(main())
 
 
+SAME = "The tide comes in twice on most days, and each time a little later than before."
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        pytest.param("Target audience: sailors\n\nThe tide turns.", "repeats the brief", id="a-line-of-the-brief"),
+        pytest.param("**Tone:** warm\n- Key points: ebb\n\nThe tide turns.", "repeats the brief", id="labels"),
+        pytest.param("The point it makes: water moves", "repeats the brief", id="label-of-ours"),
+        pytest.param("Sure! Here is the section about tides:\n\nThe tide turns.", "speaks as an assistant", id="sure"),
+        pytest.param("Here's the revised text:\n\nThe tide turns.", "speaks as an assistant", id="here-is"),
+        pytest.param("As an AI language model, I cannot sail.", "speaks as an assistant", id="as-an-ai"),
+        pytest.param("I’m sorry, but I can’t help with that.", "speaks as an assistant", id="sorry"),
+        pytest.param("Tides.\n\nLet me know if you'd like me to add more!", "speaks as an assistant", id="let-me"),
+        pytest.param(f"{SAME}\n\nMore.\n\n{SAME.upper()}\n", "says one paragraph twice", id="twice"),
+    ],
+)
+def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
+    """It is asked for again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
+
+    async def main() -> None:
+        async with chatting(lambda body, number: writer(body, number) if number == 0 else said(answer)) as fake:
+            with pytest.raises(EngineError, match=f"the model {what} in the section `{HEADINGS[0]}`"):
+                await engine(fake)[0].write(job(), unreported)
+            assert len(fake.asked) == 4
+
+        def edits(body: Any, number: int) -> Raw:
+            return said(answer) if "Text to edit" in body["messages"][1]["content"] else writer(body, number)
+
+        async with chatting(edits) as fake:
+            body = (await engine(fake)[0].write(job(), unreported)).body
+            assert "Paragraph 1 about tides" in body
+            assert answer.split("\n", 1)[0] not in body
+
+    asyncio.run(main())
+
+
+def test_a_paragraph_of_an_earlier_section_is_refused() -> None:
+    """A section that copies one before it says nothing of its own."""
+
+    async def main() -> None:
+        async with chatting(lambda body, number: writer(body, number) if number == 0 else said(SAME)) as fake:
+            with pytest.raises(EngineError, match=f"says one paragraph twice in the section `{HEADINGS[1]}`"):
+                await engine(fake)[0].write(job("quick"), unreported)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Style: it is what the sea has.\n\nTopic by topic, then.",
+        "Sure signs of a storm are few.",
+        "Here is where the river meets the sea.",
+        "As an AI language model reads tides, so do we.",
+        "Let me know if you sail.",
+        f"```\n{SAME}\n```\n\nOne.\n\nTwo.\n\n```\n{SAME}\n```",
+        "| a | b |\n\n| a | b |",
+    ],
+)
+def test_what_only_looks_like_it_is_an_article(text: str) -> None:
+    """One label, a word that also begins an answer, code and tables that repeat: all of these may be meant."""
+    assert openai.no_article(text, "", job()) == ""
+
+
 def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
     """Instructions, old text, document and the first job's inputs reach the model; the answer stays in its section."""
 
@@ -385,8 +450,16 @@ def test_a_server_that_is_not_there_or_says_nothing() -> None:
     asyncio.run(main())
     found, fake, slept = ask(lambda _body, _number: Raw(silent=True), seconds=0.2)
     assert isinstance(found, EngineError)
-    assert str(found).endswith("did not answer within 0.2 seconds")
+    assert str(found).endswith("did not answer within 0.2 seconds; `--call-seconds` sets the limit")
     assert (len(fake.asked), slept) == (1, [])
+
+    async def limited() -> None:
+        async with chatting(lambda _body, _number: Raw(silent=True)) as fake:
+            chosen = named("openai", environ={"OPENAI_BASE_URL": fake.url}, model="m", call_seconds=0.1)
+            with pytest.raises(EngineError, match=r"did not answer within 0.1 seconds"):
+                await chosen.write(job(), unreported)
+
+    asyncio.run(limited())
 
 
 def test_parameters_a_server_does_not_take_are_learned_once() -> None:
@@ -513,6 +586,41 @@ def test_a_brief_is_bounded() -> None:
     huge = openai.brief(job(**{f"extra_{number:03}": "x" * 100_000 for number in range(50)}))
     assert len(huge) < 2 * openai.BRIEF
     assert "\x1b" not in openai.brief(job(topic="a\x1b[31m"))
+
+
+SCRIPTS = [
+    pytest.param("می\u200cخواهم", id="persian-zwnj"),
+    pytest.param("ന്\u200dനന്\u200cമ", id="malayalam-joiners"),
+    pytest.param("👨\u200d👩\u200d👧\u200d👦", id="family-zwj"),
+    pytest.param("🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", id="flag-tags"),
+    pytest.param("សួ\u200bស្តី", id="khmer-zwsp"),
+    pytest.param("\U0002ebf0\U000323b0\U0003347f", id="han-newer-than-the-tables"),
+]
+
+
+@pytest.mark.parametrize("word", SCRIPTS)
+def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
+    """Joiners, tags, and letters that this interpreter does not know yet are text: only controls are dropped."""
+
+    def reply(body: Any, number: int) -> Raw:
+        if body["messages"][1]["content"].startswith("Plan"):
+            return said(f"Title: {word} a\n1. {word} b")
+        return said(f"\x07{word} c {number}")
+
+    async def main() -> None:
+        async with chatting(reply) as fake:
+            asked = job("quick", topic=f"{word}\x1b", article_tone=word)
+            draft = await engine(fake)[0].write(asked, unreported)
+            system, task = (message["content"] for message in fake.asked[1]["messages"])
+        assert f"Tone: {word}." in system
+        assert f"Topic: {word}\n" in task
+        assert f"on this topic: {word}." in task
+        assert f"The point it makes: {word} b" in task
+        assert draft.title == f"{word} a"
+        assert f"\n\n{word} c 1\n\n" in draft.body
+
+    asyncio.run(main())
+    assert asyncio.run(named("outline").write(job(topic=word), unreported)).title == word
 
 
 @pytest.mark.parametrize(

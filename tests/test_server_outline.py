@@ -183,7 +183,7 @@ def test_unknown_engines_are_named() -> None:
         ("2026 is", "2026 is"),
         ("> q", "\\> q"),
         ("~~~ &lt; \\", "\\~\\~~ \\&lt; \\\\"),
-        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b" + "cd"),
+        ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"),
         (True, "yes"),
         (False, "no"),
         (None, "none"),

@@ -15,7 +15,7 @@ from contentops.errors import ContentopsError, UsageError
 from contentops.reporting.layout import table
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
-from contentops.server.engines import named
+from contentops.server.engines import CALL_SECONDS, named
 from contentops.server.serve import ServeOptions, run
 from contentops.server.store import Store, iso
 
@@ -82,6 +82,14 @@ _from_0 = click.IntRange(min=0)
     help="Tokens a model may write in one call. Default: by mode and length.",
 )
 @click.option(
+    "--call-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=CALL_SECONDS,
+    show_default=True,
+    help="How long a model may take for one call.",
+)
+@click.option(
     "--stage-seconds",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
@@ -114,6 +122,7 @@ def command(
     engine: str,
     model: str,
     max_tokens: int | None,
+    call_seconds: float,
     stage_seconds: float,
     requests_per_minute: int | None,
     max_active: int,
@@ -134,7 +143,9 @@ def command(
             host=host,
             port=port,
             store=context.obj.path(store),
-            engine=named(engine, environ=os.environ, model=model, max_tokens=max_tokens or 0),
+            engine=named(
+                engine, environ=os.environ, model=model, max_tokens=max_tokens or 0, call_seconds=call_seconds
+            ),
             log=terminal.tell,
             stage_seconds=stage_seconds,
             limits=limits,

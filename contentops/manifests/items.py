@@ -101,8 +101,9 @@ def _report_duplicate(rendered: Rendered, first: Rendered, name: str, problems: 
     there = first.each.label if first.each and first.each.location else f"{first.declared.location}"
     if first.each and not first.each.location:
         there += f" ({first.each.label})"
-    core = f"item `{name[:200]}`{here} is declared twice: first at {there}"
-    problems.about("", written, "duplicate-id", core, hint="ids are unique in the whole project: rename one")
+    # All of it tells one from the other: what is left to be equal is the place and the code.
+    said = f"item `{name[:200]}`{here} is declared twice: first at {there}"
+    problems.about(said, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
 
 
 def warn_unused(

@@ -122,7 +122,7 @@ class FileBuilder:
                 data = self._resolve(written, document.source.path, asked)
                 if isinstance(data, str):
                     whose, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                    if pointer[-1] != "for_each":
+                    if pointer[2] == "matrix":
                         whose = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
                     message = f"{whose} names `{written[:200]}`, which {data}"

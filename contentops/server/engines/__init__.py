@@ -78,8 +78,19 @@ class Engine(Protocol):
         ...
 
 
-def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "", max_tokens: int = 0) -> Engine:
-    """The engine of that name; `environ`, `model` and `max_tokens` are for those that call a model.
+CALL_SECONDS = 600.0
+"""How long one answer of a model may take where nothing else is set: a large one on a small machine writes slowly."""
+
+
+def named(
+    name: str,
+    *,
+    environ: Mapping[str, str] | None = None,
+    model: str = "",
+    max_tokens: int = 0,
+    call_seconds: float = CALL_SECONDS,
+) -> Engine:
+    """The engine of that name; all else is for those that call a model.
 
     Raises EngineError for an unknown name, naming the known ones, and for settings that cannot work.
     """
@@ -91,5 +102,5 @@ def named(name: str, *, environ: Mapping[str, str] | None = None, model: str = "
     if name == "openai":
         from contentops.server.engines.openai import from_environment
 
-        return from_environment(environ or {}, model=model, max_tokens=max_tokens)
+        return from_environment(environ or {}, model=model, max_tokens=max_tokens, call_seconds=call_seconds)
     raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}")

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from contentops.loopback import is_loopback
-from contentops.server.engines import EngineError
-from contentops.server.engines.outline import plain
+from contentops.server.engines import CALL_SECONDS, EngineError
+from contentops.server.engines.outline import plain, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,8 +31,6 @@ ATTEMPTS = 4
 """How often one prompt is sent at most, passing failures included."""
 LONGEST_WAIT = 60.0
 """Seconds waited at most before another attempt, whatever `Retry-After` says."""
-SECONDS = 600.0
-"""How long one answer may take: a large model on a small machine writes slowly."""
 AT_ONCE = 4
 """Prompts in flight: a local model gains nothing from more."""
 LARGEST = 8 * 1024 * 1024
@@ -126,7 +124,7 @@ class ChatClient:
         where: ModelEndpoint,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        seconds: float = SECONDS,
+        seconds: float = CALL_SECONDS,
     ) -> None:
         parts = urlsplit(where.base_url)
         self._server = f"the model server `{parts.scheme}://{parts.netloc}{parts.path}`"
@@ -196,7 +194,8 @@ class ChatClient:
             ):
                 return reply.status_code, reply.headers, await self._collected(reply)
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise EngineError(f"{self._server} did not answer within {self._seconds:g} seconds") from error
+            limit = "`--call-seconds` sets the limit"
+            raise EngineError(f"{self._server} did not answer within {self._seconds:g} seconds; {limit}") from error
         except httpx.TransportError as error:
             raise _PassingError(f"{self._server} cannot be reached{self._quoted(str(error))}") from error
         except httpx.DecodingError as error:
@@ -279,7 +278,7 @@ def _content(content: Any) -> str:
 
 def _clean(text: str) -> str:
     whole = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(char for char in whole if char in "\t\n" or char.isprintable() or char.isspace()).strip()
+    return without_controls(whole).strip()
 
 
 def _seconds(value: str) -> float | None:

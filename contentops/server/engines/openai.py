@@ -14,9 +14,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.server import contents
-from contentops.server.engines import EngineError, WrittenText
+from contentops.server.engines import CALL_SECONDS, EngineError, WrittenText
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError, endpoint
-from contentops.server.engines.outline import escape, inputs_of, plain, title_of
+from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -78,11 +78,12 @@ class OpenAIEngine:
         await report("writer")
         texts: list[str] = []
         for number, heading in enumerate(titles, 1):
+            before = "\n\n".join(texts)
 
-            def ask(length: int, number: int = number, before: str = "\n\n".join(texts)) -> str:
+            def ask(length: int, number: int = number, before: str = before) -> str:
                 return _writing(task, number, points.get(number, ""), before, length)
 
-            texts.append(await self._section(task, ask, length, room, heading, 2))
+            texts.append(await self._section(task, ask, before, length, room, heading, 2))
         if _PASSES[task.mode]:
             await report("editor")
         for at, heading in enumerate(titles):
@@ -96,9 +97,12 @@ class OpenAIEngine:
         room = self._room(task, 1, max(words(task, 1), length))
         heading, level = section.heading, section.level
         await report("writer")
-        text = await self._section(
-            task, lambda length: _rewriting(task, section, length), max(_SHORTEST, length), room, heading, level
-        )
+        rest = section.document.replace(section.text, "") if section.text else section.document
+
+        def ask(length: int) -> str:
+            return _rewriting(task, section, length)
+
+        text = await self._section(task, ask, rest, max(_SHORTEST, length), room, heading, level)
         if _PASSES[task.mode]:
             await report("editor")
         text = await self._edited(task, text, heading, level, room)
@@ -120,9 +124,19 @@ class OpenAIEngine:
             return truncated.text
 
     async def _section(
-        self, task: WritingTask, ask: Callable[[int], str], length: int, room: int, heading: str, level: int
+        self,
+        task: WritingTask,
+        ask: Callable[[int], str],
+        before: str,
+        length: int,
+        room: int,
+        heading: str,
+        level: int,
     ) -> str:
-        """A section that is whole. `ask` asks for it in a number of words: fewer where there was no end to it."""
+        """A section that is whole and not in the text `before`.
+
+        `ask` asks for it in a number of words: fewer where there was no end to it.
+        """
         what = f"the section `{heading}`" if heading else "the text"
         failure = EngineError(f"the model wrote nothing for {what}")
         for attempt in range(_TRIES):
@@ -132,14 +146,14 @@ class OpenAIEngine:
                 failure = truncated
                 continue
             text = tidy(answer, heading, level)
-            if _loops(text):
-                failure = EngineError(f"the model only repeats itself in {what}; try again, or use another model")
+            if wrong := no_article(text, before, task):
+                failure = EngineError(f"the model {wrong} in {what}; try again, or use another model")
             elif text:
                 return text
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """`text` after the passes of the editor. An edit that is cut off or lost its text leaves it as it was."""
+        """`text` after the passes of the editor. An edit that is cut off or no text leaves it as it was."""
         for edit in _EDITS[: _PASSES[task.mode]]:
             asked = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -148,7 +162,8 @@ class OpenAIEngine:
                 continue
             found = tidy(answer, heading, level)
             # Less than a third of the words is a remark on the text, not the text.
-            text = found if 3 * len(found.split()) >= len(text.split()) else text
+            whole = 3 * len(found.split()) >= len(text.split()) and not no_article(found, "", task)
+            text = found if whole else text
         return text
 
     async def _ask(self, task: WritingTask, asked: str, room: int, temperature: float, attempt: int = 0) -> str:
@@ -159,9 +174,11 @@ class OpenAIEngine:
         )
 
 
-def from_environment(environ: Mapping[str, str], *, model: str = "", max_tokens: int = 0) -> OpenAIEngine:
+def from_environment(
+    environ: Mapping[str, str], *, model: str = "", max_tokens: int = 0, call_seconds: float = CALL_SECONDS
+) -> OpenAIEngine:
     """The engine over the endpoint the environment names (see `chat.endpoint`). Raises EngineError."""
-    return OpenAIEngine(ChatClient(endpoint(environ, model)), max_tokens=max_tokens)
+    return OpenAIEngine(ChatClient(endpoint(environ, model), seconds=call_seconds), max_tokens=max_tokens)
 
 
 # --- prompts -------------------------------------------------------------------------------------------------
@@ -220,7 +237,7 @@ def brief(task: WritingTask) -> str:
 
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(char for char in text[:VALUE] if char in "\t\n" or char.isprintable())
+    return without_controls(text[:VALUE])
 
 
 def _planning(task: WritingTask) -> str:
@@ -291,6 +308,48 @@ def tidy(text: str, heading: str, level: int) -> str:
     if bare and " ".join(bare.split()).casefold() == " ".join(heading.split()).casefold():
         inner = rest
     return contents.nested(inner.strip("\n"), level).strip("\n")
+
+
+_LABELS = {"audience", "brand voice", "brief", "field", "key points", "objective", "readers", "style"}
+_LABELS |= {"target audience", "tone", "topic", "voice", "word count", "word count target"}
+"""Labels of prompts that an article may use too: one such line is no proof."""
+_ORDERS = ("The point it makes:", "What belongs here:", "The text before it ends", "Text to edit:", "What to change:")
+_LABELLED = re.compile(r"(?m)^[ \t#*_>-]*(\w[\w ]{2,30}?)[ \t*_]*:(.*)$")
+_ASSISTANT = re.compile(
+    r"\A[^\w\n]*(?:"
+    r"(?:sure|certainly|of course|absolutely|okay)[,!.:]*\s+(?:here(?:'s| is| are) |i(?:'ll|'d| can| will) )"
+    r"|here(?:'s| is| are) (?:the|your|a|an) [^\n]*:\s*$"
+    r"|(?:i'm|i am) sorry,? but i |i can(?:'t|not) (?:help|assist|fulfill|write) )"
+    r"|^[^\w\n]*as an ai (?:language )?(?:model|assistant), i "
+    r"|^[^\w\n]*let me know if you(?:'d like| would like| want| need) (?:me|any) ",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PARAGRAPH = 40
+"""Characters from which a paragraph that stands twice is no accident."""
+
+
+def no_article(text: str, before: str, task: WritingTask) -> str:
+    """What makes an answer no part of an article that has the text `before` already; empty where nothing is seen.
+
+    A cheap look at what small models give instead: the prompt itself, words to the one who asked, the same once more.
+    """
+    if _loops(text):
+        return "only repeats itself"
+    asked = {line.casefold().strip(" .") for line in f"{_system(task)}\n{brief(task)}".split("\n")}
+    labelled = [found.groups() for found in _LABELLED.finditer(text) if found[1].casefold() in _LABELS]
+    echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in asked for label, value in labelled)
+    if echoed or len(labelled) > 1 or any(order in text for order in _ORDERS):
+        return "repeats the brief"
+    if _ASSISTANT.search(text.replace("\u2019", "'")):
+        return "speaks as an assistant"
+    found = _paragraphs(text)
+    return "says one paragraph twice" if len(found) > len({*found}) or {*found} & {*_paragraphs(before)} else ""
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Long paragraphs of prose, made comparable: tables, lists, headings and code may say a thing twice."""
+    parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
+    return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
 
 
 def _loops(text: str) -> bool:

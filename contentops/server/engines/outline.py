@@ -26,19 +26,32 @@ POINTS = 40
 DEPTH = 3
 """How deep nested lists and maps are written out."""
 
-_INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
 _SPECIAL = re.compile(r"[\\`*<\[\]{}]|~~|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _BLOCK = re.compile(r"^(?:[-+=#>:|~]|\d{1,9}(?=[.)](?:\s|$)))")
 
 
+def without_controls(text: str) -> str:
+    """`text` without control characters but tab and line feed.
+
+    All else stays, also what this interpreter has no name for: scripts need their joiners, and letters are added.
+    """
+    return "".join(char for char in text if char in "\t\n" or unicodedata.category(char) != "Cc")
+
+
 def plain(value: str, limit: int) -> str:
-    """One clean line: no control or invisible characters, single spaces, at most `limit` characters."""
+    """One clean line: no controls, none of direction either, single spaces, at most `limit` characters.
+
+    Empty where there is nothing to see in it.
+    """
     # Work is bounded before anything scans the text: a value may be megabytes.
     cut = value[: limit * 4 + 64]
     cut = cut.encode("utf-8", "replace").decode()
-    shown = "".join(" " if unicodedata.category(char) == "Cc" else char for char in _INVISIBLE.sub("", cut))
+    shown = "".join(" " if unicodedata.category(char) == "Cc" else char for char in _DIRECTIONS.sub("", cut))
     line = _SPACE.sub(" ", shown).strip()
+    if all(unicodedata.category(char) in {"Cf", "Zs"} for char in line):
+        return ""
     if len(line) <= limit and len(value) <= len(cut):
         return line
     return f"{line[: limit - 1].rstrip()}…"
