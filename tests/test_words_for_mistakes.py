@@ -174,6 +174,7 @@ def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) ->
         (("help",), "did you mean `contentops --help`?"),
         (("state", "help"), "did you mean `contentops state --help`?"),
         (("cost",), "did you mean `contentops report`?"),
+        (("log",), "did you mean `contentops history`?"),
         (("dry-run",), "did you mean `contentops plan`?"),
         (("plna",), "did you mean `plan`?"),
         (("apply", "--dry-run"), "did you mean `contentops plan`?"),

@@ -15,7 +15,7 @@ from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
-from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
+from contentops.operations.workspace import World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -25,11 +25,11 @@ from contentops.sanitize import json_text
 from contentops.state.apply_lock import ApplyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.model import Event, Json, Plan, Project, Refusal, Run
+    from contentops.model import Event, Json, Plan, Project, Record, Refusal, Run
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
@@ -110,7 +110,9 @@ def apply(
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         run = _carry_out(workspace, planned, found, known, options, emit, world)
-        _write_report(project, planned, run, options.inputs)
+        before = {record.request_id for record in found.state.records.values()}
+        made = [record for record in workspace.state.records.values() if record.request_id not in before]
+        _write_report(project, planned, run, options.inputs, made)
     return planned, run
 
 
@@ -222,13 +224,14 @@ async def _nowhere(call: Call) -> Failure:
     raise AssertionError(f"{call.name} was not in the plan")
 
 
-def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
-    """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
-    folder = Path(project.root) / FOLDER / "runs"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json], made: Iterable[Record]) -> None:
+    """The run as JSON in `.contentops/runs/`, with the records of the texts it made."""
+    from contentops.operations.history import brief, keep_report
+
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    document = {**run_json(run, plan), "inputs": plain(inputs)}
-    (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
+    generations = [brief(record) for record in made if record.request_id]
+    document = {**run_json(run, plan), "inputs": plain(inputs), "generations": generations}
+    keep_report(project, name, f"{json_text(document)}\n".encode())
 
 
 @contextlib.contextmanager
