@@ -103,6 +103,7 @@ def test_the_mode_can_be_left_out() -> None:
 PLAIN: list[tuple[Call, str, str, Any]] = [
     (GetStatus("req_1"), "GET", "/generate/status/req_1", None),
     (ListContent(), "GET", "/content", None),
+    (ListContent(3, 1000), "GET", "/content?page=3&limit=1000", None),
     (GetContent("cnt_1"), "GET", "/content/cnt_1", None),
     (SaveContent("T", "B"), "POST", "/content/save", {"title": "T", "content": "B"}),
     (

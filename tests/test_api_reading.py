@@ -170,6 +170,14 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
     ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),
+    (
+        "content list page",
+        ListContent(),
+        {"content": [{"id": "c1"}], "page": 1, "limit": 1},
+        ContentList((ContentEntry("c1"),), limit=1),
+    ),
+    ("content list limit alone", ListContent(), {"content": [], "limit": 1}, ContentList()),
+    ("content list bad page", ListContent(), {"content": [], "page": 1, "limit": "x"}, ContentList()),
     ("content list items", ListContent(), {"data": {"items": []}}, ContentList()),
     (
         "content",

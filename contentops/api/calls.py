@@ -56,11 +56,30 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """Everything the account has stored, in the server's order (newest first where known)."""
+    """What the account has stored, in the server's order (newest first where known).
+
+    `limit` is how many entries a page has at most, where the server says so; 0: it gives all at once.
+    """
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
     """Those under an id that cannot be used, which is left out."""
+    limit: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many contents it shows."""
+        return len(self.entries) + len(self.unnamed)
+
+    def after(self, call: ListContent) -> ListContent | None:
+        """The call for the page after this answer to `call`, or None where there is none."""
+        return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
+
+    def joined(self, page: ContentList) -> ContentList:
+        """What stands here or on a further page, each content once: a list may move on between two pages."""
+        known = {entry.id for entry in self.entries}
+        new = tuple(entry for entry in page.entries if entry.id not in known)
+        return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
 
 
 class Content(Struct, frozen=True):
@@ -210,10 +229,12 @@ class GetStatus(_Harmless, frozen=True):
 
 
 class ListContent(_Harmless, frozen=True):
-    """List every stored content, without texts."""
+    """List stored contents, without texts: all of them, or the newest `limit` and then page after page (from 1)."""
 
     name: ClassVar[str] = "list content"
     reply: ClassVar[type[ContentList]] = ContentList
+    page: int = 1
+    limit: int = 0
 
 
 class GetContent(_Harmless, frozen=True):

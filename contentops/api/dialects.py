@@ -241,7 +241,6 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
 
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
-        calls.ListContent: "/content",
         calls.ListVerticals: "/verticals",
         calls.DashboardStats: "/dashboard/stats",
         calls.CreditsUsage: "/credits/usage",
@@ -253,6 +252,8 @@ def _get_path(call: calls.Call) -> str:
     match call:
         case calls.GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
+        case calls.ListContent():
+            return f"/content{_page(call.page, call.limit)}"
         case calls.GetContent():
             return f"/content/{_segment(call.content_id)}"
         case calls.ListTemplates():
@@ -320,6 +321,6 @@ def _segment(name: str) -> str:
     return coded.replace(".", "%2E") if not coded.strip(".") else coded
 
 
-def _page(number: int) -> str:
+def _page(number: int, limit: int = PAGE) -> str:
     # The documented server takes no query, so the first page is asked for without one.
-    return "" if number <= 1 else f"?page={number}&limit={PAGE}"
+    return "" if number <= 1 else f"?page={number}&limit={limit}"

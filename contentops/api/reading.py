@@ -219,7 +219,13 @@ def _content_list(value: Json) -> ContentList:
             continue
         entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
         (entries if entry.id else unnamed).append(entry)
-    return ContentList(tuple(entries), tuple(unnamed))
+    return ContentList(tuple(entries), tuple(unnamed), _page_limit(value))
+
+
+def _page_limit(value: Json) -> int:
+    """How many entries a page has, where the answer says that it is one; 0 where it is the whole list."""
+    limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
+    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _times(value: Mapping[str, Json]) -> tuple[str, str]:

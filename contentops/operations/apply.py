@@ -14,8 +14,8 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
-from contentops.operations.workspace import World, connected, credentials, open_workspace
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, Save, Submit
+from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -25,11 +25,11 @@ from contentops.sanitize import json_text
 from contentops.state.apply_lock import ApplyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.model import Event, Json, Plan, Project, Record, Refusal, Run
+    from contentops.model import Json, Plan, Project, Refusal, Run, State
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
@@ -109,10 +109,10 @@ def apply(
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
+        if planned.submits:
+            workspace.store.rehearse(planned.submits)
         run = _carry_out(workspace, planned, found, known, options, emit, world)
-        before = {record.request_id for record in found.state.records.values()}
-        made = [record for record in workspace.state.records.values() if record.request_id not in before]
-        _write_report(project, planned, run, options.inputs, made)
+        _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
 
 
@@ -224,14 +224,21 @@ async def _nowhere(call: Call) -> Failure:
     raise AssertionError(f"{call.name} was not in the plan")
 
 
-def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json], made: Iterable[Record]) -> None:
-    """The run as JSON in `.contentops/runs/`, with the records of the texts it made."""
+def _write_report(
+    workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
+) -> None:
+    """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
     from contentops.operations.history import brief, keep_report
 
+    known = {"", *(record.request_id for record in before.records.values())}
+    made = [brief(record) for record in workspace.state.records.values() if record.request_id not in known]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    generations = [brief(record) for record in made if record.request_id]
-    document = {**run_json(run, plan), "inputs": plain(inputs), "generations": generations}
-    keep_report(project, name, f"{json_text(document)}\n".encode())
+    document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
+    try:
+        keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
+    except OSError as error:
+        words = f"the report of this run is not kept: `{FOLDER}/runs/{name}`: {error.strerror or error}"
+        emit(Event(kind="note", at=run.ended_at, data={"message": words}))
 
 
 @contextlib.contextmanager

@@ -173,8 +173,17 @@ class Owned(Struct, frozen=True, kw_only=True):
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     owners = _owners(project)
-    answer = converse(project, world, tell, lambda caller: caller.need(ListContent(), ContentList))
-    return tuple(_owned(entry, owners) for entry in answer.entries)
+
+    async def story(caller: Caller) -> ContentList:
+        found = ContentList()
+        call: ListContent | None = ListContent()
+        while call is not None:
+            answer = await caller.need(call, ContentList)
+            known, found = found.size, found.joined(answer)
+            call = answer.after(call) if found.size > known else None
+        return found
+
+    return tuple(_owned(entry, owners) for entry in converse(project, world, tell, story).entries)
 
 
 def content(

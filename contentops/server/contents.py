@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import uuid
@@ -131,8 +132,8 @@ def _after_front_matter(lines: list[str]) -> int:
 def _name(heading: str) -> str:
     bare = _HEADING.match(heading.strip())
     name = bare[2] or "" if bare else heading
-    # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
-    return " ".join(re.sub(r"\\(?=[^\w\s])", "", name).split()).casefold()
+    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading to a reader.
+    return " ".join(html.unescape(re.sub(r"\\(?=[^\w\s])", "", name)).split()).casefold()
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
@@ -185,7 +186,7 @@ def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
 def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
     """The contents of an account that `owner` may see, without bodies, newest first; an empty owner sees all.
 
-    `limit` -1 gives all after the first `skip`.
+    At most `limit` after the first `skip`; -1 sets no limit.
     """
     values = {"key": key_id, "owner": owner, "skip": skip, "limit": limit}
     return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT :limit OFFSET :skip", values)
