@@ -531,7 +531,9 @@ def test_save_creates_updates_and_keeps_versions() -> None:
         for wrong in ("5", "0", "-1", "x", "9" * 30, "٣"):
             assert (await call(app, "GET", f"{path}/{wrong}")).status == 404
         stranger = {"X-User-ID": "someone"}
-        mine = (await call(app, "POST", "/api/content", {"content": "x"}, headers={"X-User-ID": "me"})).json["contentId"]
+        mine = (await call(app, "POST", "/api/content", {"content": "x"}, headers={"X-User-ID": "me"})).json[
+            "contentId"
+        ]
         for where in (f"/api/content/{mine}/versions", f"/api/content/{mine}/versions/1"):
             assert (await call(app, "GET", where, headers=stranger)).status == 403
         assert (await call(app, "GET", "/v1/content/cnt_none/versions")).status == 404

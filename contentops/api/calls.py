@@ -76,6 +76,25 @@ class Content(Struct, frozen=True):
     """The text with its front matter; empty where it has none."""
 
 
+class ContentVersion(Struct, frozen=True):
+    """One version of a content, by number from 1. `replaced_at` is when the next one came; empty for the one now."""
+
+    number: int
+    title: str = ""
+    status: str = ""
+    replaced_at: str = ""
+
+
+class VersionList(Struct, frozen=True):
+    """Every version of a content, newest first."""
+
+    versions: tuple[ContentVersion, ...] = ()
+
+
+class Done(Struct, frozen=True):
+    """The server did what was asked."""
+
+
 class SavedReply(Struct, frozen=True):
     """A text was saved under this content id."""
 
@@ -177,7 +196,7 @@ class Failure(Struct, frozen=True):
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | VersionList | Done | SavedReply | CatalogReply | Stats
 """Every way a call can succeed."""
 
 
@@ -249,6 +268,40 @@ class PutContent(_Harmless, frozen=True):
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+class SetStatus(_Harmless, frozen=True):
+    """Give one stored content another status, such as `published`; its text stays."""
+
+    name: ClassVar[str] = "set status"
+    reply: ClassVar[type[Done]] = Done
+    content_id: str
+    status: str
+
+
+class DeleteContent(_Harmless, frozen=True):
+    """Remove one stored content. Asked twice, it is gone once."""
+
+    name: ClassVar[str] = "delete content"
+    reply: ClassVar[type[Done]] = Done
+    content_id: str
+
+
+class ListVersions(_Harmless, frozen=True):
+    """List the versions of one stored content, without texts."""
+
+    name: ClassVar[str] = "list versions"
+    reply: ClassVar[type[VersionList]] = VersionList
+    content_id: str
+
+
+class GetVersion(_Harmless, frozen=True):
+    """Fetch one stored content as it was in a version."""
+
+    name: ClassVar[str] = "get version"
+    reply: ClassVar[type[Content]] = Content
+    content_id: str
+    version: int
 
 
 class RegenerateSection(Struct, frozen=True):
@@ -323,6 +376,10 @@ Call = (
     | GetContent
     | SaveContent
     | PutContent
+    | SetStatus
+    | DeleteContent
+    | ListVersions
+    | GetVersion
     | RegenerateSection
     | ListTemplates
     | GetTemplate

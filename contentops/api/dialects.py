@@ -233,8 +233,12 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
                 body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
             return _post("/content/save", body)
         case calls.PutContent():
-            path = f"/content/{_segment(call.content_id)}"
-            return Wire(method="PUT", path=path, body=_encode(_text(call)), headers=_JSON)
+            return Wire(method="PUT", path=_content(call.content_id), body=_encode(_text(call)), headers=_JSON)
+        case calls.SetStatus():
+            body = {"status": call.status}
+            return Wire(method="PUT", path=_content(call.content_id), body=_encode(body), headers=_JSON)
+        case calls.DeleteContent():
+            return Wire(method="DELETE", path=_content(call.content_id))
         case _:
             return Wire(method="GET", path=_get_path(call))
 
@@ -249,20 +253,24 @@ _FIXED: Mapping[type, str] = MappingProxyType(
 )
 
 
+_SLUGGED: Mapping[type, str] = MappingProxyType({calls.GetTemplate: "/templates", calls.GetStyle: "/style-profiles"})
+_PAGED: Mapping[type, str] = MappingProxyType({calls.ListTemplates: "/templates", calls.ListStyles: "/style-profiles"})
+
+
 def _get_path(call: calls.Call) -> str:
     match call:
         case calls.GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
         case calls.GetContent():
-            return f"/content/{_segment(call.content_id)}"
-        case calls.ListTemplates():
-            return f"/templates{_page(call.page)}"
-        case calls.GetTemplate():
-            return f"/templates/{_segment(call.slug)}"
-        case calls.ListStyles():
-            return f"/style-profiles{_page(call.page)}"
-        case calls.GetStyle():
-            return f"/style-profiles/{_segment(call.slug)}"
+            return _content(call.content_id)
+        case calls.ListVersions():
+            return f"{_content(call.content_id)}/versions"
+        case calls.GetVersion():
+            return f"{_content(call.content_id)}/versions/{call.version}"
+        case calls.ListTemplates() | calls.ListStyles():
+            return f"{_PAGED[type(call)]}{_page(call.page)}"
+        case calls.GetTemplate() | calls.GetStyle():
+            return f"{_SLUGGED[type(call)]}/{_segment(call.slug)}"
         case _:
             return _FIXED[type(call)]
 
@@ -318,6 +326,10 @@ def _segment(name: str) -> str:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")
     return coded.replace(".", "%2E") if not coded.strip(".") else coded
+
+
+def _content(content_id: str) -> str:
+    return f"/content/{_segment(content_id)}"
 
 
 def _page(number: int) -> str:

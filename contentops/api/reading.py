@@ -16,11 +16,14 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
+    ContentVersion,
+    Done,
     JobState,
     JobStatus,
     Reply,
     SavedReply,
     Stats,
+    VersionList,
 )
 from contentops.api.decoding import Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body, main_heading
@@ -50,20 +53,16 @@ def read(call: calls.Call, value: Json) -> Reply:
             return _accepted(value, call.request_id)
         case calls.GetStatus():
             return _job_status(value)
-        case calls.ListContent():
-            return _content_list(value)
-        case calls.GetContent():
-            return _content(value, call.content_id)
         case calls.RegenerateSection():
             return _section(call, value)
-        case calls.SaveContent() | calls.PutContent():
-            return _saved(call, value)
+        case calls.DashboardStats() | calls.CreditsUsage():
+            return Stats(_unwrap(value))
         case (
             calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
         ):
             return _catalog(call, value)
-        case calls.DashboardStats() | calls.CreditsUsage():
-            return Stats(_unwrap(value))
+        case _:
+            return _stored(call, value)
 
 
 # --- shapes ------------------------------------------------------------------------------------------------
@@ -211,6 +210,21 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
     raise Unreadable(f"the answer holds no list `{keys[0]}`")
 
 
+def _stored(call: calls.Call, value: Json) -> Reply:
+    match call:
+        case calls.ListContent():
+            return _content_list(value)
+        case calls.GetContent() | calls.GetVersion():
+            return _content(value, call.content_id)
+        case calls.ListVersions():
+            return _versions(value)
+        case calls.SaveContent() | calls.PutContent():
+            return _saved(call, value)
+        case _:
+            _object(value)
+            return Done()
+
+
 def _content_list(value: Json) -> ContentList:
     entries: list[ContentEntry] = []
     unnamed: list[ContentEntry] = []
@@ -220,6 +234,15 @@ def _content_list(value: Json) -> ContentList:
         entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
         (entries if entry.id else unnamed).append(entry)
     return ContentList(tuple(entries), tuple(unnamed))
+
+
+def _versions(value: Json) -> VersionList:
+    found = [
+        ContentVersion(number, _text(each, "title"), _text(each, "status"), _text(each, "replacedAt", "replaced_at"))
+        for each in map(_map, _list(value, "versions"))
+        if isinstance(number := each.get("version"), int) and not isinstance(number, bool) and number > 0
+    ]
+    return VersionList(tuple(sorted(found, key=lambda one: -one.number)))
 
 
 def _times(value: Mapping[str, Json]) -> tuple[str, str]:
