@@ -32,7 +32,8 @@ def hook(event, arguments):
         os.write(log, f"{event}\\t{arguments!r}\\n".encode("utf-8", "replace"))
 from contentops.__main__ import main
 sys.addaudithook(hook)
-sys.exit(main())
+for words in sys.argv[1:]:
+    main(words.split())
 """
 """Writes down what the interpreter sees the command line do, from the moment it has been loaded."""
 
@@ -77,8 +78,8 @@ def _lines(log: Path) -> list[tuple[str, str]]:
     return [(event, what) for event, _, what in (line.partition("\t") for line in log.read_text("utf-8").splitlines())]
 
 
-def _watched(root: Path, log: Path, arguments: Sequence[str]) -> None:
-    command = [sys.executable, "-B", "-c", WATCH, str(log), *arguments]
+def _watched(root: Path, log: Path, commands: Sequence[str]) -> None:
+    command = [sys.executable, "-B", "-c", WATCH, str(log), *commands]
     ended = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)
     said = ended.stdout + ended.stderr
     assert b"Traceback" not in said, said.decode()
@@ -109,12 +110,9 @@ def test_planning_starts_nothing_and_looks_nowhere_else(files: dict[str, str], p
     (root / "content/link.yaml").symlink_to(outside / "secret.yaml")
     (root / "gone").symlink_to(outside)
     log = tmp_path / "log"
-    for arguments in (["validate"], ["plan", "--out", "plan.json"]):
-        _watched(root, log, arguments)
+    _watched(root, log, ["validate", "plan --out plan.json", "show plan.json", "plan --check plan.json"])
     if (root / "plan.json").exists():
         assert json.loads((root / "plan.json").read_text("utf-8"))["changes"] is not None
-        for arguments in (["show", "plan.json"], ["plan", "--check", "plan.json"]):
-            _watched(root, log, arguments)
     seen = _lines(log)
     assert ("open", str(root / "contentops.yaml")) in seen
     files_of = ("open", "sqlite3.connect", "os.listdir", "os.scandir")
@@ -127,7 +125,8 @@ def test_planning_starts_nothing_and_looks_nowhere_else(files: dict[str, str], p
 def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:
     """A process, a connection, a name, and a file somewhere else."""
     log = tmp_path / "log"
-    code = WATCH.replace("sys.exit(main())", "exec(sys.argv[1])").replace("from contentops.__main__ import main\n", "")
+    watch = WATCH.partition("from contentops")[0] + "sys.addaudithook(hook)\n"
+    code = f"{watch}exec(sys.argv[1])"
     deed = (
         "import socket, subprocess\n"
         "open('/dev/null')\n"

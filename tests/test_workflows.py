@@ -233,7 +233,7 @@ def test_from_pull_request_to_results(
     (runner.temp / "contentops-artifact").mkdir()
     (tmp_path / "plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
     applied = runner.job(APPLY)
-    assert applied.codes == {"check-waiting": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
+    assert applied.codes == {"reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()
     assert TOKEN not in applied.printed
     fresh = world.clone("fresh")
@@ -264,7 +264,7 @@ def test_what_was_not_reviewed_is_not_applied(
         assert ended.code == 0, ended.stderr
         clone.write("content/more.yaml", manifest("four"))
     applied = runner.job(APPLY)
-    assert applied.codes == {"check-waiting": 0, "reviewed": 0, "apply": 4, "commit": 0}, applied.printed
+    assert applied.codes == {"reviewed": 0, "apply": 4, "commit": 0}, applied.printed
     assert "error[unreviewed]" in applied.printed
     assert ("`four`: create" in applied.printed, "`one`: create" in applied.printed) == (not missing, bool(missing))
     assert not list(clone.root.glob("out/*"))
@@ -299,7 +299,7 @@ def test_a_failed_apply_commits_all_the_same(
     clone.apply("--select", "one")
     clone.write("content/blog.yaml", "items: [{id: one, inputs: {}}]\n")
     ended = applying(hub, tmp_path, clone, {}).job(APPLY)
-    assert ended.codes == {"check-waiting": 0, "reviewed": 0, "apply": 1, "commit": 0}
+    assert ended.codes == {"reviewed": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
     assert ended.outcomes["keep"] == "success"
     assert "contentops.lock" in world.clone("fresh").files()
@@ -327,7 +327,7 @@ def test_results_are_kept_where_an_apply_may_have_made_some(
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
-    assert ended.codes == {"check-waiting": 0, "apply": 0, "commit": 1}
+    assert ended.codes == {"apply": 0, "commit": 1}
     assert ended.outcomes["keep"] == "success"
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
     assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
@@ -402,7 +402,7 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
         "validate key= token=",
         "plan key= token=",
         "plan key= token=",
-        "apply key=K@S token=",
+        "apply key=K@S token=T",
         "comment key= token=T",
         "reviewed key= token=T",
         "commit key= token=T",

@@ -245,7 +245,6 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
 
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
-        calls.ListContent: "/content",
         calls.ListVerticals: "/verticals",
         calls.DashboardStats: "/dashboard/stats",
         calls.CreditsUsage: "/credits/usage",
@@ -253,24 +252,22 @@ _FIXED: Mapping[type, str] = MappingProxyType(
 )
 
 
-_SLUGGED: Mapping[type, str] = MappingProxyType({calls.GetTemplate: "/templates", calls.GetStyle: "/style-profiles"})
-_PAGED: Mapping[type, str] = MappingProxyType({calls.ListTemplates: "/templates", calls.ListStyles: "/style-profiles"})
-
-
 def _get_path(call: calls.Call) -> str:
     match call:
         case calls.GetStatus():
             return f"/generate/status/{_segment(call.job_id)}"
+        case calls.ListContent():
+            return f"/content{_page(call.page, call.limit)}"
         case calls.GetContent():
-            return _content(call.content_id)
+            return _content(call.content_id, f"/versions/{call.version}" if call.version else "")
         case calls.ListVersions():
-            return f"{_content(call.content_id)}/versions"
-        case calls.GetVersion():
-            return f"{_content(call.content_id)}/versions/{call.version}"
-        case calls.ListTemplates() | calls.ListStyles():
-            return f"{_PAGED[type(call)]}{_page(call.page)}"
-        case calls.GetTemplate() | calls.GetStyle():
-            return f"{_SLUGGED[type(call)]}/{_segment(call.slug)}"
+            return _content(call.content_id, "/versions")
+        case calls.ListTemplates():
+            return f"/templates{_page(call.page)}"
+        case calls.GetTemplate():
+            return f"/templates/{_segment(call.slug)}"
+        case calls.ListStyles():
+            return f"/style-profiles{_page(call.page)}"
         case _:
             return _FIXED[type(call)]
 
@@ -328,10 +325,10 @@ def _segment(name: str) -> str:
     return coded.replace(".", "%2E") if not coded.strip(".") else coded
 
 
-def _content(content_id: str) -> str:
-    return f"/content/{_segment(content_id)}"
+def _content(content_id: str, version: str = "") -> str:
+    return f"/content/{_segment(content_id)}{version}"
 
 
-def _page(number: int) -> str:
+def _page(number: int, limit: int = PAGE) -> str:
     # The documented server takes no query, so the first page is asked for without one.
-    return "" if number <= 1 else f"?page={number}&limit={PAGE}"
+    return "" if number <= 1 else f"?page={number}&limit={limit}"

@@ -17,7 +17,6 @@ from contentops.api.calls import (
     ContentEntry,
     ContentList,
     ContentVersion,
-    Done,
     JobState,
     JobStatus,
     Reply,
@@ -57,10 +56,6 @@ def read(call: calls.Call, value: Json) -> Reply:
             return _section(call, value)
         case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
-        case (
-            calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
-        ):
-            return _catalog(call, value)
         case _:
             return _stored(call, value)
 
@@ -214,15 +209,14 @@ def _stored(call: calls.Call, value: Json) -> Reply:
     match call:
         case calls.ListContent():
             return _content_list(value)
-        case calls.GetContent() | calls.GetVersion():
+        case calls.GetContent():
             return _content(value, call.content_id)
         case calls.ListVersions():
             return _versions(value)
-        case calls.SaveContent() | calls.PutContent():
+        case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
             return _saved(call, value)
         case _:
-            _object(value)
-            return Done()
+            return _catalog(call, value)
 
 
 def _content_list(value: Json) -> ContentList:
@@ -233,7 +227,13 @@ def _content_list(value: Json) -> ContentList:
             continue
         entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
         (entries if entry.id else unnamed).append(entry)
-    return ContentList(tuple(entries), tuple(unnamed))
+    return ContentList(tuple(entries), tuple(unnamed), _page_limit(value))
+
+
+def _page_limit(value: Json) -> int:
+    """How many entries a page has, where the answer says that it is one; 0 where it is the whole list."""
+    limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
+    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _versions(value: Json) -> VersionList:
@@ -270,9 +270,11 @@ def _content(value: Json, asked: str) -> Content:
     )
 
 
-def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
+def _saved(
+    call: calls.SaveContent | calls.PutContent | calls.SetStatus | calls.DeleteContent, value: Json
+) -> SavedReply:
     outer = _object(value)
-    if isinstance(call, calls.PutContent):
+    if not isinstance(call, calls.SaveContent):
         return SavedReply(call.content_id)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
@@ -320,7 +322,7 @@ def _total(value: Json) -> int | None:
 
 def _detail(value: Json) -> dict[str, Json]:
     data = _unwrap(value)
-    inner = next((data[key] for key in ("template", "style_profile") if isinstance(data.get(key), dict)), data)
+    inner = data["template"] if isinstance(data.get("template"), dict) else data
     if not any(key in inner for key in ("id", "slug", "name")):
         raise Unreadable("the answer describes nothing")
     return _object(inner)

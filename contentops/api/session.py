@@ -105,7 +105,10 @@ class Client:
         known: FoundApi | None = None,
         learned: Callable[[FoundApi | None], None] = lambda _: None,
     ) -> None:
-        """Raises ApiError for a dialect, address, key or user id that cannot work."""
+        """Raises ApiError for a dialect, address, key or user id that cannot work.
+
+        What may be left out is an edge or knowledge of an earlier run, each with what a real run takes by itself.
+        """
         import httpx
 
         local = settings.base_url == "local"

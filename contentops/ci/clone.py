@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, run_git, try_git
 from contentops.ci.results import body_of, lock_name, nfc, state_of
-from contentops.ci.runner import credentials
+from contentops.ci.runner import branch_of_run, credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import LockHeld, Refused, StateError, UsageError
@@ -100,16 +100,22 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def in_repository(root: str) -> bool:
+    """Whether `root` seems to lie in a repository; git itself is not asked."""
+    return any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents))
+
+
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
-    """The branch to push to: `branch`, else the one that is checked out, else the workflow's. Raises UsageError."""
+    """The branch to push to: `branch`, else the one that is checked out, else the CI run's. Raises UsageError."""
     if not branch:
-        ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text or environ.get("GITHUB_REF", "")
-        branch = ref if ref.startswith("refs/heads/") else ""
+        ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
+        branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
     if not branch:
         hint = "check a branch out, or name one with `--branch`"
-        raise UsageError("no branch is checked out, so there is none to push to", code="no-branch", hint=hint)
+        message = "no branch is checked out, so there is none to push results to"
+        raise UsageError(message, code="no-branch", hint=hint)
     branch = branch.removeprefix("refs/heads/")
-    if branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
+    if branch == "HEAD" or branch.startswith("-") or clone.attempt("check-ref-format", f"refs/heads/{branch}").code:
         raise UsageError(f"`{branch}` cannot be the name of a branch", code="no-branch")
     return branch
 
@@ -148,7 +154,7 @@ def refuse_unfit_lock(clone: Clone, environment: str) -> None:
 
 def refuse_lock_in_lfs(root: str, environment: str) -> None:
     """Raises Refused where git would keep a pointer of Git LFS in place of the lock; nothing outside a repository."""
-    if not any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents)):
+    if not in_repository(root):
         return
     name = lock_name(environment)
     with contextlib.suppress(GitFailed):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from contentops.ci.clone import RULES, make_commit, tree_with
+from contentops.ci.clone import RULES, alone, make_commit, refuse_unfinished, refuse_unfit_lock, tree_with
 from contentops.ci.git import TreeEntry, failure, file_at, masked, reason_of
-from contentops.ci.results import lock_at, lock_name, read_lock
+from contentops.ci.results import lock_at, lock_name, read_lock, requests_of, state_of
 from contentops.errors import ContentopsError, Refused, StateError
 from contentops.state.lock import merge, with_line
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from contentops.ci.clone import ResultTree
     from contentops.ci.git import Clone, GitResult
+    from contentops.model import RequestId
 
 ATTEMPTS = 5
 """Pushes to the branch before the results go to a branch of their own."""
@@ -275,10 +276,54 @@ def _heads(ended: GitResult) -> dict[str, str]:
     return {ref.removeprefix("refs/heads/"): commit for commit, _, ref in pairs}
 
 
-def waiting(clone: Clone, target: Target) -> tuple[str, ...]:
-    """The branches of the remote that hold results of this place which no one has merged. Raises GitFailed."""
+# --- before anything is paid for ---------------------------------------------------------------------------
+
+
+def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
+    """Refuses an apply whose results could not come back, or that would pay for what an earlier run has paid for.
+
+    `known`: the requests whose results are here. Raises Refused where something is staged or not pushed, for a lock
+    that git ignores, and while results that are not here wait on the branch or on one of their own; NotPublished
+    where the remote lacks the branch; GitFailed where it does not answer.
+    """
+    with alone(clone):
+        refuse_unfinished(clone)
+        refuse_unfit_lock(clone, target.environment)
+        if waiting := _waiting(clone, target, known):
+            hint = "merge its pull request and delete the branch; else what it holds is generated and paid for again"
+            names = ", ".join(f"`{name}`" for name in waiting)
+            raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
+        tip, ended = _fetch(clone, target.branch)
+        if ended.code:
+            raise failure(clone.root, ("fetch",), ended)
+        _refuse_unpushed(clone, target.branch, clone.head(), tip)
+        if not _is_known(clone, target, tip, known):
+            hint = f"bring them here first: `git pull {clone.remote} {target.branch}`; else they are paid for again"
+            message = f"`{target.branch}` has results that this checkout lacks"
+            raise Refused(message, code="results-waiting", hint=hint)
+
+
+def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
+    """The branches of the remote that hold results of this place which are not here. Raises GitFailed."""
     arguments = (*_LIST, clone.source, *_PATTERNS)
     ended = clone.reach(*arguments)
     if ended.code:
         raise failure(clone.root, arguments, ended)
-    return tuple(sorted(filter(target.is_own, _heads(ended))))
+    found = []
+    for name in sorted(filter(target.is_own, _heads(ended))):
+        tip, fetched = _fetch(clone, name)
+        gone = not tip and not fetched.code
+        if not gone and (fetched.code or not _is_known(clone, target, tip, known)):
+            found.append(name)
+    return found
+
+
+def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
+    """Whether all results at a commit are here: it is a part of HEAD, or its lock says nothing new."""
+    if not clone.attempt("merge-base", "--is-ancestor", tip, "HEAD").code:
+        return True
+    try:
+        lock = lock_at(clone.root, tip, target.environment, clone.extra)
+    except StateError:
+        return False
+    return requests_of(state_of(lock)) <= known

@@ -127,6 +127,11 @@ def state_of(lock: Lock) -> State:
     return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)
 
 
+def requests_of(state: State) -> frozenset[RequestId]:
+    """The requests whose results, or whose outcome, a state knows."""
+    return frozenset({*(record.request_id for record in state.records.values()), *state.entries} - {""})
+
+
 _BASE = "..."
 _SHORT = 10
 

@@ -27,6 +27,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
 
 
+_HEADS = "refs/heads/"
 _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
 """What CI systems set; Azure, TeamCity and Jenkins do not set `CI`."""
 
@@ -34,6 +35,21 @@ _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL
 def in_ci(environ: Mapping[str, str]) -> bool:
     """Whether a CI system runs us."""
     return any(environ.get(name, "").lower() not in {"", "0", "false"} for name in _SYSTEMS)
+
+
+def branch_of_run(environ: Mapping[str, str]) -> str:
+    """The branch that the CI system runs us for; empty for a tag or a pull request, and where it does not say."""
+    ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
+    if ref:
+        return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
+    names = ("CI_COMMIT_BRANCH", "GITHUB_REF_NAME", *(() if environ.get("CHANGE_ID") else ("BRANCH_NAME",)))
+    return next(filter(None, (environ.get(name, "") for name in names)), "")
+
+
+def for_pull_request(environ: Mapping[str, str]) -> bool:
+    """Whether the CI system runs us for a pull request."""
+    ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
+    return ref.startswith("refs/pull/") or bool(environ.get("CI_MERGE_REQUEST_IID") or environ.get("CHANGE_ID"))
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
@@ -94,7 +110,7 @@ def queued(event: Mapping[str, Any]) -> int:
 
 def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """The branch that was pushed to and the commit it has now; None where the event is about something else."""
-    branch, commit = as_text(event.get("ref")).removeprefix("refs/heads/"), as_text(event.get("after"))
+    branch, commit = as_text(event.get("ref")).removeprefix(_HEADS), as_text(event.get("after"))
     return (branch, commit) if branch and _COMMIT.fullmatch(commit) else None
 
 

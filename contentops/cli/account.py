@@ -84,11 +84,11 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
     """
     project = session.project()
     if listed:
-        if version is not None:
+        if version:
             raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
         _list_versions(session, project, content_id)
         return
-    found, owned = operation.content(project, content_id, version=version, tell=terminal.tell_line, world=world())
+    found, owned = operation.content(project, content_id, version=version or 0, tell=terminal.tell_line, world=world())
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
         sys.stdout.flush()

@@ -77,6 +77,7 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Exit with 4 if it would pay for more than plan FILE says.",
 )
+@click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
     "--events",
@@ -91,6 +92,7 @@ def command(
     /,
     plan_file: str | None,
     approve_credits: int | None,
+    branch: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -107,12 +109,15 @@ def command(
     alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
     all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
 
+    Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
+    anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
     if events:
         check_events_place(session.path(events))
     approval = operation.Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(approval=approval, deadline=deadline)
+    options = ApplyOptions(approval=approval, deadline=deadline, branch=branch)
     manner = Manner(
         yes=yes or plan_file is not None,
         verbose=verbose,
@@ -120,7 +125,7 @@ def command(
         events=str(session.path(events)) if events else "",
     )
     if plan_file is None:
-        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed})
+        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
         inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
         options = structs.replace(options, inputs=inputs, ceiling=ceiling)
@@ -129,7 +134,8 @@ def command(
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):
         raise UsageError(f"there is no plan file `{plan_file}`", code="no-plan-file", hint=hint)
-    line = command_line("apply", "", [shlex.quote(plan_file)])
+    flags = [f"--branch {shlex.quote(branch)}"] if branch else []
+    line = command_line("apply", "", [shlex.quote(plan_file), *flags])
     document = read_plan(session.path(plan_file))
     project = project_of(session, document, chosen)
     options = structs.replace(options, inputs=document["inputs"], reviewed=document)

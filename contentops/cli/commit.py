@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 @click.command("commit", short_help="Commit and push what applies have made.")
 @project_options
 @click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
-@click.option("--branch", metavar="NAME", default="", help="The branch to push to. Default: the one checked out.")
+@click.option(
+    "--branch",
+    metavar="NAME",
+    default="",
+    help="The branch to push to. Default: the one checked out, else the CI run's.",
+)
 @click.option("--no-push", is_flag=True, help="Only commit.")
 @click.option(
     "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
-@click.option("--check-waiting", is_flag=True, help="Only fail if results of an earlier run wait on a branch.")
+@click.option("--check-waiting", is_flag=True, help="Only fail if an apply from here would be held.")
 def command(
     session: Session,
     remote: str,

@@ -49,7 +49,8 @@ class Watched:
 class Outbox:
     """Calls that wait for their turn, and those under way. `send` answers a call, `flush` makes records durable.
 
-    `wake` asks for a look around, `fail` ends the run with an error.
+    `wake` asks for a look around, `fail` ends the run with an error. What the run and it share, and what it asks of the
+    run, is handed over piece by piece: so it knows no run, and each piece can be a test's own.
     """
 
     def __init__(

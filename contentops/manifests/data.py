@@ -1,4 +1,4 @@
-"""Data files, and their rows for `for_each`: CSV, JSON, JSON Lines and YAML.
+"""Data files, and their rows for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines and YAML.
 
 Cells of a CSV file are text, and nothing is converted behind the author's back; JSON and YAML keep their types.
 Every row knows its line, so that a finding about an item can name the row it was made from.

@@ -84,7 +84,14 @@ class FileBuilder:
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
             declared = with_meant(declared, schema)
-        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
+        made = make_items(
+            declared,
+            problems,
+            builtin=self.builtin,
+            templates=self.templates,
+            catalog=self.catalog,
+            preset=self.project.preset,
+        )
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)
             _warn_empty(document, problems)
@@ -115,7 +122,7 @@ class FileBuilder:
                 data = self._resolve(written, document.source.path, asked)
                 if isinstance(data, str):
                     whose, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
-                    if pointer[-1] != "for_each":
+                    if pointer[2] == "matrix":
                         whose = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
                     message = f"{whose} names `{written[:200]}`, which {data}"

@@ -75,12 +75,13 @@ class Problems:
     ) -> None:
         """Add a finding about one item: its message is `subject`, a space and `core`.
 
-        Findings with the same place, code and core are one, whatever their subjects.
+        Findings with the same place, code and core are one, whatever their subjects: that is why the place is named
+        in its parts, as `finding` takes them.
         """
         group = (code, id(written.document), written.pointer, key, offset, core)
         found = self._first.get(group)
         if found is None:
-            message = f"{subject} {core}" if subject else core
+            message = f"{subject} {core}".strip()
             if written.document is None:
                 found = Diagnostic(code=code, message=message, severity=severity, hint=hint)
             else:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.ci.runner import run_page
+from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Fetch, LookUp, Poll, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, Save, Submit
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.model import Event, Json, Plan, Project, Refusal, Run
+    from contentops.model import Json, Plan, Project, Refusal, Run
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
+_REMOTE = "origin"
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 
@@ -62,6 +63,8 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """A person's wish to stop, which may come at any time."""
     deadline: float | None = None
     """Seconds after which nothing more is submitted."""
+    branch: str = ""
+    """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
 
 
 def apply(
@@ -79,8 +82,8 @@ def apply(
     What is asked, told and shown goes to the caller by a function each.
 
     Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
-    the way or Git LFS would take the lock, ApiError where the key is missing or the server speaks another dialect,
-    StateError where nothing can be recorded.
+    the way, Git LFS would take the lock or results could not come back, ApiError where the key is missing or the
+    server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
@@ -101,13 +104,39 @@ def apply(
 
             # What is paid for is remembered in git by the lock alone.
             refuse_lock_in_lfs(project.root, project.environment)
+            _look_ahead(project, planned, found, options.branch, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
+        if planned.submits:
+            workspace.store.rehearse(planned.submits)
         run = _carry_out(workspace, planned, found, known, options, emit, world)
-        _write_report(project, planned, run, options.inputs)
+        _write_report(project, planned, run, options.inputs, emit)
     return planned, run
+
+
+def _look_ahead(project: Project, plan: Plan, found: PlanInputs, branch: str, world: World) -> None:
+    """Under CI, and for a stated branch: what cannot be brought back, or waits to be, is not paid for.
+
+    Raises UsageError where no branch is known, and what `look_ahead` raises.
+    """
+    from contentops.ci.clone import branch_of, in_repository, open_clone
+    from contentops.ci.git import PATIENCE, run_git
+    from contentops.ci.push import Target, look_ahead
+    from contentops.ci.results import requests_of
+
+    environ = world.environ
+    # A preview that costs nothing is no one's result.
+    preview = for_pull_request(environ) and not plan.credits
+    if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
+        return
+    if not branch and _REMOTE not in run_git(project.root, "remote").split():
+        return
+    clone = open_clone(project.root, environ, remote=_REMOTE, push=True, patience=PATIENCE)
+    name = branch_of(clone, branch, environ)
+    target = Target(branch=name, project=project.name, environment=project.environment)
+    look_ahead(clone, target, requests_of(found.state))
 
 
 def _sweep(workspace: Workspace, world: World) -> None:
@@ -195,13 +224,19 @@ async def _nowhere(call: Call) -> Failure:
     raise AssertionError(f"{call.name} was not in the plan")
 
 
-def _write_report(project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json]) -> None:
-    """The run as JSON in `.contentops/runs/`, for people and machines that come later."""
+def _write_report(
+    project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
+) -> None:
+    """The run as JSON in `.contentops/runs/`, for people and machines that come later; lock and files tell the same."""
     folder = Path(project.root) / FOLDER / "runs"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs)}
-    (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
+    except OSError as error:
+        words = f"the report of this run is not kept: `{FOLDER}/runs/{name}`: {error.strerror or error}"
+        emit(Event(kind="note", at=run.ended_at, data={"message": words}))
 
 
 @contextlib.contextmanager

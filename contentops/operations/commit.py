@@ -27,10 +27,9 @@ from contentops.ci.clone import (
     uncommitted,
 )
 from contentops.ci.git import PATIENCE, GitFailed
-from contentops.ci.push import Messages, Target, push, waiting
-from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, state_of
+from contentops.ci.push import Messages, Target, look_ahead, push
+from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
-from contentops.errors import Refused
 from contentops.operations.apply import hold_lock
 from contentops.operations.workspace import World, open_store
 from contentops.state.lock import Lock
@@ -176,19 +175,11 @@ def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushe
 
 
 def check_waiting(project: Project, options: CommitOptions, *, world: World | None = None) -> None:
-    """Refuses where an apply from here would be paid for twice.
-
-    That is while results of an earlier run wait on a branch that it would not know of, and where git ignores the lock
-    that it would write, or keeps only a pointer of it.
-    """
+    """Looks at what `apply` does under CI: raises as `look_ahead`, and UsageError where no branch is known."""
     environ = (world or World()).environ
     clone = _open(project, options, environ)
-    refuse_unfit_lock(clone, project.environment)
-    found = waiting(clone, _target(project, "", environ))
-    if found:
-        names = ", ".join(f"`{name}`" for name in found)
-        hint = "merge its pull request and delete the branch; else what it holds is generated and paid for again"
-        raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
+    target = _target(project, branch_of(clone, options.branch, environ), environ)
+    look_ahead(clone, target, requests_of(state_of(_lock_on_disk(project))))
 
 
 def _open(project: Project, options: CommitOptions, environ: Mapping[str, str]) -> Clone:

@@ -25,7 +25,6 @@ from contentops.api.calls import (
     Failure,
     FailureKind,
     GetContent,
-    GetVersion,
     ListContent,
     ListVersions,
     SetStatus,
@@ -191,27 +190,35 @@ class Owned(Struct, frozen=True, kw_only=True):
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     owners = _owners(project)
-    answer = converse(project, world, tell, lambda caller: caller.need(ListContent(), ContentList))
-    return tuple(_owned(entry, owners) for entry in answer.entries)
+
+    async def story(caller: Caller) -> ContentList:
+        found = ContentList()
+        call: ListContent | None = ListContent()
+        while call is not None:
+            answer = await caller.need(call, ContentList)
+            known, found = found.size, found.joined(answer)
+            call = answer.after(call) if found.size > known else None
+        return found
+
+    return tuple(_owned(entry, owners) for entry in converse(project, world, tell, story).entries)
 
 
 def content(
     project: Project,
     content_id: str,
     *,
-    version: int | None = None,
+    version: int = 0,
     tell: Callable[[str], None] = quiet,
     world: World | None = None,
 ) -> tuple[Content, Owned]:
-    """One stored content, as it is or was in a version, and whose it is.
+    """One stored content, as it is (version 0) or was in a version, and whose it is.
 
     Raises ApiError, also where there is no such content.
     """
     owners = _owners(project)
-    call = GetContent(content_id) if version is None else GetVersion(content_id, version)
-    answer = converse(project, world, tell, lambda caller: caller.ask(call))
+    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
-        raise _absent(answer, project, content_id, "" if version is None else f"version {version} of ")
+        raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
     entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
     return answer, _owned(entry, owners)

@@ -14,13 +14,14 @@ from contentops.model import Action, ItemId, Move
 from contentops.operations.workspace import open_cache, open_workspace, read_state, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
-from contentops.planning.select import Candidate, check_selectors, is_selected
+from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from contentops.model import Change, Json, Project, Record, State
+    from contentops.planning.inputs import PlanInputs
 
 
 class ItemStatus(Struct, frozen=True, kw_only=True):
@@ -35,32 +36,32 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 
 
 def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
-    """How every selected item stands. Raises UsageError for selectors that cannot mean anything."""
+    """How every selected item stands. Raises UsageError for selectors that cannot mean anything, or match nothing."""
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project, parse_cache=False) as workspace:
         found = workspace.plan_inputs(Choice())
     changes = {change.id: change for change in make_plan(found).changes}
-    specs = found.specs
-    states = []
-    for id_ in sorted({*specs, *found.state.records, *changes}):
-        change, record, spec = changes.get(id_), found.state.records.get(id_), specs.get(id_)
-        output = record.output if record else spec.output if spec else change.target if change else ""
-        item = Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
-        if not is_selected(choice, item):
-            continue
-        observed = found.observe(record.output) if record else None
-        word = _word(change, record, item.states, edited=_edited(record, observed))
-        states.append(
-            ItemStatus(
-                id=id_,
-                state=word,
-                output=output,
-                credits=record.credits if record else 0,
-                generated_at=record.generated_at if record else "",
-                note=(change.hint if change else ""),
-            )
-        )
-    return tuple(states)
+    known = sorted({*found.specs, *found.state.records, *changes})
+    return tuple(_status(item, found) for item in selected(choice, [_candidate(id_, found, changes) for id_ in known]))
+
+
+def _candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
+    output = record.output if record else spec.output if spec else change.target if change else ""
+    return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
+
+
+def _status(item: Candidate, found: PlanInputs) -> ItemStatus:
+    change, record = item.change, found.state.records.get(item.id)
+    observed = found.observe(record.output) if record else None
+    return ItemStatus(
+        id=item.id,
+        state=_word(change, record, item.states, edited=_edited(record, observed)),
+        output=item.path,
+        credits=record.credits if record else 0,
+        generated_at=record.generated_at if record else "",
+        note=change.hint if change else "",
+    )
 
 
 def _edited(record: Record | None, observed: Any) -> bool:

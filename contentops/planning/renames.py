@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.errors import Diagnostic, Severity, nearest
 from contentops.planning.inputs import key_of, pending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from contentops.model import Desired, ItemId, Move, OpenEntry, Record, RequestId, State
     from contentops.planning.inputs import PlanInputs
@@ -66,6 +67,25 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
         if spec.id not in records and not busy and free.get(spec.digest):
             pairs[spec.id] = free[spec.digest].pop()
     return pairs
+
+
+def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
+    """Warnings for `moved` pairs that name nothing that is known, near to a gone item that they may be meant for."""
+    state = inputs.state
+    known = state.records.keys() | {entry.item for entry in state.entries.values()}
+    pairs = [pair for pair in inputs.desired.moved if known.isdisjoint((pair.old, pair.new))]
+    if not pairs:
+        return
+    orphans = state.records.keys() - inputs.specs.keys() - {record.id for record in pair_renames(inputs).values()}
+    for pair in pairs:
+        if close := nearest(pair.old, orphans):
+            yield Diagnostic(
+                code="moved-from-nothing",
+                message=f"`moved` leads from `{pair.old}`, and nothing is known of an item of this id",
+                severity=Severity.WARNING,
+                location=pair.location,
+                hint=f"did you mean `{close}`? as it stands, `{pair.new}` is generated as a new item",
+            )
 
 
 def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CONTENTS = 1000
+"""Entries of a list of contents, unless the request says otherwise: what was made long ago costs no one anything."""
 _RECENT = 5
 """Entries in each of the dashboard's lists."""
 
@@ -228,10 +230,10 @@ class _Api(Struct, frozen=True):
         return found
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
-        """All of it, or the page that is asked for, newest first, without texts."""
-        store, whose, page = self.store, (admitted.key_id, admitted.owner), bodies.page(admitted.request)
-        skip, limit = (0, -1) if page is None else (page.skip, page.limit)
-        found = contents.entries(store, *whose, skip=skip, limit=limit)
+        """The newest, or the page that is asked for, without texts."""
+        store, whose = self.store, (admitted.key_id, admitted.owner)
+        page = bodies.page(admitted.request) or Page(limit=_CONTENTS)
+        found = contents.entries(store, *whose, skip=page.skip, limit=page.limit)
         return replies.content_list(found, contents.counts(store, *whose), page)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:

@@ -185,7 +185,7 @@ def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
 def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
     """The contents of an account that `owner` may see, without bodies, newest first; an empty owner sees all.
 
-    `limit` -1 gives all after the first `skip`.
+    At most `limit` after the first `skip`; -1 sets no limit.
     """
     values = {"key": key_id, "owner": owner, "skip": skip, "limit": limit}
     return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT :limit OFFSET :skip", values)

@@ -160,13 +160,13 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page | None) -> dict[str, Any]:
-    """Stored contents without their texts: all of them, or those of the page that was asked for."""
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
+    """A page of stored contents, without their texts; `stats` are of all pages."""
     listed = []
     for row in rows:
         times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
         listed.append({**{name: row[name] for name in ("id", "title", "status", "type")}, **times})
-    return {"content": listed, "stats": stats, **({} if page is None else asdict(page))}
+    return {"content": listed, "stats": stats, **asdict(page)}
 
 
 def content(found: ContentRow) -> dict[str, Any]:

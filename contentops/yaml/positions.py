@@ -184,7 +184,8 @@ def finding(
     """A finding about the value (or the key) at `pointer`, underlined as written.
 
     `offset` counts characters of a text value: the finding then points at that character, whether the text
-    is plain, quoted or a block over several lines.
+    is plain, quoted or a block over several lines. Most findings name a place and say a sentence; `key` and `offset`
+    narrow the one, `hint` and `severity` add to the other.
     """
     at, node, is_key = _follow(document, pointer, key=key)
     if offset and isinstance(node, str):

@@ -56,6 +56,7 @@ class Seen:
     body: dict[str, Any]
     headers: dict[str, str]
     status: int | None = None
+    query: str = ""
 
 
 @dataclass(slots=True)
@@ -148,6 +149,8 @@ class Habits:
     """What a submit's job ends with, from its inputs; empty: it completes."""
     key: str = ""
     """The key to insist on, or empty."""
+    page: int = 0
+    """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
 
 _PRICE = {"quick": 1, "standard": 4, "premium": 5}
@@ -239,6 +242,7 @@ class FakeApi(httpx.AsyncBaseTransport):
             await asyncio.sleep(self.habits.latency)
             raise httpx.ConnectError("[Errno 111] Connection refused")
         seen = Seen(_now(), request.method, request.url.path, name, n, _body(request), dict(request.headers))
+        seen.query = request.url.query.decode()
         self.requests.append(seen)
         if what == "kill":
             raise Killed
@@ -301,12 +305,16 @@ class FakeApi(httpx.AsyncBaseTransport):
             case "put content" | "delete content":
                 return self._change(seen, argument)
             case _:
-                return self._list(seen.name)
+                return self._list(seen)
 
-    def _list(self, name: str) -> tuple[int, Any, dict[str, str]]:
+    def _list(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
+        name, page = seen.name, int(httpx.QueryParams(seen.query).get("page", "1"))
         newest = sorted(self.contents.values(), key=lambda each: -each.created)
+        paged: dict[str, int] = {}
+        if most := self.habits.page:
+            newest, paged = newest[(page - 1) * most : page * most], {"page": page, "limit": most}
         lists: dict[str, Any] = {
-            "list content": {"content": [_entry(each) for each in newest], "stats": {}},
+            "list content": {"content": [_entry(each) for each in newest], "stats": {}, **paged},
             "list templates": {"templates": [{"id": "blog_article_generator", "name": "Blog"}]},
             "list styles": {"style_profiles": [{"id": "general_blog", "name": "General"}]},
             "dashboard stats": {"total_content": len(self.contents)},

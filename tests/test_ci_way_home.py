@@ -1,0 +1,199 @@
+"""Before a run in CI pays: that its results can come back, and that no run before has paid for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.ci.runner import branch_of_run
+from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
+from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = posix
+CI = {"CI": "true"}
+PAID = PROJECT.replace("base_url: local", 'base_url: "https://api.example.test/v1"')
+PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || exit 1; done'
+
+
+@pytest.fixture
+def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A remote whose main branch declares three items, and no results yet."""
+    return make_world(invoke, tmp_path, tmp_path_factory)
+
+
+@pytest.fixture
+def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine that has applied and not committed."""
+    return make_first(invoke, tmp_path, tmp_path_factory)
+
+
+def apply(machine: Machine, *arguments: str, env: dict[str, str] | None = None) -> Completed:
+    """`apply --yes` under CI, however it ends."""
+    return machine._invoke("apply", "--yes", *arguments, cwd=machine.root, env={**CI, **WHO, **(env or {})})
+
+
+def detached(world: World, name: str = "runner") -> Machine:
+    """A clone as GitLab and Jenkins make it: the commit, and no branch."""
+    machine = world.clone(name)
+    machine.git("checkout", "--quiet", "--detach")
+    return machine
+
+
+def made(machine: Machine) -> list[Path]:
+    """The outputs there are."""
+    return list(machine.root.glob("out/*"))
+
+
+# --- the branch --------------------------------------------------------------------------------------------
+
+
+def test_without_a_branch_nothing_is_generated(world: World) -> None:
+    """What could not be pushed is not made; the message says how to name the branch."""
+    runner = detached(world)
+    ended = apply(runner)
+    assert (ended.code, made(runner)) == (64, [])
+    assert "error[no-branch]" in ended.stderr
+    assert "`--branch`" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments"),
+    [
+        ({"CI_COMMIT_BRANCH": "main"}, ()),
+        ({"BRANCH_NAME": "main"}, ()),
+        ({"GITHUB_REF_NAME": "main"}, ()),
+        ({"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"}, ()),
+        ({"BUILD_SOURCEBRANCH": "refs/heads/main"}, ()),
+        ({}, ("--branch", "main")),
+    ],
+    ids=["GitLab", "Jenkins", "GitHub's name", "GitHub", "Azure", "stated"],
+)
+def test_a_known_branch_gets_the_results(world: World, env: dict[str, str], arguments: tuple[str, ...]) -> None:
+    """Of a detached checkout, so that the next pipeline pays for nothing again."""
+    runner = detached(world)
+    ended = apply(runner, *arguments, env=env)
+    assert ended.code == 0, ended.stderr
+    assert "Pushed to `main`." in runner.commit(*arguments, runner=env).stdout
+    assert world.clone("fresh").changes() == []
+
+
+@pytest.mark.parametrize("name", ["HEAD", "refs/heads/HEAD"])
+def test_head_is_no_branch(world: World, name: str) -> None:
+    """Neither to apply for nor to commit to."""
+    runner = detached(world)
+    assert (apply(runner, "--branch", name).code, made(runner)) == (64, [])
+    assert "error[no-branch]" in runner.commit("--branch", name, code=64).stderr
+    assert world.branches() == ["main"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, ""),
+        ({"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1"}, ""),
+        ({"GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge"}, ""),
+        ({"BUILD_SOURCEBRANCH": "refs/pull/7/merge"}, ""),
+        ({"BRANCH_NAME": "PR-7", "CHANGE_ID": "7"}, ""),
+        ({"GITHUB_REF": "refs/heads/a/b"}, "a/b"),
+    ],
+)
+def test_a_tag_or_a_pull_request_is_no_branch(environ: dict[str, str], expected: str) -> None:
+    """Whatever name it has."""
+    assert branch_of_run(environ) == expected
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"GITHUB_REF": "refs/pull/7/merge"}, {"CI_MERGE_REQUEST_IID": "7"}, {"BRANCH_NAME": "PR-7", "CHANGE_ID": "7"}],
+)
+def test_a_pull_request_may_try_what_is_free(world: World, env: dict[str, str]) -> None:
+    """A preview, made by the embedded server and thrown away; what costs something is refused."""
+    runner = detached(world)
+    assert apply(runner, env=env).code == 0
+    assert made(runner)
+    paying = detached(world, "paying")
+    paying.write("contentops.yaml", PAID)
+    ended = apply(paying, env={**env, "WRITERZROOM_API_KEY": "k", "CONTENTOPS_SERVERS": "https://api.example.test"})
+    assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
+
+
+def test_a_branch_that_cannot_take_the_results(world: World) -> None:
+    """One that the remote does not have, and one that lacks a commit of the checkout, such as a merge made here."""
+    runner = detached(world)
+    ended = apply(runner, "--branch", "other")
+    assert (ended.code, "`other` is not at `origin`" in ended.stderr) == (1, True)
+    runner.write("README.md", "merged here\n")
+    runner.git("add", "README.md")
+    runner.git("commit", "--quiet", "--message=Merge")
+    ended = apply(runner, "--branch", "main")
+    assert (ended.code, "error[unpushed-commits]" in ended.stderr, made(runner)) == (4, True, [])
+
+
+def test_a_remote_that_does_not_answer(world: World) -> None:
+    """Where it is not known whether anything waits, nothing is paid for."""
+    runner = world.clone("runner")
+    runner.git("remote", "set-url", "origin", (world.remote.parent / "gone.git").as_uri())
+    ended = apply(runner)
+    assert (ended.code, "error[git-failed]" in ended.stderr, made(runner)) == (1, True, [])
+
+
+def test_outside_of_ci_and_of_a_clone_no_remote_is_asked(world: World, invoke: Run) -> None:
+    """A person's apply is not held by a network; a folder that is no clone has nowhere to push to."""
+    runner = detached(world)
+    runner.git("remote", "set-url", "origin", (world.remote.parent / "gone.git").as_uri())
+    ended = invoke("apply", "--yes", cwd=runner.root)
+    assert ended.code == 0, ended.stderr
+    plain = detached(world, "plain")
+    (plain.root / ".git").rename(plain.root.parent / "moved.git")
+    assert apply(plain).code == 0
+
+
+# --- results that wait -------------------------------------------------------------------------------------
+
+
+def test_results_that_wait_hold_the_next_apply(world: World, first: Machine) -> None:
+    """On a branch of their own, until they are merged; the machine that made them knows them, and goes on."""
+    world.hook("pre-receive", PROTECTED)
+    (name,) = (line.split("`")[1] for line in first.commit().stdout.splitlines() if line.startswith("Pushed to"))
+    runner = world.clone("runner")
+    ended = apply(runner)
+    assert (ended.code, made(runner)) == (4, [])
+    assert f"error[results-waiting]: results of an earlier run wait on `{name}`" in ended.stderr
+    assert name in runner.commit("--check-waiting", code=4).stderr
+    # With nothing to submit there is nothing to hold.
+    runner.write("content/blog.yaml", "items: []\n")
+    assert apply(runner, "--approve-empty").code == 0
+    first.write("content/more.yaml", manifest("four"))
+    assert apply(first).code == 0
+
+
+def test_results_that_were_squashed_wait_no_more(world: World, first: Machine) -> None:
+    """Though no one has deleted their branch."""
+    world.hook("pre-receive", PROTECTED)
+    name = first.commit("--json").json["branch"]
+    (world.remote / "hooks/pre-receive").unlink()
+    other = world.clone("other")
+    other.git("fetch", "--quiet", "origin", name)
+    other.git("merge", "--quiet", "--squash", "FETCH_HEAD")
+    other.git("commit", "--quiet", "--message=Results")
+    other.git("push", "--quiet")
+    runner = world.clone("runner")
+    runner.write("content/more.yaml", manifest("four"))
+    ended = apply(runner)
+    assert ended.code == 0, ended.stderr
+    runner.commit("--check-waiting")
+
+
+def test_a_checkout_that_was_overtaken_pays_for_nothing(world: World, first: Machine) -> None:
+    """A pipeline that waited has the commit of when it was queued: the one before it has pushed its results since."""
+    late = detached(world)
+    first.commit()
+    ended = apply(late, env={"CI_COMMIT_BRANCH": "main"})
+    assert (ended.code, made(late)) == (4, [])
+    assert "error[results-waiting]: `main` has results that this checkout lacks" in ended.stderr
+    late.git("pull", "--quiet", "origin", "main")
+    assert apply(late, env={"CI_COMMIT_BRANCH": "main"}).code == 0
