@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.errors import Severity, UsageError
-from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Move, Observed, OnEdit, Origin
+from contentops.model import Action, ApiSettings, Budget, Guards, JobState, LookUp, Move, Observed, OnEdit, Origin
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import find_ring, order_moves
@@ -502,7 +502,46 @@ def test_what_answers_the_request_of_its_id_stays() -> None:
     first = a_situation([b, c], [a_record(a)], [a_file(a.output)], moved={"a": "b", "b": "c"})
     assert (set(first.state.records), set(first.rekeyed)) == ({"b"}, {"b"})
     again = a_situation([b, c], first.state.records.values(), moved={"a": "b", "b": "c"})
-    assert (again.state, again.rekeyed) == (first.state, frozenset())
+    assert (again.state, again.rekeyed) == (first.state, {})
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.FAILED])
+def test_what_is_open_of_a_gone_item_answers_a_new_id(state: JobState) -> None:
+    """The same request under a new id: the job, or the lost submit, is that id's, and nothing is paid beside it."""
+    old, new = a_spec("a"), a_spec("b")
+    change = only_change([new], entries=[an_entry(old, state)])
+    unclear = state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    assert (change.id, change.action) == ("b", Action.RESOLVE if unclear else Action.FINISH)
+    assert change.entry is not None
+    assert (change.entry.item, change.entry.request_id) == ("b", an_entry(old, state).request_id)
+    assert ("renamed", "a", "b") in [(reason.kind, reason.before, reason.after) for reason in change.reasons]
+    assert (change.attempt, change.has(LookUp)) == (1, unclear)  # a submit after a look-up has that very id
+
+
+def test_what_is_open_of_a_gone_item_never_serves_two() -> None:
+    """Of two new ids the first is served; neither is one that has its text, nor while the owner is declared."""
+    old, one, two = a_spec("a"), a_spec("b"), a_spec("c")
+    assert {change.id: change.action for change in plan_of([one, two], entries=[an_entry(old)]).changes} == {
+        "b": Action.FINISH,
+        "c": Action.CREATE,
+    }
+    assert {change.id: change.action for change in plan_of([old, two], entries=[an_entry(old)]).changes} == {
+        "a": Action.FINISH,
+        "c": Action.CREATE,
+    }
+    answered = plan_of([one], [a_record(one)], [a_file(one.output)], entries=[an_entry(old)])
+    assert [(change.id, change.action) for change in answered.changes] == [("a", Action.DRAIN)]
+    protected = a_spec("b", topic="earlier")
+    kept = a_record(protected, protected=True)
+    held = plan_of([one], [kept], [a_file(one.output)], entries=[an_entry(old)])
+    assert [(change.id, change.action) for change in held.changes] == [("a", Action.DRAIN)]
+
+
+def test_a_replacement_under_way_of_a_renamed_item_is_no_first_text() -> None:
+    """A gone item's text moves to the new id; what was to replace it is drained, not written as another item's."""
+    old, new = a_spec("a"), a_spec("b")
+    plan = plan_of([new], [a_record(old)], [a_file(old.output)], entries=[an_entry(old, attempt=2)])
+    assert [(change.id, change.action) for change in plan.changes] == [("b", Action.RENAME)]
 
 
 # --- reasons, guards, selection ----------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def make_items(
     builtin: Mapping[str, Json],
     templates: Templates,
     catalog: Catalog | None,
+    preset: str,
 ) -> FileItems:
     """Render and check every item; `builtin` are the names all templates know besides variables."""
     scopes: dict[int, Scope] = {}
@@ -58,7 +59,7 @@ def make_items(
             continue
         for each in (None,) if entry.each is None else entry.each:
             rendered = render_item(entry, each, scope, uses, problems)
-            _sort_in(made, rendered, check_item(rendered, catalog, problems), ids, problems)
+            _sort_in(made, rendered, check_item(rendered, catalog, preset, problems), ids, problems)
     return made
 
 

@@ -35,7 +35,7 @@ from contentops.planning.inputs import (
     specs_by_id,
 )
 from contentops.planning.plan import make_plan
-from contentops.planning.renames import apply_moved
+from contentops.planning.renames import apply_renames
 from contentops.sanitize import visible
 from contentops.state.cache import Cache
 from contentops.state.store import StateStore
@@ -121,7 +121,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     desired = workspace.desired
     server = project.api.server
 
-    state, rekeyed = apply_moved(desired, store.state)
+    state, rekeyed = apply_renames(desired, store.state, server)
     if choice.changed_from:
         from contentops.ci.results import narrowed
 

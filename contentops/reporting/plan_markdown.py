@@ -42,7 +42,9 @@ SMALLEST = 4_000
 _TABLE_SHARE = 0.6
 _TAIL = 400
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
-_PUNCTUATION = re.compile(r"([\\`*_\[\]()<>#!|~$&@])")
+_PUNCTUATION = re.compile(r"([\\`*_\[\]()>#!|$@])")
+# As references: not every Markdown knows a backslash before these, and one that does not takes `\<` for a tag.
+_REFERENCES = str.maketrans({"<": "&lt;", "&": "&amp;", "~": "&#126;"})
 _BEFORE = re.compile(r"://|(?<=www)\.", re.IGNORECASE)
 _AFTER = re.compile(r"@|#|GH-", re.IGNORECASE)
 _ZERO_WIDTH = "\u200b"
@@ -276,4 +278,4 @@ def _words(text: str) -> str:
     # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
     broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
     broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
-    return _PUNCTUATION.sub(r"\\\1", broken)
+    return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)

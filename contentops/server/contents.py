@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import uuid
@@ -131,8 +132,8 @@ def _after_front_matter(lines: list[str]) -> int:
 def _name(heading: str) -> str:
     bare = _HEADING.match(heading.strip())
     name = bare[2] or "" if bare else heading
-    # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
-    return " ".join(re.sub(r"\\(?=[^\w\s])", "", name).split()).casefold()
+    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading to a reader.
+    return " ".join(html.unescape(re.sub(r"\\(?=[^\w\s])", "", name)).split()).casefold()
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
