@@ -187,6 +187,8 @@ def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) ->
         (("aply",), "`contentops --help` lists the commands"),
         (("comit",), "`contentops --help` lists the commands"),
         (("state", "rn"), "`contentops state --help` lists the commands"),
+        (("content", "delet"), "`contentops content --help` lists the commands"),
+        (("content", "delete", "--supersede"), "`contentops content delete --help` shows the usage"),
         (("apply", "--prun"), "`contentops apply --help` shows the usage"),
         (("apply", "--replac", "x"), "`contentops apply --help` shows the usage"),
         (("apply", "--approve-credit", "9"), "`contentops apply --help` shows the usage"),

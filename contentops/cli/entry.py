@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "diff": "Show what a person changed in an item's file.",
     "state": "Look at, and put right, what contentops knows it made.",
     "catalog": "Fetch and show the templates, styles and verticals a server offers.",
-    "content": "Show what the account has stored.",
+    "content": "Show what the account has stored, and tidy it.",
     "stats": "Show the account's numbers.",
     "report": "Show what was spent, by month, template, style, manifest and tag.",
     "history": "List runs and generations: when, job, credits, outcome.",

@@ -50,7 +50,7 @@ OPTIONS: Mapping[str, str] = {
 _NEVER_GUESSED = (
     *("apply", "regenerate", "comment", "commit", "rm", "mv", "resolve", "delete", "publish", "archive", "restore"),
     *("--prune", "--replace", "--resubmit-unknown", "--yes", "--auto-approve", "--approve-*", "--on-edit", "--edits"),
-    "--forget",
+    *("--forget", "--superseded"),
 )
 
 

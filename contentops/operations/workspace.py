@@ -152,15 +152,18 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
 def _foreign_paths(project: Project) -> dict[str, str]:
     """Paths that the locks of other environments own, by path key, with the name of the lock."""
-    found: dict[str, str] = {}
+    return {key_of(record.output): lock for lock, state in other_states(project) for record in state.records.values()}
+
+
+def other_states(project: Project) -> Iterator[tuple[str, State]]:
+    """What the locks of the project's other environments hold, each with the name of the lock."""
     own = f"contentops.{project.environment}.lock" if project.environment else "contentops.lock"
     for path in sorted(Path(project.root).glob("contentops*.lock")):
         if path.name == own:
             continue
         environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
         with StateStore.open(project.root, environment=environment, project=project.name, write=False) as store:
-            found.update({key_of(record.output): path.name for record in store.state.records.values()})
-    return found
+            yield path.name, store.state
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
