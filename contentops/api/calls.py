@@ -99,8 +99,23 @@ class Content(Struct, frozen=True):
     """What that front matter says besides the title."""
 
 
+class ContentVersion(Struct, frozen=True):
+    """One version of a content, by number from 1. `replaced_at` is when the next one came; empty for the one now."""
+
+    number: int
+    title: str = ""
+    status: str = ""
+    replaced_at: str = ""
+
+
+class VersionList(Struct, frozen=True):
+    """Every version of a content, newest first."""
+
+    versions: tuple[ContentVersion, ...] = ()
+
+
 class SavedReply(Struct, frozen=True):
-    """A text was saved under this content id."""
+    """The content of this id was saved, changed or removed."""
 
     content_id: str
 
@@ -200,7 +215,7 @@ class Failure(Struct, frozen=True):
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
 """Every way a call can succeed."""
 
 
@@ -242,11 +257,12 @@ class ListContent(_Harmless, frozen=True):
 
 
 class GetContent(_Harmless, frozen=True):
-    """Fetch one stored content."""
+    """Fetch one stored content, as it is now (0) or was in a version."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
     content_id: str
+    version: int = 0
 
 
 class SaveContent(Struct, frozen=True):
@@ -274,6 +290,31 @@ class PutContent(_Harmless, frozen=True):
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+class SetStatus(_Harmless, frozen=True):
+    """Give one stored content another status, such as `published`; its text stays."""
+
+    name: ClassVar[str] = "set status"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+    status: str
+
+
+class DeleteContent(_Harmless, frozen=True):
+    """Remove one stored content. Asked twice, it is gone once."""
+
+    name: ClassVar[str] = "delete content"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+
+
+class ListVersions(_Harmless, frozen=True):
+    """List the versions of one stored content, without texts."""
+
+    name: ClassVar[str] = "list versions"
+    reply: ClassVar[type[VersionList]] = VersionList
+    content_id: str
 
 
 class RegenerateSection(Struct, frozen=True):
@@ -312,14 +353,6 @@ class ListStyles(_Harmless, frozen=True):
     page: int = 1
 
 
-class GetStyle(_Harmless, frozen=True):
-    """Describe one style profile."""
-
-    name: ClassVar[str] = "get style"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
-    slug: str
-
-
 class ListVerticals(_Harmless, frozen=True):
     """List the verticals, where the server has them."""
 
@@ -348,11 +381,13 @@ Call = (
     | GetContent
     | SaveContent
     | PutContent
+    | SetStatus
+    | DeleteContent
+    | ListVersions
     | RegenerateSection
     | ListTemplates
     | GetTemplate
     | ListStyles
-    | GetStyle
     | ListVerticals
     | DashboardStats
     | CreditsUsage

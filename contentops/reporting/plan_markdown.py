@@ -140,7 +140,12 @@ def _size(line: str) -> int:
 
 def marker(plan: Plan) -> str:
     """The hidden first line by which the comment of this project and environment is found again."""
-    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (plan.project, plan.environment))
+    return marker_of(plan.project, plan.environment)
+
+
+def marker_of(project: str, environment: str) -> str:
+    """The same by their names."""
+    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (project, environment))
     return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
 
 

@@ -128,6 +128,8 @@ class _Api(Struct, frozen=True):
             "/content/save": {"POST": self.save_content},
             "/content/regenerate-section": {"POST": self.regenerate_section},
             "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
+            "/content/{id}/versions": {"GET": self.list_versions},
+            "/content/{id}/versions/{version}": {"GET": self.get_version},
             "/dashboard/stats": {"GET": self.dashboard_stats},
             "/credits/usage": {"GET": self.credits_usage},
             "/credits/history": {"GET": self.credits_history},
@@ -237,6 +239,19 @@ class _Api(Struct, frozen=True):
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
         return replies.content(self._content(admitted, admitted.id))
+
+    async def list_versions(self, admitted: AdmittedRequest) -> Json:
+        """Every version of one content, newest first, without texts."""
+        return replies.versions(contents.versions(self.store, self._content(admitted, admitted.id)))
+
+    async def get_version(self, admitted: AdmittedRequest) -> Json:
+        """One content as it was in a version; `updatedAt` is when that was replaced."""
+        content, text = self._content(admitted, admitted.id), str(admitted.request.path_params["version"])
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+        found = contents.at_version(self.store, content, number)
+        if found is None:
+            raise HTTPException(404, "Version not found")
+        return replies.content(found)
 
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
