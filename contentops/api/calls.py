@@ -117,7 +117,7 @@ class SavedReply(Struct, frozen=True):
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles or verticals as the server describes them; one entry for a detail call.
+    """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call.
 
     `total` is how many there are over all pages where it is known, else None.
     """
@@ -356,6 +356,13 @@ class ListVerticals(_Harmless, frozen=True):
     reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
+class ListBrandVoices(_Harmless, frozen=True):
+    """List the brand voices, where the server shows them; no source documents that."""
+
+    name: ClassVar[str] = "list brand voices"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
+
+
 class DashboardStats(_Harmless, frozen=True):
     """Ask for the account's numbers."""
 
@@ -385,6 +392,7 @@ Call = (
     | GetTemplate
     | ListStyles
     | ListVerticals
+    | ListBrandVoices
     | DashboardStats
     | CreditsUsage
 )

@@ -248,8 +248,7 @@ class _Loader:
         findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
         findings += check_environment(self.project, self.project_source, results)
-        if self.catalog is None and any(result.items for result in results):
-            findings.append(_no_catalog())
+        findings += _unchecked(self.project, self.catalog, results)
         findings = in_order(dict.fromkeys(findings))
         if any(found.severity is Severity.ERROR for found in findings):
             raise InputError(findings)
@@ -335,13 +334,21 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
     return [counted(found, others.get((found.code, found.location, found.hint), 0), "file") for found in kept]
 
 
-def _no_catalog() -> Diagnostic:
-    return Diagnostic(
-        code="no-catalog",
-        message="templates, styles and inputs are not checked: there is no catalog of this server",
-        severity=Severity.NOTE,
-        hint="run `contentops catalog pull` and commit `catalog.lock.json`",
-    )
+def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
+    """A note where items are not held against what the server offers, as it is not known."""
+    if catalog is None:
+        code, what = "no-catalog", "templates, styles and inputs are not checked: there is no catalog of this server"
+        hint, found = (
+            "run `contentops catalog pull` and commit `catalog.lock.json`",
+            any(each.items for each in results),
+        )
+    else:
+        code, what = "unchecked-brand-voice", "brand voices are not checked: the server does not tell which there are"
+        hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
+        # The embedded server takes any.
+        unknown = catalog.brand_voices is None and project.api.base_url != "local"
+        found = unknown and any(spec.request.brand_voice for each in results for spec in each.specs)
+    return [Diagnostic(code=code, message=what, severity=Severity.NOTE, hint=hint)] if found else []
 
 
 def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
