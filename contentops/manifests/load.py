@@ -336,19 +336,18 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
     """A note where items are not held against what the server offers, as it is not known."""
-    if catalog is None:
-        code, what = "no-catalog", "templates, styles and inputs are not checked: there is no catalog of this server"
-        hint, found = (
-            "run `contentops catalog pull` and commit `catalog.lock.json`",
-            any(each.items for each in results),
-        )
-    else:
-        code, what = "unchecked-brand-voice", "brand voices are not checked: the server does not tell which there are"
-        hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
-        # The embedded server takes any.
-        unknown = catalog.brand_voices is None and project.api.base_url != "local"
-        found = unknown and any(spec.request.brand_voice for each in results for spec in each.specs)
-    return [Diagnostic(code=code, message=what, severity=Severity.NOTE, hint=hint)] if found else []
+    if catalog is None and any(each.items for each in results):
+        message = "templates, styles and inputs are not checked: there is no catalog of this server"
+        hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
+        return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
+    if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
+        # The embedded server takes any brand voice.
+        return []
+    if not any(spec.request.brand_voice for each in results for spec in each.specs):
+        return []
+    message = "brand voices are not checked: the server does not tell which there are"
+    hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
+    return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
 
 
 def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
