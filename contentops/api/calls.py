@@ -43,6 +43,8 @@ class JobStatus(Struct, frozen=True):
     """The server's words where it failed: one line, at most 500 characters, never the key."""
     request_id: str = ""
     """The request id the reply names, or empty."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """What its front matter said besides the title."""
 
 
 class ContentEntry(Struct, frozen=True):
@@ -93,6 +95,8 @@ class Content(Struct, frozen=True):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     whole: str = ""
     """The text with its front matter; empty where it has none."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """What that front matter says besides the title."""
 
 
 class ContentVersion(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""`contentops content ...`, `stats` and `report`: what the account has stored, its numbers, and what was spent."""
+"""`contentops content ...`, `stats`, `report` and `history`: what an account has, what was made, what was spent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from contentops.cli import terminal
 from contentops.cli.options import UNITS, Group, project_options, world
 from contentops.errors import Refused, UsageError, did_you_mean
 from contentops.operations import content as operation
+from contentops.operations import history as history_operation
 from contentops.operations import workspace
+from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
 from contentops.reporting.spend import count_spend, spend_json, spend_text
 from contentops.reporting.summary import plural
@@ -242,10 +244,10 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 )
 @project_options
 def report(session: Session, since: str) -> None:
-    """Show what was spent on the texts in the lock, by month, template, style, manifest and tag.
+    """Show what was spent on every text that was made, by month, template, style, manifest and tag.
 
-    Each item counts with its last generation: earlier ones are no longer in the lock. With a commit, what the lock
-    knew then is left out. Needs no network and changes nothing.
+    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
+    a commit, what was known then is left out. Needs no network and changes nothing.
     """
     start = parse_moment(since, time.time())
     project = session.project()
@@ -256,10 +258,29 @@ def report(session: Session, since: str) -> None:
             raise
         message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
-    spend = count_spend(workspace.read_state(project), workspace.validate(project), since=start, known=known)
+    desired, findings = workspace.declared(project)
+    terminal.tell_findings(findings)
+    state, past = workspace.read_state(project), results.past_of(project)
+    texts = history_operation.made(state, past.records, history_operation.kept_reports(project))
+    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = spend_text(spend, since=shown)
-    session.answer(spend_json(spend, since=shown), text)
+    session.answer(spend_json(spend, since=shown, gaps=past.gaps), spend_text(spend, since=shown, gaps=past.gaps))
+
+
+@click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
+@click.argument("item", required=False, default="")
+@project_options
+def history(session: Session, item: str) -> None:
+    """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
+
+    Generations come from the lock, its history in git, and the runs; a line says where history is missing. Needs no
+    network and changes nothing.
+    """
+    found = history_operation.history(session.project(), item)
+    text = history_text(found, width=terminal.width())
+    if item and not (found.runs or found.generations):
+        text = f"nothing was generated for `{visible(item)}` yet"
+    session.answer(history_json(found), text)
 
 
 def parse_moment(text: str, now: float) -> dt.datetime | None:
