@@ -64,19 +64,15 @@ def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync
     sync(handle)
 
 
-def replace(path: Path, data: bytes, *, temporary: Path, mode: int = PUBLIC) -> None:
-    """Put a file with `data` in the place of `path` in one step; raises OSError, and leaves no `temporary` then.
+def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int = PUBLIC) -> None:
+    """Put a file with `data` in the place of `path` in one step; raises OSError, and leaves no half-written file then.
 
-    `temporary` lies on the same file system. A file that is there keeps its mode; a new one gets `mode`.
+    It is written beside `path`, so that no rename crosses from one file system to another; as `temporary` where others
+    may write `path` at the same time. A file that is there keeps its mode; a new one gets `mode`.
     """
+    temporary = temporary or _beside(path)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
-        try:
-            fill(handle, data)
-        finally:
-            os.close(handle)
+        _write(temporary, data, mode)
         with contextlib.suppress(FileNotFoundError):
             there = path.stat(follow_symlinks=False)
             if stat.S_ISREG(there.st_mode):
@@ -104,6 +100,21 @@ def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> byte
             raise NotAFile(errno.EINVAL, "it is not a file")
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(limit)
+    finally:
+        os.close(handle)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name.lstrip('.')}.tmp")
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """A new file with `data`, brought to the disk."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
+    try:
+        fill(handle, data)
     finally:
         os.close(handle)
 
@@ -156,12 +167,23 @@ class Disk:
         if at == 0:
             sync_folder(path.parent)
 
-    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
         """`replace`, in one step."""
         try:
-            replace(path, data, temporary=temporary, mode=mode)
+            replace(path, data, mode=mode)
         except OSError as error:
             raise refused("write", path, error) from error
+
+    def try_room(self, path: Path, size: int) -> None:
+        """Write `size` bytes beside `path`, as its next content would be, and take them away again."""
+        temporary = _beside(path)
+        try:
+            _write(temporary, bytes(size), PRIVATE)
+        except OSError as error:
+            raise refused("write", path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
@@ -176,9 +198,11 @@ def refused(verb: str, path: Path, error: OSError) -> StateError:
             hint=f"replace {path} by the file it points to",
         )
     hints = {
-        errno.ENOSPC: "make room on the disk and run again; nothing that was recorded is lost",
-        errno.EDQUOT: "make room in your disk quota and run again; nothing that was recorded is lost",
-        errno.EROFS: "the file system is read-only: run where it can be written",
+        errno.ENOSPC: f"make room on the disk of {path.parent} and run again; nothing that was recorded is lost",
+        errno.EDQUOT: f"make room in your quota for {path.parent} and run again; nothing that was recorded is lost",
+        errno.EFBIG: f"let files like {path} grow (`ulimit -f`) and run again; nothing that was recorded is lost",
+        errno.EROFS: f"{path.parent} lies on a read-only file system: run where it can be written",
+        errno.EBUSY: f"{path} cannot be replaced where it is mounted by itself: mount the folder it lies in",
         errno.EACCES: f"check who owns {path} and its folder",
         errno.EPERM: f"check who owns {path} and its folder",
         errno.EISDIR: f"move the folder {path} away and run again",

@@ -179,13 +179,17 @@ class FileChanged(OutputError):
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word most like `word`, or None if nothing is close."""
+    return next(iter(near(word, known, 1)), None)
+
+
+def near(word: str, known: Iterable[str], count: int) -> list[str]:
+    """The known words most like `word`, at most `count` of them, the nearest first."""
     names = tuple(known)
     if len(word) > _LONGEST:
-        return None
+        return []
     if len(names) > _FEW:
         names = tuple(_likely(word, names))
-    found = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return found[0] if found else None
+    return difflib.get_close_matches(word, names, n=count, cutoff=0.6)
 
 
 def _likely(word: str, names: tuple[str, ...]) -> list[str]:

@@ -77,7 +77,6 @@ def _page(title: str, introduction: str, lines: Iterator[str]) -> str:
 
 # --- presets ---------------------------------------------------------------------------------------------------
 
-_TITLES: Final = {"hugo": "Hugo", "astro": "Astro", "docusaurus": "Docusaurus", "jekyll": "Jekyll"}
 _START: Final = "<!-- Made by docs/generate.py; run `make docs`. -->\n"
 _END: Final = "<!-- End of what is made. -->"
 
@@ -90,7 +89,7 @@ def _between(text: str, lines: Iterator[str]) -> str:
 
 
 def _presets() -> Iterator[str]:
-    yield f"| `metadata` | {' | '.join(_TITLES.get(name, name) for name in PRESETS)} |"
+    yield f"| `metadata` | {' | '.join(map(str.capitalize, PRESETS))} |"
     yield "|---" * (len(PRESETS) + 1) + "|"
     for key in NEUTRAL:
         yield f"| `{key}` | {' | '.join(_rule(rules.get(key)) for rules in PRESETS.values())} |"

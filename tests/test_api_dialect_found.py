@@ -196,9 +196,19 @@ def test_a_free_call_keeps_the_kind_of_a_passing_failure() -> None:
     assert found.kind is FailureKind.UNAVAILABLE
 
 
-@pytest.mark.parametrize(("answer", "again"), [(httpx.Response(503), True), (refusal(401, "no"), False), (PAGE, False)])
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (httpx.Response(503), True),
+        (PAGE, True),
+        (refusal(401, "no"), False),
+        (refusal(404, "Not Found"), False),
+        (httpx.Response(302, headers={"location": "/login"}), False),
+    ],
+    ids=["down", "page", "wrong key", "wrong address", "login"],
+)
 def test_only_a_search_that_may_end_otherwise_is_made_again(answer: httpx.Response, again: bool) -> None:
-    """A server that was down for a moment is found by the next call; a refused key is not tried again."""
+    """A server that was down, or showed a page, for a moment is found by the next call; a refused key is final."""
     answers = [answer] * 3
     server = Server(lambda _: answers.pop() if answers else httpx.Response(200, json=BARE))
     (first, second), *_ = talk(server, SUBMIT, SUBMIT)
@@ -484,6 +494,15 @@ def test_a_wrong_key_stops_the_run_before_any_submit(dialect: str, tmp_path: Pat
     assert run is not None
     assert run.stopped == "unauthorized"
     assert api.count("submit") == 0
+
+
+def test_a_page_in_place_of_the_first_list_ends_that_call_alone(tmp_path: Path) -> None:
+    """A page of a gateway, for a moment: the next call looks again, and the run does what it planned."""
+    api = FakeApi(duration=30)
+    api.fault(on("list templates", 1, 2), "html")
+    scene = scene_of(tmp_path, api)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.plan().empty
 
 
 def test_a_wrong_address_stops_the_run_before_any_submit(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from contentops.api.calls import (
     Generate,
     GetContent,
     GetStatus,
-    GetStyle,
     GetTemplate,
     ListContent,
     ListStyles,
@@ -103,6 +102,7 @@ def test_the_mode_can_be_left_out() -> None:
 PLAIN: list[tuple[Call, str, str, Any]] = [
     (GetStatus("req_1"), "GET", "/generate/status/req_1", None),
     (ListContent(), "GET", "/content", None),
+    (ListContent(3, 1000), "GET", "/content?page=3&limit=1000", None),
     (GetContent("cnt_1"), "GET", "/content/cnt_1", None),
     (SaveContent("T", "B"), "POST", "/content/save", {"title": "T", "content": "B"}),
     (
@@ -123,7 +123,6 @@ PLAIN: list[tuple[Call, str, str, Any]] = [
     (GetTemplate("blog"), "GET", "/templates/blog", None),
     (ListStyles(), "GET", "/style-profiles", None),
     (ListStyles(3), "GET", "/style-profiles?page=3&limit=100", None),
-    (GetStyle("tone"), "GET", "/style-profiles/tone", None),
     (ListVerticals(), "GET", "/verticals", None),
     (DashboardStats(), "GET", "/dashboard/stats", None),
 ]

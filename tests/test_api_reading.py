@@ -21,7 +21,6 @@ from contentops.api.calls import (
     Generate,
     GetContent,
     GetStatus,
-    GetStyle,
     GetTemplate,
     JobStatus,
     ListContent,
@@ -54,7 +53,6 @@ CALLS: list[Call] = [
     ListTemplates(),
     GetTemplate("blog"),
     ListStyles(),
-    GetStyle("tone"),
     ListVerticals(),
     DashboardStats(),
 ]
@@ -170,6 +168,14 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("content list bare", ListContent(), [{"id": "c1"}], ContentList((ContentEntry("c1"),))),
     ("content list data", ListContent(), {"success": True, "data": [{"id": "c1"}]}, ContentList((ContentEntry("c1"),))),
+    (
+        "content list page",
+        ListContent(),
+        {"content": [{"id": "c1"}], "page": 1, "limit": 1},
+        ContentList((ContentEntry("c1"),), limit=1),
+    ),
+    ("content list limit alone", ListContent(), {"content": [], "limit": 1}, ContentList()),
+    ("content list bad page", ListContent(), {"content": [], "page": 1, "limit": "x"}, ContentList()),
     ("content list items", ListContent(), {"data": {"items": []}}, ContentList()),
     (
         "content",
@@ -208,7 +214,6 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("template", GetTemplate("a"), {"success": True, "data": {"id": "a"}}, CatalogReply(({"id": "a"},), 1)),
     ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogReply(({"slug": "a"},), 1)),
-    ("style", GetStyle("a"), {"name": "A"}, CatalogReply(({"name": "A"},), 1)),
     ("stats", DashboardStats(), {"total_content": 3}, Stats({"total_content": 3})),
     ("stats data", DashboardStats(), {"success": True, "data": {"drafts": 1}}, Stats({"drafts": 1})),
 ]

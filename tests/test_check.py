@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.documents.paths import check_output, collision_key, folders, is_own
+from contentops.errors import Severity
 from contentops.model import OnEdit
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
 
@@ -330,6 +331,44 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
         "error[duplicate-id] content/a.yaml:3:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
         "error[duplicate-id] content/b.yaml:2:5 <{id: x, inputs: {topic: a}}> item `x` is declared twice: first at content/a.yaml:2:5",
     ]
+
+
+def test_ids_that_a_list_repeats_are_one_finding(project: Build) -> None:
+    """In one file as in two: a data file that is read twice is one mistake, not one for each row."""
+    rows = "items:\n  - {id: 'x{{ each.value }}', for_each: [1, 2, 3, 1, 2, 3], inputs: {topic: a}}\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": rows})
+    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert [one.message.partition("; ")[2] for one in found] == ["2 more items have the same problem"]
+    once = rows.replace(", 1, 2, 3]", "]")
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": once, "content/b.yaml": once})
+    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert [one.message for one in found] == [
+        "item `x1` is declared twice: first at content/a.yaml:2:5; 2 more items have the same problem"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("Coworking in {{ each.city }}", "each.city"),
+        ("{{ each.city }}: a guide", "each.city"),
+        ("Coworking in {{ city }}", "city"),
+        ("{{ each.city }}", ""),
+        ("{{ each.city }} {{ each.city }}", ""),
+        ("Coworking {{ each.city or 'anywhere' }}", ""),
+        ("Coworking{% if each.city %} in {{ each.city }}{% endif %}", ""),
+    ],
+)
+def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str) -> None:
+    """A cell that was left empty makes half a sentence, which is paid for; what the author saw to is not pointed at."""
+    manifest = f'items:\n  - {{id: "x{{{{ each.n }}}}", for_each: a.csv, vars: {{city: "{{{{ each.city }}}}"}}, inputs: {{topic: "{topic}", n: "{{{{ city }}}}"}}}}\n'
+    root = project(
+        {"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/a.csv": "n,city\n1,\n2,Rome\n3, \n"}
+    )
+    found = [finding for finding in findings(root) if finding.code == "empty-between-words"]
+    assert [one.severity for one in found] == ([Severity.WARNING] if said else [])
+    for one in found:
+        assert f"has nothing for `{{{{ {said} }}}}` between the words of `inputs.topic`; 1 more item" in one.message
 
 
 def test_a_clash_of_endless_ids_is_short(project: Build) -> None:

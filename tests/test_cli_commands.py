@@ -186,7 +186,7 @@ def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
     assert text.startswith("ITEM             STATE  OUTPUT\n")
     assert text.endswith("\n4 items: 4 new.\n")
     assert [item["state"] for item in invoke("status", "--json", cwd=demo).json["items"]] == ["new"] * 4
-    assert invoke("status", "--select", "nothing", cwd=demo).stdout == "No items.\n"
+    assert invoke("status", "--select", "state:edited", cwd=demo).stdout == "No items.\n"
 
 
 def test_doctor_checks(invoke: Run, demo: Path) -> None:

@@ -88,6 +88,89 @@ def test_nothing_stored(project: Build, invoke: Run) -> None:
     assert (root / ".contentops/.gitignore").exists()
 
 
+def test_versions_of_a_content(local: Path, invoke: Run) -> None:
+    """An edit that is saved makes a version; each can be listed and read, and what there is none of is an error."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    first = invoke("content", "get", one["id"]).stdout
+    path = local / "out/tea.md"
+    path.write_text(path.read_text().replace("Tea", "Green tea"))
+    assert invoke("apply", "--yes").code == 0
+    listed = invoke("content", "get", one["id"], "--versions", "--json").json["versions"]
+    assert [(version["number"], bool(version["replaced_at"])) for version in listed] == [(2, False), (1, True)]
+    lines = invoke("content", "get", one["id"], "--versions").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["VERSION", "2", "1"]
+    assert lines[1].endswith("now")
+    assert invoke("content", "get", one["id"], "--version", "1").stdout == first
+    assert "Green tea" in invoke("content", "get", one["id"], "--version", "2").stdout
+    for command in (("cnt_no", "--versions"), (one["id"], "--version", "3")):
+        ended = invoke("content", "get", *command)
+        assert ended.code == 1
+        assert "to read: `GET http://local/v1/content/" in ended.stderr
+        assert "may not show versions at all" in ended.stderr
+
+
+def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
+    """No one to ask: nothing is deleted. What an item is saved as is named; its file and record stay as they are."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    before = [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")]
+    refused = invoke("content", "delete", one["id"])
+    assert refused.code == 4
+    assert "not-confirmed" in refused.stderr
+    assert f"warning: content `{one['id']}` is what item `tea` is saved as now; its next save" in refused.stderr
+    assert len(invoke("content", "list", "--json").json["contents"]) == 1
+    deleted = invoke("content", "delete", one["id"], one["id"], "--yes")
+    assert (deleted.code, deleted.stdout) == (0, "Deleted 1 content.\n")
+    assert "is what item `tea` is saved as now" in deleted.stderr
+    assert f"{one['id']}: deleted" in deleted.stderr
+    assert invoke("content", "list").stdout == "No contents.\n"
+    assert [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")] == before
+    path = local / "out/tea.md"
+    path.write_text(path.read_text().replace("Tea", "Green tea"))
+    assert invoke("apply", "--yes").code == 0
+    (new,) = invoke("content", "list", "--json").json["contents"]
+    assert (new["item"], new["id"] == one["id"]) == ("tea", False)
+
+
+def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None:
+    """Ids or `--superseded`, not both; an unknown id deletes nothing of the others; no superseded copy is no error."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    for command in (("delete", "--yes"), ("delete", one["id"], "--superseded", "--yes"), ("archive",)):
+        assert invoke("content", *command).code == 64
+    assert invoke("content", "get", one["id"], "--versions", "--version", "1").code == 64
+    ended = invoke("content", "delete", one["id"], "cnt_none", "--yes")
+    assert (ended.code, "unknown-content" in ended.stderr) == (64, True)
+    assert invoke("content", "delete", "--superseded").stdout == "Nothing to do.\n"
+    assert len(invoke("content", "list", "--json").json["contents"]) == 1
+
+
+def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Run) -> None:
+    """The lock of another environment names it: deleting it says so."""
+    root = set_up(project, "local")
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text() + 'environments: {staging: {output: "staging/{{ item.id }}.md"}}\n')
+    assert invoke("apply", "--yes", "--env", "staging").code == 0
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    assert (one["item"], one["lock"]) == ("tea", "contentops.staging.lock")
+    assert "tea (contentops.staging.lock)" in invoke("content", "list").stdout
+    refused = invoke("content", "delete", one["id"])
+    assert "is what item `tea` is saved as now (contentops.staging.lock)" in refused.stderr
+
+
+def test_publish_and_archive(local: Path, invoke: Run) -> None:
+    """The status changes, the text does not, and the plan stays empty."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    text = invoke("content", "get", one["id"]).stdout
+    for command, status in (("publish", "published"), ("archive", "archived")):
+        ended = invoke("content", command, one["id"], one["id"])
+        assert (ended.code, ended.stdout) == (0, f"1 content {status}.\n")
+        assert invoke("content", "list", "--json").json["contents"][0]["status"] == status
+    assert invoke("content", "get", one["id"]).stdout == text
+    assert invoke("plan", "--detailed-exitcode").code == 0
+    lost = invoke("content", "archive", "cnt_none")
+    assert lost.code == 1
+    assert "content `cnt_none` is not there, or this server cannot do that: `PUT" in lost.stderr
+
+
 def test_stats(local: Path, invoke: Run) -> None:
     """The dashboard and the credits, in the server's own names."""
     text = invoke("stats").stdout
@@ -387,6 +470,28 @@ def test_superseded_contents(tmp_path: Path) -> None:
     found = remote.contents(scene.project, world=scene.world())
     assert sorted(one.superseded for one in found) == [False, True]
     assert {one.item for one in found} == {"tea"}
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, has: bool) -> None:
+    """The old copy alone; a server without the route is no success, whatever status it refuses with."""
+    api = FakeApi(duration=5, create_only=True, put=False, auto_save=False, delete=has)
+    scene = Scene(tmp_path, api)
+    scene.write("content/blog.yaml", blog("tea"))
+    scene.apply()
+    (path,) = scene.tree()
+    scene.edit(path, "Closing", "The end")
+    scene.apply()
+    (old,) = (one for one in remote.contents(scene.project, world=scene.world()) if one.superseded)
+    said: list[str] = []
+    if has:
+        remote.delete(scene.project, [old.entry.id, "cnt_gone"], tell=said.append, world=scene.world())
+        assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
+    else:
+        with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
+            remote.delete(scene.project, [old.entry.id], tell=said.append, world=scene.world())
+    left = [one.superseded for one in remote.contents(scene.project, world=scene.world())]
+    assert sorted(left) == ([False] if has else [False, True])
 
 
 def test_a_failing_content_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
@@ -81,6 +82,18 @@ def test_references_lead_somewhere_and_ids_are_unique() -> None:
     assert used == defined - {"securitySchemes/key"}
     ids = [operation["operationId"] for found in DOCUMENT["paths"].values() for operation in found.values()]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("inputs", ["inputs", "user_input", "dynamic_parameters"])
+def test_the_document_says_what_a_submit_requires(inputs: str) -> None:
+    """Template, style and inputs, each under one of its names: what lacks one is no valid request."""
+    schema = DOCUMENT["components"]["schemas"]["GenerateRequest"]
+    validator = Draft202012Validator(schema)
+    whole = {"template_id": "t", "style_profile": "s", inputs: {}}
+    assert validator.is_valid(whole)
+    for name in whole:
+        assert not validator.is_valid({key: value for key, value in whole.items() if key != name})
+        assert not validator.is_valid({**whole, name: None})
 
 
 FUZZED = [

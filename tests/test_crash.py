@@ -102,6 +102,31 @@ def test_a_file_that_was_written_and_not_recorded_moves_along(folder: Path, mani
         assert scene.plan().notes == (), where
 
 
+@pytest.mark.parametrize("habits", [{}, {"request_ids": "ignore", "auto_save": False}], ids=["", "ids of its own"])
+def test_a_new_id_for_a_request_under_way_pays_nothing(folder: Path, habits: dict[str, Any]) -> None:
+    """Stopped anywhere and renamed without `moved`, twice: the job, or its lost submit, is that of the newest id."""
+    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits))
+    scene.write("content/first.yaml", blog("first"))
+    scene.apply()
+    scene.write("content/blog.yaml", blog("one"))
+    stops = witnessed(scene, folder, scene.apply)
+    assert len(stops) > 10
+    for where, stop in stops.items():
+        for name in ("uno", "eins"):
+            stop.write("content/blog.yaml", RENAMED["id"].replace("uno", name))
+            stop.apply(deadline=5)
+            assert {entry.item for entry in stop.state.entries.values()} <= {name}, where
+        runs = [stop.apply() for _ in range(2)]
+        if left := stop.actions():
+            # Where our id means nothing, a person has to say what became of a lost submit.
+            assert ("request_ids" in habits, left) == (True, {"eins": "resolve"}), (where, runs)
+            assert stop.api.credits <= 8, (where, runs)
+        else:
+            assert stop.api.credits == 8, (where, runs)
+            assert list(stop.tree()) == ["out/eins.md", "out/first.md"], where
+            assert stop.plan().notes == (), where
+
+
 def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
     """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
     scene = next(iter(_written(folder).values()))

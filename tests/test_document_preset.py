@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
-from contentops.documents.preset import PRESETS, apply_preset
+from contentops.documents.preset import PRESETS, apply_preset, no_flags
+from tests.desired import PROJECT as LOCAL
+from tests.desired import findings, lines
+
+if TYPE_CHECKING:
+    from tests.running import Build
 
 NEUTRAL = {
     "date": "2026-03-01",
@@ -84,6 +91,21 @@ NEUTRAL = {
             },
             id="jekyll",
         ),
+        pytest.param(
+            "pelican",
+            {
+                "date": "2026-03-01",
+                "modified": "2026-04-01",
+                "image": "a.png",
+                "status": "draft",
+                "tags": ["machine learning"],
+                "redirects": "/old",
+                "order": 3,
+                "authors": ["A"],
+                "custom": {"k": 1},
+            },
+            id="pelican",
+        ),
     ],
 )
 def test_apply_preset(preset: str, expected: dict[str, object]) -> None:
@@ -103,14 +125,38 @@ def test_values_of_other_shapes_pass() -> None:
     """Lists, mappings and texts that are in shape already, or that no rule expects, stay as they are."""
     assert apply_preset("hugo", {"tags": ["a"], "image": {"src": "x"}}) == {"tags": ["a"], "images": {"src": "x"}}
     assert apply_preset("docusaurus", {"updated": {"author": "x"}}) == {"last_update": {"author": "x"}}
-    assert apply_preset("jekyll", {"draft": "maybe"}) == {"published": "maybe"}
+    assert apply_preset("jekyll", {"draft": None}) == {"published": None}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_draft_is_a_boolean_or_an_error(project: Build, preset: str) -> None:
+    """A text would put a draft live, or hide a text: it is refused by the name of the key and of the preset."""
+    name = PRESETS[preset]["draft"].name
+    manifest = (
+        "items:\n- id: '{{ each.id }}'\n  for_each: [{id: a, off: 'false'}, {id: b, off: false}]\n"
+        "  inputs: {topic: x}\n  metadata: {draft: '{{ each.off }}'}\n"
+    )
+    root = project({"contentops.yaml": f"{LOCAL}preset: {preset}\n", "content/a.yaml": manifest})
+    [error] = [line for line in lines(findings(root)) if line.startswith("error")]
+    assert error == (
+        "error[wrong-type] content/a.yaml:5:21 <'{{ each.off }}'> item `{{ each.id }}` (content/a.yaml:3:14) has a "
+        f"text as `metadata.draft`, which takes a bool in the preset `{preset}` (hint: write true or false without "
+        'quotes; from a data file: `{{ each.column == "true" }}`)'
+    )
+    assert no_flags(preset, {"draft": False, "status": "hidden"}) == ()
+    assert no_flags(preset, {name: "false"}) == (() if name == "status" else (name,))
+
+
+def test_no_preset_says_nothing_of_a_draft() -> None:
+    """Without one nobody knows what a key means."""
+    assert no_flags("", {"draft": "yes"}) == ()
 
 
 def test_unknown_preset() -> None:
     """A preset that does not exist is an error that names those that do."""
     with pytest.raises(ValueError, match=r"`hugl`.*`hugo`"):
         apply_preset("hugl", {})
-    assert tuple(PRESETS) == ("hugo", "astro", "docusaurus", "jekyll")
+    assert tuple(PRESETS) == ("hugo", "astro", "docusaurus", "jekyll", "pelican")
 
 
 def test_the_reference_and_the_schema_list_the_presets() -> None:

@@ -61,6 +61,18 @@ def test_texts_the_server_stores_without_naming_them(root: Path) -> None:
     assert {scene.record(item).content_id for item in ITEMS} == set(scene.api.contents)
 
 
+def test_a_list_in_pages_is_read_as_far_as_it_may_matter(root: Path) -> None:
+    """A text that was stored without a name is found on whatever page; what was made long before is not asked for."""
+    scene = _scene(root, OneTitle(duration=30, names_content=False, page=5))
+    _strangers(scene, 500, ago=100_000.0)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert len(scene.api.contents) == 500 + len(ITEMS)
+    assert scene.api.count("save") == 0
+    pages = {seen.query for seen in scene.api.requests if seen.name == "list content"}
+    assert {"", "page=2&limit=5"} <= pages
+    assert max(int(query.split("&")[0].removeprefix("page=") or 1) for query in pages) <= len(ITEMS) // 5 + 2
+
+
 @pytest.mark.parametrize("fault", LOST)
 def test_saves_whose_answers_are_all_lost(root: Path, fault: Any) -> None:
     """Every save arrives and no answer comes: two dozen texts with one title are stored once each."""

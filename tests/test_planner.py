@@ -11,8 +11,8 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
-from contentops.errors import UsageError
-from contentops.model import Action, ApiSettings, Budget, Guards, JobState, Move, Observed, OnEdit, Origin
+from contentops.errors import Severity, UsageError
+from contentops.model import Action, ApiSettings, Budget, Guards, JobState, LookUp, Move, Observed, OnEdit, Origin
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import find_ring, order_moves
@@ -502,7 +502,46 @@ def test_what_answers_the_request_of_its_id_stays() -> None:
     first = a_situation([b, c], [a_record(a)], [a_file(a.output)], moved={"a": "b", "b": "c"})
     assert (set(first.state.records), set(first.rekeyed)) == ({"b"}, {"b"})
     again = a_situation([b, c], first.state.records.values(), moved={"a": "b", "b": "c"})
-    assert (again.state, again.rekeyed) == (first.state, frozenset())
+    assert (again.state, again.rekeyed) == (first.state, {})
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.FAILED])
+def test_what_is_open_of_a_gone_item_answers_a_new_id(state: JobState) -> None:
+    """The same request under a new id: the job, or the lost submit, is that id's, and nothing is paid beside it."""
+    old, new = a_spec("a"), a_spec("b")
+    change = only_change([new], entries=[an_entry(old, state)])
+    unclear = state in (JobState.SUBMITTING, JobState.UNKNOWN)
+    assert (change.id, change.action) == ("b", Action.RESOLVE if unclear else Action.FINISH)
+    assert change.entry is not None
+    assert (change.entry.item, change.entry.request_id) == ("b", an_entry(old, state).request_id)
+    assert ("renamed", "a", "b") in [(reason.kind, reason.before, reason.after) for reason in change.reasons]
+    assert (change.attempt, change.has(LookUp)) == (1, unclear)  # a submit after a look-up has that very id
+
+
+def test_what_is_open_of_a_gone_item_never_serves_two() -> None:
+    """Of two new ids the first is served; neither is one that has its text, nor while the owner is declared."""
+    old, one, two = a_spec("a"), a_spec("b"), a_spec("c")
+    assert {change.id: change.action for change in plan_of([one, two], entries=[an_entry(old)]).changes} == {
+        "b": Action.FINISH,
+        "c": Action.CREATE,
+    }
+    assert {change.id: change.action for change in plan_of([old, two], entries=[an_entry(old)]).changes} == {
+        "a": Action.FINISH,
+        "c": Action.CREATE,
+    }
+    answered = plan_of([one], [a_record(one)], [a_file(one.output)], entries=[an_entry(old)])
+    assert [(change.id, change.action) for change in answered.changes] == [("a", Action.DRAIN)]
+    protected = a_spec("b", topic="earlier")
+    kept = a_record(protected, protected=True)
+    held = plan_of([one], [kept], [a_file(one.output)], entries=[an_entry(old)])
+    assert [(change.id, change.action) for change in held.changes] == [("a", Action.DRAIN)]
+
+
+def test_a_replacement_under_way_of_a_renamed_item_is_no_first_text() -> None:
+    """A gone item's text moves to the new id; what was to replace it is drained, not written as another item's."""
+    old, new = a_spec("a"), a_spec("b")
+    plan = plan_of([new], [a_record(old)], [a_file(old.output)], entries=[an_entry(old, attempt=2)])
+    assert [(change.id, change.action) for change in plan.changes] == [("b", Action.RENAME)]
 
 
 # --- reasons, guards, selection ----------------------------------------------------------------------------
@@ -574,21 +613,68 @@ def test_selection(choice: dict[str, tuple[str, ...]], ids: list[str]) -> None:
     assert [change.id for change in plan_of(specs, **choice).changes] == ids
 
 
+@pytest.mark.parametrize("option", ["select", "exclude"])
 @pytest.mark.parametrize(
-    ("select", "hint"),
+    ("pattern", "hint"),
     [
-        pytest.param(("onee",), "did you mean `one`?", id="an item"),
-        pytest.param(("gonne", "onee", "onne"), "did you mean `gone` or `one`?", id="a record, and each once"),
-        pytest.param(("on[f]",), "`contentops status` lists the items", id="a glob"),
-        pytest.param(("tag:onee",), "`contentops status` lists the items", id="a tag"),
-        pytest.param(("zzz",), "`contentops status` lists the items", id="near nothing"),
+        pytest.param("onee", "did you mean `one`, `gone` or `one-more`?", id="an item"),
+        pytest.param("gonne", "did you mean `gone` or `one`?", id="a record"),
+        pytest.param("on[f]", "did you mean `one`?", id="a glob"),
+        pytest.param("zzz", "`contentops status` lists the items", id="near nothing"),
+        pytest.param("launch", "did you mean `tag:launch`?", id="a tag without its method"),
+        pytest.param("tag:lanch", "did you mean `tag:launch`?", id="a tag"),
+        pytest.param("tag:zzz", "there are `launch`, `pillar`", id="no tag"),
+        pytest.param(
+            "one,gone",
+            "a comma does not separate patterns: write `--OPTION one --OPTION gone`",
+            id="a list",
+        ),
+        pytest.param(
+            "{one,gone}",
+            "braces and commas are no globs: write `--OPTION` once for each pattern",
+            id="braces",
+        ),
     ],
 )
-def test_a_selection_of_nothing_names_the_nearest(select: tuple[str, ...], hint: str) -> None:
-    """A plain id that is misspelt is no silent success."""
-    spec = a_spec("one")
-    plan = plan_of([spec], [a_record(a_spec("gone"))], select=select)
-    assert [note.hint for note in plan.notes if note.kind == "nothing-selected"] == [hint]
+def test_a_pattern_that_fits_nothing_names_what_is_near(option: str, pattern: str, hint: str) -> None:
+    """What is misspelt is no silent success, and no apply of everything; not even beside one that fits."""
+    specs = [a_spec("one", tags=("launch",)), a_spec("one-more", tags=("pillar",))]
+    for patterns in ((pattern,), ("one*", pattern)):
+        with pytest.raises(UsageError) as caught:
+            plan_of(specs, [a_record(a_spec("gone", topic="y"))], **{option: patterns})
+        assert caught.value.message == f"`--{option} {pattern}` matches no item"
+        assert caught.value.hint == hint.replace("OPTION", option)
+
+
+def test_a_question_that_nothing_answers_is_no_mistake() -> None:
+    """Nothing is edited, nothing failed: that is an answer. An orphan is an item too, pruned or not."""
+    specs, records = [a_spec("one")], [a_record(a_spec("gone", topic="y"))]
+    for select in ("state:edited", "result:failed"):
+        plan = plan_of(specs, records, select=(select,))
+        assert [note.kind for note in plan.notes] == ["nothing-selected", "orphan"]
+    assert plan_of(specs, records, exclude=("state:edited",)).changes
+    assert not plan_of(specs, records, select=("gone",)).changes
+
+
+@pytest.mark.parametrize(
+    ("old", "records", "said"),
+    [
+        ("ai-guid", {"ai-guide": {}}, True),
+        # Applied long ago; or nothing that it could have meant is there.
+        ("ai-guid", {"ai-guide": {}, "adoption": {}}, False),
+        ("ai-guid", {"zzz": {}}, False),
+        ("ai-guid", {}, False),
+        # It names something, and so it is applied.
+        ("ai-guide", {"ai-guide": {}}, False),
+    ],
+)
+def test_a_moved_pair_that_misses_an_orphan_is_a_warning(old: str, records: dict[str, Any], said: bool) -> None:
+    """Its item would be paid for as a new one, beside the text that it was meant to take along."""
+    made = [a_record(a_spec(name, topic=f"of {name}")) for name in records]
+    plan = plan_of([a_spec("adoption")], made, moved={old: "adoption"})
+    found = [(one.code, one.severity, one.hint) for one in plan.findings]
+    hint = "did you mean `ai-guide`? as it stands, `adoption` is generated as a new item"
+    assert found == ([("moved-from-nothing", Severity.WARNING, hint)] if said else [])
 
 
 @pytest.mark.parametrize(("bad", "hint"), [("tga:x", "tag:"), ("state:nwe", "state:new")])

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contentops.server import contents
 from contentops.server.accounts import AccountLimits, KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines import named
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from contentops.server.store import Values
+    from tests.running import Build, Run
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -139,7 +144,7 @@ def test_a_user_narrows_inside_a_key() -> None:
 
 
 def test_contents_and_charges_come_in_pages() -> None:
-    """`page` and `limit` give a part, newest first; without them contents come whole and charges a hundred at a time."""
+    """`page` and `limit` give a part, newest first; without them a thousand contents, a hundred charges."""
 
     async def scenario(app: Any, ring: KeyRing) -> None:
         key = bearer(ring)
@@ -148,7 +153,8 @@ def test_contents_and_charges_come_in_pages() -> None:
         found = (await call(app, "GET", "/v1/content?page=2&limit=2", headers=key)).json
         assert [entry["title"] for entry in found["content"]] == ["T2", "T1"]
         assert (found["page"], found["limit"], found["stats"]["total"]) == (2, 2, 5)
-        assert len((await call(app, "GET", "/v1/content", headers=key)).json["content"]) == 5
+        first = (await call(app, "GET", "/v1/content", headers=key)).json
+        assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
         for name in ("r-1", "r-2", "r-3"):
             await call(app, "POST", "/v1/generate", {**BODY, "request_id": name}, headers=key)
             await completed(app, name, key)
@@ -158,6 +164,28 @@ def test_contents_and_charges_come_in_pages() -> None:
         assert wrong["detail"][0]["loc"] == ["query", "page"]
 
     run(scenario)
+
+
+def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
+    """At a small size, each side gives its line with a ratio."""
+    script = Path(__file__).parents[1] / "benchmarks" / "growth.py"
+    command = [sys.executable, str(script), "--items", "2", "--before", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [line[0] for line in lines] == ["server", "serve", "client"]
+    assert all(float(number) > 0 for line in lines for number in line[1:])
+
+
+def test_every_content_is_listed_however_many_there_are(project: Build, invoke: Run) -> None:
+    """`content list` goes on from page to page of a server that gives a thousand at a time."""
+    root = project({"contentops.yaml": "version: 1\nproject: p\napi: {base_url: local}\n"})
+    (root / ".contentops").mkdir(mode=0o700)
+    with Store(root / ".contentops" / "local.db") as store, store.write():
+        for number in range(2003):
+            contents.save(store, contents.ContentChange(title=f"T{number}"), owner="", at=float(number))
+    listed = invoke("content", "list", "--json").json
+    assert len({entry["id"] for entry in listed["contents"]}) == 2003
 
 
 class Watched(Store):
@@ -194,13 +222,16 @@ def test_no_statement_reads_all_that_was_ever_made() -> None:
             await asyncio.sleep(0)
         path = f"/v1/content/{made['id']}"
         for method, where, body in (
-            ("GET", "/v1/content?limit=2", None),
+            ("GET", "/v1/content?page=1&limit=2", None),
+            ("GET", "/v1/content", None),
             ("GET", "/v1/dashboard/stats", None),
             ("GET", "/v1/credits/usage", None),
             ("GET", "/v1/credits/history", None),
             ("POST", "/v1/content/save", {"content": "a"}),
             ("PUT", path, {"title": "New"}),
             ("GET", path, None),
+            ("GET", f"{path}/versions", None),
+            ("GET", f"{path}/versions/1", None),
             ("DELETE", path, None),
         ):
             assert (await call(app, method, where, body, headers={**key, "X-User-ID": "ann"})).status == 200, where

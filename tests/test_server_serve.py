@@ -157,6 +157,7 @@ WHOLE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.mark.parametrize(
     ("first", "answers"),
     [(b"", 0), (b"GET /hea", 0), (HEAD, 0), (HEAD + b"\r\n{", 0), (WHOLE + HEAD, 1), (WHOLE * 2 + HEAD + b"\r\n{", 2)],
+    ids=["nothing", "part of a head", "no end of the head", "part of a body", "pipelined head", "pipelined body"],
 )
 def test_a_request_that_does_not_arrive_whole_is_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, first: bytes, answers: int

@@ -550,8 +550,8 @@ class Ram(Disk):
         self.files[path] = self.files.get(path, b"")[:at] + part
         self._die()
 
-    def replace(self, path: Path, data: bytes, temporary: Path, mode: int) -> None:
-        del temporary, mode
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
+        del mode
         if not (self._dying() and self.cut % 2):
             self.files[path] = data
         self._die()
@@ -853,15 +853,15 @@ def test_refusals_of_the_system_are_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot write `where`: no such file or directory"):
         disk.append(missing, b"x", 0)
     with pytest.raises(StateError, match="cannot write `where`: no such file or directory"):
-        disk.replace(missing, b"x", tmp_path / "no" / "temporary", 0o600)
+        disk.replace(missing, b"x", 0o600)
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="cannot read `x`: not a directory"):
         disk.read(tmp_path / "file" / "x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(StateError, match="cannot write `folder`: is a directory") as caught:
-        disk.replace(tmp_path / "folder", b"x", tmp_path / "temporary", 0o600)
+        disk.replace(tmp_path / "folder", b"x", 0o600)
     assert caught.value.hint.startswith("move the folder")
-    assert not (tmp_path / "temporary").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     assert disk.size(missing) == 0
 
 

@@ -56,11 +56,30 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """Everything the account has stored, in the server's order (newest first where known)."""
+    """What the account has stored, in the server's order (newest first where known).
+
+    `limit` is how many entries a page has at most, where the server says so; 0: it gives all at once.
+    """
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
     """Those under an id that cannot be used, which is left out."""
+    limit: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many contents it shows."""
+        return len(self.entries) + len(self.unnamed)
+
+    def after(self, call: ListContent) -> ListContent | None:
+        """The call for the page after this answer to `call`, or None where there is none."""
+        return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
+
+    def joined(self, page: ContentList) -> ContentList:
+        """What stands here or on a further page, each content once: a list may move on between two pages."""
+        known = {entry.id for entry in self.entries}
+        new = tuple(entry for entry in page.entries if entry.id not in known)
+        return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
 
 
 class Content(Struct, frozen=True):
@@ -76,8 +95,23 @@ class Content(Struct, frozen=True):
     """The text with its front matter; empty where it has none."""
 
 
+class ContentVersion(Struct, frozen=True):
+    """One version of a content, by number from 1. `replaced_at` is when the next one came; empty for the one now."""
+
+    number: int
+    title: str = ""
+    status: str = ""
+    replaced_at: str = ""
+
+
+class VersionList(Struct, frozen=True):
+    """Every version of a content, newest first."""
+
+    versions: tuple[ContentVersion, ...] = ()
+
+
 class SavedReply(Struct, frozen=True):
-    """A text was saved under this content id."""
+    """The content of this id was saved, changed or removed."""
 
     content_id: str
 
@@ -177,7 +211,7 @@ class Failure(Struct, frozen=True):
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
 """Every way a call can succeed."""
 
 
@@ -210,18 +244,21 @@ class GetStatus(_Harmless, frozen=True):
 
 
 class ListContent(_Harmless, frozen=True):
-    """List every stored content, without texts."""
+    """List stored contents, without texts: all of them, or the newest `limit` and then page after page (from 1)."""
 
     name: ClassVar[str] = "list content"
     reply: ClassVar[type[ContentList]] = ContentList
+    page: int = 1
+    limit: int = 0
 
 
 class GetContent(_Harmless, frozen=True):
-    """Fetch one stored content."""
+    """Fetch one stored content, as it is now (0) or was in a version."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
     content_id: str
+    version: int = 0
 
 
 class SaveContent(Struct, frozen=True):
@@ -249,6 +286,31 @@ class PutContent(_Harmless, frozen=True):
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+class SetStatus(_Harmless, frozen=True):
+    """Give one stored content another status, such as `published`; its text stays."""
+
+    name: ClassVar[str] = "set status"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+    status: str
+
+
+class DeleteContent(_Harmless, frozen=True):
+    """Remove one stored content. Asked twice, it is gone once."""
+
+    name: ClassVar[str] = "delete content"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+
+
+class ListVersions(_Harmless, frozen=True):
+    """List the versions of one stored content, without texts."""
+
+    name: ClassVar[str] = "list versions"
+    reply: ClassVar[type[VersionList]] = VersionList
+    content_id: str
 
 
 class RegenerateSection(Struct, frozen=True):
@@ -287,14 +349,6 @@ class ListStyles(_Harmless, frozen=True):
     page: int = 1
 
 
-class GetStyle(_Harmless, frozen=True):
-    """Describe one style profile."""
-
-    name: ClassVar[str] = "get style"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
-    slug: str
-
-
 class ListVerticals(_Harmless, frozen=True):
     """List the verticals, where the server has them."""
 
@@ -323,11 +377,13 @@ Call = (
     | GetContent
     | SaveContent
     | PutContent
+    | SetStatus
+    | DeleteContent
+    | ListVersions
     | RegenerateSection
     | ListTemplates
     | GetTemplate
     | ListStyles
-    | GetStyle
     | ListVerticals
     | DashboardStats
     | CreditsUsage

@@ -16,11 +16,13 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
+    ContentVersion,
     JobState,
     JobStatus,
     Reply,
     SavedReply,
     Stats,
+    VersionList,
 )
 from contentops.api.decoding import Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body, main_heading
@@ -50,20 +52,12 @@ def read(call: calls.Call, value: Json) -> Reply:
             return _accepted(value, call.request_id)
         case calls.GetStatus():
             return _job_status(value)
-        case calls.ListContent():
-            return _content_list(value)
-        case calls.GetContent():
-            return _content(value, call.content_id)
         case calls.RegenerateSection():
             return _section(call, value)
-        case calls.SaveContent() | calls.PutContent():
-            return _saved(call, value)
-        case (
-            calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
-        ):
-            return _catalog(call, value)
         case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
+        case _:
+            return _stored(call, value)
 
 
 # --- shapes ------------------------------------------------------------------------------------------------
@@ -211,6 +205,20 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
     raise Unreadable(f"the answer holds no list `{keys[0]}`")
 
 
+def _stored(call: calls.Call, value: Json) -> Reply:
+    match call:
+        case calls.ListContent():
+            return _content_list(value)
+        case calls.GetContent():
+            return _content(value, call.content_id)
+        case calls.ListVersions():
+            return _versions(value)
+        case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
+            return _saved(call, value)
+        case _:
+            return _catalog(call, value)
+
+
 def _content_list(value: Json) -> ContentList:
     entries: list[ContentEntry] = []
     unnamed: list[ContentEntry] = []
@@ -219,7 +227,22 @@ def _content_list(value: Json) -> ContentList:
             continue
         entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
         (entries if entry.id else unnamed).append(entry)
-    return ContentList(tuple(entries), tuple(unnamed))
+    return ContentList(tuple(entries), tuple(unnamed), _page_limit(value))
+
+
+def _page_limit(value: Json) -> int:
+    """How many entries a page has, where the answer says that it is one; 0 where it is the whole list."""
+    limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
+    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
+
+
+def _versions(value: Json) -> VersionList:
+    found = [
+        ContentVersion(number, _text(each, "title"), _text(each, "status"), _text(each, "replacedAt", "replaced_at"))
+        for each in map(_map, _list(value, "versions"))
+        if isinstance(number := each.get("version"), int) and not isinstance(number, bool) and number > 0
+    ]
+    return VersionList(tuple(sorted(found, key=lambda one: -one.number)))
 
 
 def _times(value: Mapping[str, Json]) -> tuple[str, str]:
@@ -247,9 +270,11 @@ def _content(value: Json, asked: str) -> Content:
     )
 
 
-def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
+def _saved(
+    call: calls.SaveContent | calls.PutContent | calls.SetStatus | calls.DeleteContent, value: Json
+) -> SavedReply:
     outer = _object(value)
-    if isinstance(call, calls.PutContent):
+    if not isinstance(call, calls.SaveContent):
         return SavedReply(call.content_id)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
@@ -297,7 +322,7 @@ def _total(value: Json) -> int | None:
 
 def _detail(value: Json) -> dict[str, Json]:
     data = _unwrap(value)
-    inner = next((data[key] for key in ("template", "style_profile") if isinstance(data.get(key), dict)), data)
+    inner = data["template"] if isinstance(data.get("template"), dict) else data
     if not any(key in inner for key in ("id", "slug", "name")):
         raise Unreadable("the answer describes nothing")
     return _object(inner)

@@ -51,6 +51,7 @@ LARGEST = 20 * 1024 * 1024
 
 _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
 """What a search may end in that no other search of this client would change."""
+_REDIRECT = 300
 
 
 class FoundApi(Struct, frozen=True, kw_only=True):
@@ -190,7 +191,7 @@ class Client:
         `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
         is no list contradicts nothing.
         """
-        if not again and (isinstance(self._place, FoundApi) or (self._place and self._place.kind in _FINAL)):
+        if not again and self._place is not None and (isinstance(self._place, FoundApi) or _is_final(self._place)):
             return self._place
         searches = self._searches
         async with self._search:
@@ -322,6 +323,12 @@ class Client:
                 return Trouble.BROKEN, f"the connection to `{host}` broke: {_cause(error)}"
             case _:
                 return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
+
+
+def _is_final(failure: Failure) -> bool:
+    """Whether no other search of this client would end otherwise; a page in place of a list may be gone by then."""
+    is_page = failure.foreign and failure.status is not None and failure.status < _REDIRECT
+    return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:

@@ -148,7 +148,7 @@ def remember(server: str, environ: Mapping[str, str]) -> str:
         if _parsed(path, new.encode()) != meant:
             return ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, new.encode(), temporary=path.with_name(f".{path.name}.tmp"))
+        replace(path, new.encode())
     except (OSError, ValueError, InputError):
         return ""
     return str(path)

@@ -1,8 +1,8 @@
 """Front matter presets: the neutral words of a manifest's `metadata` in the words of a site generator.
 
 Every other key, and a neutral one that a preset has no word for, is passed through unchanged. Lists matter: Jekyll
-splits a text of tags at its spaces, Docusaurus refuses it. A key the author wrote in the generator's own words wins
-over its neutral form.
+splits a text of tags at its spaces, Docusaurus refuses it. So do booleans: Jekyll publishes what has the text "false"
+as `published`. A key the author wrote in the generator's own words wins over its neutral form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ class Form(StrEnum):
 
     SAME = "as it is"
     LIST = "list"
+    FLAG = "true or false"
     NEGATED = "negated"
+    STATUS = "`draft` or `published`"
     DATED = "map with `date`"
 
 
@@ -35,9 +37,15 @@ class Rule(Struct, frozen=True):
         """The value in its form; one that cannot take it stays as it is."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
-        if self.form is Form.NEGATED and isinstance(value, bool):
+        if isinstance(value, bool) and self.form is Form.NEGATED:
             return not value
+        if isinstance(value, bool) and self.form is Form.STATUS:
+            return "draft" if value else "published"
         return {"date": value} if self.form is Form.DATED and not isinstance(value, dict) else value
+
+
+_FLAGS: Final = frozenset({Form.FLAG, Form.NEGATED, Form.STATUS})
+"""Forms that start from a boolean."""
 
 
 def _lists(*names: str) -> dict[str, Rule]:
@@ -68,17 +76,20 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
         "image": Rule("images", Form.LIST),
         "redirects": Rule("aliases", Form.LIST),
         "order": Rule("weight"),
+        "draft": Rule("draft", Form.FLAG),
         **_lists("tags", "categories", "keywords"),
     },
     "astro": {
         "date": Rule("pubDate"),
         "updated": Rule("updatedDate"),
         "image": Rule("heroImage"),
+        "draft": Rule("draft", Form.FLAG),
         **_lists("tags"),
     },
     "docusaurus": {
         "updated": Rule("last_update", Form.DATED),
         "order": Rule("sidebar_position"),
+        "draft": Rule("draft", Form.FLAG),
         "author": Rule("authors", Form.LIST),
         **_lists("tags", "keywords"),
     },
@@ -87,6 +98,12 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
         "draft": Rule("published", Form.NEGATED),
         "redirects": Rule("redirect_from", Form.LIST),
         **_lists("tags", "categories"),
+    },
+    "pelican": {
+        "updated": Rule("modified"),
+        "draft": Rule("status", Form.STATUS),
+        "author": Rule("authors", Form.LIST),
+        **_lists("tags"),
     },
 }
 """By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
@@ -110,3 +127,11 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif rule.name == key or rule.name not in metadata:
             found[rule.name] = rule.convert(value)
     return found
+
+
+def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of `metadata` that `preset` wants as a boolean and that have another value; null is none."""
+    rules = PRESETS.get(preset, {})
+    flags = {key for key, rule in rules.items() if rule.form in _FLAGS}
+    flags |= {rule.name for rule in rules.values() if rule.form in (Form.FLAG, Form.NEGATED)}
+    return tuple(key for key, value in metadata.items() if key in flags and not isinstance(value, bool | None))

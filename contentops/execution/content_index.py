@@ -149,7 +149,8 @@ class ContentIndex:
         title too. `beside`: contents that are not meant. Raises Ended where there is no telling: the server does not
         answer, or there are too many to look at, or some that cannot be asked for.
         """
-        listed = await ctx.list_content()
+        since = _since(draft.standing)
+        listed = await ctx.list_content(None if since is None else since - SLACK)
         if isinstance(listed, Failure):
             raise not_saved(ctx, listed)
         left = _likely(ctx, draft, listed.entries, beside)

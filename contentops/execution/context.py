@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from contentops.api.backoff import RETRY, RETRY_FOR, backoff
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
-from contentops.execution.limiter import REFUSALS, iso
+from contentops.execution.limiter import REFUSALS, iso, seconds_of
 from contentops.execution.primitives import Priority
 from contentops.model import Event
 from contentops.planning.inputs import honours_ids
@@ -159,12 +159,25 @@ class Context:
             if not await attempts.again(answer, PASSING):
                 return answer
 
-    async def list_content(self, *, needed: bool = True) -> ContentList | Failure:
-        """Everything the account has stored, asked afresh; a key that may not even list ends the submits."""
-        answer = await self.ask(ListContent())
-        if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
-            self.stop_unauthorized(answer, at_once=False)
-        return answer
+    async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
+        """What the account has stored, asked afresh; a key that may not even list ends the submits.
+
+        Where the server gives its list in pages, those that hold only what was made before `since` are left out.
+        """
+        found = ContentList()
+        call: ListContent | None = ListContent()
+        while call is not None:
+            answer = await self.ask(call)
+            if isinstance(answer, Failure):
+                if needed and answer.kind is FailureKind.FORBIDDEN:
+                    self.stop_unauthorized(answer, at_once=False)
+                return answer
+            known, found = found.size, found.joined(answer)
+            oldest = seconds_of(answer.entries[-1].created_at) if answer.entries else None
+            past = since is not None and oldest is not None and oldest < since
+            # A server may give the same page again and again.
+            call = None if past or found.size == known else answer.after(call)
+        return found
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""

@@ -183,7 +183,7 @@ async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = Fa
     if sent is None or ctx.index.candidates >= CANDIDATES:
         return None, ""
     lost = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
-    listed = await ctx.list_content(needed=lost)
+    listed = await ctx.list_content(sent - SLACK, needed=lost)
     if isinstance(listed, Failure):
         return None, ""
     ours = {entry.request_id, entry.job_id} - {""}

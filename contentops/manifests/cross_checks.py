@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity
+from contentops.manifests.problems import counted
 from contentops.model import ItemId
 from contentops.yaml.positions import Source, YamlDocument, finding
 
@@ -57,13 +58,16 @@ def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diag
     if len(set(names)) == len(names):
         return
     first: dict[str, tuple[str, Location | None]] = {}
+    again: dict[Location | None, list[str]] = {}
     for result in results:
         for item, location in _ids(result):
             known = first.setdefault(item, (result.path, location))
             if known[0] != result.path:
                 message = f"item `{item[:200]}` is declared twice: first at {known[1]}"
-                hint = "ids are unique in the whole project: rename one"
-                yield _at(sources, "duplicate-id", message, location, hint)
+                again.setdefault(location, []).append(message)
+    hint = "ids are unique in the whole project: rename one"
+    for location, messages in again.items():
+        yield counted(_at(sources, "duplicate-id", messages[0], location, hint), len(messages) - 1, "item")
 
 
 def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:

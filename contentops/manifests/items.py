@@ -40,6 +40,7 @@ def make_items(
     builtin: Mapping[str, Json],
     templates: Templates,
     catalog: Catalog | None,
+    preset: str,
 ) -> FileItems:
     """Render and check every item; `builtin` are the names all templates know besides variables."""
     scopes: dict[int, Scope] = {}
@@ -58,7 +59,7 @@ def make_items(
             continue
         for each in (None,) if entry.each is None else entry.each:
             rendered = render_item(entry, each, scope, uses, problems)
-            _sort_in(made, rendered, check_item(rendered, catalog, problems), ids, problems)
+            _sort_in(made, rendered, check_item(rendered, catalog, preset, problems), ids, problems)
     return made
 
 
@@ -100,8 +101,9 @@ def _report_duplicate(rendered: Rendered, first: Rendered, name: str, problems: 
     there = first.each.label if first.each and first.each.location else f"{first.declared.location}"
     if first.each and not first.each.location:
         there += f" ({first.each.label})"
-    core = f"item `{name[:200]}`{here} is declared twice: first at {there}"
-    problems.about("", written, "duplicate-id", core, hint="ids are unique in the whole project: rename one")
+    # All of it tells one from the other: what is left to be equal is the place and the code.
+    said = f"item `{name[:200]}`{here} is declared twice: first at {there}"
+    problems.about(said, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
 
 
 def warn_unused(

@@ -84,7 +84,14 @@ class FileBuilder:
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
             declared = with_meant(declared, schema)
-        made = make_items(declared, problems, builtin=self.builtin, templates=self.templates, catalog=self.catalog)
+        made = make_items(
+            declared,
+            problems,
+            builtin=self.builtin,
+            templates=self.templates,
+            catalog=self.catalog,
+            preset=self.project.preset,
+        )
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)
             _warn_empty(document, problems)

@@ -18,7 +18,7 @@ from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
 from contentops.model import ItemId, Json, Moved, OnEdit, Origin, Request, Spec
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32

@@ -81,7 +81,7 @@ class Problems:
         group = (code, id(written.document), written.pointer, key, offset, core)
         found = self._first.get(group)
         if found is None:
-            message = f"{subject} {core}" if subject else core
+            message = f"{subject} {core}".strip()
             if written.document is None:
                 found = Diagnostic(code=code, message=message, severity=severity, hint=hint)
             else:

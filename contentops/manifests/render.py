@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 
 from contentops.digest import digest_json
-from contentops.errors import suggest
+from contentops.errors import Severity, suggest
 from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.scope import INPUTS, Scope, Trace, Uses, root_of
 from contentops.manifests.templates import is_template, plain, templates_in
@@ -207,11 +207,19 @@ class _Item:
         return found
 
     def _template(self, written: Written, name: str) -> Json:
+        template = self._scope.templates.get(written.value)
         try:
-            return self._scope.templates.get(written.value).render(self.lookup)
+            value = template.render(self.lookup)
         except TemplateError as error:
             self._report(written, name, error)
             raise _FailedError from None
+        if name.startswith("item.inputs") and (gap := template.gap(self.lookup)):
+            core = f"has nothing for `{{{{ {gap} }}}}` between the words of `{name[5:]}`"
+            hint = f"fill it in, or say what stands there without it: `{{{{ {gap} or ... }}}}`"
+            subject = subject_of(self._declared, self._each)
+            severity = Severity.WARNING
+            self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
+        return value
 
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros

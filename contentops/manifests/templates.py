@@ -74,6 +74,14 @@ class TextTemplate:
             raise compiled
         return compiled.render(lookup)
 
+    def gap(self, lookup: Lookup) -> str:
+        """The first plain look-up between words that gives nothing; empty where none does."""
+        literals, paths = self._pieces or ((), ())
+        if not any(map(str.strip, literals)):
+            return ""
+        values = ((path, _follow(path, lookup)) for path in paths)
+        return next((".".join(path) for path, value in values if isinstance(value, str) and not value.strip()), "")
+
     def _compile(self) -> Compiled | TemplateError:
         if self._compiled is None:
             from contentops.manifests.compiled import Compiled

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.digest import canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
+from contentops.documents.preset import no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
@@ -42,11 +43,14 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
 """What follows from a field that is not set because its key is misspelt."""
 
 
-def check_item(rendered: Rendered, catalog: Catalog | None, problems: Problems) -> Spec | None:
+def check_item(rendered: Rendered, catalog: Catalog | None, preset: str, problems: Problems) -> Spec | None:
     """The spec of a rendered item, or None after its problems were reported."""
     before = problems.errors
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
+    metadata = values.get("metadata", {})
+    for key in no_flags(preset, metadata):
+        _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
     if catalog is not None:
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
     if rendered.failed or rendered.declared.meant or problems.errors > before:
@@ -248,10 +252,14 @@ def _is_on_edit(name: str, value: Json, report: Report) -> bool:
 def _is_bool(name: str, value: Json, report: Report) -> bool:
     if isinstance(value, bool):
         return True
+    return _no_bool((name,), value, "a bool", report)
+
+
+def _no_bool(path: tuple[str, ...], value: Json, wanted: str, report: Report) -> bool:
     hint = "write true or false"
     if isinstance(value, str):
         hint += ' without quotes; from a data file: `{{ each.column == "true" }}`'
-    return _wrong_type((name,), value, "a bool", report, hint=hint)
+    return _wrong_type(path, value, wanted, report, hint=hint)
 
 
 def _is_revision(name: str, value: Json, report: Report) -> bool:

@@ -88,7 +88,7 @@ class Project(Struct, frozen=True, kw_only=True):
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
     preset: str = ""
-    """Front matter preset (hugo, astro, docusaurus, jekyll), or empty."""
+    """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The parsed file as a whole, with positions; for origins and messages."""
     text: str = ""

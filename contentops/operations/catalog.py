@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from contentops.api.calls import CatalogReply, Failure, GetTemplate, ListStyles, ListTemplates, ListVerticals
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.api.dialects import PAGE
-from contentops.atomic_io import Disk
+from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
@@ -23,7 +23,6 @@ from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
 from contentops.operations.content import Caller, as_error, converse, is_absent, quiet
 from contentops.operations.workspace import World, open_cache, snapshot_of
-from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -180,7 +179,7 @@ def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World 
         snapshot = converse(project, outside, tell, fetch.run, cache)
         data = encode({**known, server: snapshot}).encode()
         if data != before:
-            outside.disk.replace(path, data, state_dir.make(Path(project.root)) / f"{FILE}.tmp", 0o666)
+            outside.disk.replace(path, data, PUBLIC)
         kept.forget()
         old = known.get(server)
         changes = changes_between(old, snapshot, ())

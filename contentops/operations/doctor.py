@@ -9,7 +9,16 @@ from msgspec import Struct
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError
-from contentops.operations.workspace import World, connected, credentials, open_cache, read_state, snapshot_of, validate
+from contentops.operations.workspace import (
+    World,
+    connected,
+    credentials,
+    open_cache,
+    open_store,
+    read_state,
+    snapshot_of,
+    validate,
+)
 from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
@@ -58,6 +67,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         )
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
+    yield _recording_check(project, world)
     with open_cache(project, write=False) as cache:
         cache.get("doctor")
         yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
@@ -83,6 +93,15 @@ def _outputs_check(project: Project, desired: Desired) -> Check:
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
     hint = "change that: an item whose file cannot be written is not paid for" if problem else ""
     return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
+
+
+def _recording_check(project: Project, world: World) -> Check:
+    try:
+        with open_store(project, world, write=False) as store:
+            store.try_room()
+    except ContentopsError as error:
+        return Check(name="recording", ok=False, message=error.message, hint=error.hint)
+    return Check(name="recording", ok=True, message="what is paid for can be recorded")
 
 
 def _catalog_check(project: Project) -> Check:

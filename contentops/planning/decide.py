@@ -298,9 +298,12 @@ def _action(steps: Sequence[Step]) -> Action:
 
 
 def _id_reason(item: ItemSides) -> tuple[Reason, ...]:
-    if item.record is None or item.spec.id not in item.inputs.rekeyed:
+    old = item.inputs.rekeyed.get(item.spec.id)
+    if old is None:
         return ()
-    return (Reason(kind="renamed", before=item.record.moved_from, after=item.spec.id, detail="by `moved`"),)
+    moved = item.record is not None and item.record.moved_from == old
+    detail = "by `moved`" if moved else "what it has open answers the new id"
+    return (Reason(kind="renamed", before=old, after=item.spec.id, detail=detail),)
 
 
 def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:

@@ -76,8 +76,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     foreign: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
     choice: Choice = field(default_factory=Choice)
-    rekeyed: frozenset[ItemId] = frozenset()
-    """Ids whose record a `moved` pair has just given them; not yet written down."""
+    rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
+    """Ids that have just got a record or open entries, each with the id these had; not yet written down."""
     interrupted: bool = False
     """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None
@@ -123,7 +123,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     def is_draft(self, record: Record) -> bool:
         """Whether the embedded server made a text that another server is to have."""
-        return record.server == "local" and self.server != "local"
+        return is_draft(record, self.server)
 
     def saved_body(self, record: Record) -> Digest:
         """Body digest this server has for the record; under another server it has nothing."""
@@ -179,6 +179,11 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
         return spec.protected
     origin = spec.origins.get("protected")
     return origin is None or origin.layer == "built-in"
+
+
+def is_draft(record: Record, server: str) -> bool:
+    """Whether the embedded server made a text that `server` is to have, another one."""
+    return record.server == "local" and server != "local"
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_json
-from contentops.errors import UsageError, did_you_mean, nearest
+from contentops.errors import UsageError, did_you_mean
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.inputs import ItemSides, key_of, pending
-from contentops.planning.renames import find_ring, pair_renames
-from contentops.planning.select import Candidate, check_selectors, is_selected
+from contentops.planning.renames import find_ring, missed, pair_renames
+from contentops.planning.select import Candidate, selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,12 +95,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
     Raises UsageError for selectors or `--replace` ids that name nothing.
     """
     choice = inputs.choice
-    check_selectors((*choice.select, *choice.exclude))
     _check_replace(inputs)
     notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
-    chosen = [item for item in _candidates(inputs, notes) if is_selected(choice, item)]
+    chosen = selected(choice, list(_candidates(inputs, notes)))
     if choice.select and not chosen:
-        notes.append(_nothing_selected(inputs))
+        notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
     changes = free_targets(inputs, [item.change for item in chosen if item.change is not None])
     changes.sort(key=lambda change: change.id)
     unchanged = sum(item.spec is not None and item.change is None for item in chosen)
@@ -117,7 +116,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),
         refusals=refusals(inputs, changes),
         unchanged=unchanged,
-        findings=(*inputs.project.warnings, *inputs.desired.findings),
+        findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan))
 
@@ -181,8 +180,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         taken = record is not None and key_of(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
         notes += [note] if note else []
-        if change is not None:
-            yield Candidate(id=id_, spec=None, change=change)
+        yield Candidate(id=id_, spec=None, change=change, entries=held, path=record.output if record else "")
 
 
 def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
@@ -285,16 +283,6 @@ def _other_servers(inputs: PlanInputs) -> list[Note]:
         for entry in inputs.state.entries.values()
         if entry.server != inputs.server and entry.state is not JobState.FAILED
     ]
-
-
-def _nothing_selected(inputs: PlanInputs) -> Note:
-    """Says that no item was meant, and which plain ids may be misspelt."""
-    known = {*inputs.specs, *inputs.state.records}
-    plain = [selector for selector in inputs.choice.select if not set(selector) & set("*?[:")]
-    close = [found for selector in plain if selector not in known and (found := nearest(selector, known))]
-    names = " or ".join(f"`{name}`" for name in dict.fromkeys(close))
-    hint = f"did you mean {names}?" if names else "`contentops status` lists the items"
-    return Note(kind="nothing-selected", message="the selection matches no item", hint=hint)
 
 
 def _check_replace(inputs: PlanInputs) -> None:

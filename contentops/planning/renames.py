@@ -1,4 +1,4 @@
-"""Items that change their ids, by `moved` pairs or by asking for the text of a gone one; and the order of moves."""
+"""Items that change their ids, by `moved` pairs or by asking for what a gone one asked; and the order of moves."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.planning.inputs import key_of, pending
+from contentops.errors import Diagnostic, Severity, nearest
+from contentops.planning.inputs import is_draft, is_protected, key_of, pending, specs_by_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from contentops.digest import Digest
     from contentops.model import Desired, ItemId, Move, OpenEntry, Record, RequestId, State
     from contentops.planning.inputs import PlanInputs
 
 
-def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId]]:
-    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once.
+def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, Mapping[ItemId, ItemId]]:
+    """`state` under the ids of today: what `moved` pairs rename, and what is open of gone items and asked for again.
 
-    Also returns the new ids, which an apply writes down before anything else.
+    Also returns the new ids, each with the old one; an apply writes them down before anything else.
+    """
+    state, moved = _apply_moved(desired, state)
+    state, taken = _hand_over(desired, state, server)
+    return state, {**moved, **taken}
+
+
+def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, ItemId]]:
+    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once.
 
     Pairs may stay in a manifest. One is applied where something is left under its old id, but for what answers the
     request which that id declares now; and no item with a text of its own is overwritten: then the old id shows as an
@@ -27,7 +37,7 @@ def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId
     """
     pairs = {pair.old: pair.new for pair in desired.moved}
     if not pairs:
-        return state, frozenset()
+        return state, {}
     wanted = {spec.id: spec.digest for spec in desired.specs}
     waiting = {entry.item for entry in pending(state.entries.values()) if entry.item not in state.records}
     answered = {record.id for record in state.records.values() if wanted.get(record.id) == record.digest}
@@ -41,7 +51,7 @@ def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId
         for old in kept:
             del todo[old]
     if not todo:
-        return state, frozenset()
+        return state, {}
     records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}
     for old, new in todo.items():
         if (record := state.records.get(old)) is not None:
@@ -49,7 +59,41 @@ def apply_moved(desired: Desired, state: State) -> tuple[State, frozenset[ItemId
     entries: dict[RequestId, OpenEntry] = {
         key: structs.replace(entry, item=todo.get(entry.item, entry.item)) for key, entry in state.entries.items()
     }
-    return structs.replace(state, records=records, entries=entries), frozenset(todo.values())
+    return structs.replace(state, records=records, entries=entries), {new: old for old, new in todo.items()}
+
+
+def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict[ItemId, ItemId]]:
+    """`state` with the open entries of gone items under ids that ask for the same and have no text of it.
+
+    Whatever became of such a submit, it answers the new id as it would have the old one: paying beside it would be
+    paying twice. Owners and ids pair in order, and all that one owner has open for a request goes to one id.
+    """
+    waiting = [entry for entry in pending(state.entries.values()) if entry.server == server]
+    specs = specs_by_id(desired) if waiting else {}
+    left: dict[Digest, dict[ItemId, list[OpenEntry]]] = {}
+    for entry in sorted(waiting, key=lambda each: each.item):
+        # What is to take the place of a text goes where that text goes.
+        replaces = entry.section or _answers(state.records.get(entry.item), entry.digest, server)
+        if entry.item not in specs and not replaces:
+            left.setdefault(entry.digest, {}).setdefault(entry.item, []).append(entry)
+    if not left:
+        return state, {}
+    busy = {(entry.item, entry.digest) for entry in waiting}
+    entries: dict[RequestId, OpenEntry] = {}
+    taken: dict[ItemId, ItemId] = {}
+    for spec in desired.specs:
+        record, owners = state.records.get(spec.id), left.get(spec.digest)
+        if not owners or (spec.id, spec.digest) in busy or _answers(record, spec.digest, server):
+            continue
+        if record is None or not is_protected(spec, record):
+            taken[spec.id] = old = next(iter(owners))
+            entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
+    return structs.replace(state, entries={**state.entries, **entries}), taken
+
+
+def _answers(record: Record | None, digest: Digest, server: str) -> bool:
+    """Whether the text of a record answers a request on this server."""
+    return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
@@ -66,6 +110,25 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
         if spec.id not in records and not busy and free.get(spec.digest):
             pairs[spec.id] = free[spec.digest].pop()
     return pairs
+
+
+def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
+    """Warnings for `moved` pairs that name nothing that is known, near to a gone item that they may be meant for."""
+    state = inputs.state
+    known = state.records.keys() | {entry.item for entry in state.entries.values()}
+    pairs = [pair for pair in inputs.desired.moved if known.isdisjoint((pair.old, pair.new))]
+    if not pairs:
+        return
+    orphans = state.records.keys() - inputs.specs.keys() - {record.id for record in pair_renames(inputs).values()}
+    for pair in pairs:
+        if close := nearest(pair.old, orphans):
+            yield Diagnostic(
+                code="moved-from-nothing",
+                message=f"`moved` leads from `{pair.old}`, and nothing is known of an item of this id",
+                severity=Severity.WARNING,
+                location=pair.location,
+                hint=f"did you mean `{close}`? as it stands, `{pair.new}` is generated as a new item",
+            )
 
 
 def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:

@@ -1,18 +1,19 @@
-"""Which items a command is about: id globs, `tag:`, `template:`, `path:`, `state:` and `result:` selectors."""
+"""Which items a command is about: globs of ids, and selectors such as `tag:` and `state:`."""
 
 from __future__ import annotations
 
 import fnmatch
+import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import UsageError, nearest
+from contentops.errors import UsageError, near, nearest, suggest
 from contentops.model import Action, Move, Save, Write
 from contentops.planning.inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from contentops.model import Change, ItemId, OpenEntry, Spec
     from contentops.planning.inputs import Choice
@@ -57,25 +58,27 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     def matches(self, selector: str) -> bool:
         """Whether a selector that `check_selectors` let through names it."""
-        method, colon, value = selector.partition(":")
+        method, value = _parts(selector)
+        if method == "state":
+            return value in self.states
+        if method == "result":
+            return self.failed
+        return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
+
+    def texts(self, method: str) -> tuple[str, ...]:
+        """What a glob of this method (empty: an id) is held against."""
         spec = self.spec
-        match method if colon else "":
+        match method:
             case "":
-                texts = [str(self.id)]
-                value = selector
+                return (str(self.id),)
             case "tag":
-                texts = list(spec.tags) if spec else []
+                return spec.tags if spec else ()
             case "template":
-                texts = [spec.request.template if spec else ""]
+                return (spec.request.template,) if spec else ()
             case "style":
-                texts = [spec.request.style if spec else ""]
-            case "path":
-                texts = [spec.output if spec else self.change.target if self.change else self.path]
-            case "state":
-                return value in self.states
+                return (spec.request.style,) if spec else ()
             case _:
-                return self.failed
-        return any(fnmatch.fnmatchcase(text, value) for text in texts)
+                return (spec.output if spec else self.change.target if self.change else self.path,)
 
 
 def _saves_an_edit(change: Change) -> bool:
@@ -107,12 +110,51 @@ def _unknown(selector: str, what: str, hint: str) -> UsageError:
     return UsageError(f"`{selector}`: no such {what}", code="unknown-selector", hint=hint)
 
 
-def is_selected(choice: Choice, item: Candidate) -> bool:
-    """Whether the command is about this item.
+def _parts(selector: str) -> tuple[str, str]:
+    """Its method (empty: an id) and what it is held against."""
+    method, colon, value = selector.partition(":")
+    return (method, value) if colon else ("", selector)
 
-    It is among `only` (None means all), any `--select` (none means all) matches, and no `--exclude` does.
+
+def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
+    """Those of all items that the command is about.
+
+    They are among `only` (None means all), any `--select` (none means all) matches, and no `--exclude` does.
+    Raises UsageError for selectors that cannot mean anything, and for names that no item has, with those near.
     """
+    check_selectors((*choice.select, *choice.exclude))
+    for option, selectors in (("--select", choice.select), ("--exclude", choice.exclude)):
+        for selector in selectors:
+            # That nothing is in some state, or failed, is an answer.
+            named = _parts(selector)[0] not in ("state", "result")
+            if named and not any(item.matches(selector) for item in items):
+                message = f"`{option} {selector}` matches no item"
+                raise UsageError(message, code="nothing-selected", hint=_meant(option, selector, items))
+    return [item for item in items if _is_selected(choice, item)]
+
+
+def _is_selected(choice: Choice, item: Candidate) -> bool:
     if choice.only is not None and item.id not in choice.only:
         return False
     wanted = not choice.select or any(map(item.matches, choice.select))
     return wanted and not any(map(item.matches, choice.exclude))
+
+
+_GLOB = re.compile(r"[*?\[\]!]")
+
+
+def _meant(option: str, selector: str, items: Sequence[Candidate]) -> str:
+    """What may be meant by a selector that matches nothing."""
+    method, value = _parts(selector)
+    if "{" in value:
+        return f"braces and commas are no globs: write `{option}` once for each pattern"
+    if "," in value:
+        each = " ".join(f"{option} {method}{':' * bool(method)}{part.strip()}" for part in value.split(","))
+        return f"a comma does not separate patterns: write `{each}`"
+    if not method and any(value in item.texts("tag") for item in items):
+        return f"did you mean `tag:{value}`?"
+    known = tuple(sorted({text for item in items for text in item.texts(method)}))
+    if close := near(_GLOB.sub("", value), known, 3):
+        *others, last = (f"`{f'{method}:' * bool(method)}{name}`" for name in close)
+        return f"did you mean {' or '.join(filter(None, (', '.join(others), last)))}?"
+    return (suggest("", known) if method else "") or "`contentops status` lists the items"

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_CONTENTS = 1000
+"""Entries of a list of contents, unless the request says otherwise: what was made long ago costs no one anything."""
 _RECENT = 5
 """Entries in each of the dashboard's lists."""
 
@@ -126,6 +128,8 @@ class _Api(Struct, frozen=True):
             "/content/save": {"POST": self.save_content},
             "/content/regenerate-section": {"POST": self.regenerate_section},
             "/content/{id}": {"GET": self.get_content, "PUT": self.put_content, "DELETE": self.delete_content},
+            "/content/{id}/versions": {"GET": self.list_versions},
+            "/content/{id}/versions/{version}": {"GET": self.get_version},
             "/dashboard/stats": {"GET": self.dashboard_stats},
             "/credits/usage": {"GET": self.credits_usage},
             "/credits/history": {"GET": self.credits_history},
@@ -226,15 +230,28 @@ class _Api(Struct, frozen=True):
         return found
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
-        """All of it, or the page that is asked for, newest first, without texts."""
-        store, whose, page = self.store, (admitted.key_id, admitted.owner), bodies.page(admitted.request)
-        skip, limit = (0, -1) if page is None else (page.skip, page.limit)
-        found = contents.entries(store, *whose, skip=skip, limit=limit)
+        """The newest, or the page that is asked for, without texts."""
+        store, whose = self.store, (admitted.key_id, admitted.owner)
+        page = bodies.page(admitted.request) or Page(limit=_CONTENTS)
+        found = contents.entries(store, *whose, skip=page.skip, limit=page.limit)
         return replies.content_list(found, contents.counts(store, *whose), page)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
         return replies.content(self._content(admitted, admitted.id))
+
+    async def list_versions(self, admitted: AdmittedRequest) -> Json:
+        """Every version of one content, newest first, without texts."""
+        return replies.versions(contents.versions(self.store, self._content(admitted, admitted.id)))
+
+    async def get_version(self, admitted: AdmittedRequest) -> Json:
+        """One content as it was in a version; `updatedAt` is when that was replaced."""
+        content, text = self._content(admitted, admitted.id), str(admitted.request.path_params["version"])
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+        found = contents.at_version(self.store, content, number)
+        if found is None:
+            raise HTTPException(404, "Version not found")
+        return replies.content(found)
 
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""

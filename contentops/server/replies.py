@@ -160,13 +160,13 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page | None) -> dict[str, Any]:
-    """Stored contents without their texts: all of them, or those of the page that was asked for."""
+def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
+    """A page of stored contents, without their texts; `stats` are of all pages."""
     listed = []
     for row in rows:
         times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
         listed.append({**{name: row[name] for name in ("id", "title", "status", "type")}, **times})
-    return {"content": listed, "stats": stats, **({} if page is None else asdict(page))}
+    return {"content": listed, "stats": stats, **asdict(page)}
 
 
 def content(found: ContentRow) -> dict[str, Any]:
@@ -182,6 +182,15 @@ def content(found: ContentRow) -> dict[str, Any]:
         "updatedAt": iso(found.updated_at),
         "metadata": found.metadata,
     }
+
+
+def versions(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
+    """The versions of a content without their texts; `replacedAt` is null for the one it has now."""
+    listed = []
+    for row in rows:
+        replaced = None if row["replaced_at"] is None else iso(row["replaced_at"])
+        listed.append({**{name: row[name] for name in ("version", "title", "status")}, "replacedAt": replaced})
+    return {"versions": listed}
 
 
 def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class ApplyLock:
             raise self._refusal(folder)
         note = canonical({key: value for key, value in self._note.items() if value}).encode()
         with contextlib.suppress(StateError):
-            Disk().replace(folder / self._note_name, note, folder / f"{self._note_name}.tmp", PRIVATE)
+            Disk().replace(folder / self._note_name, note, PRIVATE)
         return self
 
     def __exit__(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct, field, structs
 
+from contentops.atomic_io import PUBLIC
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
-from contentops.state import state_dir
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
@@ -316,4 +316,4 @@ def ensure(root: Path, disk: Disk) -> None:
     data = disk.read(path) or b""
     wanted = with_line(data)
     if wanted != data:
-        disk.replace(path, wanted, state_dir.make(root) / ".gitattributes.tmp", 0o666)
+        disk.replace(path, wanted, PUBLIC)

@@ -158,14 +158,39 @@ class StateStore:
             lock.ensure(self._root, self._disk)
             fingerprint = digest_bytes(target)
             self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
-            temporary = state_dir.make(self._root) / f"{self.lock_path.name}.tmp"
-            self._disk.replace(self.lock_path, target, temporary, PUBLIC)
+            self._disk.replace(self.lock_path, target, PUBLIC)
             self._seen = fingerprint
         self._wrote = True
         self._working.locked()
         self._disk.append(self.journal_path, b"", 0)
         self._image.clear()
         return target != data
+
+    def rehearse(self, submits: int) -> None:
+        """Try all that a run with so many submits has to write, so that nothing is paid for that cannot be recorded.
+
+        Raises StateError with what stands in the way; lock and journal stay as they are.
+        """
+        self._must_write()
+        state_dir.make(self._root)
+        try:
+            self.try_room(submits)
+            self._disk.append(self.journal_path, b"", len(self._image))
+            lock.ensure(self._root, self._disk)
+            data = self._disk.read(self.lock_path)
+            if data is not None and _fingerprint(data) == self._seen:
+                # A file that is mounted or held shows that it cannot be replaced only when it is.
+                self._disk.replace(self.lock_path, data, PUBLIC)
+        except StateError as error:
+            message = f"nothing was submitted: {error.message}"
+            raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
+
+    def try_room(self, submits: int = 1) -> None:
+        """Try to write what so many submits add to lock and journal; leaves nothing. Raises StateError likewise."""
+        room = min(_ROOM * submits, _MOST)
+        self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
+        if state_dir.inspect(self._root) is not None:
+            self._disk.try_room(self.journal_path, room)
 
     def close(self) -> None:
         """Make what was noted durable and let go."""
@@ -204,6 +229,10 @@ class StateStore:
             hint=f"{restore}run `contentops apply` again: it goes on from the lock that is there and the journal",
             location=Location(name),
         )
+
+
+_ROOM, _MOST = 16 << 10, 16 << 20
+"""Bytes that one submit may add to lock and journal, and the most that are tried."""
 
 
 def _fingerprint(data: bytes | None) -> Digest:

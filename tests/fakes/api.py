@@ -56,6 +56,7 @@ class Seen:
     body: dict[str, Any]
     headers: dict[str, str]
     status: int | None = None
+    query: str = ""
 
 
 @dataclass(slots=True)
@@ -124,6 +125,8 @@ class Habits:
     """Every save makes a new content."""
     put: bool = True
     """`PUT /content/{id}` exists."""
+    delete: bool = True
+    """`DELETE /content/{id}` exists; else that is answered as an address that leads nowhere."""
     per_minute: int = 0
     """At most this many requests in 60 s, else 429; 0 means no limit."""
     retry_after: Literal["seconds", "date", "none", "garbage"] = "seconds"
@@ -146,6 +149,8 @@ class Habits:
     """What a submit's job ends with, from its inputs; empty: it completes."""
     key: str = ""
     """The key to insist on, or empty."""
+    page: int = 0
+    """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
 
 _PRICE = {"quick": 1, "standard": 4, "premium": 5}
@@ -157,6 +162,7 @@ _ROUTES = (
     ("save", "POST", re.compile(r"/content/save$")),
     ("get content", "GET", re.compile(r"/content/([^/]+)$")),
     ("put content", "PUT", re.compile(r"/content/([^/]+)$")),
+    ("delete content", "DELETE", re.compile(r"/content/([^/]+)$")),
     ("list templates", "GET", re.compile(r"/templates$")),
     ("list styles", "GET", re.compile(r"/style-profiles$")),
     ("dashboard stats", "GET", re.compile(r"/dashboard/stats$")),
@@ -236,6 +242,7 @@ class FakeApi(httpx.AsyncBaseTransport):
             await asyncio.sleep(self.habits.latency)
             raise httpx.ConnectError("[Errno 111] Connection refused")
         seen = Seen(_now(), request.method, request.url.path, name, n, _body(request), dict(request.headers))
+        seen.query = request.url.query.decode()
         self.requests.append(seen)
         if what == "kill":
             raise Killed
@@ -295,15 +302,19 @@ class FakeApi(httpx.AsyncBaseTransport):
                 return self._get(argument)
             case "save":
                 return self._save(seen.body)
-            case "put content":
-                return self._put(argument, seen.body)
+            case "put content" | "delete content":
+                return self._change(seen, argument)
             case _:
-                return self._list(seen.name)
+                return self._list(seen)
 
-    def _list(self, name: str) -> tuple[int, Any, dict[str, str]]:
+    def _list(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
+        name, page = seen.name, int(httpx.QueryParams(seen.query).get("page", "1"))
         newest = sorted(self.contents.values(), key=lambda each: -each.created)
+        paged: dict[str, int] = {}
+        if most := self.habits.page:
+            newest, paged = newest[(page - 1) * most : page * most], {"page": page, "limit": most}
         lists: dict[str, Any] = {
-            "list content": {"content": [_entry(each) for each in newest], "stats": {}},
+            "list content": {"content": [_entry(each) for each in newest], "stats": {}, **paged},
             "list templates": {"templates": [{"id": "blog_article_generator", "name": "Blog"}]},
             "list styles": {"style_profiles": [{"id": "general_blog", "name": "General"}]},
             "dashboard stats": {"total_content": len(self.contents)},
@@ -430,6 +441,13 @@ class FakeApi(httpx.AsyncBaseTransport):
             return self._overwrite(content_id, body)
         stored = self._create(body["title"], body["content"], body.get("metadata", {}), at=_now())
         return 200, {"success": True, "contentId": stored.id}, {}
+
+    def _change(self, seen: Seen, content_id: str) -> tuple[int, Any, dict[str, str]]:
+        if seen.name == "put content":
+            return self._put(content_id, seen.body)
+        if not self.habits.delete or self.contents.pop(content_id, None) is None:
+            return 404, {"detail": "Not Found"}, {}
+        return 200, {"success": True}, {}
 
     def _put(self, content_id: str, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
         if not self.habits.put:

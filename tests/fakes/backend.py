@@ -22,8 +22,8 @@ class PublicBackend(FakeApi):
             return 404, {"detail": "Not Found"}, {}
         return super()._answer(seen, argument)
 
-    def _list(self, name: str) -> tuple[int, Any, dict[str, str]]:
-        status, found, headers = super()._list(name)
+    def _list(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
+        status, found, headers = super()._list(seen)
         for key in ("templates", "style_profiles"):
             if key in found:
                 items = found[key]

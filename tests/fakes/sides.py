@@ -27,7 +27,7 @@ from contentops.model import (
 )
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids
 from contentops.planning.plan import make_plan
-from contentops.planning.renames import apply_moved
+from contentops.planning.renames import apply_renames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -121,7 +121,7 @@ def a_situation(
         records={record.id: record for record in records},
         entries={entry.request_id: entry for entry in entries},
     )
-    state, rekeyed = apply_moved(desired, state)
+    state, rekeyed = apply_renames(desired, state, project.api.server)
     return PlanInputs(
         project=project,
         desired=desired,

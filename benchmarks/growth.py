@@ -1,0 +1,211 @@
+"""Whether anything costs more because of what was made before: items in a fresh project, and on top of many others.
+
+    python benchmarks/growth.py [--items 2000] [--before 100000] [--sides server serve client]
+
+`server` is the embedded server in process, `serve` the same over HTTP: each item is a submit, polls until its text is
+there, a list of the newest contents, a look at the text and a save, with a key that has an allowance. `client` is an
+apply against a server that does nothing but answer, from the confirmed plan to its end; what it takes to read the tree
+and to plan is timed apart, since that is about every item there is. Printed are CPU milliseconds per item, of the side
+that is measured alone: this process, or that of `serve` with its start. POSIX only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import throughput
+
+from tests.fakes.asgi import call
+from tests.serving import served
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    Ask = Callable[[str, str, Any], Awaitable[Any]]
+
+SIDES = ("server", "serve", "client")
+AT_ONCE = 8
+BODY = {"template_id": "blog_article_generator", "style_profile_id": "general_blog", "generation_mode": "quick"}
+
+
+def filled(path: Path, before: int) -> str:
+    """A store with so many finished jobs of one key, their contents and charges; gives the key."""
+    from contentops.server import contents, jobs
+    from contentops.server.accounts import KeyRing
+    from contentops.server.store import Store
+
+    with Store(path) as store:
+        ring = KeyRing(store)
+        secret = ring.create_key("professional", allowance=10**9)
+        key = ring.check(secret)
+        assert key is not None
+        asked = jobs.GenerationRequest(template="blog_article_generator", style="general_blog", mode="quick")
+        for number in range(before):
+            at = 1_700_000_000.0 + number
+            new = jobs.StoredJob(
+                id=f"before-{number}", request=asked, created_at=at, key_id=key.id, idempotency_key=f"before-{number}"
+            )
+            job, _ = jobs.submit(store, new)
+            text = contents.ContentChange(title=f"Text {number}", body=throughput.TEXT, status="completed")
+            jobs.complete(store, job, lambda text=text: text, at + 1)  # type: ignore[misc]
+        return secret
+
+
+async def items(ask: Ask, count: int) -> None:
+    """What `count` items ask of the server, a few at a time."""
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            inputs = {"topic": f"Topic {number}", "audience": "readers"}
+            await ask("POST", "/v1/generate", {**BODY, "inputs": inputs, "request_id": f"now-{number}"})
+            path = f"/v1/generate/status/now-{number}"
+            while (found := await ask("GET", path, None))["status"] != "completed":  # noqa: ASYNC110 - as the API is
+                await asyncio.sleep(0)
+            assert len((await ask("GET", "/v1/content?limit=20", None))["content"]) > 0
+            text = await ask("GET", f"/v1/content/{found['content']['id']}", None)
+            saved = {"id": text["id"], "title": text["title"], "content": f"{text['content']}\nMore.\n"}
+            assert (await ask("POST", "/v1/content/save", saved))["success"]
+
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+
+def server(folder: Path, count: int, before: int) -> float:
+    """The embedded server, in process."""
+    from contentops.server.accounts import AccountLimits, KeyRing
+    from contentops.server.app import create_app
+    from contentops.server.engines import named
+    from contentops.server.store import Store
+
+    headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
+
+    async def main() -> float:
+        store = Store(folder / "room.db")
+        limits = AccountLimits(requests_per_minute=0, max_active=1000)
+        app = create_app(store, engine=named("outline"), keys=KeyRing(store), limits=limits)
+
+        async def ask(method: str, path: str, body: Any) -> Any:
+            return (await call(app, method, path, body, headers=headers)).json
+
+        try:
+            begin = time.process_time()
+            await items(ask, count)
+            return (time.process_time() - begin) / count * 1000
+        finally:
+            await app.state.close()
+
+    return asyncio.run(main())
+
+
+def serve(folder: Path, count: int, before: int) -> float:
+    """The embedded server over HTTP."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
+
+    async def main(address: str) -> None:
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
+
+            async def ask(method: str, path: str, body: Any) -> Any:
+                return (await client.request(method, path, json=body)).json()
+
+            await items(ask, count)
+
+    earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with served(folder, "--requests-per-minute", "0", "--max-active", "1000") as address:
+        asyncio.run(main(address))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime - earlier.ru_utime + used.ru_stime - earlier.ru_stime) / count * 1000
+
+
+def client(folder: Path, count: int, before: int) -> float:
+    """An apply, the server being trivial; says on stderr what it took to read the tree and plan."""
+    with _trivial() as port:
+        if before:
+            _project(folder, port, before)
+            _apply(folder)
+        _project(folder, port, before + count)
+        planned, applied = _apply(folder)
+    print(f"read and planned {before + count} items in {planned:.2f} s of CPU time", file=sys.stderr)
+    return applied / count * 1000
+
+
+@contextlib.contextmanager
+def _trivial() -> Iterator[int]:
+    command = [sys.executable, throughput.__file__, "--side", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _project(folder: Path, port: int, count: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "contentops.yaml").write_text(
+        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, "
+        "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
+    )
+    (folder / "content").mkdir(exist_ok=True)
+    rows = "".join(f"{number:06d}\n" for number in range(count))
+    (folder / "content" / "rows.csv").write_text(f"slug\n{rows}")
+    item = 'items:\n  - id: "item-{{ each.slug }}"\n    for_each: content/rows.csv\n'
+    (folder / "content" / "items.yaml").write_text(f'{item}    inputs: {{topic: "Topic {{{{ each.slug }}}}"}}\n')
+
+
+def _apply(folder: Path) -> tuple[float, float]:
+    """CPU seconds until the plan was confirmed, and from there to the end."""
+    from contentops.execution.primitives import Stop
+    from contentops.operations import apply as apply_operation
+    from contentops.operations import workspace
+    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.planning.inputs import Choice
+
+    confirmed = []
+
+    def confirm(_: Any) -> bool:
+        confirmed.append(time.process_time())
+        return True
+
+    begin = time.process_time()
+    project = workspace.open_project(str(folder), "", ())
+    options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
+    _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
+    end = time.process_time()
+    assert run is not None
+    assert all(outcome.result == "done" for outcome in run.outcomes), run.message
+    return confirmed[0] - begin, end - confirmed[0]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=2000)
+    parser.add_argument("--before", type=int, default=100_000)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
+    options = parser.parse_args()
+    print(f"{'':>6} {'fresh':>9} {f'on {options.before:,}':>12} {'ratio':>6}   CPU ms per item", flush=True)
+    for side in options.sides:
+        measure = {"server": server, "serve": serve, "client": client}[side]
+        found = []
+        for before in (0, options.before):
+            with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
+                found.append(measure(Path(folder), options.items, before))
+        print(f"{side:>6} {found[0]:>9.2f} {found[1]:>12.2f} {found[1] / found[0]:>6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
