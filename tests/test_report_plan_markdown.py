@@ -157,6 +157,11 @@ def test_prose_mentions_and_links_nothing(words: str) -> None:
     assert not re.search(r"[@#]\w|\w://|www\.|GH-\d", outside)
 
 
+def test_what_not_every_markdown_takes_a_backslash_before_is_a_reference() -> None:
+    """A reader that knows no backslash before `<` would find a tag there."""
+    assert prose("a <script> ~b~ &lt;") == "a &lt;script\\> &#126;b&#126; &amp;lt;"
+
+
 @pytest.mark.parametrize(
     ("text", "span"),
     [

@@ -175,14 +175,19 @@ def test_unknown_engines_are_named() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 \\< 4 (ok) – fine!"),
-        ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) \\<b> \\{\\{x\\}\\}"),
+        ("R&D snake_case 3 < 4 (ok) – fine!", "R&D snake_case 3 &lt; 4 (ok) – fine!"),
+        ("*b* _i_ `c` [l](u) <b> {{x}}", "\\*b\\* \\_i\\_ \\`c\\` \\[l\\](u) &lt;b> &#123;&#123;x&#125;&#125;"),
         ("# h", "\\# h"),
         ("- x", "\\- x"),
         ("1. x", "1\\. x"),
         ("2026 is", "2026 is"),
         ("> q", "\\> q"),
-        ("~~~ &lt; \\", "\\~\\~~ \\&lt; \\\\"),
+        ("~~~ &lt; \\", "&#126;&#126;&#126; &amp;lt; \\\\"),
+        ("{% x %} ~y~ <script> $$z$$", "&#123;% x %&#125; &#126;y&#126; &lt;script> &#36;$z&#36;$"),
+        (": x", "&#58; x"),
+        ("| x", "&#124; x"),
+        ("=== x", "&#61;== x"),
+        ("!!! x", "\\!!! x"),
         ("a\r\n# b\u2028c\u202ed\x1b\ufeff", "a # b cd"),
         (True, "yes"),
         (False, "no"),
@@ -283,7 +288,8 @@ def test_hostile_inputs_give_an_inert_text(inputs: dict[str, Any]) -> None:
     allowed = [section["heading"] for section in TEMPLATES["blog_article_generator"]["sections"]] + ["Also asked for"]
     headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
     assert headings == allowed[: len(headings)]
-    assert "{" not in draft.body.replace("\\{", "")
+    # Liquid and Nunjucks look before any Markdown is read, and not every Markdown knows `\\{`, `\\<` and `\\~`.
+    assert not re.search(r"[{}<~]", draft.body)
 
 
 @given(st.text(max_size=60))

@@ -72,6 +72,7 @@ def test_replacing_changes_only_the_section() -> None:
     last = contents.find_section(new, "R&D {it}")
     assert last is not None
     assert contents.replace_section(new, last, "end").endswith("## R\\&D {it}\n\nend\n")
+    assert contents.find_section("## R&amp;D &#123;it&#125;\n\nlast\n", "R&D {it}") is not None
     empty = contents.replace_section(TEXT, found, "\n\n")
     assert empty == f"{head}## Why now ##\n\n{tail}"
 

@@ -86,8 +86,12 @@ def test_an_apply_is_never_cancelled() -> None:
 @pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION, DEPENDABOT], ids=_name)
 def test_zizmor_finds_nothing(path: Path) -> None:
     """Offline, with every rule it has."""
+    _look_for_weaknesses(str(path))
+
+
+def _look_for_weaknesses(*paths: str) -> None:
     options = ["--offline", "--persona=pedantic", "--no-progress", "--format=plain"]
-    command = [str(Path(sys.executable).with_name("zizmor")), *options, str(path)]
+    command = [str(Path(sys.executable).with_name("zizmor")), *options, *paths]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -380,10 +384,10 @@ def test_inputs_of_the_action_are_words(
 def test_variables_and_selection_have_a_line_each(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     """Empty lines and line ends of Windows are no values."""
     clone = world.clone("runner")
-    inputs = {"command": "plan", "select": "one\r\n\n two\nthree", "variables": "a=b c\n", "max-credits": "0"}
+    inputs = {"command": "plan", "select": "one\r\n\ntwo\nthree", "variables": "a=b c\n", "max-credits": "0"}
     ended = Runner(tmp_path / "run", clone.root, {}, {}).action(inputs)
     document = json.loads(Path(ended.outputs["step"]["plan-file"]).read_text())
-    assert document["inputs"]["select"] == ["one", " two", "three"]
+    assert document["inputs"]["select"] == ["one", "two", "three"]
     assert document["inputs"]["variables"] == ["a=b c"]
 
 
@@ -420,13 +424,77 @@ def test_init_writes_workflows(invoke: Run, tmp_path: Path) -> None:
     assert ended.code == 0, ended.stderr
     assert "secret `WRITERZROOM_API_KEY`" in ended.stdout
     for name in WORKFLOWS:
-        text = (tmp_path / f".github/workflows/contentops-{name}.yml").read_text()
+        text = (tmp_path / f".github/workflows/contentops-site-{name}.yml").read_text()
         assert f"uses: acme/contentops@{SHA}\n" in text
         assert "@branch@" not in text
         assert isinstance(yaml.safe_load(text), dict)
-    apply = (tmp_path / ".github/workflows/contentops-apply.yml").read_text()
+    apply = (tmp_path / ".github/workflows/contentops-site-apply.yml").read_text()
     assert "directory: site\n" in apply
     assert "branches: [trunk]\n" in apply
+
+
+SEVERAL = {"version": 1, "project": "Acme: blog", "environments": {"staging": {"api": {"base_url": "local"}}}}
+
+
+def test_several_projects_and_environments_have_workflows_of_their_own(invoke: Run, tmp_path: Path) -> None:
+    """Files, names, artifacts and queues; each is started by its own files alone, and says so of itself alone."""
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True)
+    for place in ("site", "apps/[blog]", "日本"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "contentops.yaml").write_text(json.dumps(SEVERAL))
+    of = [("site", ""), ("apps/[blog]", ""), ("apps/[blog]", "staging"), ("日本", "")]
+    for place, environment in of:
+        ended = invoke("init", place, "--ci", "github", *(["--env", environment] if environment else []))
+        assert ended.code == 0, ended.stderr
+    made = {path.stem: read(path) for path in (tmp_path / ".github/workflows").iterdir()}
+    assert len(made) == len(of) * len(WORKFLOWS)
+    assert len({document["name"] for document in made.values()}) == len(made)
+    assert len({document["concurrency"]["group"] for document in made.values()}) == len(made)
+    kept = [step["with"]["name"] for one in made.values() for step in steps_of(one) if "upload" in step["uses"]]
+    assert len(set(kept)) == len(kept) == 2 * len(of)
+
+    start, stem = made["contentops-apps-blog-staging-plan"]["on"]["pull_request"], "contentops-apps-blog-staging"
+    assert start["paths"] == [r"apps/\[blog\]/**", f".github/workflows/{stem}-*.yml"]
+    assert made[f"{stem}-apply"]["on"]["push"]["paths"] == start["paths"]
+    assert made[f"{stem}-apply"]["jobs"]["apply"]["environment"] == "contentops-staging"
+    assert made[f"{stem}-comment"]["on"]["workflow_run"]["workflows"] == [made[f"{stem}-plan"]["name"]]
+    for kind in WORKFLOWS:
+        for step in steps_of(made[f"{stem}-{kind}"]):
+            inputs = step.get("with", {})
+            if "directory" in inputs or inputs.get("command") == "comment":
+                assert inputs["environment"] == "staging"
+            if inputs.get("command") == "comment":
+                assert inputs["project"] == "Acme: blog"
+            if inputs.get("command") == "reviewed":
+                assert inputs["artifact"] in kept
+    # Twice is refused, and so is an environment that there is none of.
+    assert "error[exists]" in invoke("init", "site", "--ci", "github").stderr
+    assert "error[unknown-environment]" in invoke("init", "site", "--ci", "github", "--env", "prod").stderr
+    assert invoke("init", "new", "--ci", "github", "--env", "prod").code == 64
+    _look_for_weaknesses(*map(str, (tmp_path / ".github/workflows").iterdir()))
+
+
+def test_the_reviewed_plan_is_that_of_this_project(hub: FakeGitHub, invoke: Run) -> None:
+    """Not the newest of any."""
+    hub.run(55, SHA, "contentops-site-plan")
+    hub.run(56, SHA, "contentops-blog-plan")
+    env = hub.env()
+    for artifact, run in (("contentops-site-plan", 55), ("contentops-blog-plan", 56), ("contentops-plan", None)):
+        ended = invoke("reviewed", "--pr", "7", "--artifact", artifact, "--json", env=env)
+        assert ended.json["run"] == run, ended.stderr
+
+
+def test_a_plan_that_failed_is_said_of_its_own_project(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """The comment of another, whose plan did not fail, stands as it is."""
+    plan = tmp_path / "plan.json"
+    for project in ("site", "blog"):
+        (tmp_path / project).mkdir()
+        (tmp_path / project / "contentops.yaml").write_text(f"version: 1\nproject: {project}\n")
+        invoke("-C", project, "plan", "--out", str(plan))
+        assert invoke("comment", "--plan", str(plan), "--pr", "7", env=hub.env()).code == 0
+    ended = invoke("comment", "--plan", "gone.json", "--pr", "7", "--project", "site", env=hub.env())
+    assert ended.code == 0, ended.stderr
+    assert ["There is no plan" in comment["body"] for comment in hub.comments] == [True, False]
 
 
 def test_init_applies_the_default_branch(invoke: Run, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from contentops.reporting.plan_markdown import (
     NO_PLAN,
     code,
     marker,
+    marker_of,
     no_plan_markdown,
     plan_markdown,
 )
@@ -149,8 +150,12 @@ _FOOT = 600
 @click.option("--plan", "path", metavar="FILE", required=True, help="The plan, as `plan --out` wrote it.")
 @click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
+@click.option(
+    "--project", metavar="NAME", default="", help="Whose plan failed where FILE does not exist. Default: all."
+)
+@click.option("--env", "environment", metavar="NAME", default="", help="In which environment it failed.")
 @json_option
-def comment(session: Session, path: str, number: int | None, repo: str) -> None:
+def comment(session: Session, path: str, number: int | None, repo: str, project: str) -> None:
     """Put a plan on its pull request as one comment for each project and environment, updated in place.
 
     A FILE that does not exist is the plan that failed: then the comments say that there is none, so that no older price
@@ -159,7 +164,8 @@ def comment(session: Session, path: str, number: int | None, repo: str) -> None:
     """
     plan, failure = _plan_at(session.path(path))
     try:
-        found, posted = _post(plan, number, repo)
+        mark = marker_of(project, session.environment) if project else ""
+        found, posted = _post(plan, mark, number, repo)
     except ContentopsError as error:
         raise failure or error from None
     if failure is not None:
@@ -185,8 +191,11 @@ def _plan_at(path: Path) -> tuple[Plan | None, ContentopsError | None]:
         return None, error
 
 
-def _post(plan: Plan | None, number: int | None, repo: str) -> tuple[int, Posted | None]:
-    """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on."""
+def _post(plan: Plan | None, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
+    """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on.
+
+    `mark`: the first line of the comment that a plan which failed is said in; empty: of all of ours.
+    """
     origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
     if not origin.run:
         # Not started by the run that planned, so this is that run.
@@ -200,7 +209,7 @@ def _post(plan: Plan | None, number: int | None, repo: str) -> tuple[int, Posted
     why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
     *_, posted = (
         post_comment(github, found, mark, no_plan_markdown(mark, origin.commit[:12]) + why)
-        for mark in our_marks(github, found, MARKED) or [NO_PLAN]
+        for mark in ([mark] if mark else our_marks(github, found, MARKED) or [NO_PLAN])
     )
     return found, posted
 

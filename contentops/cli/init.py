@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -44,8 +46,10 @@ _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z0-9._/-]*|\.")
 """What YAML can take for nothing but a word."""
-_AFTER_CI = "In the repository's settings, make an environment `contentops` with the secret `WRITERZROOM_API_KEY`."
-_FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust. {_AFTER_CI}"
+_AFTER_CI = "In the repository's settings, make an environment `{}` with the secret `WRITERZROOM_API_KEY`."
+_FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
+_GLOB = re.compile(r"[*?+!\[\]\\]")
+"""What means something else in a path of a workflow."""
 
 
 @click.command("init", short_help="Start a project in this folder.")
@@ -54,28 +58,38 @@ _FILL_IN = f"Replace `OWNER/contentops@0000...` in the workflows by a repository
 @click.option(
     "--ci", type=click.Choice(["github"]), help="Also write workflows; in a project that is there already, only those."
 )
+@click.option("--env", "environment", metavar="NAME", default="", help="The environment that the workflows are for.")
 @click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
 @json_option
 def command(session: Session, directory: str, name: str, ci: str | None, action: str) -> None:
     """Start a project in DIRECTORY (default: this folder).
 
-    Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing.
+    Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. The
+    workflows are named after the folder in the repository and the environment, so that each has its own.
     """
-    if action and not ci:
-        raise click.UsageError("`--action` needs `--ci github`")
+    environment = session.environment
+    if (action or environment) and not ci:
+        raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
     there = bool(ci) and (folder / "contentops.yaml").is_file()
+    if there:
+        name = dataclasses.replace(session, directory=str(folder)).project().name
+    elif environment:
+        raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     # Both are looked at before anything is written.
-    wanted = [] if there else [project_files(folder, name=name or _name_of(folder))]
-    wanted += [workflow_files(folder, action)] if ci else []
+    name = name or _name_of(folder)
+    wanted = [] if there else [project_files(folder, name=name)]
+    wanted += [workflow_files(folder, action, project=name, environment=environment)] if ci else []
     written = [path for files in wanted for path in files.write()]
     session.answer({"directory": str(folder), "files": written}, (f"  + {path}" for path in written))
     if session.as_json:
         return
     place = "" if folder == Path() else f" in `{visible(str(folder))}`"
     if ci:
-        terminal.show(f"\n{_AFTER_CI if action else _FILL_IN}")
-        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in contentops-apply.yml.")
+        *_, apply = wanted[-1].files
+        fill_in = "" if action else f"{_FILL_IN} "
+        terminal.show(f"\n{fill_in}{_AFTER_CI.format(_holder(environment))}")
+        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in {Path(apply).name}.")
     if there:
         return
     terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
@@ -166,7 +180,7 @@ def _starter(path: str) -> str:
 # --- workflows ---------------------------------------------------------------------------------------------
 
 
-def workflow_files(folder: Path, action: str) -> NewFiles:
+def workflow_files(folder: Path, action: str, *, project: str, environment: str) -> NewFiles:
     """The workflows for the project in `folder`, which need not be there yet; `action` is `OWNER/REPO@COMMIT` or empty.
 
     Raises UsageError for an action that is not pinned by a commit, Refused where a workflow is there already.
@@ -175,25 +189,54 @@ def workflow_files(folder: Path, action: str) -> NewFiles:
         hint = "name the commit in full: a tag can be moved to other code"
         raise UsageError(f"`{action}` is no `OWNER/REPO@COMMIT`", code="bad-action", hint=hint)
     top, branch = _repository(folder.resolve())
-    files = workflows(action=action, directory=folder.resolve().relative_to(top).as_posix(), branch=branch)
+    directory = folder.resolve().relative_to(top).as_posix()
+    files = workflows(action=action, directory=directory, branch=branch, project=project, environment=environment)
     return NewFiles(top=top, files=files, branch=branch, hint="remove or rename what you do not need any more")
 
 
-def workflows(*, action: str, directory: str, branch: str) -> Mapping[str, str]:
+def workflows(
+    *, action: str, directory: str, branch: str, project: str = "", environment: str = ""
+) -> Mapping[str, str]:
     """The workflows by path, filled in for a project in `directory` of a repository whose results go to `branch`."""
+    name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."), environment) if part)))
+    inputs = [f"environment: {_word(environment)}"] if environment else []
+    paths = [f"{_GLOB.sub(_escaped, directory)}/**", f".github/workflows/{name}-*.yml"]
     values = {
         "@action@": action or PLACEHOLDER,
-        "@directory@": _word(directory),
+        "@directory@": _lines(10, _word(directory), *inputs),
+        # Where there are others beside it, its own name says whose plan failed.
+        "@project@": _lines(10, "", f"project: {_word(project)}", *inputs) if name != "contentops" and project else "",
+        "@paths@": "" if directory == "." else _lines(4, "", f"paths: {json.dumps(paths, ensure_ascii=False)}"),
+        "@name@": name,
+        "@holder@": _holder(environment),
         "@branch@": _word(branch),
         "@ref@": f"refs/heads/{branch}",
     }
     found = {}
-    for name in WORKFLOWS:
-        text = _starter(f"ci/{name}.yml")
+    for kind in WORKFLOWS:
+        text = _starter(f"ci/{kind}.yml")
         for mark, value in values.items():
             text = text.replace(mark, value)
-        found[f".github/workflows/contentops-{name}.yml"] = text
+        found[f".github/workflows/{name}-{kind}.yml"] = text
     return found
+
+
+def _holder(environment: str) -> str:
+    """The environment of GitHub that holds the key; one for each of the project's."""
+    return f"contentops-{_plain(environment)}" if environment else "contentops"
+
+
+def _plain(name: str) -> str:
+    """`name` as a part of names that GitHub and every file system take."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _lines(indent: int, *lines: str) -> str:
+    return f"\n{' ' * indent}".join(lines)
 
 
 def _word(text: str) -> str:

@@ -42,7 +42,9 @@ SMALLEST = 4_000
 _TABLE_SHARE = 0.6
 _TAIL = 400
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
-_PUNCTUATION = re.compile(r"([\\`*_\[\]()<>#!|~$&@])")
+_PUNCTUATION = re.compile(r"([\\`*_\[\]()>#!|$@])")
+# As references: not every Markdown knows a backslash before these, and one that does not takes `\<` for a tag.
+_REFERENCES = str.maketrans({"<": "&lt;", "&": "&amp;", "~": "&#126;"})
 _BEFORE = re.compile(r"://|(?<=www)\.", re.IGNORECASE)
 _AFTER = re.compile(r"@|#|GH-", re.IGNORECASE)
 _ZERO_WIDTH = "\u200b"
@@ -138,7 +140,12 @@ def _size(line: str) -> int:
 
 def marker(plan: Plan) -> str:
     """The hidden first line by which the comment of this project and environment is found again."""
-    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (plan.project, plan.environment))
+    return marker_of(plan.project, plan.environment)
+
+
+def marker_of(project: str, environment: str) -> str:
+    """The same by their names."""
+    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (project, environment))
     return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
 
 
@@ -271,4 +278,4 @@ def _words(text: str) -> str:
     # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
     broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
     broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
-    return _PUNCTUATION.sub(r"\\\1", broken)
+    return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)

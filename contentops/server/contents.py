@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import uuid
@@ -131,8 +132,8 @@ def _after_front_matter(lines: list[str]) -> int:
 def _name(heading: str) -> str:
     bare = _HEADING.match(heading.strip())
     name = bare[2] or "" if bare else heading
-    # Escapes differ between writers: `R\&D` and `R&D` are one heading to a reader.
-    return " ".join(re.sub(r"\\(?=[^\w\s])", "", name).split()).casefold()
+    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading to a reader.
+    return " ".join(html.unescape(re.sub(r"\\(?=[^\w\s])", "", name)).split()).casefold()
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
@@ -258,6 +259,27 @@ def remove(store: Store, content: ContentRow, at: float) -> None:
     _keep_version(store, content.id, at)
     if store.run("DELETE FROM contents WHERE id = ?", (content.id,)):
         _count(store, content, -1)
+
+
+def versions(store: Store, content: ContentRow) -> list[sqlite3.Row]:
+    """Every version of a content without its body, newest first; the one it has now was replaced at no time."""
+    now = store.rows("SELECT version, title, status, NULL AS replaced_at FROM contents WHERE id = ?", (content.id,))
+    return now + store.rows(
+        "SELECT version, title, status, replaced_at FROM versions WHERE content_id = ? ORDER BY version DESC",
+        (content.id,),
+    )
+
+
+def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | None:
+    """The content as it was in that version, from 1, or None where it had none of that number."""
+    if store.row("SELECT 1 FROM contents WHERE id = ? AND version = ?", (content.id, version)):
+        return content
+    row = store.row(
+        "SELECT title, body, html, status, metadata, replaced_at AS updated_at FROM versions"
+        " WHERE content_id = ? AND version = ?",
+        (content.id, version),
+    )
+    return None if row is None else replace(content, **{**dict(row), "metadata": json.loads(row["metadata"])})
 
 
 def _keep_version(store: Store, content_id: str, at: float) -> None:

@@ -28,8 +28,10 @@ DEPTH = 3
 
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
-_SPECIAL = re.compile(r"[\\`*<\[\]{}]|~~|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
-_BLOCK = re.compile(r"^(?:[-+=#>:|~]|\d{1,9}(?=[.)](?:\s|$)))")
+_SPECIAL = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])")
+# Liquid and Nunjucks read braces before any Markdown is, and Python-Markdown knows no backslash before the others.
+_REFERENCED = re.compile(r"[{}<~]|&(?=#?\w+;)|\$(?=\$)|^[=:|]")
+_BLOCK = re.compile(r"^(?:[-+#>!]|\d{1,9}(?=[.)](?:\s|$)))")
 
 
 def without_controls(text: str) -> str:
@@ -59,8 +61,13 @@ def plain(value: str, limit: int) -> str:
 
 def escape(line: str) -> str:
     """`line` with everything Markdown, HTML or a site generator would act on made literal."""
-    safe = _SPECIAL.sub(lambda found: "".join(f"\\{char}" for char in found[0]), line)
-    return _BLOCK.sub(_literal_start, safe)
+    safe = _BLOCK.sub(_literal_start, _SPECIAL.sub(r"\\\g<0>", line))
+    return _REFERENCED.sub(_reference, safe)
+
+
+def _reference(found: re.Match[str]) -> str:
+    """A character as its reference: by name where HTML has a common one."""
+    return {"<": "&lt;", "&": "&amp;"}.get(found[0]) or f"&#{ord(found[0])};"
 
 
 def _literal_start(found: re.Match[str]) -> str:
@@ -189,14 +196,10 @@ def title_of(task: WritingTask) -> str:
     for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
         if all(name in values for name in _SLOT.findall(pattern)):
             # A title is no Markdown: it is cleaned but not escaped.
-            title = plain(_SLOT.sub(lambda slot: _unescaped(values[slot[1]]), pattern), _TITLE)
+            title = plain(_SLOT.sub(lambda slot: _line(values[slot[1]], _TITLE), pattern), _TITLE)
             if title:
                 return title
     return plain(str(task.template.get("name") or "Untitled"), _TITLE)
-
-
-def _unescaped(value: Any) -> str:
-    return plain(value, _TITLE) if isinstance(value, str) else re.sub(r"\\(.)", r"\1", inline(value, _TITLE))
 
 
 def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
@@ -209,7 +212,9 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     if task.vertical:
         found.append(f"The field is {inline(task.vertical)}.")
     if task.brand_voice:
-        found.append(f"It follows the brand voice {inline(task.brand_voice)}.")
+        like = [task.voice[name] for name in ("tone", "voice", "description") if task.voice.get(name)]
+        named = inline(task.voice.get("name") or task.brand_voice)
+        found.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         parts = max(1, len(task.template.get("sections", ())))
