@@ -171,7 +171,7 @@ def _apply(folder: Path) -> tuple[float, float]:
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
-    from contentops.operations.apply import Approval
+    from contentops.operations.apply import ApplyOptions, Approval
     from contentops.planning.inputs import Choice
 
     confirmed = []
@@ -182,9 +182,8 @@ def _apply(folder: Path) -> tuple[float, float]:
 
     begin = time.process_time()
     project = workspace.open_project(str(folder), "", ())
-    _, run = apply_operation.apply(
-        project, Choice(), Approval(changes=True), confirm=confirm, emit=lambda _: None, stop=Stop()
-    )
+    options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
+    _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
     end = time.process_time()
     assert run is not None
     assert all(outcome.result == "done" for outcome in run.outcomes), run.message

@@ -17,7 +17,6 @@ from contentops.api.calls import (
     Generate,
     GetContent,
     GetStatus,
-    GetStyle,
     GetTemplate,
     ListContent,
     ListStyles,
@@ -124,7 +123,6 @@ PLAIN: list[tuple[Call, str, str, Any]] = [
     (GetTemplate("blog"), "GET", "/templates/blog", None),
     (ListStyles(), "GET", "/style-profiles", None),
     (ListStyles(3), "GET", "/style-profiles?page=3&limit=100", None),
-    (GetStyle("tone"), "GET", "/style-profiles/tone", None),
     (ListVerticals(), "GET", "/verticals", None),
     (DashboardStats(), "GET", "/dashboard/stats", None),
 ]

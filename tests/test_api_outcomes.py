@@ -18,7 +18,6 @@ from contentops.api.calls import (
     Generate,
     GetContent,
     GetStatus,
-    GetStyle,
     GetTemplate,
     JobStatus,
     ListContent,
@@ -133,7 +132,6 @@ TABLE: list[tuple[Call, int, Any, str]] = [
     (GetContent("c1"), 404, {"detail": "Content not found"}, "not-found"),
     (GetTemplate("blog"), 500, {"detail": "Template 'blog' not found."}, "not-found"),
     (GetTemplate("blog"), 500, {"detail": "Template store not found"}, "unavailable"),
-    (GetStyle(""), 500, {"detail": "Style '' not found."}, "unavailable"),
     (ListContent(), 500, {"detail": "Template 'blog' not found."}, "unavailable"),
     (ListVerticals(), 404, {"detail": "Not Found"}, "not-found"),
 ]

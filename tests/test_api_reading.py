@@ -21,7 +21,6 @@ from contentops.api.calls import (
     Generate,
     GetContent,
     GetStatus,
-    GetStyle,
     GetTemplate,
     JobStatus,
     ListContent,
@@ -54,7 +53,6 @@ CALLS: list[Call] = [
     ListTemplates(),
     GetTemplate("blog"),
     ListStyles(),
-    GetStyle("tone"),
     ListVerticals(),
     DashboardStats(),
 ]
@@ -104,7 +102,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
             "success": True,
             "data": {"status": "completed", "progress": 1.0, "content": FRONT, "metadata": {"title": "Blog Article"}},
         },
-        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n"),
+        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n", front={"description": "d"}),
     ),
     (
         "completed vendor",
@@ -216,7 +214,6 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ),
     ("template", GetTemplate("a"), {"success": True, "data": {"id": "a"}}, CatalogReply(({"id": "a"},), 1)),
     ("template inner", GetTemplate("a"), {"template": {"slug": "a"}}, CatalogReply(({"slug": "a"},), 1)),
-    ("style", GetStyle("a"), {"name": "A"}, CatalogReply(({"name": "A"},), 1)),
     ("stats", DashboardStats(), {"total_content": 3}, Stats({"total_content": 3})),
     ("stats data", DashboardStats(), {"success": True, "data": {"drafts": 1}}, Stats({"drafts": 1})),
 ]

@@ -88,6 +88,89 @@ def test_nothing_stored(project: Build, invoke: Run) -> None:
     assert (root / ".contentops/.gitignore").exists()
 
 
+def test_versions_of_a_content(local: Path, invoke: Run) -> None:
+    """An edit that is saved makes a version; each can be listed and read, and what there is none of is an error."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    first = invoke("content", "get", one["id"]).stdout
+    path = local / "out/tea.md"
+    path.write_text(path.read_text().replace("Tea", "Green tea"))
+    assert invoke("apply", "--yes").code == 0
+    listed = invoke("content", "get", one["id"], "--versions", "--json").json["versions"]
+    assert [(version["number"], bool(version["replaced_at"])) for version in listed] == [(2, False), (1, True)]
+    lines = invoke("content", "get", one["id"], "--versions").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["VERSION", "2", "1"]
+    assert lines[1].endswith("now")
+    assert invoke("content", "get", one["id"], "--version", "1").stdout == first
+    assert "Green tea" in invoke("content", "get", one["id"], "--version", "2").stdout
+    for command in (("cnt_no", "--versions"), (one["id"], "--version", "3")):
+        ended = invoke("content", "get", *command)
+        assert ended.code == 1
+        assert "to read: `GET http://local/v1/content/" in ended.stderr
+        assert "may not show versions at all" in ended.stderr
+
+
+def test_deleting_asks_and_says_whose_it_is(local: Path, invoke: Run) -> None:
+    """No one to ask: nothing is deleted. What an item is saved as is named; its file and record stay as they are."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    before = [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")]
+    refused = invoke("content", "delete", one["id"])
+    assert refused.code == 4
+    assert "not-confirmed" in refused.stderr
+    assert f"warning: content `{one['id']}` is what item `tea` is saved as now; its next save" in refused.stderr
+    assert len(invoke("content", "list", "--json").json["contents"]) == 1
+    deleted = invoke("content", "delete", one["id"], one["id"], "--yes")
+    assert (deleted.code, deleted.stdout) == (0, "Deleted 1 content.\n")
+    assert "is what item `tea` is saved as now" in deleted.stderr
+    assert f"{one['id']}: deleted" in deleted.stderr
+    assert invoke("content", "list").stdout == "No contents.\n"
+    assert [(local / name).read_bytes() for name in ("contentops.lock", "out/tea.md")] == before
+    path = local / "out/tea.md"
+    path.write_text(path.read_text().replace("Tea", "Green tea"))
+    assert invoke("apply", "--yes").code == 0
+    (new,) = invoke("content", "list", "--json").json["contents"]
+    assert (new["item"], new["id"] == one["id"]) == ("tea", False)
+
+
+def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None:
+    """Ids or `--superseded`, not both; an unknown id deletes nothing of the others; no superseded copy is no error."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    for command in (("delete", "--yes"), ("delete", one["id"], "--superseded", "--yes"), ("archive",)):
+        assert invoke("content", *command).code == 64
+    assert invoke("content", "get", one["id"], "--versions", "--version", "1").code == 64
+    ended = invoke("content", "delete", one["id"], "cnt_none", "--yes")
+    assert (ended.code, "unknown-content" in ended.stderr) == (64, True)
+    assert invoke("content", "delete", "--superseded").stdout == "Nothing to do.\n"
+    assert len(invoke("content", "list", "--json").json["contents"]) == 1
+
+
+def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Run) -> None:
+    """The lock of another environment names it: deleting it says so."""
+    root = set_up(project, "local")
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text() + 'environments: {staging: {output: "staging/{{ item.id }}.md"}}\n')
+    assert invoke("apply", "--yes", "--env", "staging").code == 0
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    assert (one["item"], one["lock"]) == ("tea", "contentops.staging.lock")
+    assert "tea (contentops.staging.lock)" in invoke("content", "list").stdout
+    refused = invoke("content", "delete", one["id"])
+    assert "is what item `tea` is saved as now (contentops.staging.lock)" in refused.stderr
+
+
+def test_publish_and_archive(local: Path, invoke: Run) -> None:
+    """The status changes, the text does not, and the plan stays empty."""
+    (one,) = invoke("content", "list", "--json").json["contents"]
+    text = invoke("content", "get", one["id"]).stdout
+    for command, status in (("publish", "published"), ("archive", "archived")):
+        ended = invoke("content", command, one["id"], one["id"])
+        assert (ended.code, ended.stdout) == (0, f"1 content {status}.\n")
+        assert invoke("content", "list", "--json").json["contents"][0]["status"] == status
+    assert invoke("content", "get", one["id"]).stdout == text
+    assert invoke("plan", "--detailed-exitcode").code == 0
+    lost = invoke("content", "archive", "cnt_none")
+    assert lost.code == 1
+    assert "content `cnt_none` is not there, or this server cannot do that: `PUT" in lost.stderr
+
+
 def test_stats(local: Path, invoke: Run) -> None:
     """The dashboard and the credits, in the server's own names."""
     text = invoke("stats").stdout
@@ -124,7 +207,9 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
     set_up(project, "local")
     ended = invoke("catalog", "show", slug)
     assert ended.code == 64
-    assert ended.stderr.startswith(f"error[unknown-slug]: `local` offers no template, style or vertical `{slug}`")
+    assert ended.stderr.startswith(
+        f"error[unknown-slug]: `local` offers no template, style, vertical or brand voice `{slug}`"
+    )
     assert hint in ended.stderr
 
 
@@ -155,6 +240,85 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert f"`GET {address}" in wrong.stderr
         assert "(401)" in wrong.stderr
         assert "wrong-key-1" not in wrong.stderr
+
+
+VOICES = """\
+bv_acme: {name: Acme, tone: warm, voice: first person plural, description: Short sentences., samples: [We sail.]}
+bv_dry: {tone: dry}
+"""
+
+
+def test_brand_voices_from_the_server_to_the_manifest(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """Kept by `serve`, told by its list, held in the catalog, checked before anything is sent, and known to the engine."""
+    (tmp_path / "voices.yaml").write_text(VOICES)
+    with served(tmp_path, "--voices", "voices.yaml") as address:
+        root = set_up(project, address, "auto")
+        pulled = invoke("catalog", "pull")
+        assert pulled.stdout.endswith("8 verticals, 2 brand voices; catalog.lock.json written.\n")
+        document = json.loads((root / "catalog.lock.json").read_text())
+        jsonschema.validate(document, load_schema("catalog"))
+        told = document["servers"][address]["brand_voices"]
+        assert [(one["slug"], one["tone"]) for one in told] == [("bv_acme", "warm"), ("bv_dry", "dry")]
+        assert invoke("catalog", "list", "brand-voices").stdout.startswith("BRAND VOICE ")
+        assert invoke("catalog", "list", "--json").json["brand_voices"] == told
+        assert invoke("catalog", "show", "bv_dry").stdout == "brand voice bv_dry\n  tone: dry\n"
+        manifest = root / "content/a.yaml"
+        manifest.write_text(ITEMS.replace("{id", "{brand_voice: bv_acne, id"))
+        wrong = invoke("validate")
+        assert wrong.code == 1
+        assert "error[unknown-brand-voice]: item `tea` names the brand voice `bv_acne`, which the" in wrong.stderr
+        assert "did you mean `bv_acme`?" in wrong.stderr
+        (root / "catalog.lock.json").rename(root / "kept")
+        refused = invoke("apply", "--yes")
+        assert refused.code == 3
+        assert "Brand voice 'bv_acne' not found." in refused.stdout + refused.stderr
+        (root / "kept").rename(root / "catalog.lock.json")
+        manifest.write_text(manifest.read_text().replace("bv_acne", "bv_acme"))
+        assert invoke("validate", "--json").json["diagnostics"] == []
+        assert invoke("apply", "--yes").code == 0
+        said = "It follows the brand voice Acme: warm; first person plural; Short sentences."
+        assert said in (root / "out/tea.md").read_text()
+        assert httpx.get(f"{address}/api/brand-voices/bv_dry").json()["tone"] == "dry"
+        assert httpx.get(f"{address}/v1/brand-voices/bv_none").status_code == 404
+
+
+def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """They are not checked, and a note says so where an item names one; without one nobody needs to know."""
+    with served(tmp_path) as address:
+        root = set_up(project, address, "auto")
+        assert "brand voice" not in invoke("catalog", "pull").stdout
+        assert "no brand voices" in httpx.get(f"{address}/v1/brand-voices").json()["error"]["message"]
+        assert invoke("validate", "--json").json["diagnostics"] == []
+        (root / "content/a.yaml").write_text(ITEMS.replace("{id", "{brand_voice: bv_any, id"))
+        (note,) = invoke("validate", "--json").json["diagnostics"]
+        assert (note["code"], note["severity"]) == ("unchecked-brand-voice", "note")
+        assert invoke("catalog", "list", "brand-voices").stdout == "The server does not tell its brand voices.\n"
+        assert invoke("apply", "--yes").code == 0
+        assert "It follows the brand voice bv_any." in (root / "out/tea.md").read_text()
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text().replace(address, "local").replace("auto", "v1"))
+    assert invoke("validate", "--json").json["diagnostics"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be used"),
+        ("bv: {tnoe: x}", "unknown field `tnoe`"),
+        ("bv: {samples: x}", "Expected `array`, got `str` - at `$[...].samples`"),
+        ("a b: {tone: x}", "matching regex"),
+        ("- bv", "Expected `object`"),
+        ("bv: {tone: [", "voices.yaml:1:"),
+    ],
+)
+def test_a_file_of_brand_voices_that_cannot_be_used(text: str | None, said: str, tmp_path: Path, invoke: Run) -> None:
+    """`serve` does not start, and names the file and what is wrong."""
+    if text is not None:
+        (tmp_path / "voices.yaml").write_text(text)
+    ended = invoke("serve", "--port", "0", "--voices", str(tmp_path / "voices.yaml"))
+    assert ended.code == 1
+    assert said in ended.stderr
+    assert "voices.yaml" in ended.stderr
 
 
 # --- what the file says ------------------------------------------------------------------------------------
@@ -210,6 +374,7 @@ def test_what_a_pull_says() -> None:
             CatalogChange(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),
             CatalogChange(kind="style", how="removed", slug="b\x1b", items=("i1",)),
             CatalogChange(kind="vertical", how="added", slug="c"),
+            CatalogChange(kind="brand_voice", how="removed", slug="d"),
         ),
     )
     assert list(map(unpainted, pulled_text(pulled))) == [
@@ -219,6 +384,7 @@ def test_what_a_pull_says() -> None:
         "- style `b\\x1b` removed",
         "    used by 1 item: `i1`",
         "+ vertical `c` added",
+        "- brand voice `d` removed",
         "https://api.example.test:443: 0 templates, 1 style, 0 verticals; catalog.lock.json written.",
     ]
 
@@ -387,6 +553,28 @@ def test_superseded_contents(tmp_path: Path) -> None:
     found = remote.contents(scene.project, world=scene.world())
     assert sorted(one.superseded for one in found) == [False, True]
     assert {one.item for one in found} == {"tea"}
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, has: bool) -> None:
+    """The old copy alone; a server without the route is no success, whatever status it refuses with."""
+    api = FakeApi(duration=5, create_only=True, put=False, auto_save=False, delete=has)
+    scene = Scene(tmp_path, api)
+    scene.write("content/blog.yaml", blog("tea"))
+    scene.apply()
+    (path,) = scene.tree()
+    scene.edit(path, "Closing", "The end")
+    scene.apply()
+    (old,) = (one for one in remote.contents(scene.project, world=scene.world()) if one.superseded)
+    said: list[str] = []
+    if has:
+        remote.delete(scene.project, [old.entry.id, "cnt_gone"], tell=said.append, world=scene.world())
+        assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
+    else:
+        with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
+            remote.delete(scene.project, [old.entry.id], tell=said.append, world=scene.world())
+    left = [one.superseded for one in remote.contents(scene.project, world=scene.world())]
+    assert sorted(left) == ([False] if has else [False, True])
 
 
 def test_a_failing_content_is_told(tmp_path: Path) -> None:

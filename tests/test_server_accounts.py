@@ -230,6 +230,8 @@ def test_no_statement_reads_all_that_was_ever_made() -> None:
             ("POST", "/v1/content/save", {"content": "a"}),
             ("PUT", path, {"title": "New"}),
             ("GET", path, None),
+            ("GET", f"{path}/versions", None),
+            ("GET", f"{path}/versions/1", None),
             ("DELETE", path, None),
         ):
             assert (await call(app, method, where, body, headers={**key, "X-User-ID": "ann"})).status == 200, where

@@ -504,7 +504,7 @@ def test_an_idempotency_key_alone_replays() -> None:
 
 
 def test_save_creates_updates_and_keeps_versions() -> None:
-    """A save without id creates, with any of the three id names updates; earlier texts stay in the store."""
+    """A save without id creates, with any of the three id names updates; every version can be read, by who may."""
     store = Store()
 
     async def scenario(app: Any) -> None:
@@ -521,8 +521,22 @@ def test_save_creates_updates_and_keeps_versions() -> None:
         assert before == after
         assert (after["title"], after["content"], after["status"]) == ("One", "fourth", "draft")
         assert after["updatedAt"] > after["createdAt"]
-        earlier = store.rows("SELECT version, body FROM versions ORDER BY version")
-        assert [(row["version"], row["body"]) for row in earlier] == [(1, "first"), (2, "second"), (3, "third")]
+        path = f"/v1/content/{content_id}/versions"
+        listed = (await call(app, "GET", path)).json["versions"]
+        assert [one["version"] for one in listed] == [4, 3, 2, 1]
+        assert [one["replacedAt"] is None for one in listed] == [True, False, False, False]
+        texts = [(await call(app, "GET", f"{path}/{number}")).json["content"] for number in range(1, 5)]
+        assert texts == ["first", "second", "third", "fourth"]
+        assert (await call(app, "GET", f"{path}/4")).json == after
+        for wrong in ("5", "0", "-1", "x", "9" * 30, "٣"):
+            assert (await call(app, "GET", f"{path}/{wrong}")).status == 404
+        stranger = {"X-User-ID": "someone"}
+        mine = (await call(app, "POST", "/api/content", {"content": "x"}, headers={"X-User-ID": "me"})).json[
+            "contentId"
+        ]
+        for where in (f"/api/content/{mine}/versions", f"/api/content/{mine}/versions/1"):
+            assert (await call(app, "GET", where, headers=stranger)).status == 403
+        assert (await call(app, "GET", "/v1/content/cnt_none/versions")).status == 404
         for unknown in ("cnt_none", "../x"):
             lost = await call(app, "POST", "/v1/content/save", {"id": unknown, "content": "x"})
             assert lost.status == 404

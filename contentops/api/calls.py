@@ -43,6 +43,8 @@ class JobStatus(Struct, frozen=True):
     """The server's words where it failed: one line, at most 500 characters, never the key."""
     request_id: str = ""
     """The request id the reply names, or empty."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """What its front matter said besides the title."""
 
 
 class ContentEntry(Struct, frozen=True):
@@ -93,16 +95,33 @@ class Content(Struct, frozen=True):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     whole: str = ""
     """The text with its front matter; empty where it has none."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """What that front matter says besides the title."""
+
+
+class ContentVersion(Struct, frozen=True):
+    """One version of a content, by number from 1. `replaced_at` is when the next one came; empty for the one now."""
+
+    number: int
+    title: str = ""
+    status: str = ""
+    replaced_at: str = ""
+
+
+class VersionList(Struct, frozen=True):
+    """Every version of a content, newest first."""
+
+    versions: tuple[ContentVersion, ...] = ()
 
 
 class SavedReply(Struct, frozen=True):
-    """A text was saved under this content id."""
+    """The content of this id was saved, changed or removed."""
 
     content_id: str
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles or verticals as the server describes them; one entry for a detail call.
+    """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call.
 
     `total` is how many there are over all pages where it is known, else None.
     """
@@ -196,7 +215,7 @@ class Failure(Struct, frozen=True):
         return f"`{where}`{status}: {self.message}" if where else self.message
 
 
-Reply = Accepted | JobStatus | ContentList | Content | SavedReply | CatalogReply | Stats
+Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
 """Every way a call can succeed."""
 
 
@@ -238,11 +257,12 @@ class ListContent(_Harmless, frozen=True):
 
 
 class GetContent(_Harmless, frozen=True):
-    """Fetch one stored content."""
+    """Fetch one stored content, as it is now (0) or was in a version."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
     content_id: str
+    version: int = 0
 
 
 class SaveContent(Struct, frozen=True):
@@ -270,6 +290,31 @@ class PutContent(_Harmless, frozen=True):
     title: str
     body: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+class SetStatus(_Harmless, frozen=True):
+    """Give one stored content another status, such as `published`; its text stays."""
+
+    name: ClassVar[str] = "set status"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+    status: str
+
+
+class DeleteContent(_Harmless, frozen=True):
+    """Remove one stored content. Asked twice, it is gone once."""
+
+    name: ClassVar[str] = "delete content"
+    reply: ClassVar[type[SavedReply]] = SavedReply
+    content_id: str
+
+
+class ListVersions(_Harmless, frozen=True):
+    """List the versions of one stored content, without texts."""
+
+    name: ClassVar[str] = "list versions"
+    reply: ClassVar[type[VersionList]] = VersionList
+    content_id: str
 
 
 class RegenerateSection(Struct, frozen=True):
@@ -308,18 +353,17 @@ class ListStyles(_Harmless, frozen=True):
     page: int = 1
 
 
-class GetStyle(_Harmless, frozen=True):
-    """Describe one style profile."""
-
-    name: ClassVar[str] = "get style"
-    reply: ClassVar[type[CatalogReply]] = CatalogReply
-    slug: str
-
-
 class ListVerticals(_Harmless, frozen=True):
     """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
+
+
+class ListBrandVoices(_Harmless, frozen=True):
+    """List the brand voices, where the server shows them; no source documents that."""
+
+    name: ClassVar[str] = "list brand voices"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
@@ -344,12 +388,15 @@ Call = (
     | GetContent
     | SaveContent
     | PutContent
+    | SetStatus
+    | DeleteContent
+    | ListVersions
     | RegenerateSection
     | ListTemplates
     | GetTemplate
     | ListStyles
-    | GetStyle
     | ListVerticals
+    | ListBrandVoices
     | DashboardStats
     | CreditsUsage
 )

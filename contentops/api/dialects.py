@@ -233,8 +233,12 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
                 body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
             return _post("/content/save", body)
         case calls.PutContent():
-            path = f"/content/{_segment(call.content_id)}"
-            return Wire(method="PUT", path=path, body=_encode(_text(call)), headers=_JSON)
+            return Wire(method="PUT", path=_content(call.content_id), body=_encode(_text(call)), headers=_JSON)
+        case calls.SetStatus():
+            body = {"status": call.status}
+            return Wire(method="PUT", path=_content(call.content_id), body=_encode(body), headers=_JSON)
+        case calls.DeleteContent():
+            return Wire(method="DELETE", path=_content(call.content_id))
         case _:
             return Wire(method="GET", path=_get_path(call))
 
@@ -242,6 +246,7 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
         calls.ListVerticals: "/verticals",
+        calls.ListBrandVoices: "/brand-voices",
         calls.DashboardStats: "/dashboard/stats",
         calls.CreditsUsage: "/credits/usage",
     }
@@ -255,15 +260,15 @@ def _get_path(call: calls.Call) -> str:
         case calls.ListContent():
             return f"/content{_page(call.page, call.limit)}"
         case calls.GetContent():
-            return f"/content/{_segment(call.content_id)}"
+            return _content(call.content_id, f"/versions/{call.version}" if call.version else "")
+        case calls.ListVersions():
+            return _content(call.content_id, "/versions")
         case calls.ListTemplates():
             return f"/templates{_page(call.page)}"
         case calls.GetTemplate():
             return f"/templates/{_segment(call.slug)}"
         case calls.ListStyles():
             return f"/style-profiles{_page(call.page)}"
-        case calls.GetStyle():
-            return f"/style-profiles/{_segment(call.slug)}"
         case _:
             return _FIXED[type(call)]
 
@@ -319,6 +324,10 @@ def _segment(name: str) -> str:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")
     return coded.replace(".", "%2E") if not coded.strip(".") else coded
+
+
+def _content(content_id: str, version: str = "") -> str:
+    return f"/content/{_segment(content_id)}{version}"
 
 
 def _page(number: int, limit: int = PAGE) -> str:

@@ -20,7 +20,6 @@ from contentops.api.calls import (
     Failure,
     FailureKind,
     Generate,
-    GetStyle,
     GetTemplate,
     JobStatus,
     PutContent,
@@ -262,7 +261,7 @@ def _slugs(call: Call) -> tuple[str, ...]:
     match call:
         case Generate():
             return str(call.request.get("template")), str(call.request.get("style"))
-        case GetTemplate() | GetStyle():
+        case GetTemplate():
             return (call.slug,)
         case _:
             return ()

@@ -16,11 +16,13 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
+    ContentVersion,
     JobState,
     JobStatus,
     Reply,
     SavedReply,
     Stats,
+    VersionList,
 )
 from contentops.api.decoding import Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body, main_heading
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
-_FENCE = re.compile(r"\ufeff?---[ \t]*\r?\n")
+_FENCE = re.compile(r"\ufeff?[\r\n]*---[ \t]*\r?\n")
 
 _ENDS: Mapping[str, JobState] = {
     "completed": "completed",
@@ -50,20 +52,12 @@ def read(call: calls.Call, value: Json) -> Reply:
             return _accepted(value, call.request_id)
         case calls.GetStatus():
             return _job_status(value)
-        case calls.ListContent():
-            return _content_list(value)
-        case calls.GetContent():
-            return _content(value, call.content_id)
         case calls.RegenerateSection():
             return _section(call, value)
-        case calls.SaveContent() | calls.PutContent():
-            return _saved(call, value)
-        case (
-            calls.ListTemplates() | calls.ListStyles() | calls.ListVerticals() | calls.GetTemplate() | calls.GetStyle()
-        ):
-            return _catalog(call, value)
         case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
+        case _:
+            return _stored(call, value)
 
 
 # --- shapes ------------------------------------------------------------------------------------------------
@@ -135,42 +129,47 @@ def _job_status(value: Json) -> JobStatus:
     if not isinstance(word, str):
         raise Unreadable("the answer holds no `status`")
     state = _ENDS.get(word.strip().lower(), "running")
-    title, body = _job_text(data)
+    title, front, body = _job_text(data)
     return JobStatus(
         state=state,
         progress=_progress(data.get("progress")),
         stage=_text(data, "stage", "current_agent", "current_step"),
         title=title,
         body=body,
+        front=front,
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
         request_id=safe_id(data.get("request_id")),
     )
 
 
-def _job_text(data: Mapping[str, Json]) -> tuple[str, str | None]:
+def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
+    """Title, other front matter and body."""
     content = data.get("content")
     inner = _map(content)
     found = content if isinstance(content, str) else inner.get("body", inner.get("content"))
     body = found if isinstance(found, str) else None
-    title, front_title = _text(inner, "title") or _text(data, "title"), ""
+    title = _text(inner, "title") or _text(data, "title")
     if body is None:
-        return title, None
-    front_title, body = _without_front_matter(body)
+        return title, {}, None
+    front_title, front, body = _without_front_matter(body)
     # The server seen puts the template's name into the metadata, so whatever the text says of itself comes first.
-    return title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title"), body
+    title = title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title")
+    return title, front, body
 
 
-def _without_front_matter(body: str) -> tuple[str, str]:
-    """Title and body of a text that may begin with front matter; a rule that a person drew there stays."""
-    from contentops.documents.front_matter import split
+def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
+    """Title, other front matter and body of a text that may begin with some; a rule that a person drew there stays."""
+    from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
-        return "", body
-    document = split(body)
+        return "", {}, body
+    document = split_loosely(body)
     # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
     says_something = document.title or document.front or document.provenance
-    return (document.title, document.body) if says_something and not document.problem else ("", body)
+    return (
+        (document.title, document.front, document.body) if says_something and not document.problem else ("", {}, body)
+    )
 
 
 def _job_content_id(data: Mapping[str, Json]) -> str:
@@ -211,6 +210,20 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
     raise Unreadable(f"the answer holds no list `{keys[0]}`")
 
 
+def _stored(call: calls.Call, value: Json) -> Reply:
+    match call:
+        case calls.ListContent():
+            return _content_list(value)
+        case calls.GetContent():
+            return _content(value, call.content_id)
+        case calls.ListVersions():
+            return _versions(value)
+        case calls.SaveContent() | calls.PutContent() | calls.SetStatus() | calls.DeleteContent():
+            return _saved(call, value)
+        case _:
+            return _catalog(call, value)
+
+
 def _content_list(value: Json) -> ContentList:
     entries: list[ContentEntry] = []
     unnamed: list[ContentEntry] = []
@@ -228,6 +241,15 @@ def _page_limit(value: Json) -> int:
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
+def _versions(value: Json) -> VersionList:
+    found = [
+        ContentVersion(number, _text(each, "title"), _text(each, "status"), _text(each, "replacedAt", "replaced_at"))
+        for each in map(_map, _list(value, "versions"))
+        if isinstance(number := each.get("version"), int) and not isinstance(number, bool) and number > 0
+    ]
+    return VersionList(tuple(sorted(found, key=lambda one: -one.number)))
+
+
 def _times(value: Mapping[str, Json]) -> tuple[str, str]:
     return _text(value, "created_at", "createdAt"), _text(value, "updated_at", "updatedAt")
 
@@ -242,20 +264,23 @@ def _content(value: Json, asked: str) -> Content:
     body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
     if not isinstance(body, str):
         raise Unreadable("the answer holds no text")
-    front_title, text = _without_front_matter(body)
+    front_title, front, text = _without_front_matter(body)
     return Content(
         asked,
         _text(data, "title") or front_title,
         text,
         *_times(data),
         metadata=_map(data.get("metadata")),
+        front=front,
         whole=body if text is not body else "",
     )
 
 
-def _saved(call: calls.SaveContent | calls.PutContent, value: Json) -> SavedReply:
+def _saved(
+    call: calls.SaveContent | calls.PutContent | calls.SetStatus | calls.DeleteContent, value: Json
+) -> SavedReply:
     outer = _object(value)
-    if isinstance(call, calls.PutContent):
+    if not isinstance(call, calls.SaveContent):
         return SavedReply(call.content_id)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
@@ -280,6 +305,7 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
     calls.ListTemplates: ("templates",),
     calls.ListStyles: ("style_profiles", "profiles", "styles"),
     calls.ListVerticals: ("verticals",),
+    calls.ListBrandVoices: ("brand_voices", "voices"),
 }
 
 
@@ -303,7 +329,7 @@ def _total(value: Json) -> int | None:
 
 def _detail(value: Json) -> dict[str, Json]:
     data = _unwrap(value)
-    inner = next((data[key] for key in ("template", "style_profile") if isinstance(data.get(key), dict)), data)
+    inner = data["template"] if isinstance(data.get("template"), dict) else data
     if not any(key in inner for key in ("id", "slug", "name")):
         raise Unreadable("the answer describes nothing")
     return _object(inner)

@@ -42,7 +42,7 @@ _SETTINGS = {
     # Git loses the entries of an index that is split and has no checksum.
     "index.skipHash": "false",
 }
-_LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
+LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 """For looks: no index lock is taken from under someone, and a partial clone does not reach for the network."""
 _USER = re.compile(r"://[^/\s]*@")
 _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
@@ -77,13 +77,13 @@ def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
 
     Raises UsageError where `root` lies in no repository, GitFailed where git is missing or ends with an error.
     """
-    ended = try_git(root, *arguments, stdin=stdin, extra=_LOOK)
+    ended = try_git(root, *arguments, stdin=stdin, extra=LOOK)
     if ended.code:
         raise failure(root, arguments, ended)
     return ended.stdout.decode("utf-8", "surrogateescape")
 
 
-def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = _LOOK) -> dict[str, bytes]:
+def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
     """The bytes of files in git's store, by what names them: a content, or `COMMIT:./PATH` with a path below `root`.
 
     What is not there is left out. `extra` is added to git's environment. Raises GitFailed.
@@ -106,7 +106,7 @@ def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] 
     return found
 
 
-def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = _LOOK) -> bytes | None:
+def file_at(root: Path | str, commit: str, path: str, extra: Mapping[str, str] = LOOK) -> bytes | None:
     """A file below `root` as it was at a commit; None where there was none.
 
     Raises GitFailed where git fails, and where a partial clone lacks the file.

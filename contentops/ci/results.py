@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import GitFailed, file_at, run_git
+from contentops.ci.git import LOOK, GitFailed, file_at, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
 from contentops.errors import StateError, UsageError
-from contentops.model import JobState, Note, State
+from contentops.model import JobState, Note, OpenEntry, Record, State
 from contentops.state import lock as locks
+from contentops.state.codec import parse_line
 from contentops.state.journal import nothing_on_disk
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Desired, Project, Record, RequestId, Spec
+    from contentops.model import Desired, Project, RequestId, Spec
     from contentops.planning.inputs import Choice
+    from contentops.state.codec import Line
     from contentops.state.lock import Lock
 
 
@@ -185,10 +187,85 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
 
 
 def requests_at(project: Project, ref: str) -> frozenset[RequestId]:
-    """The request ids of every submit that the lock at `ref` knew; none where there was no lock.
+    """The request ids of every submit that the lock knew up to `ref`; none where there was no lock.
 
     Raises UsageError for an unknown ref or outside a repository, StateError for a lock that cannot be read.
     """
-    lock = lock_at(project.root, resolve(project.root, ref), project.environment)
+    commit = resolve(project.root, ref)
+    lock, past = lock_at(project.root, commit, project.environment), past_of(project, commit)
     known = (one.value.request_id for lines in lock.records.values() for one in lines)
-    return frozenset({*known, *lock.entries} - {""})
+    return frozenset({*known, *lock.entries, *past.records, *past.entries} - {""})
+
+
+# --- earlier locks -----------------------------------------------------------------------------------------
+
+DEPTH = 5_000
+"""Commits of the lock that are looked at, the newest ones."""
+_PATIENCE = 120.0
+_LOG = (
+    *("--full-history", f"--max-count={DEPTH + 1}", "--format=commit %H", "--no-show-signature"),
+    *("--patch", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
+)
+
+
+class Past(Struct, frozen=True, kw_only=True):
+    """What every committed lock knew, by request id, as the newest one says it."""
+
+    records: Mapping[RequestId, Record] = {}
+    entries: Mapping[RequestId, OpenEntry] = {}
+    commits: Mapping[RequestId, str] = {}
+    """The commit that was the first to hold it."""
+    gaps: tuple[str, ...] = ()
+    """What keeps it from being all there was, each a sentence."""
+
+
+def past_of(project: Project, commit: str = "HEAD") -> Past:
+    """The history of the lock up to a commit, as far as this clone has it; why there is no more is in `gaps`."""
+    name = lock_name(project.environment)
+    try:
+        shallow = run_git(project.root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
+            return Past()
+        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=_PATIENCE)
+    except UsageError:
+        return Past(gaps=("the project lies in no git repository, which would hold earlier locks",))
+    except GitFailed as error:
+        return Past(gaps=(f"earlier locks cannot be read: {error.message}",))
+    if ended.code:
+        return Past(gaps=(f"earlier locks cannot be read: {reason_of(ended)}",))
+    cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` brings them"
+    return _past(ended.stdout.decode("utf-8", "replace"), (cut,) if shallow else ())
+
+
+def _past(log: str, gaps: tuple[str, ...]) -> Past:
+    records: dict[RequestId, Record] = {}
+    entries: dict[RequestId, OpenEntry] = {}
+    commits: dict[RequestId, str] = {}
+    damaged = 0
+    first, *blocks = log.split("\ncommit ") if log else [""]
+    for block in (first.removeprefix("commit "), *blocks[: DEPTH - 1]):
+        commit, *lines = block.split("\n")
+        for line in lines:
+            found = _added(line)
+            damaged += found is None
+            if isinstance(found, Record) and found.request_id:
+                records.setdefault(found.request_id, found)
+                commits[found.request_id] = commit
+            elif isinstance(found, OpenEntry):
+                entries.setdefault(found.request_id, found)
+                commits[found.request_id] = commit
+    if len(blocks) >= DEPTH:
+        gaps = (*gaps, f"only the newest {DEPTH:,} commits of the lock are looked at")
+    if damaged:
+        gaps = (*gaps, f"{damaged:,} line{'s' * (damaged > 1)} of earlier locks cannot be read")
+    return Past(records=records, entries=entries, commits=commits, gaps=gaps)
+
+
+def _added(line: str) -> Line | str | None:
+    """What a line of a patch adds to a lock; empty where it adds nothing, None where that cannot be read."""
+    if not line.startswith("+{"):
+        return ""
+    try:
+        return parse_line(line[1:])
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""`contentops content ...`, `stats` and `report`: what the account has stored, its numbers, and what was spent."""
+"""`contentops content ...`, `stats`, `report` and `history`: what an account has, what was made, what was spent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from msgspec import structs
 from contentops.ci import results
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, Group, project_options, world
-from contentops.errors import UsageError
+from contentops.errors import Refused, UsageError, did_you_mean
 from contentops.operations import content as operation
+from contentops.operations import history as history_operation
 from contentops.operations import workspace
+from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
 from contentops.reporting.spend import count_spend, spend_json, spend_text
 from contentops.reporting.summary import plural
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.cli.options import Session
-    from contentops.model import Json
+    from contentops.model import Json, Project
     from contentops.operations.content import Owned
 
 
-@click.group("content", cls=Group, short_help="Show what the account has stored.")
+@click.group("content", cls=Group, short_help="Show what the account has stored, and tidy it.")
 def content() -> None:
-    """Show what the account has stored on the server. Costs no credits and changes nothing."""
+    """Show what the account has stored on the server, and tidy it. Costs no credits; records and files stay."""
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
@@ -41,37 +43,54 @@ def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
     found = operation.contents(project, tell=terminal.tell_line, world=world())
-    listed = [{**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded} for one in found]
-    session.answer({"server": project.api.server, "contents": listed}, listing(found, width=terminal.width()))
+    session.answer(_values(project, found), listing(found, width=terminal.width()))
+
+
+def _values(project: Project, found: Sequence[Owned]) -> dict[str, Json]:
+    listed: list[Json] = [
+        {**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in found
+    ]
+    return {"server": project.api.server, "contents": listed}
 
 
 def listing(found: Sequence[Owned], *, width: int = 0) -> str:
     """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
     if not found:
         return "No contents."
+    free = sum(not one.item for one in found)
+    return f"{_table(found, width)}\n\n{plural(len(found), 'content')}, {free:,} of no item."
+
+
+def _table(found: Sequence[Owned], width: int) -> str:
     rows = [
         (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in found
     ]
-    free = sum(not one.item for one in found)
-    counted = f"{plural(len(found), 'content')}, {free:,} of no item."
-    listed = table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
-    return f"{listed}\n\n{counted}"
+    return table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
 
 
 def _item(one: Owned) -> str:
-    return f"{one.item} (superseded)" if one.superseded else one.item
+    said = ", ".join(word for word in ("superseded" if one.superseded else "", one.lock) if word)
+    return f"{one.item} ({said})" if said else one.item
 
 
 @content.command("get", short_help="Print the text of a stored content.")
 @click.argument("content_id", metavar="ID")
+@click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
+@click.option("--version", metavar="N", type=click.IntRange(min=1), help="The text as it was in this version.")
 @project_options
-def get(session: Session, content_id: str) -> None:
-    """Print the text of content ID exactly as the server has it.
+def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
+    """Print the text of content ID exactly as the server has it, or had it in a version.
 
-    On a terminal, characters that the terminal would obey are shown as escapes instead.
+    On a terminal, characters that the terminal would obey are shown as escapes instead. Versions are shown by
+    `contentops serve` and the embedded server; the service documents none.
     """
     project = session.project()
-    found, owned = operation.content(project, content_id, tell=terminal.tell_line, world=world())
+    if listed:
+        if version:
+            raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
+        _list_versions(session, project, content_id)
+        return
+    found, owned = operation.content(project, content_id, version=version or 0, tell=terminal.tell_line, world=world())
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
         sys.stdout.flush()
@@ -90,10 +109,90 @@ def get(session: Session, content_id: str) -> None:
     session.answer(values, "")
 
 
+def _list_versions(session: Session, project: Project, content_id: str) -> None:
+    known = operation.versions(project, content_id, tell=terminal.tell_line, world=world())
+    rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
+    listed: list[Json] = [structs.asdict(one) for one in known]
+    shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
+    session.answer({"server": project.api.server, "id": content_id, "versions": listed}, shown)
+
+
 def harmless(text: str) -> str:
     """`text` with its lines and tabs, and with everything else that a terminal would obey shown; ends its line."""
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
+
+
+@content.command("delete", short_help="Delete stored contents, after asking.")
+@click.argument("content_ids", metavar="[ID]...", nargs=-1)
+@click.option("--superseded", is_flag=True, help="The copies that records name as superseded by a newer one.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_options
+def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
+    """Delete stored contents: those named, or the superseded copies of items. Lists them and asks first.
+
+    Says so where one is what an item is saved as now. Files and records stay: the next save of such an item stores its
+    file as new.
+    """
+    if superseded == bool(content_ids):
+        raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
+    project = session.project()
+    stored = operation.contents(project, tell=terminal.tell_line, world=world())
+    found = _named(stored, content_ids) if content_ids else [one for one in stored if one.superseded]
+    if found:
+        terminal.tell(_table(found, terminal.width(sys.stderr)))
+        for one in found:
+            if one.living:
+                what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
+                terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
+        _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
+        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=world())
+    session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
+
+
+def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
+    """The contents of these ids, each once. Raises UsageError for one that is not there."""
+    known = {one.entry.id: one for one in stored}
+    for content_id in content_ids:
+        if content_id not in known:
+            hint = did_you_mean(content_id, known, "`contentops content list` lists them")
+            raise UsageError(f"there is no content `{content_id}`", code="unknown-content", hint=hint)
+    return [known[content_id] for content_id in dict.fromkeys(content_ids)]
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    """Goes on only with a person's word for it. Raises Refused."""
+    if yes:
+        return
+    if not terminal.can_ask():
+        message = "deleting needs a person's yes, and there is no terminal to ask on"
+        raise Refused(message, code="not-confirmed", hint="`--yes` deletes without asking")
+    if not terminal.confirmed(f"{visible(question)} (yes/no) "):
+        raise Refused("not confirmed; nothing was done", code="not-confirmed")
+
+
+@content.command("publish", short_help="Mark stored contents as published.")
+@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
+@project_options
+def publish(session: Session, content_ids: tuple[str, ...]) -> None:
+    """Give stored contents the status `published`; publishes nothing anywhere else."""
+    _set_status(session, content_ids, "published")
+
+
+@content.command("archive", short_help="Mark stored contents as archived.")
+@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
+@project_options
+def archive(session: Session, content_ids: tuple[str, ...]) -> None:
+    """Give stored contents the status `archived`."""
+    _set_status(session, content_ids, "archived")
+
+
+def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
+    project = session.project()
+    asked = tuple(dict.fromkeys(content_ids))
+    operation.set_status(project, asked, status, tell=terminal.tell_line, world=world())
+    values = {"server": project.api.server, "status": status, "contents": list(asked)}
+    session.answer(values, f"{plural(len(asked), 'content')} {status}.")
 
 
 # --- stats -------------------------------------------------------------------------------------------------
@@ -145,10 +244,10 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 )
 @project_options
 def report(session: Session, since: str) -> None:
-    """Show what was spent on the texts in the lock, by month, template, style, manifest and tag.
+    """Show what was spent on every text that was made, by month, template, style, manifest and tag.
 
-    Each item counts with its last generation: earlier ones are no longer in the lock. With a commit, what the lock
-    knew then is left out. Needs no network and changes nothing.
+    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
+    a commit, what was known then is left out. Needs no network and changes nothing.
     """
     start = parse_moment(since, time.time())
     project = session.project()
@@ -159,10 +258,29 @@ def report(session: Session, since: str) -> None:
             raise
         message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
-    spend = count_spend(workspace.read_state(project), workspace.validate(project), since=start, known=known)
+    desired, findings = workspace.declared(project)
+    terminal.tell_findings(findings)
+    state, past = workspace.read_state(project), results.past_of(project)
+    texts = history_operation.made(state, past.records, history_operation.kept_reports(project))
+    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = spend_text(spend, since=shown)
-    session.answer(spend_json(spend, since=shown), text)
+    session.answer(spend_json(spend, since=shown, gaps=past.gaps), spend_text(spend, since=shown, gaps=past.gaps))
+
+
+@click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
+@click.argument("item", required=False, default="")
+@project_options
+def history(session: Session, item: str) -> None:
+    """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
+
+    Generations come from the lock, its history in git, and the runs; a line says where history is missing. Needs no
+    network and changes nothing.
+    """
+    found = history_operation.history(session.project(), item)
+    text = history_text(found, width=terminal.width())
+    if item and not (found.runs or found.generations):
+        text = f"nothing was generated for `{visible(item)}` yet"
+    session.answer(history_json(found), text)
 
 
 def parse_moment(text: str, now: float) -> dt.datetime | None:

@@ -23,10 +23,14 @@ COMMANDS: Mapping[str, str] = {
     "cost": "report",
     "costs": "report",
     "dry-run": "plan",
+    "jobs": "history",
     "lint": "validate",
     "list": "status",
+    "log": "history",
+    "logs": "history",
     "ls": "status",
     "preview": "plan",
+    "runs": "history",
     "spend": "report",
     "templates": "catalog list",
     "version": "--version",
@@ -46,7 +50,7 @@ OPTIONS: Mapping[str, str] = {
 _NEVER_GUESSED = (
     *("apply", "regenerate", "comment", "commit", "rm", "mv", "resolve", "delete", "publish", "archive", "restore"),
     *("--prune", "--replace", "--resubmit-unknown", "--yes", "--auto-approve", "--approve-*", "--on-edit", "--edits"),
-    "--forget",
+    *("--forget", "--superseded"),
 )
 
 
@@ -102,6 +106,6 @@ def _takes_a_value(option: click.Parameter) -> bool:
 def as_selection(session: Session, word: str) -> str:
     """How to say that a command is about the item `word`; empty where there is no such item."""
     with contextlib.suppress(ContentopsError):
-        if show.is_item(session.project(), word):
+        if word in show.known_ids(session.project()):
             return f"did you mean `--select {shlex.quote(word)}`?"
     return ""

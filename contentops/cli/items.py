@@ -45,9 +45,11 @@ _DIFF_STYLES = {"+": "add", "-": "remove", "@": "move"}
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
     """Show how every item stands: as generated, edited, missing, new, changed, open, blocked, or an orphan.
 
-    Needs no network and changes nothing.
+    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network and changes
+    nothing.
     """
-    items = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
+    items, findings = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
+    terminal.tell_findings(findings)
     text = status_text(items, width=terminal.width())
     session.answer({"items": [structs.asdict(item) for item in items]}, text)
 

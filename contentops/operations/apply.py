@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
-    from contentops.model import Json, Plan, Project, Refusal, Run
+    from contentops.model import Json, Plan, Project, Refusal, Run, State
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
@@ -112,7 +112,7 @@ def apply(
         if planned.submits:
             workspace.store.rehearse(planned.submits)
         run = _carry_out(workspace, planned, found, known, options, emit, world)
-        _write_report(project, planned, run, options.inputs, emit)
+        _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
 
 
@@ -225,15 +225,17 @@ async def _nowhere(call: Call) -> Failure:
 
 
 def _write_report(
-    project: Project, plan: Plan, run: Run, inputs: Mapping[str, Json], emit: Callable[[Event], None]
+    workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
-    """The run as JSON in `.contentops/runs/`, for people and machines that come later; lock and files tell the same."""
-    folder = Path(project.root) / FOLDER / "runs"
+    """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
+    from contentops.operations.history import brief, keep_report
+
+    known = {"", *(record.request_id for record in before.records.values())}
+    made = [brief(record) for record in workspace.state.records.values() if record.request_id not in known]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
-    document = {**run_json(run, plan), "inputs": plain(inputs)}
+    document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / name).write_text(json_text(document) + "\n", encoding="utf-8")
+        keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
     except OSError as error:
         words = f"the report of this run is not kept: `{FOLDER}/runs/{name}`: {error.strerror or error}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))

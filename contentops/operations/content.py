@@ -1,5 +1,7 @@
 """What is asked of the server outside an apply: stored contents and numbers, and how one asks. All of it is free.
 
+Contents are read, given another status, or removed; what one command removes was shown to a person before.
+
 Calls go one after the other, within the project's limit, and again for a while where they fail for a passing reason.
 """
 
@@ -16,21 +18,26 @@ from contentops.api.calls import (
     Content,
     ContentEntry,
     ContentList,
+    ContentVersion,
     CreditsUsage,
     DashboardStats,
+    DeleteContent,
     Failure,
     FailureKind,
     GetContent,
     ListContent,
+    ListVersions,
+    SetStatus,
     Stats,
+    VersionList,
 )
 from contentops.errors import ApiError
 from contentops.execution.limiter import Limiter
-from contentops.operations.workspace import World, connected, credentials, read_state
+from contentops.operations.workspace import World, connected, credentials, other_states, read_state
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from contentops.api.calls import Call, Reply
     from contentops.api.session import Client
@@ -40,7 +47,8 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
-_ABSENT = frozenset({404, 405, 410, 501})
+_NO_ROUTE = frozenset({405, 501})
+_ABSENT = frozenset({404, 410}) | _NO_ROUTE
 T = TypeVar("T")
 
 
@@ -163,11 +171,20 @@ def quiet(_: str) -> None:
 
 
 class Owned(Struct, frozen=True, kw_only=True):
-    """One stored content and the item it belongs to, or empty; `superseded` if the item has a newer one."""
+    """One stored content and the item it belongs to, or empty; `superseded` if the item has a newer one.
+
+    `lock` is the lock that says so where it is another environment's.
+    """
 
     entry: ContentEntry
     item: str = ""
     superseded: bool = False
+    lock: str = ""
+
+    @property
+    def living(self) -> bool:
+        """Whether it is what an item is saved as now."""
+        return bool(self.item) and not self.superseded
 
 
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
@@ -187,38 +204,123 @@ def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: Wo
 
 
 def content(
-    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+    project: Project,
+    content_id: str,
+    *,
+    version: int = 0,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
 ) -> tuple[Content, Owned]:
-    """One stored content, and whose it is. Raises ApiError, also where there is no such content."""
+    """One stored content, as it is (version 0) or was in a version, and whose it is.
+
+    Raises ApiError, also where there is no such content.
+    """
     owners = _owners(project)
-    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id)))
+    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
-        error = as_error(answer, project)
-        if not is_absent(answer):
-            raise error
-        message = f"there is no content `{content_id}`: {error.message}"
-        raise ApiError(message, hint="`contentops content list` lists them")
+        raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
     entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
     return answer, _owned(entry, owners)
 
 
-def _owners(project: Project) -> dict[str, tuple[str, bool]]:
-    """Item and whether it is superseded, by content id on this server."""
-    state, server = read_state(project), project.api.server
-    found: dict[str, tuple[str, bool]] = {}
-    records = [record for record in state.records.values() if record.server == server]
-    for record in records:
-        found.update(dict.fromkeys(record.superseded, (record.id, True)))
-    opened = [(entry.content_id, entry.item) for entry in state.entries.values() if entry.server == server]
-    held = [*opened, *((record.content_id, record.id) for record in records)]
-    found.update({content_id: (item, False) for content_id, item in held if content_id})
-    return found
+def versions(
+    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> tuple[ContentVersion, ...]:
+    """Every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
+    answer = converse(project, world, tell, lambda caller: caller.ask(ListVersions(content_id)))
+    if isinstance(answer, Failure):
+        raise _absent(answer, project, content_id, "versions of ")
+    assert isinstance(answer, VersionList)
+    return answer.versions
 
 
-def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool]]) -> Owned:
-    item, superseded = owners.get(entry.id, ("", False))
-    return Owned(entry=entry, item=item, superseded=superseded)
+def _absent(failure: Failure, project: Project, content_id: str, what: str = "") -> ApiError:
+    error = as_error(failure, project)
+    if not is_absent(failure):
+        return error
+    hint = "`contentops content list` lists them"
+    if what:
+        hint = f"the server may not show versions at all: no source documents that it does; {hint}"
+        return ApiError(f"there are no {what}content `{content_id}` to read: {error.message}", hint=hint)
+    return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
+
+
+def delete(
+    project: Project, content_ids: Iterable[str], *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> None:
+    """Remove stored contents one after the other; what is gone already counts. Records and files stay as they are.
+
+    Raises ApiError at the first that cannot be removed.
+    """
+
+    async def remove(caller: Caller, content_id: str) -> Failure | None:
+        answer = await caller.ask(DeleteContent(content_id))
+        if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
+            # It may be the content that is not there, or the route.
+            found = await caller.ask(GetContent(content_id))
+            return None if isinstance(found, Failure) and found.kind is FailureKind.NOT_FOUND else answer
+        return answer if isinstance(answer, Failure) else None
+
+    _each(project, content_ids, remove, "deleted", tell, world)
+
+
+def set_status(
+    project: Project,
+    content_ids: Iterable[str],
+    status: str,
+    *,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
+) -> None:
+    """Give stored contents another status. Raises ApiError at the first that cannot be given it."""
+
+    async def give(caller: Caller, content_id: str) -> Failure | None:
+        answer = await caller.ask(SetStatus(content_id, status))
+        return answer if isinstance(answer, Failure) else None
+
+    _each(project, content_ids, give, status, tell, world)
+
+
+def _each(
+    project: Project,
+    content_ids: Iterable[str],
+    act: Callable[[Caller, str], Awaitable[Failure | None]],
+    done: str,
+    tell: Callable[[str], None],
+    world: World | None,
+) -> None:
+    async def story(caller: Caller) -> None:
+        for content_id in content_ids:
+            failure = await act(caller, content_id)
+            if failure is not None and is_absent(failure):
+                message = f"content `{content_id}` is not there, or this server cannot do that: {failure.full_message}"
+                raise ApiError(message, hint="`contentops content list` lists what there is")
+            if failure is not None:
+                raise as_error(failure, project)
+            tell(f"{content_id}: {done}")
+
+    converse(project, world, tell, story)
+
+
+def _owners(project: Project) -> dict[str, tuple[str, bool, str]]:
+    """Item, whether it is superseded, and another environment's lock, by content id on this server."""
+    server = project.api.server
+    old: dict[str, tuple[str, bool, str]] = {}
+    living: dict[str, tuple[str, bool, str]] = {}
+    for lock, state in (*other_states(project), ("", read_state(project))):
+        records = [record for record in state.records.values() if record.server == server]
+        for record in records:
+            old.update(dict.fromkeys(record.superseded, (record.id, True, lock)))
+        opened = [(entry.content_id, entry.item) for entry in state.entries.values() if entry.server == server]
+        held = [*opened, *((record.content_id, record.id) for record in records)]
+        living.update({content_id: (item, False, lock) for content_id, item in held if content_id})
+    return {**old, **living}
+
+
+def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool, str]]) -> Owned:
+    item, superseded, lock = owners.get(entry.id, ("", False, ""))
+    return Owned(entry=entry, item=item, superseded=superseded, lock=lock)
 
 
 # --- numbers -----------------------------------------------------------------------------------------------

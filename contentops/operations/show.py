@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.documents.clean import body_digest, headings
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import OutputError, StateError, UsageError, did_you_mean
-from contentops.model import Action, ItemId, Move
-from contentops.operations.workspace import open_cache, open_workspace, read_state, validate
+from contentops.errors import InputError, OutputError, StateError, UsageError, did_you_mean
+from contentops.model import Action, Desired, ItemId, Move, Request, Spec
+from contentops.operations.workspace import open_cache, open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.select import Candidate, check_selectors, selected
@@ -20,6 +20,7 @@ from contentops.reporting.plan_json import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from contentops.errors import Diagnostic
     from contentops.model import Change, Json, Project, Record, State
     from contentops.planning.inputs import PlanInputs
 
@@ -35,14 +36,40 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def status(project: Project, choice: Choice) -> tuple[ItemStatus, ...]:
-    """How every selected item stands. Raises UsageError for selectors that cannot mean anything, or match nothing."""
+def status(project: Project, choice: Choice) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
+    """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
+
+    Raises UsageError for selectors that cannot mean anything, or match nothing.
+    """
     check_selectors((*choice.select, *choice.exclude))
+    findings: tuple[Diagnostic, ...] = ()
     with open_workspace(project, parse_cache=False) as workspace:
-        found = workspace.plan_inputs(Choice())
+        try:
+            found = workspace.plan_inputs(Choice())
+        except InputError as error:
+            findings = (unread(error),)
+            # What was recorded is front matter in the words of the preset already.
+            workspace.project = structs.replace(project, preset="")
+            workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
+            found = workspace.plan_inputs(Choice())
     changes = {change.id: change for change in make_plan(found).changes}
     known = sorted({*found.specs, *found.state.records, *changes})
-    return tuple(_status(item, found) for item in selected(choice, [_candidate(id_, found, changes) for id_ in known]))
+    items = selected(choice, [_candidate(id_, found, changes) for id_ in known])
+    return tuple(_status(item, found) for item in items), findings
+
+
+def _as_recorded(record: Record) -> Spec:
+    """The item as it was declared when its record was made, as far as the record tells."""
+    said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
+    return Spec(
+        id=record.id,
+        request=Request(inputs={}, **said),
+        digest=record.digest,
+        output=record.output,
+        metadata={**record.metadata, "title": record.title},
+        protected=record.protected,
+        save=record.saved is not None,
+    )
 
 
 def _candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
@@ -169,9 +196,9 @@ def _without_text(project: Project, item: str, state: State) -> UsageError:
     return UsageError(message, code="not-generated", hint="`contentops apply` generates it")
 
 
-def is_item(project: Project, word: str) -> bool:
-    """Whether a manifest declares an item of this id, or the lock knows one. Raises InputError, StateError."""
-    return ItemId(word) in read_state(project).records or ItemId(word) in specs_by_id(validate(project))
+def known_ids(project: Project) -> set[str]:
+    """The id of every item that a manifest declares or the lock knows. Raises InputError, StateError."""
+    return {*read_state(project).records, *specs_by_id(validate(project))}
 
 
 def no_item(item: str, known: Iterable[str]) -> UsageError:

@@ -21,7 +21,7 @@ from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial
 from contentops.documents.stat_cache import StatCache
-from contentops.errors import StateError
+from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
 from contentops.model import CatalogSnapshot
@@ -152,15 +152,18 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
 def _foreign_paths(project: Project) -> dict[str, str]:
     """Paths that the locks of other environments own, by path key, with the name of the lock."""
-    found: dict[str, str] = {}
+    return {key_of(record.output): lock for lock, state in other_states(project) for record in state.records.values()}
+
+
+def other_states(project: Project) -> Iterator[tuple[str, State]]:
+    """What the locks of the project's other environments hold, each with the name of the lock."""
     own = f"contentops.{project.environment}.lock" if project.environment else "contentops.lock"
     for path in sorted(Path(project.root).glob("contentops*.lock")):
         if path.name == own:
             continue
         environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
         with StateStore.open(project.root, environment=environment, project=project.name, write=False) as store:
-            found.update({key_of(record.output): path.name for record in store.state.records.values()})
-    return found
+            yield path.name, store.state
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
@@ -207,6 +210,21 @@ def validate(project: Project) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
         return load(project, catalog_of(project), cache)
+
+
+def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
+    """What the manifests declare; None with a warning where they have errors: for what can be said without them."""
+    try:
+        return validate(project), ()
+    except InputError as error:
+        return None, (unread(error),)
+
+
+def unread(error: InputError) -> Diagnostic:
+    """The warning of a command that goes on without manifests that have errors."""
+    message = f"the manifests cannot be used, so this is what the lock and the files say: {error.message}"
+    hint = "`contentops validate` lists them"
+    return Diagnostic(code="manifests-unread", message=message, severity=Severity.WARNING, hint=hint)
 
 
 def read_state(project: Project) -> State:

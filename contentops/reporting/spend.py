@@ -1,7 +1,6 @@
-"""What was spent, counted from the lock: by month, template, style, manifest, tag and server.
+"""What was spent on the texts that jobs made: by month, template, style, manifest, tag and server.
 
-A record knows its last generation only, so an item that was generated again counts once; the count of one commit after
-another is exact. Failed jobs cost nothing and are not counted.
+Failed jobs cost nothing and are not counted.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from contentops.sanitize import columns, visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Json, OpenEntry, Record, State
+    from contentops.model import Desired, Json, OpenEntry, Record
 
 GROUPS = ("month", "template", "style", "manifest", "tag", "server")
 """What is counted by, in the order shown."""
@@ -58,23 +57,30 @@ class Spend(Struct, frozen=True, kw_only=True):
 
 
 def count_spend(
-    state: State, desired: Desired, *, since: datetime | None = None, known: frozenset[str] = frozenset()
+    texts: Iterable[Record],
+    entries: Iterable[OpenEntry],
+    desired: Desired | None,
+    *,
+    since: datetime | None = None,
+    known: frozenset[str] = frozenset(),
 ) -> Spend:
-    """Count the generations of `state` made at or after `since`, but those whose request ids are `known` already.
+    """Count what was made, or is open, at or after `since`, but that whose request ids are `known` already.
 
-    `desired` says which manifest and tags an item has today. `since` has a time zone.
+    `desired` says which manifest and tags an item has today; None: that is not known. `since` has a time zone.
     """
-    made = [one for one in state.records.values() if one.request_id and one.request_id not in known]
+    made = [one for one in texts if one.request_id and one.request_id not in known]
     counted = [one for one in made if _is_since(one.generated_at, since)]
     undated = sum(since is not None and _time(one.generated_at) is None for one in made)
-    manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in desired.specs}
-    tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in desired.specs}
+    specs = desired.specs if desired else ()
+    gone = GONE if desired else UNKNOWN
+    manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
+    tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in specs}
     names: dict[str, Callable[[Record], Iterable[str]]] = {
         "month": lambda one: (_month(one.generated_at),),
         "template": lambda one: (_said(one, "template"),),
         "style": lambda one: (_said(one, "style"),),
-        "manifest": lambda one: (manifests.get(one.id, GONE),),
-        "tag": lambda one: tags.get(one.id, (GONE,)),
+        "manifest": lambda one: (manifests.get(one.id, gone),),
+        "tag": lambda one: tags.get(one.id, (gone,)),
         "server": lambda one: (one.server,),
     }
     groups = {}
@@ -85,7 +91,7 @@ def count_spend(
         texts=len(counted),
         credits=sum(one.credits for one in counted),
         groups=groups,
-        open=_open(state.entries.values(), since, known),
+        open=_open(entries, since, known),
         undated=undated,
     )
 
@@ -144,8 +150,8 @@ def _is_since(text: str, since: datetime | None) -> bool:
 # --- shown -------------------------------------------------------------------------------------------------
 
 
-def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
-    """The count as JSON; `since` is what the command line said, made exact."""
+def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[str, Json]:
+    """The count as JSON; `since` is what the command line said, made exact, `gaps` what may be missing."""
     return {
         "format_version": FORMAT_VERSION,
         "since": since,
@@ -154,17 +160,18 @@ def spend_json(spend: Spend, *, since: str) -> dict[str, Json]:
         "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
         "open": [structs.asdict(row) for row in spend.open],
         "undated": spend.undated,
+        "notes": list(gaps),
     }
 
 
-def spend_text(spend: Spend, *, since: str) -> str:
+def spend_text(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> str:
     """A table for each group that was counted by, the total last; names from files and servers are made harmless."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()
         if rows and (group != "server" or len(rows) > 1)
     ]
-    sections.append("\n".join(_ending(spend, since)))
+    sections.append("\n".join(_ending(spend, since, gaps)))
     return "\n\n".join(sections)
 
 
@@ -176,7 +183,7 @@ def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}"
 
 
-def _ending(spend: Spend, since: str) -> Iterator[str]:
+def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
     start = f" since {visible(since)}" if since else ""
     text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
     yield paint(text, "strong")
@@ -184,4 +191,5 @@ def _ending(spend: Spend, since: str) -> Iterator[str]:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
     if spend.undated:
         yield f"Left out: {plural(spend.undated, 'text')} whose time of generation is not known."
-    yield "Each item counts with its last generation; earlier ones are in the history of the lock."
+    for gap in gaps:
+        yield f"There may be more: {visible(gap)}."

@@ -261,6 +261,27 @@ def remove(store: Store, content: ContentRow, at: float) -> None:
         _count(store, content, -1)
 
 
+def versions(store: Store, content: ContentRow) -> list[sqlite3.Row]:
+    """Every version of a content without its body, newest first; the one it has now was replaced at no time."""
+    now = store.rows("SELECT version, title, status, NULL AS replaced_at FROM contents WHERE id = ?", (content.id,))
+    return now + store.rows(
+        "SELECT version, title, status, replaced_at FROM versions WHERE content_id = ? ORDER BY version DESC",
+        (content.id,),
+    )
+
+
+def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | None:
+    """The content as it was in that version, from 1, or None where it had none of that number."""
+    if store.row("SELECT 1 FROM contents WHERE id = ? AND version = ?", (content.id, version)):
+        return content
+    row = store.row(
+        "SELECT title, body, html, status, metadata, replaced_at AS updated_at FROM versions"
+        " WHERE content_id = ? AND version = ?",
+        (content.id, version),
+    )
+    return None if row is None else replace(content, **{**dict(row), "metadata": json.loads(row["metadata"])})
+
+
 def _keep_version(store: Store, content_id: str, at: float) -> None:
     store.run(
         "INSERT INTO versions (content_id, version, title, body, html, status, metadata, replaced_at)"

@@ -184,6 +184,15 @@ def content(found: ContentRow) -> dict[str, Any]:
     }
 
 
+def versions(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
+    """The versions of a content without their texts; `replacedAt` is null for the one it has now."""
+    listed = []
+    for row in rows:
+        replaced = None if row["replaced_at"] is None else iso(row["replaced_at"])
+        listed.append({**{name: row[name] for name in ("version", "title", "status")}, "replacedAt": replaced})
+    return {"versions": listed}
+
+
 def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[str, Any]:
     """Counts of contents, and those changed last."""
     recent, activity = [], []
@@ -267,3 +276,8 @@ def style(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
 def vertical(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
     return {"id": found["slug"], "name": found["name"], "description": found["description"]}
+
+
+def voice(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+    """A brand voice without its samples; lists and details show the same."""
+    return {"id": found["slug"], **{name: found[name] for name in ("name", "description", "tone", "voice")}}

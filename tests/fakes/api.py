@@ -125,6 +125,8 @@ class Habits:
     """Every save makes a new content."""
     put: bool = True
     """`PUT /content/{id}` exists."""
+    delete: bool = True
+    """`DELETE /content/{id}` exists; else that is answered as an address that leads nowhere."""
     per_minute: int = 0
     """At most this many requests in 60 s, else 429; 0 means no limit."""
     retry_after: Literal["seconds", "date", "none", "garbage"] = "seconds"
@@ -156,10 +158,12 @@ _PRICE = {"quick": 1, "standard": 4, "premium": 5}
 _ROUTES = (
     ("submit", "POST", re.compile(r"/generate$")),
     ("status", "GET", re.compile(r"/generate/status/([^/]+)$")),
+    ("section", "POST", re.compile(r"/content/regenerate-section$")),
     ("list content", "GET", re.compile(r"/content$")),
     ("save", "POST", re.compile(r"/content/save$")),
     ("get content", "GET", re.compile(r"/content/([^/]+)$")),
     ("put content", "PUT", re.compile(r"/content/([^/]+)$")),
+    ("delete content", "DELETE", re.compile(r"/content/([^/]+)$")),
     ("list templates", "GET", re.compile(r"/templates$")),
     ("list styles", "GET", re.compile(r"/style-profiles$")),
     ("dashboard stats", "GET", re.compile(r"/dashboard/stats$")),
@@ -291,7 +295,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         if wait := self._throttle(seen.name):
             return 429, {"error": f"Rate limit exceeded: {self.habits.per_minute} per 1 minute"}, self._hint(wait)
         match seen.name:
-            case "submit":
+            case "submit" | "section":
                 return self._submit(seen)
             case "status":
                 return self._status(argument)
@@ -299,8 +303,8 @@ class FakeApi(httpx.AsyncBaseTransport):
                 return self._get(argument)
             case "save":
                 return self._save(seen.body)
-            case "put content":
-                return self._put(argument, seen.body)
+            case "put content" | "delete content":
+                return self._change(seen, argument)
             case _:
                 return self._list(seen)
 
@@ -438,6 +442,13 @@ class FakeApi(httpx.AsyncBaseTransport):
             return self._overwrite(content_id, body)
         stored = self._create(body["title"], body["content"], body.get("metadata", {}), at=_now())
         return 200, {"success": True, "contentId": stored.id}, {}
+
+    def _change(self, seen: Seen, content_id: str) -> tuple[int, Any, dict[str, str]]:
+        if seen.name == "put content":
+            return self._put(content_id, seen.body)
+        if not self.habits.delete or self.contents.pop(content_id, None) is None:
+            return 404, {"detail": "Not Found"}, {}
+        return 200, {"success": True}, {}
 
     def _put(self, content_id: str, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
         if not self.habits.put:

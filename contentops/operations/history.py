@@ -1,0 +1,144 @@
+"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left behind."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import structs
+
+from contentops.atomic_io import read_file
+from contentops.ci.results import past_of
+from contentops.errors import ContentopsError, InputError
+from contentops.model import JobState, Record
+from contentops.model.history import Generation, History, KeptReport
+from contentops.operations.show import known_ids, no_item
+from contentops.operations.workspace import FOLDER, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from contentops.model import Json, OpenEntry, Project, RequestId, State
+
+KEPT_RUNS = 200
+"""Runs whose reports are kept, the newest ones."""
+_LARGEST = 64 << 20
+"""Bytes of the largest report that is read."""
+
+
+def history(project: Project, item: str = "") -> History:
+    """Every run of this machine and every generation; those of one item, under all the ids it has had.
+
+    Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
+    """
+    state, past, runs = read_state(project), past_of(project), kept_reports(project)
+    records = made(state, past.records, runs)
+    entries = {**past.entries, **state.entries}
+    found = [_made(one, past.commits) for one in records.values()]
+    found += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
+    if item:
+        names = _names(item, [*records.values(), *state.records.values()])
+        found = [one for one in found if one.item in names]
+        runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
+        if not found and not runs:
+            _check_item(project, item, {one.id for one in records.values()})
+    found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
+    return History(runs=runs, generations=tuple(found), gaps=past.gaps)
+
+
+def made(state: State, past: Mapping[RequestId, Record], runs: Iterable[KeptReport]) -> dict[RequestId, Record]:
+    """The record of each text that a job made, by its request: as the lock has it now, else as it was last seen."""
+    kept = {record.request_id: record for report in runs for record in report.generations}
+    now = {record.request_id: record for record in state.records.values()}
+    return {name: record for name, record in {**kept, **past, **now}.items() if name}
+
+
+def _names(item: str, records: Iterable[Record]) -> set[str]:
+    """The ids an item has had, as far as `moved` pairs gave it new ones."""
+    before = {str(record.id): record.moved_from for record in records if record.moved_from}
+    names = {item}
+    while (item := before.get(item, "")) and item not in names:
+        names.add(item)
+    return names
+
+
+def _about(report: KeptReport, names: set[str]) -> KeptReport | None:
+    """What a report says of these items; None if nothing."""
+    outcomes = tuple(one for one in report.run.outcomes if one.id in names)
+    if not outcomes:
+        return None
+    counts = {one.result: sum(other.result == one.result for other in outcomes) for one in outcomes}
+    run = structs.replace(report.run, outcomes=outcomes, counts=counts, credits=sum(one.credits for one in outcomes))
+    return structs.replace(report, run=run)
+
+
+def _check_item(project: Project, item: str, known: set[str]) -> None:
+    with contextlib.suppress(InputError):
+        known = {*known, *known_ids(project)}
+        if item not in known:
+            raise no_item(item, known)
+
+
+def _made(record: Record, commits: Mapping[RequestId, str]) -> Generation:
+    return Generation(
+        item=record.id,
+        at=record.generated_at,
+        job_id=record.job_id,
+        request_id=record.request_id,
+        credits=record.credits,
+        outcome="generated",
+        server=record.server,
+        commit=commits.get(record.request_id, ""),
+    )
+
+
+def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
+    return Generation(
+        item=entry.item,
+        at=entry.generated_at or entry.submitted_at,
+        job_id=entry.job_id,
+        request_id=entry.request_id,
+        credits=0 if entry.state is JobState.FAILED else entry.credits,
+        outcome=entry.state.value,
+        server=entry.server,
+        error=entry.error,
+        commit=commits.get(entry.request_id, ""),
+    )
+
+
+# --- runs of this machine ----------------------------------------------------------------------------------
+
+
+def keep_report(project: Project, name: str, document: bytes) -> None:
+    """Keep the report of a run for people and machines that come later; the oldest go. Raises OSError."""
+    folder = _folder(project)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / name).write_bytes(document)
+    for path in sorted(folder.glob("*.json"), reverse=True)[KEPT_RUNS:]:
+        path.unlink(missing_ok=True)
+
+
+def kept_reports(project: Project) -> tuple[KeptReport, ...]:
+    """The reports of this environment's runs on this machine, the newest first; what is none is passed over."""
+    return tuple(_reports(project))
+
+
+def _reports(project: Project) -> Iterator[KeptReport]:
+    for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
+        with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            report = msgspec.json.decode(read_file(path, _LARGEST), type=KeptReport)
+            if report.environment == project.environment:
+                yield report
+
+
+def _folder(project: Project) -> Path:
+    return Path(project.root) / FOLDER / "runs"
+
+
+def brief(record: Record) -> dict[str, Json]:
+    """A record as a report keeps it: without what was sent, but for what it is counted by."""
+    request = {name: record.request[name] for name in ("template", "style", "mode") if name in record.request}
+    found: dict[str, Json] = msgspec.to_builtins(structs.replace(record, request=request, metadata={}, used={}))
+    return found

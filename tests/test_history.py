@@ -1,0 +1,229 @@
+"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.operations.history import KEPT_RUNS
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
+
+
+def git(root: Path, *arguments: str) -> None:
+    """Runs git as a person would."""
+    subprocess.run(["git", *NOBODY, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def commit(scene: Scene, message: str) -> None:
+    """Commits all there is."""
+    git(scene.root, "add", "--all")
+    git(scene.root, "commit", "--quiet", "--message", message)
+
+
+def rewrite(scene: Scene, year: int) -> None:
+    """Generates `a` again."""
+    scene.write("content/blog.yaml", blog("a", year=year))
+    scene.apply()
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One item, generated three times: twice committed, and once since."""
+    made = Scene(tmp_path / "site", FakeApi(duration=30))
+    git(made.root, "init", "--quiet", "--initial-branch", "main")
+    for year in (2026, 2027):
+        rewrite(made, year)
+        commit(made, f"As of {year}")
+    rewrite(made, 2028)
+    return made
+
+
+def generations(invoke: Run, scene: Scene, *arguments: str) -> list[dict[str, Any]]:
+    """What `history` lists, the newest first."""
+    ended = invoke("history", *arguments, "--json", cwd=scene.root)
+    assert ended.code == 0, ended.stderr
+    return list(ended.json["generations"])
+
+
+def spent(invoke: Run, scene: Scene, *arguments: str) -> tuple[int, int]:
+    """Texts and credits that `report` counts."""
+    found = invoke("report", *arguments, "--json", cwd=scene.root).json
+    return found["texts"], found["credits"]
+
+
+def test_every_generation_counts_and_is_listed(scene: Scene, invoke: Run) -> None:
+    """Not the last alone: each was paid for."""
+    assert spent(invoke, scene) == (3, 12)
+    assert spent(invoke, scene, "--since", "HEAD") == (1, 4)
+    assert spent(invoke, scene, "--since", "HEAD~1") == (2, 8)
+    found = generations(invoke, scene, "a")
+    jobs = [job.job_id for job in scene.api.generations]
+    assert [one["job_id"] for one in found] == jobs[::-1]
+    assert [(one["item"], one["credits"], one["outcome"]) for one in found] == [("a", 4, "generated")] * 3
+    assert [bool(one["commit"]) for one in found] == [False, True, True]
+
+
+def test_a_run_remembers_what_no_commit_holds(scene: Scene, invoke: Run) -> None:
+    """Two runs between two commits: the lock in git never held the first one's record."""
+    rewrite(scene, 2029)
+    commit(scene, "Two runs later")
+    assert spent(invoke, scene) == (4, 16)
+    runs = invoke("history", "--json", cwd=scene.root).json["runs"]
+    assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
+    for path in (scene.root / ".contentops" / "runs").iterdir():
+        path.unlink()
+    assert spent(invoke, scene) == (3, 12)
+
+
+def test_a_clone_that_is_shallow_says_so(scene: Scene, invoke: Run, tmp_path: Path) -> None:
+    """What is counted then is less than what was spent."""
+    commit(scene, "Third")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{scene.root}", "shallow")
+    ended = invoke("report", cwd=tmp_path / "shallow")
+    assert "Spent: 4 credits for 1 text." in ended.stdout
+    assert "`git fetch --unshallow`" in ended.stdout
+    assert len(invoke("history", "--json", cwd=tmp_path / "shallow").json["notes"]) == 1
+    assert invoke("history", "--json", cwd=scene.root).json["notes"] == []
+
+
+def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -> None:
+    """And that of every run of this machine; a line says what is missing."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    rewrite(scene, 2027)
+    assert spent(invoke, scene) == (2, 8)
+    assert "in no git repository" in invoke("report", cwd=scene.root).stdout
+
+
+def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:
+    """With the words of the server; it costs nothing until it is known to."""
+    api = FakeApi(duration=30, fails=lambda inputs: "no\x1b[2J credit" if "about b" in inputs["topic"] else "")
+    scene = Scene(tmp_path, api)
+    scene.write("content/blog.yaml", blog("a", "b"))
+    scene.apply()
+    found = {one["item"]: one for one in generations(invoke, scene)}
+    assert (found["b"]["outcome"], found["b"]["credits"], found["a"]["outcome"]) == ("failed", 0, "generated")
+    text = invoke("history", cwd=tmp_path).stdout
+    assert "1 done, 1 failed" in text
+    assert "\x1b" not in text
+    assert "failed" in invoke("history", "b", cwd=tmp_path).stdout
+
+
+def test_a_renamed_item_keeps_its_history(scene: Scene, invoke: Run) -> None:
+    """Under both names, and nothing counts twice."""
+    commit(scene, "Third")
+    scene.write("content/blog.yaml", blog("z", year=2028).replace("about z", "about a"))
+    scene.apply()
+    commit(scene, "Renamed")
+    assert [one["item"] for one in generations(invoke, scene, "z")] == ["z", "a", "a"]
+    assert spent(invoke, scene) == (3, 12)
+
+
+def test_a_branch_that_was_given_up_was_paid_for_too(scene: Scene, invoke: Run) -> None:
+    """A merge that keeps one side alone takes nothing out of the count."""
+    commit(scene, "Third")
+    git(scene.root, "switch", "--quiet", "--create", "other", "HEAD~1")
+    rewrite(scene, 2031)
+    commit(scene, "On the other branch")
+    git(scene.root, "switch", "--quiet", "main")
+    git(scene.root, "merge", "--quiet", "--strategy", "ours", "--no-edit", "other")
+    for path in (scene.root / ".contentops" / "runs").iterdir():
+        path.unlink()
+    assert spent(invoke, scene) == (4, 16)
+
+
+def test_runs_are_kept_for_a_while(tmp_path: Path) -> None:
+    """The oldest go, so that the folder does not grow for ever."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    rewrite(scene, 2026)
+    folder = tmp_path / ".contentops" / "runs"
+    (first,) = folder.iterdir()
+    for number in range(KEPT_RUNS + 5):
+        (folder / f"20200101T{number:06}Z-old.json").write_text("{}")
+    rewrite(scene, 2027)
+    left = sorted(path.name for path in folder.iterdir())
+    assert len(left) == KEPT_RUNS
+    assert first.name in left
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": {}, "generations": [{"id": 1}]}', "\x00"])
+def test_what_lies_in_the_folder_may_be_anything(scene: Scene, invoke: Run, text: str) -> None:
+    """A run that cannot be read is no run."""
+    folder = scene.root / ".contentops" / "runs"
+    (folder / "99990101T000000Z-x.json").write_text(text)
+    (folder / "99990101T000000Z-y.json").mkdir()
+    assert len(invoke("history", "--json", cwd=scene.root).json["runs"]) == 3
+
+
+def test_lines_of_old_locks_that_cannot_be_read_are_told(scene: Scene, invoke: Run) -> None:
+    """They are left out, with a word."""
+    lock = scene.read("contentops.lock")
+    scene.write("contentops.lock", lock.replace('"id":', '"di":', 1))
+    commit(scene, "Damaged")
+    scene.write("contentops.lock", lock)
+    ended = invoke("report", cwd=scene.root)
+    assert "1 line of earlier locks cannot be read" in ended.stdout
+
+
+def test_an_item_without_a_history(scene: Scene, invoke: Run) -> None:
+    """One that is declared has none yet; one that is not is a mistake."""
+    scene.write("content/more.yaml", blog("later"))
+    assert generations(invoke, scene, "later") == []
+    assert "nothing was generated for `later` yet" in invoke("history", "later", cwd=scene.root).stdout
+    ended = invoke("history", "latr", cwd=scene.root)
+    assert (ended.code, "did you mean `later`?" in ended.stderr) == (64, True)
+
+
+def test_a_run_file_holds_what_it_made(scene: Scene) -> None:
+    """For machines: each new text with its job and its price."""
+    newest = max((scene.root / ".contentops" / "runs").iterdir())
+    (made,) = json.loads(newest.read_text())["generations"]
+    assert (made["id"], made["credits"], made["job_id"]) == ("a", 4, scene.api.generations[-1].job_id)
+
+
+def test_history_needs_no_manifests(scene: Scene, invoke: Run) -> None:
+    """It is what was, whatever they say today."""
+    scene.write("content/blog.yaml", "items: [")
+    assert len(generations(invoke, scene)) == 3
+    assert len(generations(invoke, scene, "a")) == 3
+
+
+@pytest.mark.parametrize("preset", ["", "preset: hugo"])
+def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run, preset: str) -> None:
+    """`status` and `report` say what the lock and the files do, and that it is no more than that."""
+    scene = Scene(tmp_path, FakeApi(duration=30), extra=preset)
+    scene.write("content/blog.yaml", blog("a", "b", "c"))
+    scene.apply()
+    scene.write("out/a.md", scene.read("out/a.md") + "\nMine.\n")
+    (tmp_path / "out" / "b.md").unlink()
+    scene.write("content/blog.yaml", blog("a", "b", "c").replace("inputs", "inptus"))
+    status = invoke("status", "--json", cwd=tmp_path)
+    assert status.code == 0
+    assert {one["id"]: one["state"] for one in status.json["items"]} == {
+        "a": "edited",
+        "b": "missing",
+        "c": "as generated",
+    }
+    assert status.stderr.startswith("warning[manifests-unread]: the manifests cannot be used")
+    assert "hint: `contentops validate` lists them" in status.stderr
+    assert [
+        one["id"] for one in invoke("status", "--select", "state:edited", "--json", cwd=tmp_path).json["items"]
+    ] == ["a"]
+    report = invoke("report", cwd=tmp_path)
+    assert (report.code, "Spent: 12 credits for 3 texts." in report.stdout) == (0, True)
+    assert "warning[manifests-unread]" in report.stderr
+    assert invoke("report", "--json", cwd=tmp_path).json["by"]["manifest"] == [
+        {"name": "(unknown)", "texts": 3, "credits": 12}
+    ]
+    assert invoke("plan", cwd=tmp_path).code == 1
