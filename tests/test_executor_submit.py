@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from contentops.model import Event
+
 
 @pytest.fixture
 def root() -> Iterator[Path]:
@@ -618,6 +620,20 @@ def test_without_an_answer_to_the_question_nothing_is_submitted(root: Path) -> N
     assert scene.api.count("submit") == 0
     scene.api.heal()
     assert results(scene.apply()) == {"one": "done"}
+
+
+def test_ids_that_a_server_made_itself_once_prove_nothing_later(root: Path) -> None:
+    """A job under another id than ours: from then on no silence about our id counts, whatever later jobs are called."""
+    scene = _scene(root, "one", "three", "two", request_ids="ignore", auto_save=False)
+    scene.api.fault(on("submit", 3), "drop")
+
+    def honour_ids(event: Event) -> None:
+        if (event.kind, event.step, event.item) == ("step-done", "submit", "one"):
+            scene.api.habits.request_ids = "replay"
+
+    run = scene.apply(emit=honour_ids)
+    assert sorted(results(run).values()) == ["done", "done", "unknown"]
+    assert scene.api.count("submit") == 3
 
 
 # --- attempts -----------------------------------------------------------------------------------------------
