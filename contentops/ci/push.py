@@ -320,8 +320,8 @@ def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[
 def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
     error = failure(clone.root, [verb], ended)
     error.hint = (
-        f"nothing was submitted: `{clone.remote}` has to say first that no results wait there. See that git can reach it "
-        "here, on GitHub with `GITHUB_TOKEN`"
+        f"nothing was submitted: `{clone.remote}` has to say first that no results wait there; see that git can reach "
+        "it from here, on GitHub with `GITHUB_TOKEN`"
     )
     return error
 
