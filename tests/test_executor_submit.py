@@ -660,14 +660,14 @@ def test_a_failed_job_is_tried_once_more_then_blocked(root: Path) -> None:
 
 @pytest.mark.parametrize("way", ["spec", "revision", "replace"])
 def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
-    """A new spec, `revision` or `--replace` is another attempt, and success makes an end of the failed ones."""
+    """A new spec, `revision` or `--replace` is another attempt; success makes an end of the failed ones at its request."""
     broken = True
     scene = _proven(root, fails=lambda inputs: "boom" if broken and "bad" in inputs["topic"] else "")
     scene.edit("content/blog.yaml", "All about zero", "All that is bad")
     for _ in range(2):
         scene.apply()
     assert scene.actions() == {"zero": "blocked"}
-    broken = False
+    broken, failing = False, scene.read("content/blog.yaml")
     choice: dict[str, Any] = {}
     if way == "spec":
         scene.edit("content/blog.yaml", "All that is bad", "All that is good")
@@ -675,10 +675,16 @@ def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
         scene.edit("content/blog.yaml", "  - id: zero\n", "  - id: zero\n    revision: 2\n")
     else:
         choice = {"replace": ("zero",)}
+    before = scene.api.credits
     assert results(scene.apply(**choice)) == {"zero": "done"}
     assert scene.plan().empty
-    assert not scene.state.entries or way != "replace"
-    assert "All that is" in scene.read("out/zero.md")
+    assert scene.api.credits == before + 4
+    assert ("All about All that is good" if way == "spec" else "All about All that is bad") in scene.read("out/zero.md")
+    # Of the earlier request it stays known that it fails: going back to it is blocked as it was.
+    assert len(scene.state.entries) == (0 if way == "replace" else 2)
+    if way != "replace":
+        scene.write("content/blog.yaml", failing)
+        assert scene.actions() == {"zero": "blocked"}
 
 
 def test_replace_pays_once_for_one_choice(root: Path) -> None:
