@@ -162,10 +162,10 @@ def test_a_first_submit_that_is_found_again_goes_on(root: Path) -> None:
 
 def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
     """A run has one job of its own under way until one has completed; the next run may add one, and no more."""
-    scene = _scene(root, "one", "two", "three", duration=50_000)
+    scene = _scene(root, "i1", "i2", "i3", duration=50_000)
     ends = [
-        {"one": "late", "two": "pending", "three": "pending"},
-        {"one": "late", "two": "late", "three": "pending"},
+        {"i1": "late", "i2": "pending", "i3": "pending"},
+        {"i1": "late", "i2": "late", "i3": "pending"},
     ]
     for number, end in enumerate(ends, start=1):
         run = scene.apply()
@@ -174,7 +174,7 @@ def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
         assert scene.api.credits == 4 * number
     scene.timeline.now += 50_000
     scene.api.habits.duration = 60
-    assert results(scene.apply()) == dict.fromkeys(("one", "two", "three"), "done")
+    assert results(scene.apply()) == dict.fromkeys(("i1", "i2", "i3"), "done")
     assert scene.api.credits == 12
 
 
