@@ -102,7 +102,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
             "success": True,
             "data": {"status": "completed", "progress": 1.0, "content": FRONT, "metadata": {"title": "Blog Article"}},
         },
-        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n"),
+        JobStatus("completed", 1.0, "", "AI: adoption", "## Intro\n\nText.\n", front={"description": "d"}),
     ),
     (
         "completed vendor",

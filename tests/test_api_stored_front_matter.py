@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.api.reading import read
-from tests.fakes.api import FakeApi, Generation
+from contentops.reporting.run import run_text
+from tests.fakes.api import FakeApi, Generation, Killed
+from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
 if TYPE_CHECKING:
@@ -40,8 +43,10 @@ class Fronted(FakeApi):
 def test_front_matter_of_a_stored_text() -> None:
     """It is taken off, and kept beside; the content's own title comes first."""
     text = "## Intro\n\nText.\n"
-    assert read(GetContent("c"), {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT)
-    assert read(GetContent("c"), {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT)
+    said = {"description": "d"}
+    asked = GetContent("c")
+    assert read(asked, {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT, front=said)
+    assert read(asked, {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT, front=said)
 
 
 @pytest.mark.parametrize("body", ["---\n\nAfter a rule.\n", RULES, "---\n: : [\n---\nText.\n", "--- \nText.\n"])
@@ -69,6 +74,30 @@ def test_the_title_of_a_job(data: dict[str, Any], title: str) -> None:
     assert answer.title == title
 
 
+@pytest.mark.parametrize(
+    ("front", "title", "said"),
+    [
+        ("title: AI: what next\ndescription: A: b", "AI: what next", {"description": "A: b"}),
+        ('title: "The "new" tea"\ntags:\n  - a\n- b', 'The "new" tea', {"tags": "  - a\n- b"}),
+        ("# written by a model\ntitle: 'x\n", "'x", {}),
+        ("title: [x\n# why\nslug: @x\nempty:", "[x", {"slug": "@x", "empty": ""}),
+        ("title: x\u0000\ud800: y", "x\ufffd: y", {}),
+        ("A remark: this: is\nno front matter", "", None),
+        ("\ttitle: x: y", "", None),
+    ],
+)
+def test_front_matter_of_a_job_that_is_no_yaml(front: str, title: str, said: dict[str, str] | None) -> None:
+    """Where each line could be front matter it is read by its lines; else it is a text between rules, and stays."""
+    for before in ("", "\n\n", "\ufeff"):
+        whole = f"{before}---\n{front}\n---\n\nText.\n"
+        answer = read(GetStatus("j"), {"status": "completed", "content": whole})
+        assert isinstance(answer, JobStatus)
+        if said is None:
+            assert answer.body == whole
+        else:
+            assert (answer.title, answer.front, answer.body) == (title, said, "Text.\n")
+
+
 # --- apply --------------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +122,49 @@ def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, sta
     assert "By hand" in stored.body
     assert "description" not in stored.body
     assert scene.plan().empty
+
+
+@pytest.mark.parametrize("front", ['description: "Tea: all of it"', "description: Tea: all of it"])
+@pytest.mark.parametrize("status", ["text", "empty"])
+def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front: str) -> None:
+    """Its description is in no file: the run says so, unless the manifest states one of its own."""
+
+    class Told(FakeApi):
+        def _written(self, job: Generation) -> tuple[str, str]:
+            return job.title, f"---\ntitle: x\n{front}\n---\n\n{job.text}"
+
+    scene = Scene(root, Told(duration=30, status_body=status))
+    stated = blog("two").removeprefix("items:\n") + "    metadata: {description: mine}\n"
+    scene.write("content/blog.yaml", blog("one") + stated)
+    run = scene.apply()
+    assert run is not None
+    assert {outcome.id: outcome.left_out for outcome in run.outcomes} == {
+        "one": {"description": "Tea: all of it"},
+        "two": {},
+    }
+    assert "Tea: all of it" not in scene.read("out/one.md")
+    assert '  the text came with front matter, which was left out: description: "Tea: all of it"' in run_text(run)
+    assert scene.plan().empty
+
+
+def test_it_is_told_after_a_kill_too(root: Path) -> None:
+    """It is kept with the paid text: whichever run writes the file says it."""
+    said = 0
+    for at in range(1, 40):
+        scene = Scene(root / str(at), Fronted(duration=30))
+        scene.write("content/blog.yaml", blog("one"))
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply()
+        scene.death = None
+        if (scene.root / "out/one.md").exists():
+            continue
+        run = scene.apply()
+        assert run is not None
+        if results(run) == {"one": "done"}:
+            assert [outcome.left_out for outcome in run.outcomes] == [{"description": "d"}], f"step {at}"
+            said += 1
+    assert said > 5
 
 
 def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:

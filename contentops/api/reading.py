@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
-_FENCE = re.compile(r"\ufeff?---[ \t]*\r?\n")
+_FENCE = re.compile(r"\ufeff?[\r\n]*---[ \t]*\r?\n")
 
 _ENDS: Mapping[str, JobState] = {
     "completed": "completed",
@@ -129,42 +129,47 @@ def _job_status(value: Json) -> JobStatus:
     if not isinstance(word, str):
         raise Unreadable("the answer holds no `status`")
     state = _ENDS.get(word.strip().lower(), "running")
-    title, body = _job_text(data)
+    title, front, body = _job_text(data)
     return JobStatus(
         state=state,
         progress=_progress(data.get("progress")),
         stage=_text(data, "stage", "current_agent", "current_step"),
         title=title,
         body=body,
+        front=front,
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
         request_id=safe_id(data.get("request_id")),
     )
 
 
-def _job_text(data: Mapping[str, Json]) -> tuple[str, str | None]:
+def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
+    """Title, other front matter and body."""
     content = data.get("content")
     inner = _map(content)
     found = content if isinstance(content, str) else inner.get("body", inner.get("content"))
     body = found if isinstance(found, str) else None
-    title, front_title = _text(inner, "title") or _text(data, "title"), ""
+    title = _text(inner, "title") or _text(data, "title")
     if body is None:
-        return title, None
-    front_title, body = _without_front_matter(body)
+        return title, {}, None
+    front_title, front, body = _without_front_matter(body)
     # The server seen puts the template's name into the metadata, so whatever the text says of itself comes first.
-    return title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title"), body
+    title = title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title")
+    return title, front, body
 
 
-def _without_front_matter(body: str) -> tuple[str, str]:
-    """Title and body of a text that may begin with front matter; a rule that a person drew there stays."""
-    from contentops.documents.front_matter import split
+def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
+    """Title, other front matter and body of a text that may begin with some; a rule that a person drew there stays."""
+    from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
-        return "", body
-    document = split(body)
+        return "", {}, body
+    document = split_loosely(body)
     # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
     says_something = document.title or document.front or document.provenance
-    return (document.title, document.body) if says_something and not document.problem else ("", body)
+    return (
+        (document.title, document.front, document.body) if says_something and not document.problem else ("", {}, body)
+    )
 
 
 def _job_content_id(data: Mapping[str, Json]) -> str:
@@ -259,13 +264,14 @@ def _content(value: Json, asked: str) -> Content:
     body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
     if not isinstance(body, str):
         raise Unreadable("the answer holds no text")
-    front_title, text = _without_front_matter(body)
+    front_title, front, text = _without_front_matter(body)
     return Content(
         asked,
         _text(data, "title") or front_title,
         text,
         *_times(data),
         metadata=_map(data.get("metadata")),
+        front=front,
         whole=body if text is not body else "",
     )
 
@@ -299,6 +305,7 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
     calls.ListTemplates: ("templates",),
     calls.ListStyles: ("style_profiles", "profiles", "styles"),
     calls.ListVerticals: ("verticals",),
+    calls.ListBrandVoices: ("brand_voices", "voices"),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
@@ -32,6 +32,7 @@ _FENCE: Final = "---"
 _OPEN: Final = re.compile(r"---[ \t]*\r?\n")
 # `...` ends a YAML document just as `---` does: Jekyll takes it for the end of front matter too.
 _CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
+_LOOSE_KEY: Final = re.compile(r"([A-Za-z_][\w-]*):(|[ \t].*)$")
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 
 
@@ -79,6 +80,21 @@ def split(text: str) -> MarkdownFile:
         bom=text.startswith(_BOM),
         problem=found.problem,
     )
+
+
+def split_loosely(text: str) -> MarkdownFile:
+    """Take apart a text that a model wrote; never raises.
+
+    Its front matter need not be YAML: where each line could be part of some, the lines are read as texts by their
+    keys, so that `title: AI: what next` is a title. Blank lines may stand before it.
+    """
+    text = clean_body(text)
+    document, found = split(text), _parts(text)
+    pairs = _loose_pairs(text[found.start : found.end]) if found.fenced and found.problem else {}
+    if not pairs:
+        return document
+    title = clean_title(pairs.pop(TITLE_KEY, ""))
+    return structs.replace(document, front=pairs, title=title, problem="")
 
 
 def compose(
@@ -196,6 +212,21 @@ def _read(text: str) -> tuple[Block, str]:
     if title and title.raw is None:
         return Block(), "the front matter key `title` is not a text"
     return block, ""
+
+
+def _loose_pairs(block: str) -> dict[str, str]:
+    """The texts of a block by their keys; empty where a line is neither a key nor could belong to one above it."""
+    pairs: dict[str, str] = {}
+    key = ""
+    for line in block.removesuffix("\n").split("\n"):
+        if match := _LOOSE_KEY.match(line):
+            key, value = match[1], match[2].strip()
+            pairs[key] = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+        elif key and line[:1] in " \t-":
+            pairs[key] = f"{pairs[key]}\n{line}".strip("\n")
+        elif not line.startswith("#"):
+            return {}
+    return pairs
 
 
 def _newline(text: str) -> str:

@@ -43,23 +43,23 @@ async def poll(ctx: Context, item: Item, place: Place, job: Job) -> Text:
     if status.state == "failed":
         place.leave()
         raise failed(ctx, item, job, status.error or "the job failed without a reason")
-    body, title, fetched = status.body or "", status.title, False
-    if not clean_body(body) and status.content_id:
+    found, fetched = Content(status.content_id, status.title, status.body or "", front=status.front), False
+    if not clean_body(found.body) and status.content_id:
         content = await ctx.ask(GetContent(status.content_id))
         if not isinstance(content, Failure):
-            body, title, fetched = content.body, title or content.title, True
+            found, fetched = structs.replace(content, title=status.title or content.title), True
         elif content.kind is not FailureKind.NOT_FOUND or item.wants(job.entry):
             # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
             place.leave()
             raise _late(item, job.entry, f"its text cannot be fetched: {content.full_message}", content)
-    if not clean_body(body):
+    if not clean_body(found.body):
         text, candidates = await by_content(ctx, item, job)
         place.leave()
         if text is None:
             raise textless(ctx, item, job.entry, candidates)
         return text
     place.leave()
-    return keep_text(ctx, job, title, body, status.content_id, verbatim=fetched)
+    return keep_text(ctx, job, found, verbatim=fetched)
 
 
 async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobStatus | Text:
@@ -167,7 +167,7 @@ async def _fetch_paid(ctx: Context, item: Item, place: Place, entry: OpenEntry) 
         if isinstance(content, Failure):
             why = content.full_message
         elif clean_body(content.body):
-            return keep_text(ctx, Job(entry=entry), content.title, content.body, content.id, verbatim=True)
+            return keep_text(ctx, Job(entry=entry), content, verbatim=True)
         else:
             why = f"content `{entry.content_id}` has no text"
     if not entry.job_id:

@@ -10,18 +10,18 @@ import enum
 import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from contentops.execution.durations import kind_of
 from contentops.model import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
     from contentops.execution.limiter import Place
-    from contentops.model import Change, ItemId, OpenEntry, Record, Result, Spec
+    from contentops.model import Change, ItemId, Json, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
 
@@ -214,6 +214,8 @@ class Text(Struct, frozen=True, kw_only=True):
     credits: int = 0
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
+    front: Mapping[str, Json] = field(default_factory=dict)
+    """What its own front matter said besides the title."""
     verbatim: bool = False
     """It comes from its stored content, so it is what the server has to the letter."""
 
@@ -229,6 +231,7 @@ class Text(Struct, frozen=True, kw_only=True):
             job_id=entry.job_id if entry else stored.job_id,
             request_id=entry.request_id if entry else RequestId(stored.request_id),
             credits=entry.credits if entry else stored.credits,
+            front=stored.front,
         )
 
 

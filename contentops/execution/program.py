@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from contentops.execution.context import Context
     from contentops.execution.limiter import Place
-    from contentops.model import ItemId, OpenEntry, State, Step
+    from contentops.model import ItemId, Json, OpenEntry, State, Step
 
 Begun = tuple[Item, Standing]
 
@@ -227,6 +227,13 @@ def _stopped(ctx: Context, item: Item) -> Ended:
     return Ended(Result.PENDING)
 
 
+def _left_out(item: Item, standing: Standing) -> dict[str, Json]:
+    """What a text that was written said of itself in front matter, where the manifest does not say it."""
+    if standing.text is None or not standing.fresh:
+        return {}
+    return {key: value for key, value in standing.text.front.items() if key not in item.spec.metadata}
+
+
 def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str] = ()) -> Outcome:
     """How one item ended."""
     change = item.change
@@ -239,6 +246,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,
+        left_out=_left_out(item, standing),
         error=end.error,
         hint=end.hint,
     )

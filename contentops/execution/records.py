@@ -16,6 +16,7 @@ from contentops.state.codec import Drop, Forget
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
+    from contentops.api.calls import Content
     from contentops.execution.context import Context
     from contentops.execution.limiter import Place
     from contentops.execution.primitives import Item, Lost, Standing
@@ -115,17 +116,18 @@ def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
     ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
 
 
-def keep_text(ctx: Context, job: Job, title: str, body: str, content_id: str, *, verbatim: bool = False) -> Text:
-    """Keep a paid text where no crash reaches it, before anything else happens to it."""
+def keep_text(ctx: Context, job: Job, found: Content, *, verbatim: bool = False) -> Text:
+    """Keep a paid text where no crash reaches it, before anything else happens to it; it may be stored nowhere yet."""
     entry, now = job.entry, ctx.iso()
     ctx.admission.proven = True
-    if content_id:
-        ctx.index.owned.add(content_id)
+    if found.id:
+        ctx.index.owned.add(found.id)
         ctx.capabilities.stores_jobs = True
     stored = StoredText(
-        title=clean_title(title),
-        body=clean_body(body),
-        content_id=content_id,
+        title=clean_title(found.title),
+        body=clean_body(found.body),
+        front=dict(found.front),
+        content_id=found.id,
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
@@ -138,7 +140,7 @@ def keep_text(ctx: Context, job: Job, title: str, body: str, content_id: str, *,
         state=JobState.PAID,
         title=stored.title,
         body=body_digest(stored.body),
-        content_id=content_id,
+        content_id=found.id,
         generated_at=now,
         error="",
     )

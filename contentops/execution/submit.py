@@ -241,7 +241,7 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
         # The job's own id stays unknown: its content proves nothing about how this server names jobs.
         entry = structs.replace(entry, job_id="")
     ctx.admission.refused = 0
-    return keep_text(ctx, structs.replace(job, entry=entry), content.title, content.body, content.id)
+    return keep_text(ctx, structs.replace(job, entry=entry), content)
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:

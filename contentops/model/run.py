@@ -39,6 +39,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     output: str = ""
     copy: str = ""
     """Where the words of a person that a new text took the place of are kept, or empty."""
+    left_out: Mapping[str, Json] = field(default_factory=dict)
+    """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
     error: str = ""
     hint: str = ""
 

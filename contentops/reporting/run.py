@@ -17,7 +17,7 @@ from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_json import plain, summary_json
 from contentops.reporting.summary import command, in_environment, plural
-from contentops.sanitize import ELLIPSIS, clip, visible
+from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +122,7 @@ def run_text(run: Run, *, again: str = "") -> str:
     again = again or command("apply", run.environment)
     sections = [
         "\n".join(_copies(run)),
+        "\n".join(_left_out(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again)),
@@ -136,6 +137,18 @@ def _copies(run: Run) -> Iterator[str]:
         yield f"  {paint('=', 'keep')} {name}  its edited text was replaced and saved nowhere; a copy is `{copy}`"
     if len(found) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
+
+
+def _left_out(run: Run) -> Iterator[str]:
+    found = [outcome for outcome in run.outcomes if outcome.left_out]
+    for outcome in found[:_SHOWN]:
+        pairs = (f"{visible(key)}: {short(value, _WORDS)}" for key, value in outcome.left_out.items())
+        name, said = paint(visible(outcome.id), "strong"), clip("; ".join(pairs), _WORDS)
+        yield f"  {paint('=', 'keep')} {name}  the text came with front matter, which was left out: {said}"
+    if len(found) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more such texts"
+    if found:
+        yield f"      {paint('hint', 'hint')}: state under `metadata` what you want to keep; `--json` shows all of it"
 
 
 def _troubles(run: Run) -> Iterator[str]:

@@ -13,7 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from contentops.digest import Digest, canonical
 from contentops.errors import StateError
@@ -52,6 +52,8 @@ class StoredText(Struct, frozen=True, kw_only=True):
     item: str = ""
     credits: int = 0
     generated_at: str = ""
+    front: dict[str, Any] = field(default_factory=dict)
+    """What the text's own front matter said besides its title."""
 
 
 class Cache:
