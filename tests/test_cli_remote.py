@@ -12,7 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
-from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import RETRY, RETRY_FOR
 from contentops.api.calls import ContentEntry
 from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
@@ -22,6 +22,8 @@ from contentops.operations import content as remote
 from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
+from contentops.server import contents
+from contentops.server.store import Store
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.serving import key, served
@@ -141,6 +143,25 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
     assert (ended.code, "unknown-content" in ended.stderr) == (64, True)
     assert invoke("content", "delete", "--superseded").stdout == "Nothing to do.\n"
     assert len(invoke("content", "list", "--json").json["contents"]) == 1
+
+
+def test_superseded_copies_are_listed_and_deleted(local: Path, invoke: Run) -> None:
+    """Those that a record names, and no others; not what is an item's text now, though another record names it so."""
+    with contextlib.closing(Store(local / ".contentops/local.db")) as store, store.write():
+        made = [contents.save(store, contents.ContentChange(title=name), owner="", at=1.0) for name in ("old", "free")]
+    living = next(one["id"] for one in invoke("content", "list", "--json").json["contents"] if one["item"])
+    lock = local / "contentops.lock"
+    lines = [json.loads(line) for line in lock.read_text().splitlines()]
+    lines[1]["superseded"] = [made[0], "cnt_gone"]
+    lock.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    staging = [lines[0], {**lines[1], "id": "other", "output": "other.md", "content_id": "", "superseded": [living]}]
+    (local / "contentops.staging.lock").write_text("".join(json.dumps(line) + "\n" for line in staging))
+    assert "old " in invoke("content", "delete", "--superseded").stderr
+    ended = invoke("content", "delete", "--superseded", "--yes", "--json").json
+    assert [(one["id"], one["item"], one["superseded"]) for one in ended["contents"]] == [(made[0], "tea", True)]
+    assert sorted(one["id"] for one in invoke("content", "list", "--json").json["contents"]) == sorted(
+        [living, made[1]]
+    )
 
 
 def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Run) -> None:
@@ -518,7 +539,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + LONGEST_BACKOFF
+    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
     assert [line for line in said if line.endswith("; trying again")]
 
 

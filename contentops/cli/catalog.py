@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import Group, project_options, world
+from contentops.cli.options import Group, offers, project_options, server_options
 from contentops.errors import UsageError, did_you_mean
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.operations import catalog as operation
@@ -43,14 +43,14 @@ def command() -> None:
 
 
 @command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
-@project_options
+@server_options
 def pull(session: Session) -> None:
     """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
 
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=world())
+    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")
@@ -137,7 +137,7 @@ def _about(one: Entry) -> str:
 
 
 @command.command("show", short_help="Show one template, style, vertical or brand voice.")
-@click.argument("slug")
+@click.argument("slug", shell_complete=offers("catalog"))
 @project_options
 def show(session: Session, slug: str) -> None:
     """Show what is known of SLUG: a template, style, vertical or brand voice; needs no network."""
