@@ -3,6 +3,7 @@
 #   PYTHON=/path/to/python   the interpreter to build .venv with (default: the first fitting one on PATH)
 #   VENV=/path/to/folder     where the virtual environment lives
 #   ARGS="-k lock -x"        handed to pytest by `make tests`
+#   PINS=1                   install the versions of dev-requirements.txt, by hash, as CI does
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -12,7 +13,9 @@ SHELL := /bin/sh
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
+PINS ?=
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 # A virtual environment cannot be moved, so its stamps carry the place it was made for.
 HERE := $(shell pwd | cksum | tr ' ' -)
@@ -65,6 +68,23 @@ wheel: $(READY_DEV) ## Build the wheel into dist/
 	@rm -rf dist
 	$(RUN) -m build --wheel --no-isolation --outdir dist .
 
+.PHONY: dist
+dist: $(READY_DEV) ## Build what is released, sdist and wheel, into dist/
+	@rm -rf dist
+	$(RUN) -m build --no-isolation --outdir dist .
+
+# The one fault of diskcache that is known cannot be reached: see SECURITY.md.
+AUDIT = $(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --ignore-vuln CVE-2025-69872
+
+.PHONY: audit
+audit: $(READY_DEV) ## Look for known faults of what is installed (with PINS=1; needs the network)
+	$(AUDIT) --requirement action-requirements.txt
+	$(AUDIT) --requirement dev-requirements.txt
+
+.PHONY: sbom
+sbom: $(READY_DEV) ## List what the program needs, as CycloneDX (with PINS=1; needs the network)
+	$(AUDIT) --requirement action-requirements.txt --format cyclonedx-json --output contentops.cdx.json
+
 .PHONY: tests
 # Where there is a file system in memory, the many durable writes of the crash tests cost nothing.
 tests: export PYTEST_DEBUG_TEMPROOT := $(shell test -d /dev/shm -a -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
@@ -76,11 +96,13 @@ docs: $(READY_DEV) ## Write the generated reference pages again
 	$(RUN) docs/generate.py
 
 .PHONY: pins
-pins: $(MADE) ## Renew action-requirements.txt, all that the action installs (needs the network)
-	$(RUN) -m pip install --quiet --disable-pip-version-check uv
+pins: COMPILE := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --only-binary :all: --custom-compile-command 'make pins'
+pins: $(MADE) ## Renew what the action and CI install, by hash (needs the network)
+	$(PIP) uv
 	$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
-	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --only-binary :all: --custom-compile-command 'make pins' --output-file action-requirements.txt pyproject.toml -
+	$(COMPILE) --output-file action-requirements.txt pyproject.toml -
+	$(COMPILE) --extra dev --extra audit --output-file dev-requirements.txt pyproject.toml
 
 .PHONY: format
 format: $(READY_DEV) ## Format the code and mend what ruff can mend
@@ -89,7 +111,7 @@ format: $(READY_DEV) ## Format the code and mend what ruff can mend
 
 .PHONY: clean
 clean: ## Remove .venv and everything the checks leave behind
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist contentops.cdx.json htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find contentops docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up: stamped, so that it costs nothing (and needs no network) the second time --------------------------
@@ -112,10 +134,11 @@ $(MADE):
 $(READY): $(MADE) pyproject.toml
 	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
 	echo 'installing contentops from this checkout'; \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable . && cp pyproject.toml $@
+	$(PIP) --editable . && cp pyproject.toml $@
 
 $(READY_DEV): $(MADE) pyproject.toml
 	@if cmp -s pyproject.toml $@; then touch $@; exit 0; fi; \
 	echo 'installing contentops from this checkout, with what its checks need'; \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && \
+	$(if $(PINS),$(PIP) --require-hashes --only-binary=:all: --requirement dev-requirements.txt && \
+	$(PIP) --no-deps --no-build-isolation --editable .,$(PIP) --editable '.[dev]') && \
 	cp pyproject.toml $(READY) && cp pyproject.toml $@

@@ -26,9 +26,16 @@ MESSAGE_LIMIT: Final = 500
 # --- secrets -----------------------------------------------------------------------------------------------
 
 
+SHORTEST_SECRET: Final = 8
+"""Characters of the shortest secret that is masked: a shorter one is a placeholder, and a part of common words."""
+
+
 def redact(text: str, secret: str, mark: str = REDACTED) -> str:
-    """`text` with every form of `secret` replaced by `mark`: as it is, URL-encoded, JSON-escaped and in base64."""
-    if not secret:
+    """`text` with every form of `secret` replaced by `mark`: as it is, URL-encoded, JSON-escaped and in base64.
+
+    A secret of less than `SHORTEST_SECRET` characters is left alone.
+    """
+    if len(secret) < SHORTEST_SECRET:
         return text
     for form in sorted(set(_forms(secret)), key=len, reverse=True):
         text = re.sub(re.escape(form), mark, text, flags=re.IGNORECASE)

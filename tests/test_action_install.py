@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.workflows import ROOT, Ended, Runner
+from tests.workflows import ROOT, Ended, Runner, read, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,12 +149,26 @@ def test_it_is_installed_once_a_job(machine: Machine) -> None:
     home = machine.runner.temp / "contentops"
     pip = "-I -m pip install --quiet --disable-pip-version-check"
     assert machine.asked() == [
+        "-I -V",
         f"-I -m venv --clear {home}",
         f"{pip} --require-hashes --only-binary=:all: --requirement {PINS}",
         f"{pip} --no-index --no-deps --no-build-isolation {ROOT}",
     ]
     machine.use()
-    assert len(machine.asked()) == 3
+    assert len(machine.asked()) == 4
+
+
+def test_what_was_downloaded_before_is_used_again() -> None:
+    """For this Python and this list alone; pip looks for it there, and holds it against its hashes."""
+    look, cache, install, _ = steps_of(read(ROOT / "action.yml"))
+    assert cache["uses"].startswith("actions/cache@")
+    assert cache["if"] == install["if"] == "steps.look.outputs.key != ''"
+    assert {"runner.os", "runner.arch", "steps.look.outputs.key"} == set(
+        re.findall(r"{{ (\S+) }}", cache["with"]["key"])
+    )
+    assert "action-requirements.txt" in look["run"]
+    assert cache["with"]["path"].endswith("/contentops-pip")
+    assert 'export PIP_CACHE_DIR="$RUNNER_TEMP/contentops-pip"' in install["run"]
 
 
 @posix
@@ -164,6 +178,6 @@ def test_a_failed_installation_fails_the_job(machine: Machine) -> None:
     offline.touch()
     ended = machine.use()
     assert (ended.codes, ended.printed) == ({"step": 1}, "")
-    assert len(machine.asked()) == 2
+    assert len(machine.asked()) == 3
     offline.unlink()
     assert machine.use().codes == {"step": 0}

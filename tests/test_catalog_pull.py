@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import RETRY, RETRY_FOR
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
@@ -89,13 +89,13 @@ def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
-    """Fifteen templates take eighteen requests and a little over a minute, and the person is told why."""
+    """Fifteen templates take nineteen requests and a little over a minute, and the person is told why."""
     shop = Shop(many(15), per_minute=10)
     scene = scene_of(tmp_path, shop, rpm=10)
     said: list[str] = []
     pulled = pull(scene, said)
     assert len(pulled.snapshot.templates) == 15
-    assert (len(shop.log), shop.throttled) == (18, 0)
+    assert (len(shop.log), shop.throttled) == (19, 0)
     assert 60 <= scene.timeline.now <= 90
     assert "15 templates" in said
     assert "template 8 of 15: `t007`" in said
@@ -123,7 +123,7 @@ def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
     listed = {"templates": [{"id": "a", "parameters": {"x": {"required": True}}}, {"id": "b", "inputs": []}]}
     shop = Shop(when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None)
     pulled = pull(scene_of(tmp_path, shop))
-    assert shop.paths == ["/templates", "/style-profiles", "/verticals"]
+    assert shop.paths == ["/templates", "/style-profiles", "/verticals", "/brand-voices"]
     assert pulled.snapshot.templates["b"].inputs_known
 
 
@@ -164,6 +164,36 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     catalog = workspace.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.verticals is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(httpx.Response(status, json={}) for status in (400, 403, 404, 405)),
+        httpx.Response(404, html="<html>"),
+        httpx.Response(200, html="<html>home"),
+        httpx.Response(200, json={"hello": 1}),
+    ],
+    ids=str,
+)
+def test_what_stands_at_an_address_that_nobody_documents_breaks_no_pull(answer: httpx.Response, tmp_path: Path) -> None:
+    """Brand voices are asked for where no source says they are told: what else is there says that they are not."""
+    shop = Shop(when=lambda path, _: answer if path == "/brand-voices" else None)
+    scene = scene_of(tmp_path, shop)
+    pulled = pull(scene)
+    assert (pulled.written, pulled.snapshot.brand_voices) == (True, None)
+    catalog = workspace.catalog_of(scene.project)
+    assert catalog is not None
+    assert catalog.brand_voices is None
+
+
+def test_brand_voices_that_cannot_be_asked_for_now(tmp_path: Path) -> None:
+    """A failure that may pass is none of an answer: the file stays as it was."""
+    shop = Shop(when=lambda path, _: DOWN if path == "/brand-voices" else None)
+    scene = scene_of(tmp_path, shop)
+    with pytest.raises(ApiError, match="maintenance"):
+        pull(scene)
+    assert not (tmp_path / FILE).exists()
 
 
 def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
@@ -258,7 +288,7 @@ def test_a_server_that_stays_down_ends_the_pull(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="maintenance") as raised:
         pull(scene)
     assert "try again later" in raised.value.hint
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + LONGEST_BACKOFF
+    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
     assert not (tmp_path / FILE).exists()
 
 

@@ -139,6 +139,7 @@ def test_a_remote_that_does_not_answer(world: World) -> None:
     runner.git("remote", "set-url", "origin", (world.remote.parent / "gone.git").as_uri())
     ended = apply(runner)
     assert (ended.code, "error[git-failed]" in ended.stderr, made(runner)) == (1, True, [])
+    assert "hint: nothing was submitted" in ended.stderr
 
 
 def test_outside_of_ci_and_of_a_clone_no_remote_is_asked(world: World, invoke: Run) -> None:
@@ -197,3 +198,20 @@ def test_a_checkout_that_was_overtaken_pays_for_nothing(world: World, first: Mac
     assert "error[results-waiting]: `main` has results that this checkout lacks" in ended.stderr
     late.git("pull", "--quiet", "origin", "main")
     assert apply(late, env={"CI_COMMIT_BRANCH": "main"}).code == 0
+
+
+def test_a_shallow_clone_knows_as_much(world: World, first: Machine) -> None:
+    """One commit deep, while the branch moves and results wait; it stays as shallow as it was."""
+    world.hook("pre-receive", PROTECTED)
+    runner = world.clone("runner", "--depth=1")
+    runner.git("checkout", "--quiet", "--detach")
+    name = first.commit("--json").json["branch"]
+    held = apply(runner, env={"CI_COMMIT_BRANCH": "main"})
+    assert (held.code, f"wait on `{name}`" in held.stderr) == (4, True)
+    (world.remote / "hooks/pre-receive").unlink()
+    first.git("push", "--quiet", "origin", f":refs/heads/{name}")
+    world.other("README.md", "hello")
+    ended = apply(runner, env={"CI_COMMIT_BRANCH": "main"})
+    assert ended.code == 0, ended.stderr
+    assert runner.git("rev-parse", "--is-shallow-repository").strip() == "true"
+    assert "Pushed to `main`." in runner.commit(CI_COMMIT_BRANCH="main").stdout

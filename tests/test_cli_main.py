@@ -37,10 +37,11 @@ def test_every_command_exists_under_its_help_line(name: str) -> None:
 
 
 def test_help_lists_every_command_in_order(invoke: Run) -> None:
-    """`--help` imports no command, yet names all of them."""
+    """With their help lines, and nothing else."""
     text = invoke("--help").stdout
-    places = [text.rindex(f"\n  {name} ") for name in COMMANDS]
-    assert places == sorted(places)
+    _, listed = text.split("\nCommands:\n")
+    wrapped = listed.split("\n\n")[0].replace("\n" + " " * 14, " ")
+    assert [line.split(maxsplit=1) for line in wrapped.splitlines()] == [[*each] for each in COMMANDS.items()]
     assert invoke("-h").stdout == text
 
 
@@ -248,6 +249,75 @@ def test_completion_knows_files(run: Run, words: str) -> None:
     """Where a file is named, the shell completes as it does."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
     assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout == "file,pl\n"
+
+
+OFFERED = {
+    "contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\nenvironments: {prod: {}, preview: {}}\n",
+    "content/a.yaml": (
+        "defaults: {template: blog_article_generator, style: general_blog}\n"
+        "items:\n"
+        "  - {id: welcome, tags: [launch], inputs: {topic: T, target_audience: all}}\n"
+        "  - {id: about, tags: [pillar], inputs: {topic: T, target_audience: all}}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("show we", ["welcome"]),
+        ("show pl", ["file:pl"]),
+        ("diff ", ["about", "welcome"]),
+        ("history a", ["about"]),
+        ("state show w", ["welcome"]),
+        ("apply --replace a", ["about"]),
+        ("plan --env pr", ["preview", "prod"]),
+        ("plan --select wel", ["welcome"]),
+        ("plan --select=wel", ["welcome"]),
+        ("plan --exclude tag:", ["tag:launch", "tag:pillar"]),
+        ("plan --select te", ["template:", "template:blog_article_generator"]),
+        ("status --select state:un", ["state:unknown"]),
+        ("catalog show press", ["press_release"]),
+    ],
+)
+def test_completion_offers_what_the_project_has(invoke: Run, project: Build, words: str, offered: list[str]) -> None:
+    """Ids, tags, environments and templates; the same from another folder, and nothing where there is no project."""
+    root = project(OFFERED)
+    typed = f"contentops -C {root} {words}"
+    env = {
+        "_CONTENTOPS_COMPLETE": "fish_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": typed.rsplit(" ", maxsplit=1)[-1],
+    }
+    ended = invoke(env=env, cwd=root.parent)
+    lines = ended.stdout.split("\n")
+    assert [one.removeprefix("plain,").replace("file,", "file:") for one in lines if one] == offered
+    env["COMP_WORDS"] = f"contentops {words}"
+    assert "Traceback" not in invoke(env=env, cwd=root.parent).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "offered"),
+    [
+        # As bash tells it: its own breaks are words, and what it replaces is the last one.
+        (["plan", "--select", "tag", ":", "la"], 5, ["launch"]),
+        (["plan", "--select", "tag", ":"], 4, ["launch", "pillar"]),
+        (["plan", "--select", "=", "tag", ":", "pi"], 6, ["pillar"]),
+        (["plan", "--select", "tag:pi"], 3, ["tag:pillar"]),
+        (["plan", "--select", "tag", ":", "pi", "--env"], 7, ["preview", "prod"]),
+    ],
+)
+def test_completion_in_bash_takes_a_selector_for_one_word(
+    invoke: Run, project: Build, words: list[str], at: int, offered: list[str]
+) -> None:
+    """A colon ends a word there."""
+    env = {
+        "_CONTENTOPS_COMPLETE": "bash_complete",
+        "COMP_WORDS": "\n".join(["contentops", *words]),
+        "COMP_CWORD": str(at),
+    }
+    ended = invoke(env=env, cwd=project(OFFERED))
+    assert ended.stdout.split() == [f"plain,{one}" for one in offered]
 
 
 def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:

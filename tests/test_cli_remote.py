@@ -12,7 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
-from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import RETRY, RETRY_FOR
 from contentops.api.calls import ContentEntry
 from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
@@ -22,6 +22,8 @@ from contentops.operations import content as remote
 from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
+from contentops.server import contents
+from contentops.server.store import Store
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.serving import key, served
@@ -143,6 +145,25 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
     assert len(invoke("content", "list", "--json").json["contents"]) == 1
 
 
+def test_superseded_copies_are_listed_and_deleted(local: Path, invoke: Run) -> None:
+    """Those that a record names, and no others; not what is an item's text now, though another record names it so."""
+    with contextlib.closing(Store(local / ".contentops/local.db")) as store, store.write():
+        made = [contents.save(store, contents.ContentChange(title=name), owner="", at=1.0) for name in ("old", "free")]
+    living = next(one["id"] for one in invoke("content", "list", "--json").json["contents"] if one["item"])
+    lock = local / "contentops.lock"
+    lines = [json.loads(line) for line in lock.read_text().splitlines()]
+    lines[1]["superseded"] = [made[0], "cnt_gone"]
+    lock.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    staging = [lines[0], {**lines[1], "id": "other", "output": "other.md", "content_id": "", "superseded": [living]}]
+    (local / "contentops.staging.lock").write_text("".join(json.dumps(line) + "\n" for line in staging))
+    assert "old " in invoke("content", "delete", "--superseded").stderr
+    ended = invoke("content", "delete", "--superseded", "--yes", "--json").json
+    assert [(one["id"], one["item"], one["superseded"]) for one in ended["contents"]] == [(made[0], "tea", True)]
+    assert sorted(one["id"] for one in invoke("content", "list", "--json").json["contents"]) == sorted(
+        [living, made[1]]
+    )
+
+
 def test_a_content_of_another_environment_is_not_free(project: Build, invoke: Run) -> None:
     """The lock of another environment names it: deleting it says so."""
     root = set_up(project, "local")
@@ -207,7 +228,9 @@ def test_an_unknown_slug(slug: str, hint: str, project: Build, invoke: Run) -> N
     set_up(project, "local")
     ended = invoke("catalog", "show", slug)
     assert ended.code == 64
-    assert ended.stderr.startswith(f"error[unknown-slug]: `local` offers no template, style or vertical `{slug}`")
+    assert ended.stderr.startswith(
+        f"error[unknown-slug]: `local` offers no template, style, vertical or brand voice `{slug}`"
+    )
     assert hint in ended.stderr
 
 
@@ -238,6 +261,85 @@ def test_the_whole_way_against_a_served_room(tmp_path: Path, project: Build, inv
         assert f"`GET {address}" in wrong.stderr
         assert "(401)" in wrong.stderr
         assert "wrong-key-1" not in wrong.stderr
+
+
+VOICES = """\
+bv_acme: {name: Acme, tone: warm, voice: first person plural, description: Short sentences., samples: [We sail.]}
+bv_dry: {tone: dry}
+"""
+
+
+def test_brand_voices_from_the_server_to_the_manifest(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """Kept by `serve`, told by its list, held in the catalog, checked before anything is sent, and known to the engine."""
+    (tmp_path / "voices.yaml").write_text(VOICES)
+    with served(tmp_path, "--voices", "voices.yaml") as address:
+        root = set_up(project, address, "auto")
+        pulled = invoke("catalog", "pull")
+        assert pulled.stdout.endswith("8 verticals, 2 brand voices; catalog.lock.json written.\n")
+        document = json.loads((root / "catalog.lock.json").read_text())
+        jsonschema.validate(document, load_schema("catalog"))
+        told = document["servers"][address]["brand_voices"]
+        assert [(one["slug"], one["tone"]) for one in told] == [("bv_acme", "warm"), ("bv_dry", "dry")]
+        assert invoke("catalog", "list", "brand-voices").stdout.startswith("BRAND VOICE ")
+        assert invoke("catalog", "list", "--json").json["brand_voices"] == told
+        assert invoke("catalog", "show", "bv_dry").stdout == "brand voice bv_dry\n  tone: dry\n"
+        manifest = root / "content/a.yaml"
+        manifest.write_text(ITEMS.replace("{id", "{brand_voice: bv_acne, id"))
+        wrong = invoke("validate")
+        assert wrong.code == 1
+        assert "error[unknown-brand-voice]: item `tea` names the brand voice `bv_acne`, which the" in wrong.stderr
+        assert "did you mean `bv_acme`?" in wrong.stderr
+        (root / "catalog.lock.json").rename(root / "kept")
+        refused = invoke("apply", "--yes")
+        assert refused.code == 3
+        assert "Brand voice 'bv_acne' not found." in refused.stdout + refused.stderr
+        (root / "kept").rename(root / "catalog.lock.json")
+        manifest.write_text(manifest.read_text().replace("bv_acne", "bv_acme"))
+        assert invoke("validate", "--json").json["diagnostics"] == []
+        assert invoke("apply", "--yes").code == 0
+        said = "It follows the brand voice Acme: warm; first person plural; Short sentences."
+        assert said in (root / "out/tea.md").read_text()
+        assert httpx.get(f"{address}/api/brand-voices/bv_dry").json()["tone"] == "dry"
+        assert httpx.get(f"{address}/v1/brand-voices/bv_none").status_code == 404
+
+
+def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run) -> None:
+    """They are not checked, and a note says so where an item names one; without one nobody needs to know."""
+    with served(tmp_path) as address:
+        root = set_up(project, address, "auto")
+        assert "brand voice" not in invoke("catalog", "pull").stdout
+        assert "no brand voices" in httpx.get(f"{address}/v1/brand-voices").json()["error"]["message"]
+        assert invoke("validate", "--json").json["diagnostics"] == []
+        (root / "content/a.yaml").write_text(ITEMS.replace("{id", "{brand_voice: bv_any, id"))
+        (note,) = invoke("validate", "--json").json["diagnostics"]
+        assert (note["code"], note["severity"]) == ("unchecked-brand-voice", "note")
+        assert invoke("catalog", "list", "brand-voices").stdout == "The server does not tell its brand voices.\n"
+        assert invoke("apply", "--yes").code == 0
+        assert "It follows the brand voice bv_any." in (root / "out/tea.md").read_text()
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text().replace(address, "local").replace("auto", "v1"))
+    assert invoke("validate", "--json").json["diagnostics"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be used"),
+        ("bv: {tnoe: x}", "unknown field `tnoe`"),
+        ("bv: {samples: x}", "Expected `array`, got `str` - at `$[...].samples`"),
+        ("a b: {tone: x}", "matching regex"),
+        ("- bv", "Expected `object`"),
+        ("bv: {tone: [", "voices.yaml:1:"),
+    ],
+)
+def test_a_file_of_brand_voices_that_cannot_be_used(text: str | None, said: str, tmp_path: Path, invoke: Run) -> None:
+    """`serve` does not start, and names the file and what is wrong."""
+    if text is not None:
+        (tmp_path / "voices.yaml").write_text(text)
+    ended = invoke("serve", "--port", "0", "--voices", str(tmp_path / "voices.yaml"))
+    assert ended.code == 1
+    assert said in ended.stderr
+    assert "voices.yaml" in ended.stderr
 
 
 # --- what the file says ------------------------------------------------------------------------------------
@@ -293,6 +395,7 @@ def test_what_a_pull_says() -> None:
             CatalogChange(kind="template", how="changed", slug="a", details=("input `x` is new",), items=items),
             CatalogChange(kind="style", how="removed", slug="b\x1b", items=("i1",)),
             CatalogChange(kind="vertical", how="added", slug="c"),
+            CatalogChange(kind="brand_voice", how="removed", slug="d"),
         ),
     )
     assert list(map(unpainted, pulled_text(pulled))) == [
@@ -302,6 +405,7 @@ def test_what_a_pull_says() -> None:
         "- style `b\\x1b` removed",
         "    used by 1 item: `i1`",
         "+ vertical `c` added",
+        "- brand voice `d` removed",
         "https://api.example.test:443: 0 templates, 1 style, 0 verticals; catalog.lock.json written.",
     ]
 
@@ -435,7 +539,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + LONGEST_BACKOFF
+    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
     assert [line for line in said if line.endswith("; trying again")]
 
 

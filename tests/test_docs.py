@@ -94,6 +94,27 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_decisions_are_numbered_and_listed() -> None:
+    """Numbers have no gaps; file, heading and list say the same of each decision."""
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(folder.glob("[0-9]*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    assert [page.name for page in pages if not page.read_text("utf-8").startswith(f"# {page.name[:4]}: ")] == []
+    listed = re.findall(r"^\| \[(\d+)\]\((.+?)\) \|", (folder / "README.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert listed == [(page.name[:4], page.name) for page in pages]
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """The table of rooms names each folder and module of the package, and none that is not there."""
+    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("## Rooms")[2].partition("##")[0]
+    rooms = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {name.rstrip("/") for row in rooms for name in re.findall("`(.+?)`", row)}
+    there = {
+        path.name for path in (ROOT / "contentops").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert named == there - {"__init__.py"}
+
+
 def _anchors(page: Path) -> set[str]:
     """The fragments GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ +(.+?) *#*$", page.read_text("utf-8"), flags=re.MULTILINE)

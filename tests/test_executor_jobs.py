@@ -483,9 +483,12 @@ def test_the_cap_on_unfinished_jobs(root: Path) -> None:
 # --- drains ---------------------------------------------------------------------------------------------------
 
 
-def _left_running(root: Path, **habits: Any) -> Scene:
+def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Scene:
     """An item whose first job still runs when its spec changes."""
     scene = _scene(root, **habits)
+    if proven:
+        scene.write("content/zero.yaml", blog("zero"))
+        scene.apply(select=("zero",))
     scene.apply(deadline=20)
     assert scene.entry("one").state is JobState.RUNNING
     scene.edit("content/blog.yaml", "in 2026", "in 2027")
@@ -524,13 +527,23 @@ def test_the_job_of_a_gone_item_is_drained(root: Path) -> None:
     assert scene.api.credits == 12
 
 
-def test_a_drained_job_that_failed_or_is_late_holds_nobody(root: Path) -> None:
-    """A failing drain is the drain's matter: the item's own steps run."""
-    scene = _left_running(root, fails=lambda inputs: "boom" if "2026" in inputs["topic"] else "")
-    scene.write("content/other.yaml", blog("other"))
-    scene.apply()
-    scene.apply()
+@pytest.mark.parametrize("late", [False, True], ids=["failed", "late"])
+def test_a_drained_job_that_failed_or_is_late_holds_nobody(root: Path, *, late: bool) -> None:
+    """A drain that brings nothing is the drain's matter: the item's own steps run, and so do those of all others."""
+    scene = _left_running(
+        root,
+        proven=True,
+        duration=lambda number: 10_000 if late and number == 2 else 60,
+        fails=lambda inputs: "boom" if not late and "one in 2026" in inputs["topic"] else "",
+    )
+    scene.write("content/other.yaml", blog("other").replace("2026", "2030"))
+    run = scene.apply()
+    assert results(run) == {"one": "late" if late else "done", "other": "done"}
     assert "2027" in scene.read("out/one.md")
+    assert "2030" in scene.read("out/other.md")
+    assert [scene.api.charged(f"All about {what}") for what in ("one in 2027", "other in 2030")] == [1, 1]
+    # What is late is asked for again; what failed is done with.
+    assert scene.actions() == ({"one": "drain"} if late else {})
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])

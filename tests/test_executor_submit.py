@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from contentops.model import Event
+
 
 @pytest.fixture
 def root() -> Iterator[Path]:
@@ -159,16 +161,21 @@ def test_a_first_submit_that_is_found_again_goes_on(root: Path) -> None:
 
 
 def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
-    """One job is under way until one has completed, however long that takes."""
-    scene = _scene(root, "one", "two", duration=5000)
-    run = scene.apply()
-    assert run is not None
-    assert results(run) == {"one": "late", "two": "pending"}
-    assert run.stopped == "first-contact"
-    scene.timeline.now += 5000
+    """A run has one job of its own under way until one has completed; the next run may add one, and no more."""
+    scene = _scene(root, "i1", "i2", "i3", duration=50_000)
+    ends = [
+        {"i1": "late", "i2": "pending", "i3": "pending"},
+        {"i1": "late", "i2": "late", "i3": "pending"},
+    ]
+    for number, end in enumerate(ends, start=1):
+        run = scene.apply()
+        assert run is not None
+        assert (results(run), run.stopped, run.credits) == (end, "first-contact", 4)
+        assert scene.api.credits == 4 * number
+    scene.timeline.now += 50_000
     scene.api.habits.duration = 60
-    assert results(scene.apply()) == {"one": "done", "two": "done"}
-    assert scene.api.credits == 8
+    assert results(scene.apply()) == dict.fromkeys(("i1", "i2", "i3"), "done")
+    assert scene.api.credits == 12
 
 
 def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:
@@ -620,6 +627,20 @@ def test_without_an_answer_to_the_question_nothing_is_submitted(root: Path) -> N
     assert results(scene.apply()) == {"one": "done"}
 
 
+def test_ids_that_a_server_made_itself_once_prove_nothing_later(root: Path) -> None:
+    """A job under another id than ours: from then on no silence about our id counts, whatever later jobs are called."""
+    scene = _scene(root, "one", "three", "two", request_ids="ignore", auto_save=False)
+    scene.api.fault(on("submit", 3), "drop")
+
+    def honour_ids(event: Event) -> None:
+        if (event.kind, event.step, event.item) == ("step-done", "submit", "one"):
+            scene.api.habits.request_ids = "replay"
+
+    run = scene.apply(emit=honour_ids)
+    assert sorted(results(run).values()) == ["done", "done", "unknown"]
+    assert scene.api.count("submit") == 3
+
+
 # --- attempts -----------------------------------------------------------------------------------------------
 
 
@@ -644,14 +665,14 @@ def test_a_failed_job_is_tried_once_more_then_blocked(root: Path) -> None:
 
 @pytest.mark.parametrize("way", ["spec", "revision", "replace"])
 def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
-    """A new spec, `revision` or `--replace` is another attempt, and success makes an end of the failed ones."""
+    """A new spec, `revision` or `--replace` is another attempt; success makes an end of the failed ones at its request."""
     broken = True
     scene = _proven(root, fails=lambda inputs: "boom" if broken and "bad" in inputs["topic"] else "")
     scene.edit("content/blog.yaml", "All about zero", "All that is bad")
     for _ in range(2):
         scene.apply()
     assert scene.actions() == {"zero": "blocked"}
-    broken = False
+    broken, failing = False, scene.read("content/blog.yaml")
     choice: dict[str, Any] = {}
     if way == "spec":
         scene.edit("content/blog.yaml", "All that is bad", "All that is good")
@@ -659,10 +680,16 @@ def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
         scene.edit("content/blog.yaml", "  - id: zero\n", "  - id: zero\n    revision: 2\n")
     else:
         choice = {"replace": ("zero",)}
+    before = scene.api.credits
     assert results(scene.apply(**choice)) == {"zero": "done"}
     assert scene.plan().empty
-    assert not scene.state.entries or way != "replace"
-    assert "All that is" in scene.read("out/zero.md")
+    assert scene.api.credits == before + 4
+    assert ("All about All that is good" if way == "spec" else "All about All that is bad") in scene.read("out/zero.md")
+    # Of the earlier request it stays known that it fails: going back to it is blocked as it was.
+    assert len(scene.state.entries) == (0 if way == "replace" else 2)
+    if way != "replace":
+        scene.write("content/blog.yaml", failing)
+        assert scene.actions() == {"zero": "blocked"}
 
 
 def test_replace_pays_once_for_one_choice(root: Path) -> None:

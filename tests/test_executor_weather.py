@@ -204,7 +204,7 @@ class Weather(RuleBasedStateMachine):
 
 TestWeather = Weather.TestCase
 TestWeather.settings = settings(
-    max_examples=75,
+    max_examples=100,
     stateful_step_count=10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

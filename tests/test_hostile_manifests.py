@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.yaml.read import MAX_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -86,9 +88,10 @@ def test_hostile_yaml(project: Build, invoke: Run, text: str | bytes, says: str)
 
 
 def test_a_huge_manifest(project: Build, invoke: Run) -> None:
-    """It is refused by its size, before it is parsed."""
-    ended = _refused(project, invoke, {"content/blog.yaml": b"# " + b"x" * 70_000_000 + b"\nitems: []\n"})
-    assert "content/blog.yaml" in ended.stderr
+    """It is refused by its size alone: what is wrong in it is not read."""
+    ended = _refused(project, invoke, {"content/blog.yaml": b"items: {\n# " + b"x" * MAX_BYTES + b"\n"})
+    assert "error[file-too-large]: the file is larger than 64 MiB\n  --> content/blog.yaml:1:1\n" in ended.stderr
+    assert ended.stderr.count("error[") == 1
 
 
 def test_an_id_twice_in_two_files(project: Build, invoke: Run) -> None:

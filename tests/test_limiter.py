@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.execution.limiter import MARGIN, WINDOW, Limiter
+from contentops.execution.limiter import ASK_FIRST, MARGIN, WINDOW, Admission, Limiter
 
 
 def _greedy(limiter: Limiter, count: int, *, start: float = 0.0, pauses: list[float] | None = None) -> list[float]:
@@ -105,3 +105,22 @@ def test_a_storm_never_stops_the_run() -> None:
         limiter.throttled(turn * 100.0, 0.0)
     assert limiter.allowed == 1
     assert limiter.ready_at(6000.0) <= 6000.0 + WINDOW
+
+
+def test_no_more_ask_first_than_it_takes_to_stop_asking() -> None:
+    """Each answer makes room for as many more as could still be needed."""
+    admission = Admission(max_in_flight=50, proven=True, ask_first=True)
+
+    def entered() -> int:
+        before = admission.in_flight
+        while admission.open():
+            admission.enter()
+        return admission.in_flight - before
+
+    assert entered() == ASK_FIRST == 5
+    found = []
+    for known in (False, True, None, False, False):
+        admission.answered(known=known)
+        found.append(entered())
+    assert found == [0, 2, 1, 0, 0]
+    assert (admission.asking, admission.strangers) == (3, 2)

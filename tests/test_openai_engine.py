@@ -16,6 +16,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from contentops.server import catalog
 from contentops.server.app import create_app
@@ -133,6 +134,35 @@ def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     assert "Paragraph 1 about tides" in second
     assert len({body["seed"] for body in asked}) == 1
     assert {body["model"] for body in asked} == {"m-1"}
+
+
+def test_the_model_is_told_what_the_brand_voice_is() -> None:
+    """Name, tone, manner and samples where the server keeps the voice, its id alone where not; bounded."""
+
+    async def main(task: WritingTask) -> str:
+        async with chatting(writer) as fake:
+            await engine(fake)[0].write(task, unreported)
+            return str(fake.asked[1]["messages"][0]["content"])
+
+    plain_job = structs.replace(job("quick"), brand_voice="bv_1")
+    assert "Brand voice: bv_1." in asyncio.run(main(plain_job))
+    known = {
+        "name": "Acme",
+        "tone": "warm",
+        "voice": "we",
+        "description": "No jokes.",
+        "samples": ["We sail.", "x" * 10**6],
+    }
+    system = asyncio.run(main(structs.replace(plain_job, voice=known)))
+    for part in (
+        "Brand voice: Acme.",
+        "Tone of the brand: warm.",
+        "Voice of the brand: we.",
+        "No jokes.",
+        "\nWe sail.\n",
+    ):
+        assert part in system
+    assert len(system) < 2 * openai.VALUE
 
 
 def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.errors import Severity, UsageError
 from contentops.model import Action, ApiSettings, Budget, Guards, JobState, LookUp, Move, Observed, OnEdit, Origin
@@ -19,6 +19,7 @@ from contentops.planning.renames import find_ring, order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
+    TEXT,
     a_file,
     a_record,
     a_situation,
@@ -76,6 +77,29 @@ def test_someone_elses_file_is_overwritten_by_choice() -> None:
     change = only_change([a_spec()], files=[a_file("out/a.md")], on_edit=OnEdit.OVERWRITE)
     assert (change.action, change.names) == (Action.OVERWRITE, GENERATE)
     assert change.file.file == a_file("out/a.md").file
+
+
+def test_a_paid_text_that_no_record_has_yet_is_no_edit() -> None:
+    """Stopped between the file and its record, and asked for otherwise then: the words in the file are a job's."""
+    recorded, paid, wanted = a_spec(topic="x"), a_spec(topic="y"), a_spec(topic="z")
+    words = "Paid for.\n"
+    sides = [a_record(recorded)], [a_file(recorded.output, body=words)]
+    entries = [an_entry(paid, JobState.PAID, body=body_digest(words))]
+    assert only_change([wanted], *sides, entries=entries).action is Action.REGENERATE
+    assert only_change([wanted], *sides, entries=[an_entry(paid)]).blocked == "edited"
+    (removed,) = [change for change in plan_of([], *sides, entries=entries, prune=True).changes if change.id == "a"]
+    assert (removed.action, removed.blocked) == (Action.REMOVE, "")
+
+
+def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
+    """Nothing says that it was written for a request, so nothing is said of it; of a text that is known, there is."""
+    before, now = a_spec(topic="x", output="out/one.md"), a_spec(topic="y", output="new/one.md")
+    broken = Observed(path="out/one.md", file=digest_text("---"), problem="broken front matter")
+    words = a_file("out/one.md", body="Paid for.\n")
+    running = an_entry(before, output="out/one.md")
+    paid = an_entry(before, JobState.PAID, output="out/one.md", body=body_digest("Paid for.\n"))
+    assert plan_of([now], files=[broken], entries=[running]).notes == ()
+    assert [note.kind for note in plan_of([now], files=[words], entries=[paid]).notes] == ["left-behind"]
 
 
 def test_own_file_without_a_record_is_kept() -> None:
@@ -267,6 +291,14 @@ def test_missing_file_is_restored_from_cache_or_server() -> None:
     assert (change.action, change.names, change.credits) == (Action.RESTORE, ("fetch", "write"), 0)
 
 
+def test_a_restored_text_is_saved_where_the_server_never_had_it() -> None:
+    """What was told to the server before is not told again."""
+    spec = a_spec()
+    stored = {spec.digest: FinishedText(item="a", body=body_digest(TEXT))}
+    assert only_change([spec], [a_record(spec, saved=None)], stored=stored).names == ("fetch", "write", "save")
+    assert only_change([spec], [a_record(spec)], stored=stored).names == ("fetch", "write")
+
+
 def test_missing_file_whose_text_is_nowhere_blocks() -> None:
     """Without cache, content or job the hint is `--replace`."""
     spec = a_spec()
@@ -446,6 +478,14 @@ def test_metadata_rewrites_only_its_keys() -> None:
     assert change.front == {"tags": ["b"], "date": "2026-03-01"}
 
 
+def test_metadata_a_person_changed_to_the_same_is_only_recorded() -> None:
+    """A value that stands in the file as the manifest wants it is no one's to keep, and none to write."""
+    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"]})
+    plan = plan_of([new], [a_record(old)], [a_file(old.output, front={"tags": ["b"]})])
+    assert [(change.names, change.front) for change in plan.changes] == [(("record",), {"tags": ["b"]})]
+    assert plan.notes == ()
+
+
 def test_metadata_a_person_changed_stays() -> None:
     """A value that is not the one last written is kept, and noted."""
     old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"]})
@@ -579,6 +619,26 @@ def test_ratio_guard_sleeps_below_its_size() -> None:
     assert [refusal.guard for refusal in plan.refusals] == ["changed-ratio"]
     small = structs.replace(PROJECT, guards=Guards(from_items=11))
     assert plan_of(changed, [a_record(spec) for spec in specs], files, project=small).refusals == ()
+
+
+@pytest.mark.parametrize(("changed", "guards"), [(3, []), (4, ["changed-ratio"])])
+@pytest.mark.parametrize("drafts", [0, 10], ids=["", "beside drafts"])
+def test_the_ratio_itself_is_within_it_and_drafts_do_not_count(changed: int, guards: list[str], drafts: int) -> None:
+    """Of ten recorded items three may change at 30 %; records of the embedded server are on neither side."""
+    local = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(drafts)]
+    specs = [a_spec(f"i{n}", topic=f"old {n}") for n in range(10)]
+    wanted = [a_spec(f"i{n}", topic=f"{'new' if n < changed else 'old'} {n}") for n in range(10)]
+    records = [*(a_record(spec) for spec in specs), *(a_record(spec, server="local") for spec in local)]
+    plan = plan_of([*wanted, *local], records, [a_file(spec.output) for spec in (*specs, *local)])
+    assert [change.action for change in plan.changes] == [Action.REGENERATE] * (changed + drafts)
+    assert [refusal.guard for refusal in plan.refusals] == guards
+
+
+def test_drafts_alone_ask_for_no_approval() -> None:
+    """A project that was tried on the embedded server goes to a real one as it is."""
+    specs = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(10)]
+    plan = plan_of(specs, [a_record(spec, server="local") for spec in specs], [a_file(spec.output) for spec in specs])
+    assert (plan.submits, plan.refusals) == (10, ())
 
 
 def test_emptied_manifests_are_refused() -> None:

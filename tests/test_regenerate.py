@@ -11,9 +11,9 @@ import pytest
 
 from contentops.documents.clean import headings
 from contentops.model import Action, JobState
-from tests.fakes.api import Killed
+from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
-from tests.fakes.scene import Scene, blog
+from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of, stated
 
 if TYPE_CHECKING:
@@ -127,6 +127,18 @@ def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
             scene.apply()
         assert _jobs(scene) == 3, where
         assert scene.plan().empty, where
+
+
+def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
+    """A 409 tells that the request may run already: it is sent again only once the server proves that it does not."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.api.fault(on("section", 1), 409)
+    run = scene.apply(select=("one",), sections={"one": "Closing"})
+    assert results(run) == {"one": "done"}
+    assert scene.api.count("section") == 2
+    assert (scene.api.credits, scene.state.entries) == (8, {})
 
 
 def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:

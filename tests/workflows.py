@@ -65,6 +65,10 @@ class Ended:
         return (value == found["value"]) is (found["sign"] == "==")
 
 
+def _outputs(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
 class Runner:
     """A runner in a folder of its own, with contentops installed where the action would put it."""
 
@@ -105,7 +109,11 @@ class Runner:
         given = {key: inputs.get(key, str(about.get("default", ""))) for key, about in action["inputs"].items()}
         output = self.temp / "output"
         output.write_text("")
+        looked: dict[str, str] = {}
         for step in steps_of(action):
+            key = looked.get("key", "")
+            if "uses" in step or (step.get("if") == "steps.look.outputs.key != ''" and not key):
+                continue
             # Nothing is filled into a script: what it knows, it knows from its environment.
             assert "${{" not in step["run"]
             stated = {key: self._filled(value, given) for key, value in step["env"].items()}
@@ -123,7 +131,10 @@ class Runner:
             ended.codes[name] = done.returncode
             if done.returncode:
                 break
-        ended.outputs[name] = dict(line.split("=", 1) for line in output.read_text().splitlines())
+            if step.get("id") == "look":
+                looked = _outputs(output)
+                output.write_text("")
+        ended.outputs[name] = _outputs(output)
         return ended
 
     def _files(self, output: Path) -> dict[str, str]:

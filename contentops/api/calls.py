@@ -58,15 +58,13 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """What the account has stored, in the server's order (newest first where known).
-
-    `limit` is how many entries a page has at most, where the server says so; 0: it gives all at once.
-    """
+    """What the account has stored, in the server's order (newest first where known)."""
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
     """Those under an id that cannot be used, which is left out."""
     limit: int = 0
+    """How many entries a page has at most, where the server says so; 0: it gives all at once."""
 
     @property
     def size(self) -> int:
@@ -121,13 +119,11 @@ class SavedReply(Struct, frozen=True):
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles or verticals as the server describes them; one entry for a detail call.
-
-    `total` is how many there are over all pages where it is known, else None.
-    """
+    """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call."""
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
+    """How many there are over all pages, where it is known."""
 
 
 class Stats(Struct, frozen=True):
@@ -360,6 +356,13 @@ class ListVerticals(_Harmless, frozen=True):
     reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
+class ListBrandVoices(_Harmless, frozen=True):
+    """List the brand voices, where the server shows them; no source documents that."""
+
+    name: ClassVar[str] = "list brand voices"
+    reply: ClassVar[type[CatalogReply]] = CatalogReply
+
+
 class DashboardStats(_Harmless, frozen=True):
     """Ask for the account's numbers."""
 
@@ -389,6 +392,7 @@ Call = (
     | GetTemplate
     | ListStyles
     | ListVerticals
+    | ListBrandVoices
     | DashboardStats
     | CreditsUsage
 )

@@ -78,7 +78,7 @@ def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | 
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """A style profile or a vertical from its line in the list, which has a slug."""
+    """A style profile, a vertical or a brand voice from its line in the list, which has a slug."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_text(entry, "name", "title", "label"),

@@ -246,6 +246,7 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
 _FIXED: Mapping[type, str] = MappingProxyType(
     {
         calls.ListVerticals: "/verticals",
+        calls.ListBrandVoices: "/brand-voices",
         calls.DashboardStats: "/dashboard/stats",
         calls.CreditsUsage: "/credits/usage",
     }

@@ -305,6 +305,7 @@ _LISTS: Mapping[type, tuple[str, ...]] = {
     calls.ListTemplates: ("templates",),
     calls.ListStyles: ("style_profiles", "profiles", "styles"),
     calls.ListVerticals: ("verticals",),
+    calls.ListBrandVoices: ("brand_voices", "voices"),
 }
 
 

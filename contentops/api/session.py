@@ -33,8 +33,9 @@ from contentops.api.dialects import (
 )
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
 from contentops.api.reading import is_enveloped
+from contentops.api.trace import traced
 from contentops.errors import ApiError
-from contentops.sanitize import message
+from contentops.sanitize import message, redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.api.dialects import Dialect, Wire
+    from contentops.api.trace import Exchange
     from contentops.model import ApiSettings
 
 LARGEST = 20 * 1024 * 1024
@@ -90,7 +92,7 @@ class Client:
 
     `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
     free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
-    told what they find, and None where something else answers there by now.
+    told what they find, and None where something else answers there by now. `trace` is told of every request.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Client:
         patience: Patience | None = None,
         known: FoundApi | None = None,
         learned: Callable[[FoundApi | None], None] = lambda _: None,
+        trace: Callable[[Exchange], None] | None = None,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work.
 
@@ -133,6 +136,8 @@ class Client:
         self._headers = headers_of(settings, self._stated, secret, user)
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
         self._wall = wall
+        self._trace = trace
+        self._secrets = (secret, user)
         self._patience = patience or Patience()
         self._shared = transport
         self._stack: ConnectionStack[httpx.AsyncHTTPTransport] | None = None
@@ -235,7 +240,11 @@ class Client:
             return Failure(FailureKind.REJECTED, self._clean(str(error)), call=call.name)
         self.requests += 1
         try:
-            answer = await self._exchange(call, wire, base)
+            asking = self._exchange(call, wire, base)
+            if self._trace is not None:
+                path = functools.reduce(redact, self._secrets, f"{urlsplit(base).path}{wire.path}")
+                asking = traced(asking, self._trace, call, wire, path, at=self._wall())
+            answer = await asking
         except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
             trouble, detail = self._diagnose(error, call)
             reply: Reply | Failure = broken(call, trouble, detail, clean=self._clean)

@@ -295,7 +295,7 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
             raise Refused(f"results of an earlier run wait on {names}", code="results-waiting", hint=hint)
         tip, ended = _fetch(clone, target.branch)
         if ended.code:
-            raise failure(clone.root, ("fetch",), ended)
+            raise _unanswered(clone, "fetch", ended)
         _refuse_unpushed(clone, target.branch, clone.head(), tip)
         if not _is_known(clone, target, tip, known):
             hint = f"bring them here first: `git pull {clone.remote} {target.branch}`; else they are paid for again"
@@ -305,10 +305,9 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
 def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
     """The branches of the remote that hold results of this place which are not here. Raises GitFailed."""
-    arguments = (*_LIST, clone.source, *_PATTERNS)
-    ended = clone.reach(*arguments)
+    ended = clone.reach(*_LIST, clone.source, *_PATTERNS)
     if ended.code:
-        raise failure(clone.root, arguments, ended)
+        raise _unanswered(clone, _LIST[0], ended)
     found = []
     for name in sorted(filter(target.is_own, _heads(ended))):
         tip, fetched = _fetch(clone, name)
@@ -316,6 +315,15 @@ def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[
         if not gone and (fetched.code or not _is_known(clone, target, tip, known)):
             found.append(name)
     return found
+
+
+def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
+    error = failure(clone.root, [verb], ended)
+    error.hint = (
+        f"nothing was submitted: `{clone.remote}` has to say first that no results wait there; see that git can reach "
+        "it from here, on GitHub with `GITHUB_TOKEN`"
+    )
+    return error
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:

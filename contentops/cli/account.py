@@ -13,7 +13,7 @@ from msgspec import structs
 
 from contentops.ci import results
 from contentops.cli import terminal
-from contentops.cli.options import UNITS, Group, project_options, world
+from contentops.cli.options import UNITS, Group, offers, project_options, server_options
 from contentops.errors import Refused, UsageError, did_you_mean
 from contentops.operations import content as operation
 from contentops.operations import history as history_operation
@@ -38,11 +38,11 @@ def content() -> None:
 
 
 @content.command("list", short_help="List stored contents and the items they belong to.")
-@project_options
+@server_options
 def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
-    found = operation.contents(project, tell=terminal.tell_line, world=world())
+    found = operation.contents(project, tell=terminal.tell_line, world=session.world())
     session.answer(_values(project, found), listing(found, width=terminal.width()))
 
 
@@ -77,7 +77,7 @@ def _item(one: Owned) -> str:
 @click.argument("content_id", metavar="ID")
 @click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
 @click.option("--version", metavar="N", type=click.IntRange(min=1), help="The text as it was in this version.")
-@project_options
+@server_options
 def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
     """Print the text of content ID exactly as the server has it, or had it in a version.
 
@@ -90,7 +90,9 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
             raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
         _list_versions(session, project, content_id)
         return
-    found, owned = operation.content(project, content_id, version=version or 0, tell=terminal.tell_line, world=world())
+    found, owned = operation.content(
+        project, content_id, version=version or 0, tell=terminal.tell_line, world=session.world()
+    )
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
         sys.stdout.flush()
@@ -110,7 +112,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
 
 
 def _list_versions(session: Session, project: Project, content_id: str) -> None:
-    known = operation.versions(project, content_id, tell=terminal.tell_line, world=world())
+    known = operation.versions(project, content_id, tell=terminal.tell_line, world=session.world())
     rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
     listed: list[Json] = [structs.asdict(one) for one in known]
     shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
@@ -127,7 +129,7 @@ def harmless(text: str) -> str:
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
 @click.option("--superseded", is_flag=True, help="The copies that records name as superseded by a newer one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@project_options
+@server_options
 def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
     """Delete stored contents: those named, or the superseded copies of items. Lists them and asks first.
 
@@ -137,7 +139,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
     if superseded == bool(content_ids):
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
-    stored = operation.contents(project, tell=terminal.tell_line, world=world())
+    stored = operation.contents(project, tell=terminal.tell_line, world=session.world())
     found = _named(stored, content_ids) if content_ids else [one for one in stored if one.superseded]
     if found:
         terminal.tell(_table(found, terminal.width(sys.stderr)))
@@ -146,7 +148,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
                 what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
                 terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
         _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
-        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=world())
+        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=session.world())
     session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
 
 
@@ -173,7 +175,7 @@ def _ask(question: str, *, yes: bool) -> None:
 
 @content.command("publish", short_help="Mark stored contents as published.")
 @click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
-@project_options
+@server_options
 def publish(session: Session, content_ids: tuple[str, ...]) -> None:
     """Give stored contents the status `published`; publishes nothing anywhere else."""
     _set_status(session, content_ids, "published")
@@ -181,7 +183,7 @@ def publish(session: Session, content_ids: tuple[str, ...]) -> None:
 
 @content.command("archive", short_help="Mark stored contents as archived.")
 @click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
-@project_options
+@server_options
 def archive(session: Session, content_ids: tuple[str, ...]) -> None:
     """Give stored contents the status `archived`."""
     _set_status(session, content_ids, "archived")
@@ -190,7 +192,7 @@ def archive(session: Session, content_ids: tuple[str, ...]) -> None:
 def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
     project = session.project()
     asked = tuple(dict.fromkeys(content_ids))
-    operation.set_status(project, asked, status, tell=terminal.tell_line, world=world())
+    operation.set_status(project, asked, status, tell=terminal.tell_line, world=session.world())
     values = {"server": project.api.server, "status": status, "contents": list(asked)}
     session.answer(values, f"{plural(len(asked), 'content')} {status}.")
 
@@ -199,14 +201,14 @@ def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> 
 
 
 @click.command("stats", short_help="Show the account's numbers.")
-@project_options
+@server_options
 def stats(session: Session) -> None:
     """Show the dashboard's numbers and, where the server tells them, the credits; names are the server's own.
 
     Costs no credits and changes nothing.
     """
     project = session.project()
-    found = operation.stats(project, tell=terminal.tell_line, world=world())
+    found = operation.stats(project, tell=terminal.tell_line, world=session.world())
     numbers = {"dashboard": found.dashboard, "credits": found.credits}
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")
@@ -268,7 +270,7 @@ def report(session: Session, since: str) -> None:
 
 
 @click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
-@click.argument("item", required=False, default="")
+@click.argument("item", required=False, default="", shell_complete=offers("items"))
 @project_options
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.

@@ -13,9 +13,19 @@ import click
 from msgspec import Struct, structs
 
 from contentops.cli import github, terminal
-from contentops.cli.files import check_events_place, choice_in, complete_file, file_name, project_of, read_plan
+from contentops.cli.files import check_events_place, choice_in, project_of, read_plan
 from contentops.cli.hints import as_selection
-from contentops.cli.options import choice_of, choice_options, duration, flags_of, project_options, with_options, world
+from contentops.cli.options import (
+    choice_of,
+    choice_options,
+    complete_file,
+    duration,
+    file_name,
+    flags_of,
+    offers,
+    server_options,
+    with_options,
+)
 from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused, UsageError
 from contentops.model import Result
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
     from contentops.cli.progress import Display
     from contentops.execution.primitives import Stop
     from contentops.model import Json, Plan, Project, Run
+    from contentops.operations.workspace import World
 
     NextCommand = Callable[[Run], str]
     """The command that goes on with a run."""
@@ -50,6 +61,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     verbose: bool = False
     as_json: bool = False
     events: str = ""
+    world: World | None = None
 
 
 _approving = with_options(
@@ -66,7 +78,7 @@ _approving = with_options(
 
 @click.command("apply", short_help="Do what the plan says.")
 @click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
-@project_options
+@server_options
 @choice_options
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
@@ -123,6 +135,7 @@ def command(
         verbose=verbose,
         as_json=session.as_json,
         events=str(session.path(events)) if events else "",
+        world=session.world(),
     )
     if plan_file is None:
         again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
@@ -168,10 +181,10 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 
 
 @click.command("regenerate", short_help="Generate one section of an item again.")
-@click.argument("item")
+@click.argument("item", shell_complete=offers("items"))
 @click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
 @_approving
-@project_options
+@server_options
 def regenerate(
     session: Session, item: str, heading: str, approve_credits: int | None, *, approve_changes: bool, yes: bool
 ) -> int:
@@ -186,7 +199,7 @@ def regenerate(
     approval = operation.Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections}
     options = ApplyOptions(approval=approval, inputs=inputs)
-    manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
+    manner = Manner(yes=yes, verbose=True, as_json=session.as_json, world=session.world())
 
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
@@ -210,7 +223,7 @@ def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: M
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=display.show,
-                world=world(),
+                world=manner.world,
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
         return _finish(plan, run, confirmation, again, as_json=manner.as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import Group, project_options, world
+from contentops.cli.options import Group, offers, project_options, server_options
 from contentops.errors import UsageError, did_you_mean
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.operations import catalog as operation
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Entry = Template | CatalogEntry
 
-KINDS = ("templates", "styles", "verticals")
+KINDS = ("templates", "styles", "verticals", "brand-voices")
 _SIGNS = {"added": ("+", "add"), "removed": ("-", "remove"), "changed": ("~", "change")}
 _SHOWN = 8
 """Items named per changed template."""
@@ -43,14 +43,14 @@ def command() -> None:
 
 
 @command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
-@project_options
+@server_options
 def pull(session: Session) -> None:
     """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
 
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=world())
+    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")
@@ -71,7 +71,7 @@ def pulled_text(pulled: Pulled) -> Iterator[str]:
     """What changed, then how much there is."""
     for one in pulled.changes:
         yield from _change(one)
-    counts = ", ".join(plural(len(entries), kind[:-1]) for kind, entries in _entries(pulled.snapshot).items())
+    counts = ", ".join(plural(len(entries), _word(kind)) for kind, entries in _entries(pulled.snapshot).items())
     changed = "written" if pulled.written else "unchanged"
     where = "built in" if pulled.server == "local" else f"catalog.lock.json {changed}"
     yield f"{visible(pulled.server)}: {counts}; {where}."
@@ -79,7 +79,7 @@ def pulled_text(pulled: Pulled) -> Iterator[str]:
 
 def _change(one: CatalogChange) -> Iterator[str]:
     sign, style = _SIGNS[one.how]
-    yield f"{paint(sign, style)} {one.kind} `{visible(one.slug)}` {one.how}"
+    yield f"{paint(sign, style)} {one.kind.replace('_', ' ')} `{visible(one.slug)}` {one.how}"
     yield from (f"    {visible(detail)}" for detail in one.details)
     if one.items:
         more = f" and {len(one.items) - _SHOWN:,} more" if len(one.items) > _SHOWN else ""
@@ -90,30 +90,37 @@ def _change(one: CatalogChange) -> Iterator[str]:
 # --- list --------------------------------------------------------------------------------------------------
 
 
-@command.command("list", short_help="List templates, styles and verticals.")
+@command.command("list", short_help="List templates, styles, verticals and brand voices.")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @project_options
 def list_catalog(session: Session, kind: str | None) -> None:
     """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
-    kinds = KINDS if kind is None else (kind,)
+    kinds = tuple(_entries(snapshot)) if kind is None else (kind.replace("-", "_"),)
     document = snapshot_json(snapshot)
-    values = {"server": project.api.server, **{name: document[name] for name in kinds}}
+    values = {"server": project.api.server, **{name: document.get(name) for name in kinds}}
     session.answer(values, "\n\n".join(_listing(name, snapshot) for name in kinds))
 
 
 def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
-    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}}
+    """What there is of each kind; brand voices only where the server tells them."""
+    told = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
+    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **told}
+
+
+def _word(kind: str) -> str:
+    """One of a kind, in words."""
+    return kind[:-1].replace("_", " ")
 
 
 def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
-    if kind == "verticals" and snapshot.verticals is None:
-        return "The server does not tell its verticals."
+    if {"verticals": snapshot.verticals, "brand_voices": snapshot.brand_voices}.get(kind, ()) is None:
+        return f"The server does not tell its {_word(kind)}s."
     entries = [one for _, one in sorted(_entries(snapshot)[kind].items())]
     last = "REQUIRED INPUTS" if kind == "templates" else "ABOUT"
     rows = [(one.slug, one.name, one.category, _about(one)) for one in entries]
-    return table((kind[:-1].upper(), "NAME", "CATEGORY", last), rows)
+    return table((_word(kind).upper(), "NAME", "CATEGORY", last), rows)
 
 
 def _about(one: Entry) -> str:
@@ -129,11 +136,11 @@ def _about(one: Entry) -> str:
 # --- show --------------------------------------------------------------------------------------------------
 
 
-@command.command("show", short_help="Show one template, style or vertical.")
-@click.argument("slug")
+@command.command("show", short_help="Show one template, style, vertical or brand voice.")
+@click.argument("slug", shell_complete=offers("catalog"))
 @project_options
 def show(session: Session, slug: str) -> None:
-    """Show what is known of SLUG: a template with its inputs, a style profile or a vertical; needs no network."""
+    """Show what is known of SLUG: a template, style, vertical or brand voice; needs no network."""
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = _entries(snapshot)
@@ -142,7 +149,7 @@ def show(session: Session, slug: str) -> None:
         hint = did_you_mean(
             slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
         )
-        message = f"`{project.api.server}` offers no template, style or vertical `{slug}`"
+        message = f"`{project.api.server}` offers no template, style, vertical or brand voice `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
     document = snapshot_json(snapshot)
     named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
@@ -151,7 +158,7 @@ def show(session: Session, slug: str) -> None:
 
 
 def _shown(kind: str, one: Entry) -> Iterator[str]:
-    yield f"{kind[:-1]} {paint(visible(one.slug), 'strong')}"
+    yield f"{_word(kind)} {paint(visible(one.slug), 'strong')}"
     facts = {"name": one.name, "category": one.category, "tone": getattr(one, "tone", ""), "about": one.description}
     yield from (f"  {name}: {visible(value)}" for name, value in facts.items() if value)
     inputs: tuple[TemplateInput, ...] = getattr(one, "inputs", ())

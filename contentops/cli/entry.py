@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from contentops import __version__
-from contentops.cli.options import Group, Session
+from contentops.cli.options import COMPLETE, Group, Session
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ _PLACES: Mapping[str, str] = {
     "history": "account",
     "schema": "init",
     "doctor": "plan",
-    "completion": "init",
 }
 """Modules that several commands share, where each has its own name; any other has the name of its `command`."""
 
@@ -116,9 +115,6 @@ def cli(ctx: click.Context, directory: str) -> None:
     ctx.obj = Session(directory=directory)
 
 
-_COMPLETE = "_CONTENTOPS_COMPLETE"
-
-
 def run(args: Sequence[str]) -> int:
     """Runs a command line and returns the exit code."""
     with dependable():
@@ -162,8 +158,10 @@ def _ended(args: Sequence[str]) -> int:
 
 
 def _run(args: list[str]) -> int:
-    if os.environ.get(_COMPLETE):
-        return int(cli.main(args, prog_name="contentops", complete_var=_COMPLETE, standalone_mode=False) or 0)
+    if asked := os.environ.get(COMPLETE):
+        from contentops.cli.completion import answer
+
+        return answer(cli, asked)
     try:
         with cli.make_context("contentops", args) as context:
             return int(cli.invoke(context) or 0)

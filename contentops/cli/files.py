@@ -5,27 +5,29 @@ A plan file may come from a stranger's pull request: nothing of it is trusted be
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
 import secrets
 from dataclasses import replace as changed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from msgspec import structs
 
 from contentops.atomic_io import read_file, replace
 from contentops.cli.options import choice_of
 from contentops.errors import OutputError, UsageError
 from contentops.model.plan import check_seal, no_plan_file, plan_file
+from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from click.shell_completion import CompletionItem
-
+    from contentops.api.trace import Exchange
     from contentops.cli.options import Session
     from contentops.model import Json, Project
     from contentops.planning.inputs import Choice
@@ -36,21 +38,6 @@ LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
 INPUTS = ("variables", "select", "exclude", "replace", "on_edit", "prune", "resubmit_unknown")
 """What a plan file says about how it was made; without them, what is applied would be another choice."""
-
-
-def complete_file(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Tells a shell to complete names of files as it does."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(begun, type="file")]
-
-
-def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    """What an option that names a file says, or empty where it is not given; a usage error if it names none."""
-    if value is not None and not value:
-        message = "it names no file; is a variable empty?"
-        raise click.BadParameter(message)
-    return value or ""
 
 
 def clear_plan_place(path: Path) -> None:
@@ -72,6 +59,34 @@ def check_events_place(path: Path) -> None:
     _check_place(path, "--events", "file of events", _is_events)
 
 
+def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
+    """What writes each request to a log at `path`, one JSON object a line; `at_end` takes what closes it.
+
+    Raises OutputError where that would take the place of something else, and where the disk refuses. A disk that does
+    so later ends the log alone.
+    """
+    _check_place(path, "--debug", "log of requests", _is_log)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        message = f"`{path}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="choose another file for `--debug`") from error
+
+    def close() -> None:
+        with contextlib.suppress(OSError):
+            file.close()
+
+    def write(exchange: Exchange) -> None:
+        at = datetime.fromtimestamp(exchange.at, UTC).isoformat(timespec="milliseconds")
+        with contextlib.suppress(OSError, ValueError):
+            file.write(json_text({**structs.asdict(exchange), "at": at}, indent=None) + "\n")
+            file.flush()
+
+    at_end(close)
+    return write
+
+
 def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
     names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
     if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
@@ -91,6 +106,11 @@ def _is_plan(path: Path) -> bool:
 def _is_events(path: Path) -> bool:
     found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
     return isinstance(found, dict) and {"format_version", "kind", "at"} <= found.keys()
+
+
+def _is_log(path: Path) -> bool:
+    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
+    return isinstance(found, dict) and {"at", "method", "path", "ms"} <= found.keys()
 
 
 def _json(data: bytes) -> Any:

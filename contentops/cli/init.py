@@ -1,4 +1,4 @@
-"""`contentops init`, `schema` and `completion`: a project's first files, and what editors and shells read."""
+"""`contentops init` and `schema`: a project's first files, and what editors read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import get_completion_class
 from msgspec import Struct
 
 from contentops.atomic_io import read_file
@@ -261,9 +260,6 @@ def _repository(folder: Path) -> tuple[Path, str]:
     return top, "main"
 
 
-_VARIABLE = "_CONTENTOPS_COMPLETE"
-
-
 @click.command("schema", short_help="Print the JSON Schema of a format.")
 @click.argument("name", required=False)
 @json_option
@@ -277,15 +273,3 @@ def schema(session: Session, name: str | None) -> None:
     else:
         hint = did_you_mean(name, names, f"there are: {', '.join(names)}")
         raise UsageError(f"there is no schema `{name}`", code="unknown-schema", hint=hint)
-
-
-@click.command("completion", short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@click.pass_context
-def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`."""
-    kind = get_completion_class(shell)
-    assert kind is not None
-    script = kind(context.find_root().command, {}, "contentops", _VARIABLE)
-    # Not `source()`: it would start a bash just to learn its version.
-    terminal.say(script.source_template % script.source_vars())

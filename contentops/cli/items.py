@@ -12,8 +12,8 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.files import complete_file, read_plan
-from contentops.cli.options import choice_of, flags_of, project_options, selection_options
+from contentops.cli.files import read_plan
+from contentops.cli.options import choice_of, complete_file, flags_of, offers, project_options, selection_options
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
@@ -26,6 +26,8 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+    from click.shell_completion import CompletionItem
 
     from contentops.cli.options import Session
     from contentops.operations.show import ItemStatus
@@ -69,8 +71,12 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
 # --- show --------------------------------------------------------------------------------------------------
 
 
+def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    return offers("items")(context, option, begun) or complete_file(context, option, begun)
+
+
 @click.command("show", short_help="Show one item as it is sent, or a plan file.")
-@click.argument("what", metavar="ITEM|PLAN", shell_complete=complete_file)
+@click.argument("what", metavar="ITEM|PLAN", shell_complete=_item_or_file)
 @project_options
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
@@ -135,7 +141,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 
 
 @click.command("diff", short_help="Show what a person changed in an item's file.")
-@click.argument("item")
+@click.argument("item", shell_complete=offers("items"))
 @project_options
 def diff(session: Session, item: str) -> None:
     """Show how the file of ITEM differs from the text that was generated for it."""

@@ -17,11 +17,18 @@ from contentops.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from click.shell_completion import CompletionItem
+
+    from contentops.api.trace import Exchange
     from contentops.model import Json, Project
     from contentops.operations.workspace import World
     from contentops.planning.inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+COMPLETE = "_CONTENTOPS_COMPLETE"
+"""The variable by which a shell asks what may come next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class Session:
     environment: str = ""
     variables: tuple[str, ...] = ()
     as_json: bool = False
+    trace: Callable[[Exchange], None] | None = None
+    """Is told of every request to the project's server, or None."""
 
     def path(self, name: str) -> Path:
         """A path from the command line: relative to `-C`, as if we had been started there."""
@@ -42,6 +51,13 @@ class Session:
         from contentops.operations.workspace import open_project
 
         return open_project(self.directory, self.environment, self.variables)
+
+    def world(self) -> World:
+        """The outside, with the person at the terminal where there is one."""
+        from contentops.cli import terminal
+        from contentops.operations.workspace import World
+
+        return World(ask=terminal.confirmed if terminal.can_ask() else None, trace=self.trace)
 
     def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
         """Prints the result of a command: `values` with `--json`, else the text or its lines.
@@ -55,14 +71,6 @@ class Session:
             terminal.say_json({"format_version": FORMAT_VERSION, **values})
         else:
             (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))
-
-
-def world() -> World:
-    """The outside, with the person at the terminal where there is one."""
-    from contentops.cli import terminal
-    from contentops.operations.workspace import World
-
-    return World(ask=terminal.confirmed if terminal.can_ask() else None)
 
 
 class Group(click.Group):
@@ -88,6 +96,32 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`."""
+
+    def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+        from contentops.cli.completion import offered
+
+        return offered(what, context, begun)
+
+    return complete
+
+
+def complete_file(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Tells a shell to complete names of files as it does."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="file")]
+
+
+def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
+    """What an option that names a file says, or empty where it is not given; a usage error if it names none."""
+    if value is not None and not value:
+        message = "it names no file; is a variable empty?"
+        raise click.BadParameter(message)
+    return value or ""
+
+
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """A decorator for several options, in the order of the help."""
 
@@ -104,7 +138,12 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(context: click.Context, /, **given: Any) -> Any:
         known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
-        return function(replace(context.obj, **known), **given)
+        session = replace(context.obj, **known)
+        if debug := given.pop("debug", None):
+            from contentops.cli.files import request_log
+
+            session = replace(session, trace=request_log(session.path(debug), context.call_on_close))
+        return function(session, **given)
 
     return run
 
@@ -114,7 +153,14 @@ json_option = with_options(
 )
 """`--json`, for a function that takes a `Session`."""
 project_options = with_options(
-    click.option("--env", "environment", metavar="NAME", default="", help="The environment to use."),
+    click.option(
+        "--env",
+        "environment",
+        metavar="NAME",
+        default="",
+        shell_complete=offers("environments"),
+        help="The environment to use.",
+    ),
     click.option(
         "--var",
         "variables",
@@ -125,18 +171,42 @@ project_options = with_options(
     json_option,
 )
 """`--env`, `--var` and `--json`, for a function that takes a `Session`."""
+server_options = with_options(
+    project_options,
+    click.option(
+        "--debug",
+        metavar="FILE",
+        callback=file_name,
+        shell_complete=complete_file,
+        help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
+    ),
+)
+"""Those of `project_options`, and `--debug`, for a command that talks to the project's server."""
 selection_options = with_options(
     click.option(
         "--select",
         metavar="PATTERN",
         multiple=True,
+        shell_complete=offers("selectors"),
         help="Only items like this: an id glob, `tag:`, `template:`, `path:`, `state:` or `result:`. Repeatable.",
     ),
-    click.option("--exclude", metavar="PATTERN", multiple=True, help="All but items like this. Repeatable."),
+    click.option(
+        "--exclude",
+        metavar="PATTERN",
+        multiple=True,
+        shell_complete=offers("selectors"),
+        help="All but items like this. Repeatable.",
+    ),
 )
 choice_options = with_options(
     selection_options,
-    click.option("--replace", metavar="ID", multiple=True, help="Generate this item again. Repeatable."),
+    click.option(
+        "--replace",
+        metavar="ID",
+        multiple=True,
+        shell_complete=offers("items"),
+        help="Generate this item again. Repeatable.",
+    ),
     click.option(
         "--on-edit",
         type=click.Choice(["block", "keep", "overwrite"]),

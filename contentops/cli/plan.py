@@ -12,13 +12,19 @@ from contentops.cli import github, terminal
 from contentops.cli.files import (
     choice_in,
     clear_plan_place,
-    complete_file,
-    file_name,
     project_of,
     read_plan,
     write_whole,
 )
-from contentops.cli.options import choice_of, choice_options, flags_of, project_options, world
+from contentops.cli.options import (
+    choice_of,
+    choice_options,
+    complete_file,
+    file_name,
+    flags_of,
+    project_options,
+    server_options,
+)
 from contentops.errors import ExitCode, Refused
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as operation
@@ -173,13 +179,13 @@ def validate(session: Session) -> None:
 
 
 @click.command("doctor", short_help="Check that everything needed is in place.")
-@project_options
+@server_options
 def doctor(session: Session) -> int:
     """Check settings, folders, state, key and server, and say how to put right what is wrong.
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    checks = doctor_operation.doctor(session.project(), world())
+    checks = doctor_operation.doctor(session.project(), session.world())
     found = {"checks": [structs.asdict(one) for one in checks]}
     session.answer(found, checks_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE

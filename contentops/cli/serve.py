@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
+from msgspec import Meta, ValidationError, convert
 from msgspec.structs import replace
 
+from contentops.atomic_io import read_file
 from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
-from contentops.errors import ContentopsError, UsageError
+from contentops.errors import ContentopsError, Diagnostic, InputError, Location, UsageError
 from contentops.reporting.layout import table
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
+from contentops.server.catalog import BrandVoice
 from contentops.server.engines import CALL_SECONDS, named
 from contentops.server.serve import ServeOptions, run
 from contentops.server.store import Store, iso
+from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import Any
 
     from contentops.cli.options import Session
 
+_Voices = dict[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")], BrandVoice]
 _UNLIMITED = -1
 _NO_KEY_HINT = "`contentops serve keys list` shows them"
 
@@ -90,6 +96,12 @@ _from_0 = click.IntRange(min=0)
     help="How long a model may take for one call.",
 )
 @click.option(
+    "--voices",
+    metavar="FILE",
+    help="Brand voices to keep: YAML, by id, each with `name`, `tone`, `voice`, `description`, `samples`."
+    " Default: any id is taken.",
+)
+@click.option(
     "--stage-seconds",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
@@ -123,6 +135,7 @@ def command(
     model: str,
     max_tokens: int | None,
     call_seconds: float,
+    voices: str | None,
     stage_seconds: float,
     requests_per_minute: int | None,
     max_active: int,
@@ -130,7 +143,7 @@ def command(
     free_polls: bool,
     quiet: bool,
 ) -> None:
-    """Run the embedded server: the WriterzRoom contract over HTTP, with its own store.
+    """Run the embedded server: the calls of the WriterzRoom API over HTTP, with a store of its own.
 
     Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
     OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.
@@ -149,9 +162,23 @@ def command(
             log=terminal.tell,
             stage_seconds=stage_seconds,
             limits=limits,
+            voices=None if voices is None else read_voices(context.obj.path(voices)),
             log_request=None if quiet else terminal.tell_line,
         )
         run(options)
+
+
+def read_voices(path: Path) -> dict[str, BrandVoice]:
+    """The brand voices of a file by id. Raises InputError for one that cannot be used."""
+    try:
+        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES))
+        if not findings:
+            return convert(document.root or {}, _Voices)
+    except (OSError, ValidationError) as error:
+        message = f"the file of brand voices cannot be used: {error}"
+        hint = "it holds, by id, `name`, `tone`, `voice`, `description` (texts) and `samples` (a list of texts)"
+        findings = [Diagnostic(code="voices", message=message, location=Location(str(path)), hint=hint)]
+    raise InputError(findings)
 
 
 @command.group("keys", cls=Group, short_help="Make, list, change and revoke keys.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli.options import Group, project_options
+from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean
 from contentops.operations import records, workspace
 from contentops.reporting.layout import outline, table
@@ -52,7 +52,7 @@ def listing(state: State) -> str:
 
 
 @command.command("show", short_help="Show the record of an item.")
-@click.argument("item")
+@click.argument("item", shell_complete=offers("items"))
 @project_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
@@ -78,7 +78,7 @@ def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
 
 
 @command.command("mv", short_help="Give a record another id, or all records another server.")
-@click.argument("old")
+@click.argument("old", shell_complete=offers("items"))
 @click.argument("new")
 @click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
 @project_options
@@ -91,7 +91,7 @@ def move(session: Session, old: str, new: str, *, server: bool) -> None:
 
 
 @command.command("rm", short_help="Forget the record of an item; its file stays.")
-@click.argument("item")
+@click.argument("item", shell_complete=offers("items"))
 @project_options
 def remove(session: Session, item: str) -> None:
     """Forget the record of ITEM. Its file, and its content on the server, stay."""
@@ -100,7 +100,7 @@ def remove(session: Session, item: str) -> None:
 
 
 @command.command("resolve", short_help="Show, or say, what became of submits whose answers were lost.")
-@click.argument("item", required=False, default="")
+@click.argument("item", required=False, default="", shell_complete=offers("items"))
 @click.option("--request", metavar="ID", default="", help="The submit that is meant; the start of its id is enough.")
 @click.option("--job", metavar="ID", default="", help="The submit became this job.")
 @click.option("--content", metavar="ID", default="", help="The submit became this content.")

@@ -48,10 +48,12 @@ def encode(snapshots: Mapping[str, CatalogSnapshot]) -> str:
 
 def as_json(snapshot: CatalogSnapshot) -> dict[str, Json]:
     """One snapshot as the file holds it: what is not the default, and always the kind and whether inputs are known."""
+    voices = snapshot.brand_voices
     return {
         "templates": [_template_json(each) for _, each in sorted(snapshot.templates.items())],
         "styles": _entries_json(snapshot.styles),
         "verticals": None if snapshot.verticals is None else _entries_json(snapshot.verticals),
+        **({} if voices is None else {"brand_voices": _entries_json(voices)}),
     }
 
 
@@ -109,14 +111,16 @@ def _check(source: Source, data: bytes, document: Json) -> None:
 
 
 def _snapshot(found: Mapping[str, Json]) -> CatalogSnapshot:
-    verticals = found.get("verticals")
     return CatalogSnapshot(
         templates={each["slug"]: _template(each) for each in found["templates"]},
-        styles={each["slug"]: msgspec.convert(each, CatalogEntry) for each in found["styles"]},
-        verticals=(
-            None if verticals is None else {each["slug"]: msgspec.convert(each, CatalogEntry) for each in verticals}
-        ),
+        styles=_entries(found["styles"]) or {},
+        verticals=_entries(found.get("verticals")),
+        brand_voices=_entries(found.get("brand_voices")),
     )
+
+
+def _entries(found: Json) -> dict[str, CatalogEntry] | None:
+    return None if found is None else {each["slug"]: msgspec.convert(each, CatalogEntry) for each in found}
 
 
 def _template(found: Mapping[str, Json]) -> Template:
@@ -133,6 +137,8 @@ def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], cat
     _check_slug("style", values.get("style"), catalog.styles, report)
     if catalog.verticals is not None:
         _check_slug("vertical", values.get("vertical"), catalog.verticals, report)
+    if catalog.brand_voices is not None:
+        _check_slug("brand_voice", values.get("brand_voice"), catalog.brand_voices, report)
     _check_slug("template", values.get("template"), catalog.templates, report)
     template = catalog.templates.get(values.get("template", ""))
     if template is not None and template.inputs_known:
@@ -142,8 +148,8 @@ def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], cat
 def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
     if value is not None and value not in known:
         hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
-        core = f"names the {name} `{value[:80]}`, which the catalog does not have"
-        report((name,), f"unknown-{name}", core, hint=hint)
+        core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which the catalog does not have"
+        report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint)
 
 
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:

@@ -148,7 +148,7 @@ class FileBuilder:
         for place in inside:
             data = self._read_data(place)
             asked[place] = data.digest
-            if data.digest or data.problem:
+            if data.digest:
                 return data
         return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
 
@@ -248,8 +248,7 @@ class _Loader:
         findings += check_across(results, self._source)
         findings += check_unused(self.project, self.project_source, results)
         findings += check_environment(self.project, self.project_source, results)
-        if self.catalog is None and any(result.items for result in results):
-            findings.append(_no_catalog())
+        findings += _unchecked(self.project, self.catalog, results)
         findings = in_order(dict.fromkeys(findings))
         if any(found.severity is Severity.ERROR for found in findings):
             raise InputError(findings)
@@ -335,13 +334,20 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
     return [counted(found, others.get((found.code, found.location, found.hint), 0), "file") for found in kept]
 
 
-def _no_catalog() -> Diagnostic:
-    return Diagnostic(
-        code="no-catalog",
-        message="templates, styles and inputs are not checked: there is no catalog of this server",
-        severity=Severity.NOTE,
-        hint="run `contentops catalog pull` and commit `catalog.lock.json`",
-    )
+def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
+    """A note where items are not held against what the server offers, as it is not known."""
+    if catalog is None and any(each.items for each in results):
+        message = "templates, styles and inputs are not checked: there is no catalog of this server"
+        hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
+        return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
+    if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
+        # The embedded server takes any brand voice.
+        return []
+    if not any(spec.request.brand_voice for each in results for spec in each.specs):
+        return []
+    message = "brand voices are not checked: the server does not tell which there are"
+    hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
+    return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
 
 
 def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:

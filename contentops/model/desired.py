@@ -125,7 +125,7 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A style profile or a vertical. `tone` is a style's; `manner` is as in `Template`."""
+    """A style profile, a vertical or a brand voice. `tone` is a style's or a voice's; `manner` is as in `Template`."""
 
     slug: str
     name: str = ""
@@ -136,24 +136,27 @@ class CatalogEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True):
-    """What manifests are checked against. `verticals` is None where they are not known."""
+    """What manifests are checked against. `verticals` and `brand_voices` are None where they are not known."""
 
     templates: Mapping[str, Template]
     styles: frozenset[str]
     verticals: frozenset[str] | None = None
+    brand_voices: frozenset[str] | None = None
 
 
 class CatalogSnapshot(Struct, frozen=True, kw_only=True):
-    """Everything one server offers, by slug. `verticals` is None where the server does not show them."""
+    """Everything one server offers, by slug. `verticals` and `brand_voices` are None where it does not show them."""
 
     templates: Mapping[str, Template] = field(default_factory=dict)
     styles: Mapping[str, CatalogEntry] = field(default_factory=dict)
     verticals: Mapping[str, CatalogEntry] | None = None
+    brand_voices: Mapping[str, CatalogEntry] | None = None
 
     def checked(self, *, verticals: bool = True) -> Catalog:
         """What manifests are checked against; without `verticals`, any is taken."""
         known = frozenset(self.verticals) if verticals and self.verticals is not None else None
-        return Catalog(templates=self.templates, styles=frozenset(self.styles), verticals=known)
+        voices = None if self.brand_voices is None else frozenset(self.brand_voices)
+        return Catalog(templates=self.templates, styles=frozenset(self.styles), verticals=known, brand_voices=voices)
 
 
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})

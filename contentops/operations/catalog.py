@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, structs
 
-from contentops.api.calls import CatalogReply, Failure, GetTemplate, ListStyles, ListTemplates, ListVerticals
+from contentops.api.calls import (
+    CatalogReply,
+    Failure,
+    FailureKind,
+    GetTemplate,
+    ListBrandVoices,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+)
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.api.dialects import PAGE
 from contentops.atomic_io import PUBLIC, Disk
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
 
 
-Kind = Literal["template", "style", "vertical"]
+Kind = Literal["template", "style", "vertical", "brand_voice"]
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):
@@ -58,6 +67,8 @@ def changes_between(
     if before.verticals is not None and after.verticals is not None:
         # Verticals that a server does not show are unknown, which is not the same as gone.
         found += _compare("vertical", before.verticals, after.verticals)
+    if before.brand_voices is not None and after.brand_voices is not None:
+        found += _compare("brand_voice", before.brand_voices, after.brand_voices)
     return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in found)
 
 
@@ -67,6 +78,7 @@ def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str | None],
         found.setdefault(("template", request.template), set()).add(item)
         found.setdefault(("style", request.style), set()).add(item)
         found.setdefault(("vertical", request.vertical), set()).add(item)
+        found.setdefault(("brand_voice", request.brand_voice), set()).add(item)
     return {key: tuple(sorted(items)) for key, items in found.items()}
 
 
@@ -203,6 +215,13 @@ def _used(project: Project, cache: Cache, notes: list[str]) -> list[tuple[str, R
         return []
 
 
+_PASSING = frozenset({FailureKind.UNAVAILABLE, FailureKind.NOT_SENT, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED})
+
+
+def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
+    return {slug: catalog_entry(entry) for entry in reply.entries if (slug := slug_of(entry))} if reply else None
+
+
 class _Kept:
     """The descriptions an unfinished pull has fetched, in the cache; losing them costs requests and nothing else."""
 
@@ -254,18 +273,24 @@ class _Fetch(Struct, frozen=True):
         templates = await self._entries(caller, ListTemplates, "templates")
         styles = await self._entries(caller, ListStyles, "styles")
         verticals = await caller.optional(ListVerticals(), CatalogReply)
+        voices = await self._voices(caller)
         found = await self._describe(caller, templates)
         if verticals is None:
             self.notes.append("the server does not tell its verticals, so they are not checked")
         return CatalogSnapshot(
             templates=found,
             styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
-            verticals=(
-                {slug: catalog_entry(entry) for entry in verticals.entries if (slug := slug_of(entry))}
-                if verticals
-                else None
-            ),
+            verticals=_by_slug(verticals),
+            brand_voices=_by_slug(voices),
         )
+
+    async def _voices(self, caller: Caller) -> CatalogReply | None:
+        """The brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
+        answer = await caller.ask(ListBrandVoices())
+        if isinstance(answer, Failure) and answer.kind in _PASSING:
+            raise as_error(answer, self.project)
+        # No source documents this address, so whatever else stands there is no fault of the server.
+        return answer if isinstance(answer, CatalogReply) else None
 
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], what: str

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from contentops.api.session import Client, FoundApi
+    from contentops.api.trace import Exchange
     from contentops.model import Catalog, Desired, Plan, Project, State
 
 FOLDER = ".contentops"
@@ -65,6 +66,8 @@ class World(Struct, frozen=True, kw_only=True):
     """Runs a coroutine to its end; None: `asyncio.run`."""
     ask: Callable[[str], bool] | None = None
     """Asks a person for a yes; None: there is no one to ask."""
+    trace: Callable[[Exchange], None] | None = None
+    """Is told of every request to the project's server, or None."""
 
 
 class Credentials(NamedTuple):
@@ -162,7 +165,7 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
         if path.name == own:
             continue
         environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
-        with StateStore.open(project.root, environment=environment, project=project.name, write=False) as store:
+        with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
             yield path.name, store.state
 
 
@@ -273,7 +276,8 @@ async def connected(
 
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
-            client = Client(project.api, key="", app=await closing.enter_async_context(_embedded(project)))
+            app = await closing.enter_async_context(_embedded(project))
+            client = Client(project.api, key="", app=app, wall=world.wall, trace=world.trace)
         else:
             cache = cache or closing.enter_context(open_cache(project, write=True))
             client = Client(
@@ -284,6 +288,7 @@ async def connected(
                 wall=world.wall,
                 known=_place(cache, project),
                 learned=functools.partial(_keep_place, cache, project),
+                trace=world.trace,
             )
         closing.push_async_callback(client.aclose)
         yield client
@@ -324,7 +329,7 @@ def _place_key(project: Project) -> str:
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:
     """The state of the project's environment. Raises StateError where it cannot be used."""
     outputs = Outputs(project.root)
-    return StateStore.open(
+    return StateStore(
         project.root,
         environment=project.environment,
         project=project.name,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from contentops.server.accounts import AdmittedRequest, KeyRing
+    from contentops.server.catalog import BrandVoice
     from contentops.server.engines import Engine
     from contentops.server.jobs import GenerationRequest
     from contentops.server.store import Store
@@ -54,14 +55,18 @@ def create_app(
     clock: Clock | None = None,
     stage_seconds: float = 0.0,
     limits: AccountLimits | None = None,
+    voices: Mapping[str, BrandVoice] | None = None,
 ) -> Starlette:
     """The embedded server over an open store, which it closes with `await app.state.close()`.
 
-    With `keys` None no request needs a key. `stage_seconds` is how long each stage of a job takes; with 0 a job is done
-    a few turns of the event loop after its submit.
+    With `keys` None no request needs a key; with `voices` None any brand voice is taken, and none is known.
+    `stage_seconds` is how long each stage of a job takes; with 0 a job is done a few turns of the event loop after its
+    submit.
     """
     clock = clock or Clock()
     known = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
+    if voices is not None:
+        known["voices"] = {slug: {"slug": slug, **asdict(voice)} for slug, voice in voices.items()}
     runner = JobRunner(store, engine, clock, known, stage_seconds=stage_seconds)
     access = AccessControl(store, keys, limits or AccountLimits(), clock.now)
     api = _Api(store, runner, access, clock, known)
@@ -107,6 +112,7 @@ _KINDS = (
     _Kind("templates", "/templates", "Template", replies.template_entry, replies.template),
     _Kind("styles", "/style-profiles", "Style profile", replies.style_entry, replies.style),
     _Kind("verticals", "/verticals", "Vertical", replies.vertical, replies.vertical, paged=False),
+    _Kind("voices", "/brand-voices", "Brand voice", replies.voice, replies.voice, paged=False),
 )
 
 
@@ -168,7 +174,7 @@ class _Api(Struct, frozen=True):
     async def submit(self, admitted: AdmittedRequest) -> Json:
         """Take a job; a repeated request id or idempotency key gets the first answer."""
         fields = await bodies.read(admitted.request)
-        asked = bodies.generation(fields, admitted.surface, self.known["templates"], self.known["styles"])
+        asked = bodies.generation(fields, admitted.surface, self.known)
         return self._take(admitted, *asked)
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
@@ -288,7 +294,9 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
-        """Everything of a kind; under `/api` in pages, but for verticals, which have one shape on both surfaces."""
+        """Everything of a kind; under `/api` in pages, but for what has one shape on both surfaces."""
+        if kind.name not in self.known:
+            raise HTTPException(404, "This server keeps no brand voices; `contentops serve --voices FILE` does")
         entries = [kind.entry(found, admitted.surface) for found in self.known[kind.name].values()]
         if admitted.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
@@ -296,7 +304,7 @@ class _Api(Struct, frozen=True):
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
         """One of a kind in full."""
-        found = self.known[kind.name].get(admitted.id)
+        found = self.known.get(kind.name, {}).get(admitted.id)
         if found is None:
             # The service's own server answers 500 here, its documentation says 404.
             status = 500 if admitted.surface is Surface.API and kind.paged else 404

@@ -179,9 +179,9 @@ def page(request: Request) -> Page | None:
 
 
 def generation(
-    fields: BodyFields, surface: Surface, templates: Mapping[str, Any], styles: Mapping[str, Any]
+    fields: BodyFields, surface: Surface, known: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GenerationRequest, str | None]:
-    """A submit and the client's request id, if it gave one. Raises HTTPException.
+    """A submit and the client's request id, if it gave one; `known` is the catalog by kind. Raises HTTPException.
 
     Inputs must be given. What the template misses among them is no reason to refuse: as on the service, the job fails
     later, under `/v1` for each required input, under `/api` where there is no topic either. Unknown keys are ignored.
@@ -195,13 +195,15 @@ def generation(
     brand_voice = fields.text("brand_voice_id")
     request_id = fields.identifier("request_id")
     fields.done()
-    for what, slug, known in (("Template", template, templates), ("Style profile", style, styles)):
-        if slug in known:
+    for what, slug, kind in (("Template", template, "templates"), ("Style profile", style, "styles")):
+        if slug in known[kind]:
             continue
         if not documented:
             # What the service's own server answers, also where the slug is missing altogether.
             raise HTTPException(500, f"Internal server error: {what} '{slug}' not found.")
         raise HTTPException(404, f"{what} '{slug}' not found.")
+    if brand_voice and brand_voice not in known.get("voices", {brand_voice}):
+        raise HTTPException(404, f"Brand voice '{brand_voice}' not found.")
     request = GenerationRequest(
         template=template or "",
         style=style or "",

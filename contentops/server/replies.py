@@ -276,3 +276,8 @@ def style(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
 def vertical(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
     return {"id": found["slug"], "name": found["name"], "description": found["description"]}
+
+
+def voice(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+    """A brand voice without its samples; lists and details show the same."""
+    return {"id": found["slug"], **{name: found[name] for name in ("name", "description", "tone", "voice")}}

@@ -90,7 +90,8 @@ def _free(lock: FileLock, path: Path) -> None:
 class JobRunner:
     """The jobs of one store that this process works on.
 
-    `known` holds the catalog's `templates` and `styles` by slug; `stage_seconds` is how long each stage takes.
+    `known` holds the catalog's `templates` and `styles`, and the `voices` where there are any, by slug;
+    `stage_seconds` is how long each stage takes.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class JobRunner:
             mode=asked.mode,
             vertical=asked.vertical,
             brand_voice=asked.brand_voice,
+            voice=self._known.get("voices", {}).get(asked.brand_voice or "", {}),
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])

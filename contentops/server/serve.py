@@ -23,13 +23,14 @@ from contentops.server.replies import Surface, refusal
 from contentops.server.store import Store, iso
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from contentops.server.accounts import AccountLimits
+    from contentops.server.catalog import BrandVoice
     from contentops.server.engines import Engine
 
 _LAST_PORT = 65_535
@@ -71,6 +72,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     limits: AccountLimits | None = None
     log_request: Callable[[str], None] | None = None
     request_seconds: float = REQUEST_SECONDS
+    voices: Mapping[str, BrandVoice] | None = None
 
 
 def run(options: ServeOptions) -> None:
@@ -94,7 +96,12 @@ async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
     with _listening(options.host, options.port) as sock, Store(options.store) as store:
         keys = KeyRing(store, required=not alone)
         app = create_app(
-            store, engine=options.engine, keys=keys, stage_seconds=options.stage_seconds, limits=options.limits
+            store,
+            engine=options.engine,
+            keys=keys,
+            stage_seconds=options.stage_seconds,
+            limits=options.limits,
+            voices=options.voices,
         )
         address = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{sock.getsockname()[1]}"
 

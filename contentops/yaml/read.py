@@ -109,7 +109,7 @@ def decode(path: str, data: bytes) -> tuple[Source, list[Diagnostic]]:
     """The text of a file, without a byte order mark; the text is empty where there is a finding."""
     empty = Source(path, "")
     if len(data) > MAX_BYTES:
-        message = f"the file has {len(data) // (1024 * 1024)} MiB, more than {MAX_BYTES // (1024 * 1024)} MiB"
+        message = f"the file is larger than {MAX_BYTES // (1024 * 1024)} MiB"
         return empty, [place(empty, "file-too-large", message, (1, 1), hint="split it into several files")]
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return empty, [place(empty, "not-utf8", "the file is UTF-16", (1, 1), hint="save it as UTF-8")]

@@ -158,6 +158,7 @@ _PRICE = {"quick": 1, "standard": 4, "premium": 5}
 _ROUTES = (
     ("submit", "POST", re.compile(r"/generate$")),
     ("status", "GET", re.compile(r"/generate/status/([^/]+)$")),
+    ("section", "POST", re.compile(r"/content/regenerate-section$")),
     ("list content", "GET", re.compile(r"/content$")),
     ("save", "POST", re.compile(r"/content/save$")),
     ("get content", "GET", re.compile(r"/content/([^/]+)$")),
@@ -294,7 +295,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         if wait := self._throttle(seen.name):
             return 429, {"error": f"Rate limit exceeded: {self.habits.per_minute} per 1 minute"}, self._hint(wait)
         match seen.name:
-            case "submit":
+            case "submit" | "section":
                 return self._submit(seen)
             case "status":
                 return self._status(argument)

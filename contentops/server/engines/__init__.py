@@ -37,6 +37,8 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     mode: str = "standard"
     vertical: str | None = None
     brand_voice: str | None = None
+    voice: Mapping[str, Any] = {}
+    """What is known of the brand voice; empty where that is its id alone."""
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ def words(task: WritingTask, parts: int) -> int:
 
 def _system(task: WritingTask) -> str:
     """Who the model is: the kind of text, the style's tone and voice, the readers, and the rules."""
-    style = task.style
+    style, voice = task.style, task.voice
     kind = plain(str(task.template.get("name") or "text"), 100)
     about = {
         "Style": style.get("name"),
@@ -210,10 +210,17 @@ def _system(task: WritingTask) -> str:
         "Voice": style.get("voice"),
         "Readers": style.get("audience"),
         "Field": task.vertical,
-        "Brand voice": task.brand_voice,
+        "Brand voice": voice.get("name") or task.brand_voice,
+        "Tone of the brand": voice.get("tone"),
+        "Voice of the brand": voice.get("voice"),
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
     lines += [f"{label}: {plain(_value(value), 300)}." for label, value in about.items() if value]
+    if voice.get("description"):
+        lines.append(f"How the brand writes: {_value(voice['description'])[:VALUE]}")
+    if voice.get("samples"):
+        samples = "\n\n".join(_value(sample) for sample in voice["samples"])[:VALUE]
+        lines.append(f"Texts of the brand, for the manner alone; take no facts from them:\n{samples}\n")
     lines.append(
         "Write Markdown. Use only facts from the brief: invent no figures, names, quotations or sources. "
         "Answer with the text that was asked for and nothing else: no preface, no remarks, no heading."

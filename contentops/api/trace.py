@@ -1,0 +1,71 @@
+"""What is told of a request: how it went, and not a word of what it said."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.api.calls import Generate, RegenerateSection
+from contentops.api.outcomes import Damage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from contentops.api.calls import Call
+    from contentops.api.dialects import Wire
+    from contentops.api.outcomes import Answer
+
+
+class Exchange(Struct, frozen=True, kw_only=True):
+    """One request and what came of it."""
+
+    at: float
+    """When it was made, in seconds since the epoch."""
+    method: str
+    path: str
+    """With its query, without the server."""
+    status: int | None
+    """None: no answer came."""
+    ms: int
+    sent: int
+    """Bytes of the body."""
+    received: int
+    """Bytes of the answer's body, once decompressed."""
+    request_id: str
+    """Our name for a submit, or empty."""
+    error: str
+    """What kind of error it was where no whole answer came, or empty."""
+
+
+async def traced(
+    asking: Awaitable[Answer], tell: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
+) -> Answer:
+    """The answer that `asking` brings, told however it ends. `path` is free of secrets."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    def told(status: int | None, received: int, error: str) -> None:
+        tell(
+            Exchange(
+                at=at,
+                method=wire.method,
+                path=path,
+                status=status,
+                ms=round((clock() - began) * 1000),
+                sent=len(wire.body or b""),
+                received=received,
+                request_id=call.request_id if isinstance(call, Generate | RegenerateSection) else "",
+                error=error,
+            )
+        )
+
+    try:
+        answer = await asking
+    except BaseException as error:
+        told(None, 0, type(error).__name__)
+        raise
+    damage = "" if answer.damage is Damage.NONE else answer.damage.name.lower()
+    told(answer.status, len(answer.body), damage)
+    return answer

@@ -1,0 +1,138 @@
+"""`contentops completion`, and what a shell is offered: items, selectors, environments, templates of the project."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+    split_arg_string,
+)
+
+from contentops.cli import terminal
+from contentops.cli.options import COMPLETE, Session
+from contentops.errors import ContentopsError
+from contentops.operations import workspace
+from contentops.planning.select import METHODS, STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from contentops.model import Project
+
+MOST = 1_000
+"""Names that are offered at once: no one reads more."""
+
+
+@click.command("completion", short_help="Print the completion script of a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL; for bash: `eval "$(contentops completion bash)"`.
+
+    Besides commands and options, the script offers the items, tags, environments and templates of the project.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    script = kind(context.find_root().command, {}, "contentops", COMPLETE)
+    # Not `source()`: it would start a bash just to learn its version.
+    terminal.say(script.source_template % script.source_vars())
+
+
+def answer(commands: click.Command, asked: str) -> int:
+    """Tells a shell what may come next; `asked` is what its script put into the variable. Returns the exit code."""
+    return shell_complete(commands, {}, "contentops", COMPLETE, asked)
+
+
+# --- names -------------------------------------------------------------------------------------------------
+
+
+def _items(project: Project) -> Iterable[str]:
+    desired, _ = workspace.declared(project)
+    return {*workspace.read_state(project).records, *(spec.id for spec in (desired.specs if desired else ()))}
+
+
+def _selectors(project: Project) -> Iterable[str]:
+    desired, _ = workspace.declared(project)
+    specs = desired.specs if desired else ()
+    yield from _items(project)
+    yield from (f"{method}:" for method in METHODS)
+    yield from (f"state:{state}" for state in STATES)
+    yield from {f"tag:{tag}" for spec in specs for tag in spec.tags}
+    yield from {f"template:{spec.request.template}" for spec in specs}
+    yield from {f"style:{spec.request.style}" for spec in specs}
+
+
+def _environments(project: Project) -> Iterable[str]:
+    return dict(project.settings.get("environments") or {})
+
+
+def _catalog(project: Project) -> Iterable[str]:
+    snapshot = workspace.snapshot_of(project)
+    if snapshot is not None:
+        yield from {*snapshot.templates, *snapshot.styles, *(snapshot.verticals or ())}
+
+
+_NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
+    "items": _items,
+    "selectors": _selectors,
+    "environments": _environments,
+    "catalog": _catalog,
+}
+
+
+def offered(what: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
+    """The names of the project that go on what was begun; none where the project cannot be read."""
+    given = context.params
+    environment = "" if what == "environments" else given.get("environment") or ""
+    directory = context.find_root().params.get("directory") or "."
+    session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
+    with contextlib.suppress(ContentopsError, OSError):
+        names = (name for name in sorted(_NAMES[what](session.project())) if _goes_on(name, begun))
+        return [CompletionItem(name) for name in islice(names, MOST)]
+    return []
+
+
+def _goes_on(name: str, begun: str) -> bool:
+    return name.startswith(begun) and not (name == begun and name.endswith(":"))
+
+
+# --- bash --------------------------------------------------------------------------------------------------
+
+_BREAKS = (":", "=")
+
+
+class _Bash(BashComplete):
+    """Bash takes `tag:launch` for three words, and replaces the last one of them."""
+
+    _stem = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The whole words before the one that was begun, and that one."""
+        words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        whole: list[str] = []
+        for index, word in enumerate(words[: at + 1]):
+            if index > 1 and (word in _BREAKS or words[index - 1] in _BREAKS):
+                whole[-1] += word
+            else:
+                whole.append(word)
+        if at >= len(words):
+            whole.append("")
+        elif at and ":" in (words[at], words[at - 1]):
+            self._stem = f"{whole[-1].rpartition('=')[2].rpartition(':')[0]}:"
+        return whole[1:-1], whole[-1]
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """What takes the place of the word that bash sees."""
+        return f"{item.type},{item.value.removeprefix(self._stem)}"
+
+
+add_completion_class(_Bash)

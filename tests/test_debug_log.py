@@ -1,0 +1,112 @@
+"""`--debug FILE`: what went out and came back, without a word that must not be written down."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.sanitize import redact
+from tests.serving import key, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+MANIFEST = "items: [{id: welcome, template: blog_article_generator, style: general_blog, inputs: {topic: Secretive plans, target_audience: readers}}]\n"
+
+
+@pytest.fixture
+def site(project: Build, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A project with one item, on a server that insists on a key; and the environment that has the key."""
+    with served(tmp_path, "--requests-per-minute", "0") as address:
+        settings = f'version: 1\nproject: x\napi: {{base_url: "{address}/v1", requests_per_minute: 6000}}\n'
+        root = project({"contentops.yaml": settings, "content/a.yaml": MANIFEST}, at="site")
+        yield root, {"WRITERZROOM_API_KEY": key(tmp_path), "WRITERZROOM_USER_ID": "ann.of.acme"}
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_request_of_an_apply_is_logged_without_secrets(invoke: Run, site: tuple[Path, dict[str, str]]) -> None:
+    """Method, path, status, time and sizes; a submit and its polls carry our request id."""
+    root, env = site
+    ended = invoke("apply", "--yes", "--debug", "debug.log", cwd=root, env=env)
+    assert ended.code == 0, ended.stderr
+    found = lines(root / "debug.log")
+    (submit,) = [one for one in found if (one["method"], one["path"]) == ("POST", "/v1/generate")]
+    assert (submit["status"], submit["error"]) == (202, "")
+    assert submit["sent"] > 100 < submit["received"]
+    assert submit["ms"] >= 0
+    record = invoke("state", "show", "welcome", "--json", cwd=root).json["record"]
+    assert submit["request_id"] == record["request_id"]
+    text = (root / "debug.log").read_text()
+    for secret in (*env.values(), "Secretive", "Bearer", "127.0.0.1"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("stats",),
+        ("doctor",),
+        ("catalog", "pull"),
+        ("content", "list"),
+        ("content", "get", "x"),
+        ("content", "publish", "x"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_talks_to_a_server_has_a_log(
+    invoke: Run, site: tuple[Path, dict[str, str]], command: tuple[str, ...]
+) -> None:
+    """Each asks at least once."""
+    root, env = site
+    invoke(*command, "--debug", "../debug.log", cwd=root, env=env)
+    assert lines(root.parent / "debug.log")
+
+
+def test_a_server_that_is_not_there_has_a_line_too(invoke: Run, project: Build) -> None:
+    """What went wrong stands in place of a status."""
+    root = project({"contentops.yaml": 'version: 1\nproject: x\napi: {base_url: "http://127.0.0.1:9/v1"}\n'})
+    invoke("doctor", "--debug", "debug.log", cwd=root)
+    first = lines(root / "debug.log")[0]
+    assert (first["status"], first["error"]) == (None, "ConnectError")
+
+
+def test_the_embedded_server_is_logged_alike(invoke: Run, project: Build) -> None:
+    """Nothing leaves the machine, and what would is to be seen."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
+    assert invoke("apply", "--yes", "--debug", "debug.log", cwd=root).code == 0
+    assert "/v1/generate" in {one["path"] for one in lines(root / "debug.log")}
+    assert invoke("apply", "--yes", "--debug", "debug.log", cwd=root).code == 0  # the old log may go
+
+
+@pytest.mark.parametrize("name", ["contentops.lock", "content/a.yaml", "no/folder.log"])
+def test_a_log_takes_the_place_of_nothing_else(invoke: Run, project: Build, name: str) -> None:
+    """It is refused before anything is sent."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n", "content/a.yaml": MANIFEST})
+    ended = invoke("apply", "--yes", "--debug", name, cwd=root)
+    assert (ended.code, "hint: choose another file for `--debug`" in ended.stderr) == (1, True)
+    assert not (root / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
+def test_a_log_is_its_owners(invoke: Run, project: Build) -> None:
+    """Names of contents and jobs are nobody else's business."""
+    root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n"})
+    invoke("stats", "--debug", "debug.log", cwd=root)
+    assert stat.S_IMODE((root / "debug.log").stat().st_mode) == 0o600
+
+
+def test_a_short_word_is_no_secret_to_mask() -> None:
+    """A placeholder such as `test` stands in every other sentence; no server hands out a key that short."""
+    assert redact("the latest test of https://test.example", "test") == "the latest test of https://test.example"
+    assert redact("wr_live_1 was refused", "wr_live_1") == "[key] was refused"

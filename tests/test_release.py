@@ -1,0 +1,124 @@
+"""What a release is made of: built once and attested, published without a secret; and what is installed on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from contentops import __version__
+from tests.clones import posix
+from tests.workflows import ROOT, read, steps_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASE = ROOT / ".github/workflows/release.yml"
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PINS = [ROOT / "action-requirements.txt", ROOT / "dev-requirements.txt"]
+FAULTS = {
+    "filelock": "3.20.2",  # CVE-2026-22701, CVE-2025-68146: a link planted in place of the lock
+    "h11": "0.15.0",  # CVE-2025-43859: two requests in one
+    "httpcore": "1.0.8",  # what takes such an h11
+    "idna": "3.6",  # CVE-2024-3651
+    "jinja2": "3.1.5",  # CVE-2025-27516: a way out of the sandbox
+    "starlette": "1.0.0",  # older ones: CVE-2025-62727, CVE-2025-54121 and what 1.0.1 mends
+}
+"""The newest version with a known fault, of what runs."""
+
+
+def pins(path: Path) -> dict[str, str]:
+    """The version of each package in a list of pins."""
+    return {
+        canonicalize_name(found[1]): found[2]
+        for found in re.finditer(r"^([a-z0-9-]+)==(\S+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize(("name", "faulty"), FAULTS.items())
+def test_no_version_with_a_known_fault_is_installed(name: str, faulty: str) -> None:
+    """Neither by whoever installs the package, where it is named, nor by the action and by CI."""
+    for needed in map(Requirement, PROJECT["dependencies"]):
+        if canonicalize_name(needed.name) == name:
+            assert not needed.specifier.contains(faulty)
+    newer = Requirement(f"x>{faulty}").specifier
+    for path in PINS:
+        assert newer.contains(pins(path)[name])
+
+
+def test_ci_installs_what_is_pinned() -> None:
+    """Every tool that `dev` and `audit` name, in a version that fits, by hash; no job installs another way."""
+    known = pins(PINS[1])
+    extras = PROJECT["optional-dependencies"]
+    for needed in map(Requirement, [*PROJECT["dependencies"], *extras["dev"], *extras["audit"]]):
+        assert needed.specifier.contains(known[canonicalize_name(needed.name)]), needed
+    text = PINS[1].read_text("utf-8")
+    assert len(re.findall(r"^\S+==.* \\$", text, re.MULTILINE)) == len(known)
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        document = read(path)
+        for job in document["jobs"].values():
+            script = "\n".join(step.get("run", "") for step in job["steps"])
+            if "make " in script:
+                assert {**document.get("env", {}), **job.get("env", {})}["PINS"] == "1"
+            if "pip install --require-hashes" not in script:
+                assert "--editable" not in script
+
+
+def test_only_what_publishes_is_trusted() -> None:
+    """Who builds has no right but to read; who publishes runs nothing but the action that does, after an approval."""
+    document = read(RELEASE)
+    assert document["on"] == {"push": {"tags": ["v*"]}}
+    rights = {name: set(job["permissions"]) for name, job in document["jobs"].items()}
+    assert rights == {
+        "build": {"contents"},
+        "attest": {"attestations", "id-token"},
+        "publish": {"id-token"},
+        "page": {"contents"},
+    }
+    assert document["jobs"]["build"]["permissions"]["contents"] == "read"
+    assert [document["jobs"][name]["needs"] for name in ("attest", "publish", "page")] == ["build", "attest", "publish"]
+    publish = document["jobs"]["publish"]
+    assert publish["environment"]["name"] == "pypi"
+    assert [step["uses"].partition("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
+    assert "secrets." not in RELEASE.read_text("utf-8")
+
+
+def test_what_is_attested_is_what_is_published() -> None:
+    """The files of the build, with the list of what is in them."""
+    jobs = read(RELEASE)["jobs"]
+    kept = [step["with"]["name"] for step in jobs["build"]["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert kept == ["dist", "sbom"]
+    subjects = [step["with"] for step in jobs["attest"]["steps"] if "attest" in step["uses"]]
+    assert [one["subject-path"] for one in subjects] == ["dist/*", "dist/*"]
+    assert [one.get("predicate-path") for one in subjects] == [None, "sbom/contentops.cdx.json"]
+
+
+@posix
+@pytest.mark.parametrize(("tag", "code"), [(f"v{__version__}", 0), ("v9.9.9", 1), (f"v{__version__}.1", 1), ("v", 1)])
+def test_a_tag_is_the_version(tag: str, code: int) -> None:
+    """Of the package as it is there; another one is not built."""
+    (step,) = (step for step in steps_of(read(RELEASE)) if step.get("name") == "the tag is the version")
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "TAG": tag}, capture_output=True, check=False)
+    assert ended.returncode == code
+
+
+def test_the_code_and_what_it_needs_are_looked_at_every_week() -> None:
+    """CodeQL over the code and the workflows, pip-audit over both lists; the one fault that is passed over is told."""
+    document = read(ROOT / ".github/workflows/security.yml")
+    assert "schedule" in document["on"]
+    assert set(document["jobs"]) == {"codeql", "audit"}
+    assert document["jobs"]["codeql"]["strategy"]["matrix"]["language"] == ["python", "actions"]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert all(f"$(AUDIT) --requirement {path.name}\n" in makefile for path in PINS)
+    for fault in re.findall(r"--ignore-vuln (\S+)", makefile):
+        assert fault in (ROOT / "SECURITY.md").read_text("utf-8")
