@@ -161,16 +161,21 @@ def test_a_first_submit_that_is_found_again_goes_on(root: Path) -> None:
 
 
 def test_a_first_job_that_does_not_end_holds_the_run(root: Path) -> None:
-    """One job is under way until one has completed, however long that takes."""
-    scene = _scene(root, "one", "two", duration=5000)
-    run = scene.apply()
-    assert run is not None
-    assert results(run) == {"one": "late", "two": "pending"}
-    assert run.stopped == "first-contact"
-    scene.timeline.now += 5000
+    """A run has one job of its own under way until one has completed; the next run may add one, and no more."""
+    scene = _scene(root, "i1", "i2", "i3", duration=50_000)
+    ends = [
+        {"i1": "late", "i2": "pending", "i3": "pending"},
+        {"i1": "late", "i2": "late", "i3": "pending"},
+    ]
+    for number, end in enumerate(ends, start=1):
+        run = scene.apply()
+        assert run is not None
+        assert (results(run), run.stopped, run.credits) == (end, "first-contact", 4)
+        assert scene.api.credits == 4 * number
+    scene.timeline.now += 50_000
     scene.api.habits.duration = 60
-    assert results(scene.apply()) == {"one": "done", "two": "done"}
-    assert scene.api.credits == 8
+    assert results(scene.apply()) == dict.fromkeys(("i1", "i2", "i3"), "done")
+    assert scene.api.credits == 12
 
 
 def test_stored_content_with_our_id_answers_a_lost_submit(root: Path) -> None:

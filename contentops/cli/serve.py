@@ -143,7 +143,7 @@ def command(
     free_polls: bool,
     quiet: bool,
 ) -> None:
-    """Run the embedded server: the WriterzRoom contract over HTTP, with its own store.
+    """Run the embedded server: the calls of the WriterzRoom API over HTTP, with a store of its own.
 
     Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
     OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.

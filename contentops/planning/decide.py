@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.digest import NOTHING, is_same_json
+from contentops.digest import is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.preset import apply_preset
 from contentops.model import (
@@ -152,11 +152,9 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that was written for this very request, under another path, before anything was recorded of it."""
-    stored = inputs.stored(spec.digest)
     for entry in inputs.written.get(spec.digest, ()):
         there = inputs.observe(entry.output)
-        known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
-        ours = there.problem or there.body in known or is_ours(inputs, spec, there)
+        ours = there.problem or there.body in inputs.bodies_of(entry) or is_ours(inputs, spec, there)
         if there.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
             return there
     return None

@@ -1,4 +1,4 @@
-"""The embedded server: the WriterzRoom contract as an ASGI app over a SQLite file.
+"""The embedded server: the WriterzRoom API as an ASGI app over a SQLite file.
 
 It runs in process (no port, no key) or over HTTP (`serve`). It knows nothing of the client: no module here imports
 another part of contentops, so that the two sides can only agree through the protocol.
