@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.documents.clean import body_digest, clean_title, main_heading
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.preset import title_for
 from contentops.errors import FileChanged
 from contentops.execution.primitives import Ended, Standing
 from contentops.execution.records import base_record, note
@@ -53,7 +54,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    title, digest = _title(item, standing, step, seen, text), body_digest(text.body)
+    title, digest = _title(ctx, item, standing, step, seen, text), body_digest(text.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -142,7 +143,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
     )
 
 
-def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
+def _title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
     """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the id."""
     if step.title is not None:
         return clean_title(step.title)
@@ -150,7 +151,8 @@ def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Te
         return seen.title
     if seen.exists and standing.record is not None and seen.title and seen.title != standing.record.title:
         return seen.title
-    return text.title or clean_title(main_heading(text.body)) or str(item.id)
+    found = text.title or clean_title(main_heading(text.body)) or str(item.id)
+    return title_for(ctx.project.preset, found)
 
 
 def _composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text) -> str:
