@@ -173,7 +173,7 @@ def _assemble(
         admission,
         durations,
         outage,
-        send=lambda call: _sent(ctx, edges, call),
+        send=lambda call: _sent(ctx, run, edges, call),
         on_turn=lambda: _check_stop(run, stop, edges.store),
     )
     ctx = Context(
@@ -196,13 +196,13 @@ def _assemble(
     return ctx, run
 
 
-async def _sent(ctx: Context, edges: Edges, call: Call) -> Reply | Failure:
+async def _sent(ctx: Context, run: LocalRun, edges: Edges, call: Call) -> Reply | Failure:
     """What answers a call; a failure that belongs to an outage may end the run."""
     answer = await edges.send(call)
     failure = ctx.heard(answer)
     if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
         # A server may stumble over every id that it does not know, and be well.
-        ctx.run.count_request()
+        run.count_request()
         failure = ctx.heard(await edges.send(ListTemplates()))
     if failure is not None:
         ctx.end_outage(failure)
