@@ -133,8 +133,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     @functools.cache
     def owners() -> dict[str, ItemId]:
         """Who has the text of a request now, whoever asked for it first."""
-        open_ = {entry.request_id: entry.item for entry in state.entries.values()}
-        return open_ | {record.request_id: record.id for record in state.records.values() if record.request_id}
+        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
+        for record in state.records.values():
+            found[record.request_id] = record.id
+        found.pop("", None)
+        return found
 
     def stored(digest: Any) -> FinishedText | None:
         text = cache.get_text(server, digest)
