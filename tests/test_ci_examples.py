@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from contentops import __version__
+from tests import warm
 from tests.clones import WHO, Machine, World, manifest, posix, world  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def tools(tmp_path: Path) -> dict[str, str]:
     """An environment with `contentops` on the path, as an installation leaves it."""
     shim = tmp_path / "tools/contentops/bin/contentops"
     shim.parent.mkdir(parents=True)
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
+    shim.write_text(warm.script())
     shim.chmod(0o755)
     path = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **WHO, "PATH": path, "CONTENTOPS_FOLDER": ".", "WORKSPACE_TMP": str(tmp_path / "tools")}

@@ -12,7 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
-from contentops.api.backoff import LONGEST_BACKOFF, RETRY_FOR
+from contentops.api.backoff import RETRY, RETRY_FOR
 from contentops.api.calls import ContentEntry
 from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
@@ -539,7 +539,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + LONGEST_BACKOFF
+    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
     assert [line for line in said if line.endswith("; trying again")]
 
 

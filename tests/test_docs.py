@@ -8,11 +8,12 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 
+from contentops.schema_files import load_schema
 from tests import warm
 from tests.console import Block, SessionFailed, blocks, matches, run_page
 
@@ -102,6 +103,29 @@ def test_decisions_are_numbered_and_listed() -> None:
     assert [page.name for page in pages if not page.read_text("utf-8").startswith(f"# {page.name[:4]}: ")] == []
     listed = re.findall(r"^\| \[(\d+)\]\((.+?)\) \|", (folder / "README.md").read_text("utf-8"), flags=re.MULTILINE)
     assert listed == [(page.name[:4], page.name) for page in pages]
+
+
+@pytest.mark.parametrize(
+    ("schema", "page"), [("lock", "lock"), ("plan", "plan-json"), ("report", "plan-json"), ("event", "plan-json")]
+)
+def test_every_key_of_a_format_is_explained(schema: str, page: str) -> None:
+    """The page of a format names each key that its schema has, but those of a request and of a command line."""
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text("utf-8")
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    named = {word for code in re.findall("`([^`]+)`", text) for word in re.findall("[a-z_]+", code)}
+    assert set(_keys(load_schema(schema))) - named == set()
+
+
+_ELSEWHERE = {"request", "inputs", "diagnostics", "entry", "drains", "plan", "counts", "summary"}
+"""Keys whose own keys another page explains."""
+
+
+def _keys(schema: Any) -> Iterator[str]:
+    for name, inner in schema.get("properties", {}).items():
+        yield name
+        yield from _keys(inner) if name not in _ELSEWHERE else ()
+    for inner in (*schema.get("anyOf", ()), *schema.get("definitions", {}).values(), schema.get("items")):
+        yield from _keys(inner) if isinstance(inner, dict) else ()
 
 
 def test_every_room_is_in_the_architecture() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
-from contentops.documents.preset import PRESETS, apply_preset, no_flags
+from contentops.documents.preset import PRESETS, apply_preset, backslashed, no_flags
 from tests.desired import PROJECT as LOCAL
 from tests.desired import findings, lines
 
 if TYPE_CHECKING:
-    from tests.running import Build
+    from tests.running import Build, Run
 
 NEUTRAL = {
     "date": "2026-03-01",
@@ -150,6 +151,33 @@ def test_a_draft_is_a_boolean_or_an_error(project: Build, preset: str) -> None:
 def test_no_preset_says_nothing_of_a_draft() -> None:
     """Without one nobody knows what a key means."""
     assert no_flags("", {"draft": "yes"}) == ()
+
+
+TRICK = "\\\\' + run() + '"
+
+
+def test_docusaurus_gets_no_backslash(project: Build, invoke: Run) -> None:
+    """It would end the string that Docusaurus makes of a title: a text's own title is changed, metadata is refused."""
+    files = {
+        "contentops.yaml": "project: x\napi: {base_url: local}\npreset: docusaurus\n",
+        "data/rows.json": json.dumps([{"topic": TRICK}]),
+        "content/a.yaml": (
+            "items:\n- id: a{{ each.topic | length }}\n  for_each: data/rows.json\n  template: blog_article_generator\n"
+            "  style: general_blog\n  inputs: {topic: '{{ each.topic }}', target_audience: x}\n"
+        ),
+    }
+    root = project(files)
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    [file] = (root / "out").glob("*.md")
+    assert f'title: "{TRICK.replace(chr(92), chr(0x29F5))}"\n' in file.read_text("utf-8")
+    assert "No changes" in invoke("plan", cwd=root).stdout
+    (root / "content/a.yaml").write_text(
+        f"{files['content/a.yaml']}  metadata: {{seo: {{a: ['{{{{ each.topic }}}}']}}}}\n"
+    )
+    refused = invoke("plan", cwd=root)
+    assert refused.code == 1
+    assert "has a backslash in `metadata.seo`, which the generator of the preset `docusaurus` obeys" in refused.stderr
+    assert backslashed("hugo", {"title": TRICK}) == ()
 
 
 def test_unknown_preset() -> None:

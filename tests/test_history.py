@@ -93,8 +93,8 @@ def test_a_clone_that_is_shallow_says_so(scene: Scene, invoke: Run, tmp_path: Pa
     ended = invoke("report", cwd=tmp_path / "shallow")
     assert "Spent: 4 credits for 1 text." in ended.stdout
     assert "`git fetch --unshallow`" in ended.stdout
-    assert len(invoke("history", "--json", cwd=tmp_path / "shallow").json["notes"]) == 1
-    assert invoke("history", "--json", cwd=scene.root).json["notes"] == []
+    assert len(invoke("history", "--json", cwd=tmp_path / "shallow").json["gaps"]) == 1
+    assert invoke("history", "--json", cwd=scene.root).json["gaps"] == []
 
 
 def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -> None:
@@ -215,8 +215,10 @@ def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run
         "b": "missing",
         "c": "as generated",
     }
-    assert status.stderr.startswith("warning[manifests-unread]: the manifests cannot be used")
-    assert "hint: `contentops validate` lists them" in status.stderr
+    assert [one["code"] for one in status.json["diagnostics"]] == ["manifests-unread"]
+    told = invoke("status", cwd=tmp_path).stderr
+    assert told.startswith("warning[manifests-unread]: the manifests cannot be used")
+    assert "hint: `contentops validate` lists them" in told
     assert [
         one["id"] for one in invoke("status", "--select", "state:edited", "--json", cwd=tmp_path).json["items"]
     ] == ["a"]

@@ -628,6 +628,21 @@ def test_the_cache_never_changes_the_answer_after_an_edit(project: Build, edit: 
     assert answer(root, cache=cache) == before
 
 
+def test_the_cache_knows_why_a_data_file_could_not_be_read(project: Build) -> None:
+    """One that is a link out of the project, then a folder, then not there is told as what it is each time."""
+    root, cache = project(CACHED), Memory()
+    (root / "rows.csv").unlink()
+    (root / "rows.csv").symlink_to(root.parent / "elsewhere")
+    link = answer(root, cache=cache)
+    (root / "rows.csv").unlink()
+    (root / "rows.csv").mkdir()
+    folder = answer(root, cache=cache)
+    (root / "rows.csv").rmdir()
+    gone = answer(root, cache=cache)
+    assert gone == answer(root)
+    assert link != folder != gone != link
+
+
 def test_the_cache_remembers_files_that_were_not_there(project: Build) -> None:
     """A data file that appears where it is looked for first changes the answer."""
     root = project(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.errors import Severity, UsageError
 from contentops.model import (
@@ -101,6 +101,17 @@ def test_a_paid_text_that_no_record_has_yet_is_no_edit() -> None:
     assert only_change([wanted], *sides, entries=[an_entry(paid)]).blocked == "edited"
     (removed,) = [change for change in plan_of([], *sides, entries=entries, prune=True).changes if change.id == "a"]
     assert (removed.action, removed.blocked) == (Action.REMOVE, "")
+
+
+def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
+    """Nothing says that it was written for a request, so nothing is said of it; of a text that is known, there is."""
+    before, now = a_spec(topic="x", output="out/one.md"), a_spec(topic="y", output="new/one.md")
+    broken = Observed(path="out/one.md", file=digest_text("---"), problem="broken front matter")
+    words = a_file("out/one.md", body="Paid for.\n")
+    running = an_entry(before, output="out/one.md")
+    paid = an_entry(before, JobState.PAID, output="out/one.md", body=body_digest("Paid for.\n"))
+    assert plan_of([now], files=[broken], entries=[running]).notes == ()
+    assert [note.kind for note in plan_of([now], files=[words], entries=[paid]).notes] == ["left-behind"]
 
 
 def test_own_file_without_a_record_is_kept() -> None:
@@ -330,10 +341,11 @@ def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> Non
     assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
 
 
-def test_prune_never_removes_an_edited_orphan() -> None:
-    """A person's words are not removed."""
+@pytest.mark.parametrize("edit", [{"body": "By hand.\n"}, {"title": "By hand"}, {"front": {"author": "Ann"}}])
+def test_prune_never_removes_an_edited_orphan(edit: dict[str, Any]) -> None:
+    """A person's words are not removed, wherever in the file they stand."""
     spec = a_spec()
-    change = only_change([], [a_record(spec)], [a_file(spec.output, body="By hand.\n")], prune=True)
+    change = only_change([], [a_record(spec)], [a_file(spec.output, **edit)], prune=True)
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
 
 

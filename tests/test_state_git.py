@@ -88,7 +88,7 @@ class Repository:
         def body(path: str) -> Digest:
             return Digest(self.root.joinpath(path).read_text())
 
-        return StateStore.open(self.root, environment="", project="acme", write=write, body_on_disk=body)
+        return StateStore(self.root, environment="", project="acme", write=write, body_on_disk=body)
 
     @property
     def lines(self) -> list[str]:

@@ -89,6 +89,7 @@ def _run(connection: socket.socket) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     connection.sendall(b"%d" % code)
+    connection.detach()  # it closes when all that the exit does is done
     sys.exit(code)
 
 

@@ -38,7 +38,6 @@ class Retry(Struct, frozen=True, kw_only=True):
 RETRY = Retry()
 """What every call follows."""
 RETRY_FOR = RETRY.total
-LONGEST_BACKOFF = RETRY.longest
 backoff = RETRY.wait
 
 # --- what a server asks for --------------------------------------------------------------------------------

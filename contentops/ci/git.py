@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 PATIENCE = 300.0
-"""Seconds that a call over the network may take."""
+"""Seconds that a call over the network, or through the history, may take."""
 _LOCAL = frozenset(
     f"GIT_{name}"
     for name in (

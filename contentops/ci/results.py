@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import LOOK, GitFailed, file_at, reason_of, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
@@ -199,9 +199,8 @@ def requests_at(project: Project, ref: str) -> frozenset[RequestId]:
 
 # --- earlier locks -----------------------------------------------------------------------------------------
 
-DEPTH = 5_000
+DEPTH = 2_000
 """Commits of the lock that are looked at, the newest ones."""
-_PATIENCE = 120.0
 _LOG = (
     *("--full-history", f"--max-count={DEPTH + 1}", "--format=commit %H", "--no-show-signature"),
     *("--patch", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
@@ -226,7 +225,7 @@ def past_of(project: Project, commit: str = "HEAD") -> Past:
         shallow = run_git(project.root, "rev-parse", "--is-shallow-repository").strip() == "true"
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
             return Past()
-        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=_PATIENCE)
+        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=PATIENCE)
     except UsageError:
         return Past(gaps=("the project lies in no git repository, which would hold earlier locks",))
     except GitFailed as error:

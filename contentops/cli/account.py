@@ -18,6 +18,7 @@ from contentops.errors import Refused, UsageError, did_you_mean
 from contentops.operations import content as operation
 from contentops.operations import history as history_operation
 from contentops.operations import workspace
+from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
 from contentops.reporting.spend import count_spend, spend_json, spend_text
@@ -261,12 +262,14 @@ def report(session: Session, since: str) -> None:
         message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     desired, findings = workspace.declared(project)
-    terminal.tell_findings(findings)
+    if not session.as_json:
+        terminal.tell_findings(findings)
     state, past = workspace.read_state(project), results.past_of(project)
     texts = history_operation.made(state, past.records, history_operation.kept_reports(project))
     spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    session.answer(spend_json(spend, since=shown, gaps=past.gaps), spend_text(spend, since=shown, gaps=past.gaps))
+    document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}
+    session.answer(document, spend_text(spend, since=shown, gaps=past.gaps))
 
 
 @click.command("history", short_help="List runs and generations: when, job, credits, outcome.")

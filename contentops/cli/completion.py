@@ -78,7 +78,7 @@ def _environments(project: Project) -> Iterable[str]:
 def _catalog(project: Project) -> Iterable[str]:
     snapshot = workspace.snapshot_of(project)
     if snapshot is not None:
-        yield from {*snapshot.templates, *snapshot.styles, *(snapshot.verticals or ())}
+        yield from {*snapshot.templates, *snapshot.styles, *(snapshot.verticals or ()), *(snapshot.brand_voices or ())}
 
 
 _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {

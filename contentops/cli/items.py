@@ -17,6 +17,7 @@ from contentops.cli.options import choice_of, complete_file, flags_of, offers, p
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
+from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
@@ -51,9 +52,10 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) 
     nothing.
     """
     items, findings = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
-    terminal.tell_findings(findings)
+    if not session.as_json:
+        terminal.tell_findings(findings)
     text = status_text(items, width=terminal.width())
-    session.answer({"items": [structs.asdict(item) for item in items]}, text)
+    session.answer({**diagnostics_json(findings), "items": [structs.asdict(item) for item in items]}, text)
 
 
 def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:

@@ -70,7 +70,6 @@ def title_digest(title: str) -> Digest:
     return digest_text(" ".join(clean_title(title).split()))
 
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<text>.*?))?(?:[ \t]+#+)?[ \t]*$")
 
 
@@ -100,10 +99,8 @@ def _prose(body: str) -> Iterator[str]:
     """The lines that are no fenced code."""
     fence = ""
     for line in body.split("\n"):
-        mark = _FENCE.match(line)
-        if mark is not None and (not fence or mark[1].startswith(fence)):
-            fence = "" if fence else mark[1]
-        elif not fence:
+        before, fence = fence, _fence_after(fence, line)
+        if not before and not fence:
             yield line
 
 

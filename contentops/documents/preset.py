@@ -52,6 +52,8 @@ def _lists(*names: str) -> dict[str, Rule]:
     return {name: Rule(name, Form.LIST) for name in names}
 
 
+REVERSE_SOLIDUS: Final = "\u29f5"
+"""What looks like a backslash and is none."""
 NEUTRAL: Final = (
     "date",
     "updated",
@@ -127,6 +129,26 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif rule.name == key or rule.name not in metadata:
             found[rule.name] = rule.convert(value)
     return found
+
+
+def title_for(preset: str, title: str) -> str:
+    """The title of a text as the generator can take it.
+
+    Docusaurus makes JavaScript of front matter and leaves backslashes as they are: one could end the string and have
+    what follows run.
+    """
+    return title.replace("\\", REVERSE_SOLIDUS) if preset == "docusaurus" else title
+
+
+def backslashed(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of `metadata` whose texts hold a backslash where the generator cannot take one."""
+    return tuple(key for key, value in metadata.items() if preset == "docusaurus" and _has_backslash([key, value]))
+
+
+def _has_backslash(value: Any) -> bool:
+    if isinstance(value, dict):
+        return _has_backslash([*value, *value.values()])
+    return any(map(_has_backslash, value)) if isinstance(value, list) else isinstance(value, str) and "\\" in value
 
 
 def no_flags(preset: str, metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from contentops.planning.inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from contentops.api.calls import Reply
     from contentops.documents.files import Outputs
@@ -162,22 +162,12 @@ class Context:
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
         """What the account has stored, asked afresh; a key that may not even list ends the submits.
 
-        Where the server gives its list in pages, those that hold only what was made before `since` are left out.
+        `since` is as in `list_all`.
         """
-        found = ContentList()
-        call: ListContent | None = ListContent()
-        while call is not None:
-            answer = await self.ask(call)
-            if isinstance(answer, Failure):
-                if needed and answer.kind is FailureKind.FORBIDDEN:
-                    self.stop_unauthorized(answer, at_once=False)
-                return answer
-            known, found = found.size, found.joined(answer)
-            oldest = seconds_of(answer.entries[-1].created_at) if answer.entries else None
-            past = since is not None and oldest is not None and oldest < since
-            # A server may give the same page again and again.
-            call = None if past or found.size == known else answer.after(call)
-        return found
+        answer = await list_all(self.ask, since)
+        if needed and isinstance(answer, Failure) and answer.kind is FailureKind.FORBIDDEN:
+            self.stop_unauthorized(answer, at_once=False)
+        return answer
 
     def may_wait(self, failure: Failure, began: float) -> bool:
         """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""
@@ -281,6 +271,28 @@ class Attempts:
             ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await ctx.run.sleep(seconds)
         return True
+
+
+async def list_all(
+    ask: Callable[[ListContent], Awaitable[Reply | Failure]], since: float | None = None
+) -> ContentList | Failure:
+    """What the account has stored, page by page where the server gives its list in pages.
+
+    Pages that hold only what was made before `since`, in seconds since 1970, are left out.
+    """
+    found = ContentList()
+    call: ListContent | None = ListContent()
+    while call is not None:
+        answer = await ask(call)
+        if isinstance(answer, Failure):
+            return answer
+        assert isinstance(answer, ContentList)
+        known, found = found.size, found.joined(answer)
+        oldest = seconds_of(answer.entries[-1].created_at) if answer.entries else None
+        past = since is not None and oldest is not None and oldest < since
+        # A server may give the same page again and again.
+        call = None if past or found.size == known else answer.after(call)
+    return found
 
 
 def _lasting(seconds: float) -> str:

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.documents.clean import body_digest, clean_title, main_heading
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.preset import title_for
 from contentops.errors import FileChanged
 from contentops.execution.primitives import Ended, Standing
 from contentops.execution.records import base_record, note
@@ -53,7 +54,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    title, digest = _title(item, standing, step, seen, text), body_digest(text.body)
+    title, digest = _title(ctx, item, standing, step, seen, text), body_digest(text.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -67,7 +68,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and not stands and _is_nowhere_else(seen, standing.record):
+        if seen.exists and not stands and (standing.record is None or is_edited(seen, standing.record)):
+            # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target)
         made = _composed(ctx, item, standing, step, seen, title, text)
         try:
@@ -104,15 +106,6 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     return ours and (standing.record is None or seen.body != standing.record.generated)
 
 
-def _is_nowhere_else(seen: Observed, record: Record | None) -> bool:
-    """Whether the text of a file is neither one that a job made nor one that a server was told.
-
-    It may be in git: whether it is, only the next person who needs it can tell for sure.
-    """
-    known = record.saved if record is not None else None
-    return (record is None or is_edited(seen, record)) and (known is None or seen.body != known.body)
-
-
 def _changed(target: str) -> Ended:
     return Ended(
         Result.BLOCKED,
@@ -142,7 +135,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
     )
 
 
-def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
+def _title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
     """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the id."""
     if step.title is not None:
         return clean_title(step.title)
@@ -150,7 +143,8 @@ def _title(item: Item, standing: Standing, step: Write, seen: Observed, text: Te
         return seen.title
     if seen.exists and standing.record is not None and seen.title and seen.title != standing.record.title:
         return seen.title
-    return text.title or clean_title(main_heading(text.body)) or str(item.id)
+    found = text.title or clean_title(main_heading(text.body)) or str(item.id)
+    return title_for(ctx.project.preset, found)
 
 
 def _composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text) -> str:

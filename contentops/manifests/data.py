@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file as read; the digest is empty where there is none."""
+    """A data file as read; the digest is empty where there is none, and the problem's where it cannot be read."""
 
     path: str
     digest: Digest = NOTHING

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentops.atomic_io import NotAFile, read_file
-from contentops.digest import digest_bytes
+from contentops.digest import digest_bytes, digest_json
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.manifests.data import DataFile
@@ -129,7 +129,8 @@ class ProjectFiles:
         try:
             content = self.read(path)
         except FileError as error:
-            return DataFile(path=path, problem=error.finding)
+            # What stops it has a digest too: another reason, or no file any more, is another state of it.
+            return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
         return (
             DataFile(path=path)
             if content is None

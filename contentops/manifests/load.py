@@ -148,7 +148,7 @@ class FileBuilder:
         for place in inside:
             data = self._read_data(place)
             asked[place] = data.digest
-            if data.digest or data.problem:
+            if data.digest:
                 return data
         return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentops.digest import canonical
 from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
-from contentops.documents.preset import no_flags
+from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.layers import Branch, Tree, Written, top
@@ -49,6 +49,9 @@ def check_item(rendered: Rendered, catalog: Catalog | None, preset: str, problem
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
     metadata = values.get("metadata", {})
+    for key in backslashed(preset, metadata):
+        core = f"has a backslash in `metadata.{key}`, which the generator of the preset `{preset}` obeys"
+        report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
     for key in no_flags(preset, metadata):
         _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
     if catalog is not None:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
-_REMOTE = "origin"
 NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
 """Steps that may need the server."""
 
@@ -104,7 +103,7 @@ def apply(
 
             # What is paid for is remembered in git by the lock alone.
             refuse_lock_in_lfs(project.root, project.environment)
-            _look_ahead(project, planned, found, options.branch, world)
+            _look_ahead(project, planned, options.branch, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
@@ -116,27 +115,23 @@ def apply(
     return planned, run
 
 
-def _look_ahead(project: Project, plan: Plan, found: PlanInputs, branch: str, world: World) -> None:
+def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None:
     """Under CI, and for a stated branch: what cannot be brought back, or waits to be, is not paid for.
 
-    Raises UsageError where no branch is known, and what `look_ahead` raises.
+    Raises what `check_waiting` raises.
     """
-    from contentops.ci.clone import branch_of, in_repository, open_clone
-    from contentops.ci.git import PATIENCE, run_git
-    from contentops.ci.push import Target, look_ahead
-    from contentops.ci.results import requests_of
+    from contentops.ci.clone import in_repository
+    from contentops.ci.git import run_git
+    from contentops.operations.commit import CommitOptions, check_waiting
 
     environ = world.environ
     # A preview that costs nothing is no one's result.
     preview = for_pull_request(environ) and not plan.credits
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
-    if not branch and _REMOTE not in run_git(project.root, "remote").split():
-        return
-    clone = open_clone(project.root, environ, remote=_REMOTE, push=True, patience=PATIENCE)
-    name = branch_of(clone, branch, environ)
-    target = Target(branch=name, project=project.name, environment=project.environment)
-    look_ahead(clone, target, requests_of(found.state))
+    options = CommitOptions(branch=branch)
+    if branch or options.remote in run_git(project.root, "remote").split():
+        check_waiting(project, options, world=world)
 
 
 def _sweep(workspace: Workspace, world: World) -> None:

@@ -31,7 +31,7 @@ from contentops.ci.push import Messages, Target, look_ahead, push
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
 from contentops.operations.apply import hold_lock
-from contentops.operations.workspace import World, open_store
+from contentops.operations.workspace import World, open_store, read_state
 from contentops.state.lock import Lock
 
 if TYPE_CHECKING:
@@ -175,11 +175,11 @@ def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushe
 
 
 def check_waiting(project: Project, options: CommitOptions, *, world: World | None = None) -> None:
-    """Looks at what `apply` does under CI: raises as `look_ahead`, and UsageError where no branch is known."""
+    """What `apply` does first under CI: raises as `look_ahead`, and UsageError where no branch is known."""
     environ = (world or World()).environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)
-    look_ahead(clone, target, requests_of(state_of(_lock_on_disk(project))))
+    look_ahead(clone, target, requests_of(read_state(project)))
 
 
 def _open(project: Project, options: CommitOptions, environ: Mapping[str, str]) -> Clone:

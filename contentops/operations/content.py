@@ -17,7 +17,6 @@ from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Content,
     ContentEntry,
-    ContentList,
     ContentVersion,
     CreditsUsage,
     DashboardStats,
@@ -25,13 +24,13 @@ from contentops.api.calls import (
     Failure,
     FailureKind,
     GetContent,
-    ListContent,
     ListVersions,
     SetStatus,
     Stats,
     VersionList,
 )
 from contentops.errors import ApiError
+from contentops.execution.context import list_all
 from contentops.execution.limiter import Limiter
 from contentops.operations.workspace import World, connected, credentials, other_states, read_state
 from contentops.state import state_dir
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
-_NO_ROUTE = frozenset({405, 501})
-_ABSENT = frozenset({404, 410}) | _NO_ROUTE
+_ABSENT = frozenset({404, 405, 410, 501})
 T = TypeVar("T")
 
 
@@ -150,7 +148,6 @@ def converse(
 ) -> T:
     """Run a conversation with the project's server to its end."""
     outside = world or World()
-
     known = credentials(project, outside)
 
     async def run() -> T:
@@ -190,17 +187,10 @@ class Owned(Struct, frozen=True, kw_only=True):
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     owners = _owners(project)
-
-    async def story(caller: Caller) -> ContentList:
-        found = ContentList()
-        call: ListContent | None = ListContent()
-        while call is not None:
-            answer = await caller.need(call, ContentList)
-            known, found = found.size, found.joined(answer)
-            call = answer.after(call) if found.size > known else None
-        return found
-
-    return tuple(_owned(entry, owners) for entry in converse(project, world, tell, story).entries)
+    listed = converse(project, world, tell, lambda caller: list_all(caller.ask))
+    if isinstance(listed, Failure):
+        raise as_error(listed, project)
+    return tuple(_owned(entry, owners) for entry in listed.entries)
 
 
 def content(

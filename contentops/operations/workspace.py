@@ -176,7 +176,7 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
         if path.name == own:
             continue
         environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
-        with StateStore.open(project.root, environment=environment, project=project.name, write=False) as store:
+        with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
             yield path.name, store.state
 
 
@@ -340,7 +340,7 @@ def _place_key(project: Project) -> str:
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:
     """The state of the project's environment. Raises StateError where it cannot be used."""
     outputs = Outputs(project.root)
-    return StateStore.open(
+    return StateStore(
         project.root,
         environment=project.environment,
         project=project.name,

@@ -147,8 +147,7 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
 
     Only where no one knows that text any more does the provenance block decide: a person may have edited the body.
     """
-    stored = item.inputs.stored(entry.digest)
-    known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
+    known = item.inputs.bodies_of(entry)
     return item.file.body in known if known else is_ours(item.inputs, item.spec, item.file)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.digest import NOTHING, is_same_json
+from contentops.digest import is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.preset import apply_preset
 from contentops.model import (
@@ -152,11 +152,9 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that was written for this very request, under another path, before anything was recorded of it."""
-    stored = inputs.stored(spec.digest)
     for entry in inputs.written.get(spec.digest, ()):
         there = inputs.observe(entry.output)
-        known = {entry.body, stored.body if stored is not None else NOTHING} - {NOTHING}
-        ours = there.problem or there.body in known or is_ours(inputs, spec, there)
+        ours = there.problem or there.body in inputs.bodies_of(entry) or is_ours(inputs, spec, there)
         if there.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
             return there
     return None
@@ -376,9 +374,14 @@ def _orphan_note(record: Record, file: Observed) -> Note:
     )
 
 
+def _is_front_edited(file: Observed, record: Record) -> bool:
+    """Whether its title or front matter is not what was last written."""
+    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
+
+
 def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
     file = change.file
-    if file.exists and (file.problem or is_edited(file, record, entries)):
+    if file.exists and (file.problem or is_edited(file, record, entries) or _is_front_edited(file, record)):
         hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
         return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
     remove = Remove(target=file.path, expects=file.file)

@@ -117,6 +117,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         """What is at `path`; a path no one looked at counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
+    def bodies_of(self, entry: OpenEntry) -> frozenset[Digest]:
+        """Digests of the text that an open entry has brought, as far as anyone knows it."""
+        stored = self.stored(entry.digest)
+        return frozenset({entry.body, stored.body if stored is not None else NOTHING} - {NOTHING})
+
     def saves(self, spec: Spec) -> bool:
         """Whether the item's text is told to `/content/save`."""
         return spec.save and self.project.api.save == "auto"

@@ -188,14 +188,10 @@ def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
     for digest, entries in inputs.written.items():
         for entry in entries:
             there = inputs.observe(entry.output)
-            ours = there.provenance.get("digest") == digest or (there.exists and there.body == entry.body)
+            ours = there.provenance.get("digest") == digest or there.body in inputs.bodies_of(entry)
             if ours and key_of(entry.output) not in standing:
                 spec = inputs.specs.get(entry.item)
-                keep = (
-                    f"copy what is to stay to `{spec.output}`, and remove it"
-                    if spec
-                    else "remove it, or keep it as yours"
-                )
+                keep = f"copy what is to stay to `{spec.output}`, and remove it" if spec else "remove it, or keep it"
                 message = f"`{entry.output}` was written for an earlier request of `{entry.item}`, and is no item's now"
                 yield Note(kind="left-behind", id=entry.item, message=message, hint=keep)
 

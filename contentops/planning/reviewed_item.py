@@ -28,6 +28,8 @@ from contentops.model.plan import record_digest
 from contentops.planning.inputs import failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.model import Change, Json, OpenEntry, Record, Spec, Step
     from contentops.model.plan import ReviewedChange
     from contentops.planning.inputs import PlanInputs
@@ -99,15 +101,16 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
 
     def is_in_record(self, key: str, value: Json) -> bool:
         """Whether the record says that this front matter was written."""
-        if key == PROVENANCE_KEY:
-            return self.file.owner in ("", self.reviewed.id)
-        return self.record is not None and is_same_json(self.record.metadata.get(key), value)
+        return self._is_in(self.record.metadata if self.record is not None else None, key, value)
 
     def is_in_file(self, key: str, value: Json) -> bool:
         """Whether the file has this front matter."""
+        return self._is_in(self.file.front, key, value)
+
+    def _is_in(self, front: Mapping[str, Json] | None, key: str, value: Json) -> bool:
         if key == PROVENANCE_KEY:
             return self.file.owner in ("", self.reviewed.id)
-        return is_same_json(self.file.front.get(key), value)
+        return front is not None and is_same_json(front.get(key), value)
 
 
 def is_done(item: ReviewedItem) -> bool:
@@ -181,9 +184,7 @@ def _is_known(item: ReviewedItem) -> bool:
         bodies.add(record.generated)
         if reviewed.action is Action.RESTORE and record.saved is not None:
             bodies.add(record.saved.body)
-    for entry in item.open_submits:
-        stored = item.inputs.stored(entry.digest)
-        bodies |= {entry.body, stored.body if stored is not None else NOTHING}
+    bodies.update(*map(item.inputs.bodies_of, item.open_submits))
     if file.body not in bodies - {NOTHING}:
         return False
     if item.is_recorded or item.open_submits:

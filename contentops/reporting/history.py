@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
 from contentops.reporting.summary import plural
-from contentops.sanitize import clip
+from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def history_json(history: History) -> dict[str, Json]:
         "format_version": FORMAT_VERSION,
         "runs": [_run_json(one) for one in history.runs],
         "generations": [structs.asdict(one) for one in history.generations],
-        "notes": list(history.gaps),
+        "gaps": list(history.gaps),
     }
 
 
@@ -44,7 +44,7 @@ def history_text(history: History, *, width: int = 0) -> str:
     spent = sum(one.credits for one in history.generations if one.outcome == "generated")
     texts = sum(one.outcome == "generated" for one in history.generations)
     ending = [paint(f"{plural(texts, 'text')}, {plural(spent, 'credit')}.", "strong")]
-    ending += [f"There may be more: {gap}." for gap in history.gaps]
+    ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
     return "\n\n".join([*filter(None, blocks), "\n".join(ending)])
 
 

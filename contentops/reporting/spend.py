@@ -160,7 +160,7 @@ def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[st
         "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
         "open": [structs.asdict(row) for row in spend.open],
         "undated": spend.undated,
-        "notes": list(gaps),
+        "gaps": list(gaps),
     }
 
 

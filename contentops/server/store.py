@@ -248,10 +248,6 @@ class Store:
         )
         return {name: number for name, number in rows if number}
 
-    def numbers(self, statement: str, values: Values = ()) -> dict[str, int]:
-        """The one row of numbers a SELECT gives, by column, 0 for NULL."""
-        return {name: number or 0 for name, number in dict(self.rows(statement, values)[0]).items()}
-
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._db.close()

@@ -13,6 +13,7 @@ from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
+from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
-_LFS = "version https://git-lfs.github.com/"
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 T = TypeVar("T", bound=Record | OpenEntry)
@@ -89,7 +89,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     A lock of an older digest version gets its record digests recomputed from the recorded requests.
     Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
     """
-    if text.startswith(_LFS):
+    if is_lfs_pointer(text):
         hint = f"fetch it with `git lfs pull`, and put `{OUT_OF_LFS}` at the end of `.gitattributes`"
         raise StateError(f"`{path}` is a pointer of Git LFS", code="lock-in-lfs", hint=hint, location=Location(path))
     restore = f"restore it with `git checkout -- {path}`"
@@ -210,7 +210,7 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
         code = "conflict-markers"
         message = f"line {number} of `{path}` is a conflict marker of git"
         hint = (
-            "put `contentops*.lock text eol=lf merge=union` into `.gitattributes`, undo the merge with "
+            f"put `{LINE}` into `.gitattributes`, undo the merge with "
             "`git merge --abort` and merge again; or delete only the marker lines and keep the lines of both sides"
         )
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))

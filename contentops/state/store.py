@@ -17,8 +17,8 @@ from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, StateError
 from contentops.state import journal as journals
-from contentops.state import lock, state_dir
 from contentops.state import lock as locks
+from contentops.state import state_dir
 from contentops.state.codec import Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
@@ -30,18 +30,25 @@ if TYPE_CHECKING:
 
 
 class StateStore:
-    """The state of one environment, open. Make one with `StateStore.open`."""
+    """The state of one environment, open."""
 
     def __init__(
         self,
-        root: Path,
+        root: Path | str,
         *,
         environment: str,
         project: str,
         write: bool,
-        body_on_disk: Callable[[str], Digest],
-        disk: Disk,
+        body_on_disk: Callable[[str], Digest] = journals.nothing_on_disk,
+        disk: Disk | None = None,
     ) -> None:
+        """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
+
+        `project` names the lineage of a first lock. `body_on_disk` tells the body digest of the output file at a
+        relative path; it is asked only where a merge left two records of one id. Without `write`, nothing is ever
+        made or changed. Raises StateError for damaged, newer or unsafe files.
+        """
+        root, disk = Path(root), disk or Disk()
         self.lock_path = root / state_dir.named("contentops", environment, "lock")
         """The committed file."""
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
@@ -52,48 +59,22 @@ class StateStore:
         state_dir.inspect(root)
         data = disk.read(self.lock_path)
         name = self.lock_path.name
-        lock = locks.Lock() if data is None else locks.read(_text(data, name), name)
-        image = disk.read(self.journal_path) or b""
-        journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
-        self._image = bytearray(image[: journal.good])
-        """The bytes of the journal, as they are on disk."""
-        self._seen = _fingerprint(data) if write else NOTHING
-        """The lock as we last read or wrote it."""
-        facts = journal.facts
-        if journal.marks and data is not None:
-            facts = journal.since(journals.text_digest(_text(data, name)))
-        self.lineage = (lock.header.lineage if lock.header else journal.lineage) or locks.lineage_of(project)
-        """Whose state this is: part of every request id."""
-        self.journal_was_empty = not facts
-        """Whether the last checkpoint held everything when the store was opened."""
-        self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_on_disk, announce=write)
-
-    @classmethod
-    def open(
-        cls,
-        root: Path | str,
-        *,
-        environment: str,
-        project: str,
-        write: bool,
-        body_on_disk: Callable[[str], Digest] = journals.nothing_on_disk,
-        disk: Disk | None = None,
-    ) -> StateStore:
-        """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
-
-        `project` names the lineage of a first lock. `body_on_disk` tells the body digest of the output file at a
-        relative path; it is asked only where a merge left two records of one id. Without `write`, nothing is ever
-        made or changed. Raises StateError for damaged, newer or unsafe files.
-        """
         with without_collection():
-            return cls(
-                Path(root),
-                environment=environment,
-                project=project,
-                write=write,
-                body_on_disk=body_on_disk,
-                disk=disk or Disk(),
-            )
+            lock = locks.Lock() if data is None else locks.read(_text(data, name), name)
+            image = disk.read(self.journal_path) or b""
+            journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
+            self._image = bytearray(image[: journal.good])
+            """The bytes of the journal, as they are on disk."""
+            self._seen = _fingerprint(data) if write else NOTHING
+            """The lock as we last read or wrote it."""
+            facts = journal.facts
+            if journal.marks and data is not None:
+                facts = journal.since(journals.text_digest(_text(data, name)))
+            self.lineage = (lock.header.lineage if lock.header else journal.lineage) or locks.lineage_of(project)
+            """Whose state this is: part of every request id."""
+            self.journal_was_empty = not facts
+            """Whether the last checkpoint held everything when the store was opened."""
+            self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_on_disk, announce=write)
 
     @property
     def state(self) -> State:
@@ -155,7 +136,7 @@ class StateStore:
             return False
         target = self._working.lock_bytes()
         if target != data:
-            lock.ensure(self._root, self._disk)
+            locks.ensure(self._root, self._disk)
             fingerprint = digest_bytes(target)
             self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
@@ -176,7 +157,7 @@ class StateStore:
         try:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
-            lock.ensure(self._root, self._disk)
+            locks.ensure(self._root, self._disk)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
                 # A file that is mounted or held shows that it cannot be replaced only when it is.

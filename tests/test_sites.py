@@ -1,0 +1,250 @@
+"""Site generators build what is written: one small site each, of items whose words are all that a generator may obey.
+
+Hugo, Jekyll, MkDocs and Pelican run where they are installed, and what is missing is skipped by its name. Eleventy, Astro
+and Docusaurus come from npm: they run where CONTENTOPS_TEST_SITES names a folder with their `node_modules`, and then a
+generator that is missing is a failure.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.running import Build, Run
+
+FOLDER = os.environ.get("CONTENTOPS_TEST_SITES")
+MODULES = Path(FOLDER or "/nowhere") / "node_modules"
+
+HOSTILE = {
+    "liquid": "{% raw %} {{ page.secret }} {% endraw %}",
+    "unclosed": "{% for x in {{ y",
+    "shortcode": "{{< youtube x >}} {{% y %}} {{-z-}}",
+    "html": "<script>alert(1)</script> <b>bold",
+    "comment": "<!-- gone --> &lt; &amp; <![CDATA[ x ]]>",
+    "jsx": "<Foo bar={1}> {1 + } import x from 'y'",
+    "tilde": "~one~ ~~two~~ ~~~",
+    "rules": "--- *** === +++",
+    "quotes": "\"double\" 'single': colon # hash \\",
+    "yaml": "- a: [b, {c: d}] & *e !f | > % @ `g`",
+    "punctuation": "???",
+    "scripts": "日本語 – «ü» 👩\u200d💻 Qui\u202f?",
+    "math": "$$x^2$$ \\(y\\) \\[z\\]",
+    "markdown": "# *h* _i_ [l](javascript:x) ![m](n) | t |",
+    "notes": "!!! note ::: tip %%x%%",
+    "engines": "<%= x %> <?php y ?> #{z} ${w}",
+}
+"""What a topic, a reader and a point may hold, by the item it is in."""
+SEEN = {
+    "liquid": "{% raw %} {{ page.secret }} {% endraw %}",
+    "unclosed": "{% for x in {{ y",
+    "shortcode": "{{< youtube x >}} {{% y %}}",
+    "html": "<script>alert(1)</script> <b>bold",
+    "comment": "&lt; &amp;",
+    "jsx": "<Foo bar={1}> {1 + }",
+    "tilde": "~one~ ~~two~~ ~~~",
+    "punctuation": "???",
+    "math": "$$x^2$$",
+    "engines": "#{z} ${w}",
+}
+"""What a reader of the page sees of it: all but what typography changes."""
+MANIFEST = """\
+defaults: {template: blog_article_generator, style: general_blog}
+items:
+  - id: "{{ each.id }}"
+    for_each: data/words.json
+    inputs: {topic: "{{ each.words }}", target_audience: "{{ each.words }}", key_points: ["{{ each.words }}", "{{ each.words }}"]}
+    metadata: {date: "2026-03-01", description: "{{ each.about }}", tags: ["{{ each.about }}"]}
+  - id: hidden
+    inputs: {topic: Not yet, target_audience: nobody}
+    metadata: {date: "2026-03-01", draft: true}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A generator: what it is started by, where its pages lie, and the least that it builds a site of."""
+
+    command: tuple[str, ...]
+    output: str
+    files: Mapping[str, str]
+    pages: str
+    preset: str = ""
+    hides_drafts: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+LIQUID = "<title>{{ page.title | escape }}</title>\n<main>{{ content }}</main>\n"
+SITES = {
+    "hugo": Site(
+        ("hugo", "--quiet"),
+        "content/posts/{{ item.id }}.md",
+        {
+            "hugo.toml": 'baseURL = "https://example.test/"\n[markup.goldmark.renderer]\nunsafe = true\n',
+            "layouts/_default/single.html": "<title>{{ .Title }}</title>\n<main>{{ .Content }}</main>\n",
+        },
+        "public/posts/*/index.html",
+        "hugo",
+        hides_drafts=True,
+    ),
+    "jekyll": Site(
+        ("jekyll", "build", "--source", "site", "--destination", "built"),
+        "site/_posts/2026-03-01-{{ item.id }}.md",
+        {
+            "site/_config.yml": "permalink: /:title/\ndefaults: [{scope: {path: ''}, values: {layout: default}}]\n",
+            "site/_layouts/default.html": LIQUID,
+        },
+        "built/*/index.html",
+        "jekyll",
+        hides_drafts=True,
+    ),
+    "mkdocs": Site(
+        ("mkdocs", "build", "--strict", "--quiet", "--site-dir", "built"),
+        "docs/{{ item.id }}.md",
+        {
+            "mkdocs.yml": "site_name: Words\nsite_url: https://example.test/\ntheme: {name: null, custom_dir: theme}\n",
+            "theme/main.html": "<title>{{ page.title | e }}</title>\n<main>{{ page.content }}</main>\n",
+            "docs/index.md": "# Words\n",
+        },
+        "built/*/index.html",
+    ),
+    "pelican": Site(
+        ("pelican", "content", "--settings", "settings.py", "--output", "built", "--fatal", "errors"),
+        "content/posts/{{ item.id }}.md",
+        {
+            "settings.py": (
+                'PLUGINS = ["pelican.plugins.yaml_metadata"]\nTIMEZONE = "UTC"\nSLUGIFY_SOURCE = "basename"\n'
+                'ARTICLE_SAVE_AS = "{slug}/index.html"\nTHEME = "theme"\nDIRECT_TEMPLATES = []\nTAG_SAVE_AS = ""\n'
+                'AUTHOR_SAVE_AS = ""\nFEED_ALL_ATOM = None\nCATEGORY_FEED_ATOM = None\n'
+            ),
+            "theme/static/.keep": "",
+            "theme/templates/category.html": "",
+            "theme/templates/article.html": (
+                "<title>{{ article.title | striptags }}</title>\n<main>{{ article.content }}</main>\n"
+            ),
+        },
+        "built/*/index.html",
+        "pelican",
+        hides_drafts=True,
+    ),
+    "eleventy": Site(
+        ("eleventy", "--input=site", "--output=built", "--quiet"),
+        "site/posts/{{ item.id }}.md",
+        {
+            "site/posts/posts.json": '{"layout": "page.liquid"}',
+            "site/_includes/page.liquid": LIQUID.replace("page.title", "title"),
+        },
+        "built/posts/*/index.html",
+    ),
+    "astro": Site(
+        ("astro", "build", "--silent"),
+        "src/content/posts/{{ item.id }}.md",
+        {
+            "package.json": '{"type": "module"}',
+            "astro.config.mjs": 'export default { outDir: "./built" };\n',
+            "src/content.config.mjs": (
+                'import { defineCollection, z } from "astro:content";\nimport { glob } from "astro/loaders";\n'
+                "const schema = z.object({ title: z.string(), pubDate: z.coerce.date(), draft: z.boolean().optional(),"
+                " tags: z.array(z.string()).optional() });\n"
+                'const loader = glob({ pattern: "*.md", base: "./src/content/posts" });\n'
+                "export const collections = { posts: defineCollection({ loader, schema }) };\n"
+            ),
+            "src/pages/[id].astro": (
+                '---\nimport { getCollection, render } from "astro:content";\n'
+                "export async function getStaticPaths() {\n"
+                '  const posts = await getCollection("posts", ({ data }) => !data.draft);\n'
+                "  return posts.map((post) => ({ params: { id: post.id }, props: { post } }));\n}\n"
+                "const { post } = Astro.props;\nconst { Content } = await render(post);\n---\n"
+                "<title>{post.data.title}</title>\n<main><Content /></main>\n"
+            ),
+        },
+        "built/*/index.html",
+        "astro",
+        hides_drafts=True,
+        environment={"ASTRO_TELEMETRY_DISABLED": "1"},
+    ),
+    "docusaurus": Site(
+        ("docusaurus", "build", "--out-dir", "built"),
+        "docs/{{ item.id }}.md",
+        {
+            "package.json": "{}",
+            "docusaurus.config.js": (
+                'module.exports = { title: "Words", url: "https://example.test", baseUrl: "/",\n'
+                '  onBrokenLinks: "throw",\n  presets: [["classic", { blog: false, docs: { routeBasePath: "/" } }]] };\n'
+            ),
+            "src/pages/index.md": "# Words\n",
+        },
+        "built/*/index.html",
+        "docusaurus",
+        hides_drafts=True,
+        environment={"NODE_ENV": "production", "DO_NOT_TRACK": "1"},
+    ),
+}
+
+
+def _tool(name: str) -> str:
+    """Where the generator is; skips the test by its name where it is not."""
+    found = shutil.which(name) or shutil.which(name, path=MODULES / ".bin")
+    if found is None:
+        (pytest.fail if FOLDER else pytest.skip)(f"{name} is not installed")
+    return found
+
+
+def _applied(project: Build, invoke: Run, site: Site) -> Path:
+    """The generator's project with every item's file in it, made by the embedded server."""
+    settings = f"version: 1\nproject: words\noutput: {json.dumps(site.output)}\napi: {{base_url: local}}\n"
+    settings += f"preset: {site.preset}\n" if site.preset else ""
+    # The preset for Docusaurus refuses backslashes in metadata.
+    words = [{"id": name, "words": said, "about": said.replace("\\", "")} for name, said in HOSTILE.items()]
+    files = {"contentops.yaml": settings, "data/words.json": json.dumps(words), "content/items.yaml": MANIFEST}
+    root = project({**files, **site.files})
+    ended = invoke("apply", "--yes", cwd=root)
+    assert ended.code == 0, ended.stderr
+    assert "No changes" in invoke("plan", cwd=root).stdout
+    return root
+
+
+def _main(page: str) -> str:
+    """The part of a page that the generator made of a text."""
+    found = re.search(r"<main\b.*</main>", page, re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, name: str) -> None:
+    """Every item has its page, a draft has none, and what was typed is read there and is not obeyed."""
+    site, tool = SITES[name], _tool(name)
+    root = _applied(project, invoke, site)
+    if not shutil.which(name):
+        (root / "node_modules").symlink_to(MODULES)
+    ended = subprocess.run(
+        [tool, *site.command[1:]],
+        cwd=root,
+        env={**os.environ, **site.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    pages = {page.parent.name: page.read_text("utf-8") for page in root.glob(site.pages)}
+    assert HOSTILE.keys() <= pages.keys()
+    assert ("hidden" in pages) is not site.hides_drafts
+    for item in HOSTILE:
+        live = _main(pages[item])
+        assert not re.search(r'<script>alert|<b>bold|<Foo|<del>|>l</a>|alt="m"|<!-- gone|<\?php', live), item
+        read = " ".join(html.unescape(re.sub(r"<[^>]+>", "", live)).split())
+        assert read.count(SEEN.get(item, "")) >= 3, (item, read)
