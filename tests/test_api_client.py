@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 KEY = "wr-secret-0123456789"
 SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "inputs": {"topic": "Café"}}, "ours")
-STATUS = GetStatus("job")
+STATUS = GetStatus("ours")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -11,7 +11,7 @@ import pytest
 
 from contentops.model import JobState, OnEdit
 from contentops.operations import records as mending
-from contentops.reporting.run import exit_code_of
+from contentops.reporting.run import exit_code_of, run_text
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
@@ -335,6 +335,24 @@ def test_a_job_that_completes_without_a_text_is_not_paid_for_again(root: Path, r
     scene.api.heal()
     assert results(scene.apply()) == {"one": "done", "two": "done"}
     assert scene.api.credits == 8
+
+
+def test_the_text_of_another_job_is_not_written(root: Path) -> None:
+    """What a server says of a job is believed only where it names no other one; the job stays open meanwhile."""
+    scene = _scene(root, duration=30)
+    other = {"request_id": "job_9", "status": "completed", "content": {"title": "T", "body": "Another text.\n"}}
+    scene.api.fault(on("status"), _answer(200, other))
+    scene.apply()
+    assert (scene.api.count("submit"), scene.tree()) == (0, {})  # whether its id is known was not told
+    scene.api.heal()
+    scene.api.fault(lambda name, _: name == "status" and bool(scene.api.generations), _answer(200, other))
+    run = scene.apply()
+    assert run is not None
+    assert "about job `job_9`" in run_text(run)
+    assert (scene.api.count("submit"), scene.tree()) == (1, {})
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert (scene.api.credits, "Another" in scene.read("out/one.md")) == (4, False)
 
 
 def test_a_new_revision_follows_a_job_without_a_text(root: Path) -> None:

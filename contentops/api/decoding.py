@@ -25,7 +25,7 @@ class Unnamed(Unreadable):
 
 
 class Garbled(Unreadable):
-    """A reply is not JSON at all, or only the beginning of it."""
+    """A reply is not JSON at all, only the beginning of it, or about something else."""
 
 
 def decode(data: bytes) -> Json:

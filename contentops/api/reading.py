@@ -24,7 +24,7 @@ from contentops.api.calls import (
     Stats,
     VersionList,
 )
-from contentops.api.decoding import Unnamed, Unreadable, decode, error_text
+from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body, main_heading
 from contentops.sanitize import clip
 
@@ -51,7 +51,7 @@ def read(call: calls.Call, value: Json) -> Reply:
         case calls.Generate():
             return _accepted(value, call.request_id)
         case calls.GetStatus():
-            return _job_status(value)
+            return _job_status(value, call.job_id)
         case calls.RegenerateSection():
             return _section(call, value)
         case calls.DashboardStats() | calls.CreditsUsage():
@@ -121,13 +121,16 @@ def _accepted(value: Json, request_id: str) -> Accepted:
     return Accepted(job_id, job_id == request_id)
 
 
-def _job_status(value: Json) -> JobStatus:
+def _job_status(value: Json, asked: str) -> JobStatus:
     data = _unwrap(value)
     if isinstance(_map(data.get("data")).get("status"), str):
         data = data["data"]
     word = data.get("status")
     if not isinstance(word, str):
         raise Unreadable("the answer holds no `status`")
+    # Another job's text would end up in this one's file.
+    if (named := safe_id(data.get("request_id"))) and not _names(data, asked):
+        raise Garbled(f"the answer is about job `{named}`, not `{asked[:200]}`")
     state = _ENDS.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
@@ -139,8 +142,12 @@ def _job_status(value: Json) -> JobStatus:
         front=front,
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
-        request_id=safe_id(data.get("request_id")),
+        request_id=named,
     )
+
+
+def _names(data: Mapping[str, Json], asked: str) -> bool:
+    return asked.casefold() in {safe_id(data.get(key)).casefold() for key in _JOB_IDS}
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
