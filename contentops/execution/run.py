@@ -148,12 +148,7 @@ def _assemble(
     """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
-    if plan.submits and edges.cache.problem:
-        raise StateError(
-            f"the cache cannot keep a paid text: {edges.cache.problem}",
-            code="text-not-kept",
-            hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
-        )
+    _check_cache(plan, edges.cache)
     admission = Admission(
         max_in_flight=project.api.max_in_flight,
         proven=_is_proven(state, plan, edges.dialect()),
@@ -205,6 +200,15 @@ def _assemble(
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run
+
+
+def _check_cache(plan: Plan, cache: Cache) -> None:
+    if plan.submits and cache.problem:
+        raise StateError(
+            f"the cache cannot keep a paid text: {cache.problem}",
+            code="text-not-kept",
+            hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
+        )
 
 
 def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:

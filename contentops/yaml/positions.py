@@ -147,7 +147,10 @@ def place(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """A finding at a known position of a file; `width` is kept within the line."""
+    """A finding at a known position of a file; `width` is kept within the line.
+
+    Seven parameters, as a finding has parts.
+    """
     line, column = at
     excerpt = _shown(source.line(line))
     return Diagnostic(
