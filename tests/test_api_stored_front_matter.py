@@ -98,6 +98,16 @@ def test_front_matter_of_a_job_that_is_no_yaml(front: str, title: str, said: dic
             assert (answer.title, answer.front, answer.body) == (title, said, "Text.\n")
 
 
+@pytest.mark.parametrize("table", ["", "[params]\n"])
+def test_front_matter_of_a_job_in_toml(table: str) -> None:
+    """It is read by its lines as well; what has more than keys stays in the text."""
+    whole = f'+++\ntitle = "AI = new"\ntags = ["a"]\n{table}+++\n\nText.\n'
+    answer = read(GetStatus("j"), {"status": "completed", "content": whole})
+    assert isinstance(answer, JobStatus)
+    said = ("", {}, whole) if table else ("AI = new", {"tags": '["a"]'}, "Text.\n")
+    assert (answer.title, answer.front, answer.body) == said
+
+
 # --- apply --------------------------------------------------------------------------------------------------------
 
 

@@ -164,18 +164,20 @@ def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Pa
     assert scene.read(run.outcomes[0].copy) == "Mine.\n"
 
 
-def test_words_that_the_server_has_are_not_copied(tmp_path: Path) -> None:
-    """Nor a generated text."""
+def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
+    """The new text is saved over them there; a generated text is not copied."""
     scene = Scene(tmp_path, FakeApi(duration=30))
     scene.write("content/b.yaml", ONE)
     scene.apply()
+    copies = []
     for _ in range(2):
         run = scene.apply(replace=("a",))
         assert run is not None
-        assert [outcome.copy for outcome in run.outcomes] == [""]
+        copies += [outcome.copy for outcome in run.outcomes]
         scene.edit("out/a.md", "Closing", "MINE")
         scene.apply()
-    assert not (tmp_path / ".contentops/replaced").exists()
+    assert copies[0] == ""
+    assert "MINE" in scene.read(copies[1])
 
 
 def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:

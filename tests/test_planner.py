@@ -329,10 +329,11 @@ def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> Non
     assert ["its file" in note.hint for note in (*there, *gone, *shared)] == [True, False, False]
 
 
-def test_prune_never_removes_an_edited_orphan() -> None:
-    """A person's words are not removed."""
+@pytest.mark.parametrize("edit", [{"body": "By hand.\n"}, {"title": "By hand"}, {"front": {"author": "Ann"}}])
+def test_prune_never_removes_an_edited_orphan(edit: dict[str, Any]) -> None:
+    """A person's words are not removed, wherever in the file they stand."""
     spec = a_spec()
-    change = only_change([], [a_record(spec)], [a_file(spec.output, body="By hand.\n")], prune=True)
+    change = only_change([], [a_record(spec)], [a_file(spec.output, **edit)], prune=True)
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
-_FENCE = re.compile(r"\ufeff?[\r\n]*---[ \t]*\r?\n")
+_FENCE = re.compile(r"\ufeff?[\r\n]*(?:---|\+{3})[ \t]*\r?\n")
 
 _ENDS: Mapping[str, JobState] = {
     "completed": "completed",

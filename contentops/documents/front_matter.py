@@ -32,7 +32,13 @@ _FENCE: Final = "---"
 _OPEN: Final = re.compile(r"---[ \t]*\r?\n")
 # `...` ends a YAML document just as `---` does: Jekyll takes it for the end of front matter too.
 _CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
-_LOOSE_KEY: Final = re.compile(r"([A-Za-z_][\w-]*):(|[ \t].*)$")
+_LOOSE: Final = re.compile(
+    r"(?P<fence>---|\+{3})[ \t]*\n(?P<block>.*?)^(?:(?P=fence)|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
+)
+_LOOSE_KEYS: Final = {
+    "---": re.compile(r"([A-Za-z_][\w-]*):(|[ \t].*)$"),
+    "+++": re.compile(r"([A-Za-z_][\w-]*)[ \t]*=(.*)$"),
+}
 _TOML: Final = re.compile(r"\+\+\+[ \t]*\r?\n")
 
 
@@ -85,16 +91,16 @@ def split(text: str) -> MarkdownFile:
 def split_loosely(text: str) -> MarkdownFile:
     """Take apart a text that a model wrote; never raises.
 
-    Its front matter need not be YAML: where each line could be part of some, the lines are read as texts by their
-    keys, so that `title: AI: what next` is a title. Blank lines may stand before it.
+    Its front matter may be TOML, or no proper YAML: where each line could be part of some, the lines are read as
+    texts by their keys, so that `title: AI: what next` is a title. Blank lines may stand before it.
     """
     text = clean_body(text)
-    document, found = split(text), _parts(text)
-    pairs = _loose_pairs(text[found.start : found.end]) if found.fenced and found.problem else {}
-    if not pairs:
+    document, found = split(text), _LOOSE.match(text)
+    pairs = _loose_pairs(found["block"], _LOOSE_KEYS[found["fence"]]) if found and document.problem else {}
+    if found is None or not pairs:
         return document
     title = clean_title(pairs.pop(TITLE_KEY, ""))
-    return structs.replace(document, front=pairs, title=title, problem="")
+    return structs.replace(document, front=pairs, title=title, body=clean_body(text[found.end() :]), problem="")
 
 
 def compose(
@@ -214,19 +220,20 @@ def _read(text: str) -> tuple[Block, str]:
     return block, ""
 
 
-def _loose_pairs(block: str) -> dict[str, str]:
+def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
     """The texts of a block by their keys; empty where a line is neither a key nor could belong to one above it."""
-    pairs: dict[str, str] = {}
+    pairs: dict[str, list[str]] = {}
     key = ""
     for line in block.removesuffix("\n").split("\n"):
-        if match := _LOOSE_KEY.match(line):
+        if match := pair.match(line):
             key, value = match[1], match[2].strip()
-            pairs[key] = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+            pairs[key] = [value[1:-1] if quoted else value]
         elif key and line[:1] in " \t-":
-            pairs[key] = f"{pairs[key]}\n{line}".strip("\n")
+            pairs[key].append(line)
         elif not line.startswith("#"):
             return {}
-    return pairs
+    return {key: "\n".join(lines).strip("\n") for key, lines in pairs.items()}
 
 
 def _newline(text: str) -> str:

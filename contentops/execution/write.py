@@ -68,7 +68,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and not stands and _is_nowhere_else(seen, standing.record):
+        if seen.exists and not stands and (standing.record is None or is_edited(seen, standing.record)):
+            # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target)
         known = standing.record if step.restores else None
         made = _composed(ctx, _provenance(ctx, item, known, text), step, seen, title, text.body)
@@ -104,15 +105,6 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
-
-
-def _is_nowhere_else(seen: Observed, record: Record | None) -> bool:
-    """Whether the text of a file is neither one that a job made nor one that a server was told.
-
-    It may be in git: whether it is, only the next person who needs it can tell for sure.
-    """
-    known = record.saved if record is not None else None
-    return (record is None or is_edited(seen, record)) and (known is None or seen.body != known.body)
 
 
 def _changed(target: str) -> Ended:

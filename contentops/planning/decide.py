@@ -374,9 +374,14 @@ def _orphan_note(record: Record, file: Observed) -> Note:
     )
 
 
+def _is_front_edited(file: Observed, record: Record) -> bool:
+    """Whether its title or front matter is not what was last written."""
+    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
+
+
 def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
     file = change.file
-    if file.exists and (file.problem or is_edited(file, record, entries)):
+    if file.exists and (file.problem or is_edited(file, record, entries) or _is_front_edited(file, record)):
         hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
         return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
     remove = Remove(target=file.path, expects=file.file)
