@@ -156,3 +156,21 @@ def test_a_rename_past_a_failed_attempt(tmp_path: Path) -> None:
     assert scene.api.credits == paid
     assert scene.plan().empty
     assert "apples" in scene.read("out/a.md")
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["written", "kept"])
+def test_a_text_that_went_to_a_new_id_is_no_longer_the_old_ones(tmp_path: Path, *, written: bool) -> None:
+    """Declared again beside the new one, the old id asks for a text of its own."""
+    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=False))
+    scene.write("content/a.yaml", _items(a="apples"))
+    scene.apply(deadline=5)
+    if not written:
+        for name in ("a", "b"):
+            scene.write(f"out/{name}.md", "In the way.\n")
+    scene.apply()
+    scene.write("content/a.yaml", _items(b="apples"))
+    scene.apply()
+    scene.write("content/a.yaml", _items(a="apples", b="apples"))
+    (scene.root / "out/a.md").unlink(missing_ok=True)
+    assert scene.actions() == ({"a": "create"} if written else {"a": "create", "b": "blocked"})
+    assert scene.api.credits == scene.plan().credits == 4

@@ -12,7 +12,19 @@ from msgspec import structs
 from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.errors import Severity, UsageError
-from contentops.model import Action, ApiSettings, Budget, Guards, JobState, LookUp, Move, Observed, OnEdit, Origin
+from contentops.model import (
+    Action,
+    ApiSettings,
+    Budget,
+    Guards,
+    ItemId,
+    JobState,
+    LookUp,
+    Move,
+    Observed,
+    OnEdit,
+    Origin,
+)
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import find_ring, order_moves
@@ -454,6 +466,19 @@ def test_a_chain_of_outputs_moves_the_last_one_first() -> None:
     assert find_ring(moves) == ()
 
 
+@pytest.mark.parametrize(
+    ("target", "other"),
+    [("b/x/y.md", "b"), ("s/b/x.md", "s/b"), ("b", "b/x/y.md"), ("s/b", "s/b/x.md")],
+)
+def test_what_stands_above_or_below_a_target_moves_first(target: str, other: str) -> None:
+    """A file cannot be where a folder is to be, nor a folder where a file is to be."""
+    moves = {
+        ItemId("a"): Move(source="a.md", target=target, expects=NOTHING),
+        ItemId("b"): Move(source=other, target="elsewhere.md", expects=NOTHING),
+    }
+    assert order_moves(moves) == ("b", "a")
+
+
 @pytest.mark.parametrize("output", ["out/A.md", "out/a.md/index.md"], ids=["case", "folder"])
 def test_paths_that_cannot_both_exist_go_through_a_temporary_name(output: str) -> None:
     """Where a move was cut short half way, the file is found there."""
@@ -535,6 +560,8 @@ def test_moved_gives_the_record_a_new_id() -> None:
     old, new = a_spec("a"), a_spec("b", topic="y")
     change = only_change([new], [a_record(old)], [a_file(old.output)], moved={"a": "b"})
     assert (change.action, change.names) == (Action.REGENERATE, ("move", *GENERATE))
+    assert change.record is not None
+    assert change.record.moved_from == "a"
 
 
 def test_what_answers_the_request_of_its_id_stays() -> None:
@@ -576,6 +603,28 @@ def test_what_is_open_of_a_gone_item_never_serves_two() -> None:
     kept = a_record(protected, protected=True)
     held = plan_of([one], [kept], [a_file(one.output)], entries=[an_entry(old)])
     assert [(change.id, change.action) for change in held.changes] == [("a", Action.DRAIN)]
+
+
+@pytest.mark.parametrize("record", ["changed", "draft of the new", "draft of the old"])
+def test_what_is_open_of_a_gone_item_answers_a_text_that_is_to_change(record: str) -> None:
+    """Also where an item before it has nothing to do, and where the embedded server made the text that is there."""
+    aside, old, new = a_spec("aa", topic="aside"), a_spec("a"), a_spec("b")
+    known = {
+        "changed": a_record(a_spec("b", topic="earlier")),
+        "draft of the new": a_record(new, server="local"),
+        "draft of the old": a_record(old, server="local"),
+    }[record]
+    files = [a_file(aside.output), a_file(known.output)]
+    change = only_change([aside, new], [a_record(aside), known], files, entries=[an_entry(old)])
+    assert (change.id, change.action, change.submits) == ("b", Action.FINISH, 0)
+
+
+def test_a_job_of_its_own_is_finished_rather_than_a_text_renamed() -> None:
+    """Both would bring a text for the request; what runs is not thrown away for what another item had."""
+    old, new = a_spec("a"), a_spec("b")
+    plan = plan_of([new], [a_record(old)], [a_file(old.output)], entries=[an_entry(new)])
+    assert [(change.id, change.action) for change in plan.changes] == [("b", Action.FINISH)]
+    assert [note.kind for note in plan.notes] == ["orphan"]
 
 
 def test_a_replacement_under_way_of_a_renamed_item_is_no_first_text() -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.model import Catalog, Desired, Plan, Project, State
+    from contentops.model import Catalog, Desired, ItemId, Plan, Project, State
 
 FOLDER = ".contentops"
 
@@ -130,9 +130,20 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
         choice = narrowed(project, desired, choice)
 
+    @functools.cache
+    def owners() -> dict[str, ItemId]:
+        """Who has the text of a request now, whoever asked for it first."""
+        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
+        for record in state.records.values():
+            found[record.request_id] = record.id
+        found.pop("", None)
+        return found
+
     def stored(digest: Any) -> FinishedText | None:
         text = cache.get_text(server, digest)
-        return FinishedText(item=text.item, body=body_digest(text.body)) if text else None
+        if text is None:
+            return None
+        return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
 
     stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(paths(desired, state))
