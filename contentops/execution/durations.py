@@ -169,7 +169,6 @@ def next_poll(
 ) -> float:
     """The time of the next poll of a job, not before `now`; `running` jobs are polled in all.
 
-    Seven parameters: what is known of one job (kind, start, polls), of the run (now, running), and of the server.
     Unlearned: doubling gaps from `first_gap`, up to `LONGEST_GAP` or to where all jobs together ask for half of the
     limit. Learned: when the chance that it ended since the last poll reaches one half, given that it had not then.
     """

@@ -33,10 +33,7 @@ T = TypeVar("T")
 
 
 class LocalRun:
-    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent.
-
-    Seven parameters: the run is where these parts, each made and tested by itself, meet.
-    """
+    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent."""
 
     def __init__(
         self,

@@ -172,7 +172,6 @@ def _carry_out(
     emit: Callable[[Event], None],
     world: World,
 ) -> Run:
-    """Seven parameters: all that `apply` has prepared comes together here."""
     import asyncio
 
     from contentops.execution.run import Edges, execute

@@ -147,10 +147,7 @@ def place(
     hint: str = "",
     severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """A finding at a known position of a file; `width` is kept within the line.
-
-    Seven parameters, as a finding has parts.
-    """
+    """A finding at a known position of a file; `width` is kept within the line."""
     line, column = at
     excerpt = _shown(source.line(line))
     return Diagnostic(
