@@ -232,7 +232,7 @@ class Admission:
         self._smooth = 0
 
 
-class Place:
+class JobPlace:
     """One item's place among the unfinished jobs. A context: it is left at the latest when the block ends.
 
     `left` is called when it is free again: whoever leaves it may do nothing else that lets another one in.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.execution.durations import next_poll
-from contentops.execution.limiter import Place
+from contentops.execution.limiter import JobPlace
 from contentops.execution.outbox import Outbox, Watched
 from contentops.execution.primitives import Priority, Stopped
 
@@ -154,9 +154,9 @@ class LocalRun:
                 del self._parked[future]
                 self._active += 1
 
-    def place(self) -> Place:
+    def place(self) -> JobPlace:
         """A place among the unfinished jobs, not taken yet."""
-        return Place(self._admission, self._admit, self.now, self.wake)
+        return JobPlace(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
         """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""

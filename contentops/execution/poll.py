@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.limiter import Place
+    from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item
     from contentops.model import Drain, Fetch, OpenEntry, Record
 
@@ -33,7 +33,7 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 # --- poll ------------------------------------------------------------------------------------------------------
 
 
-async def poll(ctx: Context, item: Item, place: Place, job: Job) -> Text:
+async def poll(ctx: Context, item: Item, place: JobPlace, job: Job) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
     place.take()
     place.begin()
@@ -62,7 +62,7 @@ async def poll(ctx: Context, item: Item, place: Place, job: Job) -> Text:
     return keep_text(ctx, job, found, verbatim=fetched)
 
 
-async def _until_done(ctx: Context, item: Item, place: Place, job: Job) -> JobStatus | Text:
+async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> JobStatus | Text:
     """The status of the ended job, or its stored text where the server forgot the job. Raises Ended."""
     entry, timeout = job.entry, ctx.project.api.job_timeout
     started = _started(ctx, job)
@@ -117,7 +117,7 @@ def _started(ctx: Context, job: Job) -> float:
     return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
 
 
-def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> None:
+def _check_failure(ctx: Context, place: JobPlace, job: Job, failure: Failure) -> None:
     """A failed poll is no failed job. Raises Ended where polling on is of no use."""
     entry, capabilities = job.entry, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
@@ -143,7 +143,7 @@ def _check_failure(ctx: Context, place: Place, job: Job, failure: Failure) -> No
 # --- fetch -----------------------------------------------------------------------------------------------------
 
 
-async def fetch(ctx: Context, item: Item, place: Place, step: Fetch, record: Record | None) -> Text:
+async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: Record | None) -> Text:
     """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
     if step.entry is not None:
         return await _fetch_paid(ctx, item, place, step.entry)
@@ -156,7 +156,7 @@ async def fetch(ctx: Context, item: Item, place: Place, step: Fetch, record: Rec
     return Text.of(stored)
 
 
-async def _fetch_paid(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Text:
+async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry) -> Text:
     """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
     stored = ctx.cache.get_text(ctx.server, entry.digest)
     if stored is not None:
@@ -223,7 +223,7 @@ def _with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest)
 # --- collect ---------------------------------------------------------------------------------------------------
 
 
-async def collect(ctx: Context, item: Item, place: Place, step: Drain) -> None:
+async def collect(ctx: Context, item: Item, place: JobPlace, step: Drain) -> None:
     """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
     entry = step.entry
     if entry.state is JobState.PAID:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
-    from contentops.execution.limiter import Place
+    from contentops.execution.limiter import JobPlace
     from contentops.model import Change, ItemId, Json, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
@@ -144,7 +144,7 @@ class Primitives(Protocol):
     async def last_look(self) -> None:
         """Go on when no other item can."""
 
-    def place(self) -> Place:
+    def place(self) -> JobPlace:
         """A place among the unfinished jobs, not taken yet."""
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:

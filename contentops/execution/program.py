@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from contentops.execution.context import Context
-    from contentops.execution.limiter import Place
+    from contentops.execution.limiter import JobPlace
     from contentops.model import ItemId, Json, OpenEntry, State, Step
 
 Begun = tuple[Item, Standing]
@@ -135,7 +135,7 @@ _TELLING = frozenset({"move", "submit", "save"})
 """Steps that tell it themselves, with what they know."""
 
 
-async def _step(ctx: Context, item: Item, place: Place, step: Step, standing: Standing) -> Standing:
+async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing: Standing) -> Standing:
     """Carry out one step; returns where the item stands then."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch():
@@ -158,7 +158,7 @@ async def _step(ctx: Context, item: Item, place: Place, step: Step, standing: St
 
 
 async def _bring(
-    ctx: Context, item: Item, place: Place, step: LookUp | Submit | Poll | Fetch, standing: Standing
+    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch, standing: Standing
 ) -> Job | Text:
     """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
     if standing.text is not None:

@@ -18,7 +18,7 @@ from contentops.state.lock import request_id
 if TYPE_CHECKING:
     from contentops.api.calls import Content
     from contentops.execution.context import Context
-    from contentops.execution.limiter import Place
+    from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Lost, Standing
     from contentops.model import Submit
 
@@ -55,7 +55,7 @@ def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
     return entry
 
 
-def accepted(ctx: Context, item: Item, place: Place, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
+def accepted(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
     """Record the job before anything asks for it; a submit of this very run counts as spent."""
     entry = structs.replace(entry, state=JobState.RUNNING, job_id=job_id, error="")
     if not entry.submitted_at:

@@ -164,17 +164,6 @@ def _assemble(
     durations = Durations.load(here if isinstance(here, dict) else {}, quickest_on(plan.server))
     outage = Outage(edges.random)
 
-    async def send(call: Call) -> Reply | Failure:
-        answer = await edges.send(call)
-        failure = ctx.heard(answer)
-        if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
-            # A server may stumble over every id that it does not know, and be well.
-            run.count_request()
-            failure = ctx.heard(await edges.send(ListTemplates()))
-        if failure is not None:
-            ctx.end_outage(failure)
-        return answer
-
     limiter = Limiter(0 if plan.server == "local" else project.api.requests_per_minute)
     for _ in range(edges.requests):
         limiter.sent(asyncio.get_running_loop().time())
@@ -184,7 +173,7 @@ def _assemble(
         admission,
         durations,
         outage,
-        send=send,
+        send=lambda call: _sent(ctx, run, edges, call),
         on_turn=lambda: _check_stop(run, stop, edges.store),
     )
     ctx = Context(
@@ -205,6 +194,19 @@ def _assemble(
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run
+
+
+async def _sent(ctx: Context, run: LocalRun, edges: Edges, call: Call) -> Reply | Failure:
+    """What answers a call; a failure that belongs to an outage may end the run."""
+    answer = await edges.send(call)
+    failure = ctx.heard(answer)
+    if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
+        # A server may stumble over every id that it does not know, and be well.
+        run.count_request()
+        failure = ctx.heard(await edges.send(ListTemplates()))
+    if failure is not None:
+        ctx.end_outage(failure)
+    return answer
 
 
 def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:

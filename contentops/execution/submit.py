@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import ContentEntry
     from contentops.execution.context import Context
-    from contentops.execution.limiter import Place
+    from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
     from contentops.model import OpenEntry, Submit
 
@@ -81,7 +81,7 @@ def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
     return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
-async def collect_lost(ctx: Context, item: Item, place: Place, entry: OpenEntry) -> Job | Text:
+async def collect_lost(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry) -> Job | Text:
     """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
     found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
     match found:
@@ -96,7 +96,7 @@ async def collect_lost(ctx: Context, item: Item, place: Place, entry: OpenEntry)
 
 
 async def resolve(
-    ctx: Context, item: Item, place: Place, lost: Lost, *, resend: bool
+    ctx: Context, item: Item, place: JobPlace, lost: Lost, *, resend: bool
 ) -> Job | Text | NeverArrived | Unclear:
     """Look now, and once more when everything else is done.
 
@@ -138,7 +138,7 @@ def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
 
 
 async def _look(
-    ctx: Context, item: Item, place: Place, lost: Lost, *, last: bool
+    ctx: Context, item: Item, place: JobPlace, lost: Lost, *, last: bool
 ) -> Job | Text | NeverArrived | Unclear:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
@@ -156,7 +156,7 @@ async def _look(
     return text or Unclear(lost, candidates)
 
 
-async def _by_id(ctx: Context, item: Item, place: Place, lost: Lost) -> Job | NeverArrived | None:
+async def _by_id(ctx: Context, item: Item, place: JobPlace, lost: Lost) -> Job | NeverArrived | None:
     entry = lost.entry
     answer = await ctx.ask(GetStatus(entry.request_id, known=False))
     if isinstance(answer, JobStatus):
@@ -263,7 +263,7 @@ _TAKEN = 409
 """The status of a submit whose id the server has seen before."""
 
 
-async def look_up(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Text:
+async def look_up(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Text:
     """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
     step = item.change.submit
     assert step is not None
@@ -283,7 +283,7 @@ async def look_up(ctx: Context, item: Item, place: Place, standing: Standing, en
             return found
 
 
-async def submit(ctx: Context, item: Item, place: Place, standing: Standing, step: Submit) -> Job | Text:
+async def submit(ctx: Context, item: Item, place: JobPlace, standing: Standing, step: Submit) -> Job | Text:
     """Start the generation this step pays for. Raises Ended where it brings no job."""
     admission, entry = ctx.admission, new_entry(ctx, item, step)
     if not admission.proven or not admission.open():
@@ -313,7 +313,7 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     return False
 
 
-async def _start(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Text:
+async def _start(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
     for resends in range(RESENDS + 1):
         sent = await _send(ctx, item, place, standing, entry)
@@ -332,7 +332,7 @@ async def _start(ctx: Context, item: Item, place: Place, standing: Standing, ent
     raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
 
 
-async def _send(ctx: Context, item: Item, place: Place, standing: Standing, entry: OpenEntry) -> Job | Lost:
+async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Lost:
     """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
     attempts, sent = Attempts(ctx), ctx.run.now()
 
@@ -366,7 +366,7 @@ def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | Regene
     return Generate(request.as_json(), entry.request_id)
 
 
-def _refused(ctx: Context, place: Place, failure: Failure) -> Ended:
+def _refused(ctx: Context, place: JobPlace, failure: Failure) -> Ended:
     """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
     place.leave()
     if failure.kind is FailureKind.THROTTLED:

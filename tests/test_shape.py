@@ -1,0 +1,70 @@
+"""The shape of the code: short modules and functions, few parameters, one meaning for each class name."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).parents[1] / "contentops"
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+PARAMETERS = 6
+
+MANY_PARAMETERS = {
+    "api/session.__init__": "the settings, the secrets, and each edge that a test replaces",
+    "cli/apply.command": "one for each option of the command line",
+    "cli/commit.command": "the same",
+    "cli/plan.command": "the same",
+    "cli/serve.command": "the same",
+    "execution/durations.next_poll": "what is known of one job, as numbers that a test can draw",
+    "execution/local_run.__init__": "the parts that share one account's limits, each made and tested alone",
+    "execution/outbox.__init__": "the same, and the four ways out of it",
+    "manifests/problems.about": "a finding has a place, a sentence, and what narrows or adds to them",
+    "operations/apply._carry_out": "everything that a plan needs to be carried out, once",
+    "operations/apply.apply": "what is asked, told and shown goes to the caller by a function each",
+    "server/app.create_app": "what a server may be made of; all but the store and the engine may be left out",
+    "server/engines/openai._section": "the measures of one section of a text",
+    "yaml/positions.finding": "a finding has a place, a sentence, and what narrows or adds to them",
+    "yaml/positions.place": "the same",
+}
+
+
+def _modules() -> Iterator[tuple[str, ast.Module, int]]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        text = file.read_text("utf-8")
+        yield file.relative_to(PACKAGE).with_suffix("").as_posix(), ast.parse(text), text.count("\n")
+
+
+def test_modules_and_functions_are_short() -> None:
+    """A reader holds a module in the head, and sees a function at once."""
+    long = [name for name, _, lines in _modules() if lines > MODULE_LINES]
+    for name, tree, _ in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if node.end_lineno - node.lineno + 1 > FUNCTION_LINES:
+                    long.append(f"{name}.{node.name}")
+    assert not long
+
+
+def test_many_parameters_have_their_reason() -> None:
+    """A function that takes more than six things is listed with the reason, and no other is."""
+    found = set()
+    for name, tree, _ in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if len(taken) - (taken[:1] in (["self"], ["cls"])) > PARAMETERS:
+                    found.add(f"{name}.{node.name}")
+    assert found == MANY_PARAMETERS.keys()
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Whoever reads a name knows the type."""
+    names = Counter(node.name for _, tree, _ in _modules() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert not [name for name, times in names.items() if times > 1]
