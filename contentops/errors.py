@@ -99,6 +99,11 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+def plural(number: int, word: str) -> str:
+    """A count and its word: `1 item`, `2 items`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 class ContentopsError(Exception):
     """Any failure a person can act on: a sentence, a stable code, a hint and an exit code."""
 
@@ -125,7 +130,7 @@ class InputError(ContentopsError):
     def __init__(self, findings: Iterable[Diagnostic]) -> None:
         self.findings = tuple(findings)
         errors = sum(finding.severity is Severity.ERROR for finding in self.findings)
-        super().__init__(f"{errors} error{'' if errors == 1 else 's'} in the project's files")
+        super().__init__(f"{plural(errors, 'error')} in the project's files")
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Every finding, in the order it was made."""

@@ -619,6 +619,20 @@ def test_what_is_open_of_a_gone_item_answers_a_text_that_is_to_change(record: st
     assert (change.id, change.action, change.submits) == ("b", Action.FINISH, 0)
 
 
+def test_each_gone_item_answers_one_new_id_with_all_it_has_open() -> None:
+    """In id order on both sides; a second submit of one owner goes where its first one goes."""
+    olds, news = [a_spec("a"), a_spec("aa")], [a_spec("b"), a_spec("bb")]
+    entries = [*(an_entry(old) for old in olds), an_entry(olds[0], JobState.UNKNOWN, attempt=2)]
+    found = a_situation(news, entries=entries)
+    assert sorted((entry.item, entry.attempt) for entry in found.state.entries.values()) == [
+        ("b", 1),
+        ("b", 2),
+        ("bb", 1),
+    ]
+    assert found.rekeyed == {"b": "a", "bb": "aa"}
+    assert all(change.entry is not None for change in make_plan(found).changes)
+
+
 def test_a_job_of_its_own_is_finished_rather_than_a_text_renamed() -> None:
     """Both would bring a text for the request; what runs is not thrown away for what another item had."""
     old, new = a_spec("a"), a_spec("b")

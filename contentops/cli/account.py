@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.ci import results
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, Group, offers, project_options, server_options
-from contentops.errors import Refused, UsageError, did_you_mean
+from contentops.errors import Refused, UsageError, did_you_mean, plural
 from contentops.operations import content as operation
 from contentops.operations import history as history_operation
 from contentops.operations import workspace
@@ -22,7 +22,6 @@ from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import history_json, history_text
 from contentops.reporting.layout import moment, outline, table
 from contentops.reporting.spend import count_spend, spend_json, spend_text
-from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

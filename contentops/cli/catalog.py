@@ -8,12 +8,11 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.options import Group, offers, project_options, server_options
-from contentops.errors import UsageError, did_you_mean
+from contentops.errors import UsageError, did_you_mean, plural
 from contentops.manifests.catalog_lock import as_json as snapshot_json
 from contentops.operations import catalog as operation
 from contentops.reporting.layout import paint, table
 from contentops.reporting.plan_json import plain
-from contentops.reporting.summary import plural
 from contentops.sanitize import json_text, short, visible
 
 if TYPE_CHECKING:

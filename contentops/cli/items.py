@@ -14,14 +14,13 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import choice_of, complete_file, flags_of, offers, project_options, selection_options
-from contentops.errors import ContentopsError, ExitCode, UsageError
+from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from contentops.cli.options import (
     project_options,
     server_options,
 )
-from contentops.errors import ExitCode, Refused
+from contentops.errors import ExitCode, Refused, plural
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as operation
 from contentops.operations import workspace
@@ -33,7 +33,7 @@ from contentops.planning.plan import review
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_text import plan_text
-from contentops.reporting.summary import plural, way_on, who_refuses
+from contentops.reporting.summary import way_on, who_refuses
 from contentops.sanitize import json_text, visible
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.cli import terminal
-from contentops.errors import OutputError
+from contentops.errors import OutputError, plural
 from contentops.reporting.layout import fitted
 from contentops.reporting.run import event_json
-from contentops.reporting.summary import plural
 from contentops.sanitize import clip, json_text, visible
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentops.cli.options import Group, offers, project_options
-from contentops.errors import ExitCode, UsageError, did_you_mean
+from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.operations import records, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
-from contentops.reporting.summary import plural
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

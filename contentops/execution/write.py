@@ -71,7 +71,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         if seen.exists and not stands and (standing.record is None or is_edited(seen, standing.record)):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target)
-        made = _composed(ctx, item, standing, step, seen, title, text)
+        known = standing.record if step.restores else None
+        made = _composed(ctx, _provenance(ctx, item, known, text), step, seen, title, text.body)
         try:
             ctx.outputs.write(step.target, made, expect=step.expects)
         except FileChanged as error:
@@ -147,22 +148,24 @@ def _title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     return title_for(ctx.project.preset, found)
 
 
-def _composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, title: str, text: Text) -> str:
-    block = None
-    if ctx.project.provenance:
-        known = standing.record if step.restores else None
-        block = provenance(
-            item=item.id,
-            digest=known.digest if known else item.spec.digest,
-            job=known.job_id if known else text.job_id,
-            generated_at=known.generated_at if known else text.generated_at,
-        )
+def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> dict[str, Json] | None:
+    if not ctx.project.provenance:
+        return None
+    return provenance(
+        item=item.id,
+        digest=known.digest if known else item.spec.digest,
+        job=known.job_id if known else text.job_id,
+        generated_at=known.generated_at if known else text.generated_at,
+    )
+
+
+def _composed(ctx: Context, block: dict[str, Json] | None, step: Write, seen: Observed, title: str, body: str) -> str:
     if not seen.exists or seen.problem:
-        return compose(title, step.front, block, text.body)
+        return compose(title, step.front, block, body)
     changes: dict[str, Json] = {**step.front, TITLE_KEY: title}
     if block is not None:
         changes[PROVENANCE_KEY] = block
-    return replace_body(update(ctx.outputs.read(step.target), changes), text.body)
+    return replace_body(update(ctx.outputs.read(step.target), changes), body)
 
 
 # --- update, record, remove ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest
-from contentops.errors import Diagnostic, Location
+from contentops.errors import Diagnostic, Location, plural
 from contentops.yaml.builder import MAX_DEPTH
 from contentops.yaml.positions import Seq, Source, finding, place
 from contentops.yaml.read import decode, read_yaml
@@ -154,7 +154,7 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
 
 
 def _ragged(source: Source, found: int, expected: int, line: int) -> Diagnostic:
-    message = f"the row has {found} cell{'' if found == 1 else 's'}, the header {expected}"
+    message = f"the row has {plural(found, 'cell')}, the header {expected}"
     hint = 'put cells that hold a comma in double quotes: `"a, b"`' if found > expected else "add the missing cells"
     return place(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
 

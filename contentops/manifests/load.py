@@ -33,7 +33,7 @@ from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.model import Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
-from contentops.yaml.positions import Source, YamlDocument, locate
+from contentops.yaml.positions import Source, YamlDocument, finding, locate
 from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ class FileBuilder:
                     problems.in_document(document, "no-data-file", message, pointer, hint=hint)
                     continue
                 rows, findings = self._read_rows(data)
-                for finding in findings:
-                    problems.add(finding)
+                for found_there in findings:
+                    problems.add(found_there)
                 if not findings:
                     found[pointer] = rows
         return found, asked
@@ -187,9 +187,8 @@ def _warn_empty(document: YamlDocument, problems: Problems) -> None:
         return
     message = "this manifest declares nothing"
     hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
-    problems.in_document(
-        document, "empty-manifest", message, ("items",), key=True, hint=hint, severity=Severity.WARNING
-    )
+    where = ("items",)
+    problems.add(finding(document, "empty-manifest", message, where, key=True, hint=hint, severity=Severity.WARNING))
 
 
 def _moved(document: YamlDocument) -> Iterator[Moved]:

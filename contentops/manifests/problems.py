@@ -100,10 +100,9 @@ class Problems:
         *,
         key: bool = False,
         hint: str = "",
-        severity: Severity = Severity.ERROR,
     ) -> None:
         """Add a finding about a place of a file."""
-        self.add(finding(document, code, message, pointer, key=key, hint=hint, severity=severity))
+        self.add(finding(document, code, message, pointer, key=key, hint=hint))
 
     def _add(self, found: Diagnostic, group: object) -> None:
         self.errors += found.severity is Severity.ERROR

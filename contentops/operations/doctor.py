@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.documents.folders import denial
-from contentops.errors import ApiError, ContentopsError
+from contentops.errors import ApiError, ContentopsError, plural
 from contentops.operations.workspace import (
     World,
     connected,
@@ -19,7 +19,6 @@ from contentops.operations.workspace import (
     snapshot_of,
     validate,
 )
-from contentops.reporting.summary import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

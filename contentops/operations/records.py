@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
-from contentops.errors import InputError, UsageError, did_you_mean
+from contentops.errors import InputError, UsageError, did_you_mean, plural
 from contentops.manifests.project import url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState
@@ -16,7 +16,6 @@ from contentops.operations.apply import hold_lock
 from contentops.operations.show import no_item
 from contentops.operations.workspace import World, open_store, read_state, validate
 from contentops.planning.inputs import specs_by_id
-from contentops.reporting.summary import plural
 from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
 

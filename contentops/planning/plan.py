@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_json
-from contentops.errors import UsageError, did_you_mean
+from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.inputs import ItemSides, key_of, pending
@@ -34,7 +34,7 @@ def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
     if plan.credits <= max(limit, approved or 0):
         return None
     covered = "" if approved is None else f", and {approved} were approved"
-    message = f"the plan costs {plan.credits} credits; `--max-credits` is {limit}{covered}"
+    message = f"the plan costs {plural(plan.credits, 'credit')}; `--max-credits` is {limit}{covered}"
     return Refusal(guard="review-credits", message=message, flag=_approval(plan.credits))
 
 
@@ -42,7 +42,7 @@ def approved(plan: Plan, limit: int | None) -> Refusal | None:
     """The refusal of a plan that costs more credits than a person approved; None where none stated a limit."""
     if limit is None or plan.credits <= limit:
         return None
-    message = f"it costs {plan.credits} credits, and {limit} were approved"
+    message = f"it costs {plural(plan.credits, 'credit')}, and {limit} were approved"
     return Refusal(guard="approved-credits", message=message, flag=_approval(plan.credits))
 
 
@@ -67,10 +67,10 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     price = sum(change.credits for change in changes)
     submits = sum(change.submits for change in changes)
     if budget.credits_per_apply is not None and price > budget.credits_per_apply:
-        message = f"it costs {price} credits; `budget.credits_per_apply` is {budget.credits_per_apply}"
+        message = f"it costs {plural(price, 'credit')}; `budget.credits_per_apply` is {budget.credits_per_apply}"
         yield Refusal(guard="budget-credits", message=message, flag=_approval(price))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
-        message = f"it generates {submits} items; `budget.items_per_apply` is {budget.items_per_apply}"
+        message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"
         yield Refusal(guard="budget-items", message=message, flag=_approval(price))
 
 
@@ -259,14 +259,10 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
             break
         submits = [change for change in submits if change.id not in held]
     total = sum(bool(change.submits) for change in changes)
-    message = f"canary: {len(kept)} of {_counted(total, 'generation')}; {total - len(kept)} wait"
+    message = f"canary: {len(kept)} of {plural(total, 'generation')}; {total - len(kept)} wait"
     others = len(changes) - total
-    message += f", and so {'does' if others == 1 else 'do'} {_counted(others, 'other change')}" if others else ""
+    message += f", and so {'does' if others == 1 else 'do'} {plural(others, 'other change')}" if others else ""
     return kept, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _other_servers(inputs: PlanInputs) -> list[Note]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from contentops.errors import Refused
+from contentops.errors import Refused, plural
 from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, Submit, name_of
 from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
@@ -123,7 +123,7 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if not change.steps or (not change.submits and change.has(LookUp, Poll, Fetch, Drain)):
         return ""
     if reviewed is None:
-        price = f" for {change.credits} credits" if change.credits else ""
+        price = f" for {plural(change.credits, 'credit')}" if change.credits else ""
         return f"{change.action}{price}, which it does not say"
     for kind in (Submit, Remove):
         if change.has(kind) and name_of(kind) not in reviewed.steps:
@@ -143,7 +143,7 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
     price = sum(change.credits for change, _ in found)
     listed = _listed({change.id: words for change, words in found})
     raise Refused(
-        f"{number} beyond the plan that was reviewed, for {price} credits: {listed}",
+        f"{number} beyond the plan that was reviewed, for {plural(price, 'credit')}: {listed}",
         code="unreviewed",
         hint="review a plan of what is there now, or let such changes through with `guards: {unreviewed: allow}`",
     )

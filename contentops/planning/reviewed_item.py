@@ -9,6 +9,7 @@ from msgspec import Struct
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
+from contentops.errors import plural
 from contentops.model import (
     Acknowledge,
     Action,
@@ -256,4 +257,4 @@ def _more(item: ReviewedItem, change: Change) -> str:
 
 def dearer(change: Change, reviewed: ReviewedChange) -> str:
     """That a change costs more than was reviewed, in words."""
-    return f"it costs {change.credits} credits now, not {reviewed.credits}"
+    return f"it costs {plural(change.credits, 'credit')} now, not {reviewed.credits}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.errors import plural
 from contentops.model import ItemId, JobState
-from contentops.reporting.summary import plural
 from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:

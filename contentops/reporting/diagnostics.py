@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import Severity
+from contentops.errors import Severity, plural
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint, unpainted
-from contentops.reporting.summary import plan_counts, plural
+from contentops.reporting.summary import plan_counts
 from contentops.sanitize import ELLIPSIS, clip, columns, visible
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.errors import plural
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
-from contentops.reporting.summary import plural
 from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from contentops.errors import plural
 from contentops.model import Action
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
@@ -22,7 +23,6 @@ from contentops.reporting.summary import (
     is_review,
     next_apply,
     plan_sentence,
-    plural,
     reason_words,
     shared_causes,
     way_on,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from contentops.errors import plural
 from contentops.model import Action
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
@@ -16,7 +17,6 @@ from contentops.reporting.summary import (
     is_review,
     next_apply,
     plan_sentence,
-    plural,
     reason_words,
     shared_causes,
     way_on,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import ExitCode, worst
+from contentops.errors import ExitCode, plural, worst
 from contentops.model import Action, Result
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_json import plain, summary_json
-from contentops.reporting.summary import command, in_environment, plural
+from contentops.reporting.summary import command, in_environment
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:

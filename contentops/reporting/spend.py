@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from contentops.errors import plural
 from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
-from contentops.reporting.summary import plural
 from contentops.sanitize import columns, visible
 
 if TYPE_CHECKING:

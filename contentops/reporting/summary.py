@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.errors import plural
 from contentops.model import Action
 from contentops.sanitize import visible
 
@@ -52,11 +53,6 @@ def budget_words(plan: Plan) -> str:
     stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
     limits = [plural(number, word) for number, word in stated if number is not None]
     return f", budget {' and '.join(limits)}" if limits else ", no budget"
-
-
-def plural(number: int, word: str) -> str:
-    """A count and its word: `1 item`, `2 items`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def plan_counts(plan: Plan) -> dict[Action, int]:

@@ -14,7 +14,7 @@ from msgspec import Struct, field, structs
 from contentops.atomic_io import PUBLIC
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.documents.clean import is_lfs_pointer
-from contentops.errors import Diagnostic, Location, StateError
+from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
@@ -39,7 +39,7 @@ class DamagedState(StateError):
         self.findings = tuple(findings)
         first = self.findings[0]
         more = len(self.findings) - 1
-        tail = "" if not more else f" (and {more} more line{'' if more == 1 else 's'})"
+        tail = "" if not more else f" (and {plural(more, 'more line')})"
         super().__init__(first.message + tail, code=first.code, hint=first.hint, location=first.location)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
