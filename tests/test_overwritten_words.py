@@ -198,6 +198,31 @@ def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path
     raise AssertionError("it never came to its end")
 
 
+def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) -> None:
+    """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
+    for at in range(1, 99):
+        root = tmp_path / f"at-{at}"
+        scene = Scene(root, FakeApi(duration=30))
+        scene.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            scene.apply()
+        if not scene.death.last:
+            return
+        scene.death = Death(10**6)
+        if (root / "out/a.md").exists():
+            old = scene.read("out/a.md")
+            title = next(line for line in old.splitlines() if line.startswith("title:"))
+            scene.edit("out/a.md", title, "title: MINE")
+            scene.edit("out/a.md", "author: Ann", "author: ME")
+            scene.apply()
+            assert "title: MINE" in scene.read("out/a.md"), at
+            texts = [path.read_text("utf-8") for path in root.rglob("a.md")]
+            assert any("author: ME" in text for text in texts), at
+            assert scene.plan().empty, at
+    raise AssertionError("it never came to its end")
+
+
 # --- a text of the embedded server -------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.digest import is_same_json
 from contentops.documents.clean import body_digest, clean_title, main_heading
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
 from contentops.documents.preset import title_for
@@ -68,7 +69,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and not stands and (standing.record is None or is_edited(seen, standing.record)):
+        if seen.exists and _is_a_persons(standing.record, step, seen, stands=stands):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target)
         known = standing.record if step.restores else None
@@ -107,6 +108,15 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     return ours and (standing.record is None or seen.body != standing.record.generated)
 
 
+def _is_a_persons(record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
+    """Whether what is about to be replaced may be a person's: the body, or values of a file that no record knows."""
+    if stands:
+        keys = step.front.items() if record is None else ()
+        values = any(key in seen.front and not is_same_json(seen.front[key], value) for key, value in keys)
+        return values or (record is None and step.title not in (None, seen.title))
+    return record is None or is_edited(seen, record)
+
+
 def _changed(target: str) -> Ended:
     return Ended(
         Result.BLOCKED,
@@ -142,7 +152,9 @@ def _title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
         return clean_title(step.title)
     if item.change.section and seen.title:
         return seen.title
-    if seen.exists and standing.record is not None and seen.title and seen.title != standing.record.title:
+    known = standing.record
+    edited = seen.title != known.title if known is not None else seen.body == body_digest(text.body)
+    if seen.exists and seen.title and edited:
         return seen.title
     found = text.title or clean_title(main_heading(text.body)) or str(item.id)
     return title_for(ctx.project.preset, found)
