@@ -30,7 +30,7 @@ ORDER = "::error title=x::planted"
 def obeyed(text: str) -> list[str]:
     """The lines a runner takes as orders: as its source reads them, but for the names of the commands."""
     lines = re.split(r"\r\n|\r|\n", text)
-    new = [line for line in lines if re.match(r"::[^:]*?::", line.lstrip())]
+    new = [line for line in lines if re.match(r"::[^:]+?::", line.lstrip())]
     marks = re.compile(r"##(?:vso|teamcity)?\[[^\]]*\]|section_(?:start|end):[0-9]+:", re.IGNORECASE)
     return new + [line for line in lines if marks.search(line)]
 
