@@ -55,6 +55,18 @@ def test_a_kill_during_a_submit_leaves_time_for_it_to_arrive(tmp_path: Path, pau
     assert scene.api.credits == 8
 
 
+def test_one_stumble_of_the_server_is_no_proof(tmp_path: Path) -> None:
+    """Long after a lost submit, a single 404 may come from an instance that does not know the job: it is asked twice."""
+    scene = _known(tmp_path)
+    scene.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.timeline.now += 3600
+    scene.api.fault(on("status", scene.api.count("status") + 1), 404)
+    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.credits == 8
+
+
 def test_a_job_that_was_forgotten_once_ends_the_proof(tmp_path: Path) -> None:
     """A server that said 404 of a job it had accepted may do so again: silence never makes a lost submit unpaid."""
     scene = _known(tmp_path)

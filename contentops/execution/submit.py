@@ -44,6 +44,8 @@ _UNIQUE = 16
 """Letters from which on a server's id for a job is taken for no counter, which may begin again."""
 ARRIVAL = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
+SECOND_LOOK = 5.0
+"""Seconds between the two looks that prove a job absent, at least."""
 UNSEEN = 60.0
 """Seconds until a server shows a job by its id, where it has not shown one yet."""
 LONGEST = 250.0
@@ -147,7 +149,9 @@ async def _look(
     if ctx.capabilities.honours_ids is not False:
         found = await _by_id(ctx, item, place, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
-        if isinstance(found, NeverArrived) and 0 < (wait := _still_open(ctx, lost)) <= patience:
+        # One absence may be a stumble, or one instance of several that does not know the job.
+        wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
+        if isinstance(found, NeverArrived) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
             found = await _by_id(ctx, item, place, lost)
         if isinstance(found, Job) or (found is not None and not _still_open(ctx, lost)):
