@@ -171,7 +171,7 @@ def _give_up(ended: GitResult, *, last: bool) -> None:
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
     """Raises Refused where HEAD is no part of the branch at the remote: results never take a person's commits along."""
     if not tip:
-        hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run `contentops commit` again"
+        hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run the command again"
         raise NotPublished(f"`{branch}` is not at `{clone.remote}`", hint=hint)
     if not head:
         hint = f"`git pull {clone.remote} {branch}` brings what is there"
@@ -181,7 +181,7 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
         more = f" and {len(log) - 1:,} more" if log[1:] else ""
         hint = (
             f"push them first, `git push {clone.remote} HEAD:{branch}` (where that is refused, "
-            f"`git pull --rebase --autostash {clone.remote} {branch}` before it), then run `contentops commit` again"
+            f"`git pull --rebase --autostash {clone.remote} {branch}` before it), then run the command again"
         )
         message = f"commits of this clone are not on `{branch}` at `{clone.remote}`: `{log[0]}`{more}"
         raise Refused(message, code="unpushed-commits", hint=hint)

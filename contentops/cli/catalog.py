@@ -30,9 +30,11 @@ _SHOWN = 8
 """Items named per changed template."""
 
 
-@click.group("catalog", cls=Group, short_help="Fetch and show the templates, styles and verticals a server offers.")
+@click.group(
+    "catalog", cls=Group, short_help="Fetch and show what a server offers: templates, styles, verticals, brand voices."
+)
 def command() -> None:
-    """Fetch and show the templates, styles and verticals a server offers.
+    """Fetch and show what a server offers: templates, styles, verticals, brand voices.
 
     Manifests are checked against them before anything is sent.
     """

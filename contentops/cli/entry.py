@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "Show one item as it is sent, or a plan file.",
     "diff": "Show what a person changed in an item's file.",
     "state": "Look at, and put right, what contentops knows it made.",
-    "catalog": "Fetch and show the templates, styles and verticals a server offers.",
+    "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
     "content": "Show what the account has stored, and tidy it.",
     "stats": "Show the account's numbers.",
     "report": "Show what was spent, by month, template, style, manifest and tag.",
