@@ -235,12 +235,13 @@ class Generate(Struct, frozen=True):
 
 
 class GetStatus(_Harmless, frozen=True):
-    """Ask where a job stands. `known`: the server has named this job itself."""
+    """Ask where a job stands. `known`: the server has named this job itself. `ours`: the request that began it."""
 
     name: ClassVar[str] = "status"
     reply: ClassVar[type[JobStatus]] = JobStatus
     job_id: str
     known: bool = True
+    ours: str = ""
 
 
 class ListContent(_Harmless, frozen=True):

@@ -51,7 +51,7 @@ def read(call: calls.Call, value: Json) -> Reply:
         case calls.Generate():
             return _accepted(value, call.request_id)
         case calls.GetStatus():
-            return _job_status(value, call.job_id)
+            return _job_status(value, call)
         case calls.RegenerateSection():
             return _section(call, value)
         case calls.DashboardStats() | calls.CreditsUsage():
@@ -121,7 +121,7 @@ def _accepted(value: Json, request_id: str) -> Accepted:
     return Accepted(job_id, job_id == request_id)
 
 
-def _job_status(value: Json, asked: str) -> JobStatus:
+def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
     data = _unwrap(value)
     if isinstance(_map(data.get("data")).get("status"), str):
         data = data["data"]
@@ -129,8 +129,8 @@ def _job_status(value: Json, asked: str) -> JobStatus:
     if not isinstance(word, str):
         raise Unreadable("the answer holds no `status`")
     # Another job's text would end up in this one's file.
-    if (named := safe_id(data.get("request_id"))) and not _names(data, asked):
-        raise Garbled(f"the answer is about job `{named}`, not `{asked[:200]}`")
+    if (named := safe_id(data.get("request_id"))) and not _names(data, call):
+        raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
     state = _ENDS.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
@@ -146,8 +146,10 @@ def _job_status(value: Json, asked: str) -> JobStatus:
     )
 
 
-def _names(data: Mapping[str, Json], asked: str) -> bool:
-    return asked.casefold() in {safe_id(data.get(key)).casefold() for key in _JOB_IDS}
+def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
+    """Whether it names the job by the server's id, or by ours, which some servers give back beside their own."""
+    named = {safe_id(data.get(key)).casefold() for key in _JOB_IDS} - {""}
+    return not named.isdisjoint((call.job_id.casefold(), call.ours.casefold()))
 
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:

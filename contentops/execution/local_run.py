@@ -133,7 +133,7 @@ class LocalRun:
                 running=len(self._outbox.watched),
             )
             await self._sleep(min(due, watch.until) if now < watch.until else due, polls=True)
-            return await self.send(GetStatus(watch.job_id), Priority.POLL)
+            return await self.send(GetStatus(watch.job_id, ours=watch.request_id), Priority.POLL)
         finally:
             self._outbox.watched.discard(watched)
 

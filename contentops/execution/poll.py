@@ -68,10 +68,10 @@ async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> Jo
     started = _started(ctx, job)
     polls, unfinished, attempts = 0, 0.0, Attempts(ctx)
     while True:
-        watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1)
+        watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1, entry.request_id)
         answer = await ctx.run.poll(watch)
         while isinstance(answer, Failure) and answer.unwell and await attempts.again(answer, PASSING):
-            answer = await ctx.run.send(GetStatus(entry.job_id), Priority.POLL)
+            answer = await ctx.run.send(GetStatus(entry.job_id, ours=entry.request_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):
             # A poll that was turned away told nothing, so the next one need not be later for it.
@@ -188,7 +188,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
             answers.append(await ctx.ask(GetContent(record.content_id)))
         found = _with_body(answers, wanted)
         if found is None and record.job_id and wanted == record.generated:
-            answers.append(await ctx.ask(GetStatus(record.job_id)))
+            answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
             found = _with_body(answers, wanted)
         if found is not None:
             return found

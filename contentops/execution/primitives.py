@@ -103,6 +103,8 @@ class Watch(Struct, frozen=True):
     started: float
     polls: int
     until: float = math.inf
+    request_id: str = ""
+    """The request that began it, by which a reply may name it."""
 
 
 class Primitives(Protocol):
