@@ -335,7 +335,7 @@ def _recorded(
     )
     done = note(ctx, draft.item, "save", done)
     if draft.digest != record.generated:
-        # No job's text, which the cache has anyway: kept, so that it is known for ours again.
-        ctx.cache.put_server_text(ctx.server, content_id, draft.body)
+        # No job's text, which the cache has anyway: kept as the base of a later merge.
+        ctx.cache.keep_body(draft.digest, draft.body)
     ctx.event("step-done", draft.item.id, "save", content=content_id)
     return structs.replace(draft, standing=structs.replace(draft.standing, record=done))

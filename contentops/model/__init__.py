@@ -23,7 +23,19 @@ from contentops.model.desired import (
     TemplateInput,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
-from contentops.model.records import Count, ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId, Saved, State
+from contentops.model.records import (
+    Count,
+    ItemId,
+    JobState,
+    Json,
+    Observed,
+    OpenEntry,
+    Record,
+    Remote,
+    RequestId,
+    Saved,
+    State,
+)
 from contentops.model.run import Event, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
@@ -75,6 +87,7 @@ __all__ = [
     "Reason",
     "Record",
     "Refusal",
+    "Remote",
     "Remove",
     "Request",
     "RequestId",

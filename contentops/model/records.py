@@ -147,3 +147,17 @@ class Observed(Struct, frozen=True, kw_only=True):
     def exists(self) -> bool:
         """Whether something is at the path."""
         return bool(self.file or self.problem)
+
+
+class Remote(Struct, frozen=True, kw_only=True):
+    """What the server has stored for an item, as a refresh found it. Its body is kept in the cache by its digest."""
+
+    content_id: str
+    title: str = ""
+    """Cleaned."""
+    body: Digest = NOTHING
+    """Body digest without front matter; empty where the content was deleted or could not be read."""
+    deleted: bool = False
+    """The server answers 404 for it."""
+    problem: str = ""
+    """Why it could not be read (another owner's, an unusable reply), or empty."""

@@ -155,6 +155,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         state=state,
         observed=observed,
         stored=stored,
+        text=cache.body,
         denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, OnEdit, Poll, Reason, Submit
-from contentops.planning.inputs import TRIES, explain, failed_attempts, is_ours, key_of, price_of
+from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
+from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, foreign_hint, replaced_edit, why_changed
+from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
     from contentops.planning.inputs import ItemSides
-
-
-class BodyAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the first question."""
-
-    action: Action = Action.NONE
-    steps: tuple[Step, ...] = ()
-    """Those that bring a text, which is then written; or only a record."""
-    reasons: tuple[Reason, ...] = ()
-    entry: OpenEntry | None = None
-    """The open entry that answers the spec."""
-    blocked: str = ""
-    hint: str = ""
-
-    @property
-    def writes(self) -> bool:
-        """Whether the file gets another text."""
-        return any(not isinstance(step, Acknowledge) for step in self.steps)
 
 
 def which_body(item: ItemSides) -> BodyAnswer:
@@ -50,11 +33,11 @@ def _foreign(item: ItemSides) -> BodyAnswer | None:
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
-    return _block("owned-elsewhere", hint)
+    return block("owned-elsewhere", hint)
 
 
 def _unreadable(item: ItemSides) -> BodyAnswer | None:
-    return _block("unreadable-file", item.file.problem) if item.file.problem else None
+    return block("unreadable-file", item.file.problem) if item.file.problem else None
 
 
 def _section(item: ItemSides) -> BodyAnswer | None:
@@ -65,11 +48,11 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     record = item.record
     if record is None or not item.is_same or not item.file.exists:
         hint = "only a section of a text that is as its manifest says can be generated again; apply first"
-        return _block("no-text", hint)
+        return block("no-text", hint)
     if item.is_protected:
-        return _block("protected", "it is protected; apply `protected: false` first to lift it")
+        return block("protected", "it is protected; apply `protected: false` first to lift it")
     if not record.content_id or item.inputs.saved_body(record) != item.file.body:
-        return _block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
+        return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     reason = Reason(kind="section", detail=f"`{heading}` is generated again, as asked for")
     return _again(item, record, (reason,), heading)
 
@@ -84,7 +67,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again is there to finish, not to pay for another.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
-    return _again(item, own, (Reason(kind="replace", detail="asked for with `--replace`"), *_replaced_edit(item)))
+    return _again(item, own, (Reason(kind="replace", detail="asked for with `--replace`"), *replaced_edit(item)))
 
 
 def _again(item: ItemSides, own: Record, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
@@ -124,12 +107,12 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 
 def _in_the_way(item: ItemSides, entry: OpenEntry) -> tuple[BodyAnswer | None, tuple[Reason, ...]]:
     """What holds the text of an open entry back from the file, or None; and why it is written, with what is lost."""
-    why = _why(item)
+    why = why_changed(item)
     if not item.file.exists or _is_text_of(item, entry):
         return None, why
-    if not _is_asked_for(item, entry) and (held := _edit_choice(item, why, entry)) is not None:
+    if not _is_asked_for(item, entry) and (held := edit_choice(item, why, entry)) is not None:
         return held, why
-    return None, (*why, *(_edit(item) if entry.section else _replaced_edit(item)))
+    return None, (*why, *(edit(item) if entry.section else replaced_edit(item)))
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
@@ -185,7 +168,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
     record, inputs = item.own, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
-        return _block("foreign-file", _foreign_hint(item, item.spec.output))
+        return block("foreign-file", foreign_hint(item, item.spec.output))
     ours = record.server == inputs.server
     stored = inputs.stored(record.digest) if ours else None
     wanted = {record.saved.body if record.saved else NOTHING, record.generated} - {NOTHING}
@@ -199,7 +182,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
     hint = f"neither cache nor server has its text; `--replace {item.spec.id}` generates it again"
-    return _block("text-lost", hint)
+    return block("text-lost", hint)
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
@@ -221,11 +204,11 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     stored = item.inputs.stored(item.spec.digest)
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
-    why = _why(item)
+    why = why_changed(item)
     if item.file.exists and item.file.body != stored.body:
-        if (held := _edit_choice(item, why)) is not None:
+        if (held := edit_choice(item, why)) is not None:
             return held
-        why = (*why, *_replaced_edit(item))
+        why = (*why, *replaced_edit(item))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
     return BodyAnswer(action=Action.FINISH, steps=(Fetch(digest=item.spec.digest),), reasons=(*why, reason))
 
@@ -236,25 +219,25 @@ def _failed(item: ItemSides) -> BodyAnswer | None:
         return None
     error = failed[-1].error
     hint = f"the server said: {error}; change its spec, bump `revision`, or `--replace {item.spec.id}`"
-    return _block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
+    return block("failed-twice", hint, reasons=(Reason(kind="failed", detail=error),))
 
 
 def _new(item: ItemSides) -> BodyAnswer | None:
     if item.own is not None:
         return None
-    why = _why(item)
+    why = why_changed(item)
     if not item.file.exists:
         return _generate(item, Action.CREATE, why)
-    return _edit_choice(item, why) or _generate(item, Action.OVERWRITE, why)
+    return edit_choice(item, why) or _generate(item, Action.OVERWRITE, why)
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
-    record, why = item.own, _why(item)
+    record, why = item.own, why_changed(item)
     assert record is not None
     kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if kept and not item.is_edited:
         return _generate(item, Action.REGENERATE, why)
-    return _edit_choice(item, why) or _generate(item, Action.OVERWRITE, (*why, *_replaced_edit(item)))
+    return edit_choice(item, why) or _generate(item, Action.OVERWRITE, (*why, *replaced_edit(item)))
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
@@ -269,67 +252,6 @@ def _generation(item: ItemSides, attempt: int, section: str = "") -> tuple[Step,
     spec, price = item.spec, price_of(item.spec, item.inputs.server)
     submit = Submit(request=spec.request, digest=spec.digest, attempt=attempt, credits=price, section=section)
     return submit, Poll()
-
-
-# --- a person's words --------------------------------------------------------------------------------------
-
-
-def _edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What `on_edit` says where a person's words stand in the way; None: go on and overwrite."""
-    record, path = item.own, item.file.path
-    if record is not None and item.file.exists and not item.is_edited:
-        return None
-    if record is None and is_ours(item.inputs, item.spec, item.file):
-        reason = Reason(kind="own-output", detail=f"`{path}` was written for this very request")
-        # Its job, if it is still open, is drained: the entry is not this change's own.
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
-    choice = item.inputs.choice.on_edit or item.spec.on_edit
-    reasons = (*why, *_edit(item))
-    if choice is OnEdit.OVERWRITE:
-        return None
-    if choice is OnEdit.KEEP and item.file.exists and record is not None:
-        return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
-    if record is None:
-        return _block("foreign-file", _foreign_hint(item, path), reasons=reasons, entry=entry)
-    if not item.file.exists:
-        hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
-        return _block("missing", hint, reasons=reasons, entry=entry)
-    hint = f"`{path}` was edited by hand; `--on-edit keep` or `overwrite`, or `on_edit` in the manifest"
-    if entry is not None and item.is_same:
-        take = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
-        hint = f"`{path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
-        hint += " keeps the file"
-    return _block("edited", hint, reasons=reasons, entry=entry)
-
-
-def _foreign_hint(item: ItemSides, path: str) -> str:
-    owner = item.inputs.owners.get(key_of(path))
-    if owner is not None:
-        return f"`{path}` belongs to `{owner}`; `--prune` removes it where no manifest declares that item any more"
-    return f"`{path}` exists and no record owns it; move it away, or `--on-edit overwrite` to replace it"
-
-
-def _edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
-
-
-def _replaced_edit(item: ItemSides) -> tuple[Reason, ...]:
-    """The reason that tells of a person's words which the new text takes the place of."""
-    return _edit(item, "was edited by hand, and that text is replaced")
-
-
-def _why(item: ItemSides) -> tuple[Reason, ...]:
-    record = item.own
-    if record is None:
-        return (Reason(kind="new"),)
-    draft = (
-        (Reason(kind="made-by-local", detail="made by the embedded server"),) if item.inputs.is_draft(record) else ()
-    )
-    return draft + explain(item.spec, record)
-
-
-def _block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), entry: OpenEntry | None = None) -> BodyAnswer:
-    return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, entry=entry)
 
 
 _TABLE = (

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field, structs
+from msgspec import structs
 
-from contentops.digest import is_same_json
 from contentops.documents.clean import title_digest
-from contentops.documents.preset import apply_preset
 from contentops.model import (
     Acknowledge,
     Action,
@@ -25,30 +23,21 @@ from contentops.model import (
     Observed,
     Poll,
     Reason,
-    Remove,
     Save,
     Update,
     Write,
 )
 from contentops.planning.body import which_body
-from contentops.planning.inputs import explain, is_edited, is_ours, is_protected, pending, resting_place
+from contentops.planning.front_matter import differs, which_front_matter
+from contentops.planning.inputs import explain, is_ours, is_protected, pending, resting_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from contentops.model import ItemId, Json, OpenEntry, Record, Spec, Step
-    from contentops.planning.body import BodyAnswer
+    from contentops.model import ItemId, OpenEntry, Record, Spec, Step
+    from contentops.planning.edits import BodyAnswer
+    from contentops.planning.front_matter import FrontAnswer
     from contentops.planning.inputs import ItemSides, PlanInputs
-
-
-class FrontAnswer(Struct, frozen=True, kw_only=True):
-    """The answer to the third question: the keys to write (None removes one), and the title if one is written."""
-
-    front: Mapping[str, Json] = field(default_factory=dict)
-    title: str | None = None
-    reasons: tuple[Reason, ...] = ()
-    notes: tuple[Note, ...] = ()
-    """Which values of a person stay."""
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
@@ -160,57 +149,6 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     return None
 
 
-# --- 3: which front matter ---------------------------------------------------------------------------------
-
-
-def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
-    """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
-    front = dict(apply_preset(inputs.project.preset, spec.metadata))
-    title = front.pop("title", None)
-    return front, title if isinstance(title, str) else None
-
-
-def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
-    """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
-    wanted, title = wanted_front(item.inputs, item.spec)
-    record, file, id_ = item.own, item.file, item.spec.id
-    if record is None or not file.exists:
-        return FrontAnswer(front=wanted, title=title)
-    front: dict[str, Json] = {}
-    reasons: list[Reason] = []
-    kept: list[str] = []
-    same = is_same_json(wanted, record.metadata)
-    for key in () if same else sorted(wanted.keys() | record.metadata.keys()):
-        before, after = record.metadata.get(key), wanted.get(key)
-        if is_same_json(before, after) and (key in wanted) == (key in record.metadata):
-            continue
-        found = file.front.get(key)
-        if is_same_json(found, before) or is_same_json(found, after):
-            front[key] = after
-            reasons.append(_rewritten(f"metadata.{key}", before, after))
-        else:
-            kept.append(key)
-    if file.owner not in ("", id_) and file.owner in (record.id, record.moved_from):
-        front["contentops"] = {**file.provenance, "item": id_}
-        reasons.append(_rewritten("contentops.item", file.owner, id_))
-    if title is not None and file.title not in (record.title, title):
-        kept.append("title")
-        title = None
-    elif title is not None and title != record.title:
-        reasons.append(_rewritten("metadata.title", record.title, title))
-    elif not body.writes:
-        title = None
-    notes = tuple(
-        Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
-        for key in kept
-    )
-    return FrontAnswer(front=front, title=title, reasons=tuple(reasons), notes=notes)
-
-
-def _rewritten(name: str, before: Json, after: Json) -> Reason:
-    return Reason(kind="front-matter", field=name, before=before, after=after)
-
-
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
@@ -253,7 +191,7 @@ def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAns
         # Of an item that has a record, that one says where the file is.
         bring = [_homed(step, target) for step in body.steps] if item.own is None else body.steps
         steps += [*bring, write]
-    elif front.reasons and _differs(item.file, front):
+    elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
         accepts = any(isinstance(step, Acknowledge) and step.accepts for step in body.steps)
@@ -268,12 +206,6 @@ def _homed(step: Step, target: str) -> Step:
     if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
         return structs.replace(step, entry=structs.replace(step.entry, output=target))
     return step
-
-
-def _differs(file: Observed, front: FrontAnswer) -> bool:
-    """Whether the file has other front matter than is wanted."""
-    other = any(not is_same_json(file.front.get(key), value) for key, value in front.front.items())
-    return other or front.title not in (None, file.title)
 
 
 def _record_lags(item: ItemSides) -> bool:
@@ -329,60 +261,3 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
             hint="apply `protected: false` first to lift it",
         ),
     )
-
-
-# --- items that are gone -----------------------------------------------------------------------------------
-
-
-def decide_gone(
-    inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
-) -> tuple[Change | None, Note | None]:
-    """What remains for an item that no manifest declares any more: drain, and remove if asked.
-
-    `shared`: a declared item owns the path now, so only the record may go.
-    """
-    drains = pending(entries)
-    id_ = record.id if record else entries[0].item
-    unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
-    change = Change(
-        id=id_,
-        action=Action.RESOLVE if unknown else Action.DRAIN,
-        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
-        reasons=(Reason(kind="gone", detail="no manifest declares it"),),
-        steps=tuple(Drain(entry=entry) for entry in drains),
-        record=record,
-        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
-    )
-    if record is None:
-        return change, None
-    if record.protected or not inputs.choice.prune:
-        return change if drains else None, _orphan_note(record, change.file)
-    return _removed(change, record, entries), None
-
-
-def _orphan_note(record: Record, file: Observed) -> Note:
-    if record.protected:
-        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is in no manifest; protected, so it stays")
-    stays, removed = "its record stays", "its record"
-    if file.exists:
-        stays, removed = f"its file `{record.output}` stays", "its record and its file"
-    return Note(
-        kind="orphan",
-        id=record.id,
-        message=f"`{record.id}` is in no manifest; {stays}",
-        hint=f"`--prune` removes {removed}, `moved` gives it a new id",
-    )
-
-
-def _is_front_edited(file: Observed, record: Record) -> bool:
-    """Whether its title or front matter is not what was last written."""
-    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
-
-
-def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
-    file = change.file
-    if file.exists and (file.problem or is_edited(file, record, entries) or _is_front_edited(file, record)):
-        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
-        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
-    remove = Remove(target=file.path, expects=file.file)
-    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))

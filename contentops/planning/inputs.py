@@ -23,6 +23,7 @@ from contentops.model import (
     Project,
     Reason,
     Record,
+    Remote,
     Spec,
     State,
 )
@@ -71,6 +72,10 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The files, at every path that `paths` names."""
     stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
     """Looks a request digest up among the finished texts of this server."""
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """The text with a body digest, where this machine has it: generated, saved or seen on the server before."""
+    remote: Mapping[ItemId, Remote] | None = None
+    """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)

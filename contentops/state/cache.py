@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import Digest, canonical
+from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import state_dir
 
@@ -80,7 +81,8 @@ class Cache:
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; it is durable on return. Raises StateError if it cannot be kept."""
-        words = self._set({_key("text", server, digest): canonical(structs.asdict(text))})
+        row = {_key("text", server, digest): canonical(structs.asdict(text))}
+        words = self._set(row | {_key("body", body_digest(text.body)): text.body})
         if words:
             message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
@@ -90,6 +92,15 @@ class Cache:
         """The spec digests of all paid texts of a server."""
         prefix = _key("text", server, "")
         return {Digest(key[len(prefix) :]) for key in self._keys(prefix)}
+
+    def body(self, digest: Digest) -> str | None:
+        """The text with a body digest that was kept here, or None: what a job made, a person saved, a server had."""
+        found = self._get(_key("body", digest))
+        return found if found is not None and body_digest(found) == digest else None
+
+    def keep_body(self, digest: Digest, body: str) -> None:
+        """Keep a text by its body digest: the base of a later merge."""
+        self._set({_key("body", digest): body})
 
     # --- what the server was seen to hold ------------------------------------------------------------------
 
