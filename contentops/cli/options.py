@@ -201,7 +201,7 @@ selection_options = with_options(
 refresh_option = click.option(
     "--refresh",
     is_flag=True,
-    help="Look first at what was edited or deleted in WriterzRoom; needs the key, costs nothing.",
+    help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for what plans."""
 choice_options = with_options(

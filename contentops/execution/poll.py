@@ -184,9 +184,8 @@ async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> 
     if body is None:
         answer = await ctx.ask(GetContent(remote.content_id))
         if isinstance(answer, Failure):
-            raise Ended(
-                Result.FAILED, f"its text cannot be fetched: {answer.full_message}", "run `contentops apply` again"
-            )
+            error = f"its text cannot be fetched: {answer.full_message}"
+            raise Ended(Result.FAILED, error, "run `contentops apply --refresh` again")
         body = next((text for text in (answer.body, answer.whole) if text and body_digest(text) == remote.body), None)
     if body is None:
         hint = "run `contentops apply --refresh` again"

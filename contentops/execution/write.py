@@ -115,9 +115,7 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     known = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else known.title
     saved = Saved(title=title, body=remote.body)
-    return structs.replace(
-        record, saved=saved, content_id=remote.content_id, saved_at=remote.updated_at or iso_exact(ctx.wall())
-    )
+    return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
 
 
 def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:

@@ -54,11 +54,7 @@ def refresh(
             if not _is_candidate(record, entry):
                 continue
             before = known.get(record.content_id)
-            if (
-                before is not None
-                and _stands(before, entry)
-                and (before.deleted or cache.body(before.body) is not None)
-            ):
+            if before is not None and _stands(before, entry, cache):
                 looked[record.id] = before
             else:
                 looked[record.id] = await _look(caller, project, cache, record, entry)
@@ -86,11 +82,12 @@ def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
     return changed is None or saved is None or changed > saved
 
 
-def _stands(before: Remote, entry: ContentEntry | None) -> bool:
-    """Whether a content is as it was when it was looked at."""
-    if entry is None:
-        return before.deleted
-    return not before.deleted and bool(entry.updated_at) and entry.updated_at == before.updated_at
+def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
+    """Whether a content is as it was when it was looked at, and its text is still here."""
+    if entry is None or before.deleted:
+        return entry is None and before.deleted
+    same = bool(entry.updated_at) and entry.updated_at == before.updated_at
+    return same and cache.body(before.body) is not None
 
 
 async def _look(caller: Caller, project: Project, cache: Cache, record: Record, entry: ContentEntry | None) -> Remote:
