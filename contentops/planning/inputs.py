@@ -76,7 +76,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
     """Looks a request digest up among the finished texts of this server."""
     text: Callable[[Digest], str | None] = lambda _digest: None
-    """The text with a body digest, where this machine has it: generated, saved or seen on the server before."""
+    """The text with a body digest, where this machine has it: generated, saved or seen on the server before.
+
+    It is looked for in git where the cache lacks it, so ask only for what is needed."""
+    why_no_text: Callable[[], str] = lambda: ""
+    """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
     denied: Callable[[str], str] = lambda _path: ""
