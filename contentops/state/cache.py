@@ -201,7 +201,9 @@ class Cache:
 
     def put_refreshed(self, server: str, found: Mapping[str, Remote]) -> None:
         """Remember, by content, what a refresh found that need not be fetched again while its time of change stays."""
-        self._set({_key("refreshed", server): canonical({key: structs.asdict(each) for key, each in found.items()})})
+        self._set(
+            {_key("refreshed", server): canonical({key: msgspec.to_builtins(each) for key, each in found.items()})}
+        )
 
     # --- parsed manifests ----------------------------------------------------------------------------------
 
