@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import ValidationError, convert, structs, to_builtins
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.digest import NOTHING
@@ -41,7 +41,7 @@ def refresh(
     project, records = found.project, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
-    known = cache.refreshed(found.server)
+    known = _looked_at(cache, found.server)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         listed = await list_all(caller.ask)
@@ -63,8 +63,21 @@ def refresh(
     remote = converse(project, world, tell or quiet, story, cache)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
-        cache.put_refreshed(found.server, kept)
+        cache.put_server_facts(_key(found.server), to_builtins(kept))
     return structs.replace(found, remote=remote)
+
+
+def _looked_at(cache: Cache, server: str) -> dict[str, Remote]:
+    """What an earlier refresh found, by content."""
+    try:
+        return convert(cache.server_facts(_key(server)), dict[str, Remote])
+    except ValidationError:
+        return {}
+
+
+def _key(server: str) -> str:
+    # No server is called so: what is known of its habits stands beside this.
+    return f"refreshed {server}"
 
 
 def _saved(found: PlanInputs) -> Iterator[Record]:

@@ -21,7 +21,6 @@ from msgspec import Struct, field
 from contentops.digest import NOTHING, Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
-from contentops.model import Remote
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -194,16 +193,6 @@ class Cache:
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
         """Remember, by content, its time of change when it was looked at, and the request whose text it was."""
         self._set({_key("looked", server): canonical({key: list(value) for key, value in looked.items()})})
-
-    def refreshed(self, server: str) -> dict[str, Remote]:
-        """What `put_refreshed` was told; empty at first."""
-        return _parsed(self._get(_key("refreshed", server)), dict[str, Remote]) or {}
-
-    def put_refreshed(self, server: str, found: Mapping[str, Remote]) -> None:
-        """Remember, by content, what a refresh found that need not be fetched again while its time of change stays."""
-        self._set(
-            {_key("refreshed", server): canonical({key: msgspec.to_builtins(each) for key, each in found.items()})}
-        )
 
     # --- parsed manifests ----------------------------------------------------------------------------------
 
