@@ -196,7 +196,10 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
             # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
-        silent = failures[-1].full_message if failures else silent
+        if failures:
+            # It may well be there: no earlier text takes its place.
+            silent = failures[-1].full_message
+            break
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
     if silent:
