@@ -11,6 +11,7 @@ LATE = {
     "__main__": "the version is printed before the command line is loaded",
     "api/reading": "front matter is read only of texts that begin with it",
     "cli/commit": "GitHub is spoken to only for a pull request",
+    "cli/completion": "texts are offered for one option of one command",
     "cli/entry": "what explains a failure is loaded when there is one",
     "cli/github": "a page for the job is made only where a runner reads it",
     "cli/options": "help loads no operation",

@@ -97,7 +97,10 @@ class Group(click.Group):
 
 
 def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`."""
+    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`.
+
+    And of the `texts` of the item that stands before.
+    """
 
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         from contentops.cli.completion import offered

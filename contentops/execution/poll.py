@@ -204,13 +204,13 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         answers: list[Content | JobStatus | Failure] = []
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
-        found = _with_body(answers, wanted)
+        found = with_body(answers, wanted)
         if found is None and record.job_id and wanted == record.generated:
             answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
-            found = _with_body(answers, wanted)
+            found = with_body(answers, wanted)
         if found is not None:
             return found
-        if (nearest := _with_body(answers, saved.server_body)) is not None:
+        if (nearest := with_body(answers, saved.server_body)) is not None:
             # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
@@ -229,7 +229,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     )
 
 
-def _with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
+def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
     """The text of the first answer that is the one that is wanted."""
     for answer in answers:
         if isinstance(answer, Failure):

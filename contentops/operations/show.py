@@ -145,7 +145,7 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is None:
-        raise _without_text(project, item, state)
+        raise without_text(project, item, state)
     try:
         file = split(Outputs(project.root).read(record.output)).body
     except OutputError as error:
@@ -177,7 +177,7 @@ def section(project: Project, item: str, heading: str) -> str:
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is None:
-        raise _without_text(project, item, state)
+        raise without_text(project, item, state)
     known = headings(split(Outputs(project.root).read(record.output)).body)
     wanted = " ".join(heading.strip().lstrip("#").split())
     found = [one for one in known if " ".join(one.split()).casefold() == wanted.casefold()]
@@ -191,7 +191,7 @@ def section(project: Project, item: str, heading: str) -> str:
     return found[0]
 
 
-def _without_text(project: Project, item: str, state: State) -> UsageError:
+def without_text(project: Project, item: str, state: State) -> UsageError:
     """The error for an id that has no record: it is declared and nothing was generated yet, or it names nothing."""
     specs = specs_by_id(validate(project))
     if ItemId(item) not in specs:
