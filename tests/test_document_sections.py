@@ -10,10 +10,29 @@ from hypothesis import strategies as st
 
 from contentops.documents.sections import Key, cut, headings, main_heading
 
-LINES = st.sampled_from(
-    "# One|## Two|## Two|### |Title|===|---||text|```|~~~|    # code|\t|> # quoted|- # listed|  text in a list|<!--|-->"
-    "|<div>|</div>|[a]: b|\u2028# x|# a\x0c|x  |\r".split("|")
-)
+HOSTILE = """\
+# One
+## Two
+## Two
+###
+Title
+===
+---
+
+text
+```
+~~~
+    # code
+> # quoted
+- # listed
+  text in a list
+<!--
+-->
+<div>
+</div>
+[a]: b
+"""
+LINES = st.sampled_from([*HOSTILE.split("\n"), "\t", "### ", "\u2028# x", "# a\x0c", "x  ", "\r"])
 
 
 @pytest.mark.parametrize(

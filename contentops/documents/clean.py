@@ -15,6 +15,8 @@ from contentops.digest import Digest, digest_text
 from contentops.sanitize import Policy, sanitize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentops.model import State
 
 
@@ -66,6 +68,15 @@ def title_digest(title: str) -> Digest:
     A server may keep no other, and neither did records always.
     """
     return digest_text(" ".join(clean_title(title).split()))
+
+
+def prose(body: str) -> Iterator[tuple[int, str]]:
+    """The lines that are no fenced code, each with its number (from 1)."""
+    fence = ""
+    for number, line in enumerate(body.split("\n"), start=1):
+        before, fence = fence, _fence_after(fence, line)
+        if not before and not fence:
+            yield number, line
 
 
 _ORDER: Final = (re.compile(r"<{7} \S"), re.compile(r"={7}$"), re.compile(r">{7} \S"))
