@@ -23,6 +23,7 @@ LATE = {
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
+    "operations/plan": "a plan loads HTTP only to refresh",
     "operations/workspace": "a plan loads no HTTP, no server and no git",
     "reporting/diagnostics": "a page for the job is made only where a runner reads it",
     "server/engines/__init__": "one engine is used",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item
-    from contentops.model import Drain, Fetch, OpenEntry, Record
+    from contentops.model import Drain, Fetch, OpenEntry, Record, Remote
 
 AGAIN = "run `contentops apply` again; it polls the same job"
 _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -150,6 +150,8 @@ async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: 
     if step.recorded:
         assert record is not None
         return await _fetch_recorded(ctx, item, record)
+    if step.remote is not None:
+        return await _fetch_remote(ctx, step.remote, record)
     stored = ctx.cache.get_text(ctx.server, step.digest)
     if stored is None:
         raise Ended(Result.BLOCKED, "its stored text is gone from the cache", "run `contentops apply` again")
@@ -174,6 +176,22 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
     return await poll(ctx, item, place, Job(entry=entry))
+
+
+async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> Text:
+    """The text that the refresh found: as it was kept, else from the server, if it is still that one there."""
+    body = ctx.cache.body(remote.body)
+    if body is None:
+        answer = await ctx.ask(GetContent(remote.content_id))
+        if isinstance(answer, Failure):
+            error = f"its text cannot be fetched: {answer.full_message}"
+            raise Ended(Result.FAILED, error, "run `contentops apply --refresh` again")
+        body = next((text for text in (answer.body, answer.whole) if text and body_digest(text) == remote.body), None)
+    if body is None:
+        hint = "run `contentops apply --refresh` again"
+        raise Ended(Result.BLOCKED, f"content `{remote.content_id}` was edited again while this ran", hint)
+    title = remote.title or (record.title if record is not None else "")
+    return Text(title=title, body=clean_body(body), content_id=remote.content_id)
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:

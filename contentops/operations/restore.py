@@ -86,7 +86,7 @@ def restore(
         body, source = _words(project, cache, record, text, tell, world)
         # It may have come from where it is kept less well.
         cache.keep_body(text.body, body)
-        copy = outputs.set_aside(record.output) if edited else ""
+        copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
         made = replace_body(outputs.read(record.output), body) if file.exists else _composed(project, record, body)
         outputs.write(record.output, made, expect=file.file)
     return Restored(text=text, output=record.output, source=source, copy=copy)
