@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
+from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.records import ItemId, Json
 
 
@@ -229,6 +230,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
+    checks: Checks = NO_CHECKS
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""
