@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,9 +48,11 @@ def note(kind: str, id_: str | None = "guide") -> Note:
 # --- what is drift -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["edited", "missing", "save", "unknown-outcome", "what a later version finds"])
+@pytest.mark.parametrize(
+    "kind", ["edited", "edited-there", "deleted-there", "missing", "save", "unknown-outcome", "later"]
+)
 def test_what_no_manifest_explains_is_drift(kind: str) -> None:
-    """Also where a manifest was changed besides, and whatever is not known."""
+    """Also where a manifest was changed besides; and a kind that is not known."""
     both = make_change(reasons=(Reason(kind="changed", field="inputs.topic"), Reason(kind=kind)))
     assert [drift_count(make_plan(change)) for change in (edited(kind=kind), both)] == [1, 1]
 
@@ -101,7 +103,8 @@ def test_an_issue_is_opened_kept_closed_and_opened_again(hub: FakeGitHub, invoke
     """The same one, each time; nothing is opened where nothing differs."""
 
     def keep(plan: Plan) -> tuple[str, int]:
-        ended = invoke("comment", "--issue", "--plan", str(plan_file(tmp_path, plan)), "--json", env=hub.env(**RUNNER))
+        path = str(plan_file(tmp_path, plan, refresh=True))
+        ended = invoke("comment", "--issue", "--plan", path, "--json", env=hub.env(**RUNNER))
         assert ended.code == 0, ended.stderr
         return ended.json["done"], ended.json["drift"]
 
@@ -126,10 +129,10 @@ def test_an_issue_is_opened_kept_closed_and_opened_again(hub: FakeGitHub, invoke
 def test_each_project_and_environment_has_its_own_issue(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
     """The drift of one closes no other's."""
     for fields in ({"project": "a"}, {"project": "b"}, {"project": "a", "environment": "staging"}):
-        path = str(plan_file(tmp_path, make_plan(edited(), **fields)))
+        path = str(plan_file(tmp_path, make_plan(edited(), **fields), refresh=True))
         said = invoke("comment", "--issue", "--plan", path, env=hub.env()).stdout
         assert said == f"Opened issue {len(hub.issues)}: https://gh/{len(hub.issues)}\n"
-    path = str(plan_file(tmp_path, make_plan(project="b")))
+    path = str(plan_file(tmp_path, make_plan(project="b"), refresh=True))
     assert invoke("comment", "--issue", "--plan", path, env=hub.env()).code == 0
     assert [issue["state"] for issue in hub.issues] == ["open", "closed", "open"]
 
@@ -139,6 +142,22 @@ def test_the_issue_is_about_no_pull_request(invoke: Run, tmp_path: Path) -> None
     path = str(plan_file(tmp_path, make_plan()))
     assert invoke("comment", "--issue", "--plan", path, "--pr", "7").code == 64
     assert "error[no-plan-file]" in invoke("comment", "--issue", "--plan", "gone.json").stderr
+
+
+@pytest.mark.parametrize(
+    ("made_with", "words"),
+    [({}, "without `--refresh`"), ({"refresh": True, "changed_from": "main"}, "with `--changed-from`")],
+    ids=["no refresh", "a part"],
+)
+def test_a_plan_that_does_not_show_all_drift(
+    hub: FakeGitHub, invoke: Run, tmp_path: Path, made_with: dict[str, Any], words: str
+) -> None:
+    """It would close the issue though something differs."""
+    path = str(plan_file(tmp_path, make_plan(), **made_with))
+    ended = invoke("comment", "--issue", "--plan", path, env=hub.env())
+    assert (ended.code, hub.asked) == (64, [])
+    assert "error[not-all-drift]" in ended.stderr
+    assert words in ended.stderr
 
 
 # --- two at once, strangers, lost answers ------------------------------------------------------------------

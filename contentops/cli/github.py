@@ -19,7 +19,7 @@ from contentops.ci.runner import PlanOrigin, has_base, origin_of, pushed, queued
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, UsageError
 from contentops.manifests.project import find_root
 from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
 from contentops.reporting.drift import drift_count, drift_markdown, drift_title
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from contentops.ci.github import Posted
     from contentops.cli.options import Session
     from contentops.errors import Diagnostic
-    from contentops.model import Note, Plan, Project, Run
+    from contentops.model import Json, Note, Plan, Project, Run
 
 
 SUMMARY_ROOM = 500_000
@@ -171,7 +171,9 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     if issue:
         if number or project:
             raise click.UsageError("`--issue` is about no pull request, and the plan names its project")
-        _keep_issue(session, plan_of(read_plan(session.path(path))), repo)
+        document = read_plan(session.path(path))
+        _check_whole(document["inputs"], path)
+        _keep_issue(session, plan_of(document), repo)
         return
     plan, failure = _plan_at(session.path(path))
     try:
@@ -223,6 +225,15 @@ def _post(plan: Plan | None, mark: str, number: int | None, repo: str) -> tuple[
         for mark in ([mark] if mark else our_marks(github, found, MARKED) or [NO_PLAN])
     )
     return found, posted
+
+
+def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
+    """Raises UsageError where a plan does not show all drift: the issue would be closed though some is left."""
+    narrowed = [name for name in ("select", "exclude", "changed_from", "canary") if inputs.get(name)]
+    if narrowed or not inputs.get("refresh"):
+        how = f"with `--{narrowed[0].replace('_', '-')}`" if narrowed else "without `--refresh`"
+        hint = "make one with `contentops plan --refresh --out FILE`"
+        raise UsageError(f"`{path}` was made {how}, so it does not show all drift", code="not-all-drift", hint=hint)
 
 
 _DONE = {
