@@ -187,6 +187,7 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
         replace=tuple(inputs["replace"]),
         on_edit=inputs["on_edit"],
         prune=inputs["prune"],
+        refresh=inputs.get("refresh", False),
         resubmit_unknown=inputs["resubmit_unknown"],
     )
 

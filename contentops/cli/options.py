@@ -97,7 +97,10 @@ class Group(click.Group):
 
 
 def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`."""
+    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`.
+
+    And of the `texts` of the item that stands before.
+    """
 
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         from contentops.cli.completion import offered
@@ -198,6 +201,12 @@ selection_options = with_options(
         help="All but items like this. Repeatable.",
     ),
 )
+refresh_option = click.option(
+    "--refresh",
+    is_flag=True,
+    help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
+)
+"""`--refresh`, for what plans."""
 choice_options = with_options(
     selection_options,
     click.option(
@@ -212,6 +221,7 @@ choice_options = with_options(
         type=click.Choice(["block", "keep", "overwrite"]),
         help="What to do with files edited by hand whose spec changed.",
     ),
+    refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
     click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
     click.option(
@@ -246,7 +256,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
-    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
+    flags += [f"--{name.replace('_', '-')}" for name in ("refresh", "prune", "resubmit_unknown") if inputs.get(name)]
     return flags
 
 

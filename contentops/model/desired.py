@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
+from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.records import ItemId, Json
 
 
@@ -87,6 +88,8 @@ class Project(Struct, frozen=True, kw_only=True):
     cli_vars: Mapping[str, Json] = field(default_factory=dict)
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
+    keep_texts: int | None = None
+    """Earlier texts of an item that `state gc` leaves in the cache; None: all."""
     preset: str = ""
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     settings: Mapping[str, Json] = field(default_factory=dict)
@@ -230,6 +233,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
+    checks: Checks = NO_CHECKS
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
+from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
@@ -42,6 +43,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     replace: tuple[str, ...] = ()
     on_edit: OnEdit | None = None
     prune: bool = False
+    refresh: bool = False
+    """Whether to look first at what the server has."""
     resubmit_unknown: bool = False
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
@@ -178,6 +181,20 @@ class ItemSides(Struct, frozen=True, kw_only=True):
         return self.own is not None and is_edited(self.file, self.own, self.entries)
 
     @property
+    def remote(self) -> Remote | None:
+        """What a refresh found of the content it is saved as; None: no one looked, or it is not saved here."""
+        own, inputs = self.own, self.inputs
+        if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
+            return None
+        found = inputs.remote.get(own.id)
+        return found if found is not None and found.content_id == own.content_id else None
+
+    @property
+    def is_edited_there(self) -> bool:
+        """Whether a person has edited that content in WriterzRoom since it was saved."""
+        return self.remote is not None and self.own is not None and is_edited_there(self.remote, self.own)
+
+    @property
     def under_way(self) -> list[OpenEntry]:
         """The open entries of the very request that is declared, which may still bring its text."""
         return [entry for entry in pending(self.entries) if entry.digest == self.spec.digest]
@@ -214,6 +231,20 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
     """
     ours = {record.generated, *(entry.body for entry in entries if entry.state is JobState.PAID)}
     return file.exists and file.body not in ours
+
+
+def is_edited_there(remote: Remote, record: Record) -> bool:
+    """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that."""
+    if record.saved is None or remote.deleted or remote.problem:
+        return False
+    saved = record.saved
+    if remote.body not in (saved.body, saved.server_body, saved.sent):
+        return True
+    return bool(remote.title) and title_digest(remote.title) not in (
+        saved.title,
+        saved.server_title,
+        title_digest(record.title),
+    )
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:

@@ -124,11 +124,15 @@ def is_done(item: ReviewedItem) -> bool:
         return False
     if record.digest != reviewed.digest or record.output != reviewed.target:
         return False
-    if item.had(Write) and reviewed.action is not Action.RESTORE and record.attempt < reviewed.attempt:
+    brought = reviewed.action in (Action.RESTORE, Action.PULL)
+    if item.had(Write) and not brought and record.attempt < reviewed.attempt:
         return False
     if not all(item.is_in_record(key, value) for key, value in reviewed.front.items()):
         return False
-    if reviewed.title is not None and record.title != clean_title(reviewed.title):
+    pulls = reviewed.action is Action.PULL
+    if pulls and (record.saved is None or record.saved.body != reviewed.remote):
+        return False
+    if not pulls and reviewed.title is not None and record.title != clean_title(reviewed.title):
         return False
     return not item.had(Save) or _is_saved(item, record)
 
@@ -159,8 +163,8 @@ def difference(item: ReviewedItem) -> str:
         return _not_done(item) or _other_front(item)
     if not item.is_recorded and record_digest(change.record) != reviewed.record:
         return "its record has changed since"
-    if not _is_known(item):
-        return f"`{change.source or change.target}` has changed since"
+    if other := _other_text(item, change):
+        return other
     if change.blocked:
         ours = change.blocked == "failed-twice" and item.failed
         return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"
@@ -173,6 +177,16 @@ def _other_request(item: ReviewedItem) -> str:
     return ANOTHER_REQUEST if item.reviewed.digest else "a manifest declares it again"
 
 
+def _other_text(item: ReviewedItem, change: Change) -> str:
+    """Which text, of the file or on the server, is not the one that was reviewed, in words; empty: none."""
+    if not _is_known(item):
+        return f"`{change.source or change.target}` has changed since"
+    remote = change.remote
+    if remote is not None and remote.body not in (item.reviewed.remote, NOTHING) and not item.is_recorded:
+        return f"content `{remote.content_id}` has changed since"
+    return ""
+
+
 def _is_known(item: ReviewedItem) -> bool:
     """Whether the file is the one that was reviewed, or what a step of the plan makes of that one."""
     file, reviewed, record = item.file, item.reviewed, item.record
@@ -181,6 +195,8 @@ def _is_known(item: ReviewedItem) -> bool:
     if not file.exists:
         return item.had(Remove)
     bodies = {reviewed.body}
+    if reviewed.action is Action.PULL:
+        bodies.add(reviewed.remote)
     if record is not None and item.is_recorded:
         bodies.add(record.generated)
         if reviewed.action is Action.RESTORE and record.saved is not None:

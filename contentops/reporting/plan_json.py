@@ -92,6 +92,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "record": record_digest(change.record),
         "file": change.file.file,
         "body": change.file.body,
+        "remote": change.remote.body if change.remote is not None else NOTHING,
         "front": plain(change.front),
         "title": change.title,
         "entry": None if change.entry is None else _entry_json(change.entry),

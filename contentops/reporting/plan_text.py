@@ -55,6 +55,7 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
             (Action.KEEP, "record"),
         )
     },
+    Action.PULL: frozenset({("fetch", "write")}),
 }
 """Steps that the word for the action says already; whether texts are saved is a setting of the project."""
 _VALUE = 60
