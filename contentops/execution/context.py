@@ -122,6 +122,8 @@ class Context:
     wall: Callable[[], float]
     random: random.Random
     dialect: Callable[[], str]
+    exists: Callable[[str], bool]
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

@@ -85,6 +85,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect that is spoken: `auto` as long as none is found."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
 
@@ -148,7 +150,7 @@ def _assemble(
     """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
-    if plan.submits and edges.cache.problem:
+    if plan.submits_worst and edges.cache.problem:
         raise StateError(
             f"the cache cannot keep a paid text: {edges.cache.problem}",
             code="text-not-kept",
@@ -191,6 +193,7 @@ def _assemble(
         wall=edges.wall,
         random=edges.random,
         dialect=edges.dialect,
+        exists=edges.exists,
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run
@@ -240,7 +243,7 @@ def _programs(
     async def program(item: Item, standing: Standing) -> None:
         outcomes[item.id] = await carry_out(ctx, item, standing)
 
-    for item, standing in sorted(left, key=lambda each: each[0].change.submits > 0):
+    for item, standing in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, standing)
 
 

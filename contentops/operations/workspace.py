@@ -144,7 +144,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         if text is None:
             return None
-        return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
+        return FinishedText(
+            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
+        )
 
     stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(paths(desired, state))
@@ -158,6 +160,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         stored=stored,
         text=functools.partial(text_of, project, state, cache),
         why_no_text=functools.partial(why_no_text, project),
+        exists=leads_somewhere(project, desired),
         denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,
@@ -165,6 +168,17 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
+
+
+def leads_somewhere(project: Project, desired: Desired) -> Callable[[str], bool]:
+    """What tells whether a path is there in the project, or is the output of an item."""
+
+    @functools.cache
+    def outputs() -> frozenset[str]:
+        return frozenset(key_of(spec.output) for spec in desired.specs)
+
+    root = Path(project.root)
+    return lambda path: key_of(path) in outputs() or os.path.exists(root / path)  # noqa: PTH110 - never raises
 
 
 def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str | None:
