@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
-    from contentops.model import Finding, Retry
+    from contentops.model import Finding, RetryText
 
 
 async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
@@ -47,7 +47,7 @@ def hold_back(item: Item, standing: Standing) -> None:
     raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings)}", hint, findings=findings)
 
 
-async def retry(ctx: Context, item: Item, place: JobPlace, step: Retry, standing: Standing) -> Standing:
+async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, standing: Standing) -> Standing:
     """Generate again as long as the text fails its checks. Raises Ended where that brings no text.
 
     The text before stays among the paid ones; its entry is closed once the next job is on record.

@@ -27,7 +27,7 @@ from contentops.model import (
     Poll,
     Remove,
     Result,
-    Retry,
+    RetryText,
     Save,
     Submit,
     Update,
@@ -144,7 +144,7 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
     match step:
         case LookUp() | Submit() | Poll() | Fetch():
             return standing.after(await _bring(ctx, item, place, step, standing))
-        case Retry():
+        case RetryText():
             return await retry(ctx, item, place, step, standing)
         case Write():
             standing = await checked(ctx, item, standing, step)
@@ -239,7 +239,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
     """The entries that paying again may have made, the last one first."""
     for step in item.change.steps:
-        if isinstance(step, Retry):
+        if isinstance(step, RetryText):
             first = item.change.attempt
             for attempt in range(first + step.times, first, -1):
                 again = Submit(request=step.request, digest=step.digest, attempt=attempt, credits=step.credits)

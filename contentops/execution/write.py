@@ -120,10 +120,10 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
 
 def coming_title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
     """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
-    text, preset, section = standing.text, ctx.project.preset, bool(item.change.section)
+    text = standing.text
     assert text is not None
-    brought = Brought(text.title, text.body)
-    return written_title(step.title, seen, standing.record, brought, item=item.id, of_section=section, preset=preset)
+    brought = Brought(text.title, text.body, bool(item.change.section))
+    return written_title(step.title, seen, standing.record, brought, item=item.id, preset=ctx.project.preset)
 
 
 def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:

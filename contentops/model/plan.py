@@ -11,7 +11,19 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.desired import Budget, Spec
 from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote, RequestId
-from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Retry, Step, Submit, Update, Write, name_of
+from contentops.model.steps import (
+    Acknowledge,
+    Drain,
+    Fetch,
+    LookUp,
+    Poll,
+    RetryText,
+    Step,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
 
 
 class Action(enum.StrEnum):
@@ -92,7 +104,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def retries(self) -> int:
         """How often it may be paid for again, if the text fails its checks each time."""
-        return sum(step.times for step in self.steps if isinstance(step, Retry))
+        return sum(step.times for step in self.steps if isinstance(step, RetryText))
 
     @property
     def submits_worst(self) -> int:
@@ -102,7 +114,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """What it costs at most."""
-        return self.credits + sum(step.credits * step.times for step in self.steps if isinstance(step, Retry))
+        return self.credits + sum(step.credits * step.times for step in self.steps if isinstance(step, RetryText))
 
     @property
     def entry(self) -> OpenEntry | None:

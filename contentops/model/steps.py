@@ -46,7 +46,7 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     """How many texts before it failed their checks, under `checks.retries`."""
 
 
-class Retry(Struct, frozen=True, kw_only=True, tag="retry"):
+class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     """Generate again, and pay for it, as long as the text that came fails its checks; `times` times at most."""
 
     request: Request
@@ -148,7 +148,7 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-Step = Drain | LookUp | Submit | Poll | Retry | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = Drain | LookUp | Submit | Poll | RetryText | Fetch | Move | Write | Update | Acknowledge | Save | Remove
 
 
 def name_of(step: Step | type[Step]) -> str:

@@ -14,7 +14,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, Retry, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit
 from contentops.operations.plan import gathered
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
-NETWORK = (Drain, LookUp, Submit, Poll, Retry, Fetch, Save)
+NETWORK = (Drain, LookUp, Submit, Poll, RetryText, Fetch, Save)
 """Steps that may need the server."""
 
 

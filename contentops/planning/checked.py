@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title, main_heading
 from contentops.documents.preset import title_for
-from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, Retry
+from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
@@ -28,6 +28,8 @@ class Brought(NamedTuple):
 
     title: str
     body: str
+    of_section: bool
+    """Only one section of it is new, and the rest is the text that the file has."""
 
 
 def written_title(
@@ -37,16 +39,12 @@ def written_title(
     text: Brought,
     *,
     item: ItemId,
-    of_section: bool,
     preset: str,
 ) -> str:
-    """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the item's id.
-
-    `of_section`: only one section of the file's text is new.
-    """
+    """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the item's id."""
     if stated is not None:
         return clean_title(stated)
-    if of_section and seen.title:
+    if text.of_section and seen.title:
         return seen.title
     edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
     if seen.exists and seen.title and edited:
@@ -66,14 +64,14 @@ def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], o
 # --- at plan time ----------------------------------------------------------------------------------------------
 
 
-def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[Retry, ...]:
+def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
     """The step that may pay again for a text that fails its checks; `done`: how often that has happened already."""
     spec, checks = item.spec, item.spec.checks
     times = checks.retries - done if checks.retries and checks.can_block else 0
     if times <= 0:
         return ()
     price = price_of(spec, item.inputs.server)
-    return (Retry(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
+    return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
 
 
 def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reason, ...]:
@@ -90,15 +88,15 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reas
     body = item.inputs.text(digest) if digest else None
     if body is None:
         return ()
-    return reasons_of(_findings(item, Brought(title, body), of_section=bool(entry and entry.section)))
+    return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
 
 
-def _findings(item: ItemSides, text: Brought, *, of_section: bool) -> tuple[Finding, ...]:
+def _findings(item: ItemSides, text: Brought) -> tuple[Finding, ...]:
     from contentops.documents.checks import check_text
 
     spec, preset = item.spec, item.inputs.project.preset
     front = which_front_matter(item, BodyAnswer(steps=(Fetch(digest=spec.digest),)))
-    title = written_title(front.title, item.file, item.own, text, item=spec.id, of_section=of_section, preset=preset)
+    title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
     about = to_check(title, text.body, item.file, front.front, spec.output)
     return check_text(spec.checks, about, item.inputs.exists)
 

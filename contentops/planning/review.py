@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from contentops.errors import Refused, price
-from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, Retry, Submit, name_of
+from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, RetryText, Submit, name_of
 from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
@@ -125,7 +125,7 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if reviewed is None:
         cost = f" for {price(change.credits, change.credits_worst)}" if change.credits_worst else ""
         return f"{change.action}{cost}, which it does not say"
-    for kind in (Submit, Retry, Remove):
+    for kind in (Submit, RetryText, Remove):
         if change.has(kind) and name_of(kind) not in reviewed.steps:
             return f"it would {name_of(kind)}, which it does not say"
     if change.credits_worst > reviewed.worst:

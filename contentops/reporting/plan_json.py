@@ -22,7 +22,7 @@ from contentops.model import (
     Poll,
     Remove,
     Request,
-    Retry,
+    RetryText,
     Save,
     Spec,
     Submit,
@@ -168,7 +168,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     held = entry(change.entry) if change.entry is not None else None
     each = (change.worst - change.credits) // change.retries if change.retries else 0
     steps: tuple[Step, ...] = (
-        Retry(request=request, digest=change.digest, credits=each, times=change.retries),
+        RetryText(request=request, digest=change.digest, credits=each, times=change.retries),
         Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),
