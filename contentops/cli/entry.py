@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, str] = {
     "init": "Start a project in this folder.",
     "validate": "Check every manifest; needs no network.",
+    "check": "Hold the files that are there against their checks.",
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
     "comment": "Put a plan on its pull request.",
