@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,8 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         environment_vars=_map(own, "vars"),
         cli_vars=dict(variables or {}),
         provenance=_either(settings, own, "provenance") is not False,
+        # One for all environments, since they share the cache.
+        keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
         settings=settings,
         text=document.source.text,
@@ -264,12 +267,39 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
             yield from _check_url(document, (*pointer, "api", "base_url"), api["base_url"])
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
+        yield from _check_commands(document, pointer, layer)
         manifests = layer.get("manifests")
         for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
             if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
                 message = f"the pattern `{pattern[:60]}` {problem}"
                 hint = "write it relative to the project root, such as `content/**/*.yaml`"
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
+
+
+def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map) -> Iterator[Diagnostic]:
+    """Commands that no program could be started with, or that variables of a manifest could become part of."""
+    below = (*pointer, "defaults", "checks", "commands")
+    commands = _map(_map(layer, "defaults"), "checks").get("commands")
+    if isinstance(commands, Map):
+        below, commands = (*below, "values"), commands.get("values")
+    for index, command in enumerate(commands if isinstance(commands, list) else ()):
+        if not isinstance(command, str):
+            continue
+        at: tuple[str | int, ...] = (*below, index)
+        shown = command[:60]
+        if re.search(r"\{[{%#]", command):
+            message = f"the command `{shown}` holds Jinja, which a command cannot"
+            yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
+        elif not _words(command):
+            message = f"the command `{shown}` is no program with its arguments"
+            yield finding(document, "bad-command", message, at, hint="close each quote; no shell reads it")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:

@@ -4,6 +4,15 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
+from contentops.model.checks import (
+    NO_CHECKS,
+    Checks,
+    Finding,
+    FrontMatterSchema,
+    Level,
+    Listed,
+    WordLimits,
+)
 from contentops.model.desired import (
     CREDITS,
     ApiSettings,
@@ -55,6 +64,7 @@ from contentops.model.steps import (
 
 __all__ = [
     "CREDITS",
+    "NO_CHECKS",
     "Acknowledge",
     "Action",
     "ApiSettings",
@@ -63,15 +73,20 @@ __all__ = [
     "CatalogEntry",
     "CatalogSnapshot",
     "Change",
+    "Checks",
     "Count",
     "Desired",
     "Drain",
     "Event",
     "Fetch",
+    "Finding",
+    "FrontMatterSchema",
     "Guards",
     "ItemId",
     "JobState",
     "Json",
+    "Level",
+    "Listed",
     "LookUp",
     "Move",
     "Moved",
@@ -102,6 +117,7 @@ __all__ = [
     "Template",
     "TemplateInput",
     "Update",
+    "WordLimits",
     "Write",
     "name_of",
 ]
