@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,6 +17,7 @@ from tests.test_planfile import apply_reviewed, as_reviewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from contentops.model import Outcome, Run
 
@@ -292,7 +292,7 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
     del scene.api.contents[scene.record("two").content_id]
     if file == "gone":
         (scene.root / "out/one.md").unlink()
-    credits = scene.api.credits
+    spent = scene.api.credits
     stops = witnessed(scene, folder, lambda: scene.apply(refresh=True))
     expected = scene.tree("out", "new")
     assert "Their words." in expected["new/one.md"]
@@ -301,7 +301,7 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
         for _ in range(2):
             stop.apply(refresh=True)
         assert stop.tree("out", "new") == expected, where
-        assert stop.api.credits == credits, where
+        assert stop.api.credits == spent, where
         assert len(stop.api.contents) == 3, where
         assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         assert stop.record("one").saved == scene.record("one").saved, where
