@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.model import Outcome, Run
+    from contentops.model import Event, Outcome, Run
+    from tests.fakes.api import Fault
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 
@@ -121,8 +122,9 @@ def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> 
     scene = _scene(tmp_path)
     _edit(scene, "one")
     before = scene.bytes()
-    for when, what in ((on("list content"), "refuse"), (on("list content"), 401), (on("get content"), 503)):
-        scene.api.fault(when, what)
+    trouble: list[tuple[str, Fault]] = [("list content", "refuse"), ("list content", 401), ("get content", 503)]
+    for name, what in trouble:
+        scene.api.fault(on(name), what)
         for act in (scene.plan, scene.apply):
             with pytest.raises(ApiError):
                 act(refresh=True)
@@ -237,7 +239,11 @@ def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
     scene = _scene(tmp_path, auto_save=False)
     _edit(scene, "one")
     scene.write("content/blog.yaml", blog("one", "two", year=2027))
-    later = lambda event: event.kind == "run-started" and _edit(scene, "one", "Later words.\n")  # noqa: E731
+
+    def later(event: Event) -> None:
+        if event.kind == "run-started":
+            _edit(scene, "one", "Later words.\n")
+
     run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=later)
     assert results(run) == {"one": "blocked"}
     assert "--refresh" in _one(run).hint
