@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from contentops.documents.clean import body_digest, headings
+from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
+from contentops.documents.sections import headings
 from contentops.errors import InputError, OutputError, StateError, UsageError, did_you_mean
 from contentops.model import Action, Desired, ItemId, Move, Request, Spec
 from contentops.operations.workspace import open_cache, open_workspace, read_state, unread, validate
