@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, str] = {
     "init": "Start a project in this folder.",
     "validate": "Check every manifest; needs no network.",
+    "check": "Hold the files that are there against their checks.",
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",
+    "adopt": "Take files that are there already under management, as they are.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import is_same_json
-from contentops.documents.clean import body_digest, clean_title, main_heading, title_digest
+from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
 from contentops.documents.preset import title_for
+from contentops.documents.sections import main_heading
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Ended, Standing

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from contentops.documents.clean import headings
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
+from contentops.documents.sections import headings
 from contentops.errors import InputError, UsageError, did_you_mean
 from contentops.model import Action, Desired, ItemId, Move, Request, Spec
 from contentops.operations.workspace import open_workspace, read_state, unread, validate
@@ -54,7 +54,7 @@ def status(project: Project, choice: Choice) -> tuple[tuple[ItemStatus, ...], tu
             found = workspace.plan_inputs(Choice())
     changes = {change.id: change for change in make_plan(found).changes}
     known = sorted({*found.specs, *found.state.records, *changes})
-    items = selected(choice, [_candidate(id_, found, changes) for id_ in known])
+    items = selected(choice, [candidate(id_, found, changes) for id_ in known])
     return tuple(_status(item, found) for item in items), findings
 
 
@@ -72,7 +72,8 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def _candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    """What selectors see of an item, by the sides that were gathered and the changes that follow."""
     change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
