@@ -210,3 +210,20 @@ def test_the_generated_text_is_found_after_a_restore(site: Scene) -> None:
     restore(site.project, "a", text.body, world=site.world())
     found = operation.from_generated(site.project, "a")
     assert (found.after, found.before) == (first, site.api.generations[1].text)
+
+
+def test_one_section_alone(site: Scene, invoke: Run) -> None:
+    """By its heading; where one side alone has it, it is whole; a heading of neither is answered with those there are."""
+    site.edit(OUT, "All about All", "All of All")
+    site.edit(OUT, "Take 1.", "My words.\n\n## Mine\n\nMore.")
+    site.edit(OUT, "- ai", "- other")
+
+    def section(heading: str) -> list[str]:
+        return invoke("diff", "a", "--section", heading, cwd=site.root).stdout.splitlines()[3:]
+
+    assert section("## introduction") == [" ## Introduction", " ", "!All [-about-]{+of+} All about a in 2026.", " "]
+    assert section("Closing") == [" ## Closing", " ", "-Take 1.", "+My words.", "+"]
+    assert section("Mine") == ["+## Mine", "+", "+More."]
+    wrong = invoke("diff", "a", "--section", "Introducton", cwd=site.root)
+    assert wrong.code == 64
+    assert "did you mean `Introduction`?" in wrong.stderr

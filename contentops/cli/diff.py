@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 @click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
 @click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
 @click.option("--plan", "side", flag_value="plan", help="To what the plan makes of it, and of its request.")
+@click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
 @server_options
-def command(session: Session, item: str, side: str, form: str) -> None:
+def command(session: Session, item: str, side: str, section: str, form: str) -> None:
     """Show, by words, how the file of ITEM differs from the text that was generated for it.
 
     Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
@@ -37,6 +38,8 @@ def command(session: Session, item: str, side: str, form: str) -> None:
         found = operation.from_remote(project, item, tell=terminal.tell_line, world=session.world())
     else:
         found = operation.to_planned(project, item) if side == "plan" else operation.from_generated(project, item)
+    if section:
+        found = operation.of_section(found, section)
     if not session.as_json:
         terminal.tell_line(found.note)
     pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.front.items()}

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import OutputError, StateError, UsageError
+from contentops.documents.sections import cut
+from contentops.errors import OutputError, StateError, UsageError, did_you_mean
 from contentops.model import Fetch, ItemId
 from contentops.operations.content import content, quiet
 from contentops.operations.show import no_item, without_text
 from contentops.operations.workspace import open_cache, open_workspace, read_state, text_of, why_no_text
-from contentops.planning.front_matter import drifted
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 
@@ -62,7 +62,7 @@ def from_generated(project: Project, item: str) -> Difference:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = why_no_text(project) or "`contentops history` lists the texts and where each is"
         raise StateError(message, code="no-generated-text", hint=hint)
-    return Difference(old="generated", new="file", before=text, after=file, front=drifted(record, observed))
+    return Difference(old="generated", new="file", before=text, after=file, front=_drifted(record, observed))
 
 
 def from_remote(
@@ -135,6 +135,24 @@ def _request(change: Change) -> dict[str, tuple[Json, Json]]:
     return {one.field: (one.before, one.after) for one in named}
 
 
+def of_section(found: Difference, heading: str) -> Difference:
+    """The difference of the sections with this heading alone. Raises UsageError where neither text has one."""
+    wanted = _plainly(heading.strip().lstrip("#"))
+    sides = [cut(text or "") for text in (found.before, found.after)]
+    known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
+    if not any(_plainly(name) == wanted for name in known):
+        names = ", ".join(f"`{name}`" for name in known) or "none"
+        hint = did_you_mean(heading, known, f"their headings: {names}")
+        message = f"neither text has a section `{heading}`"
+        raise UsageError(message, code="unknown-section", hint=hint)
+    before, after = ("".join(one.text for one in side if _plainly(one.key.heading) == wanted) for side in sides)
+    return Difference(old=found.old, new=found.new, before=before, after=after, note=found.note)
+
+
+def _plainly(heading: str) -> str:
+    return " ".join(heading.split()).casefold()
+
+
 # --- the sides ---------------------------------------------------------------------------------------------
 
 
@@ -155,3 +173,13 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
         message = f"`{record.id}` has no readable file: {error.message}"
         raise OutputError(message, hint="`contentops plan` restores it") from error
     return outputs.observe(record.output), body
+
+
+def _drifted(record: Record, file: Observed) -> dict[str, tuple[Json, Json]]:
+    """The keys, `title` among them, whose value in the file is not the one last written: that one and the file's.
+
+    None stands for a key that is not there. Keys that we never wrote are a person's alone.
+    """
+    last, now = {"title": record.title, **record.metadata}, {**file.front, "title": file.title or None}
+    found = {key: (value, now.get(key)) for key, value in last.items() if not is_same_json(value, now.get(key))}
+    return {key: pair for key, pair in found.items() if key != "title" or record.title}

@@ -13,7 +13,7 @@ from contentops.model import Note, Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Json, Observed, Record, Spec
+    from contentops.model import Json, Observed, Spec
     from contentops.planning.edits import BodyAnswer
     from contentops.planning.inputs import ItemSides, PlanInputs
 
@@ -74,16 +74,6 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
 
 def _rewritten(name: str, before: Json, after: Json) -> Reason:
     return Reason(kind="front-matter", field=name, before=before, after=after)
-
-
-def drifted(record: Record, file: Observed) -> dict[str, tuple[Json, Json]]:
-    """The keys, `title` among them, whose value in the file is not the one last written: that one and the file's.
-
-    None stands for a key that is not there. Keys that we never wrote are a person's alone.
-    """
-    last, now = {"title": record.title, **record.metadata}, {**file.front, "title": file.title or None}
-    found = {key: (value, now.get(key)) for key, value in last.items() if not is_same_json(value, now.get(key))}
-    return {key: pair for key, pair in found.items() if key != "title" or record.title}
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:
