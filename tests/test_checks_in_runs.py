@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -403,3 +404,66 @@ def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
     Draft7Validator(load_schema("report")).validate(run_json(run, plan))
     Draft7Validator(load_schema("plan")).validate({**plan_json(plan), "checksum": plan.id})
     assert len(run_text(run)) < 4000
+
+
+# --- commands --------------------------------------------------------------------------------------------------
+
+needs_shell = pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
+
+
+def _with_command(root: Path, **kwargs: Any) -> Scene:
+    """A project whose settings name a command that finds fault with drafts, and counts how often it ran."""
+    scene = _scene(
+        root, "save: true", extra="defaults: {checks: {commands: [bin/lint]}, template: t, style: s}", **kwargs
+    )
+    settings = scene.read("contentops.yaml").replace("defaults: {template: blog_article_generator", "defaults: {#")
+    lines = [line for line in settings.splitlines() if "{#" not in line]
+    text = "\n".join(lines).replace("template: t, style: s", "template: blog_article_generator, style: general_blog")
+    scene.write("contentops.yaml", text + "\n")
+    lint = scene.write(
+        "bin/lint",
+        """\
+        #!/bin/sh
+        echo ran >> runs.txt
+        grep -n "$(cat words.txt)" "$1" | sed "s|^\\([0-9]*\\):.*|$1:\\1: a draft|" | grep . && exit 1
+        exit 0
+        """,
+    )
+    lint.chmod(0o755)
+    scene.write("words.txt", "Draft outline")
+    return scene
+
+
+@needs_shell
+def test_a_command_holds_a_text_back_until_it_is_content(root: Path) -> None:
+    """It runs in applies alone; plans tell what it said; nothing is paid for again."""
+    scene = _with_command(root)
+    scene.plan()
+    assert not (root / "runs.txt").exists()
+    run = scene.apply()
+    assert results(run) == {"one": "blocked", "two": "done"}
+    assert [(each.check, each.message, each.line) for each in _end(run).findings] == [
+        ("commands", "`bin/lint`: a draft", 1)
+    ]
+    assert scene.read("runs.txt") == "ran\nran\n"
+    assert set(scene.tree()) == {"out/two.md"}
+    change = _one(scene)
+    assert (change.action, change.credits_worst) == (Action.FINISH, 0)
+    assert "`bin/lint`: a draft (line 1 of the text)" in {reason.detail for reason in change.reasons}
+    assert change.hint.startswith("apply runs them again")
+    assert results(scene.apply()) == {"one": "blocked"}
+    scene.write("words.txt", "something else")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+@needs_shell
+def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path) -> None:
+    """As what any other check finds."""
+    scene = _with_command(root, good=2)
+    scene.edit("contentops.yaml", "commands: [bin/lint]", "commands: [bin/lint], retries: 1")
+    assert scene.plan().credits_worst == 16
+    assert results(scene.apply()) == {"one": "done", "two": "done"}
+    assert scene.api.credits == 12
+    assert scene.read("runs.txt") == "ran\n" * 3

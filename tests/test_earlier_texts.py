@@ -283,3 +283,65 @@ def test_windows_line_endings_stay(site: Scene) -> None:
     data = (site.root / OUT).read_bytes()
     assert data.count(b"\n") == data.count(b"\r\n") > 5
     assert body_digest(split(data.decode()).body) == text.body
+
+
+# --- retention ---------------------------------------------------------------------------------------------
+
+
+def collected(scene: Scene, invoke: Run, *flags: str) -> dict[str, Any]:
+    """What `state gc` says."""
+    ended = invoke("state", "gc", *flags, "--json", cwd=scene.root)
+    assert ended.code == 0, ended.stderr
+    return dict(ended.json)
+
+
+def in_cache(scene: Scene, invoke: Run) -> set[str]:
+    """The texts that the cache has."""
+    return {one["body"] for one in listed(scene, invoke) if "cache" in one["where"]}
+
+
+def test_all_texts_stay_unless_a_number_is_stated(site: Scene, invoke: Run) -> None:
+    """And then only `--yes` drops any: the oldest first, and none that is needed."""
+    assert collected(site, invoke, "--yes")["texts"] == 0
+    assert "`cache: {keep_texts: N}`" in invoke("state", "gc", cwd=site.root).stdout
+    last, second, first = (one["body"] for one in listed(site, invoke))
+    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 1}\n")
+    found = collected(site, invoke)
+    assert (found["texts"], found["items"], found["bytes"] > 50) == (1, {"a": 1}, True)
+    assert "Would drop 1 text of 1 item" in invoke("state", "gc", cwd=site.root).stdout
+    assert len(listed(site, invoke)) == 3
+    assert collected(site, invoke, "--yes") == found
+    assert in_cache(site, invoke) == {last, second}
+    assert collected(site, invoke)["texts"] == 0
+    # The server may have it still.
+    assert put_back(site, first).source == "server"
+
+
+def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
+    """The generated text, what was saved, a text that waits to be written, and what the manifests ask for next."""
+    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 0}\n")
+    last, _, first = (one["body"] for one in listed(site, invoke))
+    put_back(site, first)
+    site.apply()
+    site.write("content/blog.yaml", blog("a", year=2026))
+    assert collected(site, invoke)["texts"] == 0
+    site.write("content/blog.yaml", blog("a", year=2027))
+    assert collected(site, invoke, "--yes")["texts"] == 1
+    assert in_cache(site, invoke) == {last, first}
+    site.write("content/blog.yaml", "items: [{id: a, unknown: 1}]\n")
+    assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
+
+
+def test_a_lock_of_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+    """They share the cache."""
+    site.write(
+        "contentops.yaml",
+        site.read("contentops.yaml")
+        + "cache: {keep_texts: 0}\nenvironments: {live: {output: 'live/{{ item.id }}.md'}}\n",
+    )
+    lock = site.read("contentops.lock")
+    rewrite(site, 2029)
+    site.write("contentops.live.lock", lock)
+    before = listed(site, invoke)
+    assert collected(site, invoke, "--yes")["texts"] == 2
+    assert in_cache(site, invoke) == {one["body"] for one in before[:2]}

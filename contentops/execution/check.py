@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.documents.checks import blocks, check_text
-from contentops.errors import plural
+from contentops.documents.checks import blocks, check_text, checked_text
+from contentops.errors import StateError, plural
 from contentops.execution.poll import poll
 from contentops.execution.primitives import Ended, Job
 from contentops.execution.submit import submit
-from contentops.execution.write import coming_title
+from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
 from contentops.planning.checked import failed_hint, to_check
 from contentops.state.codec import Drop
@@ -33,7 +33,21 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
     seen = ctx.outputs.observe(step.target)
     title = coming_title(ctx, item, standing, step, seen)
     about = to_check(title, text.body, seen, step.front, step.target)
-    return structs.replace(standing, findings=check_text(checks, about, ctx.exists))
+    findings = check_text(checks, about, ctx.exists)
+    if checks.commands is not None and not blocks(findings):
+        file = composed(ctx, item, standing, step, seen)
+        head = checked_text(file, step.target).first_line - 1
+        try:
+            said = await ctx.run_commands(checks.commands, step.target, file)
+        except (OSError, StateError) as error:
+            hint = "run `contentops apply` again; the text is kept"
+            raise Ended(Result.FAILED, f"the commands of its checks cannot be run: {error}", hint) from error
+        said = tuple(structs.replace(each, line=max(each.line - head, 0)) for each in said)
+        findings += said
+        if text.entry is not None and blocks(said):
+            # A plan runs no command: it tells what this one said.
+            ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
+    return structs.replace(standing, findings=findings)
 
 
 def hold_back(item: Item, standing: Standing) -> None:
@@ -44,7 +58,7 @@ def hold_back(item: Item, standing: Standing) -> None:
     text = standing.text
     entry = text.entry if text is not None else None
     hint = failed_hint(item.spec, entry, is_same=_is_same(item))
-    raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings)}", hint, findings=findings)
+    raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 
 async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, standing: Standing) -> Standing:
@@ -58,7 +72,7 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
         entry = standing.text.entry if standing.text is not None else None
         if entry is None or not blocks(standing.findings or ()):
             break
-        why = _words(standing.findings or ())
+        why = _words(standing.findings or (), named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
         again = Submit(
             request=step.request,
@@ -76,11 +90,12 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
     return standing
 
 
-def _words(findings: Iterable[Finding]) -> str:
-    """The first finding that holds a text back, and how many more there are."""
+def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
+    """The first finding that holds a text back, with the name of its check or not, and how many more there are."""
     found = [each for each in findings if each.level is Level.BLOCK]
+    name = f"{found[0].check}: " if named else ""
     more = f"; and {plural(len(found) - 1, 'more finding')}" if len(found) > 1 else ""
-    return f"{found[0].check}: {found[0].words}{more}"
+    return f"{name}{found[0].words}{more}"
 
 
 def _is_same(item: Item) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import Event, ItemId, Outcome, Plan, Project, State
+    from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -87,6 +87,8 @@ class Edges:
     """The dialect that is spoken: `auto` as long as none is found."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project is there, or will be."""
+    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
+    """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
 
@@ -194,6 +196,7 @@ def _assemble(
         random=edges.random,
         dialect=edges.dialect,
         exists=edges.exists,
+        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run

@@ -73,12 +73,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         if seen.exists and _is_a_persons(standing.record, step, seen, stands=stands):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
-        known = standing.record if step.restores or step.pulls is not None else None
-        # What a person made of the block of a file that is there stays too.
-        block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
-        made = _composed(ctx, block, step, seen, title, text.body)
         try:
-            ctx.outputs.write(step.target, made, expect=step.expects)
+            ctx.outputs.write(step.target, composed(ctx, item, standing, step, seen), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
     standing = structs.replace(standing, path=step.target, copy=copy)
@@ -187,7 +183,13 @@ def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> d
     )
 
 
-def _composed(ctx: Context, block: dict[str, Json] | None, step: Write, seen: Observed, title: str, body: str) -> str:
+def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
+    """The file that `step` writes in the place of the one that was `seen`."""
+    text, known = standing.text, standing.record if not step.is_new else None
+    assert text is not None
+    title, body = coming_title(ctx, item, standing, step, seen), text.body
+    # What a person made of the block of a file that is there stays too.
+    block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return compose(title, step.front, block, body)
     changes: dict[str, Json] = {**step.front, TITLE_KEY: title}

@@ -101,6 +101,8 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         environment_vars=_map(own, "vars"),
         cli_vars=dict(variables or {}),
         provenance=_either(settings, own, "provenance") is not False,
+        # One for all environments, since they share the cache.
+        keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
         settings=settings,
         text=document.source.text,

@@ -88,6 +88,8 @@ class Project(Struct, frozen=True, kw_only=True):
     cli_vars: Mapping[str, Json] = field(default_factory=dict)
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
+    keep_texts: int | None = None
+    """Earlier texts of an item that `state gc` leaves in the cache; None: all."""
     preset: str = ""
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     settings: Mapping[str, Json] = field(default_factory=dict)
@@ -176,6 +178,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Exactly what shapes a text: the rendered request, independent of dialect."""
 
     template: str
+    """Empty for a protected item that is never generated."""
     style: str
     inputs: Mapping[str, Json]
     mode: str = "standard"

@@ -184,6 +184,7 @@ def _carry_out(
 ) -> Run:
     import asyncio
 
+    from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute
 
     project = workspace.project
@@ -203,6 +204,7 @@ def _carry_out(
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 exists=found.exists,
+                commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import time
@@ -19,7 +20,7 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.folders import denial
+from contentops.documents.folders import denial, present
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
@@ -148,6 +149,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
             item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
         )
 
+    outputs = itertools.chain(
+        (spec.output for spec in desired.specs), (record.output for record in state.records.values())
+    )
     stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(paths(desired, state))
     if (seen := stat_cache.remember()) is not None:
@@ -160,7 +164,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         stored=stored,
         text=functools.partial(text_of, project, state, cache),
         why_no_text=functools.partial(why_no_text, project),
-        exists=leads_somewhere(project, desired),
+        exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,
@@ -168,17 +172,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
-
-
-def leads_somewhere(project: Project, desired: Desired) -> Callable[[str], bool]:
-    """What tells whether a path is there in the project, or is the output of an item."""
-
-    @functools.cache
-    def outputs() -> frozenset[str]:
-        return frozenset(key_of(spec.output) for spec in desired.specs)
-
-    root = Path(project.root)
-    return lambda path: key_of(path) in outputs() or os.path.exists(root / path)  # noqa: PTH110 - never raises
 
 
 def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str | None:

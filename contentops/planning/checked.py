@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest, clean_title, main_heading
+from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.preset import title_for
+from contentops.documents.sections import main_heading
 from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
@@ -41,7 +42,7 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the item's id."""
+    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id."""
     if stated is not None:
         return clean_title(stated)
     if text.of_section and seen.title:

@@ -81,6 +81,11 @@ class KeptText(Struct, frozen=True, kw_only=True):
     about: StoredText
     """Where it came from; `body` is empty."""
 
+    @property
+    def last(self) -> bool:
+        """Whether it is the last one of its request, which a manifest that is put back brings."""
+        return self.row.startswith(_key("text", ""))
+
 
 class Cache:
     """The cache in `folder`, used from one thread. Without `write` nothing is ever made or changed, not the folder.
