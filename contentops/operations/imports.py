@@ -89,22 +89,26 @@ def import_contents(
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
-        names = _Names(workspace)
+        specs = {str(spec.id): spec for spec in workspace.desired.specs}
         read = _read(workspace, content_ids, tell, world)
+        # What the server has is whole, whatever lines are in it.
+        whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
+        outputs = Outputs(project.root, whole=whole, system=world.system)
+        names = _Names(workspace, specs, outputs)
         texts = [text for content in read.contents if (text := names.text_of(content, read.findings)) is not None]
         drafted = _drafted(workspace, into, texts, names)
-        adoption, specs = _adoption(texts, drafted, read)
+        adoption, taken = _adoption(texts, drafted, read)
         if not adoption.taken or not confirm(adoption):
             return adoption
-        files, refused = _write(workspace, texts, specs, names, world)
+        files, refused = _write(project, outputs, texts, taken, names)
         if refused:
             # What could not be written is not declared.
             texts = [text for text in texts if text.id in files]
             drafted = _drafted(workspace, into, texts, names)
-            adoption, specs = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
+            adoption, taken = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted)
-        records = [_record(project, specs[text.id], text, files[text.id], world) for text in texts if text.id in specs]
+        records = [_record(project, taken[text.id], text, files[text.id], world) for text in texts if text.id in taken]
         for text in texts:
             workspace.cache.keep_body(body_digest(text.body), text.body)
         workspace.store.note("import", *records)
@@ -160,11 +164,11 @@ def not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
 class _Names:
     """The ids of new items: of their titles, with the content's id where that is taken."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
+        self._outputs = outputs
         self._preset = workspace.project.preset
-        self._specs = {str(spec.id): spec for spec in workspace.desired.specs}
+        self._specs = specs
         self._records = workspace.state.records
-        self._outputs = Outputs(workspace.project.root, whole=known_bodies(workspace.state))
         self._taken: set[str] = set()
         states = [workspace.state, *(state for _, state in other_states(workspace.project))]
         self._requests: dict[str, Mapping[str, Json]] = {
@@ -266,11 +270,9 @@ def _adoption(texts: Sequence[_Text], drafted: Drafted | None, read: _Read) -> t
 
 
 def _write(
-    workspace: Workspace, texts: Sequence[_Text], specs: Mapping[str, Spec], names: _Names, world: World
+    project: Project, outputs: Outputs, texts: Sequence[_Text], specs: Mapping[str, Spec], names: _Names
 ) -> tuple[dict[str, Observed], list[Diagnostic]]:
     """The files as they stand afterwards, by item, and why others could not be written."""
-    project = workspace.project
-    outputs = Outputs(project.root, whole=known_bodies(workspace.state), system=world.system)
     files: dict[str, Observed] = {}
     refused: list[Diagnostic] = []
     for text in texts:
