@@ -6,6 +6,8 @@ and the messages. Nothing here touches clock, disk, network or environment.
 
 from contentops.model.checks import (
     NO_CHECKS,
+    Checked,
+    CheckedFile,
     Checks,
     Finding,
     FrontMatterSchema,
@@ -73,6 +75,8 @@ __all__ = [
     "CatalogEntry",
     "CatalogSnapshot",
     "Change",
+    "Checked",
+    "CheckedFile",
     "Checks",
     "Count",
     "Desired",

@@ -6,6 +6,9 @@ import enum
 
 from msgspec import Struct
 
+from contentops.errors import Diagnostic
+from contentops.model.records import ItemId
+
 
 class Level(enum.StrEnum):
     """What a failed check does: it is only told, or the text is neither written nor saved."""
@@ -68,3 +71,25 @@ class Finding(Struct, frozen=True, kw_only=True):
     line: int = 0
     """The line of the file (1-based), or 0 where it is about the text as a whole."""
     hint: str = ""
+
+
+class CheckedFile(Struct, frozen=True, kw_only=True):
+    """The file of one item, and what its checks found there."""
+
+    item: ItemId
+    output: str
+    findings: tuple[Diagnostic, ...] = ()
+    """Errors for what blocks, warnings for what is only told."""
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """What `check` looked at. `missing` items have no file yet, `unchecked` ones have no checks."""
+
+    files: tuple[CheckedFile, ...] = ()
+    missing: int = 0
+    unchecked: int = 0
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Those of all files, in their order."""
+        return tuple(found for file in self.files for found in file.findings)

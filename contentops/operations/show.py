@@ -1,4 +1,4 @@
-"""`status`, `show` and `diff`: items looked at without touching anything."""
+"""`status` and `show`: items looked at without touching anything."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from contentops.documents.clean import body_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.documents.sections import headings
-from contentops.errors import InputError, OutputError, StateError, UsageError, did_you_mean
+from contentops.errors import InputError, UsageError, did_you_mean
 from contentops.model import Action, Desired, ItemId, Move, Request, Spec
-from contentops.operations.workspace import open_cache, open_workspace, read_state, unread, validate
+from contentops.operations.workspace import open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.select import Candidate, check_selectors, selected
@@ -55,7 +54,7 @@ def status(project: Project, choice: Choice) -> tuple[tuple[ItemStatus, ...], tu
             found = workspace.plan_inputs(Choice())
     changes = {change.id: change for change in make_plan(found).changes}
     known = sorted({*found.specs, *found.state.records, *changes})
-    items = selected(choice, [_candidate(id_, found, changes) for id_ in known])
+    items = selected(choice, [candidate(id_, found, changes) for id_ in known])
     return tuple(_status(item, found) for item in items), findings
 
 
@@ -73,7 +72,8 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def _candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    """What selectors see of an item, by the sides that were gathered and the changes that follow."""
     change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
@@ -139,35 +139,6 @@ def show(project: Project, item: str) -> dict[str, Json]:
     if record is not None:
         found["record"] = plain(record)
     return found
-
-
-def diff(project: Project, item: str) -> tuple[str, str, str]:
-    """The text last generated for an item, the text in its file, and what stands in the way of the first."""
-    state = read_state(project)
-    record = state.records.get(ItemId(item))
-    if record is None:
-        raise without_text(project, item, state)
-    try:
-        file = split(Outputs(project.root).read(record.output)).body
-    except OutputError as error:
-        raise OutputError(
-            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
-        ) from error
-    with open_cache(project, write=False) as cache:
-        text = cache.get_text(record.server, record.digest)
-        if text is None or body_digest(text.body) != record.generated:
-            # `keep` has given the record another digest; the text is still among those of its item.
-            texts = (cache.get_text(record.server, digest) for digest in cache.texts_for(record.server))
-            text = next((one for one in texts if one and body_digest(one.body) == record.generated), None)
-    if text is not None:
-        return text.body, file, ""
-    if body_digest(file) == record.generated:
-        return file, file, ""
-    raise StateError(
-        f"the text generated for `{item}` is not in the cache, so there is nothing to compare `{record.output}` with",
-        code="no-generated-text",
-        hint="git has what was committed; the file was edited by hand since it was generated",
-    )
 
 
 def section(project: Project, item: str, heading: str) -> str:

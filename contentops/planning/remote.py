@@ -26,15 +26,15 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         return None
     remote = _remote(item)
     reasons = (*why, *edit(item), _there(item))
-    if _holds(item.file, remote):
+    is_alike, choice = _holds(item.file, remote), on_edit(item)
+    if is_alike and (item.is_same or choice is OnEdit.KEEP):
         detail = f"`{item.file.path}` has the very text that is in WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
         step = Acknowledge(accepts=not item.is_same, remote=remote)
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
-    is_new_here = item.file.exists and not _is_saved(item)
+    is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
         return None if item.file.exists and item.is_protected else _pull(item, reasons)
-    choice = on_edit(item)
     if is_new_here and _is_a_persons(item):
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
@@ -123,7 +123,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is None or not item.is_edited_there or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
-    if not asked and on_edit(item) is not OnEdit.OVERWRITE:
+    if not asked and not _holds(item.file, remote) and on_edit(item) is not OnEdit.OVERWRITE:
         return block("edited-there", _both_hint(item), reasons=(*body.reasons, _there(item)))
     told = any(reason.kind == "edited-there" for reason in body.reasons)
     return Save(path=path, replaces=remote.body), () if told else _replaced_there(item)
@@ -137,7 +137,7 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if remote.problem:
         message = f"`{id_}`: content `{remote.content_id}` cannot be compared: {remote.problem}"
         return (Note(kind="unreadable-there", id=id_, message=message),)
-    if item.is_edited_there and item.is_protected and not body.steps:
+    if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)

@@ -19,6 +19,7 @@ from contentops.model import (
     Origin,
     Project,
     Record,
+    Remote,
     Request,
     RequestId,
     Saved,
@@ -96,6 +97,11 @@ def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> O
     )
 
 
+def a_remote(*, body: str = TEXT, title: str = "T", **fields: Any) -> Remote:
+    """What a refresh found of the content that `a_record` is saved as."""
+    return Remote(**{"content_id": "cnt_1", "title": title, "body": body_digest(body), **fields})
+
+
 def stated(spec: Spec, *names: str) -> Spec:
     """The spec, with fields that the item itself states."""
     return structs.replace(spec, origins={**spec.origins, **{name: Origin(layer="item") for name in names}})
@@ -111,6 +117,7 @@ def a_situation(
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
     foreign: Mapping[str, str] | None = None,
+    remote: Mapping[str, Remote] | None = None,
     **choice: Any,
 ) -> PlanInputs:
     """All sides at once."""
@@ -129,6 +136,7 @@ def a_situation(
         observed={file.path: file for file in files},
         stored=(stored or {}).get,
         foreign=foreign or {},
+        remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
         choice=Choice(**choice),
         rekeyed=rekeyed,
         honours_ids=honours_ids(state, project.api.server),
