@@ -38,14 +38,15 @@ from contentops.operations.declare import (
     write_manifest,
 )
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of
+from contentops.planning.inputs import key_of, pending
+from contentops.planning.renames import apply_renames
 from contentops.schema_files import load_schema
 from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from contentops.model import Json, Observed, Project, Record, Spec
+    from contentops.model import Json, Observed, Project, Record, Spec, State
     from contentops.operations.declare import Drafted
     from contentops.operations.workspace import Workspace
 
@@ -157,13 +158,14 @@ class _Found(Struct, frozen=True, kw_only=True):
 
 
 def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Found:
-    project, state = workspace.project, workspace.state
+    project = workspace.project
+    state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
         raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
     outputs = Outputs(project.root, whole=known_bodies(state))
     found = _Found(findings=missing)
-    place = _Places(workspace)
+    place = _Places(workspace, state)
     for path in paths:
         if (known := place.record(path)) is not None:
             generates = bool(known.request.get("template"))
@@ -228,8 +230,8 @@ def _markdown(paths: Iterable[str]) -> list[str]:
 class _Places:
     """Who has a path or an id already; each that is taken in this run included."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        state, desired = workspace.state, workspace.desired
+    def __init__(self, workspace: Workspace, state: State) -> None:
+        desired = workspace.desired
         self._records = {key_of(record.output): record for record in state.records.values()}
         self._specs = {key_of(spec.output): spec for spec in desired.specs}
         self._ids = {*state.records, *(spec.id for spec in desired.specs)}
@@ -240,6 +242,7 @@ class _Places:
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
+        self._busy = {entry.item for entry in pending(state.entries.values())}
         self._here: dict[str, str] = {}
         self._living = {spec.id for spec in desired.specs}
 
@@ -272,6 +275,8 @@ class _Places:
         if spec is not None and spec.id in self._recorded:
             there = self._recorded[spec.id].output
             return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
+        if spec is not None and spec.id in self._busy:
+            return not_adopted(path, f"is where `{spec.id}` is to go, which has a job under way", "apply first")
         other = self._here.setdefault(key, path)
         return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
 

@@ -137,7 +137,8 @@ def drafted_for(
         return None
     project = workspace.project
     path = into or _default_place(project, name)
-    if not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
+    hidden = path == PROJECT_FILE or any(part.startswith(".") for part in path.split("/"))
+    if hidden or not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
         globs = ", ".join(f"`{pattern}`" for pattern in project.manifests)
         message = f"`{path}` is not where the project looks for manifests: {globs}"
         raise UsageError(message, code="no-manifest-place", hint=f"`--into` another file, or change `{PROJECT_FILE}`")

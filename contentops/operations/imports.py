@@ -133,9 +133,8 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
-            item, _, lock = owned.get(entry.id, ("", False, ""))
-            if item:
-                found.known.append(Taken(id=item, path=lock, generates=False, declared=True, content=entry.id))
+            if item := owned.get(entry.id, ("", False, ""))[0]:
+                found.known.append(Taken(id=item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):

@@ -93,7 +93,7 @@ def _status(item: Candidate, found: PlanInputs) -> ItemStatus:
 
 
 def _edited(record: Record | None, observed: Any) -> bool:
-    return bool(record and observed and observed.exists and observed.body != record.generated)
+    return bool(record and record.generated and observed and observed.exists and observed.body != record.generated)
 
 
 def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
