@@ -65,7 +65,7 @@ def drifted(
     found = [
         DriftedKey(key=key, before=value, after=file.front.get(key))
         for key, value in record.metadata.items()
-        if not _is_same(file.front.get(key), value)
+        if not is_same_json(file.front.get(key), value)
     ]
     if file.title != record.title:
         found.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
@@ -83,10 +83,6 @@ def _is_other_block(record: Record, file: Observed) -> bool:
 def provenance_of(record: Record) -> dict[str, Json]:
     """The `contentops` block of a record's text."""
     return provenance(item=record.id, digest=record.digest, job=record.job_id, generated_at=record.generated_at)
-
-
-def _is_same(found: Json, value: Json) -> bool:
-    return found == value if type(value) is str else is_same_json(found, value)
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:

@@ -66,7 +66,7 @@ def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
 
 def pulled(body: BodyAnswer) -> Remote | None:
     """The text of the server that comes into the file, if one does."""
-    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None)
+    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None) if body.steps else None
 
 
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
@@ -108,6 +108,8 @@ def known_there(item: ItemSides, body: BodyAnswer) -> Saved | None:
 
 def _taken(body: BodyAnswer) -> Remote | None:
     """The text of the server that the file has then, whether it comes or is there already."""
+    if not body.steps:
+        return None
     known = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
     return pulled(body) or known
 
