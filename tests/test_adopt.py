@@ -83,7 +83,7 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 1} files adopted before, 1 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 1} texts owned by items before, 1 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     assert ended.code == 3
     assert "error[not-adopted]" in ended.stderr
     assert words in ended.stderr
-    assert ended.stdout.startswith("1 file adopted, 1 of them protected")
+    assert ended.stdout.startswith("1 text adopted, 1 of them protected")
     assert _sums(root, "docs") == before
     assert _is_empty(invoke, root)
 

@@ -18,15 +18,25 @@ from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import check_output, shown
-from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
+from contentops.documents.paths import check_output
+from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.discover import ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
 from contentops.model import ItemId
 from contentops.operations.apply import hold_lock
-from contentops.operations.declare import drafted_for, record_of, slug, write_manifest
+from contentops.operations.declare import (
+    Adoption,
+    Taken,
+    drafted_for,
+    not_adopted,
+    record_of,
+    slug,
+    taken_of,
+    without_template,
+    write_manifest,
+)
 from contentops.operations.workspace import World, open_workspace, other_states
 from contentops.planning.inputs import key_of
 from contentops.schema_files import load_schema
@@ -103,38 +113,6 @@ class Options(Struct, frozen=True, kw_only=True):
     save: bool = False
 
 
-class Taken(Struct, frozen=True, kw_only=True):
-    """A file that is or becomes an item."""
-
-    id: str
-    path: str
-    generates: bool
-    """Whether the item has a template."""
-    declared: bool
-    """Whether a manifest declared it before."""
-    left_out: tuple[str, ...] = ()
-    """Keys of its front matter that the manifest does not state."""
-
-
-class Adoption(Struct, frozen=True, kw_only=True):
-    """What is taken over, and what is not."""
-
-    manifest: str = ""
-    """The manifest that is written, or empty."""
-    added: str = ""
-    """What is added to it."""
-    taken: tuple[Taken, ...] = ()
-    known: tuple[Taken, ...] = ()
-    """What items were before."""
-    findings: tuple[Diagnostic, ...] = ()
-    """What is not taken over (errors), and items that are declared without what was told of them (warnings)."""
-
-    @property
-    def refused(self) -> int:
-        """How many files are not taken over."""
-        return sum(one.code == "not-adopted" for one in self.findings)
-
-
 def adopt(
     project: Project,
     names: Sequence[str],
@@ -163,11 +141,6 @@ def adopt(
         workspace.store.note("adopt", *records)
         workspace.store.checkpoint()
     return adoption
-
-
-def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
-    """Why a file is not taken over."""
-    return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
 
 
 # --- which files -------------------------------------------------------------------------------------------
@@ -337,7 +310,7 @@ def _id(path: str, stated: Json) -> str:
 
 
 def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
-    taken = [_taken(spec, declared=True) for spec in found.declared]
+    taken = [taken_of(spec, declared=True) for spec in found.declared]
     findings = list(found.findings)
     if drafted is not None:
         made = drafted.draft
@@ -347,8 +320,8 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
                 findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
                 continue
             if (unfit := made.unfit.get(text.id)) is not None:
-                findings.append(_kept(text.output, unfit))
-            taken.append(_taken(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
+                findings.append(without_template(text.output, unfit))
+            taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
     is_written = drafted is not None and any(not one.declared for one in taken)
     return Adoption(
         manifest=drafted.manifest.path if drafted is not None and is_written else "",
@@ -356,19 +329,4 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
         taken=tuple(sorted(taken, key=lambda one: one.path)),
         known=tuple(found.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
-    )
-
-
-def _taken(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = ()) -> Taken:
-    generates = bool(spec.request.template)
-    return Taken(id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out)
-
-
-def _kept(path: str, unfit: Diagnostic) -> Diagnostic:
-    return Diagnostic(
-        code="adopted-without-template",
-        message=f"{shown(path)} is declared without a template: {unfit.message}",
-        severity=Severity.WARNING,
-        location=Location(path),
-        hint=unfit.hint,
     )
