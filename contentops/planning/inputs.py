@@ -169,6 +169,11 @@ class ItemSides(Struct, frozen=True, kw_only=True):
         return self.record or self.orphan
 
     @property
+    def title(self) -> str:
+        """The title of its file; one that was removed is no other title."""
+        return self.file.title or (self.own.title if self.own is not None else "")
+
+    @property
     def is_same(self) -> bool:
         """Whether the record answers the very request that is declared."""
         return self.own is not None and self.own.digest == self.spec.digest and not self.inputs.is_draft(self.own)
