@@ -65,6 +65,12 @@ def _scene(root: Path, checks: str = NO_DRAFTS, *items: str, good: int = 99, **k
     return scene
 
 
+def _from_take(scene: Scene, take: int) -> None:
+    """From now on the texts of `one` are good from that take on."""
+    assert isinstance(scene.api, Writing)
+    scene.api.good = take
+
+
 def _loosen(scene: Scene, checks: str = "", was: str = NO_DRAFTS) -> None:
     scene.edit("content/blog.yaml", f"defaults: {{{was}}}", f"defaults: {{{checks}}}")
 
@@ -184,10 +190,10 @@ def test_another_text_is_asked_for_by_name(root: Path) -> None:
     assert results(scene.apply(replace=("one",))) == {"one": "done"}
     assert scene.plan().empty
     assert scene.api.credits == 12
-    scene.api.good = 99
+    _from_take(scene, 99)
     assert results(scene.apply(replace=("two", "one"))) == {"one": "blocked", "two": "done"}
     assert "Take 2." in scene.read("out/one.md")
-    scene.api.good = 1
+    _from_take(scene, 1)
     assert results(scene.apply(replace=("one",))) == {"one": "done"}
     assert "Take 4." in scene.read("out/one.md")
     assert scene.state.entries == {}
@@ -197,7 +203,7 @@ def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
     """Its item stays as it is on disk, and nothing is left to do."""
     scene = _scene(root, good=1)
     scene.apply()
-    scene.api.good = 99
+    _from_take(scene, 99)
     assert results(scene.apply(replace=("one",))) == {"one": "blocked"}
     change = _one(scene)
     assert "state resolve one --forget --request" in change.hint
@@ -267,7 +273,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     change = _one(scene)
     assert (change.action, change.credits, change.credits_worst) == (Action.FINISH, 0, 4)
     assert "checks-failed" in {reason.kind for reason in change.reasons}
-    scene.api.good = 4
+    _from_take(scene, 4)
     assert results(scene.apply()) == {"one": "done"}
     assert scene.api.credits == 16
 
