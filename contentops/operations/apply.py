@@ -199,6 +199,7 @@ def _carry_out(
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 requests=client.requests if client is not None else 0,
+                earlier=workspace.past(found.state).of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
