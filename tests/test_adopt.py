@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
+from contentops.operations.adopt import Options, adopt
 from contentops.operations.declare import slug
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,10 +86,12 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 1} files adopted before, 1 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 1} texts owned by items before, 1 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
+    assert {one["state"] for one in invoke("status", "--json", cwd=root).json["items"]} == {"adopted"}
+    assert "taken over as it was" in invoke("diff", "docs/plain", cwd=root).stderr
 
 
 def test_front_matter_that_readers_differ_about_is_not_declared(project: Build, invoke: Run) -> None:
@@ -145,7 +150,7 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     assert ended.code == 3
     assert "error[not-adopted]" in ended.stderr
     assert words in ended.stderr
-    assert ended.stdout.startswith("1 file adopted, 1 of them protected")
+    assert ended.stdout.startswith("1 text adopted, 1 of them protected")
     assert _sums(root, "docs") == before
     assert _is_empty(invoke, root)
 
@@ -218,6 +223,7 @@ def test_flags_and_a_map_make_items_that_can_be_generated(project: Build, invoke
         (["--into", "elsewhere.yaml"], 64, "looks for manifests"),
         (["--into", "content/mine.yaml"], 64, "nothing can be added"),
         (["--into", "content/../../x.yaml"], 64, "looks for manifests"),
+        (["--into", "content/.hidden.yaml"], 64, "looks for manifests"),
         (["--id", "a"], 64, "`--id` is for one file"),
         (["--input", "x"], 64, "NAME=VALUE"),
     ],
@@ -379,6 +385,24 @@ def test_an_adopted_text_is_no_draft_of_the_embedded_server(project: Build, invo
     assert invoke("adopt", "docs", *flags, "--input", "topic=T", "--yes", cwd=root).code == 0
     (root / "contentops.yaml").write_text("version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n")
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+
+
+def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
+    """What was paid for comes first; a renamed item is known by its file."""
+    scene = Scene(tmp_path, FakeApi(duration=10_000), extra="")
+    scene.write("content/a.yaml", blog("tea"))
+    scene.apply()
+    assert scene.entry("tea").job_id
+    scene.write("out/tea.md", "A person's.\n")
+    found = adopt(scene.project, ["out"], Options(), confirm=lambda _: True, world=scene.world())
+    assert ["has a job under way" in one.message for one in found.findings] == [True]
+    assert not scene.state.records
+    scene.api.habits.duration = 1
+    scene.write("content/b.yaml", blog("milk").replace("{topic", "{topic"))
+    scene.apply(select=("milk",))
+    scene.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
+    known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, world=scene.world()).known
+    assert [one.id for one in known] == ["cocoa"]
 
 
 # --- in the small ------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",
     "adopt": "Take files that are there already under management, as they are.",
+    "import": "Take texts that are stored on the server under management, as they are.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",
@@ -57,6 +58,7 @@ COMMANDS: Mapping[str, str] = {
 """Every command and its help line, in the order of use."""
 _PLACES: Mapping[str, str] = {
     "validate": "plan",
+    "import": "adopt",
     "comment": "github",
     "reviewed": "github",
     "regenerate": "apply",
@@ -72,6 +74,11 @@ _PLACES: Mapping[str, str] = {
 """Modules that several commands share, where each has its own name; any other has the name of its `command`."""
 
 
+def _name(command: str) -> str:
+    """The name of a command in a module that several share."""
+    return "import_contents" if command == "import" else command  # the other is a word of Python
+
+
 class LazyGroup(Group):
     """A group whose commands live in modules that are imported on first use."""
 
@@ -84,7 +91,7 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
-        found = getattr(module, cmd_name if cmd_name in _PLACES else "command")
+        found = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it

@@ -12,7 +12,16 @@ from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
-from contentops.cli.options import choice_of, complete_file, flags_of, offers, project_options, selection_options
+from contentops.cli.options import (
+    choice_of,
+    complete_file,
+    flags_of,
+    offers,
+    project_options,
+    refresh_option,
+    selection_options,
+    server_options,
+)
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
@@ -40,15 +49,17 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 
 @click.command("status", short_help="Show how every item stands.")
-@project_options
+@server_options
 @selection_options
-def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+@refresh_option
+def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
     """Show how every item stands: as generated, edited, missing, new, changed, open, blocked, or an orphan.
 
-    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network and changes
-    nothing.
+    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network, but for
+    `--refresh`, and changes nothing.
     """
-    items, findings = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
+    choice = choice_of(select=select, exclude=exclude, refresh=refresh)
+    items, findings = show_operation.status(session.project(), choice, tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         terminal.tell_findings(findings)
     text = status_text(items, width=terminal.width())

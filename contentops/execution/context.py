@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
-    from contentops.model import ItemId, Json, Plan, Project, Record, State
+    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
     from contentops.state.cache import Cache, StoredText
 
 
@@ -124,6 +124,11 @@ class Context:
     random: random.Random
     dialect: Callable[[], str]
     earlier: Callable[[Record, Digest], StoredText | None]
+    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
+    exists: Callable[[str], bool]
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
+    run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
+    """What the commands of `checks` say of a file that is to stand at a path, with its text."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

@@ -62,6 +62,8 @@ def from_generated(project: Project, item: str) -> Difference:
     if text is None:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = past.why_missing() or "`contentops history` lists the texts and where each is"
+        if not record.generated:
+            message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
     return Difference(old="generated", new="file", before=text, after=file, front=_drifted(record, observed))
 
