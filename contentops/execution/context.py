@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
-    from contentops.model import ItemId, Json, Plan, Project, State
+    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.cache import Cache
 
 
@@ -122,6 +122,10 @@ class Context:
     wall: Callable[[], float]
     random: random.Random
     dialect: Callable[[], str]
+    exists: Callable[[str], bool]
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
+    run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
+    """What the commands of `checks` say of a file that is to stand at a path, with its text."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

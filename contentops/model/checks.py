@@ -57,6 +57,13 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: int = 0
     """How often a blocked text may be paid for again."""
 
+    @property
+    def can_block(self) -> bool:
+        """Whether any of them holds a text back."""
+        each = (self.words, self.contains, self.excludes, self.matches, self.not_matches, self.headings)
+        levels = [check.level for check in (*each, self.front_matter, self.commands) if check is not None]
+        return Level.BLOCK in (*levels, self.leftovers, self.links)
+
 
 NO_CHECKS = Checks()
 
@@ -71,6 +78,11 @@ class Finding(Struct, frozen=True, kw_only=True):
     line: int = 0
     """The line of the file (1-based), or 0 where it is about the text as a whole."""
     hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """It in one line, of a text that has no file yet: with its line in the text."""
+        return f"{self.message} (line {self.line} of the text)" if self.line else self.message
 
 
 class CheckedFile(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.checks import check_text, checked_text
 from contentops.documents.files import Outputs
-from contentops.documents.folders import present
 from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.execution.commands import run_commands
 from contentops.model import NO_CHECKS, Checked, CheckedFile, Level
@@ -38,8 +37,6 @@ def check(project: Project, choice: Choice, *, commands: bool = False) -> Checke
     changes = {change.id: change for change in make_plan(found).changes}
     items = selected(choice, [candidate(id_, found, changes) for id_ in sorted(found.specs)])
     records = found.state.records
-    outputs = {spec.output for spec in found.specs.values()} | {record.output for record in records.values()}
-    exists = present(Path(project.root), outputs)
     files: list[CheckedFile] = []
     missing = unchecked = 0
     for spec in filter(None, (item.spec for item in items)):
@@ -50,7 +47,7 @@ def check(project: Project, choice: Choice, *, commands: bool = False) -> Checke
         elif not observed.exists and not observed.problem:
             missing += 1
         else:
-            findings = _findings(project, spec, path, exists, commands=commands)
+            findings = _findings(project, spec, path, found.exists, commands=commands)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
     return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
 

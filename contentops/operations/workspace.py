@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import time
@@ -19,7 +20,7 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.folders import denial
+from contentops.documents.folders import denial, present
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
@@ -144,8 +145,13 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         if text is None:
             return None
-        return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
+        return FinishedText(
+            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
+        )
 
+    outputs = itertools.chain(
+        (spec.output for spec in desired.specs), (record.output for record in state.records.values())
+    )
     stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(paths(desired, state))
     if (seen := stat_cache.remember()) is not None:
@@ -158,6 +164,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         stored=stored,
         text=functools.partial(text_of, project, state, cache),
         why_no_text=functools.partial(why_no_text, project),
+        exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,

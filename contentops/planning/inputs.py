@@ -63,6 +63,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
 
     item: str
     body: Digest
+    title: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -83,6 +84,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
