@@ -14,6 +14,7 @@ from contentops.manifests.templates import Templates
 from contentops.operations.adopt import Options, adopt
 from contentops.operations.declare import slug
 from tests.fakes.api import FakeApi
+from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog
 
 if TYPE_CHECKING:
@@ -403,6 +404,24 @@ def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     scene.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
     known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, world=scene.world()).known
     assert [one.id for one in known] == ["cocoa"]
+
+
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    """Whatever was durable by then: the second run ends like one that was never stopped."""
+    scene = Scene(tmp_path / "whole")
+    for name in ("a", "b"):
+        scene.write(f"docs/{name}.md", HELLO)
+
+    def take(one: Scene) -> None:
+        adopt(one.project, ["docs"], Options(), confirm=lambda _: True, world=one.world())
+
+    stops = witnessed(scene, tmp_path / "stopped", lambda: take(scene))
+    assert len(stops) > 3
+    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    for where, stopped in stops.items():
+        take(stopped)
+        assert {path: data for path, (data, _) in stopped.bytes().items()} == wanted, where
+        assert stopped.plan().empty, where
 
 
 # --- in the small ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi, Stored
+from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, know_server
 
 if TYPE_CHECKING:
@@ -120,6 +121,21 @@ def test_an_edit_of_an_imported_text_is_saved_over_its_content(scene: Scene) -> 
     assert len(scene.api.contents) == 2
 
 
+def test_a_protected_text_that_was_edited_there_is_said(scene: Scene) -> None:
+    """With `--refresh` the plan tells of an edit made in WriterzRoom; nothing of either text is lost."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+    _import(scene)
+    scene.timeline.now += 60
+    scene.api.edit("cnt_a", "Theirs.\n")
+    (note,) = _refreshed(scene).notes
+    assert (note.kind, "`contentops content get cnt_a` shows it" in note.hint) == ("edited-there", True)
+    path = scene.root / "out/a.md"
+    path.write_text(path.read_text().replace("Words.", "Theirs."))
+    scene.apply(refresh=True)
+    assert scene.api.contents["cnt_a"].body == "Theirs.\n"
+    assert (_refreshed(scene).empty, _refreshed(scene).notes) == (True, ())
+
+
 @pytest.mark.parametrize(
     ("answer", "words"), [(403, "cnt_b` cannot be read"), (404, "cnt_b` cannot be read"), (422, "cannot be read")]
 )
@@ -200,20 +216,21 @@ def test_a_file_in_the_way_is_not_touched(scene: Scene) -> None:
     assert scene.plan().empty
 
 
-@pytest.mark.parametrize("lost", [("contentops.lock",), ("contentops.lock", "content/imported.yaml")])
-def test_a_stop_before_the_records_is_finished_by_the_same_command(scene: Scene, lost: tuple[str, ...]) -> None:
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
     """Files first, then the manifest, then the lock: whatever is there is found again, under the same ids."""
-    for id_, (title, body) in TEXTS.items():
-        _store(scene, id_, title, body)
-    _import(scene)
-    before = {path: data for path, (data, _) in scene.bytes().items()}
-    for name in lost:
-        (scene.root / name).unlink()
-    _import(scene)
-    after = {path: data for path, (data, _) in scene.bytes().items()}
-    assert after.keys() == before.keys()
-    assert {path for path in before if before[path] != after[path]} <= {"contentops.lock"}
-    assert scene.plan().empty
+    scene = _scene(tmp_path / "whole")
+    for id_ in ("cnt_a", "cnt_h", "cnt_j"):
+        _store(scene, id_, *TEXTS[id_])
+    stops = witnessed(scene, tmp_path / "stopped", lambda: _import(scene))
+    assert len(stops) > 8
+    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    for where, stopped in stops.items():
+        _import(stopped)
+        found = {path: data for path, (data, _) in stopped.bytes().items()}
+        assert {path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)} <= {
+            "contentops.lock"  # the time of the import
+        }, where
+        assert stopped.plan().empty, where
 
 
 def test_nothing_is_written_without_a_yes(scene: Scene) -> None:

@@ -143,7 +143,7 @@ class _Asked:
 
     def __call__(self, found: Adoption) -> bool:
         """Whether to go on; raises Refused where there is no one to ask."""
-        if self._check or self._yes:
+        if self._check or self._yes or not found.taken:
             return not self._check
         if not terminal.can_ask():
             message = "this needs a person's yes, and there is no terminal to ask on"

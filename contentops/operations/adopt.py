@@ -132,14 +132,16 @@ def adopt(
         found = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
         adoption = _adoption(found, drafted)
-        if not adoption.taken or not confirm(adoption):
+        if not confirm(adoption):
             return adoption
-        if drafted is not None:
-            write_manifest(project, drafted)
+        if drafted is not None and adoption.manifest:
+            write_manifest(project, drafted, world.disk)
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
         records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
-        workspace.store.note("adopt", *records)
+        if records:
+            workspace.store.note("adopt", *records)
+        # An earlier run may have been stopped before its records came into the lock.
         workspace.store.checkpoint()
     return adoption
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.atomic_io import PUBLIC, replace
+from contentops.atomic_io import PUBLIC
 from contentops.digest import is_same_json
 from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.paths import PROJECT_FILE, shown
@@ -23,6 +23,7 @@ from contentops.operations.workspace import catalog_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from contentops.atomic_io import Disk
     from contentops.manifests.declare import Existing, ManifestDraft
     from contentops.model import Desired, Observed, Project, Spec
     from contentops.operations.workspace import Workspace
@@ -179,14 +180,14 @@ def _default_place(project: Project, stem: str) -> str:
     raise UsageError("no manifest is named", code="no-manifest-place", hint="name one with `--into`")
 
 
-def write_manifest(project: Project, drafted: Drafted) -> None:
-    """Put the manifest where it belongs. Raises OutputError where the disk refuses, or it changed meanwhile."""
+def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
+    """Put the manifest where it belongs. Raises StateError and OutputError where the disk refuses, or it changed."""
     path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (path.read_bytes() if path.exists() else None) != (None if before is None else before.encode()):
-            raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
-        replace(path, drafted.draft.text.encode(), mode=PUBLIC)
     except OSError as error:
         message = f"`{drafted.manifest.path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="`--into` another file, or check who may write there") from error
+    if disk.read(path) != (None if before is None else before.encode()):
+        raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
+    disk.replace(path, drafted.draft.text.encode(), PUBLIC)

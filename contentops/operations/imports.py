@@ -98,8 +98,9 @@ def import_contents(
         texts = [text for content in read.contents if (text := names.text_of(content, read.findings)) is not None]
         drafted = _drafted(workspace, into, texts, names)
         adoption, taken = _adoption(texts, drafted, read)
-        if not adoption.taken or not confirm(adoption):
+        if not confirm(adoption):
             return adoption
+        outputs.sweep({spec.output.rpartition("/")[0] for spec in taken.values()}, before=world.wall())
         files, refused = _write(project, outputs, texts, taken, names)
         if refused:
             # What could not be written is not declared.
@@ -107,11 +108,12 @@ def import_contents(
             drafted = _drafted(workspace, into, texts, names)
             adoption, taken = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
         if drafted is not None and adoption.manifest:
-            write_manifest(project, drafted)
+            write_manifest(project, drafted, world.disk)
         records = [_record(project, taken[text.id], text, files[text.id], world) for text in texts if text.id in taken]
         for text in texts:
             workspace.cache.keep_body(body_digest(text.body), text.body)
-        workspace.store.note("import", *records)
+        if records:
+            workspace.store.note("import", *records)
         workspace.store.checkpoint()
     return adoption
 

@@ -142,6 +142,8 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
+        if not item.spec.request.template:
+            hint = f"`contentops content get {remote.content_id}` shows it; make that the text of `{item.file.path}`"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
     return ()
 
