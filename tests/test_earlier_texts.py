@@ -11,7 +11,7 @@ import pytest
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
-from contentops.errors import LockHeld, OutputError, Refused, StateError
+from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
 from contentops.operations import restore as restoring
 from contentops.operations import workspace
@@ -316,6 +316,9 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    with pytest.raises(UsageError, match="has no text") as unknown:
+        put_back(shallow, texts[1].body)
+    assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
     (text,) = restoring.restorable(shallow.project, "a")
     shutil.rmtree(shallow.root / ".git")

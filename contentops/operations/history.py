@@ -72,7 +72,8 @@ def _texts(
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
     known: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
-        for text in sorted((*map(_recorded, records), *_cached(cache, names, records)), key=lambda one: one.at):
+        found = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
+        for text in sorted(found, key=lambda one: (one.at, one.body == last)):
             places = (
                 ("cache", cache.body(text.body) is not None),
                 ("git", text.body in past),

@@ -68,7 +68,7 @@ def restore(
     world = world or World()
     with hold_lock(project, world), open_cache(project, write=True) as cache:
         texts, state = restorable(project, item), read_state(project)
-        record, text = state.records[ItemId(item)], _named(texts, item, to)
+        record, text = state.records[ItemId(item)], _named(project, texts, item, to)
         outputs = Outputs(project.root, whole=[one.body for one in texts], system=world.system)
         file = outputs.observe(record.output)
         if file.problem:
@@ -92,7 +92,7 @@ def restore(
     return Restored(text=text, output=record.output, source=source, copy=copy)
 
 
-def _named(texts: Sequence[PaidText], item: str, to: str) -> PaidText:
+def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
     """The one text whose digest begins so. Raises UsageError."""
     start = to.strip().lower().removeprefix(PREFIX)
     found = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
@@ -103,6 +103,7 @@ def _named(texts: Sequence[PaidText], item: str, to: str) -> PaidText:
         message = f"{plural(len(found), 'text')} of `{item}` begin with `{to}`"
         raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
     hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
+    hint = "; ".join(filter(None, (hint, no_history(project.root))))
     raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
 
 
