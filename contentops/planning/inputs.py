@@ -63,6 +63,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
 
     item: str
     body: Digest
+    title: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -83,6 +84,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
@@ -166,6 +169,11 @@ class ItemSides(Struct, frozen=True, kw_only=True):
         return self.record or self.orphan
 
     @property
+    def title(self) -> str:
+        """The title of its file; one that was removed is no other title."""
+        return self.file.title or (self.own.title if self.own is not None else "")
+
+    @property
     def is_same(self) -> bool:
         """Whether the record answers the very request that is declared."""
         return self.own is not None and self.own.digest == self.spec.digest and not self.inputs.is_draft(self.own)
@@ -214,7 +222,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 def is_draft(record: Record, server: str) -> bool:
     """Whether the embedded server made a text that `server` is to have, another one."""
-    return record.server == "local" and server != "local"
+    return record.server == "local" != server and bool(record.generated)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:

@@ -188,6 +188,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         self._counts: dict[str, int] = {}
         self._window: list[float] = []
         self._latest = 0.0
+        self._made = 0
         self._unfinished: list[Generation] = []
 
     # --- what a test asks and does --------------------------------------------------------------------------
@@ -394,7 +395,8 @@ class FakeApi(httpx.AsyncBaseTransport):
         return job.title, job.text
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
-        content_id = f"cnt_{uuid5(NAMESPACE_URL, str(len(self.contents))).hex[:12]}"
+        content_id = f"cnt_{uuid5(NAMESPACE_URL, str(self._made)).hex[:12]}"
+        self._made += 1
         stored = Stored(content_id, title, body, at, at, metadata)
         self.contents[content_id] = stored
         return stored
