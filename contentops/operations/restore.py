@@ -9,7 +9,7 @@ from msgspec import Struct
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.results import earlier_bodies, no_history
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import compose, provenance, replace_body
+from contentops.documents.front_matter import compose, replace_body
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import ItemId
@@ -19,6 +19,7 @@ from contentops.operations.content import converse, quiet
 from contentops.operations.history import texts_of
 from contentops.operations.show import without_text
 from contentops.operations.workspace import World, open_cache, read_state
+from contentops.planning.front_matter import provenance_of
 from contentops.planning.inputs import is_edited
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> P
 
 def _composed(project: Project, record: Record, body: str) -> str:
     """The file as it was last written, with that body."""
-    block = provenance(item=record.id, digest=record.digest, job=record.job_id, generated_at=record.generated_at)
-    return compose(record.title, record.metadata, block if project.provenance else None, body)
+    return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
 
 
 def _words(
