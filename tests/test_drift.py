@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,7 @@ from contentops.planning.plan import make_plan
 from tests.fakes.sides import TEXT, a_file, a_record, a_remote, a_situation, a_spec, an_entry
 
 if TYPE_CHECKING:
-    from contentops.model import Observed, Record, Remote, Spec
+    from contentops.model import Observed, Plan, Record, Remote, Spec
 
 MINE, THEIRS, OLD = "My words.\n", "Their words.\n", "Earlier words.\n"
 GENERATE = ("submit", "poll", "write", "save")
@@ -56,6 +58,10 @@ def _saved(body: str, title: str = "T") -> Record:
     return structs.replace(RECORD, saved=Saved(title=title_digest(title), body=body_digest(body)))
 
 
+TAGGED = a_spec(metadata={"tags": ["black"]})
+RETAGGED = a_record(TAGGED)
+GREEN = a_file("out/a.md", front={"tags": ["green"]})
+BARE = a_file("out/a.md", title="", provenance={})
 NEWER = structs.replace(RECORD, generated=body_digest("Newer.\n"))
 """A text was generated and written, and not saved."""
 
@@ -211,6 +217,51 @@ CASES: dict[str, Case] = {
     "under way, edited there": Case(
         spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-there", steps=("drain",)
     ),
+    # --- front matter ------------------------------------------------------------------------------------------
+    "front matter changed here": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes=("front-matter-drift",)),
+    "front matter removed here": Case(spec=TAGGED, record=RETAGGED, file=BARE, notes=("front-matter-drift",)),
+    "front matter changed here, keep": Case(spec=TAGGED, record=RETAGGED, file=GREEN, choice=_on("keep")),
+    "front matter changed here, overwrite": Case(
+        spec=TAGGED,
+        record=RETAGGED,
+        file=GREEN,
+        choice=_on("overwrite"),
+        action="update",
+        steps=("update",),
+        why={"front-matter"},
+    ),
+    "metadata changed": Case(
+        spec=TAGGED, record=a_record(SAME), file=FILE, action="update", steps=("update",), why={"front-matter"}
+    ),
+    "metadata changed, front matter changed here": Case(
+        spec=a_spec(metadata={"tags": ["white"]}), record=RETAGGED, file=GREEN, notes=("kept-front-matter",)
+    ),
+    "metadata changed, edited there": Case(
+        spec=TAGGED, remote=THERE, action="pull", steps=PULL, why={"edited-there", "front-matter"}
+    ),
+    "front matter changed here, edited there": Case(
+        spec=TAGGED,
+        record=RETAGGED,
+        file=GREEN,
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+        notes=("front-matter-drift",),
+    ),
+    "stated title, title edited there": Case(
+        spec=a_spec(metadata={"title": "T"}),
+        remote=a_remote(title="Theirs"),
+        action="pull",
+        steps=PULL,
+        notes=("front-matter-drift",),
+    ),
+    "stated title changed, edited there": Case(
+        spec=a_spec(metadata={"title": "New"}),
+        remote=THERE,
+        action="pull",
+        steps=(*PULL, "save"),
+        why={"edited-there", "front-matter", "save"},
+    ),
     # --- protected ---------------------------------------------------------------------------------------------
     "protected, edited there": Case(
         spec=structs.replace(SAME, protected=True),
@@ -236,12 +287,16 @@ CASES: dict[str, Case] = {
 }
 
 
+def _plan(case: Case) -> Plan:
+    remote = None if case.remote is None else {"a": case.remote}
+    specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
+    return make_plan(a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice))
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_plan_of(case: Case) -> None:
     """What is done, by which steps and for which reasons; what holds the item back; what is only worth a note."""
-    remote = None if case.remote is None else {"a": case.remote}
-    specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
-    plan = make_plan(a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice))
+    plan = _plan(case)
     assert tuple(note.kind for note in plan.notes) == case.notes
     if not case.action and not case.blocked:
         assert plan.changes == ()
@@ -251,3 +306,33 @@ def test_a_plan_of(case: Case) -> None:
     assert (change.names, change.credits) == (case.steps, case.credits)
     assert case.why <= {reason.kind for reason in change.reasons}
     assert change.hint or not case.blocked
+
+
+# --- the page that lists them --------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+def _rows() -> dict[str, tuple[set[str], str]]:
+    """Class and plan of each case, as the page has them."""
+    text = (ROOT / "docs/explanation/drift.md").read_text("utf-8").split("## Every case")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("|")]
+    return {row[0]: (set(re.findall(r"`([^`]+)`", row[1])), row[2]) for row in rows if row[0] not in ("Case", "---")}
+
+
+def test_the_page_lists_every_case_and_no_other() -> None:
+    """By name, each with what a plan makes of it."""
+    plans = {name: case.action or ("blocked" if case.blocked else "nothing") for name, case in CASES.items()}
+    assert {name: plan for name, (_, plan) in _rows().items()} == plans
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_page_names_the_classes_that_a_plan_tells(name: str) -> None:
+    """Reasons, blocks and notes by their kinds; those of its changes' details may be more."""
+    plan = _plan(CASES[name])
+    told = {note.kind for note in plan.notes}
+    for change in plan.changes:
+        told |= {change.blocked, *(reason.kind for reason in change.reasons)}
+    named = _rows()[name][0]
+    assert named <= told
+    assert bool(named) == bool(told - {""})

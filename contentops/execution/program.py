@@ -177,7 +177,7 @@ async def _bring(
                 return await collect_lost(ctx, item, place, step.entry)
             return await look_up(ctx, item, place, standing, step.entry)
         case Submit():
-            return standing.job or await submit(ctx, item, place, standing, step)
+            return standing.job or _earlier(ctx, standing, step) or await submit(ctx, item, place, standing, step)
         case Poll():
             job = standing.job if step.entry is None else Job(entry=step.entry)
             assert job is not None
@@ -186,6 +186,18 @@ async def _bring(
             return await fetch(ctx, item, place, step, standing.record)
         case _:
             assert_never(step)
+
+
+def _earlier(ctx: Context, standing: Standing, step: Submit) -> Text | None:
+    """The text of an earlier job for this very request, so that it is not paid for again; None where none is known."""
+    known = standing.record
+    if known is None or step.section or step.attempt > 1:
+        return None  # it has no past, or another text is wanted
+    stored = ctx.earlier(known, step.digest)
+    if stored is None:
+        return None
+    ctx.cache.put_text(ctx.server, step.digest, stored)
+    return Text.of(stored)
 
 
 async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntry, Ended]]:

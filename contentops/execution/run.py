@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure, Reply
+    from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, State
-    from contentops.state.cache import Cache
+    from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, Record, State
+    from contentops.state.cache import Cache, StoredText
     from contentops.state.store import StateStore
 
 REQUESTS = 3
@@ -91,6 +92,8 @@ class Edges:
     """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
+    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
 
 async def execute(
@@ -195,6 +198,7 @@ def _assemble(
         wall=edges.wall,
         random=edges.random,
         dialect=edges.dialect,
+        earlier=edges.earlier,
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
         deadline=None if deadline is None else run.now() + deadline,

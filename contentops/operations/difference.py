@@ -14,8 +14,9 @@ from contentops.documents.sections import cut
 from contentops.errors import OutputError, StateError, UsageError, did_you_mean
 from contentops.model import Fetch, ItemId
 from contentops.operations.content import content, quiet
+from contentops.operations.past import PastTexts
 from contentops.operations.show import no_item, without_text
-from contentops.operations.workspace import open_cache, open_workspace, read_state, text_of, why_no_text
+from contentops.operations.workspace import open_cache, open_workspace, read_state
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 
@@ -56,11 +57,11 @@ def from_generated(project: Project, item: str) -> Difference:
     record = _record(project, item)
     observed, file = _file(project, record)
     with open_cache(project, write=False) as cache:
-        state = read_state(project)
-        text = file if observed.body == record.generated else text_of(project, state, cache, record.generated)
+        past = PastTexts(project, read_state(project), cache)
+        text = file if observed.body == record.generated else past.text(record.generated)
     if text is None:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
-        hint = why_no_text(project) or "`contentops history` lists the texts and where each is"
+        hint = past.why_missing() or "`contentops history` lists the texts and where each is"
         if not record.generated:
             message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)

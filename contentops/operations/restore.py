@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
-from contentops.ci.results import earlier_bodies
+from contentops.ci.results import earlier_bodies, no_history
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import compose, provenance, replace_body
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
@@ -18,7 +18,7 @@ from contentops.operations.apply import hold_lock
 from contentops.operations.content import converse, quiet
 from contentops.operations.history import texts_of
 from contentops.operations.show import without_text
-from contentops.operations.workspace import World, open_cache, read_state, why_no_text
+from contentops.operations.workspace import World, open_cache, read_state
 from contentops.planning.inputs import is_edited
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _words(
             return found, "git"
     message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
-    why = why_no_text(project)
+    why = no_history(project.root)
     if "server" not in text.where:
         made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)

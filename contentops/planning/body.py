@@ -183,7 +183,7 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
 
 def _there(item: ItemSides) -> BodyAnswer | None:
     """Its text was edited in WriterzRoom, and its request is as it was: nothing is generated for it."""
-    return edited_there(item) if item.is_same else None
+    return edited_there(item, _new_id(item)) if item.is_same else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
@@ -218,11 +218,17 @@ def _renamed(item: ItemSides) -> BodyAnswer | None:
     """A gone item's record answers this very request: the file moves, nothing is generated."""
     if item.orphan is None or not item.is_same:
         return None
-    reason = Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id")
     if item.file.exists:
-        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=(reason,))
+        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
     found = _missing(item)
-    return structs.replace(found, reasons=(reason, *found.reasons))
+    return structs.replace(found, reasons=(*_new_id(item), *found.reasons))
+
+
+def _new_id(item: ItemSides) -> tuple[Reason, ...]:
+    """The reason that tells of a gone item whose record is taken over, if one is."""
+    if item.orphan is None or item.record is not None:
+        return ()
+    return (Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id"),)
 
 
 # --- another text ------------------------------------------------------------------------------------------
