@@ -14,7 +14,7 @@ from contentops.ci.results import earlier_bodies, past_of
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ItemId, JobState, Record
+from contentops.model import ItemId, JobState, Record, RequestId
 from contentops.model.history import Generation, History, KeptReport, PaidText
 from contentops.operations.show import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, read_state
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry, Project, RequestId, State
+    from contentops.model import Json, OpenEntry, Plan, Project, State
     from contentops.state.cache import Cache
 
 KEPT_RUNS = 200
@@ -207,6 +207,32 @@ def _reports(project: Project) -> Iterator[KeptReport]:
 
 def _folder(project: Project) -> Path:
     return Path(project.root) / FOLDER / "runs"
+
+
+def before_retries(cache: Cache, plan: Plan, state: State) -> Iterator[Record]:
+    """Records of the texts that failed their checks and were paid for again: none of their own stays in the state."""
+    wanted = {change.id: change for change in plan.changes if change.retries}
+    carried = {record.request_id for record in state.records.values()} | state.entries.keys()
+    for text in cache.paid_texts() if wanted else ():
+        change, about = wanted.get(ItemId(text.about.item)), text.about
+        spec = change.spec if change is not None else None
+        if spec is None or text.digest != spec.digest or about.request_id in carried:
+            continue
+        yield Record(
+            id=spec.id,
+            digest=spec.digest,
+            request=spec.request.as_json(),
+            server=text.server,
+            dialect="",
+            output=spec.output,
+            title=about.title,
+            generated=text.body,
+            content_id=about.content_id,
+            job_id=about.job_id,
+            request_id=RequestId(about.request_id),
+            credits=about.credits,
+            generated_at=about.generated_at,
+        )
 
 
 def brief(record: Record) -> dict[str, Json]:
