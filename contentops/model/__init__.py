@@ -6,6 +6,8 @@ and the messages. Nothing here touches clock, disk, network or environment.
 
 from contentops.model.checks import (
     NO_CHECKS,
+    Checked,
+    CheckedFile,
     Checks,
     Finding,
     FrontMatterSchema,
@@ -54,6 +56,7 @@ from contentops.model.steps import (
     Move,
     Poll,
     Remove,
+    RetryText,
     Save,
     Step,
     Submit,
@@ -73,6 +76,8 @@ __all__ = [
     "CatalogEntry",
     "CatalogSnapshot",
     "Change",
+    "Checked",
+    "CheckedFile",
     "Checks",
     "Count",
     "Desired",
@@ -107,6 +112,7 @@ __all__ = [
     "Request",
     "RequestId",
     "Result",
+    "RetryText",
     "Run",
     "Save",
     "Saved",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import time
@@ -19,12 +20,12 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.folders import denial
+from contentops.documents.folders import denial, present
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import CatalogSnapshot, Saved
+from contentops.model import CatalogSnapshot
 from contentops.planning.inputs import (
     Choice,
     FinishedText,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.digest import Digest
     from contentops.model import Catalog, Desired, ItemId, Plan, Project, State
+    from contentops.operations.past import PastTexts
 
 FOLDER = ".contentops"
 
@@ -103,6 +104,12 @@ class Workspace:
         """All four sides, gathered: what the planner compares."""
         return _plan_inputs(self, choice)
 
+    def past(self, state: State) -> PastTexts:
+        """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids."""
+        from contentops.operations.past import PastTexts
+
+        return PastTexts(self.project, state, self.cache)
+
     def plan(self, choice: Choice) -> Plan:
         """What `apply` would do."""
         return make_plan(self.plan_inputs(choice))
@@ -144,8 +151,17 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         if text is None:
             return None
-        return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
+        return FinishedText(
+            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
+        )
 
+    @functools.cache
+    def past() -> PastTexts:
+        return workspace.past(state)
+
+    outputs = itertools.chain(
+        (spec.output for spec in desired.specs), (record.output for record in state.records.values())
+    )
     stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(paths(desired, state))
     if (seen := stat_cache.remember()) is not None:
@@ -156,8 +172,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         state=state,
         observed=observed,
         stored=stored,
-        text=functools.partial(text_of, project, state, cache),
-        why_no_text=functools.partial(why_no_text, project),
+        text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
+        why_no_text=lambda: past().why_missing(),
+        exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
         foreign=_foreign_paths(project),
         choice=choice,
@@ -165,28 +182,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
-
-
-def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str | None:
-    """The text with a body digest: from the cache, else from the history in git of the file that a record has."""
-    from contentops.ci.results import earlier_bodies
-
-    found = cache.body(digest)
-    past = (each for path in _files_of(state, digest) for each in earlier_bodies(project.root, path))
-    return found if found is not None else next((body for known, body in past if known == digest), None)
-
-
-def _files_of(state: State, digest: Digest) -> list[str]:
-    """The files of the records that name a body."""
-    saved = ((record, record.saved or Saved()) for record in state.records.values())
-    return [record.output for record, last in saved if digest in {record.generated, last.body, last.server_body}]
-
-
-def why_no_text(project: Project) -> str:
-    """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
-    from contentops.ci.results import no_history
-
-    return no_history(project.root)
 
 
 def _foreign_paths(project: Project) -> dict[str, str]:

@@ -63,6 +63,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
 
     item: str
     body: Digest
+    title: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -83,6 +84,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
@@ -164,6 +167,11 @@ class ItemSides(Struct, frozen=True, kw_only=True):
     def own(self) -> Record | None:
         """The record to compare with: its own, or the orphan's it takes over."""
         return self.record or self.orphan
+
+    @property
+    def title(self) -> str:
+        """The title of its file; one that was removed is no other title."""
+        return self.file.title or (self.own.title if self.own is not None else "")
 
     @property
     def is_same(self) -> bool:
@@ -287,8 +295,8 @@ def honours_ids(state: State, server: str) -> bool | None:
 
 
 def price_of(spec: Spec, server: str) -> int:
-    """The credits of one submit of `spec`; the embedded server charges nothing."""
-    return 0 if server == "local" else spec.request.credits
+    """The credits of one submit of `spec`; the embedded server charges nothing, and what has no template none gets."""
+    return 0 if server == "local" or not spec.request.template else spec.request.credits
 
 
 # --- paths -------------------------------------------------------------------------------------------------
