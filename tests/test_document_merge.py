@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.merge import Conflict, Taken, merge_edits, merge_keys, take_new, touched
+from contentops.documents.merge import Conflict, Kept, Taken, merge_edits, merge_keys, take_new, touched
 from contentops.documents.sections import Key, cut
 from tests.test_document_sections import HOSTILE
 
@@ -249,7 +249,7 @@ def _places(body: str) -> dict[Key, int]:
     return {section.key: number for number, section in enumerate(cut(body))}
 
 
-def taken_kept(base: str, edited: str, new: str) -> tuple[object, ...]:
+def taken_kept(base: str, edited: str, new: str) -> tuple[Kept, ...]:
     """What a merge keeps."""
     found = take_new(base, edited, new)
     return found.kept if found is not None else ()
