@@ -107,11 +107,15 @@ CASES: dict[str, Case] = {
     "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
     "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
     # --- here and there ---------------------------------------------------------------------------------------
-    "edited on both sides": Case(file=EDITED, remote=THERE, blocked="edited-both", why={"edited", "edited-there"}),
-    "edited on both sides, overwrite": Case(file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-both"),
+    "edited on both sides": Case(
+        file=EDITED, remote=THERE, blocked="edited-on-both-sides", why={"edited", "edited-there"}
+    ),
+    "edited on both sides, overwrite": Case(
+        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-on-both-sides"
+    ),
     "edited alike": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
     "saved here, then edited there": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
-    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-both"),
+    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-on-both-sides"),
     "edited here, unreadable there": Case(
         file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
@@ -155,7 +159,7 @@ CASES: dict[str, Case] = {
     ),
     "moved, deleted there": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")),
     "moved, edited on both sides": Case(
-        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-both"
+        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-both-sides"
     ),
     "renamed, edited there": Case(
         spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
@@ -194,9 +198,9 @@ CASES: dict[str, Case] = {
     "spec changed, edited alike": Case(
         spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-there"
     ),
-    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-both"),
+    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"),
     "spec changed, edited on both sides, keep": Case(
-        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-both"
+        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-on-both-sides"
     ),
     "spec changed, edited on both sides, overwrite": Case(
         spec=CHANGED,
@@ -294,7 +298,7 @@ CASES: dict[str, Case] = {
         record=structs.replace(RECORD, protected=True),
         file=EDITED,
         remote=THERE,
-        blocked="edited-both",
+        blocked="edited-on-both-sides",
     ),
 }
 

@@ -40,7 +40,7 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
     if is_new_here and _is_a_persons(item):
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
-        return block("edited-both", _both_hint(item), reasons=reasons)
+        return block("edited-on-both-sides", _both_hint(item), reasons=reasons)
     if choice is OnEdit.OVERWRITE:
         return None
     if choice is OnEdit.KEEP:
@@ -167,12 +167,9 @@ def _where(item: ItemSides) -> str:
 
 
 def _both_hint(item: ItemSides) -> str:
-    get = f"`contentops content get {_remote(item).content_id}`"
-    path = item.file.path
-    return (
-        f"`{path}` was changed, and {_where(item)} was edited in WriterzRoom; {get} shows that text: make one of both "
-        f"the text of `{path}` and of the content, or delete the content, and the file is saved as new"
-    )
+    shown = f"`contentops diff {item.spec.id} --remote` shows both"
+    way = "make one text of them, in both places, or delete the content, and the file is saved as new"
+    return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 
 def _holds(item: ItemSides, remote: Remote) -> bool:
