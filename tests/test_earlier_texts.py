@@ -11,7 +11,7 @@ import pytest
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
-from contentops.errors import LockHeld, OutputError, Refused, StateError
+from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
 from contentops.operations import restore as restoring
 from contentops.operations import workspace
@@ -236,6 +236,18 @@ def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> N
     assert "in cache, on server  in the file, last generated" in shown
 
 
+def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
+    """A renamed item keeps them, also where neither git nor a report tells of the old id."""
+    site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
+    site.apply()
+    shutil.rmtree(site.root / ".contentops" / "runs")
+    found = invoke("history", "b", "--json", cwd=site.root).json["texts"]
+    assert len(found) == 3
+    done = restoring.restore(site.project, "b", found[-1]["body"], world=site.world())
+    assert done.output == "out/b.md"
+    assert "Take 1." in site.read(done.output)
+
+
 def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene, invoke: Run) -> None:
     """Front matter stays as it stands, words of a person in it too; the next apply saves it; and back again."""
     site.edit(OUT, "title:", "mine: yes\ntitle:")
@@ -304,6 +316,9 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    with pytest.raises(UsageError, match="has no text") as unknown:
+        put_back(shallow, texts[1].body)
+    assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
     (text,) = restoring.restorable(shallow.project, "a")
     shutil.rmtree(shallow.root / ".git")
