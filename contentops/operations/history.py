@@ -49,7 +49,7 @@ def history(project: Project, item: str = "") -> History:
         runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
         if not found and not runs:
             _check_item(project, item, {one.id for one in records.values()})
-        texts = _texts(project, state, item, [one for one in records.values() if one.id in names])
+        texts = _texts(project, state, item, names, records.values())
     found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
     return History(runs=runs, generations=tuple(found), texts=texts, gaps=past.gaps)
 
@@ -58,17 +58,22 @@ def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
     """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
     records = made(state, past_of(project).records, kept_reports(project))
     names = _names(item, [*records.values(), *state.records.values()])
-    return _texts(project, state, item, [one for one in records.values() if one.id in names])
+    return _texts(project, state, item, names, records.values())
 
 
-def _texts(project: Project, state: State, item: str, records: Iterable[Record]) -> tuple[PaidText, ...]:
+def _texts(
+    project: Project, state: State, item: str, names: set[str], records: Iterable[Record]
+) -> tuple[PaidText, ...]:
+    """The texts of the ids that an item has had; `item` is the one of today."""
+    records = [one for one in records if one.id in names]
     now = state.records.get(ItemId(item))
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
     file = Outputs(project.root).observe(path) if path else None
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
     known: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
-        for text in sorted((*map(_recorded, records), *_cached(cache, item, records)), key=lambda one: one.at):
+        found = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
+        for text in sorted(found, key=lambda one: (one.at, one.body == last)):
             places = (
                 ("cache", cache.body(text.body) is not None),
                 ("git", text.body in past),
@@ -99,8 +104,8 @@ def _recorded(record: Record) -> PaidText:
     )
 
 
-def _cached(cache: Cache, item: str, records: Iterable[Record]) -> Iterator[PaidText]:
-    names, requests = {item, *(one.id for one in records)}, {one.request_id for one in records} - {""}
+def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterator[PaidText]:
+    requests = {one.request_id for one in records} - {""}
     for kept in cache.paid_texts():
         if kept.about.item in names or kept.about.request_id in requests:
             yield PaidText(
