@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.merge import Conflict, Kept, Taken, merge_edits, merge_keys, take_new, touched
+from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, merge_keys, take_new, touched
 from contentops.documents.sections import Key, cut
 from tests.test_document_sections import HOSTILE
 
@@ -17,7 +17,7 @@ WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"
 NEW = "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n\n## Times\n\nThen.\n"
 
 
-def taken(base: str, edited: str, new: str) -> Taken:
+def taken(base: str, edited: str, new: str) -> Renewed:
     """What is made of a new text and an edited one."""
     found = take_new(base, edited, new)
     assert found is not None
@@ -85,7 +85,7 @@ def test_sections_that_cannot_stand_side_by_side() -> None:
 
 
 def test_what_strict_looks_at() -> None:
-    """Kept sections for which the new text says something else than the one before did."""
+    """KeptSection sections for which the new text says something else than the one before did."""
     edited = WAS.replace("Ten.", "Eleven.").replace("Here.", "Right here.") + "\n## More\n\nMine.\n"
     assert [each.key.heading for each in taken(WAS, edited, NEW).overruled] == ["Prices", "Places"]
     assert taken(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
@@ -242,14 +242,17 @@ def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
         if place is not None
     ]
     if found is not None and places == sorted(places):
-        assert take_new(base, found.body, new) in (None, Taken(body=found.body, kept=taken_kept(base, found.body, new)))
+        assert take_new(base, found.body, new) in (
+            None,
+            Renewed(body=found.body, kept=taken_kept(base, found.body, new)),
+        )
 
 
 def _places(body: str) -> dict[Key, int]:
     return {section.key: number for number, section in enumerate(cut(body))}
 
 
-def taken_kept(base: str, edited: str, new: str) -> tuple[Kept, ...]:
+def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
     """What a merge keeps."""
     found = take_new(base, edited, new)
     return found.kept if found is not None else ()

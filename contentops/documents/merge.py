@@ -29,7 +29,7 @@ S = TypeVar("S", str, tuple[Key, ...])
 # --- a new generation against a hand edit ----------------------------------------------------------------------
 
 
-class Kept(Struct, frozen=True, kw_only=True):
+class KeptSection(Struct, frozen=True, kw_only=True):
     """A section that stays as a person left it, beside the new text that is not taken for it."""
 
     key: Key
@@ -41,20 +41,20 @@ class Kept(Struct, frozen=True, kw_only=True):
     """As the new text has it; empty: it has no such section."""
 
 
-class Taken(Struct, frozen=True, kw_only=True):
+class Renewed(Struct, frozen=True, kw_only=True):
     """A body made of a new text and what a person had made of the one before."""
 
     body: str
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[KeptSection, ...] = ()
     """The sections of the person: as they stand in the file, then those that are not in it any more."""
 
     @property
-    def overruled(self) -> tuple[Kept, ...]:
+    def overruled(self) -> tuple[KeptSection, ...]:
         """The kept sections for which the new text says something else than the one before did."""
         return tuple(kept for kept in self.kept if _words(kept.new) != _words(kept.base))
 
 
-def take_new(base: str, edited: str, new: str) -> Taken | None:
+def take_new(base: str, edited: str, new: str) -> Renewed | None:
     """The new text, with the sections a person made of `base` what they are in `edited` as they left them.
 
     What a person touched, added, removed, renamed or moved stays; every other section comes from the new text, in its
@@ -62,15 +62,17 @@ def take_new(base: str, edited: str, new: str) -> Taken | None:
     followed. None: the sections cannot stand side by side, as a code block or comment in one of them is left open.
     """
     if clean_body(edited) == clean_body(base):
-        return Taken(body=new)
+        return Renewed(body=new)
     was, here, there = _sections(base), _sections(edited), _sections(new)
     persons, put, removed = _of_a_person(was, here)
     kept = [
-        Kept(key=key, text=here[key], base=was.get(key, ""), new=there.get(key, "")) for key in here if key in persons
+        KeptSection(key=key, text=here[key], base=was.get(key, ""), new=there.get(key, ""))
+        for key in here
+        if key in persons
     ]
-    kept += [Kept(key=key, base=was[key], new=there[key]) for key in removed if key in there]
+    kept += [KeptSection(key=key, base=was[key], new=there[key]) for key in removed if key in there]
     if clean_body(new) == clean_body(base):
-        return Taken(body=edited, kept=tuple(kept))
+        return Renewed(body=edited, kept=tuple(kept))
     before, after = _counted(was), _counted(here)
     free = {key for key in there if key not in persons and before[key[:2]] == after[key[:2]]}
     frame = [key for key in there if key in free or (key in persons and key not in put)]
@@ -78,7 +80,7 @@ def take_new(base: str, edited: str, new: str) -> Taken | None:
     body = _joined((here[key] if key in persons else there[key] for key in order), here, there)
     if [section.key[:2] for section in cut(body)] != [key[:2] for key in order]:
         return None
-    return Taken(body=body, kept=tuple(kept))
+    return Renewed(body=body, kept=tuple(kept))
 
 
 def touched(base: str, edited: str) -> tuple[Key, ...]:
