@@ -203,6 +203,7 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
+                text=found.text,
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
