@@ -11,7 +11,7 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, title_digest
-from contentops.model import OnEdit, Saved
+from contentops.model import OnEdit, Request, Saved
 from contentops.planning.plan import make_plan
 from tests.fakes.sides import TEXT, a_file, a_record, a_remote, a_situation, a_spec, an_entry
 
@@ -28,6 +28,10 @@ EDITED = a_file("out/a.md", body=MINE)
 THERE = a_remote(body=THEIRS)
 GONE = a_remote(body="", title="", deleted=True)
 GONE = structs.replace(GONE, body=NOTHING)
+
+
+_NOTHING_ASKED = Request(template="", style="", inputs={})
+IMPORTED = structs.replace(SAME, request=_NOTHING_ASKED, digest=_NOTHING_ASKED.digest, protected=True)
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -272,6 +276,14 @@ CASES: dict[str, Case] = {
         record=structs.replace(RECORD, protected=True),
         remote=THERE,
         notes=("edited-there",),
+    ),
+    "protected without a template, edited there": Case(
+        spec=IMPORTED,
+        record=structs.replace(a_record(IMPORTED), generated=NOTHING, protected=True),
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+        why={"edited-there"},
     ),
     "protected, deleted here, edited there": Case(
         spec=structs.replace(SAME, protected=True),

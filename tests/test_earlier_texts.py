@@ -408,16 +408,25 @@ def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
     assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
 
 
-def test_a_lock_of_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
-    """They share the cache."""
-    site.write(
-        "contentops.yaml",
-        site.read("contentops.yaml")
-        + "cache: {keep_texts: 0}\nenvironments: {live: {output: 'live/{{ item.id }}.md'}}\n",
-    )
+def test_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+    """They share the cache: what its lock names stays, and what the manifests ask for in it."""
+    live = "live: {output: 'live/{{ item.id }}.md', vars: {year: 2026}}"
+    settings = f"cache: {{keep_texts: 0}}\nvars: {{year: 2029}}\nenvironments: {{{live}}}\n"
+    site.write("contentops.yaml", site.read("contentops.yaml") + settings)
     lock = site.read("contentops.lock")
-    rewrite(site, 2029)
+    site.write("content/blog.yaml", blog("a").replace("2026", "{{ year }}"))
+    site.apply()
     site.write("contentops.live.lock", lock)
-    before = listed(site, invoke)
-    assert collected(site, invoke, "--yes")["texts"] == 2
-    assert in_cache(site, invoke) == {one["body"] for one in before[:2]}
+    now, locked, wanted, first = (one["body"] for one in listed(site, invoke))
+    assert collected(site, invoke, "--yes")["texts"] == 1
+    assert in_cache(site, invoke) == {now, locked, wanted}
+    assert first not in in_cache(site, invoke)
+
+
+def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
+    """Those of the item that stands before."""
+    words = "contentops restore a --to "
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
+    offered = invoke(cwd=site.root, env=env).stdout
+    for one in listed(site, invoke):
+        assert one["body"][7:19] in offered

@@ -199,13 +199,16 @@ def _foreign_paths(project: Project) -> dict[str, str]:
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
     """What the locks of the project's other environments hold, each with the name of the lock."""
-    own = f"contentops.{project.environment}.lock" if project.environment else "contentops.lock"
-    for path in sorted(Path(project.root).glob("contentops*.lock")):
-        if path.name == own:
-            continue
-        environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
-        with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
-            yield path.name, store.state
+    for environment, lock in locked_environments(project).items():
+        if environment != project.environment:
+            with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
+                yield lock, store.state
+
+
+def locked_environments(project: Project) -> dict[str, str]:
+    """The environments that something was applied to, each with the name of its lock."""
+    locks = [path.name for path in sorted(Path(project.root).glob("contentops*.lock"))]
+    return {lock.removeprefix("contentops").removesuffix(".lock").removeprefix("."): lock for lock in locks}
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:

@@ -34,7 +34,9 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
     is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
-        return None if item.file.exists and item.is_protected else _pull(item, reasons)
+        # Without a template an item is protected from generations alone: what a person writes there is its text.
+        is_held = item.file.exists and item.is_protected and item.spec.request.template
+        return None if is_held else _pull(item, reasons)
     if is_new_here and _is_a_persons(item):
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
@@ -142,8 +144,6 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
-        if not item.spec.request.template:
-            hint = f"`contentops content get {remote.content_id}` shows it; make that the text of `{item.file.path}`"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
     return ()
 
