@@ -292,9 +292,10 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
             path = re.split("[#?]", target, maxsplit=1)[0]
             if not path or _ELSEWHERE.match(target) or _TEMPLATE.search(target):
                 continue
-            place = posixpath.normpath(posixpath.join(folder, unquote(path)))
+            path = unquote(path)
+            place = posixpath.normpath(posixpath.join(folder, path))
             at = text.first_line + number - 1
-            if place == ".." or place.startswith("../"):
+            if place.startswith(("../", "/")) or place == ".." or "\\" in path:
                 yield f"the link `{_shown(target)}` leads out of the project", at, ""
             elif "\0" in place or not any(exists(place + ending) for ending in _ENDINGS):
                 hint = f"looked for `{_shown(place)}` below the project root"
