@@ -71,10 +71,11 @@ FILES: dict[str, str | bytes] = {
     "empty-title": "---\ntitle:\n---\nBody\n",
     "foreign-block": "---\ncontentops: {item: other, digest: x}\ntitle: T\n---\nBody\n",
     "rule": "---\n\nno front matter, but a rule\n",
+    "archetype": "---\ntitle: {{ replace .Name }}\n---\nA file that a generator fills in.\n",
     "brace-body": "{{< shortcode >}}\n\nText\n",
     "invisible": '---\na: "\\x07\\u0085\\u2028\\ufeff"\n---\nBody\n',
 }
-REFUSED = {"rule"}
+REFUSED = {"archetype", "rule"}
 
 
 def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run) -> None:
@@ -87,7 +88,7 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 1} texts owned by items before, 1 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 2} texts owned by items before, 2 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
@@ -380,12 +381,15 @@ def test_items_without_a_template_are_told_apart_by_their_files(project: Build, 
 
 
 def test_an_adopted_text_is_no_draft_of_the_embedded_server(project: Build, invoke: Run) -> None:
-    """The server made nothing, so nothing is to be made again by another one."""
-    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO})
+    """The server made nothing, so nothing is to be made again by another one; what has no template has no price."""
+    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "b.md": HELLO})
     flags = ["--template", "blog_article_generator", "--style", "general_blog", "--input", "target_audience=x"]
+    assert invoke("adopt", "b.md", "--yes", cwd=root).code == 0
     assert invoke("adopt", "docs", *flags, "--input", "topic=T", "--yes", cwd=root).code == 0
     (root / "contentops.yaml").write_text("version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n")
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    prices = {item: invoke("show", item, "--json", cwd=root).json["credits"] for item in ("b", "docs/a")}
+    assert prices == {"b": 0, "docs/a": 4}
 
 
 def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:

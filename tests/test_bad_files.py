@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from contentops.model import Run
+    from contentops.model import Event, Run
     from contentops.operations.workspace import World
     from tests.fakes.api import Generation, Seen
     from tests.running import Run as Invoke
@@ -205,6 +206,23 @@ def test_an_edit_made_on_windows_is_saved_and_replaced_like_any(root: Path) -> N
     assert scene.plan().empty
 
 
+def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(root: Path) -> None:
+    """Pulled in the file's own line endings; front matter that came with the text is the server's, not the file's."""
+    scene = _scene(root, "one")
+    scene.apply()
+    _on_windows(scene, "out/one.md")
+    theirs = "---\ntitle: Theirs\ncontentops: {item: two}\nevil: true\n---\n\n## Introduction\n\nTheir words.\n"
+    scene.api.edit(scene.record("one").content_id, theirs)
+    assert scene.actions(refresh=True) == {"one": "pull"}
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert _only_crlf(scene, "out/one.md")
+    text = scene.read("out/one.md")
+    assert ("Their words." in text, "evil" in text, text.count("\n---\n")) == (True, False, 1)
+    assert "item: one" in text
+    assert scene.plan(refresh=True).empty
+    assert "evil" in scene.api.contents[scene.record("one").content_id].body
+
+
 # --- full disks ------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +347,24 @@ def test_a_state_that_finds_no_room_ends_the_run_and_pays_once(root: Path) -> No
     assert held == at - 1 > 4
 
 
+def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
+    """Its job is on record: the run ends and says what to do, and the next one polls the same job."""
+    scene = _scene(root)
+
+    def emit(event: Event) -> None:
+        if (event.kind, event.step) == ("step-done", "submit"):
+            shutil.rmtree(root / ".contentops/cache")
+            (root / ".contentops/cache").write_text("in the way")
+
+    with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be kept"):
+        scene.apply(emit=emit)
+    assert (scene.entry("one").state, scene.tree()) == (JobState.RUNNING, {})
+    (root / ".contentops/cache").unlink()
+    assert results(scene.apply()) == {"one": "done", "two": "done"}
+    assert scene.api.credits == 8
+    assert scene.plan().empty
+
+
 # --- what the server has ---------------------------------------------------------------------------------------
 
 
@@ -393,6 +429,8 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     api = Long(duration=30, auto_save=False)
     api.sections = sections
     scene = _scene(folder, "one", api=api)
+    checks = "words: {min: 9}, contains: [word], excludes: [zz], headings: [Part 9], leftovers: block, links: block"
+    scene.edit("content/blog.yaml", "items:", f"defaults: {{checks: {{{checks}, not_matches: ['zz$']}}}}\nitems:")
     took: dict[str, float] = {}
 
     def timed(name: str, act: Callable[[], object]) -> None:
@@ -407,6 +445,10 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     timed("status", lambda: invoke("status", cwd=folder))
     timed("plan", scene.plan)
     timed("save", scene.apply)
+    stored = api.contents[scene.record("one").content_id]
+    api.edit(stored.id, stored.body.replace("is code", "was code"))
+    timed("pull", lambda: scene.apply(refresh=True))
+    assert "was code" in scene.read("out/one.md")
     _later(scene)
     timed("overwrite", lambda: scene.apply(on_edit=OnEdit.OVERWRITE))
     assert ["by me" in seen.body["content"] for seen in api.requests if seen.name == "save"] == [False, True, False]

@@ -262,3 +262,15 @@ def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:
     document = json.loads(json_text(sarif(done, folder="site")))
     jsonschema.validate({**document, "runs": [{**document["runs"][0], "results": []}]}, SARIF)
     assert len(document["runs"][0]["results"]) == 2 * len(words)
+
+
+def test_show_states_the_checks_of_an_item(site: Path, invoke: Run) -> None:
+    """As they came out of all layers."""
+    shown = invoke("show", "good", "--json", cwd=site).json
+    assert shown["checks"] == {
+        "excludes": {"values": ["cheap"]},
+        "links": "warn",
+        "leftovers": "block",
+        "front_matter": {"schema": "post.json"},
+    }
+    assert invoke("show", "free", "--json", cwd=site).json["checks"] == {}

@@ -159,12 +159,14 @@ def test_links_lead_somewhere_inside_the_project() -> None:
     body = (
         "[b](b.md) [b](./b#part) ![c](c%20d.png) [d](../docs/) ![e](<c d.png>) [f](../img)\n"
         '[x](https://a.b/c) [y](#here) [z](mailto:a@b.c) [r](/root) [t]({{< ref "a" >}}) [p](//a.b) `[q](q)` [](\n'
-        "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n"
+        "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n![etc](%2Fetc%2Fpasswd) [up](..%5C..%5Cx)\n"
     )
     assert said(body, exists=there, links=Level.WARN) == [
         (12, "the link `gone.md` leads to no file of the project"),
         (12, "the link `../../x` leads out of the project"),
         (14, "the link `nowhere.md` leads to no file of the project"),
+        (15, "the link `%2Fetc%2Fpasswd` leads out of the project"),
+        (15, "the link `..%5C..%5Cx` leads out of the project"),
     ]
 
 
@@ -212,7 +214,7 @@ def test_no_text_makes_a_check_raise(body: str, title: str, front: Mapping[str, 
         assert 0 <= found.line <= body.count("\n") + 2
 
 
-@pytest.mark.parametrize("bit", ["# a\n\nword [x](y) `z\n", "`", "](", "<a", "[your ", " \t"])
+@pytest.mark.parametrize("bit", ["# a\n\n" + "word [x](y) `z " * 26 + "\n", "`", "](", "<a", "[your ", " \t"])
 def test_two_megabytes_are_checked_in_linear_time(bit: str) -> None:
     """A text of two megabytes takes seconds at most, whatever it repeats."""
     body = bit * (2_000_000 // len(bit))

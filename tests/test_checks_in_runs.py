@@ -13,6 +13,7 @@ from jsonschema import Draft7Validator
 from contentops.errors import Refused
 from contentops.model import Action, JobState
 from contentops.operations.apply import Approval
+from contentops.operations.history import history
 from contentops.operations.records import resolve
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
@@ -26,6 +27,7 @@ from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.test_planfile import apply_reviewed, as_reviewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,6 +259,7 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path) -> None
     assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
     assert "Take 3." in scene.read("out/one.md")
     assert scene.record("one").attempt == 3
+    assert [(one.credits, one.outcome) for one in history(scene.project, "one").generations] == [(4, "generated")] * 3
     assert scene.plan().empty
     assert scene.state.entries == {}
 
@@ -367,9 +370,9 @@ def test_a_lost_answer_to_a_retry_is_looked_for(root: Path) -> None:
 def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     """Retries that were not reviewed are refused; a run of the file that is blocked may be run again."""
     scene = _scene(root, NO_DRAFTS, "one", good=3)
-    narrow = plan_json(scene.plan())
+    narrow = as_reviewed(scene)
     _loosen(scene, RETRIES)
-    wide = plan_json(scene.plan())
+    wide = as_reviewed(scene)
 
     def compared(document: Any) -> Any:
         with open_workspace(scene.project) as workspace:
@@ -385,6 +388,12 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
         compared(wide)
     with pytest.raises(Refused, match="up to 20"):
         check_ceiling(scene.plan(), scene.project.guards, wide)
+    _loosen(scene, RETRIES, RETRIES.replace("2", "4"))
+    _from_take(scene, 99)
+    for _ in range(2):
+        assert results(apply_reviewed(scene, wide)) == {"one": "blocked"}
+        assert scene.api.credits == 12
+    check_ceiling(scene.plan(), scene.project.guards, wide)
 
 
 # --- told harmlessly -------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_front_matter_that_differs_is_shown(site: Scene, invoke: Run) -> None:
     printed = invoke("diff", "a", cwd=site.root).stdout.splitlines()
     assert printed[2:] == ["@@ front matter @@", '!tags: ["ai"{+, "more"+}]']
     site.write(OUT, text.partition("\n---\n\n")[2])
-    assert set(invoke("diff", "a", "--json", cwd=site.root).json["front"]) == {"title", "tags", "date"}
+    assert set(invoke("diff", "a", "--json", cwd=site.root).json["front"]) == {"title", "tags", "date", "contentops"}
 
 
 def test_markdown_is_for_a_comment(site: Scene, invoke: Run) -> None:

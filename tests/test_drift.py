@@ -11,7 +11,7 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, title_digest
-from contentops.model import OnEdit, Saved
+from contentops.model import OnEdit, Request, Saved
 from contentops.planning.plan import make_plan
 from tests.fakes.sides import TEXT, a_file, a_record, a_remote, a_situation, a_spec, an_entry
 
@@ -28,6 +28,10 @@ EDITED = a_file("out/a.md", body=MINE)
 THERE = a_remote(body=THEIRS)
 GONE = a_remote(body="", title="", deleted=True)
 GONE = structs.replace(GONE, body=NOTHING)
+
+
+_NOTHING_ASKED = Request(template="", style="", inputs={})
+IMPORTED = structs.replace(SAME, request=_NOTHING_ASKED, digest=_NOTHING_ASKED.digest, protected=True)
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -103,11 +107,15 @@ CASES: dict[str, Case] = {
     "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
     "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
     # --- here and there ---------------------------------------------------------------------------------------
-    "edited on both sides": Case(file=EDITED, remote=THERE, blocked="edited-both", why={"edited", "edited-there"}),
-    "edited on both sides, overwrite": Case(file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-both"),
+    "edited on both sides": Case(
+        file=EDITED, remote=THERE, blocked="edited-on-both-sides", why={"edited", "edited-there"}
+    ),
+    "edited on both sides, overwrite": Case(
+        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-on-both-sides"
+    ),
     "edited alike": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
     "saved here, then edited there": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
-    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-both"),
+    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-on-both-sides"),
     "edited here, unreadable there": Case(
         file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
@@ -151,7 +159,7 @@ CASES: dict[str, Case] = {
     ),
     "moved, deleted there": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")),
     "moved, edited on both sides": Case(
-        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-both"
+        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-both-sides"
     ),
     "renamed, edited there": Case(
         spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
@@ -190,9 +198,9 @@ CASES: dict[str, Case] = {
     "spec changed, edited alike": Case(
         spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-there"
     ),
-    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-both"),
+    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"),
     "spec changed, edited on both sides, keep": Case(
-        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-both"
+        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-on-both-sides"
     ),
     "spec changed, edited on both sides, overwrite": Case(
         spec=CHANGED,
@@ -269,6 +277,14 @@ CASES: dict[str, Case] = {
         remote=THERE,
         notes=("edited-there",),
     ),
+    "protected without a template, edited there": Case(
+        spec=IMPORTED,
+        record=structs.replace(a_record(IMPORTED), generated=NOTHING, protected=True),
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+        why={"edited-there"},
+    ),
     "protected, deleted here, edited there": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
@@ -282,7 +298,7 @@ CASES: dict[str, Case] = {
         record=structs.replace(RECORD, protected=True),
         file=EDITED,
         remote=THERE,
-        blocked="edited-both",
+        blocked="edited-on-both-sides",
     ),
 }
 

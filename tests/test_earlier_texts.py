@@ -11,7 +11,7 @@ import pytest
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
-from contentops.errors import LockHeld, OutputError, Refused, StateError
+from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
 from contentops.operations import restore as restoring
 from contentops.operations import workspace
@@ -236,6 +236,18 @@ def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> N
     assert "in cache, on server  in the file, last generated" in shown
 
 
+def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
+    """A renamed item keeps them, also where neither git nor a report tells of the old id."""
+    site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
+    site.apply()
+    shutil.rmtree(site.root / ".contentops" / "runs")
+    found = invoke("history", "b", "--json", cwd=site.root).json["texts"]
+    assert len(found) == 3
+    done = restoring.restore(site.project, "b", found[-1]["body"], world=site.world())
+    assert done.output == "out/b.md"
+    assert "Take 1." in site.read(done.output)
+
+
 def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene, invoke: Run) -> None:
     """Front matter stays as it stands, words of a person in it too; the next apply saves it; and back again."""
     site.edit(OUT, "title:", "mine: yes\ntitle:")
@@ -304,6 +316,9 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    with pytest.raises(UsageError, match="has no text") as unknown:
+        put_back(shallow, texts[1].body)
+    assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
     (text,) = restoring.restorable(shallow.project, "a")
     shutil.rmtree(shallow.root / ".git")
@@ -393,16 +408,25 @@ def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
     assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
 
 
-def test_a_lock_of_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
-    """They share the cache."""
-    site.write(
-        "contentops.yaml",
-        site.read("contentops.yaml")
-        + "cache: {keep_texts: 0}\nenvironments: {live: {output: 'live/{{ item.id }}.md'}}\n",
-    )
+def test_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+    """They share the cache: what its lock names stays, and what the manifests ask for in it."""
+    live = "live: {output: 'live/{{ item.id }}.md', vars: {year: 2026}}"
+    settings = f"cache: {{keep_texts: 0}}\nvars: {{year: 2029}}\nenvironments: {{{live}}}\n"
+    site.write("contentops.yaml", site.read("contentops.yaml") + settings)
     lock = site.read("contentops.lock")
-    rewrite(site, 2029)
+    site.write("content/blog.yaml", blog("a").replace("2026", "{{ year }}"))
+    site.apply()
     site.write("contentops.live.lock", lock)
-    before = listed(site, invoke)
-    assert collected(site, invoke, "--yes")["texts"] == 2
-    assert in_cache(site, invoke) == {one["body"] for one in before[:2]}
+    now, locked, wanted, first = (one["body"] for one in listed(site, invoke))
+    assert collected(site, invoke, "--yes")["texts"] == 1
+    assert in_cache(site, invoke) == {now, locked, wanted}
+    assert first not in in_cache(site, invoke)
+
+
+def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
+    """Those of the item that stands before."""
+    words = "contentops restore a --to "
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
+    offered = invoke(cwd=site.root, env=env).stdout
+    for one in listed(site, invoke):
+        assert one["body"][7:19] in offered

@@ -48,7 +48,7 @@ def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
 
 def _refreshed(scene: Scene) -> Plan:
     with open_workspace(scene.project, scene.world(), write=True) as workspace:
-        found = refresh(workspace.plan_inputs(Choice()), workspace.cache, world=scene.world())
+        found = refresh(workspace.plan_inputs(Choice()), workspace.cache, workspace.limiter, world=scene.world())
         return make_plan(found)
 
 
@@ -121,19 +121,24 @@ def test_an_edit_of_an_imported_text_is_saved_over_its_content(scene: Scene) -> 
     assert len(scene.api.contents) == 2
 
 
-def test_a_protected_text_that_was_edited_there_is_said(scene: Scene) -> None:
-    """With `--refresh` the plan tells of an edit made in WriterzRoom; nothing of either text is lost."""
-    _store(scene, "cnt_a", "A", "Words.\n")
+def test_what_is_written_there_comes_into_an_imported_file(scene: Scene) -> None:
+    """With `--refresh`, by a person's hand, into a file that no one edited; one that was edited is held back."""
+    for id_ in "ab":
+        _store(scene, f"cnt_{id_}", id_, "Words.\n")
     _import(scene)
+    path = scene.root / "out/b.md"
+    path.write_text(path.read_text().replace("Words.", "Mine."))
     scene.timeline.now += 60
-    scene.api.edit("cnt_a", "Theirs.\n")
-    (note,) = _refreshed(scene).notes
-    assert (note.kind, "`contentops content get cnt_a` shows it" in note.hint) == ("edited-there", True)
-    path = scene.root / "out/a.md"
-    path.write_text(path.read_text().replace("Words.", "Theirs."))
+    for id_ in "ab":
+        scene.api.edit(f"cnt_{id_}", "Theirs.\n")
+    plan = _refreshed(scene)
+    assert [(change.id, str(change.action)) for change in plan.changes] == [("a", "pull"), ("b", "blocked")]
     scene.apply(refresh=True)
-    assert scene.api.contents["cnt_a"].body == "Theirs.\n"
-    assert (_refreshed(scene).empty, _refreshed(scene).notes) == (True, ())
+    assert scene.tree()["out/a.md"].endswith("\n\nTheirs.\n")
+    assert "Mine." in path.read_text()
+    assert (scene.api.contents["cnt_a"].body, scene.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")
+    assert (scene.record("a").generated, scene.record("a").protected) == ("", True)
+    assert _refreshed(scene).changes[0].id == "b"
 
 
 @pytest.mark.parametrize(

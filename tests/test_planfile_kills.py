@@ -212,12 +212,28 @@ def drain(scene: Scene) -> dict[str, Any]:
     return {}
 
 
+def create_retried(scene: Scene) -> dict[str, Any]:
+    """Two new items whose first texts fail their checks."""
+    head = "defaults: {checks: {excludes: [Take 1.], retries: 1}}\n"
+    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    return {}
+
+
+def replace_retried(scene: Scene) -> dict[str, Any]:
+    """Both texts asked for again, and the first new ones fail their checks."""
+    _made(scene)
+    head = "defaults: {checks: {excludes: [Take 2.], retries: 2}}\n"
+    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    return {"replace": ("a", "b")}
+
+
 KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     made.__name__: made
     for made in (
         *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
         *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, overwrite),
         *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
+        *(create_retried, replace_retried),
     )
 }
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from contentops.api.calls import DeleteContent, Failure, PutContent
 from contentops.documents.clean import body_digest
 from contentops.errors import ApiError, Refused
-from contentops.model import OnEdit
+from contentops.model import ItemId, OnEdit
+from contentops.operations import workspace
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -19,9 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.model import Event, Outcome, Run
+    from contentops.model import Event, Outcome, Project, Run
     from tests.fakes.api import Fault
+    from tests.running import Build
+    from tests.running import Run as Invoke
 
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
 THEIRS = "## Introduction\n\nTheir words.\n"
 
 
@@ -133,23 +145,58 @@ def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> 
     assert scene.actions(refresh=True) == {"one": "pull"}
 
 
-@pytest.mark.parametrize("what", [403, "html", 422])
+@pytest.mark.parametrize("what", [403, "html", 422, 500])
 def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path: Path, what: Any) -> None:
     """Another owner's, or a reply that is none: the item is left alone, and is blocked where it would be saved."""
     scene = _scene(tmp_path)
     _edit(scene, "one")
     _edit(scene, "two")
-    numbers = scene.api.count("get content") + 1
-    scene.api.fault(on("get content", numbers), what)
+    scene.api.broken[scene.record("one").content_id] = what
     plan = scene.plan(refresh=True)
     assert {change.id: change.action for change in plan.changes} == {"two": "pull"}
     assert [(note.kind, note.id) for note in plan.notes] == [("unreadable-there", "one")]
-    scene.api.heal()
     scene.write("content/blog.yaml", blog("one", "two", year=2027))
-    scene.api.fault(on("get content", scene.api.count("get content") + 1), what)
     plan = scene.plan(refresh=True)
     assert {change.id: change.blocked for change in plan.changes} == {"one": "unreadable-there", "two": "edited-there"}
     assert plan.credits == 0
+
+
+def test_a_server_that_stumbles_over_each_content_is_not_well(tmp_path: Path) -> None:
+    """One may be broken; a second one in a row says something about the server."""
+    scene = _scene(tmp_path)
+    for item in ("one", "two"):
+        _edit(scene, item)
+        scene.api.broken[scene.record(item).content_id] = 500
+    with pytest.raises(ApiError, match="500"):
+        scene.plan(refresh=True)
+
+
+def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> None:
+    """An orphan, and an item whose text is no longer saved, are left alone; one that is renamed is not."""
+    scene = _scene(tmp_path, "one", "two", "three")
+    for item in ("one", "two", "three"):
+        _edit(scene, item)
+    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
+    rest = blog("two").removeprefix("items:\n")
+    scene.write("content/blog.yaml", f"items:\n  - {{id: uno, {asked}}}\n{rest}    save: false\n")
+    assert _asked(scene) == (1, 1)
+    assert scene.actions(refresh=True) == {"uno": "pull"}
+
+
+def test_a_refresh_counts_among_the_requests_of_a_minute(tmp_path: Path) -> None:
+    """What the run sends after it waits its turn as if it had sent the list and the fetches itself."""
+    scene = Scene(tmp_path, FakeApi(duration=30, per_minute=6), rpm=6)
+    items = ("one", "two", "three", "four", "five", "six")
+    scene.write("content/blog.yaml", blog(*items))
+    scene.apply()
+    for item in items[:3]:
+        _edit(scene, item)
+        scene.edit(f"out/{items[items.index(item) + 3]}.md", "Closing", "MINE")
+    scene.timeline.now += 300
+    before = len(scene.api.requests)
+    assert set(results(scene.apply(refresh=True)).values()) == {"done"}
+    sent = [seen.status for seen in scene.api.requests[before:]]
+    assert (len(sent), set(sent)) == (10, {200})
 
 
 # --- what comes of it ------------------------------------------------------------------------------------------
@@ -177,7 +224,8 @@ def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
     assert results(run) == {"one": "blocked", "two": "done"}
     error = _one(run).error
     assert "`out/one.md`" in error
-    assert f"`contentops content get {scene.record('one').content_id}`" in error
+    assert "`contentops diff one --remote`" in error
+    assert scene.record("one").content_id in error
     assert "MINE" in scene.read("out/one.md")
     assert scene.api.contents[scene.record("one").content_id].body == THEIRS
     assert "Their words." in scene.read("out/two.md")
@@ -311,3 +359,67 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
         assert len(stop.api.contents) == 3, where
         assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         assert stop.record("one").saved == scene.record("one").saved, where
+
+
+@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize(
+    "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
+)
+def test_a_stop_at_every_step_of_what_was_chosen(folder: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
+    """The request changed under an edit made there: the same end, the same charges, and no word of theirs is lost."""
+    scene = _scene(folder / "undisturbed", "one", **habits)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=choice))
+    expected = _words(scene)
+    assert ("Their words." in expected) == (choice is OnEdit.KEEP)
+    assert len(stops) > 5
+    for where, stop in stops.items():
+        for _ in range(2):
+            stop.apply(refresh=True, on_edit=choice)
+        assert _words(stop) == expected, where
+        assert stop.api.credits == scene.api.credits, where
+        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
+        kept = [path.read_text("utf-8") for path in stop.root.rglob("one.md")]
+        assert any("Their words." in text for text in kept), where
+
+
+def _words(scene: Scene) -> str:
+    """The file without what depends on the time of day."""
+    return re.sub(r"generated_at: .*", "", scene.read("out/one.md"))
+
+
+# --- the embedded server ---------------------------------------------------------------------------------------
+
+
+def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Build, invoke: Invoke) -> None:
+    """Generated, edited there by someone else, planned, pulled, and planned again: nothing is left."""
+    root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+    settings = workspace.open_project(str(root), "", ())
+    content_id = workspace.read_state(settings).records[ItemId("one")].content_id
+    _other_client(settings, PutContent(content_id, "Their title", THEIRS))
+    planned = invoke("plan", "--refresh", "--detailed-exitcode", "--out", "plan.json", cwd=root)
+    assert (planned.code, "1 to pull" in planned.stdout) == (2, True)
+    assert "edited there" in invoke("status", "--refresh", cwd=root).stdout
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert invoke("plan", "--check", "plan.json", cwd=root).code == 0
+    assert invoke("apply", "plan.json", cwd=root).code == 0
+    text = (root / "out/one.md").read_text("utf-8")
+    assert ("Their words." in text, "title: Their title" in text) == (True, True)
+    for flags in ((), ("--refresh",)):
+        assert invoke("plan", "--detailed-exitcode", *flags, cwd=root).code == 0
+    _other_client(settings, DeleteContent(content_id))
+    assert "deleted there" in invoke("plan", "--refresh", cwd=root).stdout
+    assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
+    assert workspace.read_state(settings).records[ItemId("one")].content_id not in ("", content_id)
+    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+
+
+def _other_client(settings: Project, call: PutContent | DeleteContent) -> None:
+    async def send() -> None:
+        async with workspace.connected(settings, workspace.Credentials(), workspace.World()) as client:
+            assert not isinstance(await client.send(call), Failure)
+
+    asyncio.run(send())

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
     """The standing with what the checks find in the text that `step` is about to write; each text is checked once."""
     text, checks = standing.text, item.spec.checks
-    if text is None or standing.findings is not None or checks == NO_CHECKS or not step.is_new:
-        return standing
+    if text is None or standing.checked is text or checks == NO_CHECKS or not step.is_new or not text.request_id:
+        return standing  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
     title = coming_title(ctx, item, standing, step, seen)
     about = to_check(title, text.body, seen, step.front, step.target)
@@ -47,12 +47,12 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         if text.entry is not None and blocks(said):
             # A plan runs no command: it tells what this one said.
             ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
-    return structs.replace(standing, findings=findings)
+    return structs.replace(standing, checked=text, findings=findings)
 
 
 def hold_back(item: Item, standing: Standing) -> None:
     """Raises Ended where what was found in the text keeps it from being written: it stays as it was paid for."""
-    findings = standing.findings or ()
+    findings = standing.findings
     if not blocks(findings):
         return
     text = standing.text
@@ -70,9 +70,9 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
     for number in range(1, step.times + 1):
         standing = await checked(ctx, item, standing, write)
         entry = standing.text.entry if standing.text is not None else None
-        if entry is None or not blocks(standing.findings or ()):
+        if entry is None or not blocks(standing.findings):
             break
-        why = _words(standing.findings or (), named=True)
+        why = _words(standing.findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
         again = Submit(
             request=step.request,

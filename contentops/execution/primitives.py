@@ -254,14 +254,16 @@ class Standing(Struct, frozen=True, kw_only=True):
     """That text is new and was written by this very run."""
     copy: str = ""
     """Where the words of a person that it took the place of are kept; empty: there were none."""
-    findings: tuple[Finding, ...] | None = None
-    """What the checks found in that text; None: it was not held against any."""
+    findings: tuple[Finding, ...] = ()
+    """What the checks found in `checked`."""
+    checked: Text | None = None
+    """The text that was held against the checks last; None: there was none."""
 
     def after(self, found: Job | Text) -> Standing:
         """With a job or a text that was found."""
         if isinstance(found, Job):
             return structs.replace(self, job=found)
-        return structs.replace(self, text=found, findings=None)
+        return structs.replace(self, text=found)
 
     @property
     def recorded(self) -> Record:

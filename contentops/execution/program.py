@@ -278,7 +278,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         output=standing.path or change.target,
         copy=standing.copy,
         left_out=_left_out(item, standing),
-        findings=end.findings or standing.findings or (),
+        findings=end.findings or standing.findings,
         error=end.error,
         hint=end.hint,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from contentops.errors import Diagnostic
 from contentops.model.records import ItemId
@@ -35,7 +35,7 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The JSON Schema that front matter must fit: where it stands, and its text as canonical JSON."""
 
-    path: str
+    path: str = field(name="schema")
     text: str
     level: Level = Level.BLOCK
 

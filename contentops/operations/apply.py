@@ -206,6 +206,7 @@ def _carry_out(
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
+                limiter=workspace.limiter,
                 earlier=workspace.past(found.state).of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
@@ -237,10 +238,11 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
     """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
-    from contentops.operations.history import brief, keep_report
+    from contentops.operations.history import before_retries, brief, keep_report
 
     known = {"", *(record.request_id for record in before.records.values())}
-    made = [brief(record) for record in workspace.state.records.values() if record.request_id not in known]
+    texts = [*workspace.state.records.values(), *before_retries(workspace.cache, plan, workspace.state)]
+    made = [brief(record) for record in texts if record.request_id not in known]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING, is_same_json
+from contentops.digest import NOTHING
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
@@ -17,6 +17,7 @@ from contentops.operations.content import content, quiet
 from contentops.operations.past import PastTexts
 from contentops.operations.show import no_item, without_text
 from contentops.operations.workspace import open_cache, open_workspace, read_state
+from contentops.planning.front_matter import drifted
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 
@@ -57,7 +58,8 @@ def from_generated(project: Project, item: str) -> Difference:
     record = _record(project, item)
     observed, file = _file(project, record)
     with open_cache(project, write=False) as cache:
-        past = PastTexts(project, read_state(project), cache)
+        state = read_state(project)
+        past = PastTexts(project, state, cache)
         text = file if observed.body == record.generated else past.text(record.generated)
     if text is None:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
@@ -65,7 +67,9 @@ def from_generated(project: Project, item: str) -> Difference:
         if not record.generated:
             message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
-    return Difference(old="generated", new="file", before=text, after=file, front=_drifted(record, observed))
+    entries = [entry for entry in state.entries.values() if entry.item == item]
+    front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
+    return Difference(old="generated", new="file", before=text, after=file, front=front)
 
 
 def from_remote(
@@ -176,13 +180,3 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
         message = f"`{record.id}` has no readable file: {error.message}"
         raise OutputError(message, hint="`contentops plan` restores it") from error
     return outputs.observe(record.output), body
-
-
-def _drifted(record: Record, file: Observed) -> dict[str, tuple[Json, Json]]:
-    """The keys, `title` among them, whose value in the file is not the one last written: that one and the file's.
-
-    None stands for a key that is not there. Keys that we never wrote are a person's alone.
-    """
-    last, now = {"title": record.title, **record.metadata}, {**file.front, "title": file.title or None}
-    found = {key: (value, now.get(key)) for key, value in last.items() if not is_same_json(value, now.get(key))}
-    return {key: pair for key, pair in found.items() if key != "title" or record.title}

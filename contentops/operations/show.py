@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.model import Change, Json, Project, Record, State
+    from contentops.model import Change, Checks, Json, Project, Record, State
     from contentops.operations.workspace import World
     from contentops.planning.inputs import PlanInputs
 
@@ -120,6 +120,14 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
     return "as generated" if record is None or record.generated else "adopted"
 
 
+def _checks(checks: Checks) -> Json:
+    """The checks of an item as a person would state them, but for the text of a schema."""
+    found: dict[str, Json] = to_builtins(checks)
+    if checks.front_matter is not None:
+        del found["front_matter"]["text"]
+    return found
+
+
 def show(project: Project, item: str) -> dict[str, Json]:
     """One item: the exact request, its digest and output, where each value came from, and its record."""
     desired = validate(project)
@@ -136,6 +144,7 @@ def show(project: Project, item: str) -> dict[str, Json]:
             "output": spec.output,
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),
+            "checks": _checks(spec.checks),
             "origins": {
                 name: {
                     "layer": origin.layer,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
+    from contentops.execution.limiter import Limiter
     from contentops.model import Catalog, Desired, ItemId, Plan, Project, State
     from contentops.operations.past import PastTexts
 
@@ -94,6 +95,13 @@ class Workspace:
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
         return found
+
+    @functools.cached_property
+    def limiter(self) -> Limiter:
+        """Counts the requests of this command."""
+        from contentops.execution.limiter import Limiter
+
+        return Limiter(self.project.api.requests_per_minute)
 
     @property
     def state(self) -> State:
@@ -191,13 +199,16 @@ def _foreign_paths(project: Project) -> dict[str, str]:
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
     """What the locks of the project's other environments hold, each with the name of the lock."""
-    own = f"contentops.{project.environment}.lock" if project.environment else "contentops.lock"
-    for path in sorted(Path(project.root).glob("contentops*.lock")):
-        if path.name == own:
-            continue
-        environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
-        with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
-            yield path.name, store.state
+    for environment, lock in locked_environments(project).items():
+        if environment != project.environment:
+            with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
+                yield lock, store.state
+
+
+def locked_environments(project: Project) -> dict[str, str]:
+    """The environments that something was applied to, each with the name of its lock."""
+    locks = [path.name for path in sorted(Path(project.root).glob("contentops*.lock"))]
+    return {lock.removeprefix("contentops").removesuffix(".lock").removeprefix("."): lock for lock in locks}
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:

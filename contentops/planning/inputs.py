@@ -295,8 +295,8 @@ def honours_ids(state: State, server: str) -> bool | None:
 
 
 def price_of(spec: Spec, server: str) -> int:
-    """The credits of one submit of `spec`; the embedded server charges nothing."""
-    return 0 if server == "local" else spec.request.credits
+    """The credits of one submit of `spec`; the embedded server charges nothing, and what has no template none gets."""
+    return 0 if server == "local" or not spec.request.template else spec.request.credits
 
 
 # --- paths -------------------------------------------------------------------------------------------------

@@ -34,11 +34,13 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
     is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
-        return None if item.file.exists and item.is_protected else _pull(item, reasons)
+        # Without a template an item is protected from generations alone: what a person writes there is its text.
+        is_held = item.file.exists and item.is_protected and item.spec.request.template
+        return None if is_held else _pull(item, reasons)
     if is_new_here and _is_a_persons(item):
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
-        return block("edited-both", _both_hint(item), reasons=reasons)
+        return block("edited-on-both-sides", _both_hint(item), reasons=reasons)
     if choice is OnEdit.OVERWRITE:
         return None
     if choice is OnEdit.KEEP:
@@ -142,8 +144,6 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
-        if not item.spec.request.template:
-            hint = f"`contentops content get {remote.content_id}` shows it; make that the text of `{item.file.path}`"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
     return ()
 
@@ -167,12 +167,9 @@ def _where(item: ItemSides) -> str:
 
 
 def _both_hint(item: ItemSides) -> str:
-    get = f"`contentops content get {_remote(item).content_id}`"
-    path = item.file.path
-    return (
-        f"`{path}` was changed, and {_where(item)} was edited in WriterzRoom; {get} shows that text: make one of both "
-        f"the text of `{path}` and of the content, or delete the content, and the file is saved as new"
-    )
+    shown = f"`contentops diff {item.spec.id} --remote` shows both"
+    way = "make one text of them, in both places, or delete the content, and the file is saved as new"
+    return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 
 def _holds(item: ItemSides, remote: Remote) -> bool:

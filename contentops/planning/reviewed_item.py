@@ -267,7 +267,8 @@ def _more(item: ReviewedItem, change: Change) -> str:
     if change.credits_worst > reviewed.worst:
         return dearer(change, reviewed)
     failed = failed_attempts(item.entries, reviewed.digest)
-    if change.submits and change.attempt > max([reviewed.attempt, *(entry.attempt + 1 for entry in failed)]):
+    last = reviewed.attempt + reviewed.retries
+    if change.submits and change.attempt > max([last, *(entry.attempt + 1 for entry in failed)]):
         return f"it would be submitted once more; see `contentops state resolve {change.id}`"
     return ""
 

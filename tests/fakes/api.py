@@ -184,6 +184,8 @@ class FakeApi(httpx.AsyncBaseTransport):
         self.generations: list[Generation] = []
         self.jobs: dict[str, Generation] = {}
         self.contents: dict[str, Stored] = {}
+        self.broken: dict[str, Fault] = {}
+        """What goes wrong with each fetch of a content, by its id."""
         self._faults: list[tuple[Callable[[str, int], bool], Fault]] = []
         self._counts: dict[str, int] = {}
         self._window: list[float] = []
@@ -240,6 +242,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         name, argument = _route(request)
         n = self._counts[name] = self._counts.get(name, 0) + 1
         what = next((what for when, what in self._faults if when(name, n)), None)
+        what = self.broken.get(argument, what) if name == "get content" else what
         if what == "refuse":
             await asyncio.sleep(self.habits.latency)
             raise httpx.ConnectError("[Errno 111] Connection refused")
