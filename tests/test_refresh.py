@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -182,6 +183,22 @@ def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> N
     assert scene.actions(refresh=True) == {"uno": "pull"}
 
 
+def test_a_refresh_counts_among_the_requests_of_a_minute(tmp_path: Path) -> None:
+    """What the run sends after it waits its turn as if it had sent the list and the fetches itself."""
+    scene = Scene(tmp_path, FakeApi(duration=30, per_minute=6), rpm=6)
+    items = ("one", "two", "three", "four", "five", "six")
+    scene.write("content/blog.yaml", blog(*items))
+    scene.apply()
+    for item in items[:3]:
+        _edit(scene, item)
+        scene.edit(f"out/{items[items.index(item) + 3]}.md", "Closing", "MINE")
+    scene.timeline.now += 300
+    before = len(scene.api.requests)
+    assert set(results(scene.apply(refresh=True)).values()) == {"done"}
+    sent = [seen.status for seen in scene.api.requests[before:]]
+    assert (len(sent), set(sent)) == (10, {200})
+
+
 # --- what comes of it ------------------------------------------------------------------------------------------
 
 
@@ -236,6 +253,59 @@ def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -
     assert "Their words." in scene.read("out/one.md")
     assert "title: Theirs" in scene.read("out/one.md")
     assert "item: one" in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+
+
+@pytest.mark.parametrize("habits", [{}, {"create_only": True, "auto_save": False}], ids=["", "creates only"])
+def test_a_pull_goes_along_with_what_the_manifest_changed(tmp_path: Path, habits: dict[str, Any]) -> None:
+    """A new id, another place, another title and tag, and their words: all of it in one apply, and saved once."""
+    scene = _scene(tmp_path, "one", **habits)
+    _edit(scene, "one")
+    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
+    metadata = "metadata: {title: Stated, tags: [tea]}"
+    scene.write("content/blog.yaml", f"items: [{{id: uno, output: new/uno.md, {asked}, {metadata}}}]")
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.action, change.names) == ("pull", ("move", "fetch", "write", "save"))
+    assert results(scene.apply(refresh=True)) == {"uno": "done"}
+    text = scene.read("new/uno.md")
+    for words in ("title: Stated", "- tea", "item: uno", "Their words."):
+        assert words in text
+    stored = scene.api.contents[scene.record("uno").content_id]
+    assert (stored.title, stored.body) == ("Stated", THEIRS)
+    for plan in (scene.plan(refresh=True), scene.plan()):
+        assert (plan.changes, plan.notes) == ((), ())
+
+
+def test_a_content_without_a_title_keeps_that_of_the_file(tmp_path: Path) -> None:
+    """A server that tells no title, or one whose person removed it, changes none here."""
+    scene = _scene(tmp_path)
+    before = scene.record("one").title
+    _edit(scene, "one")
+    scene.api.contents[scene.record("one").content_id].title = ""
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert f"title: {before}" in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+    assert scene.plan().empty
+
+
+def test_an_emptied_content_is_no_text(tmp_path: Path) -> None:
+    """Nothing in the file is replaced by nothing."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one", " \n")
+    plan = scene.plan(refresh=True)
+    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["unreadable-there"])
+
+
+def test_a_content_with_front_matter_of_its_own_is_pulled_without_it(tmp_path: Path) -> None:
+    """What stands before the text there is none of the file's keys, and the plan says so."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one", f"---\nlayout: theirs\n---\n{THEIRS}")
+    assert [(note.kind, "`layout`" in note.message) for note in scene.plan(refresh=True).notes] == [
+        ("front-matter-there", True)
+    ]
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "layout" not in scene.read("out/one.md")
+    assert scene.read("out/one.md").count("\n---\n") == 1
     assert scene.plan(refresh=True).empty
 
 
@@ -342,6 +412,34 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
         assert len(stop.api.contents) == 3, where
         assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         assert stop.record("one").saved == scene.record("one").saved, where
+
+
+@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize(
+    "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
+)
+def test_a_stop_at_every_step_of_what_was_chosen(folder: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
+    """The request changed under an edit made there: the same end, the same charges, and no word of theirs is lost."""
+    scene = _scene(folder / "undisturbed", "one", **habits)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=choice))
+    expected = _words(scene)
+    assert ("Their words." in expected) == (choice is OnEdit.KEEP)
+    assert len(stops) > 5
+    for where, stop in stops.items():
+        for _ in range(2):
+            stop.apply(refresh=True, on_edit=choice)
+        assert _words(stop) == expected, where
+        assert stop.api.credits == scene.api.credits, where
+        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
+        kept = [path.read_text("utf-8") for path in stop.root.rglob("one.md")]
+        assert any("Their words." in text for text in kept), where
+
+
+def _words(scene: Scene) -> str:
+    """The file without what depends on the time of day."""
+    return re.sub(r"generated_at: .*", "", scene.read("out/one.md"))
 
 
 # --- the embedded server ---------------------------------------------------------------------------------------

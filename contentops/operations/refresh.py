@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from msgspec import ValidationError, convert, structs, to_builtins
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
-from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.context import list_all
 from contentops.execution.limiter import seconds_of
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
+    from contentops.execution.limiter import Limiter
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
     from contentops.operations.workspace import World
@@ -35,7 +35,12 @@ _STUMBLED = 500
 
 
 def refresh(
-    found: PlanInputs, cache: Cache, *, tell: Callable[[str], None] | None = None, world: World | None = None
+    found: PlanInputs,
+    cache: Cache,
+    limiter: Limiter,
+    *,
+    tell: Callable[[str], None] | None = None,
+    world: World | None = None,
 ) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
 
@@ -68,7 +73,7 @@ def refresh(
                 looked[record.id] = _seen(cache, record, entry, answer)
         return looked
 
-    remote = converse(project, world, tell or quiet, story, cache)
+    remote = converse(project, world, tell or quiet, story, cache, limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
         cache.put_server_facts(_key(found.server), to_builtins(kept))
@@ -126,19 +131,21 @@ def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Repl
         deleted = answer.kind is FailureKind.NOT_FOUND
         return Remote(content_id=content_id, deleted=deleted, problem="" if deleted else answer.full_message)
     assert isinstance(answer, Content)
-    body = clean_body(_text_of(record, answer))
+    text, front = _text_of(record, answer)
+    body = clean_body(text)
     if not body.strip():
         return Remote(content_id=content_id, problem="it has no text")
     digest = body_digest(body)
     cache.keep_body(digest, body)
     # The list's own words: what the next list is held against.
     at = entry.updated_at if entry is not None else answer.updated_at
-    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at)
+    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at, front=front)
 
 
-def _text_of(record: Record, content: Content) -> str:
-    """Its text; with its front matter only where that is what was saved."""
+def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
+    """Its text, and the keys of its front matter; that is a part of the text only where it was saved so."""
     saved = record.saved
     ours = (saved.body, saved.server_body, saved.sent) if saved is not None else ()
-    whole = content.whole and body_digest(content.whole)
-    return content.whole if whole and whole != NOTHING and whole in ours else content.body
+    if content.whole and body_digest(content.whole) in ours:
+        return content.whole, ()
+    return content.body, tuple(content.front)
