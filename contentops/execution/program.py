@@ -13,7 +13,7 @@ from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped,
 from contentops.execution.records import new_entry
 from contentops.execution.save import save
 from contentops.execution.submit import collect_lost, look_up, submit
-from contentops.execution.write import acknowledge, move, remove, update_front, write
+from contentops.execution.write import acknowledge, move, promote, remove, update_front, write
 from contentops.model import (
     Acknowledge,
     Action,
@@ -24,6 +24,7 @@ from contentops.model import (
     Move,
     Outcome,
     Poll,
+    Promote,
     Remove,
     Result,
     Save,
@@ -138,7 +139,7 @@ _TELLING = frozenset({"move", "submit", "save"})
 async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing: Standing) -> Standing:
     """Carry out one step; returns where the item stands then."""
     match step:
-        case LookUp() | Submit() | Poll() | Fetch():
+        case LookUp() | Submit() | Poll() | Fetch() | Promote():
             return standing.after(await _bring(ctx, item, place, step, standing))
         case Write():
             return write(ctx, item, standing, step)
@@ -158,7 +159,7 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
 
 
 async def _bring(
-    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch, standing: Standing
+    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch | Promote, standing: Standing
 ) -> Job | Text:
     """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
     if standing.text is not None:
@@ -176,6 +177,8 @@ async def _bring(
             return await poll(ctx, item, place, job)
         case Fetch():
             return await fetch(ctx, item, place, step, standing.record)
+        case Promote():
+            return promote(ctx, step)
         case _:
             assert_never(step)
 

@@ -85,6 +85,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect that is spoken: `auto` as long as none is found."""
+    foreign_contents: frozenset[str] = frozenset()
+    """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
 
@@ -185,7 +187,7 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server), looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(owned=_owned(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,

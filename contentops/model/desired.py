@@ -85,6 +85,8 @@ class Project(Struct, frozen=True, kw_only=True):
     vars: Mapping[str, Json] = field(default_factory=dict)
     environment_vars: Mapping[str, Json] = field(default_factory=dict)
     cli_vars: Mapping[str, Json] = field(default_factory=dict)
+    promote_from: str | None = None
+    """The environment this one takes its texts from; empty: the settings without one; None: it takes none."""
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
     preset: str = ""

@@ -11,7 +11,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.desired import Budget, Spec
 from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId
-from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Step, Submit, Update, Write, name_of
+from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Promote, Step, Submit, Update, Write, name_of
 
 
 class Action(enum.StrEnum):
@@ -24,6 +24,7 @@ class Action(enum.StrEnum):
     FINISH = "finish"
     RESOLVE = "resolve"
     RESTORE = "restore"
+    PROMOTE = "promote"
     MOVE = "move"
     RENAME = "rename"
     UPDATE = "update"
@@ -93,15 +94,22 @@ class Change(Struct, frozen=True, kw_only=True):
         return next((entry for entry in found if entry is not None), self.held)
 
     @property
+    def promotion(self) -> Promote | None:
+        """The step that takes its text from another environment, if any."""
+        return next((step for step in self.steps if isinstance(step, Promote)), None)
+
+    @property
     def drains(self) -> tuple[OpenEntry, ...]:
         """The open entries no one waits for."""
         return tuple(step.entry for step in self.steps if isinstance(step, Drain))
 
     @property
     def attempt(self) -> int:
-        """The attempt number of the submit, or of the entry that is finished."""
+        """The attempt number of the submit, or of the entry that is finished; 0: no job made it here."""
         if self.submit is not None:
             return self.submit.attempt
+        if self.promotion is not None:
+            return 0
         return self.entry.attempt if self.entry is not None and not self.blocked else 1
 
     @property
@@ -204,6 +212,17 @@ class ReviewedJob(Struct, frozen=True, kw_only=True):
     error: str
 
 
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """The text that a change takes from another environment; the values are those of its `Promote` step."""
+
+    environment: str
+    path: str
+    expects: Digest
+    body: Digest
+    generated: Digest
+    generated_at: str
+
+
 class ReviewedChange(Struct, frozen=True, kw_only=True):
     """A change as it was reviewed; the values are those that `Change` has under the same names."""
 
@@ -229,6 +248,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     title: str | None
     entry: ReviewedJob | None
     drains: tuple[ReviewedJob, ...]
+    promotes: ReviewedText | None = None
+    """Older plans lack it."""
     blocked: str
     hint: str
 

@@ -62,6 +62,20 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     recorded: bool = False
 
 
+class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
+    """Take the text of the same request from another environment's file at `path`."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    path: str
+    expects: Digest
+    """Digest of that file."""
+    body: Digest
+    generated: Digest
+    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
+    generated_at: str
+
+
 class Move(Struct, frozen=True, kw_only=True, tag="move"):
     """Rename the item's file. `expects`: digest of the file at `source`."""
 
@@ -101,9 +115,11 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
     """Bring only the record up to the manifest.
 
     `accepts`: the file as it is answers the request from now on. `front` and `title` are what the file holds already.
+    `promoted`: body digest of another environment's text in whose place the file is kept, or empty.
     """
 
     accepts: bool = False
+    promoted: Digest = NOTHING
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
 
@@ -121,7 +137,7 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-Step = Drain | LookUp | Submit | Poll | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = Drain | LookUp | Submit | Poll | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
 
 
 def name_of(step: Step | type[Step]) -> str:

@@ -192,6 +192,7 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
+                foreign_contents=found.foreign_contents,
                 requests=client.requests if client is not None else 0,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)

@@ -145,8 +145,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
             return None
         return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
 
-    stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
-    observed = stat_cache.observe_all(paths(desired, state))
+    others = dict(other_states(project))
+    theirs = _source_state(project, others)
+    whole = known_bodies(state) | (known_bodies(theirs) if theirs is not None else frozenset())
+    stat_cache = StatCache(Outputs(project.root, whole=whole), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(chain(paths(desired, state), offered(desired, theirs)))
     if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
     return PlanInputs(
@@ -157,7 +160,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         stored=stored,
         text=cache.body,
         denied=denial(Path(project.root)),
-        foreign=_foreign_paths(project),
+        foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
+        foreign_contents=frozenset(_contents_of(others.values(), server)),
+        source=None if theirs is None else Source(project.promote_from or "", theirs.records, observed),
         choice=choice,
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
@@ -165,9 +170,17 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
 
 
-def _foreign_paths(project: Project) -> dict[str, str]:
-    """Paths that the locks of other environments own, by path key, with the name of the lock."""
-    return {key_of(record.output): lock for lock, state in other_states(project) for record in state.records.values()}
+def _source_state(project: Project, others: Mapping[str, State]) -> State | None:
+    """What the environment knows that texts are taken from; None: they are taken from none."""
+    name = project.promote_from
+    return None if name is None else others.get(named("contentops", name, "lock"), State(lineage=""))
+
+
+def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:
+    for state in states:
+        for record in state.records.values():
+            if record.server == server and record.content_id:
+                yield from (record.content_id, *record.superseded)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:

@@ -10,6 +10,7 @@ from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
 from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, foreign_hint, replaced_edit, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.promote import asked_here, held_back, promoted
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -241,6 +242,8 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
+    if (held := held_back(item, why)) is not None:
+        return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
@@ -257,9 +260,11 @@ def _generation(item: ItemSides, attempt: int, section: str = "") -> tuple[Step,
 _TABLE = (
     _foreign,
     _unreadable,
+    asked_here,
     _section,
     _replace,
     _protected,
+    promoted,
     _open,
     _recorded,
     _renamed,

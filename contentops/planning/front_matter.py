@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from contentops.digest import is_same_json
-from contentops.documents.preset import apply_preset
-from contentops.model import Note, Reason
+from contentops.documents.preset import apply_preset, title_for
+from contentops.model import Action, Note, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,9 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
     wanted, title = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
+    offer = item.offer if title is None else None
+    if offer is not None and (body.action is Action.PROMOTE or file.body == offer.file.body):
+        title = title_for(item.inputs.project.preset, offer.file.title) or None
     if record is None or not file.exists:
         return FrontAnswer(front=wanted, title=title)
     front: dict[str, Json] = {}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.model import Record
+    from contentops.planning.promote import Offer, Source
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit | None = None
     prune: bool = False
     resubmit_unknown: bool = False
+    generate: bool = False
+    """Texts are paid for in an environment that takes its texts from another one, too."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
@@ -80,6 +83,10 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
+    foreign_contents: frozenset[str] = frozenset()
+    """Content ids on this server that are those of other environments."""
+    source: Source | None = None
+    """The environment that texts are taken from, if any."""
     choice: Choice = field(default_factory=Choice)
     rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
     """Ids that have just got a record or open entries, each with the id these had; not yet written down."""
@@ -157,6 +164,12 @@ class ItemSides(Struct, frozen=True, kw_only=True):
     def own(self) -> Record | None:
         """The record to compare with: its own, or the orphan's it takes over."""
         return self.record or self.orphan
+
+    @property
+    def offer(self) -> Offer | None:
+        """The text of another environment for the very request that is declared, if texts are taken from one."""
+        source = self.inputs.source
+        return source.offer(self.spec) if source is not None else None
 
     @property
     def is_same(self) -> bool:

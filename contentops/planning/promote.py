@@ -1,0 +1,141 @@
+"""Texts that come from another environment: which ones it has to offer, and when one is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.digest import NOTHING
+from contentops.errors import plural
+from contentops.model import Acknowledge, Action, Promote, Reason
+from contentops.planning.edits import BodyAnswer, block, edit_choice, replaced_edit, why_changed
+from contentops.planning.inputs import explain, is_edited, price_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import ItemId, Observed, Record, Spec
+    from contentops.planning.inputs import ItemSides
+
+BASE = "default"
+"""What the settings without an environment are called where an environment is named."""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A text of the very request that is declared, as another environment has it."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    record: Record
+    file: Observed
+
+    @property
+    def step(self) -> Promote:
+        """The step that takes it."""
+        return Promote(
+            environment=self.environment,
+            path=self.file.path,
+            expects=self.file.file,
+            body=self.file.body,
+            generated=self.record.generated,
+            generated_at=self.record.generated_at,
+        )
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """The environment that texts are taken from: its records, and its files as they stand."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    records: Mapping[ItemId, Record]
+    observed: Mapping[str, Observed]
+
+    def offer(self, spec: Spec) -> Offer | None:
+        """Its text of the request of `spec`, if there is one that can be used."""
+        record = self.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            return None
+        file = self.observed.get(record.output)
+        if file is None or not file.exists or file.problem:
+            return None
+        return Offer(environment=self.environment, record=record, file=file)
+
+    def lack(self, spec: Spec) -> str:
+        """Why there is none, in words."""
+        name = f"`{self.environment or BASE}`"
+        record = self.records.get(spec.id)
+        if record is None:
+            return f"{name} has no text of it"
+        if record.digest != spec.digest:
+            fields = ", ".join(f"`{reason.field}`" for reason in explain(spec, record))
+            return f"{name} has the text of another request ({fields} differ{'' if ',' in fields else 's'})"
+        file = self.observed.get(record.output)
+        if file is not None and file.problem:
+            return f"the text that {name} has cannot be used: {file.problem}"
+        return f"`{record.output}`, the text that {name} has, is not there"
+
+
+def promoted(item: ItemSides) -> BodyAnswer | None:
+    """The text of another environment where it is not the one that was taken last; None: there is nothing to take."""
+    offer = item.offer
+    if offer is None or item.is_protected or (item.is_same and not _is_new(item, offer)):
+        return None
+    why = () if item.is_same else why_changed(item)
+    detail = f"from `{offer.file.path}` of `{offer.environment or BASE}`"
+    if offer.file.body != offer.record.generated:
+        detail += ", edited by hand there"
+    why = (*why, Reason(kind="promoted", detail=detail))
+    if _has_other_words(item, offer):
+        held = edit_choice(item, why)
+        if held is not None and held.action is Action.KEEP:
+            return BodyAnswer(
+                action=Action.KEEP,
+                steps=(Acknowledge(accepts=True, promoted=offer.file.body),),
+                reasons=held.reasons,
+            )
+        if held is not None:
+            return held
+        why = (*why, *replaced_edit(item))
+    return BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+
+
+def _is_new(item: ItemSides, offer: Offer) -> bool:
+    """Whether the item, which has a text of this request, is to have the one that is offered."""
+    own, body = item.own, offer.file.body
+    assert own is not None
+    if item.file.exists:
+        return body != (own.promoted or own.generated)
+    # Words of a person that the server alone has come back from there.
+    return item.inputs.saved_body(own) in (NOTHING, own.generated, own.promoted, body)
+
+
+def _has_other_words(item: ItemSides, offer: Offer) -> bool:
+    """Whether the place of the text is taken by what neither this environment's last write nor the offer is."""
+    own, file = item.own, item.file
+    if own is None:
+        return file.exists and file.body != offer.file.body
+    ours = (own.promoted, offer.file.body)
+    if file.exists:
+        return file.body not in ours and is_edited(file, own, item.entries)
+    return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
+
+
+def asked_here(item: ItemSides) -> BodyAnswer | None:
+    """Another text is asked for in an environment that would take the other one's again with its next plan."""
+    choice, offer = item.inputs.choice, item.offer
+    if offer is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
+        return None
+    return block("promoted", f"its text comes from `{offer.environment or BASE}`: ask for another one there")
+
+
+def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+    """What keeps a text from being paid for in an environment that takes its texts from another one."""
+    source, spec = item.inputs.source, item.spec
+    if source is None or item.inputs.choice.generate:
+        return None
+    there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
+    price = price_of(spec, item.inputs.server)
+    cost = f" for {plural(price, 'credit')}" if price else ""
+    hint = f"{source.lack(spec)}; apply there first ({there}), or `--generate` makes a text here{cost}"
+    return block("not-promoted", hint, reasons=why)
