@@ -120,6 +120,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "replace": ["welcome"],
         "on_edit": "keep",
         "prune": False,
+        "refresh": False,
         "resubmit_unknown": False,
         "changed_from": "",
         "canary": None,

@@ -299,29 +299,20 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
 
 
 def test_keys_that_are_not_available_yet_are_named(project: Build) -> None:
-    """`checks` and `on_edit: merge` are refused by name, each at its place, with what to do instead."""
+    """`on_edit: merge` is refused by name, each at its place, with what to do instead."""
     root = project(
         {
             "contentops.yaml": PROJECT,
-            "content/a.yaml": "defaults: {checks: {c: 1}}\n"
-            "items:\n"
-            "  - {id: one, inputs: {topic: x}, checks: {}}\n"
-            "  - {id: two, inputs: {topic: x}, on_edit: merge}\n",
+            "content/a.yaml": "items:\n  - {id: two, inputs: {topic: x}, on_edit: merge}\n",
         }
     )
-    checks = "(hint: leave the key out, and check the finished files in another way)"
-    settings = project(
-        {"contentops.yaml": PROJECT.replace("general}", "general, checks: {a: 1}, on_edit: merge}")}, at="b"
-    )
+    settings = project({"contentops.yaml": PROJECT.replace("general}", "general, on_edit: merge}")}, at="b")
     assert [line.partition(" is not")[0] for line in lines(findings(settings))] == [
-        "error[not-available] contentops.yaml:4:44 <checks> `checks`",
-        "error[not-available] contentops.yaml:4:69 <merge> `on_edit: merge`",
+        "error[not-available] contentops.yaml:4:53 <merge> `on_edit: merge`",
     ]
     assert lines(findings(root)) == [
-        f"error[not-available] content/a.yaml:1:12 <checks> `checks` is not available yet {checks}",
-        f"error[not-available] content/a.yaml:3:35 <checks> item `one`: `checks` is not available yet {checks}",
         (
-            "error[not-available] content/a.yaml:4:44 <merge> item `two`: `on_edit: merge` is not available yet "
+            "error[not-available] content/a.yaml:2:44 <merge> item `two`: `on_edit: merge` is not available yet "
             "(hint: choose `block`, `keep` or `overwrite`)"
         ),
     ]

@@ -190,6 +190,19 @@ def test_a_project_that_is_read_only(tmp_path: Path) -> None:
 
 
 @mounts
+def test_a_folder_of_outputs_that_is_read_only(tmp_path: Path) -> None:
+    """Found before anything is generated for it, also where the user may do anything; the item elsewhere goes on."""
+    root = _local(tmp_path / "p")
+    (root / "out").mkdir()
+    (root / "content/blog.yaml").write_text(blog("one", "two").replace("id: two", "id: two\n    output: free/two.md"))
+    ended = _apply_on(root, "mount -t tmpfs tmpfs out && mount -o remount,ro out")
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "no file can be written in `out`" in ended.stdout + ended.stderr
+    assert "Apply: 1 done, 1 blocked" in ended.stdout
+    assert (root / "free/two.md").exists()
+
+
+@mounts
 def test_a_full_disk(tmp_path: Path) -> None:
     """Where the lock does not fit, nothing is generated; with room again, all is."""
     root = _local(tmp_path / "p")

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from contentops.digest import Digest, digest_text
+from contentops.digest import Digest, canonical, digest_text
+from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import text_disk
 from contentops.state.cache import Cache, StoredText
@@ -82,6 +83,62 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
         assert cache.texts_for(SERVER) == {ONE, TWO}
         assert cache.texts_for("local") == {TWO}
         assert cache.texts_for("https://api.example.com:44") == set()
+
+
+def test_a_text_is_kept_once_and_so_are_those_before_it(folder: Path) -> None:
+    """Its words stand in one row, whatever asks for them; another text of the same request takes no one's place."""
+    second = structs.replace(TEXT, body="second\n", request_id="r2", generated_at="2026-02-01T00:00:00Z")
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+        cache.put_text(SERVER, ONE, second)
+        cache.put_text(SERVER, ONE, second)
+        cache.put_text(SERVER, TWO, structs.replace(TEXT, item="b"))
+    with Cache(folder, write=False) as cache:
+        found = [(one.digest, one.body, one.about.item, one.about.request_id) for one in cache.paid_texts()]
+        assert sorted(found) == sorted(
+            [
+                (ONE, body_digest(TEXT.body), "a", "r"),
+                (ONE, body_digest(second.body), "a", "r2"),
+                (TWO, body_digest(TEXT.body), "b", "r"),
+            ]
+        )
+        assert cache.get_text(SERVER, ONE) == second
+        assert cache.body(body_digest(TEXT.body)) == TEXT.body
+    with closing(sqlite3.connect(folder / "cache.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM Cache WHERE value LIKE '%second%'").fetchone() == (1,)
+
+
+def test_a_text_that_comes_again_is_the_last_one(folder: Path) -> None:
+    """A run that was cut short may bring an earlier text once more: it is listed once."""
+    with Cache(folder) as cache:
+        for body in ("one\n", "two\n", "one\n"):
+            cache.put_text(SERVER, ONE, structs.replace(TEXT, body=body))
+        assert [one.body for one in cache.paid_texts()] == [body_digest("two\n"), body_digest("one\n")]
+
+
+def test_texts_of_an_earlier_version_are_read(folder: Path) -> None:
+    """Their row had the words in it; they stay when another text comes."""
+    kept(folder)
+    old = canonical(structs.asdict(TEXT))
+    change(folder, "UPDATE Cache SET value = ? WHERE key LIKE 'text %'", old)
+    change(folder, "DELETE FROM Cache WHERE key LIKE 'body %'")
+    with Cache(folder) as cache:
+        assert cache.get_text(SERVER, ONE) == TEXT
+        cache.put_text(SERVER, ONE, structs.replace(TEXT, body="new\n"))
+        assert [one.body for one in cache.paid_texts()] == [body_digest(TEXT.body), body_digest("new\n")]
+        assert cache.body(body_digest(TEXT.body)) == TEXT.body
+
+
+def test_what_is_dropped_takes_no_words_of_another(folder: Path) -> None:
+    """The words go with the last text that has them."""
+    with Cache(folder) as cache:
+        cache.put_text(SERVER, ONE, TEXT)
+        cache.put_text(SERVER, TWO, TEXT)
+        for digest, left in ((ONE, TEXT.body), (TWO, None)):
+            cache.drop_texts([one for one in cache.paid_texts() if one.digest == digest])
+            assert cache.get_text(SERVER, digest) is None
+            assert cache.body(body_digest(TEXT.body)) == left
+        assert cache.paid_texts() == ()
 
 
 def test_other_values_come_back(folder: Path) -> None:

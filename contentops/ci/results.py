@@ -5,12 +5,14 @@ Everything else in such a file is a person's, and theirs to commit.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, reason_of, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, read_blobs, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset
@@ -22,7 +24,7 @@ from contentops.state.journal import nothing_on_disk
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.planning.inputs import Choice
@@ -268,3 +270,39 @@ def _added(line: str) -> Line | str | None:
         return parse_line(line[1:])
     except ValueError:
         return None
+
+
+# --- earlier texts -----------------------------------------------------------------------------------------
+
+VERSIONS = 50
+"""Commits of a file that are looked at, the newest ones."""
+_AT_ONCE = 8
+"""Files that are read in one go, so that memory holds few of them."""
+_FILE_LOG = ("--follow", "--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z", "--format=")
+_CONTENTS = re.compile(rb":\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
+
+
+def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
+    """The texts that the file at a path has had in git, also under earlier names, without front matter, newest first.
+
+    None where there is no history, and none of a version that cannot be read.
+    """
+    command = ("--literal-pathspecs", "log", "--no-show-signature", *_FILE_LOG, "HEAD", "--", path)
+    with contextlib.suppress(GitFailed):
+        log = try_git(root, *command, extra=LOOK, timeout=PATIENCE).stdout
+        pairs = (reversed(found.groups()) for found in _CONTENTS.finditer(log))
+        names = [name.decode() for name in dict.fromkeys(name for pair in pairs for name in pair) if name.strip(b"0")]
+        for start in range(0, len(names), _AT_ONCE):
+            for data in read_blobs(root, names[start : start + _AT_ONCE]).values():
+                if digest := body_of(data):
+                    yield digest, split(data.decode()).body
+
+
+def no_history(root: str) -> str:
+    """Why git may lack texts that it has elsewhere, and what would bring them; empty where it has all there is."""
+    try:
+        shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    except (UsageError, GitFailed):
+        return "the project lies in no git repository, which would hold earlier texts"
+    cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"
+    return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if shallow else ""

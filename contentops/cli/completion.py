@@ -89,6 +89,12 @@ _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
 }
 
 
+def _texts(project: Project, item: str) -> Iterable[str]:
+    from contentops.operations.restore import restorable
+
+    return (one.short for one in restorable(project, item))
+
+
 def offered(what: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
     """The names of the project that go on what was begun; none where the project cannot be read."""
     given = context.params
@@ -96,7 +102,9 @@ def offered(what: str, context: click.Context, begun: str) -> list[CompletionIte
     directory = context.find_root().params.get("directory") or "."
     session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
     with contextlib.suppress(ContentopsError, OSError):
-        names = (name for name in sorted(_NAMES[what](session.project())) if _goes_on(name, begun))
+        project = session.project()
+        known = _texts(project, given.get("item") or "") if what == "texts" else _NAMES[what](project)
+        names = (name for name in sorted(known) if _goes_on(name, begun))
         return [CompletionItem(name) for name in islice(names, MOST)]
     return []
 

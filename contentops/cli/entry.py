@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",
     "diff": "Show what a person changed in an item's file.",
+    "restore": "Put an earlier text back into an item's file.",
     "state": "Look at, and put right, what contentops knows it made.",
     "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
     "content": "Show what the account has stored, and tidy it.",

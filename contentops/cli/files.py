@@ -187,7 +187,9 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
         replace=tuple(inputs["replace"]),
         on_edit=inputs["on_edit"],
         prune=inputs["prune"],
+        refresh=inputs.get("refresh", False),
         resubmit_unknown=inputs["resubmit_unknown"],
+        generate=inputs.get("generate", False),
     )
 
 

@@ -14,6 +14,7 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import choice_of, complete_file, flags_of, offers, project_options, selection_options
+from contentops.documents.lines import shared
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
@@ -157,6 +158,38 @@ def diff(session: Session, item: str) -> None:
 def difference(generated: str, file: str, item: str) -> Iterator[str]:
     """A unified diff of two texts, harmless and painted; nothing where they are equal."""
     before, after = generated.splitlines(), file.splitlines()
-    lines = difflib.unified_diff(before, after, f"{item} (generated)", f"{item} (file)", lineterm="")
-    for line in lines:
+    for line in _unified(before, after, f"{item} (generated)", f"{item} (file)"):
         yield paint(visible(line), _DIFF_STYLES.get(line[:1], "plain"))
+
+
+class _Comparison(difflib.SequenceMatcher[str]):
+    """Its own way to match takes minutes for a long text that was edited all over."""
+
+    def __init__(self, before: list[str], after: list[str]) -> None:
+        super().__init__()
+        ends = difflib.Match(len(before), len(after), 0)
+        self._matches = [*map(difflib.Match._make, shared(before, after)), ends]
+
+    def get_matching_blocks(self) -> list[difflib.Match]:
+        return self._matches
+
+
+def _unified(before: list[str], after: list[str], old: str, new: str) -> Iterator[str]:
+    matcher = _Comparison(before, after)
+    for number, group in enumerate(matcher.get_grouped_opcodes()):
+        if not number:
+            yield from (f"--- {old}", f"+++ {new}")
+        (_, first, _, there, _), (_, _, last, _, end) = group[0], group[-1]
+        yield f"@@ -{_span(first, last)} +{_span(there, end)} @@"
+        for tag, i, j, k, end in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in before[i:j])
+            else:
+                yield from (f"-{line}" for line in before[i:j])
+                yield from (f"+{line}" for line in after[k:end])
+
+
+def _span(start: int, end: int) -> str:
+    """Lines in the words of a unified diff; none stand before the first of them."""
+    size = end - start
+    return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"

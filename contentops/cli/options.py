@@ -97,7 +97,10 @@ class Group(click.Group):
 
 
 def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`."""
+    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`.
+
+    And of the `texts` of the item that stands before.
+    """
 
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         from contentops.cli.completion import offered
@@ -198,6 +201,12 @@ selection_options = with_options(
         help="All but items like this. Repeatable.",
     ),
 )
+refresh_option = click.option(
+    "--refresh",
+    is_flag=True,
+    help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
+)
+"""`--refresh`, for what plans."""
 choice_options = with_options(
     selection_options,
     click.option(
@@ -212,8 +221,14 @@ choice_options = with_options(
         type=click.Choice(["block", "keep", "overwrite"]),
         help="What to do with files edited by hand whose spec changed.",
     ),
+    refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
     click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
+    click.option(
+        "--generate",
+        is_flag=True,
+        help="Pay for texts also where the environment takes them from another one that has none.",
+    ),
     click.option(
         "--changed-from",
         metavar="REF",
@@ -238,6 +253,9 @@ def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
 
 
+_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate")
+
+
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     """What a person typed to make this plan, to be typed again for its apply."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
@@ -246,7 +264,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
-    flags += [f"--{name.replace('_', '-')}" for name in ("prune", "resubmit_unknown") if inputs.get(name)]
+    flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]
     return flags
 
 

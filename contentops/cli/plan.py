@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan", short_help="Show what apply would do, why, and what it costs.")
-@project_options
+@server_options
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @click.option(
@@ -84,7 +84,8 @@ def command(
 ) -> int:
     """Show what `apply` would do: every change, its reasons down to the field, and the price.
 
-    Needs no network and no key, and changes nothing.
+    Needs no network and no key, and changes nothing. With `--refresh` it asks the server for one list, and for each
+    content that was changed there since it was saved.
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
@@ -92,7 +93,8 @@ def command(
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
     if reviewed:
         document = read_plan(session.path(reviewed))
-        left = operation.check(project_of(session, document, chosen), choice_in(document), document)
+        project, choice = project_of(session, document, chosen), choice_in(document)
+        left = operation.check(project, choice, document, tell=terminal.tell_line, world=session.world())
         if found := _review(left, max_credits, approve_credits):
             raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
         _tell_check(session, left)
@@ -100,7 +102,8 @@ def command(
     if out:
         clear_plan_place(session.path(out))
     project = session.project()
-    plan = operation.plan(project, choice_of(**chosen, notes=github.settings_notes(project)))
+    choice = choice_of(**chosen, notes=github.settings_notes(project))
+    plan = operation.plan(project, choice, tell=terminal.tell_line, world=session.world())
     found = _review(plan, max_credits, approve_credits)
     if found:
         plan = structs.replace(plan, refusals=(*plan.refusals, found))

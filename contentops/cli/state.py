@@ -9,7 +9,7 @@ import click
 
 from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
-from contentops.operations import records, workspace
+from contentops.operations import records, retention, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
@@ -154,6 +154,28 @@ def _unresolved(found: tuple[records.OpenSubmit, ...], environment: str) -> str:
         + f"\n\nLook at the account (jobs, contents, credits), then say what it became{more}:\n\n"
         + table(("FOUND", "RUN"), say)
     )
+
+
+@command.command("gc", short_help="Drop earlier texts from the cache, as far as the settings say.")
+@click.option("--yes", is_flag=True, help="Drop them; without it, only say what would go.")
+@project_options
+def collect(session: Session, *, yes: bool) -> None:
+    """Say which earlier texts `cache: {keep_texts: N}` in contentops.yaml lets go of; with `--yes`, drop them.
+
+    Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
+    """
+    found = retention.drop_earlier(session.project(), do=yes)
+    session.answer(plain(found), visible(_collected(found, done=yes)), fit=True)
+
+
+def _collected(found: retention.Earlier, *, done: bool) -> str:
+    if found.keep is None:
+        return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
+    if not found.texts:
+        return f"Nothing to drop: of each item, at most {plural(found.keep, 'earlier text')} are there."
+    verb = "Dropped" if done else "Would drop"
+    then = "" if done else " Go on with `--yes`."
+    return f"{verb} {plural(found.texts, 'text')} of {plural(len(found.items), 'item')}, {found.bytes:,} bytes.{then}"
 
 
 def _report(session: Session, done: str) -> None:

@@ -75,13 +75,13 @@ _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<text>.*?))?(?:[ \t]+#+)?[ \t]*$
 
 def headings(body: str) -> tuple[str, ...]:
     """The headings of a body in order, without their marks."""
-    matches = (_HEADING.match(line) for line in _prose(body))
+    matches = (_HEADING.match(line) for _, line in prose(body))
     return tuple(match["text"] for match in matches if match is not None and match["text"])
 
 
 def main_heading(body: str) -> str:
     """The first heading of the first level of a cleaned body, without its marks; empty if there is none."""
-    return next((text for line in _prose(body) if (text := _main(line))), "")
+    return next((text for _, line in prose(body) if (text := _main(line))), "")
 
 
 def _main(line: str) -> str:
@@ -95,13 +95,13 @@ def _main(line: str) -> str:
     return core.rstrip(" \t") if core != text and core[-1:] in ("", " ", "\t") else text
 
 
-def _prose(body: str) -> Iterator[str]:
-    """The lines that are no fenced code."""
+def prose(body: str) -> Iterator[tuple[int, str]]:
+    """The lines that are no fenced code, each with its number (from 1)."""
     fence = ""
-    for line in body.split("\n"):
+    for number, line in enumerate(body.split("\n"), start=1):
         before, fence = fence, _fence_after(fence, line)
         if not before and not fence:
-            yield line
+            yield number, line
 
 
 _ORDER: Final = (re.compile(r"<{7} \S"), re.compile(r"={7}$"), re.compile(r">{7} \S"))

@@ -182,16 +182,15 @@ class Outputs:
             place.folder.sync()
         return digest
 
-    def set_aside(self, path: str) -> str:
-        """Copy the file at `path` into a folder of its own in `.contentops`, for its owner alone; return where."""
-        file = self._read(path)
-        if file is None:
-            raise _changed(path, None)
-        parts = (*_ASIDE, file.digest[7:19], *split_path(path))
+    def set_aside(self, path: str, text: str) -> str:
+        """Keep a text of `path` in a folder of its own in `.contentops`, for its owner alone; return where."""
+        data = text.encode()
+        digest = digest_bytes(data)
+        parts = (*_ASIDE, digest[7:19], *split_path(path))
         copy = "/".join(parts)
         with explained(copy, "written"), contextlib.ExitStack() as stack:
             place = self._made(stack, parts)
-            self._appear(copy, self._half_written(stack, place, file.data, PRIVATE), place, file.digest)
+            self._appear(copy, self._half_written(stack, place, data, PRIVATE), place, digest)
             place.folder.sync()
         return copy
 

@@ -59,6 +59,11 @@ def iso(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_exact(seconds: float) -> str:
+    """The same with all of its digits: to tell what happened on a server before it from what happened after."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def seconds_of(text: str) -> float | None:
     """ISO time as seconds since the epoch; a time without a zone counts as UTC. None for anything else."""
     try:

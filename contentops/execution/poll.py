@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item
-    from contentops.model import Drain, Fetch, OpenEntry, Record
+    from contentops.model import Drain, Fetch, OpenEntry, Record, Remote
 
 AGAIN = "run `contentops apply` again; it polls the same job"
 _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -150,6 +150,8 @@ async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: 
     if step.recorded:
         assert record is not None
         return await _fetch_recorded(ctx, item, record)
+    if step.remote is not None:
+        return await _fetch_remote(ctx, step.remote, record)
     stored = ctx.cache.get_text(ctx.server, step.digest)
     if stored is None:
         raise Ended(Result.BLOCKED, "its stored text is gone from the cache", "run `contentops apply` again")
@@ -176,6 +178,22 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
     return await poll(ctx, item, place, Job(entry=entry))
 
 
+async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> Text:
+    """The text that the refresh found: as it was kept, else from the server, if it is still that one there."""
+    body = ctx.cache.body(remote.body)
+    if body is None:
+        answer = await ctx.ask(GetContent(remote.content_id))
+        if isinstance(answer, Failure):
+            error = f"its text cannot be fetched: {answer.full_message}"
+            raise Ended(Result.FAILED, error, "run `contentops apply --refresh` again")
+        body = next((text for text in (answer.body, answer.whole) if text and body_digest(text) == remote.body), None)
+    if body is None:
+        hint = "run `contentops apply --refresh` again"
+        raise Ended(Result.BLOCKED, f"content `{remote.content_id}` was edited again while this ran", hint)
+    title = remote.title or (record.title if record is not None else "")
+    return Text(title=title, body=clean_body(body), content_id=remote.content_id)
+
+
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """The `saved` text, else the `generated` one, of an item whose file is gone."""
     silent, saved = "", record.saved or Saved()
@@ -186,17 +204,20 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         answers: list[Content | JobStatus | Failure] = []
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
-        found = _with_body(answers, wanted)
+        found = with_body(answers, wanted)
         if found is None and record.job_id and wanted == record.generated:
             answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
-            found = _with_body(answers, wanted)
+            found = with_body(answers, wanted)
         if found is not None:
             return found
-        if (nearest := _with_body(answers, saved.server_body)) is not None:
+        if (nearest := with_body(answers, saved.server_body)) is not None:
             # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
-        silent = failures[-1].full_message if failures else silent
+        if failures:
+            # It may well be there: no earlier text takes its place.
+            silent = failures[-1].full_message
+            break
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
     if silent:
@@ -208,7 +229,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     )
 
 
-def _with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
+def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
     """The text of the first answer that is the one that is wanted."""
     for answer in answers:
         if isinstance(answer, Failure):

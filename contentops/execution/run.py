@@ -187,7 +187,9 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(
+            owned=_owned(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
+        ),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,

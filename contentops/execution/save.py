@@ -12,6 +12,7 @@ from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_index import StoredContent, metadata_of, not_saved
 from contentops.execution.context import PASSING, Attempts
+from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped
 from contentops.execution.records import base_record, note
 from contentops.model import Result, Saved
@@ -90,9 +91,13 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
         done = _recorded(ctx, draft, text.content_id, given=True)
         return done.standing if text.verbatim else await verify(ctx, done)
     known = standing.recorded.content_id
+    if step.replaces and (there := ctx.cache.body(step.replaces)) is not None:
+        copy = ctx.outputs.set_aside(step.path, there)
+        standing = structs.replace(standing, copy=standing.copy or copy)
+        draft = structs.replace(draft, standing=standing)
     if text is not None and text.content_id and standing.fresh:
         known = text.content_id
-    if known and await _may_overwrite(ctx, draft, known):
+    if known and await _may_overwrite(ctx, draft, known, step.replaces):
         return await _overwrite(ctx, draft, known)
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
 
@@ -113,8 +118,8 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
 # --- over a content we own -------------------------------------------------------------------------------------
 
 
-async def _may_overwrite(ctx: Context, draft: Draft, content_id: str) -> bool:
-    """Whether the stored content is still what we last knew; False if it was deleted there.
+async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> bool:
+    """Whether the stored content is still what we last knew, or what is to be replaced; False if it was deleted there.
 
     Raises Ended where a person edited it in WriterzRoom.
     """
@@ -125,6 +130,8 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str) -> bool:
         raise not_saved(ctx, answer)
     stored, (titles, bodies) = StoredContent.of(answer), _known(draft)
     if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
+        return True
+    if replaces in stored.bodies:
         return True
     if ctx.server != "local":
         # Perhaps it is no person's doing: the next save is looked at again.
@@ -137,8 +144,9 @@ def _edited_there(draft: Draft, content_id: str) -> Ended:
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",
-        f"`contentops content get {content_id}` shows it. Make that the text of `{path}`, or delete the content"
-        " in WriterzRoom and the file is saved as new; then run `contentops apply` again",
+        f"`contentops plan --refresh` shows what becomes of it, and `contentops content get {content_id}` the text. "
+        f"Make that the text of `{path}`, or delete the content in WriterzRoom and the file is saved as new; "
+        "then run `contentops apply --refresh`",
     )
 
 
@@ -334,7 +342,7 @@ def _recorded(
         saved=saved,
         content_id=content_id,
         superseded=tuple(each for each in old if each not in ("", content_id)),
-        saved_at=ctx.iso(),
+        saved_at=iso_exact(ctx.wall()),
     )
     done = note(ctx, draft.item, "save", done)
     if draft.digest != record.generated:

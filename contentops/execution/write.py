@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_bytes, is_same_json
-from contentops.documents.clean import body_digest, clean_title, main_heading
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.clean import body_digest, clean_title, main_heading, title_digest
+from contentops.documents.front_matter import (
+    PROVENANCE_KEY,
+    TITLE_KEY,
+    compose,
+    provenance,
+    replace_body,
+    split,
+    update,
+)
 from contentops.documents.preset import title_for
 from contentops.errors import FileChanged
+from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, RequestId, Result
+from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Item
-    from contentops.model import Json, Move, Observed, Promote, Record, Remove, Update, Write
+    from contentops.model import Json, Move, Observed, Promote, Record, Remote, Remove, Update, Write
 
 
 # --- move ------------------------------------------------------------------------------------------------------
@@ -88,9 +97,11 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     else:
         if seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
-            copy = ctx.outputs.set_aside(step.target)
-        known = standing.record if step.restores else None
-        made = _composed(ctx, _provenance(ctx, item, known, text), step, seen, title, text.body)
+            copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
+        known = standing.record if step.restores or step.pulls is not None else None
+        # What a person made of the block of a file that is there stays too.
+        block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
+        made = _composed(ctx, block, step, seen, title, text.body)
         try:
             ctx.outputs.write(step.target, made, expect=step.expects)
         except FileChanged as error:
@@ -102,6 +113,10 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         metadata=_front_after(step, standing.record, existed=seen.exists),
         output=step.target,
     )
+    if step.pulls is not None:
+        ctx.cache.keep_body(digest, text.body)
+        record = _agreed(ctx, structs.replace(record, title=_title_of_ours(step, standing.record)), step.pulls)
+        return structs.replace(standing, record=note(ctx, item, "write", record))
     if step.restores:
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
@@ -111,6 +126,21 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _title_of_ours(step: Write, known: Record | None) -> str:
+    """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
+    assert known is not None
+    stated = step.title is not None and step.pulls is not None and step.title != step.pulls.title
+    return clean_title(step.title or "") if stated else known.title
+
+
+def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
+    """The record where the file has what the server has; from its own time of change on, that is an edit again."""
+    known = record.saved or Saved()
+    title = title_digest(remote.title) if remote.title else known.title
+    saved = Saved(title=title, body=remote.body)
+    return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
 
 
 def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:
@@ -248,6 +278,8 @@ def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge 
         seen = ctx.outputs.observe(standing.path)
         job = seen.provenance.get("job")
         record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
+    if isinstance(step, Acknowledge) and step.remote is not None:
+        record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
         record = structs.replace(record, promoted=step.promoted or record.promoted)

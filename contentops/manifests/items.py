@@ -9,15 +9,14 @@ from contentops.errors import Location, Severity
 from contentops.manifests.layers import Written
 from contentops.manifests.render import Rendered, render_item
 from contentops.manifests.scope import Scope, Uses
-from contentops.manifests.validate import check_item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from contentops.manifests.expand import Declared, Layers
     from contentops.manifests.problems import Problems
     from contentops.manifests.templates import Templates
-    from contentops.model import Catalog, Json, Spec
+    from contentops.model import Json, Spec
 
 
 @dataclass(slots=True)
@@ -39,10 +38,9 @@ def make_items(
     *,
     builtin: Mapping[str, Json],
     templates: Templates,
-    catalog: Catalog | None,
-    preset: str,
+    check: Callable[[Rendered, Problems], Spec | None],
 ) -> FileItems:
-    """Render and check every item; `builtin` are the names all templates know besides variables."""
+    """Render and `check` every item; `builtin` are the names all templates know besides variables."""
     scopes: dict[int, Scope] = {}
     ids: dict[str, Rendered] = {}
     made = FileItems()
@@ -59,7 +57,7 @@ def make_items(
             continue
         for each in (None,) if entry.each is None else entry.each:
             rendered = render_item(entry, each, scope, uses, problems)
-            _sort_in(made, rendered, check_item(rendered, catalog, preset, problems), ids, problems)
+            _sort_in(made, rendered, check(rendered, problems), ids, problems)
     return made
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
 """Names that variables cannot have."""
 
-MERGED: Final = frozenset({"inputs", "metadata"})
+MERGED: Final = frozenset({"inputs", "metadata", "checks"})
 """The item keys whose maps merge."""
 
 

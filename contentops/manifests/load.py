@@ -8,6 +8,7 @@ is checked every time. Problems are collected, so that a person sees all of them
 
 from __future__ import annotations
 
+import functools
 import operator
 import posixpath
 from pathlib import Path
@@ -31,6 +32,7 @@ from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
+from contentops.manifests.validate import check_item
 from contentops.model import Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate
@@ -89,8 +91,12 @@ class FileBuilder:
             problems,
             builtin=self.builtin,
             templates=self.templates,
-            catalog=self.catalog,
-            preset=self.project.preset,
+            check=functools.partial(
+                check_item,
+                catalog=self.catalog,
+                preset=self.project.preset,
+                find=lambda written: self._resolve(written, path, asked),
+            ),
         )
         if not problems.errors and not findings and not shape:
             warn_unused(below, declared, made.used, problems)

@@ -16,9 +16,9 @@ from msgspec import Raw, Struct, structs
 
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
-from contentops.model import ItemId, Json, Moved, OnEdit, Origin, Request, Spec
+from contentops.model import Checks, ItemId, Json, Moved, OnEdit, Origin, Request, Spec
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
@@ -46,7 +46,7 @@ class FileResult(Struct, frozen=True, kw_only=True):
 
 
 class _StoredSpec(Struct, frozen=True, array_like=True):
-    """A spec without what the file's specs share; `origins` and `variables` are numbers of maps in the table."""
+    """A spec without what the file's specs share: `checks`, `origins` and `variables` are numbers."""
 
     id: ItemId
     request: Request
@@ -57,6 +57,7 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     on_edit: OnEdit
     protected: bool
     save: bool
+    checks: int
     location: int
     origins: int
     variables: int
@@ -84,6 +85,7 @@ class _Stored(Struct, frozen=True, array_like=True):
     result: FileResult
     specs: list[_StoredSpec]
     locations: list[Location | None]
+    checks: list[Checks]
     origins: Raw
 
 
@@ -148,6 +150,7 @@ class _Shared(Generic[T]):
 def encode(result: FileResult) -> str:
     """The text to store."""
     locations: dict[Location | None, int] = {}
+    checks: dict[Checks, int] = {}
     origins: _Shared[Origin] = _Shared()
     maps: _Shared[Mapping[str, Origin]] = _Shared()
     specs = [
@@ -161,6 +164,7 @@ def encode(result: FileResult) -> str:
             on_edit=spec.on_edit,
             protected=spec.protected,
             save=spec.save,
+            checks=checks.setdefault(spec.checks, len(checks)),
             location=locations.setdefault(spec.location, len(locations)),
             origins=maps.number(spec.origins),
             variables=maps.number(spec.variables),
@@ -170,7 +174,7 @@ def encode(result: FileResult) -> str:
     ]
     numbered = [{name: origins.number(origin) for name, origin in entry.items()} for entry in maps.values]
     table = Raw(_encoder.encode(_Origins([_stored(origin) for origin in origins.values], numbered)))
-    stored = _Stored(structs.replace(result, specs=()), specs, list(locations), table)
+    stored = _Stored(structs.replace(result, specs=()), specs, list(locations), list(checks), table)
     text = _encoder.encode(stored)
     return _checksum(text) + text.decode()
 
@@ -201,6 +205,7 @@ def decode(text: str) -> FileResult | None:
             on_edit=spec.on_edit,
             protected=spec.protected,
             save=spec.save,
+            checks=stored.checks[spec.checks],
             location=locations[spec.location],
             origins=StoredOrigins(table, spec.origins),
             variables=StoredOrigins(table, spec.variables),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, near
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
-from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.model import BASE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
@@ -99,7 +100,10 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         vars=_map(settings, "vars"),
         environment_vars=_map(own, "vars"),
         cli_vars=dict(variables or {}),
+        promote_from=_source(settings, own.get("promote_from")),
         provenance=_either(settings, own, "provenance") is not False,
+        # One for all environments, since they share the cache.
+        keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
         settings=settings,
         text=document.source.text,
@@ -224,6 +228,24 @@ def _environment(settings: Map, name: str) -> Map:
     raise UsageError(message, code="unknown-environment", hint=hint)
 
 
+def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
+    """The environment that texts are taken from, by its name; empty: the settings without one."""
+    return "" if name == BASE and BASE not in _map(settings, "environments") else name
+
+
+def source_of(project: Project, name: str) -> str:
+    """The environment that a person names, as `Project.promote_from` has it.
+
+    Raises UsageError for one that is not declared, and for the one that the project was loaded for.
+    """
+    found = _source(project.settings, name) or ""
+    _environment(project.settings, found)
+    if found == project.environment:
+        message = f"`{name}` cannot take its texts from itself"
+        raise UsageError(message, code="same-environment", hint="name two environments")
+    return found
+
+
 def _api(given: dict[str, Any]) -> ApiSettings:
     if "base_url" in given:
         given["base_url"] = given["base_url"].rstrip("/")
@@ -264,12 +286,64 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
             yield from _check_url(document, (*pointer, "api", "base_url"), api["base_url"])
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
+        yield from _check_commands(document, pointer, layer)
+        if pointer and isinstance(source := layer.get("promote_from"), str):
+            yield from _check_source(document, pointer, source)
         manifests = layer.get("manifests")
         for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
             if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
                 message = f"the pattern `{pattern[:60]}` {problem}"
                 hint = "write it relative to the project root, such as `content/**/*.yaml`"
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
+
+
+def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map) -> Iterator[Diagnostic]:
+    """Commands that no program could be started with, or that variables of a manifest could become part of."""
+    below = (*pointer, "defaults", "checks", "commands")
+    commands = _map(_map(layer, "defaults"), "checks").get("commands")
+    if isinstance(commands, Map):
+        below, commands = (*below, "values"), commands.get("values")
+    for index, command in enumerate(commands if isinstance(commands, list) else ()):
+        if not isinstance(command, str):
+            continue
+        at: tuple[str | int, ...] = (*below, index)
+        shown = command[:60]
+        if re.search(r"\{[{%#]", command):
+            message = f"the command `{shown}` holds Jinja, which a command cannot"
+            yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
+        elif not _words(command):
+            message = f"the command `{shown}` is no program with its arguments"
+            yield finding(document, "bad-command", message, at, hint="close each quote; no shell reads it")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str) -> Iterator[Diagnostic]:
+    """What keeps an environment from taking its texts from the one it names."""
+    declared = _map(document.root, "environments")
+    at = (*pointer, "promote_from")
+    if source not in declared and source != BASE:
+        close = nearest(source, declared)
+        others = [f"`{name}`" for name in (*declared, BASE) if name != pointer[-1]]
+        hint = f"did you mean `{close}`?" if close and close != pointer[-1] else f"known: {', '.join(others)}"
+        yield finding(document, "unknown-environment", f"there is no environment `{source[:60]}`", at, hint=hint)
+        return
+    chain = [pointer[-1]]
+    while source in declared and source not in chain:
+        chain.append(source)
+        source = _map(declared, source).get("promote_from")
+    if source != pointer[-1]:
+        return
+    ring = " -> ".join(f"`{name}`" for name in (*chain, source))
+    message = f"environments take their texts from each other in a ring: {ring}"
+    if len(chain) == 1:
+        message = f"environment `{source}` cannot take its texts from itself"
+    yield finding(document, "promotion-ring", message, at, hint="let one of them make its own texts")
 
 
 def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS: Final = 1_000
 """After so many problems the rest of a file is not looked at."""
-KEYS_NOT_YET: Final = {"checks": "leave the key out, and check the finished files in another way"}
-"""Keys of items that are planned and not available yet, each with what to do instead."""
 ON_EDIT_NOT_YET: Final = {"merge": "choose `block`, `keep` or `overwrite`"}
-"""The same for values of `on_edit`."""
+"""Values of `on_edit` that are planned and not available yet, each with what to do instead."""
 
 _SHOWN: Final = 60
 _PREPARED: Final = 16
@@ -232,9 +230,11 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
             continue
         pointer = (*problem.pointer, key)
         whose = _whose(document, pointer)
-        if key in KEYS_NOT_YET and "on_edit" in known:
-            message = f"{whose}`{key}` is not available yet"
-            yield finding(document, "not-available", message, pointer, key=True, hint=KEYS_NOT_YET[key])
+        if key == "commands" and "not_matches" in known:
+            # Whoever may propose a manifest could otherwise run anything here.
+            message = f"{whose}`checks.commands` may not stand in a manifest"
+            hint = "name programs under `defaults.checks.commands` of `contentops.yaml`"
+            yield finding(document, "command-in-manifest", message, pointer, key=True, hint=hint)
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
         message = f"{whose}unknown key `{_short(key)}`{where}"

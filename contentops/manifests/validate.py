@@ -16,6 +16,7 @@ from contentops.documents.paths import check_output
 from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
+from contentops.manifests.checks import read_checks
 from contentops.manifests.layers import Branch, Tree, Written, top
 from contentops.manifests.schema import ON_EDIT_NOT_YET
 from contentops.manifests.values import entry_hint, kind_of
@@ -24,10 +25,11 @@ from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from contentops.manifests.checks import FindFile
     from contentops.manifests.expand import Declared
     from contentops.manifests.problems import Problems, Report
     from contentops.manifests.render import Rendered
-    from contentops.model import Catalog, Json
+    from contentops.model import Catalog, Checks, Json
 
 MAX_ID: Final = 200
 """Longest item id, in characters."""
@@ -43,8 +45,10 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
 """What follows from a field that is not set because its key is misspelt."""
 
 
-def check_item(rendered: Rendered, catalog: Catalog | None, preset: str, problems: Problems) -> Spec | None:
-    """The spec of a rendered item, or None after its problems were reported."""
+def check_item(
+    rendered: Rendered, problems: Problems, *, catalog: Catalog | None, preset: str, find: FindFile
+) -> Spec | None:
+    """The spec of a rendered item, or None after its problems were reported; `find` gives the files that it names."""
     before = problems.errors
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
@@ -56,9 +60,10 @@ def check_item(rendered: Rendered, catalog: Catalog | None, preset: str, problem
         _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
     if catalog is not None:
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
+    checks = read_checks(rendered.values.get("checks"), report, find)
     if rendered.failed or rendered.declared.meant or problems.errors > before:
         return None
-    return _spec(rendered, values)
+    return _spec(rendered, values, checks)
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -103,7 +108,7 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
     return top(node), True
 
 
-def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
+def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
     request = Request(
         template=values["template"],
         style=values["style"],
@@ -123,6 +128,7 @@ def _spec(rendered: Rendered, values: dict[str, Any]) -> Spec:
         on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
         protected=values.get("protected", False),
         save=values.get("save", True),
+        checks=checks,
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,

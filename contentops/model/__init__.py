@@ -4,7 +4,17 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
+from contentops.model.checks import (
+    NO_CHECKS,
+    Checks,
+    Finding,
+    FrontMatterSchema,
+    Level,
+    Listed,
+    WordLimits,
+)
 from contentops.model.desired import (
+    BASE,
     CREDITS,
     ApiSettings,
     Budget,
@@ -55,7 +65,9 @@ from contentops.model.steps import (
 )
 
 __all__ = [
+    "BASE",
     "CREDITS",
+    "NO_CHECKS",
     "Acknowledge",
     "Action",
     "ApiSettings",
@@ -64,15 +76,20 @@ __all__ = [
     "CatalogEntry",
     "CatalogSnapshot",
     "Change",
+    "Checks",
     "Count",
     "Desired",
     "Drain",
     "Event",
     "Fetch",
+    "Finding",
+    "FrontMatterSchema",
     "Guards",
     "ItemId",
     "JobState",
     "Json",
+    "Level",
+    "Listed",
     "LookUp",
     "Move",
     "Moved",
@@ -104,6 +121,7 @@ __all__ = [
     "Template",
     "TemplateInput",
     "Update",
+    "WordLimits",
     "Write",
     "name_of",
 ]

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
+from contentops.model.checks import NO_CHECKS, Checks
 from contentops.model.records import ItemId, Json
 
 
@@ -60,6 +61,10 @@ class Guards(Struct, frozen=True, kw_only=True):
     """What becomes of changes that a reviewed plan does not name, where one is asked about."""
 
 
+BASE = "default"
+"""What the settings without an environment are called where one is named, unless an environment has this name."""
+
+
 class Project(Struct, frozen=True, kw_only=True):
     """`contentops.yaml` for one environment: everything but the items.
 
@@ -89,6 +94,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """The environment this one takes its texts from; empty: the settings without one; None: it takes none."""
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
+    keep_texts: int | None = None
+    """Earlier texts of an item that `state gc` leaves in the cache; None: all."""
     preset: str = ""
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     settings: Mapping[str, Json] = field(default_factory=dict)
@@ -231,6 +238,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit = OnEdit.BLOCK
     protected: bool = False
     save: bool = True
+    checks: Checks = NO_CHECKS
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from contentops.digest import Digest
 from contentops.model.records import Record
+
+PREFIX, SHORT = "sha256:", 12
+"""How digests begin, and how many of their other characters a person is shown."""
 
 
 class KeptOutcome(Struct, frozen=True):
@@ -57,10 +61,42 @@ class Generation(Struct, frozen=True, kw_only=True):
     """The first commit that holds it, or empty."""
 
 
+class PaidText(Struct, frozen=True, kw_only=True):
+    """A text that a job made for an item, and where it can be had from for nothing."""
+
+    item: str
+    body: Digest
+    at: str
+    """When it was made."""
+    job_id: str
+    request_id: str
+    content_id: str
+    server: str
+    credits: int
+    where: tuple[str, ...] = ()
+    """`cache`, `git` (in the history of the file), `server` (which may still have it), the quickest first."""
+    stands: bool = False
+    """It is the text in the file now."""
+    generated: bool = False
+    """It is the last one that a job made: with it, the file is as generated."""
+
+    @property
+    def short(self) -> str:
+        """The start of its digest, by which a person names it."""
+        return self.body.removeprefix(PREFIX)[:SHORT]
+
+    @property
+    def here(self) -> bool:
+        """Whether this machine has it."""
+        return bool({"cache", "git"}.intersection(self.where))
+
+
 class History(Struct, frozen=True, kw_only=True):
     """All of it, the newest first."""
 
     runs: tuple[KeptReport, ...]
     generations: tuple[Generation, ...]
+    texts: tuple[PaidText, ...] = ()
+    """Those of the one item that was asked for."""
     gaps: tuple[str, ...] = ()
     """What keeps it from being all there was, each a sentence."""

@@ -10,8 +10,20 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.desired import Budget, Spec
-from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, RequestId
-from contentops.model.steps import Acknowledge, Drain, Fetch, LookUp, Poll, Promote, Step, Submit, Update, Write, name_of
+from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote, RequestId
+from contentops.model.steps import (
+    Acknowledge,
+    Drain,
+    Fetch,
+    LookUp,
+    Poll,
+    Promote,
+    Step,
+    Submit,
+    Update,
+    Write,
+    name_of,
+)
 
 
 class Action(enum.StrEnum):
@@ -25,6 +37,7 @@ class Action(enum.StrEnum):
     RESOLVE = "resolve"
     RESTORE = "restore"
     PROMOTE = "promote"
+    PULL = "pull"
     MOVE = "move"
     RENAME = "rename"
     UPDATE = "update"
@@ -60,6 +73,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The desired side; None: an orphan."""
     record: Record | None = None
     """The recorded side, of the orphan it takes over for a rename; None: new."""
+    remote: Remote | None = None
+    """The remote side, where a refresh looked at it and the item is saved."""
     renamed_from: ItemId | None = None
     held: OpenEntry | None = None
     """The open entry that answers the spec of an item that is held back."""
@@ -244,6 +259,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """Of the file the plan saw."""
     body: Digest = NOTHING
     """Of that file without its front matter; older plans lack it."""
+    remote: Digest = NOTHING
+    """Body digest of what a refresh found on the server; empty where it did not look, and in older plans."""
     front: Mapping[str, Json]
     title: str | None
     entry: ReviewedJob | None

@@ -161,5 +161,7 @@ class Remote(Struct, frozen=True, kw_only=True):
     """Body digest without front matter; empty where the content was deleted or could not be read."""
     deleted: bool = False
     """The server answers 404 for it."""
+    updated_at: str = ""
+    """When it was changed last, in the server's words; empty: not known."""
     problem: str = ""
     """Why it could not be read (another owner's, an unusable reply), or empty."""

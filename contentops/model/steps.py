@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
 from contentops.model.desired import Request
-from contentops.model.records import Json, OpenEntry
+from contentops.model.records import Json, OpenEntry, Remote
 
 
 class Drain(Struct, frozen=True, kw_only=True, tag="drain"):
@@ -54,12 +54,14 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
     With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
-    from the cache or the server. Else: the finished text for `digest` in the cache.
+    from the cache or the server. With `remote`: the text that a refresh found on the server. Else: the finished text
+    for `digest` in the cache.
     """
 
     digest: Digest
     entry: OpenEntry | None = None
     recorded: bool = False
+    remote: Remote | None = None
 
 
 class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
@@ -100,6 +102,8 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """The text is one that was there before, not a new one."""
     replaces_edit: bool = False
     """A person's edit is replaced, as was chosen."""
+    pulls: Remote | None = None
+    """The text is this one of the server: a person's, which is saved already."""
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):
@@ -114,11 +118,13 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
 class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
     """Bring only the record up to the manifest.
 
-    `accepts`: the file as it is answers the request from now on. `front` and `title` are what the file holds already.
-    `promoted`: body digest of another environment's text in whose place the file is kept, or empty.
+    `accepts`: the file as it is answers the request from now on. `remote`: what the server has, which is what the file
+    holds too. `promoted`: body digest of another environment's text in whose place the file is kept, or empty. `front`
+    and `title` are what the file holds already.
     """
 
     accepts: bool = False
+    remote: Remote | None = None
     promoted: Digest = NOTHING
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
@@ -128,6 +134,8 @@ class Save(Struct, frozen=True, kw_only=True, tag="save"):
     """Tell the server the title and body of the file at `path`, as the steps before it left it."""
 
     path: str
+    replaces: Digest = NOTHING
+    """Body digest of an edit made on the server that the plan saw and this save takes the place of; empty: none."""
 
 
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):

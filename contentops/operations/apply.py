@@ -15,6 +15,7 @@ from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, Save, Submit
+from contentops.operations.plan import gathered
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
@@ -87,7 +88,7 @@ def apply(
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        found = workspace.plan_inputs(choice)
+        found = gathered(workspace, choice, tell=_telling(emit, world), world=world)
         planned = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
         planned = structs.replace(planned, refusals=_standing(planned, options.approval))
         if planned.empty and not planned.refusals:
@@ -132,6 +133,11 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
     options = CommitOptions(branch=branch)
     if branch or options.remote in run_git(project.root, "remote").split():
         check_waiting(project, options, world=world)
+
+
+def _telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
+    """Tells what a refresh waits for, as a run does."""
+    return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
 
 
 def _sweep(workspace: Workspace, world: World) -> None:

@@ -10,17 +10,21 @@ import msgspec
 from msgspec import structs
 
 from contentops.atomic_io import read_file
-from contentops.ci.results import past_of
+from contentops.ci.results import earlier_bodies, past_of
+from contentops.digest import NOTHING
+from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, InputError
-from contentops.model import JobState, Record
-from contentops.model.history import Generation, History, KeptReport
+from contentops.model import ItemId, JobState, Record
+from contentops.model.history import Generation, History, KeptReport, PaidText
 from contentops.operations.show import known_ids, no_item
-from contentops.operations.workspace import FOLDER, read_state
+from contentops.operations.workspace import FOLDER, open_cache, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from contentops.digest import Digest
     from contentops.model import Json, OpenEntry, Project, RequestId, State
+    from contentops.state.cache import Cache
 
 KEPT_RUNS = 200
 """Runs whose reports are kept, the newest ones."""
@@ -29,7 +33,7 @@ _LARGEST = 64 << 20
 
 
 def history(project: Project, item: str = "") -> History:
-    """Every run of this machine and every generation; those of one item, under all the ids it has had.
+    """Every run of this machine and every generation; those of one item, under all the ids it has had, and its texts.
 
     Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
     """
@@ -38,14 +42,77 @@ def history(project: Project, item: str = "") -> History:
     entries = {**past.entries, **state.entries}
     found = [_made(one, past.commits) for one in records.values()]
     found += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
+    texts: tuple[PaidText, ...] = ()
     if item:
         names = _names(item, [*records.values(), *state.records.values()])
         found = [one for one in found if one.item in names]
         runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
         if not found and not runs:
             _check_item(project, item, {one.id for one in records.values()})
+        texts = _texts(project, state, item, [one for one in records.values() if one.id in names])
     found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
-    return History(runs=runs, generations=tuple(found), gaps=past.gaps)
+    return History(runs=runs, generations=tuple(found), texts=texts, gaps=past.gaps)
+
+
+def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
+    """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
+    records = made(state, past_of(project).records, kept_reports(project))
+    names = _names(item, [*records.values(), *state.records.values()])
+    return _texts(project, state, item, [one for one in records.values() if one.id in names])
+
+
+def _texts(project: Project, state: State, item: str, records: Iterable[Record]) -> tuple[PaidText, ...]:
+    now = state.records.get(ItemId(item))
+    path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
+    file = Outputs(project.root).observe(path) if path else None
+    past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
+    known: dict[Digest, PaidText] = {}
+    with open_cache(project, write=False) as cache:
+        for text in sorted((*map(_recorded, records), *_cached(cache, item, records)), key=lambda one: one.at):
+            places = (
+                ("cache", cache.body(text.body) is not None),
+                ("git", text.body in past),
+                ("server", text.server == project.api.server and bool(text.content_id or text.job_id)),
+            )
+            known.pop(text.body, None)
+            known[text.body] = structs.replace(
+                text,
+                item=item,
+                where=tuple(name for name, there in places if there),
+                stands=file is not None and file.exists and file.body == text.body,
+                generated=text.body == last,
+            )
+    known.pop(NOTHING, None)
+    return tuple(reversed(known.values()))
+
+
+def _recorded(record: Record) -> PaidText:
+    return PaidText(
+        item=record.id,
+        body=record.generated,
+        at=record.generated_at,
+        job_id=record.job_id,
+        request_id=record.request_id,
+        content_id=record.content_id,
+        server=record.server,
+        credits=record.credits,
+    )
+
+
+def _cached(cache: Cache, item: str, records: Iterable[Record]) -> Iterator[PaidText]:
+    names, requests = {item, *(one.id for one in records)}, {one.request_id for one in records} - {""}
+    for kept in cache.paid_texts():
+        if kept.about.item in names or kept.about.request_id in requests:
+            yield PaidText(
+                item=kept.about.item,
+                body=kept.body,
+                at=kept.about.generated_at,
+                job_id=kept.about.job_id,
+                request_id=kept.about.request_id,
+                content_id=kept.about.content_id,
+                server=kept.server,
+                credits=kept.about.credits,
+            )
 
 
 def made(state: State, past: Mapping[RequestId, Record], runs: Iterable[KeptReport]) -> dict[RequestId, Record]:

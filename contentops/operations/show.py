@@ -99,6 +99,8 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
     for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word
+    if change is not None and change.action is Action.PROMOTE:
+        return "promotable"
     if edited:
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
@@ -145,7 +147,7 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is None:
-        raise _without_text(project, item, state)
+        raise without_text(project, item, state)
     try:
         file = split(Outputs(project.root).read(record.output)).body
     except OutputError as error:
@@ -172,22 +174,26 @@ def diff(project: Project, item: str) -> tuple[str, str, str]:
 def section(project: Project, item: str, heading: str) -> str:
     """The heading of an item's text that `heading` names, as it is written there.
 
-    Raises UsageError, naming the nearest, where there is no such heading or item.
+    Raises UsageError, naming the nearest, where there is no such heading or item, and where several sections have it.
     """
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is None:
-        raise _without_text(project, item, state)
+        raise without_text(project, item, state)
     known = headings(split(Outputs(project.root).read(record.output)).body)
-    wanted = heading.strip().lstrip("#").strip()
-    found = next((one for one in known if one.casefold() == wanted.casefold()), None)
-    if found is None:
+    wanted = " ".join(heading.strip().lstrip("#").split())
+    found = [one for one in known if " ".join(one.split()).casefold() == wanted.casefold()]
+    if len(found) > 1:
+        message = f"`{record.output}` has {len(found)} sections `{wanted}`, and a server takes the first of them"
+        hint = "give one of them another heading, and apply, so that its own name tells which is meant"
+        raise UsageError(message, code="ambiguous-section", hint=hint)
+    if not found:
         hint = did_you_mean(wanted, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
-    return found
+    return found[0]
 
 
-def _without_text(project: Project, item: str, state: State) -> UsageError:
+def without_text(project: Project, item: str, state: State) -> UsageError:
     """The error for an id that has no record: it is declared and nothing was generated yet, or it names nothing."""
     specs = specs_by_id(validate(project))
     if ItemId(item) not in specs:

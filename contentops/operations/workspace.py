@@ -24,7 +24,7 @@ from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import CatalogSnapshot
+from contentops.model import CatalogSnapshot, Saved, State
 from contentops.planning.inputs import (
     Choice,
     FinishedText,
@@ -35,17 +35,20 @@ from contentops.planning.inputs import (
     specs_by_id,
 )
 from contentops.planning.plan import make_plan
+from contentops.planning.promote import Source, offered_paths
 from contentops.planning.renames import apply_renames
 from contentops.sanitize import visible
 from contentops.state.cache import Cache
+from contentops.state.state_dir import named
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.model import Catalog, Desired, ItemId, Plan, Project, State
+    from contentops.digest import Digest
+    from contentops.model import Catalog, Desired, ItemId, Plan, Project
 
 FOLDER = ".contentops"
 
@@ -146,10 +149,14 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
 
     others = dict(other_states(project))
-    theirs = _source_state(project, others)
+    name = project.promote_from or ""
+    theirs = (
+        others.get(named("contentops", name, "lock"), State(lineage="")) if project.promote_from is not None else None
+    )
     whole = known_bodies(state) | (known_bodies(theirs) if theirs is not None else frozenset())
     stat_cache = StatCache(Outputs(project.root, whole=whole), cache.get("observed"), now=time.time_ns())
-    observed = stat_cache.observe_all(chain(paths(desired, state), offered(desired, theirs)))
+    looked_at = [*paths(desired, state), *(offered_paths(desired, theirs.records) if theirs is not None else ())]
+    observed = stat_cache.observe_all(looked_at)
     if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
     return PlanInputs(
@@ -158,11 +165,12 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         state=state,
         observed=observed,
         stored=stored,
-        text=cache.body,
+        text=functools.partial(text_of, project, state, cache),
+        why_no_text=functools.partial(why_no_text, project),
         denied=denial(Path(project.root)),
         foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
         foreign_contents=frozenset(_contents_of(others.values(), server)),
-        source=None if theirs is None else Source(project.promote_from or "", theirs.records, observed),
+        source=None if theirs is None else Source(environment=name, records=theirs.records, observed=observed),
         choice=choice,
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
@@ -170,17 +178,33 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
 
 
-def _source_state(project: Project, others: Mapping[str, State]) -> State | None:
-    """What the environment knows that texts are taken from; None: they are taken from none."""
-    name = project.promote_from
-    return None if name is None else others.get(named("contentops", name, "lock"), State(lineage=""))
-
-
 def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:
     for state in states:
         for record in state.records.values():
             if record.server == server and record.content_id:
                 yield from (record.content_id, *record.superseded)
+
+
+def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str | None:
+    """The text with a body digest: from the cache, else from the history in git of the file that a record has."""
+    from contentops.ci.results import earlier_bodies
+
+    found = cache.body(digest)
+    past = (each for path in _files_of(state, digest) for each in earlier_bodies(project.root, path))
+    return found if found is not None else next((body for known, body in past if known == digest), None)
+
+
+def _files_of(state: State, digest: Digest) -> list[str]:
+    """The files of the records that name a body."""
+    saved = ((record, record.saved or Saved()) for record in state.records.values())
+    return [record.output for record, last in saved if digest in {record.generated, last.body, last.server_body}]
+
+
+def why_no_text(project: Project) -> str:
+    """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
+    from contentops.ci.results import no_history
+
+    return no_history(project.root)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:

@@ -8,9 +8,10 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
-from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, foreign_hint, replaced_edit, why_changed
+from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
+from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -52,7 +53,8 @@ def _section(item: ItemSides) -> BodyAnswer | None:
         return block("no-text", hint)
     if item.is_protected:
         return block("protected", "it is protected; apply `protected: false` first to lift it")
-    if not record.content_id or item.inputs.saved_body(record) != item.file.body:
+    known = item.inputs.saved_body(record) == item.file.body and not item.is_edited_there
+    if not record.content_id or not known:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     reason = Reason(kind="section", detail=f"`{heading}` is generated again, as asked for")
     return _again(item, record, (reason,), heading)
@@ -68,7 +70,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again is there to finish, not to pay for another.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
-    return _again(item, own, (Reason(kind="replace", detail="asked for with `--replace`"), *replaced_edit(item)))
+    return _again(item, own, (Reason(kind="replace", detail="asked for with `--replace`"), *replaced(item)))
 
 
 def _again(item: ItemSides, own: Record, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
@@ -109,11 +111,11 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 def _in_the_way(item: ItemSides, entry: OpenEntry) -> tuple[BodyAnswer | None, tuple[Reason, ...]]:
     """What holds the text of an open entry back from the file, or None; and why it is written, with what is lost."""
     why = why_changed(item)
-    if not item.file.exists or _is_text_of(item, entry):
+    if not item.is_edited_there and (not item.file.exists or _is_text_of(item, entry)):
         return None, why
-    if not _is_asked_for(item, entry) and (held := edit_choice(item, why, entry)) is not None:
+    if not _is_asked_for(item, entry) and (held := words_in_the_way(item, why, entry)) is not None:
         return held, why
-    return None, (*why, *(edit(item) if entry.section else replaced_edit(item)))
+    return None, (*why, *(edit(item) if entry.section else replaced(item)))
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
@@ -156,6 +158,11 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
 
 
 # --- as recorded -------------------------------------------------------------------------------------------
+
+
+def _there(item: ItemSides) -> BodyAnswer | None:
+    """Its text was edited in WriterzRoom, and its request is as it was: nothing is generated for it."""
+    return edited_there(item) if item.is_same else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
@@ -206,10 +213,10 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
-    if item.file.exists and item.file.body != stored.body:
-        if (held := edit_choice(item, why)) is not None:
+    if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
+        if (held := words_in_the_way(item, why)) is not None:
             return held
-        why = (*why, *replaced_edit(item))
+        why = (*why, *replaced(item))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
     return BodyAnswer(action=Action.FINISH, steps=(Fetch(digest=item.spec.digest),), reasons=(*why, reason))
 
@@ -229,16 +236,16 @@ def _new(item: ItemSides) -> BodyAnswer | None:
     why = why_changed(item)
     if not item.file.exists:
         return _generate(item, Action.CREATE, why)
-    return edit_choice(item, why) or _generate(item, Action.OVERWRITE, why)
+    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, why)
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
     record, why = item.own, why_changed(item)
     assert record is not None
     kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
-    if kept and not item.is_edited:
+    if kept and not item.is_edited and not item.is_edited_there:
         return _generate(item, Action.REGENERATE, why)
-    return edit_choice(item, why) or _generate(item, Action.OVERWRITE, (*why, *replaced_edit(item)))
+    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
@@ -266,6 +273,7 @@ _TABLE = (
     _protected,
     promoted,
     _open,
+    _there,
     _recorded,
     _renamed,
     _stored,

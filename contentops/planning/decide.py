@@ -29,14 +29,15 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
+from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import differs, which_front_matter
 from contentops.planning.inputs import explain, is_ours, is_protected, pending, resting_place
+from contentops.planning.remote import as_pulled, keeps_title, known_there, pulled, remote_notes, save_over, text_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from contentops.model import ItemId, OpenEntry, Record, Spec, Step
-    from contentops.planning.edits import BodyAnswer
     from contentops.planning.front_matter import FrontAnswer
     from contentops.planning.inputs import ItemSides, PlanInputs
 
@@ -47,13 +48,22 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     drains = [
         entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
     ]
-    notes = (*_unknown_notes(item, body), *_protection_notes(item))
+    notes = (*_unknown_notes(item, body), *_protection_notes(item), *remote_notes(item, body))
     if body.blocked:
         return _held(item, body, drains), notes
     move, moved = which_path(item)
-    front = which_front_matter(item, body)
-    save, saved = which_save(item, body, front.title)
-    steps = _union(item, body, move, front, save=save)
+    front = which_front_matter(as_pulled(item, body), body)
+    if not item.file.exists and keeps_title(item, body):
+        front = structs.replace(front, title=None)
+    saved = which_save(item, body, front.title)
+    save: Save | None = None
+    if saved is not None:
+        over = save_over(item, body)
+        if isinstance(over, BodyAnswer):
+            others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
+            return _held(item, structs.replace(over, entry=body.entry), drains), others
+        save, saved = over[0], (*saved, *over[1])
+    steps = _union(item, body, move, front, save)
     if not steps and not drains:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
@@ -64,10 +74,11 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
         file=item.file,
-        reasons=body.reasons + moved + front.reasons + saved + _id_reason(item),
+        reasons=body.reasons + moved + front.reasons + (saved or ()) + _id_reason(item),
         steps=(*(Drain(entry=entry) for entry in drains), *steps),
         spec=item.spec,
         record=item.own,
+        remote=item.remote,
         renamed_from=_renamed_from(item),
         hint=body.hint,
     )
@@ -86,6 +97,7 @@ def _held(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Cha
         steps=tuple(Drain(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *drains)),
         spec=item.spec,
         record=item.own,
+        remote=item.remote,
         renamed_from=_renamed_from(item),
         held=body.entry,
         blocked=body.blocked,
@@ -154,41 +166,46 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 # --- 4: which save -----------------------------------------------------------------------------------------
 
 
-def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[bool, tuple[Reason, ...]]:
-    """Whether the server is told the title and body that will stand on disk, and why."""
-    record, file = item.own, item.file
+def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
+    """Why the server is told the title and body that will stand on disk; None: it is not."""
+    record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec):
-        return False, ()
+        return None
+    gone = remote is not None and remote.deleted
     if body.action is Action.RESTORE and record is not None:
-        return not item.inputs.saved_body(record), ()
-    if body.writes:
-        return True, ()
-    if not file.exists:
-        return False, ()
-    known = record.saved if record is not None and record.server == item.inputs.server else None
-    title_now = title if title is not None else file.title
-    if known is not None and known.body == file.body and known.title == title_digest(title_now):
-        return False, ()
+        return () if gone or not item.inputs.saved_body(record) else None
+    if body.writes and pulled(body) is None:
+        return ()
+    if not file.exists and not body.writes:
+        return None
+    known = known_there(item, body)
+    title_now, body_now = text_after(item, body, title)
+    if known is not None and (known.title, known.body) == (title_digest(title_now), body_now):
+        return () if gone else None
     why = "never saved to this server" if known is None else "not what was last saved"
     if known is not None and item.is_edited:
         why = "edited by hand"
-    return True, (Reason(kind="save", detail=why),)
+    return (Reason(kind="save", detail=why),)
 
 
 # --- putting it together -----------------------------------------------------------------------------------
 
 
-def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, *, save: bool) -> tuple[Step, ...]:
+def _union(
+    item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, save: Save | None
+) -> tuple[Step, ...]:
     expects, target = item.file.file, item.spec.output
     steps: list[Step] = [move] if move is not None else []
     if body.writes:
+        there = pulled(body)
         write = Write(
             target=target,
             expects=expects,
             front=front.front,
-            title=front.title,
+            title=there.title or None if there is not None and front.title is None else front.title,
             restores=body.action is Action.RESTORE,
             replaces_edit=any(reason.kind == "edited" for reason in body.reasons),
+            pulls=there,
         )
         # Of an item that has a record, that one says where the file is.
         bring = [_homed(step, target) for step in body.steps] if item.own is None else body.steps
@@ -196,10 +213,10 @@ def _union(item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAns
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        accepts = any(isinstance(step, Acknowledge) and step.accepts for step in body.steps)
-        steps.append(Acknowledge(accepts=accepts, front=front.front, title=front.title))
-    if save:
-        steps.append(Save(path=target))
+        known = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge())
+        steps.append(structs.replace(known, front=front.front, title=front.title))
+    if save is not None:
+        steps.append(save)
     return tuple(steps)
 
 

@@ -41,7 +41,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
         reason = Reason(kind="own-output", detail=f"`{path}` was written for this very request")
         # Its job, if it is still open, is drained: the entry is not this change's own.
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
-    choice = item.inputs.choice.on_edit or item.spec.on_edit
+    choice = on_edit(item)
     reasons = (*why, *edit(item))
     if choice is OnEdit.OVERWRITE:
         return None
@@ -58,6 +58,11 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
         hint = f"`{path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
         hint += " keeps the file"
     return block("edited", hint, reasons=reasons, entry=entry)
+
+
+def on_edit(item: ItemSides) -> OnEdit:
+    """What a person chose: on the command line, else in the manifest."""
+    return item.inputs.choice.on_edit or item.spec.on_edit
 
 
 def foreign_hint(item: ItemSides, path: str) -> str:

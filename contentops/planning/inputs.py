@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING, Digest
+from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
@@ -43,6 +44,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     replace: tuple[str, ...] = ()
     on_edit: OnEdit | None = None
     prune: bool = False
+    refresh: bool = False
+    """Whether to look first at what the server has."""
     resubmit_unknown: bool = False
     generate: bool = False
     """Texts are paid for in an environment that takes its texts from another one, too."""
@@ -76,7 +79,11 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
     """Looks a request digest up among the finished texts of this server."""
     text: Callable[[Digest], str | None] = lambda _digest: None
-    """The text with a body digest, where this machine has it: generated, saved or seen on the server before."""
+    """The text with a body digest, where this machine has it: generated, saved or seen on the server before.
+
+    It is looked for in git where the cache lacks it, so ask only for what is needed."""
+    why_no_text: Callable[[], str] = lambda: ""
+    """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
     denied: Callable[[str], str] = lambda _path: ""
@@ -187,6 +194,20 @@ class ItemSides(Struct, frozen=True, kw_only=True):
         return self.own is not None and is_edited(self.file, self.own, self.entries)
 
     @property
+    def remote(self) -> Remote | None:
+        """What a refresh found of the content it is saved as; None: no one looked, or it is not saved here."""
+        own, inputs = self.own, self.inputs
+        if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
+            return None
+        found = inputs.remote.get(own.id)
+        return found if found is not None and found.content_id == own.content_id else None
+
+    @property
+    def is_edited_there(self) -> bool:
+        """Whether a person has edited that content in WriterzRoom since it was saved."""
+        return self.remote is not None and self.own is not None and is_edited_there(self.remote, self.own)
+
+    @property
     def under_way(self) -> list[OpenEntry]:
         """The open entries of the very request that is declared, which may still bring its text."""
         return [entry for entry in pending(self.entries) if entry.digest == self.spec.digest]
@@ -223,6 +244,20 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
     """
     ours = {record.generated, *(entry.body for entry in entries if entry.state is JobState.PAID)}
     return file.exists and file.body not in ours
+
+
+def is_edited_there(remote: Remote, record: Record) -> bool:
+    """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that."""
+    if record.saved is None or remote.deleted or remote.problem:
+        return False
+    saved = record.saved
+    if remote.body not in (saved.body, saved.server_body, saved.sent):
+        return True
+    return bool(remote.title) and title_digest(remote.title) not in (
+        saved.title,
+        saved.server_title,
+        title_digest(record.title),
+    )
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:

@@ -130,6 +130,8 @@ def plan_id(plan: Plan) -> str:
 
 
 def _essence(change: Change) -> list[object]:
+    there = [change.remote.body, change.remote.title] if change.remote is not None else []
+    there += [change.promotion.expects] if change.promotion is not None else []
     return [
         change.id,
         change.action,
@@ -142,6 +144,7 @@ def _essence(change: Change) -> list[object]:
         change.source,
         change.file.file,
         change.credits,
+        *there,
     ]
 
 

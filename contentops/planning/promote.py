@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.errors import plural
-from contentops.model import Acknowledge, Action, Promote, Reason
-from contentops.planning.edits import BodyAnswer, block, edit_choice, replaced_edit, why_changed
+from contentops.model import BASE, Acknowledge, Action, Promote, Reason
+from contentops.planning.edits import BodyAnswer, block, why_changed
 from contentops.planning.inputs import explain, is_edited, price_of
+from contentops.planning.remote import replaced, words_in_the_way
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from contentops.model import ItemId, Observed, Record, Spec
+    from contentops.model import Desired, ItemId, Observed, Record, Spec
     from contentops.planning.inputs import ItemSides
-
-BASE = "default"
-"""What the settings without an environment are called where an environment is named."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -76,6 +74,14 @@ class Source(Struct, frozen=True, kw_only=True):
         return f"`{record.output}`, the text that {name} has, is not there"
 
 
+def offered_paths(desired: Desired, records: Mapping[ItemId, Record]) -> Iterator[str]:
+    """The files of an environment with these records whose texts may be taken."""
+    for spec in desired.specs:
+        record = records.get(spec.id)
+        if record is not None and record.digest == spec.digest:
+            yield record.output
+
+
 def promoted(item: ItemSides) -> BodyAnswer | None:
     """The text of another environment where it is not the one that was taken last; None: there is nothing to take."""
     offer = item.offer
@@ -87,23 +93,28 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
         detail += ", edited by hand there"
     why = (*why, Reason(kind="promoted", detail=detail))
     if _has_other_words(item, offer):
-        held = edit_choice(item, why)
-        if held is not None and held.action is Action.KEEP:
-            return BodyAnswer(
-                action=Action.KEEP,
-                steps=(Acknowledge(accepts=True, promoted=offer.file.body),),
-                reasons=held.reasons,
-            )
+        held = words_in_the_way(item, why)
         if held is not None:
-            return held
-        why = (*why, *replaced_edit(item))
+            return _kept_out(held, offer)
+        why = (*why, *replaced(item))
     return BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+
+
+def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
+    """The answer with the offer on record where it gives way to the file, so that it is not made again."""
+    steps = (
+        structs.replace(step, promoted=offer.file.body) if isinstance(step, Acknowledge) else step
+        for step in held.steps
+    )
+    return structs.replace(held, steps=tuple(steps))
 
 
 def _is_new(item: ItemSides, offer: Offer) -> bool:
     """Whether the item, which has a text of this request, is to have the one that is offered."""
     own, body = item.own, offer.file.body
     assert own is not None
+    if item.is_edited_there:
+        return False  # which comes into the file first
     if item.file.exists:
         return body != (own.promoted or own.generated)
     # Words of a person that the server alone has come back from there.
@@ -113,6 +124,8 @@ def _is_new(item: ItemSides, offer: Offer) -> bool:
 def _has_other_words(item: ItemSides, offer: Offer) -> bool:
     """Whether the place of the text is taken by what neither this environment's last write nor the offer is."""
     own, file = item.own, item.file
+    if item.is_edited_there:
+        return True
     if own is None:
         return file.exists and file.body != offer.file.body
     ours = (own.promoted, offer.file.body)

@@ -124,11 +124,17 @@ def is_done(item: ReviewedItem) -> bool:
         return False
     if record.digest != reviewed.digest or record.output != reviewed.target:
         return False
-    if item.had(Write) and reviewed.action is not Action.RESTORE and record.attempt < reviewed.attempt:
+    brought = reviewed.action in (Action.RESTORE, Action.PULL)
+    if item.had(Write) and not brought and record.attempt < reviewed.attempt:
         return False
     if not all(item.is_in_record(key, value) for key, value in reviewed.front.items()):
         return False
-    if reviewed.title is not None and record.title != clean_title(reviewed.title):
+    if reviewed.promotes is not None and record.promoted != reviewed.promotes.body:
+        return False
+    pulls = reviewed.action is Action.PULL
+    if pulls and (record.saved is None or record.saved.body != reviewed.remote):
+        return False
+    if not pulls and reviewed.title is not None and record.title != clean_title(reviewed.title):
         return False
     return not item.had(Save) or _is_saved(item, record)
 
@@ -138,7 +144,10 @@ def _is_saved(item: ReviewedItem, record: Record) -> bool:
     if saved is None or saved.sent:
         return False
     if item.had(Write):
-        return saved.body == record.generated and saved.title == title_digest(record.title)
+        text = item.reviewed.promotes
+        return saved.body == (record.generated if text is None else text.body) and saved.title == title_digest(
+            record.title
+        )
     # With other steps before it, the plan's id in the record may be theirs.
     return set(item.reviewed.steps) <= {name_of(Save), name_of(Drain)}
 
@@ -156,21 +165,41 @@ def difference(item: ReviewedItem) -> str:
     if change is None:
         if item.spec is not None and item.record is not None and item.record.output != reviewed.target:
             return _ANOTHER_FILE
-        return _not_done(item) or _other_front(item)
+        return _other_source(item) or _not_done(item) or _other_front(item)
     if not item.is_recorded and record_digest(change.record) != reviewed.record:
         return "its record has changed since"
-    if not _is_known(item):
-        return f"`{change.source or change.target}` has changed since"
+    if other := _other_text(item, change):
+        return other
     if change.blocked:
         ours = change.blocked == "failed-twice" and item.failed
         return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"
-    return _not_done(item) or _other_front(item) or _more(item, change)
+    return _other_source(item) or _not_done(item) or _other_front(item) or _more(item, change)
 
 
 def _other_request(item: ReviewedItem) -> str:
     if item.spec is None:
         return "no manifest declares it any more"
     return ANOTHER_REQUEST if item.reviewed.digest else "a manifest declares it again"
+
+
+def _other_text(item: ReviewedItem, change: Change) -> str:
+    """Which text, of the file or on the server, is not the one that was reviewed, in words; empty: none."""
+    if not _is_known(item):
+        return f"`{change.source or change.target}` has changed since"
+    remote = change.remote
+    if remote is not None and remote.body not in (item.reviewed.remote, NOTHING) and not item.is_recorded:
+        return f"content `{remote.content_id}` has changed since"
+    return ""
+
+
+def _other_source(item: ReviewedItem) -> str:
+    """That the text which was to come from another environment is another one now, in words; empty: it is not."""
+    text, record, change = item.reviewed.promotes, item.record, item.change
+    taken = record is not None and item.is_recorded and text is not None and record.promoted == text.body
+    now = change.promotion if change is not None else None
+    if text is None or (now is not None and now.expects == text.expects) or (now is None and taken):
+        return ""
+    return f"`{text.path}`, whose text it takes, has changed since"
 
 
 def _is_known(item: ReviewedItem) -> bool:
@@ -181,11 +210,15 @@ def _is_known(item: ReviewedItem) -> bool:
     if not file.exists:
         return item.had(Remove)
     bodies = {reviewed.body}
+    if reviewed.action is Action.PULL:
+        bodies.add(reviewed.remote)
     if record is not None and item.is_recorded:
-        bodies.add(record.generated)
+        bodies |= {record.generated, record.promoted}
         if reviewed.action is Action.RESTORE and record.saved is not None:
             bodies.add(record.saved.body)
     bodies.update(*map(item.inputs.bodies_of, item.open_submits))
+    if reviewed.promotes is not None and file.body == reviewed.promotes.body:
+        return True
     if file.body not in bodies - {NOTHING}:
         return False
     if item.is_recorded or item.open_submits:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.model import Json
-    from contentops.model.history import Generation, History, KeptReport
+    from contentops.model.history import Generation, History, KeptReport, PaidText
 
 SHOWN = 50
 """Lines of each table in the text; JSON has all."""
@@ -28,8 +28,14 @@ def history_json(history: History) -> dict[str, Json]:
         "format_version": FORMAT_VERSION,
         "runs": [_run_json(one) for one in history.runs],
         "generations": [structs.asdict(one) for one in history.generations],
+        "texts": [text_json(one) for one in history.texts],
         "gaps": list(history.gaps),
     }
+
+
+def text_json(text: PaidText) -> dict[str, Json]:
+    """A paid text as JSON."""
+    return {**structs.asdict(text), "where": list(text.where)}
 
 
 def _run_json(report: KeptReport) -> dict[str, Json]:
@@ -41,6 +47,7 @@ def _run_json(report: KeptReport) -> dict[str, Json]:
 def history_text(history: History, *, width: int = 0) -> str:
     """A table of the runs, one of the generations, how much there is, and what may be missing."""
     blocks = ["\n".join(_runs(history.runs, width)), "\n".join(_generations(history.generations, width))]
+    blocks.append(texts_text(history.texts, width=width))
     spent = sum(one.credits for one in history.generations if one.outcome == "generated")
     texts = sum(one.outcome == "generated" for one in history.generations)
     ending = [paint(f"{plural(texts, 'text')}, {plural(spent, 'credit')}.", "strong")]
@@ -63,6 +70,25 @@ def _generations(made: Sequence[Generation], width: int) -> Iterator[str]:
         for one in made[:SHOWN]
     ]
     yield from _listed(("MADE AT", "ITEM", "JOB", "CREDITS", "OUTCOME", "WHY"), rows, len(made), width)
+
+
+def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
+    """A table of paid texts, each by the start of its digest, and where it can be had from; empty where none is."""
+    rows = [
+        (one.short, moment(one.at), one.job_id, f"{one.credits:,}", _where(one), _stands(one)) for one in texts[:SHOWN]
+    ]
+    return "\n".join(_listed(("TEXT", "MADE AT", "JOB", "CREDITS", "WHERE", "NOW"), rows, len(texts), width))
+
+
+_PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}
+
+
+def _where(text: PaidText) -> str:
+    return ", ".join(_PLACES[place] for place in text.where) or "nowhere"
+
+
+def _stands(text: PaidText) -> str:
+    return ", ".join([*["in the file"] * text.stands, *["last generated"] * text.generated])
 
 
 def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:

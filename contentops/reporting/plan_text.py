@@ -55,6 +55,8 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
             (Action.KEEP, "record"),
         )
     },
+    Action.PULL: frozenset({("fetch", "write")}),
+    Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
 """Steps that the word for the action says already; whether texts are saved is a setting of the project."""
 _VALUE = 60

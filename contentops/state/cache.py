@@ -1,4 +1,7 @@
-"""What may be lost: paid texts by spec digest, server texts last seen, learned job durations, parsed manifests.
+"""What may be lost: paid texts, server texts last seen, learned job durations, parsed manifests.
+
+A text is kept once, by its body digest; what was paid for it is a row of its own: the last one of a request by the
+request's digest, the earlier ones of that request beside it.
 
 The store is a diskcache folder with everything in SQLite rows. Nothing here can unpickle: reads go through a read-only
 connection that takes plain text rows alone, and writes go through a `Disk` that refuses everything else. A cache that
@@ -13,15 +16,15 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
-from contentops.digest import Digest, canonical
+from contentops.digest import NOTHING, Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -38,6 +41,8 @@ _BUSY = 30.0
 """Seconds to wait for another process that writes."""
 _PENDING = 8 << 20
 """Characters of buffered values after which they are written."""
+_ONE = "SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+_RANGE = "SELECT key, mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _KEEP = 4
 """How many generations of parsed manifests are kept."""
 
@@ -55,6 +60,31 @@ class StoredText(Struct, frozen=True, kw_only=True):
     generated_at: str = ""
     front: dict[str, Any] = field(default_factory=dict)
     """What the text's own front matter said besides its title."""
+
+
+class _PaidRow(StoredText, frozen=True, kw_only=True):
+    """A paid text as its row has it: without the text, but for one that was kept before texts had rows of their own."""
+
+    body: str = ""
+    kept: Digest = NOTHING
+
+
+class KeptText(Struct, frozen=True, kw_only=True):
+    """A paid text that is kept here: which request it answers, and its body digest, but not its words."""
+
+    row: str
+    """The name of its row."""
+    server: str
+    digest: Digest
+    """Of the request."""
+    body: Digest
+    about: StoredText
+    """Where it came from; `body` is empty."""
+
+    @property
+    def last(self) -> bool:
+        """Whether it is the last one of its request, which a manifest that is put back brings."""
+        return self.row.startswith(_key("text", ""))
 
 
 class Cache:
@@ -76,17 +106,50 @@ class Cache:
     # --- paid texts ----------------------------------------------------------------------------------------
 
     def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The paid text for a spec, or None."""
-        return _parsed(self._get(_key("text", server, digest)), StoredText)
+        """The last paid text for a request, or None."""
+        row = _row(self._get(_key("text", server, digest)))
+        body = None if row is None else row.body or self.body(row.kept)
+        return None if row is None or body is None else _without_row(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text; it is durable on return. Raises StateError if it cannot be kept."""
-        row = {_key("text", server, digest): canonical(structs.asdict(text))}
-        words = self._set(row | {_key("body", body_digest(text.body)): text.body})
+        """Keep a paid text, beside earlier ones of its request; it is durable on return.
+
+        Raises StateError if it cannot be kept.
+        """
+        key, body = _key("text", server, digest), body_digest(text.body)
+        rows = {key: _about(text, body), _key("body", body): text.body}
+        if (row := _row(self._get(key))) is not None and _body_of(row) != body:
+            before = _body_of(row)
+            rows[_key("earlier", server, digest, before)] = _about(row, before)
+            if row.body:
+                rows[_key("body", before)] = row.body
+        words = self._set(rows)
         if words:
             message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
             raise StateError(message, code="text-not-kept", hint=hint)
+
+    def paid_texts(self) -> tuple[KeptText, ...]:
+        """Every paid text that is kept, of all items and servers, without its words; the earlier ones first."""
+        found: dict[tuple[str, str, str], KeptText] = {}
+        for kind in ("earlier", "text"):
+            for key, value in self._rows(_key(kind, "")):
+                row, (_, server, digest, *_) = _row(value), [*key.split(" "), "", ""]
+                if row is not None:
+                    # A text that came again is known by the later of its rows.
+                    body = _body_of(row)
+                    found.pop((server, digest, body), None)
+                    found[server, digest, body] = KeptText(
+                        row=key, server=server, digest=Digest(digest), body=body, about=_without_row(row, "")
+                    )
+        return tuple(found.values())
+
+    def drop_texts(self, gone: Collection[KeptText]) -> None:
+        """Let go of paid texts, and of the words of those that no other one has. Raises StateError."""
+        rows = {one.row for one in gone}
+        bodies = {one.body for one in gone} - {one.body for one in self.paid_texts() if one.row not in rows}
+        if words := self._set({}, drop=[*rows, *(_key("body", body) for body in bodies)]):
+            raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
 
     def texts_for(self, server: str) -> set[Digest]:
         """The spec digests of all paid texts of a server."""
@@ -184,15 +247,20 @@ class Cache:
     # --- reading -------------------------------------------------------------------------------------------
 
     def _get(self, key: str) -> str | None:
-        rows = self._query("SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,))
-        for found, mode, filename, value in rows:
-            if mode == _RAW and filename is None and type(value) is str and found == key:
-                return value
-            self._fail("a row is not plain text, so someone else wrote it")
-        return None
+        return next((value for found, value in self._plain(_ONE, key) if found == key), None)
+
+    def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
+        # Keys are compared as text, so all that start with the prefix lie side by side in the index.
+        return self._plain(_RANGE, prefix, prefix + "\U0010ffff")
+
+    def _plain(self, sql: str, *values: str) -> Iterator[tuple[str, str]]:
+        for key, mode, filename, value in self._query(sql, values):
+            if mode == _RAW and filename is None and type(value) is str and type(key) is str:
+                yield key, value
+            else:
+                self._fail("a row is not plain text, so someone else wrote it")
 
     def _keys(self, prefix: str) -> list[str]:
-        # Keys are compared as text, so all that start with the prefix lie side by side in the index.
         rows = self._query(
             "SELECT key FROM Cache WHERE key >= ? AND key < ? AND raw = 1", (prefix, prefix + "\U0010ffff")
         )
@@ -275,6 +343,25 @@ class Cache:
     def _fail(self, words: str) -> str:
         self.problem = self.problem or words
         return words
+
+
+def _row(value: str | None) -> _PaidRow | None:
+    row = _parsed(value, _PaidRow)
+    return row if row is not None and (row.kept or row.body) else None
+
+
+def _about(text: StoredText, body: Digest) -> str:
+    fields = {name: getattr(text, name) for name in StoredText.__struct_fields__}
+    return canonical({**fields, "body": "", "kept": body})
+
+
+def _without_row(row: _PaidRow, body: str) -> StoredText:
+    fields = {name: getattr(row, name) for name in StoredText.__struct_fields__}
+    return StoredText(**{**fields, "body": body})
+
+
+def _body_of(row: _PaidRow) -> Digest:
+    return row.kept or body_digest(row.body)
 
 
 def _key(kind: str, *parts: str) -> str:

@@ -141,7 +141,7 @@ class Scene:
 
     def plan(self, **choice: Any) -> Plan:
         """What an apply would do."""
-        return plan_operation.plan(self.project, Choice(**choice))
+        return plan_operation.plan(self.project, Choice(**choice), world=self.world())
 
     def apply(
         self,

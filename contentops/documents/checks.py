@@ -1,0 +1,356 @@
+"""What a text must be like before it is written and saved: each check of `model.Checks` but commands.
+
+Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. The one
+exception are regular expressions that a person wrote: each is given up after `PATIENCE` seconds, and that is a finding.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import posixpath
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
+
+from contentops.documents.clean import headings, prose
+from contentops.errors import nearest, plural
+from contentops.model import Checks, Finding, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from contentops.model import FrontMatterSchema, Listed, WordLimits
+
+PATIENCE: Final = 1.0
+"""Seconds that one regular expression may take on one text."""
+MAX_PATTERN: Final = 1_000
+"""Characters of the longest regular expression."""
+_SHOWN: Final = 20
+"""Findings of one check in one text; more are counted."""
+_ROOM: Final = 200
+"""Characters of a text, or of a message of jsonschema, that a finding shows."""
+
+Exists = Callable[[str], bool]
+"""Whether a path relative to the project root, with forward slashes, is there or will be."""
+
+
+class CheckedText(Struct, frozen=True, kw_only=True):
+    """A text as it stands in its file, or will: title and body cleaned, front matter without the two keys of ours."""
+
+    title: str
+    body: str
+    front: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""
+    """The file's path relative to the project root: relative links start from its folder."""
+    first_line: int = 1
+    """The line of the file on which the body begins."""
+    key_lines: Mapping[str, int] = field(default_factory=dict)
+    """The lines of the front matter's keys."""
+
+
+def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Finding, ...]:
+    """Everything that the checks find, in the order of the keys and then of the lines; never raises.
+
+    Commands are not run here.
+    """
+    found: list[Finding] = []
+    if checks.words is not None:
+        found += _words(checks.words, text)
+    for key in ("contains", "excludes", "matches", "not_matches", "headings"):
+        listed: Listed | None = getattr(checks, key)
+        if listed is not None:
+            found += _few(key, listed.level, _LISTS[key](listed.values, text))
+    if checks.leftovers is not None:
+        found += _few("leftovers", checks.leftovers, _leftovers(text))
+    if checks.links is not None:
+        found += _few("links", checks.links, _links(text, exists))
+    if checks.front_matter is not None:
+        found += _few("front_matter", checks.front_matter.level, _front_matter(checks.front_matter, text))
+    return tuple(found)
+
+
+def blocks(findings: Iterable[Finding]) -> bool:
+    """Whether a text with these findings is neither written nor saved."""
+    return any(found.level is Level.BLOCK for found in findings)
+
+
+Place = tuple[str, int, str]
+"""What one check found: message, line of the file or 0, hint."""
+
+
+def _few(check: str, level: Level, places: Iterable[Place]) -> Iterator[Finding]:
+    """The first places as findings, and how many more there are."""
+    rest = iter(places)
+    for message, line, hint in itertools.islice(rest, _SHOWN):
+        yield Finding(check=check, level=level, message=message, line=line, hint=hint)
+    if more := sum(1 for _ in rest):
+        yield Finding(check=check, level=level, message=f"{plural(more, 'more place')} of the same kind")
+
+
+def _line(text: CheckedText, offset: int) -> int:
+    """The line of the file that an offset in the body is on."""
+    return text.first_line + text.body.count("\n", 0, offset)
+
+
+def _shown(words: str) -> str:
+    return words if len(words) <= _ROOM else f"{words[:_ROOM]}…"
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+# Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, ideographs.
+_UNSPACED: Final = (
+    "\u0e01-\u0e30\u0e40-\u0e46\u0e81-\u0eb0\u0ec0-\u0edf\u0f40-\u0f6c\u1000-\u102a\u1780-\u17b3"
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd"
+)
+_CHARACTERS: Final = re.compile(f"[{_UNSPACED}]")
+_APART: Final = re.compile(f"[^\\s\u2013\u2014/|{_UNSPACED}]+")
+_ADDRESS: Final = re.compile(r"\]\([^()\s]*")
+_TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
+
+
+def count_words(body: str) -> int:
+    """How many words a body has: runs with a letter or digit in them, and each character of scripts without spaces.
+
+    Addresses of links and HTML tags are no words; headings and code are.
+    """
+    plain = _TAG.sub(" ", _ADDRESS.sub("] ", body))
+    apart = sum(any(map(str.isalnum, run)) for run in _APART.findall(plain))
+    return apart + len(_CHARACTERS.findall(plain))
+
+
+def _words(limits: WordLimits, text: CheckedText) -> Iterator[Finding]:
+    count = count_words(text.body)
+    if limits.min is not None and count < limits.min:
+        message = f"{plural(count, 'word')}, fewer than {limits.min:,}"
+    elif limits.max is not None and count > limits.max:
+        message = f"{plural(count, 'word')}, more than {limits.max:,}"
+    else:
+        return
+    yield Finding(check="words", level=limits.level, message=message)
+
+
+# --- texts and patterns ------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _spaced(value: str) -> re.Pattern[str]:
+    """Finds a text whatever white space stands between its words."""
+    return re.compile(r"\s++".join(map(re.escape, value.split())))
+
+
+def _contains(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+    for value in values:
+        wanted = _spaced(value)
+        if not wanted.search(text.body) and not wanted.search(text.title):
+            yield f"does not say `{_shown(value)}`", 0, ""
+
+
+def _excludes(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+    for value in values:
+        refused = _spaced(value)
+        places = [found.start() for found in refused.finditer(text.body)]
+        if places:
+            times = f" ({len(places):,} times)" if len(places) > 1 else ""
+            yield f"says `{_shown(value)}`{times}", _line(text, places[0]), ""
+        elif refused.search(text.title):
+            yield f"says `{_shown(value)}` in its title", text.key_lines.get("title", 0), ""
+
+
+@functools.lru_cache(maxsize=1_000)
+def compiled(pattern: str) -> Any:
+    """A regular expression whose search takes a `timeout`; or, as a text, why there is none."""
+    import regex  # start-up: few projects have patterns
+
+    if len(pattern) > MAX_PATTERN:
+        return f"is longer than {MAX_PATTERN:,} characters"
+    try:
+        return regex.compile(pattern, regex.MULTILINE)
+    except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, IndexError, TypeError) as error:
+        return f"is no regular expression: {getattr(error, 'msg', None) or error}"
+
+
+def _search(pattern: str, within: str) -> int | str:
+    """Where a pattern is first found; -1 where it is not; or, as a text, why nobody can tell."""
+    expression = compiled(pattern)
+    if isinstance(expression, str):
+        return expression
+    try:
+        found = expression.search(within, timeout=PATIENCE)
+    except TimeoutError:
+        return f"takes more than {PATIENCE:g} s on this text"
+    except (MemoryError, RecursionError):
+        return "takes more memory than there is"
+    return -1 if found is None else int(found.start())
+
+
+_SIMPLER: Final = "repetitions inside repetitions take long: write the pattern without them"
+
+
+def _matches(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+    for value in values:
+        found = _search(value, text.body)
+        if isinstance(found, str):
+            yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
+        elif found < 0:
+            yield f"nothing matches `{_shown(value)}`", 0, ""
+
+
+def _not_matches(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+    for value in values:
+        found = _search(value, text.body)
+        if isinstance(found, str):
+            yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
+        elif found >= 0:
+            yield f"something matches `{_shown(value)}`", _line(text, found), ""
+
+
+def _bare(heading: str) -> str:
+    return " ".join(heading.replace("*", "").replace("`", "").split()).casefold()
+
+
+def _headings(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+    there = {_bare(heading): heading for heading in headings(text.body)}
+    for value in values:
+        if _bare(value) not in there:
+            close = nearest(_bare(value), there)
+            yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(there[close])}`" if close else ""
+
+
+_LISTS: Final[Mapping[str, Callable[[Iterable[str], CheckedText], Iterator[Place]]]] = {
+    "contains": _contains,
+    "excludes": _excludes,
+    "matches": _matches,
+    "not_matches": _not_matches,
+    "headings": _headings,
+}
+
+
+# --- leftovers -----------------------------------------------------------------------------------------------------
+
+_LEFTOVERS: Final = {
+    "a label of a scaffold": r"^\W{0,9}draft outline\b"
+    r"|^\W{0,9}(?:insert|add|write) (?:your )?(?:text|content|copy) here\b",
+    "words of a model about itself": r"\bas an ai (?:language )?(?:model|assistant)\b|\bas a large language model\b"
+    r"|\bi(?:'m| am) (?:just )?an ai\b|\b(?:my|of my) (?:last )?knowledge (?:cut-?off|update)\b"
+    r"|\bi(?:'m| am) sorry,? but i (?:can|am|'m)|\bi can(?:no|')t (?:assist|help|fulfill|comply) with (?:that|this)\b",
+    "words of a model to the one who asked": r"^\W{0,9}(?:sure|certainly|of course|absolutely|okay)[,!.:]{0,2} {1,3}"
+    r"(?:here(?:'s| is| are)|i(?:'ll|'d| can| will))\b|\bi hope this (?:helps|meets your|is what you)\b"
+    r"|^\W{0,9}here(?:'s| is) (?:the|your|a) (?:revised |updated |rewritten |full |complete |final |finished )?"
+    r"(?:article|blog post|post|draft|text|version|rewrite|response)\b[^\n]{0,120}:\W{0,9}$"
+    r"|\blet me know if you(?:'d| would) like me to\b|^\W{0,9}would you like me to\b",
+    "a placeholder that nobody filled in": r"\blorem ipsum\b|<(?:your|insert|enter)[ _-][^<>\n]{1,60}>"
+    r"|\[(?:your|insert|enter|add|replace|todo|tbd|placeholder|(?:company|client|product|brand|author|customer|contact)"
+    r"[ _-]?name)\b[^\[\]\n]{0,80}\](?![(\[:])|\{\{ {0,9}[\w.]{1,80} {0,9}(?:\|[^{}\n]{0,120})?\}\}"
+    r"|(?-i:\b(?:TODO|FIXME|TBD)\b)",
+}
+_KINDS: Final = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in _LEFTOVERS.items()}
+_CODE: Final = re.compile(r"(?<!`)(`++)[^`]++\1(?!`)")
+
+
+def _leftovers(text: CheckedText) -> Iterator[Place]:
+    lines = itertools.chain([(0, text.title)], prose(text.body))
+    for number, line in lines:
+        plain = _CODE.sub(" ", line.replace("\u2019", "'"))
+        for what, pattern in _KINDS.items():
+            if found := pattern.search(plain):
+                at = text.first_line + number - 1 if number else text.key_lines.get("title", 0)
+                yield f"holds {what}: `{_shown(found[0].strip())}`", at, ""
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+_TARGETS: Final = re.compile(r"\]\(\s{0,9}(?:<([^<>\n]*)>|([^()\s<>]+))|^ {0,3}\[[^\]\n]{1,999}\]:\s{0,9}<?([^\s<>]+)")
+_ELSEWHERE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?\\]")
+_TEMPLATE: Final = re.compile(r"\{[{%]")
+_ENDINGS: Final = ("", ".md", "/index.md")
+
+
+def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
+    from urllib.parse import unquote  # start-up: most commands look at no link
+
+    folder = posixpath.dirname(text.output)
+    for number, line in prose(text.body):
+        for found in _TARGETS.finditer(_CODE.sub(" ", line)):
+            target = next(filter(None, found.groups()), "")
+            path = re.split("[#?]", target, maxsplit=1)[0]
+            if not path or _ELSEWHERE.match(target) or _TEMPLATE.search(target):
+                continue
+            place = posixpath.normpath(posixpath.join(folder, unquote(path)))
+            at = text.first_line + number - 1
+            if place == ".." or place.startswith("../"):
+                yield f"the link `{_shown(target)}` leads out of the project", at, ""
+            elif "\0" in place or not any(exists(place + ending) for ending in _ENDINGS):
+                hint = f"looked for `{_shown(place)}` below the project root"
+                yield f"the link `{_shown(target)}` leads to no file of the project", at, hint
+
+
+# --- front matter ----------------------------------------------------------------------------------------------------
+
+
+def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Place]:
+    whole = {"title": text.title, **text.front} if text.title else dict(text.front)
+    try:
+        for error in _validator(schema.text).iter_errors(whole):
+            keys = [str(part) for part in error.absolute_path]
+            where = f"`{_shown('.'.join(keys))}`: " if keys else ""
+            line = text.key_lines.get(keys[0], 0) if keys else 0
+            yield f"{where}{_shown(' '.join(error.message.split()))}", line, f"see `{schema.path}`"
+    except Exception as error:  # noqa: BLE001 - a schema may refer to what is not there, or to itself
+        yield f"`{schema.path}` cannot be applied: {_shown(' '.join(str(error).split()))}", 0, ""
+
+
+@functools.lru_cache(maxsize=64)
+def _validator(text: str) -> Any:
+    """The validator of a schema, made once. It fetches nothing, and gives up patterns that take too long."""
+    import jsonschema
+    import referencing
+
+    def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
+        found = _search(wanted, instance) if isinstance(instance, str) else 0
+        if isinstance(found, str):
+            yield jsonschema.ValidationError(f"the pattern `{wanted}` {found}")
+        elif found < 0:
+            yield jsonschema.ValidationError(f"{instance!r} does not match `{wanted}`")
+
+    schema = json.loads(text)
+    kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    extend: Any = jsonschema.validators.extend
+    return extend(kind, {"pattern": pattern})(schema, registry=referencing.Registry())
+
+
+def schema_problem(text: str) -> str:
+    """What is wrong with a JSON Schema, given as JSON; empty where it can be used."""
+    import jsonschema
+
+    schema = json.loads(text)
+    if not isinstance(schema, dict | bool):
+        return "is no JSON Schema: it is neither a map nor true or false"
+    if any(not reference.startswith("#") for reference in _references(schema)):
+        return "refers to another file; copy that in under `$defs` and write `#/$defs/...`"
+    kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema, format_checker=kind.FORMAT_CHECKER)
+    except jsonschema.SchemaError as error:
+        at = "/".join(str(part) for part in error.absolute_path)
+        return f"is no JSON Schema: {f'`{_shown(at)}`: ' if at else ''}{_shown(' '.join(error.message.split()))}"
+    except RecursionError:
+        return "is nested too deeply"
+    return ""
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Every text under a key of references, wherever it stands."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield from (part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part

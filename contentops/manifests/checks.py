@@ -1,0 +1,131 @@
+"""From the `checks` of a rendered item to its typed form: patterns that compile, schemas that are there.
+
+What the manifest's own schema refuses is stepped over in silence: it has its own words for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from contentops.digest import canonical
+from contentops.documents.checks import compiled, schema_problem
+from contentops.manifests.values import kind_of
+from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Level, Listed, WordLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentops.manifests.data import DataFile
+    from contentops.manifests.problems import Report
+    from contentops.model import Json
+
+    FindFile = Callable[[str], DataFile | str]
+    """Gives a file by its path as written, or why there is none."""
+
+MAX_RETRIES: Final = 10
+_LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
+_PATTERNS: Final = frozenset({"matches", "not_matches"})
+
+
+def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
+    """The checks that a rendered item states; what cannot be used is reported and left out."""
+    if not isinstance(value, dict) or not value:
+        return NO_CHECKS
+    found: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
+    found |= {key: Level(value[key]) for key in ("leftovers", "links") if value.get(key) in tuple(Level)}
+    words, front_matter = value.get("words"), value.get("front_matter")
+    return Checks(
+        **found,
+        words=_words(words, report) if isinstance(words, dict) else None,
+        front_matter=None if front_matter is None else _schema(front_matter, report, find),
+        retries=_count(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,
+    )
+
+
+def _level(value: Mapping[str, Any]) -> Level:
+    return Level(value["level"]) if value.get("level") in tuple(Level) else Level.BLOCK
+
+
+def _words(value: Mapping[str, Any], report: Report) -> WordLimits | None:
+    at = ("checks", "words")
+    fewest, most = (_count((*at, key), value.get(key), report) for key in ("min", "max"))
+    if fewest is not None and most is not None and fewest > most:
+        report(at, "wrong-value", f"asks for at least {fewest:,} words and at most {most:,}", hint="swap them")
+    if fewest is None and most is None:
+        return None
+    return WordLimits(min=fewest, max=most, level=_level(value))
+
+
+def _count(path: tuple[str, ...], value: Any, report: Report, *, most: int | None = None) -> int | None:
+    """A whole number from 0 on, as a template may have given it; None where there is none."""
+    if value is None:
+        return None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or value < 0:
+        core = f"has {kind_of(value)} as `{'.'.join(path)}`, which takes a whole number from 0 on"
+        report(path, "wrong-type", core, hint="from a data file: `{{ each.column | int }}`")
+        return None
+    if most is not None and value > most:
+        report(path, "wrong-value", f"has {value} as `{'.'.join(path)}`, which takes {most} at most")
+        return None
+    return int(value)
+
+
+def _listed(key: str, value: Json, report: Report) -> Listed | None:
+    path: tuple[str, ...] = ("checks", key)
+    level = Level.BLOCK
+    if isinstance(value, dict):
+        level, value = _level(value), value.get("values")
+        if value is None:
+            core = f"has `checks.{key}` without a list"
+            report(path, "missing-key", core, hint="write it as `{values: [...], level: ...}`; lists do not merge")
+        path = (*path, "values")
+    if not isinstance(value, list):
+        return None
+    for entry in value:
+        if not isinstance(entry, str) or not entry.strip():
+            shown = "an empty text" if isinstance(entry, str) else kind_of(entry)
+            report(path, "wrong-type", f"has {shown} in `{'.'.join(path)}`, which takes a list of texts")
+            return None
+        if key in _PATTERNS and isinstance(problem := compiled(entry), str):
+            hint = "`.` is any character and `\\.` a full stop; single quotes keep backslashes as they are"
+            report(path, "bad-pattern", f"has the pattern `{entry[:60]}` in `checks.{key}`, which {problem}", hint=hint)
+            return None
+    return Listed(values=tuple(value), level=level)
+
+
+def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | None:
+    path: tuple[str, ...] = ("checks", "front_matter")
+    level = Level.BLOCK
+    if isinstance(value, dict):
+        level, value = _level(value), value.get("schema")
+        if value is None:
+            core = "has `checks.front_matter` without a schema"
+            report(path, "missing-key", core, hint="write it as `{schema: FILE, level: ...}`")
+        path = (*path, "schema")
+    if not isinstance(value, str):
+        return None
+    file = find(value)
+    if isinstance(file, str):
+        hint = "paths are relative to the project root, or to the manifest's folder"
+        report(path, "bad-schema", f"names the schema `{value[:200]}`, which {file}", hint=hint)
+        return None
+    problem, text = ("cannot be read", "") if file.problem else _read(file.content)
+    if problem:
+        report(path, "bad-schema", f"names the schema `{value[:200]}`, which {problem}")
+        return None
+    return FrontMatterSchema(path=file.path, text=text, level=level)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(content: bytes) -> tuple[str, str]:
+    """What is wrong with the bytes of a schema, and its canonical text; one of the two is empty."""
+    try:
+        schema = json.loads(content)
+        text = canonical(schema)
+    except (ValueError, TypeError, RecursionError):
+        return "is not JSON", ""
+    problem = schema_problem(text)
+    return problem, "" if problem else text

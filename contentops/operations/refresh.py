@@ -1,0 +1,132 @@
+"""`--refresh`: what the server has of the project's items, before anything is planned.
+
+One list, and a fetch of each content that the list does not show to be as it was last saved or looked at. All free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import ValidationError, convert, structs, to_builtins
+
+from contentops.api.calls import Content, Failure, FailureKind, GetContent
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.execution.context import list_all
+from contentops.execution.limiter import seconds_of
+from contentops.model import Remote
+from contentops.operations.content import as_error, converse, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.api.calls import ContentEntry
+    from contentops.model import ItemId, Project, Record
+    from contentops.operations.content import Caller
+    from contentops.operations.workspace import World
+    from contentops.planning.inputs import PlanInputs
+    from contentops.state.cache import Cache
+
+_ITS_OWN = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+"""Failures that say something about one content alone."""
+
+
+def refresh(
+    found: PlanInputs, cache: Cache, *, tell: Callable[[str], None] | None = None, world: World | None = None
+) -> PlanInputs:
+    """The sides of a plan, with what the server has of each item where that may be something else than was saved.
+
+    Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
+    """
+    project, records = found.project, [*_saved(found)]
+    if not records:
+        return structs.replace(found, remote={})
+    known = _looked_at(cache, found.server)
+
+    async def story(caller: Caller) -> dict[ItemId, Remote]:
+        listed = await list_all(caller.ask)
+        if isinstance(listed, Failure):
+            raise as_error(listed, project)
+        entries = {entry.id: entry for entry in listed.entries}
+        looked: dict[ItemId, Remote] = {}
+        for record in records:
+            entry = entries.get(record.content_id)
+            if not _is_candidate(record, entry):
+                continue
+            before = known.get(record.content_id)
+            if before is not None and _stands(before, entry, cache):
+                looked[record.id] = before
+            else:
+                looked[record.id] = await _look(caller, project, cache, record, entry)
+        return looked
+
+    remote = converse(project, world, tell or quiet, story, cache)
+    kept = {each.content_id: each for each in remote.values() if not each.problem}
+    if kept != known:
+        cache.put_server_facts(_key(found.server), to_builtins(kept))
+    return structs.replace(found, remote=remote)
+
+
+def _looked_at(cache: Cache, server: str) -> dict[str, Remote]:
+    """What an earlier refresh found, by content."""
+    try:
+        return convert(cache.server_facts(_key(server)), dict[str, Remote])
+    except ValidationError:
+        return {}
+
+
+def _key(server: str) -> str:
+    # No server is called so: what is known of its habits stands beside this.
+    return f"refreshed {server}"
+
+
+def _saved(found: PlanInputs) -> Iterator[Record]:
+    """The records of what is saved on this server."""
+    for record in found.state.records.values():
+        if record.server == found.server and record.content_id and record.saved is not None:
+            yield record
+
+
+def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
+    """Whether the list leaves open if the content is as it was saved: it was changed since, or no one knows when."""
+    if entry is None:
+        return True
+    changed, saved = seconds_of(entry.updated_at), seconds_of(record.saved_at)
+    return changed is None or saved is None or changed > saved
+
+
+def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
+    """Whether a content is as it was when it was looked at, and its text is still here."""
+    if entry is None or before.deleted:
+        return entry is None and before.deleted
+    same = bool(entry.updated_at) and entry.updated_at == before.updated_at
+    return same and cache.body(before.body) is not None
+
+
+async def _look(caller: Caller, project: Project, cache: Cache, record: Record, entry: ContentEntry | None) -> Remote:
+    """One content as it is now; its text is kept by its digest. Raises ApiError where the server does not answer."""
+    content_id = record.content_id
+    answer = await caller.ask(GetContent(content_id))
+    if isinstance(answer, Failure):
+        if answer.kind is FailureKind.NOT_FOUND:
+            return Remote(content_id=content_id, deleted=True)
+        if answer.kind in _ITS_OWN:
+            return Remote(content_id=content_id, problem=answer.full_message)
+        raise as_error(answer, project)
+    assert isinstance(answer, Content)
+    body = clean_body(_text_of(record, answer))
+    if not body.strip():
+        return Remote(content_id=content_id, problem="it has no text")
+    digest = body_digest(body)
+    cache.keep_body(digest, body)
+    # The list's own words: what the next list is held against.
+    at = entry.updated_at if entry is not None else answer.updated_at
+    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at)
+
+
+def _text_of(record: Record, content: Content) -> str:
+    """Its text; with its front matter only where that is what was saved."""
+    saved = record.saved
+    ours = (saved.body, saved.server_body, saved.sent) if saved is not None else ()
+    whole = content.whole and body_digest(content.whole)
+    return content.whole if whole and whole != NOTHING and whole in ours else content.body

@@ -1,0 +1,195 @@
+"""What a person did in WriterzRoom, as a refresh found it: pulled, known for the same, or in the way of a save."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import title_digest
+from contentops.model import Acknowledge, Action, Fetch, Note, OnEdit, Reason, Save
+from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, on_edit, replaced_edit
+
+if TYPE_CHECKING:
+    from contentops.digest import Digest
+    from contentops.model import Observed, OpenEntry, Remote, Saved
+    from contentops.planning.inputs import ItemSides
+
+
+def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | None:
+    """What becomes of an edit made in WriterzRoom; None: nothing, or it gives way to what is written, as was chosen.
+
+    Where no text is generated, it comes into the file, unless a person has changed that since it was saved.
+    """
+    if not item.is_edited_there:
+        return None
+    remote = _remote(item)
+    reasons = (*why, *edit(item), _there(item))
+    if _holds(item.file, remote):
+        detail = f"`{item.file.path}` has the very text that is in WriterzRoom"
+        alike = Reason(kind="edited-alike", detail=detail)
+        step = Acknowledge(accepts=not item.is_same, remote=remote)
+        return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
+    is_new_here = item.file.exists and not _is_saved(item)
+    if item.is_same and not is_new_here:
+        return None if item.file.exists and item.is_protected else _pull(item, reasons)
+    choice = on_edit(item)
+    if is_new_here and _is_a_persons(item):
+        if choice is OnEdit.OVERWRITE and not item.is_same:
+            return None
+        return block("edited-both", _both_hint(item), reasons=reasons)
+    if choice is OnEdit.OVERWRITE:
+        return None
+    if choice is OnEdit.KEEP:
+        return _pull(item, reasons)
+    hint = f"{_where(item)} was edited in WriterzRoom; `--on-edit keep` or `overwrite`, or `on_edit` in the manifest"
+    return block("edited-there", hint, reasons=reasons)
+
+
+def words_in_the_way(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
+    """What `on_edit` says where a person's words stand in the way, here or there; None: go on and overwrite."""
+    found = edited_there(item, why)
+    if found is None:
+        return edit_choice(item, why, entry)
+    return structs.replace(found, entry=entry) if found.blocked else found
+
+
+def replaced(item: ItemSides) -> tuple[Reason, ...]:
+    """The reasons that tell of a person's words, here or there, which the new text takes the place of."""
+    return (*replaced_edit(item), *_replaced_there(item))
+
+
+def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
+    return (_there(item, ", and that text is replaced"),) if item.is_edited_there else ()
+
+
+def pulled(body: BodyAnswer) -> Remote | None:
+    """The text of the server that comes into the file, if one does."""
+    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None)
+
+
+def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
+    """Whether the title of a text that comes from the server is a person's: no manifest's takes its place."""
+    remote, record = pulled(body), item.own
+    if remote is None or record is None or record.saved is None or not remote.title:
+        return False
+    return title_digest(remote.title) not in (record.saved.title, record.saved.server_title, title_digest(record.title))
+
+
+def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
+    """The item with its file as it will stand once the server's text is in it."""
+    remote = pulled(body)
+    if remote is None or not item.file.exists:
+        return item
+    file = structs.replace(item.file, title=remote.title or item.file.title, body=remote.body)
+    return structs.replace(item, file=file)
+
+
+def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[str, Digest]:
+    """Title and body digest of the file as it will stand, where no text is generated; `title`: one that is written."""
+    remote, known = pulled(body), item.own.title if item.own is not None else ""
+    if remote is None:
+        return item.file.title if title is None else title, item.file.body
+    return title or remote.title or known, remote.body
+
+
+def known_there(item: ItemSides, body: BodyAnswer) -> Saved | None:
+    """What the server has of an item once its body is as it is to be, before it is saved; None: nothing."""
+    record = item.own
+    if record is None or record.saved is None or record.server != item.inputs.server:
+        return None
+    taken = _taken(body)
+    if taken is None:
+        return record.saved
+    title = title_digest(taken.title) if taken.title else record.saved.title
+    return structs.replace(record.saved, title=title, body=taken.body)
+
+
+def _taken(body: BodyAnswer) -> Remote | None:
+    """The text of the server that the file has then, whether it comes or is there already."""
+    known = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
+    return pulled(body) or known
+
+
+def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
+    """How a text is saved over what the server has, with what is lost there; or what holds the item back."""
+    remote, path = item.remote, item.spec.output
+    if remote is not None and remote.problem:
+        return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
+    if remote is not None and remote.deleted:
+        detail = f"content `{remote.content_id}` was deleted in WriterzRoom, so the text is saved as new"
+        return Save(path=path), (Reason(kind="deleted-there", detail=detail),)
+    if remote is None or not item.is_edited_there or _taken(body) is not None:
+        return Save(path=path), ()
+    asked = item.spec.id in item.inputs.choice.replace
+    if not asked and on_edit(item) is not OnEdit.OVERWRITE:
+        return block("edited-there", _both_hint(item), reasons=(*body.reasons, _there(item)))
+    told = any(reason.kind == "edited-there" for reason in body.reasons)
+    return Save(path=path, replaces=remote.body), () if told else _replaced_there(item)
+
+
+def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    """What a refresh found that no step answers: a content that cannot be read, an edit of a protected item."""
+    remote, id_ = item.remote, item.spec.id
+    if remote is None:
+        return ()
+    if remote.problem:
+        message = f"`{id_}`: content `{remote.content_id}` cannot be compared: {remote.problem}"
+        return (Note(kind="unreadable-there", id=id_, message=message),)
+    if item.is_edited_there and item.is_protected and not body.steps:
+        message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
+        hint = "apply `protected: false` first to lift it"
+        return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
+    return ()
+
+
+# --- what it is --------------------------------------------------------------------------------------------
+
+
+def _remote(item: ItemSides) -> Remote:
+    assert item.remote is not None
+    return item.remote
+
+
+def _there(item: ItemSides, more: str = "") -> Reason:
+    saved = item.own.saved.body if item.own is not None and item.own.saved is not None else NOTHING
+    detail = f"{_where(item)} was edited in WriterzRoom{more}"
+    return Reason(kind="edited-there", before=saved, after=_remote(item).body, detail=detail)
+
+
+def _where(item: ItemSides) -> str:
+    return f"content `{_remote(item).content_id}`"
+
+
+def _both_hint(item: ItemSides) -> str:
+    get = f"`contentops content get {_remote(item).content_id}`"
+    path = item.file.path
+    return (
+        f"`{path}` was changed, and {_where(item)} was edited in WriterzRoom; {get} shows that text: make one of both "
+        f"the text of `{path}` and of the content, or delete the content, and the file is saved as new"
+    )
+
+
+def _holds(file: Observed, remote: Remote) -> bool:
+    """Whether the file has the server's title and body."""
+    same = not remote.title or title_digest(file.title) == title_digest(remote.title)
+    return file.exists and file.body == remote.body and same
+
+
+def _is_saved(item: ItemSides) -> bool:
+    """Whether title and body of the file are what the server last accepted."""
+    saved = item.own.saved if item.own is not None else None
+    return saved is not None and (saved.title, saved.body) == (title_digest(item.file.title), item.file.body)
+
+
+def _is_a_persons(item: ItemSides) -> bool:
+    """Whether a person changed title or body of the file since they were last written."""
+    return item.is_edited or (item.own is not None and item.file.title != item.own.title)
+
+
+def _pull(item: ItemSides, reasons: tuple[Reason, ...]) -> BodyAnswer:
+    assert item.own is not None
+    fetch = Fetch(digest=item.own.digest, remote=item.remote)
+    steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
+    return BodyAnswer(action=Action.PULL, steps=steps, reasons=reasons)

@@ -1,0 +1,437 @@
+"""Files that are not as they should be, full disks, texts of odd shape: nothing lost, a clear error, the others go on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from contentops.atomic_io import Disk, refused
+from contentops.documents.files import System
+from contentops.errors import ContentopsError
+from contentops.model import JobState, OnEdit
+from contentops.operations import show
+from contentops.reporting.run import exit_code_of
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from contentops.model import Run
+    from contentops.operations.workspace import World
+    from tests.fakes.api import Generation, Seen
+    from tests.running import Run as Invoke
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+def _scene(root: Path, *items: str, api: FakeApi | None = None) -> Scene:
+    scene = Scene(root, api or FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog(*(items or ("one", "two"))))
+    return scene
+
+
+def _later(scene: Scene) -> None:
+    """Every spec changes."""
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+
+
+def _errors(run: Run | None) -> str:
+    assert run is not None
+    return " ".join(f"{outcome.error} {outcome.hint}" for outcome in run.outcomes)
+
+
+# --- what may stand at an output -------------------------------------------------------------------------------
+
+
+def _bytes(data: bytes) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        path.write_bytes(data)
+
+    return make
+
+
+def _link(target: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        (path.parent / "inside.md").write_text("inside")
+        (path.parents[2] / "outside.md").write_text("outside")
+        path.symlink_to(target)
+
+    return make
+
+
+IN_THE_WAY = {
+    "binary": (_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe"), "is not UTF-8 at byte 0"),
+    "latin-1": (_bytes("---\ntitle: T\n---\n\nGr\u00fc\u00dfe\n".encode("latin-1")), "is not UTF-8 at byte 20"),
+    "utf-16": (_bytes("title".encode("utf-16")), "is not UTF-8 at byte 0"),
+    "pointer": (
+        _bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 9\n"),
+        "is a pointer of Git LFS",
+    ),
+    "open front matter": (_bytes(b"---\ntitle: T\n\nMy words\n"), "never ends"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "link in": (_link("inside.md"), "is a symbolic link"),
+    "link out": (_link("../../outside.md"), "is a symbolic link"),
+    "dangling link": (_link("nowhere.md"), "is a symbolic link"),
+}
+
+
+def _kept(root: Path) -> dict[str, object]:
+    """All that is not the second item's, in its output folder and beside the project: bytes, targets of links, folders."""
+    found = [*root.glob("*.md"), *root.glob("p/out/*.md")]
+    return {
+        str(path): path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        for path in sorted(found)
+        if path.name != "two.md"
+    }
+
+
+@needs_links
+@pytest.mark.parametrize("overwrite", [False, True], ids=["block", "overwrite"])
+@pytest.mark.parametrize("known", [False, True], ids=["new", "changed"])
+@pytest.mark.parametrize("what", IN_THE_WAY)
+def test_what_cannot_be_read_stays_and_costs_nothing(root: Path, what: str, *, known: bool, overwrite: bool) -> None:
+    """Its item is held back with the path and what to do, whatever `on_edit` says; the other item goes on."""
+    make, words = IN_THE_WAY[what]
+    scene, path = _scene(root / "p"), root / "p/out/one.md"
+    if known:
+        scene.apply()
+        _later(scene)
+        path.unlink()
+    path.parent.mkdir(exist_ok=True)
+    make(path)
+    before, paid = _kept(root), scene.api.credits
+    run = scene.apply(on_edit=OnEdit.OVERWRITE if overwrite else None)
+    assert run is not None
+    assert results(run) == {"one": "blocked", "two": "done"}
+    assert exit_code_of(run) == 3
+    assert words in _errors(run)
+    assert "`out/one.md`" in _errors(run)
+    assert _kept(root) == before
+    assert scene.api.credits == paid + 4
+    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == paid + 8
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("what", ["binary", "latin-1", "pointer", "folder"])
+def test_what_comes_while_a_text_is_paid_for_stays(root: Path, what: str) -> None:
+    """The text is kept as paid for and written for nothing once its place is free."""
+    make, words = IN_THE_WAY[what]
+    scene, path = _scene(root), root / "out/one.md"
+    path.parent.mkdir()
+    scene.events = []
+    came: list[object] = []
+
+    def emit(event: Any) -> None:
+        if (event.kind, event.item, event.step) == ("step-started", "one", "write") and not came:
+            came.append(make(path))
+
+    run = scene.apply(emit=emit)
+    assert results(run)["one"] in ("blocked", "failed")
+    assert results(run)["two"] == "done"
+    assert "`out/one.md`" in _errors(run)
+    assert scene.entry("one").state is JobState.PAID
+    (change,) = scene.plan().changes
+    assert (change.action, change.credits) == ("blocked", 0)
+    assert words in change.hint
+    path.rmdir() if path.is_dir() else path.unlink()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 8
+
+
+# --- CRLF ------------------------------------------------------------------------------------------------------
+
+
+def _on_windows(scene: Scene, path: str, old: str = "", new: str = "") -> None:
+    """A person saves a file on Windows, with an edit or without."""
+    file = scene.root / path
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n").replace(old.encode(), new.encode()))
+
+
+def _only_crlf(scene: Scene, path: str) -> bool:
+    data = (scene.root / path).read_bytes()
+    return data.count(b"\n") == data.count(b"\r\n") > 3
+
+
+def test_a_file_saved_on_windows_is_no_edit_and_stays_so(root: Path) -> None:
+    """Line endings alone are no change; new front matter, new texts and overwriting keep them."""
+    scene = _scene(root, "one")
+    scene.apply()
+    _on_windows(scene, "out/one.md")
+    assert scene.plan().empty
+    scene.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [a, b]}\n    inputs")
+    assert scene.actions() == {"one": "update"}
+    scene.apply()
+    assert _only_crlf(scene, "out/one.md")
+    assert "tags" in scene.read("out/one.md")
+    _later(scene)
+    assert scene.actions() == {"one": "regenerate"}
+    scene.apply()
+    assert _only_crlf(scene, "out/one.md")
+    assert "2027" in scene.read("out/one.md")
+    assert scene.plan().empty
+    assert scene.api.count("save") == 0
+
+
+def test_an_edit_made_on_windows_is_saved_and_replaced_like_any(root: Path) -> None:
+    """The server gets line feeds; an edit is replaced only where that was chosen, in the file's own line endings."""
+    scene = _scene(root, "one")
+    scene.apply()
+    _on_windows(scene, "out/one.md", "Closing", "My words")
+    assert results(scene.apply()) == {"one": "done"}
+    stored = scene.api.contents[scene.record("one").content_id].body
+    assert "My words" in stored
+    assert "\r" not in stored
+    _later(scene)
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert _only_crlf(scene, "out/one.md")
+    assert "My words" not in scene.read("out/one.md")
+    assert scene.plan().empty
+
+
+# --- full disks ------------------------------------------------------------------------------------------------
+
+
+class Full:
+    """A disk with no room at the n-th call that needs some, once or from then on."""
+
+    def __init__(self, at: int, *, once: bool = False) -> None:
+        self.at, self.once, self.calls = at, once, 0
+
+    def need(self) -> None:
+        """One call that needs room."""
+        self.calls += 1
+        if self.calls == self.at or (self.calls > self.at and not self.once):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A system call that needs room."""
+
+        def limited(*args: Any, **kwargs: Any) -> Any:
+            self.need()
+            return call(*args, **kwargs)
+
+        return limited
+
+    def system(self) -> System:
+        """What writes outputs on it."""
+        return System(write=self.around(os.write), link=self.around(os.link), replace=self.around(os.replace))
+
+
+class FullDisk(Disk):
+    """Lock and journal lie on it."""
+
+    def __init__(self, full: Full) -> None:
+        self._full = full
+
+    def _need(self, path: Path) -> None:
+        try:
+            self._full.need()
+        except OSError as error:
+            raise refused("write", path, error) from error
+
+    def append(self, path: Path, data: bytes, at: int) -> None:
+        self._need(path)
+        super().append(path, data, at)
+
+    def replace(self, path: Path, data: bytes, mode: int) -> None:
+        self._need(path)
+        super().replace(path, data, mode)
+
+
+class OnFull(Scene):
+    """A scene some of whose writes find no room."""
+
+    edges: Mapping[str, Any] = {}
+
+    def world(self) -> World:
+        return structs.replace(super().world(), **self.edges)
+
+
+def _on_full(root: Path, edges: Mapping[str, Any]) -> OnFull:
+    """Two new items and one whose text changes, in a project whose disk is full at times."""
+    scene = OnFull(root, FakeApi(duration=30, auto_save=False))
+    scene.write("content/blog.yaml", blog("old"))
+    scene.apply()
+    scene.write("content/blog.yaml", blog("old", "one", "two", year=2027))
+    scene.edges = edges
+    return scene
+
+
+def _is_refused(act: Callable[[], object]) -> bool:
+    """Whether a person was told to make room."""
+    try:
+        act()
+    except ContentopsError as error:
+        return error.hint.startswith("make room")
+    return False
+
+
+def test_an_output_that_finds_no_room_stops_nobody(root: Path) -> None:
+    """At each write in turn: its item fails with the reason, the others are done; the text is written for nothing."""
+    at, whole = 0, None
+    while True:
+        at += 1
+        full = Full(at, once=True)
+        scene = _on_full(root / str(at), {"system": full.system()})
+        before = scene.read("out/old.md")
+        run = scene.apply()
+        if full.calls < at:
+            break
+        assert sorted(results(run).values()) == ["done", "done", "failed"], at
+        assert "cannot be written: no space is left" in _errors(run)
+        (failed,) = [item for item, result in results(run).items() if result == "failed"]
+        assert failed != "old" or scene.read("out/old.md") == before
+        assert not list(scene.root.rglob("*.tmp"))
+        assert {item: str(change) for item, change in scene.actions().items()} == {failed: "finish"}
+        assert results(scene.apply()) == {failed: "done"}
+        assert scene.api.credits == 16
+        assert scene.plan().empty
+        whole = whole or scene.tree().keys()
+        assert scene.tree().keys() == whole
+    assert at > 6
+
+
+def test_a_state_that_finds_no_room_ends_the_run_and_pays_once(root: Path) -> None:
+    """From each write of lock or journal on: the run ends and says what to do; with room again all is as it would be."""
+    at, held = 0, 0
+    while True:
+        at += 1
+        full = Full(at)
+        scene = _on_full(root / str(at), {"disk": FullDisk(full)})
+        words = scene.read("out/old.md")
+        if _is_refused(scene.apply):
+            held += 1
+        if full.calls < at:
+            break
+        assert scene.read("out/old.md") == words or "2027" in scene.read("out/old.md")
+        scene.edges = {}
+        scene.apply()
+        assert scene.plan().empty, at
+        assert set(scene.tree()) == {"out/old.md", "out/one.md", "out/two.md"}
+        assert scene.api.credits == 16, at
+    assert held == at - 1 > 4
+
+
+# --- what the server has ---------------------------------------------------------------------------------------
+
+
+class Strange(FakeApi):
+    """A server on which some contents belong to another account."""
+
+    def __init__(self, **habits: Any) -> None:
+        super().__init__(**habits)
+        self.strangers: set[str] = set()
+
+    def _answer(self, seen: Seen, argument: str) -> tuple[int, Any, dict[str, str]]:
+        if {argument, seen.body.get("content_id", "")} & self.strangers:
+            return 403, {"error": {"code": "forbidden", "message": "this content is not yours"}}, {}
+        return super()._answer(seen, argument)
+
+
+def test_content_of_another_owner_fails_its_item_alone(root: Path) -> None:
+    """At a save and at a fetch: the server's words, nothing stored as new or lost, the other item done."""
+    api = Strange(duration=30)
+    scene = _scene(root, api=api)
+    scene.apply()
+    api.strangers.add(scene.record("one").content_id)
+    for item in ("one", "two"):
+        scene.edit(f"out/{item}.md", "Closing", "My words")
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "failed", "two": "done"}
+    assert exit_code_of(run) == 3
+    assert "this content is not yours" in _errors(run)
+    assert "My words" in scene.read("out/one.md")
+    assert len(api.contents) == 2
+    api.strangers.clear()
+    assert results(scene.apply()) == {"one": "done"}
+    api.strangers.add(scene.record("one").content_id)
+    for item in ("one", "two"):
+        (root / f"out/{item}.md").unlink()
+    (root / ".contentops/cache/cache.db").unlink()
+    run = scene.apply()
+    assert results(run) == {"one": "failed", "two": "done"}
+    assert "this content is not yours" in _errors(run)
+    api.strangers.clear()
+    assert results(scene.apply()) == {"one": "done"}
+    assert "My words" in scene.read("out/one.md")
+    assert api.credits == 8
+
+
+# --- large texts, and headings that are no headings or two ------------------------------------------------------
+
+
+class Long(FakeApi):
+    """A server that writes texts of many sections."""
+
+    sections = 0
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        text = "\n".join(f"## Part {n}\n\n```\n# {n} is code\n```\n\n{'word ' * 70}\n" for n in range(self.sections))
+        return job.title, f"{text}\nTake {job.take}.\n"
+
+
+def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
+    """Processor time of each command over a text of so many sections that a person edits all over."""
+    api = Long(duration=30, auto_save=False)
+    api.sections = sections
+    scene = _scene(folder, "one", api=api)
+    took: dict[str, float] = {}
+
+    def timed(name: str, act: Callable[[], object]) -> None:
+        began = time.process_time()
+        act()
+        took[name] = time.process_time() - began
+
+    timed("generate", scene.apply)
+    for digit in "13579":
+        scene.edit("out/one.md", f"{digit}\n\n```", f"{digit}, by me\n\n```")
+    timed("diff", lambda: invoke("diff", "one", cwd=folder))
+    timed("status", lambda: invoke("status", cwd=folder))
+    timed("plan", scene.plan)
+    timed("save", scene.apply)
+    _later(scene)
+    timed("overwrite", lambda: scene.apply(on_edit=OnEdit.OVERWRITE))
+    assert ["by me" in seen.body["content"] for seen in api.requests if seen.name == "save"] == [False, True, False]
+    assert len(scene.read("out/one.md")) > 380 * sections
+    assert scene.plan().empty
+    return took
+
+
+def test_a_large_text_takes_time_as_it_has_length(root: Path, invoke: Invoke) -> None:
+    """2 MB with 5,000 headings, every second edited: no command takes more than some times a quarter of it does."""
+    small, large = _seconds(root / "small", 1250, invoke), _seconds(root / "large", 5000, invoke)
+    slow = {name: (small[name], large[name]) for name in small if large[name] > 10 * max(small[name], 0.03)}
+    assert not slow
+
+
+def test_a_section_of_two_that_share_a_heading_is_refused(root: Path, invoke: Invoke) -> None:
+    """No server can tell which one is meant; headings in code count for none."""
+    scene = _scene(root, "one")
+    scene.apply()
+    scene.edit("out/one.md", "## Closing", "```\n## Introduction\n```\n\n## Closing\n\nA.\n\n## closing")
+    scene.apply()
+    paid = scene.api.credits
+    ended = invoke("regenerate", "one", "--section", "Closing", "--yes", cwd=root)
+    assert ended.code == 64
+    assert "`out/one.md` has 2 sections `Closing`" in ended.stderr
+    assert "give one of them another heading" in ended.stderr
+    assert scene.api.credits == paid
+    assert show.section(scene.project, "one", "introduction") == "Introduction"

@@ -1,0 +1,399 @@
+"""What a text must be like: each check both ways, hostile texts, and how manifests and settings state checks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from contentops.documents.checks import CheckedText, blocks, check_text, compiled, count_words
+from contentops.manifests.parse_cache import FileResult, decode, encode
+from contentops.model import (
+    NO_CHECKS,
+    Checks,
+    Finding,
+    FrontMatterSchema,
+    Level,
+    Listed,
+    WordLimits,
+)
+from tests.desired import PROJECT, desired, findings, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.running import Build
+
+SCHEMA = '{"properties":{"tags":{"maxItems":2,"type":"array"},"title":{"pattern":"^[A-Z]"}},"required":["tags"]}'
+
+
+def found_in(body: str, *, exists: tuple[str, ...] = (), title: str = "A title", **checks: Any) -> list[Finding]:
+    """What checks find in a body that begins on line 10 of `blog/a.md`."""
+    text = CheckedText(title=title, body=body, output="blog/a.md", first_line=10, front={"tags": ["a"]})
+    return list(check_text(Checks(**checks), text, exists.__contains__))
+
+
+def said(body: str, **given: Any) -> list[tuple[int, str]]:
+    """Lines and messages of the same."""
+    return [(found.line, found.message) for found in found_in(body, **given)]
+
+
+def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
+    """What a person listed."""
+    return Listed(values=values, level=level)
+
+
+# --- each check ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("", 0),
+        ("One two-three four's 5.\n", 4),
+        ("# A heading\n\n- item\n", 3),
+        ('See [the page](https://example.org/a/b "t").\n', 4),
+        ("<p class='x'>Two words</p>\n", 2),
+        ("-- *** ... ---\n", 0),
+        ("one\u2014two/three\n", 3),
+        ("今日は good 日\n", 5),
+        ("हिन्दी में लिखा\n", 3),
+        ("สวัสดี\n", 4),
+        ("한국어 문장\n", 2),
+    ],
+)
+def test_words_are_counted_in_every_script(body: str, count: int) -> None:
+    """Runs with a letter or digit count, and each character of scripts without spaces; marks of Markdown do not."""
+    assert count_words(body) == count
+
+
+def test_a_body_is_neither_too_short_nor_too_long() -> None:
+    """Both limits hold, each with the number that was found."""
+    assert said("one two", words=WordLimits(min=3)) == [(0, "2 words, fewer than 3")]
+    assert said("one two", words=WordLimits(max=1)) == [(0, "2 words, more than 1")]
+    assert said("one two", words=WordLimits(min=2, max=2)) == []
+
+
+def test_what_must_be_said_is_in_title_or_body() -> None:
+    """Capitals count, line breaks between the words do not."""
+    assert said("we at Acme\nCorp", contains=listed("Acme Corp")) == []
+    assert said("nothing", title="Acme", contains=listed("Acme")) == []
+    assert said("acme", contains=listed("Acme", "acme")) == [(0, "does not say `Acme`")]
+
+
+def test_what_must_not_be_said_is_found_at_its_line() -> None:
+    """The first place, and how many there are."""
+    assert said("a\n\ncheap\ncheap", excludes=listed("cheap")) == [(12, "says `cheap` (2 times)")]
+    assert said("fine", title="cheap", excludes=listed("cheap")) == [(0, "says `cheap` in its title")]
+    assert said("fine", excludes=listed("cheap")) == []
+
+
+def test_patterns_are_searched_line_by_line() -> None:
+    """`^` and `$` are the ends of a line, and both ways are told."""
+    body = "a\n\n## FAQ\nclick HERE\n"
+    assert said(body, matches=listed("^## FAQ$", "^FAQ")) == [(0, "nothing matches `^FAQ`")]
+    assert said(body, not_matches=listed("(?i)click here", "^x")) == [(13, "something matches `(?i)click here`")]
+
+
+def test_headings_are_those_of_markdown() -> None:
+    """At any level, whatever their capitals and emphasis; none in a fence."""
+    body = "## introduction\n\n### The **FAQ** ##\n\n```\n# Code\n```\n"
+    assert said(body, headings=listed("Introduction", "the FAQ")) == []
+    (found,) = found_in(body, headings=listed("Code", level=Level.WARN))
+    assert (found.message, found.level) == ("has no heading `Code`", Level.WARN)
+    assert "introduction" in found_in(body, headings=listed("Introductions"))[0].hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "> Draft outline, made offline by the embedded server.",
+        "As an AI language model, I cannot know.",
+        "I\u2019m sorry, but I can\u2019t do that.",
+        "Sure! Here is the article.",
+        "Certainly, here's what you asked for",
+        "Here is the revised article:",
+        "I hope this helps!",
+        "Dear [Your name],",
+        "Call [insert phone number here] now",
+        "TODO: a figure",
+        "Lorem ipsum dolor",
+        "Welcome to {{ company }}",
+        "{{ company | upper }}",
+        "Visit <your website>",
+    ],
+)
+def test_leftovers_are_found(line: str) -> None:
+    """Labels of scaffolds, words of a model to the one who asked, and placeholders."""
+    assert [number for number, _ in said(f"Fine.\n\n{line}\n", leftovers=Level.BLOCK)] == [12]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Here is the thing: people read.",
+        "Sure, it takes time.",
+        "Write a draft outline first.",
+        "See [your account](https://example.org).",
+        "[your account]: https://example.org",
+        "In code: `[Your name]` and `{{ company }}` and `TODO`.",
+        "```\nTODO\n```",
+        "todo lists help",
+        '{{< figure src="a.png" >}}',
+        "{% include a.html %}",
+        "An AI model writes as an artist would.",
+    ],
+)
+def test_prose_is_no_leftover(line: str) -> None:
+    """What articles say, code shows, and site generators read stays."""
+    assert said(line, leftovers=Level.BLOCK) == []
+
+
+def test_links_lead_somewhere_inside_the_project() -> None:
+    """Relative ones alone: from the folder of the file, with or without the ending of a page."""
+    there = ("blog/b.md", "blog/c d.png", "docs/index.md", "img")
+    body = (
+        "[b](b.md) [b](./b#part) ![c](c%20d.png) [d](../docs/) ![e](<c d.png>) [f](../img)\n"
+        '[x](https://a.b/c) [y](#here) [z](mailto:a@b.c) [r](/root) [t]({{< ref "a" >}}) [p](//a.b) `[q](q)` [](\n'
+        "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n"
+    )
+    assert said(body, exists=there, links=Level.WARN) == [
+        (12, "the link `gone.md` leads to no file of the project"),
+        (12, "the link `../../x` leads out of the project"),
+        (14, "the link `nowhere.md` leads to no file of the project"),
+    ]
+
+
+def test_front_matter_fits_a_schema() -> None:
+    """Each key that does not, at its line; the title is part of it."""
+    schema = FrontMatterSchema(path="s.json", text=SCHEMA)
+    text = CheckedText(title="lower", body="", front={"tags": [1, 2, 3]}, key_lines={"tags": 4, "title": 2})
+    found = check_text(Checks(front_matter=schema), text, bool)
+    assert sorted((each.line, each.message) for each in found) == [
+        (2, "`title`: 'lower' does not match `^[A-Z]`"),
+        (4, "`tags`: [1, 2, 3] is too long"),
+    ]
+    assert check_text(Checks(front_matter=schema), CheckedText(title="T", body="", front={"tags": []}), bool) == ()
+
+
+def test_only_what_blocks_blocks() -> None:
+    """A warning is told, and the text goes on."""
+    assert not blocks(found_in("a", words=WordLimits(min=9, level=Level.WARN)))
+    assert blocks(found_in("a", words=WordLimits(min=9)))
+
+
+# --- hostile texts -----------------------------------------------------------------------------------------------
+
+EVERY = Checks(
+    words=WordLimits(min=1, max=2),
+    contains=listed("Acme Corp"),
+    excludes=listed("a", "x y"),
+    matches=listed(r"(\w+\s?)*:$", "^a"),
+    not_matches=listed(r"(a+)+$"),
+    headings=listed("FAQ"),
+    leftovers=Level.BLOCK,
+    links=Level.WARN,
+    front_matter=FrontMatterSchema(path="s.json", text=SCHEMA),
+)
+BITS = st.sampled_from(["a", "`", "[", "](", ")", "<", ">", "{{", "}}", "#", "\n", " ", "\0", "\ud800", "x y", "TODO:"])
+JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3))
+
+
+@given(st.lists(BITS | st.text(max_size=5), max_size=30).map("".join), st.text(), st.dictionaries(st.text(), JSON))
+def test_no_text_makes_a_check_raise(body: str, title: str, front: Mapping[str, Any]) -> None:
+    """Whatever a model or a server sends, and whatever a person keeps in front matter."""
+    text = CheckedText(title=title, body=body, front=front, output="a/b.md", key_lines=dict.fromkeys(front, 2))
+    for found in check_text(EVERY, text, lambda _: False):
+        assert found.message
+        assert 0 <= found.line <= body.count("\n") + 2
+
+
+@pytest.mark.parametrize("bit", ["# a\n\nword [x](y) `z\n", "`", "](", "<a", "[your ", " \t"])
+def test_two_megabytes_are_checked_in_linear_time(bit: str) -> None:
+    """A text of two megabytes takes seconds at most, whatever it repeats."""
+    body = bit * (2_000_000 // len(bit))
+    quick = structs.replace(EVERY, matches=listed("^a"), not_matches=None)
+    before = time.process_time()
+    found = check_text(quick, CheckedText(title="t", body=body, front={"tags": []}), lambda _: False)
+    assert time.process_time() - before < 30
+    assert len(found) < 100
+
+
+def test_a_pattern_that_takes_too_long_is_given_up() -> None:
+    """A repetition inside a repetition would run for years."""
+    (found,) = found_in("a" * 5_000 + "b", matches=listed("(a+)+$"))
+    assert "takes more than 1 s" in found.message
+    assert found.level is Level.BLOCK
+
+
+@pytest.mark.parametrize("schema", ['{"$ref":"#"}', '{"$ref":"#/$defs/none"}', '{"pattern":"(a+)+$"}'])
+def test_a_schema_that_cannot_be_applied_is_a_finding(schema: str) -> None:
+    """It refers to itself for ever, or to what is not there."""
+    text = CheckedText(title="", body="", front={"a": 1})
+    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    assert [each.check for each in found] == ([] if "pattern" in schema else ["front_matter"])
+
+
+def test_a_pattern_says_what_is_wrong_with_it() -> None:
+    """In the words of the engine, and not for hours."""
+    assert isinstance(compiled("("), str)
+    assert isinstance(compiled("a" * 2_000), str)
+    assert not isinstance(compiled("a{1,3}"), str)
+
+
+# --- manifests and settings ----------------------------------------------------------------------------------------
+
+SETTINGS = PROJECT.replace("general}", "general, checks: {CHECKS}}")
+
+
+def checks_of(project: Build, settings: str, manifest: str, **files: str) -> dict[str, Checks]:
+    """The checks of each item of a project."""
+    text = SETTINGS.replace("CHECKS", settings)
+    root = project({"contentops.yaml": text, "content/a.yaml": manifest, **files})
+    return {spec.id: spec.checks for spec in desired(root).specs}
+
+
+def test_checks_come_in_layers(project: Build) -> None:
+    """Maps merge, lists replace, a null takes away; both forms of a list mean the same."""
+    found = checks_of(
+        project,
+        "words: {min: 100}, links: warn, contains: [Acme], commands: ['vale --output=line']",
+        "defaults: {checks: {words: {max: 900}, leftovers: block}}\n"
+        "vars: {brand: Acme}\n"
+        "items:\n"
+        "  - {id: one, inputs: {topic: x}}\n"
+        "  - {id: two, inputs: {topic: x}, checks: {words: {level: warn}, links: null, retries: 2, "
+        "contains: {values: ['{{ brand }} Inc'], level: warn}}}\n"
+        "  - {id: none, inputs: {topic: x}, checks: null}\n",
+    )
+    assert found["one"] == Checks(
+        words=WordLimits(min=100, max=900),
+        contains=listed("Acme"),
+        leftovers=Level.BLOCK,
+        links=Level.WARN,
+        commands=listed("vale --output=line"),
+    )
+    assert found["two"] == Checks(
+        words=WordLimits(min=100, max=900, level=Level.WARN),
+        contains=listed("Acme Inc", level=Level.WARN),
+        leftovers=Level.BLOCK,
+        commands=listed("vale --output=line"),
+        retries=2,
+    )
+    assert found["none"] == NO_CHECKS
+
+
+def test_limits_may_come_from_data(project: Build) -> None:
+    """Each row has its own length."""
+    found = checks_of(
+        project,
+        "",
+        "items:\n  - id: 'a-{{ each.n }}'\n    for_each: [{n: 1}, {n: 2}]\n    inputs: {topic: x}\n"
+        "    checks: {words: {min: '{{ each.n * 100 }}'}}\n",
+    )
+    assert [checks.words for checks in found.values()] == [WordLimits(min=100), WordLimits(min=200)]
+
+
+def test_checks_shape_no_request(project: Build) -> None:
+    """Another check is another `checks`, and the same digest."""
+    one = "items: [{id: one, inputs: {topic: x}}]\n"
+    bare, checked = (
+        desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text}, at=at)).specs[0]
+        for at, text in (("a", one), ("b", one.replace("topic: x}", "topic: x}, checks: {leftovers: block}")))
+    )
+    assert (bare.checks, checked.checks) == (NO_CHECKS, Checks(leftovers=Level.BLOCK))
+    assert bare.digest == checked.digest
+
+
+def test_a_schema_is_read_with_the_manifests(project: Build) -> None:
+    """Its text is part of the checks, and it counts as a file that the project is made of."""
+    manifest = "items: [{id: one, inputs: {topic: x}, checks: {front_matter: post.json}}]\n"
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/post.json": SCHEMA})
+    found = desired(root)
+    assert found.specs[0].checks.front_matter == FrontMatterSchema(path="content/post.json", text=SCHEMA)
+    assert "content/post.json" in found.inputs
+
+
+def test_checks_are_kept_by_the_parse_cache(project: Build) -> None:
+    """What was stored is what was read, and equal checks are stored once."""
+    manifest = "defaults: {checks: {contains: [Acme]}}\nitems:\n" + "".join(
+        f"  - {{id: i{n}, inputs: {{topic: x}}}}\n" for n in range(3)
+    )
+    specs = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})).specs
+    text = encode(FileResult(path="content/a.yaml", specs=specs))
+    assert text.count('"contains":{"values":["Acme"]}') == 1
+    back = decode(text)
+    assert back is not None
+    assert back.specs == specs
+
+
+@pytest.mark.parametrize(
+    ("checks", "expected"),
+    [
+        (
+            "{commands: [vale]}",
+            "error[command-in-manifest] content/a.yaml:1:48 <commands> item `one`: `checks.commands`",
+        ),
+        ("{matches: ['(']}", "error[bad-pattern] content/a.yaml:1:57 <[>"),
+        ("{words: {min: 9, max: 2}}", "error[wrong-value] content/a.yaml:1:"),
+        ("{words: {min: '{{ \"x\" }}'}}", "error[wrong-type] content/a.yaml:1:"),
+        ("{words: {min: -1}}", "error[wrong-value] content/a.yaml:1:"),
+        ("{retries: 11}", "error[wrong-value] content/a.yaml:1:"),
+        ("{retries: '{{ 11 }}'}", "error[wrong-value] content/a.yaml:1:"),
+        ("{contains: Acme}", "error[wrong-type] content/a.yaml:1:"),
+        ("{contains: ['{{ 1 }}']}", "error[wrong-type] content/a.yaml:1:"),
+        ("{contains: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
+        ("{contain: [Acme]}", "error[unknown-key] content/a.yaml:1:48 <contain> item `one`: unknown key `contain`"),
+        ("{leftovers: true}", "error[wrong-value] content/a.yaml:1:"),
+        ("{front_matter: none.json}", "error[bad-schema] content/a.yaml:1:"),
+        ("{front_matter: text.json}", "error[bad-schema] content/a.yaml:1:"),
+        ("{front_matter: far.json}", "error[bad-schema] content/a.yaml:1:"),
+        ("{front_matter: {schema: wrong.json, level: warn}}", "error[bad-schema] content/a.yaml:1:"),
+        ("{front_matter: ../../x.json}", "error[bad-schema] content/a.yaml:1:"),
+        ("{front_matter: {level: warn}}", "error[missing-key] content/a.yaml:1:"),
+        ("'{{ {\"commands\": [1]} }}'", "error[wrong-type] content/a.yaml:1:"),
+    ],
+)
+def test_checks_that_cannot_be_used_are_refused(project: Build, checks: str, expected: str) -> None:
+    """Each once, at its place."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT,
+            "content/a.yaml": f"items: [{{id: one, inputs: {{topic: x}}, checks: {checks}}}]\n",
+            "text.json": "no JSON",
+            "far.json": '{"properties": {"a": {"$ref": "https://example.org/s.json"}}}',
+            "wrong.json": '{"properties": {"a": {"pattern": "("}}}',
+        }
+    )
+    (line,) = lines(findings(root))
+    assert line.startswith(expected), line
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("'vale {{ item.id }}'", "bad-command"),
+        ("'vale {% raw %}'", "bad-command"),
+        ("'vale \"x'", "bad-command"),
+        ("'  '", "bad-command"),
+    ],
+)
+def test_a_command_is_a_program_and_its_arguments(project: Build, command: str, code: str) -> None:
+    """No variable of a manifest can become part of it."""
+    for form in (f"commands: [{command}]", f"commands: {{values: [{command}], level: warn}}"):
+        root = project({"contentops.yaml": SETTINGS.replace("CHECKS", form), "content/a.yaml": "items: []\n"})
+        (line,) = lines(findings(root))
+        assert line.startswith(f"error[{code}] contentops.yaml:4:")
+
+
+def test_environments_have_checks_of_their_own(project: Build) -> None:
+    """Their defaults rank above those of a manifest, commands included."""
+    settings = PROJECT + "environments: {prod: {defaults: {checks: {leftovers: block, commands: [vale]}}}}\n"
+    manifest = "items: [{id: one, inputs: {topic: x}, checks: {words: {min: 1}}}]\n"
+    root = project({"contentops.yaml": settings, "content/a.yaml": manifest})
+    found = desired(root, environment="prod").specs[0].checks
+    assert found == Checks(words=WordLimits(min=1), leftovers=Level.BLOCK, commands=listed("vale"))

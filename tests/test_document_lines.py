@@ -1,0 +1,65 @@
+"""Lines that two texts share: in order, the same in both, found quickly in long texts."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.cli.items import difference
+from contentops.documents.lines import shared
+from contentops.reporting.layout import unpainted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LINES = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]) | st.text("xyz", min_size=3, max_size=3), max_size=30)
+
+
+@given(LINES, LINES)
+def test_what_is_shared_is_the_same_in_both(before: list[str], after: list[str]) -> None:
+    """Runs come in order, none touches the next, and each holds the same lines on both sides."""
+    here = there = 0
+    touching = True
+    for run in shared(before, after):
+        assert run.size > 0
+        assert run.before >= here
+        assert run.after >= there
+        assert touching or (run.before, run.after) != (here, there)
+        assert before[run.before : run.before + run.size] == after[run.after : run.after + run.size]
+        here, there, touching = run.before + run.size, run.after + run.size, False
+
+
+@given(LINES)
+def test_a_text_shares_all_with_itself(text: list[str]) -> None:
+    """In one run."""
+    assert shared(text, text) == ([(0, 0, len(text))] if text else [])
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_a_diff_is_that_of_the_standard_library(before: list[str], after: list[str]) -> None:
+    """Where no line is an anchor, hunks and their numbers are the same."""
+    before, after = [each for each in before for _ in "12"], [each for each in after for _ in "12"]
+    matcher = difflib.unified_diff(before, after, "a (generated)", "a (file)", lineterm="")
+    found = [unpainted(line) for line in difference("\n".join(before), "\n".join(after), "a")]
+    assert found == list(matcher)
+
+
+def _took(lines: Sequence[str], edited: Sequence[str]) -> float:
+    began = time.process_time()
+    found = shared(lines, edited)
+    assert sum(run.size for run in found) >= len(lines) // 2
+    return time.process_time() - began
+
+
+def test_it_takes_time_as_a_text_has_lines() -> None:
+    """Every second of its unlike lines edited."""
+
+    def seconds(number: int) -> float:
+        lines = [line for n in range(number) for line in (f"## Part {n}", "", "same", "")]
+        return _took(lines, [f"{line}!" if line.endswith(("1", "3", "5", "7", "9")) else line for line in lines])
+
+    assert seconds(8000) < 10 * max(seconds(2000), 0.02)

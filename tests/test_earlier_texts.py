@@ -1,0 +1,347 @@
+"""Texts that were paid for once are there again for nothing: by a manifest that is put back, and by hand."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.digest import digest_text
+from contentops.documents.clean import body_digest
+from contentops.documents.front_matter import split
+from contentops.errors import LockHeld, OutputError, Refused, StateError
+from contentops.model import OnEdit
+from contentops.operations import restore as restoring
+from contentops.operations import workspace
+from contentops.operations.apply import hold_lock
+from contentops.planning.inputs import Choice
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.digest import Digest
+    from tests.running import Run
+
+OUT = "out/a.md"
+
+
+def rewrite(scene: Scene, year: int, **choice: object) -> None:
+    """Puts another year into the manifest of `a`, and applies."""
+    scene.write("content/blog.yaml", blog("a", year=year))
+    scene.apply(**choice)  # type: ignore[arg-type]
+
+
+# --- a manifest that is put back ---------------------------------------------------------------------------
+
+
+def test_a_manifest_that_is_put_back_brings_the_last_text_of_that_request(tmp_path: Path) -> None:
+    """Also where several were paid for it, and where a person had edited the file since."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    rewrite(scene, 2026)
+    scene.apply(replace=("a",))
+    last = scene.read(OUT)
+    assert "Take 2." in last
+    rewrite(scene, 2027)
+    scene.edit(OUT, "## Introduction", "## A word before")
+    scene.apply()
+    paid = len(scene.api.generations)
+    scene.write("content/blog.yaml", blog("a", year=2026))
+    assert scene.actions() == {"a": "blocked"}
+    assert scene.plan(on_edit=OnEdit.OVERWRITE).credits == 0
+    scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert len(scene.api.generations) == paid
+    assert scene.read(OUT).partition("---\n\n")[2] == last.partition("---\n\n")[2]
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("request_ids", ["replay", "overwrite", "reject"])
+def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, request_ids: str) -> None:
+    """On a machine without the cache the plan names the most it may cost, and the run asks before it pays."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids=request_ids))
+    rewrite(scene, 2026)
+    first = scene.read(OUT)
+    rewrite(scene, 2027)
+    shutil.rmtree(scene.root / ".contentops")
+    scene.write("content/blog.yaml", blog("a", year=2026))
+    assert scene.plan().credits == 4
+    scene.apply()
+    assert len(scene.api.generations) == 2
+    assert scene.read(OUT).partition("---\n\n")[2] == first.partition("---\n\n")[2]
+    assert scene.plan().empty
+
+
+# --- texts in git ------------------------------------------------------------------------------------------
+
+
+def in_git(scene: Scene, message: str) -> None:
+    """Commits all there is."""
+    git = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
+    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", message)):
+        subprocess.run([*git, *command], cwd=scene.root, check=True, capture_output=True)
+
+
+def cloned(scene: Scene, root: Path, *flags: str) -> Scene:
+    """The scene on another machine: what git has, and nothing else."""
+    subprocess.run(["git", "clone", "--quiet", *flags, f"file://{scene.root}", root], check=True, capture_output=True)
+    settings = (root / "contentops.yaml").read_text(encoding="utf-8")
+    made = Scene(root, scene.api, timeline=scene.timeline)
+    made.write("contentops.yaml", settings)
+    assert not (root / ".contentops").exists()
+    return made
+
+
+def texts(scene: Scene, *digests: Digest) -> list[str | None]:
+    """What a plan finds by these digests."""
+    with workspace.open_workspace(scene.project) as opened:
+        inputs = opened.plan_inputs(Choice())
+        return [inputs.text(digest) for digest in digests]
+
+
+def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
+    """Under its earlier name too, and without front matter; a shallow one says what would bring them."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    generated = split(scene.read(OUT)).body
+    in_git(scene, "Generated")
+    scene.edit(OUT, "## Introduction", "## A word before")
+    scene.apply()
+    saved = split(scene.read(OUT)).body
+    in_git(scene, "Edited")
+    scene.write("contentops.yaml", scene.read("contentops.yaml") + "output: 'new/{{ item.id }}.md'\n")
+    scene.apply()
+    scene.edit("new/a.md", "## A word", "## Another word")
+    in_git(scene, "Moved")
+
+    clone = cloned(scene, tmp_path / "clone")
+    assert texts(clone, body_digest(generated), body_digest(saved), digest_text("x")) == [generated, saved, None]
+    assert workspace.why_no_text(clone.project) == ""
+
+    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    assert texts(shallow, body_digest(generated)) == [None]
+    assert "`fetch-depth: 0`" in workspace.why_no_text(shallow.project)
+
+
+def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
+    """And the words on it say so."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    rewrite(scene, 2026)
+    generated = scene.record("a").generated
+    shutil.rmtree(scene.root / ".contentops")
+    assert texts(scene, generated) == [None]
+    assert "no git repository" in workspace.why_no_text(scene.project)
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Scene:
+    """One item whose text was written three times: two takes of one request, and another request's."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    scene.apply(replace=("a",))
+    rewrite(scene, 2027)
+    return scene
+
+
+def listed(scene: Scene, invoke: Run) -> list[dict[str, Any]]:
+    """What `history` lists of the texts, the newest first."""
+    ended = invoke("history", "a", "--json", cwd=scene.root)
+    assert ended.code == 0, ended.stderr
+    return list(ended.json["texts"])
+
+
+def put_back(scene: Scene, to: str, **how: Any) -> restoring.Restored:
+    """Restores a text, on virtual time."""
+    return restoring.restore(scene.project, "a", to, world=scene.world(), **how)
+
+
+def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> None:
+    """Two of one request too; which one stands in the file, and what each cost."""
+    found = listed(site, invoke)
+    assert [(one["credits"], one["where"], one["stands"], one["generated"]) for one in found] == [
+        (4, ["cache", "server"], True, True),
+        (4, ["cache", "server"], False, False),
+        (4, ["cache", "server"], False, False),
+    ]
+    assert [one["job_id"] for one in found] == [job.job_id for job in reversed(site.api.generations)]
+    shown = invoke("history", "a", cwd=site.root).stdout
+    for one in found:
+        assert one["body"].removeprefix("sha256:")[:12] in shown
+    assert "in cache, on server  in the file, last generated" in shown
+
+
+def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene, invoke: Run) -> None:
+    """Front matter stays as it stands, words of a person in it too; the next apply saves it; and back again."""
+    site.edit(OUT, "title:", "mine: yes\ntitle:")
+    front = site.read(OUT).partition("\n---\n")[0]
+    last, second, first = listed(site, invoke)
+    ended = invoke("restore", "a", "--to", first["body"][7:13], cwd=site.root)
+    assert ended.code == 0, ended.stderr
+    assert "from the cache; nothing was paid" in ended.stdout
+    assert "Take 1." in site.read(OUT)
+    assert site.read(OUT).partition("\n---\n")[0] == front
+    assert site.record("a").generated == last["body"]
+    assert site.actions() == {"a": "save"}
+    site.apply()
+    assert "in the file" in invoke("history", "a", cwd=site.root).stdout
+    # No person's words are in the way of another text that was paid for.
+    assert invoke("restore", "a", "--to", second["body"], cwd=site.root).code == 0
+    back = invoke("restore", "a", "--to", last["body"], "--json", cwd=site.root).json
+    assert (back["source"], back["copy"]) == ("cache", "")
+    site.apply()
+    assert "as generated" in invoke("status", cwd=site.root).stdout
+    assert invoke("restore", "a", "--to", last["body"], cwd=site.root).stdout.endswith("already.\n")
+    assert len(site.api.generations) == 3
+
+
+def test_a_persons_words_are_only_replaced_by_choice(site: Scene, invoke: Run) -> None:
+    """And a copy of the file stays."""
+    first = listed(site, invoke)[-1]["body"]
+    site.edit(OUT, "## Introduction", "## Mine")
+    edited = site.read(OUT)
+    refused = invoke("restore", "a", "--to", first, cwd=site.root)
+    assert (refused.code, site.read(OUT)) == (4, edited)
+    assert "`--on-edit overwrite`" in refused.stderr
+    done = invoke("restore", "a", "--to", first, "--on-edit", "overwrite", "--json", cwd=site.root).json
+    assert site.read(done["copy"]) == edited
+    assert "Take 1." in site.read(OUT)
+
+
+def test_without_a_text_named_those_there_are_are_listed(site: Scene, invoke: Run) -> None:
+    """Each way of naming none says what there is."""
+    short = listed(site, invoke)[0]["body"][7:19]
+    ended = invoke("restore", "a", cwd=site.root)
+    assert ended.code == 64
+    assert short in ended.stdout
+    assert "`contentops restore a --to TEXT`" in ended.stderr
+    asked = invoke("restore", "a", "--json", cwd=site.root)
+    assert (asked.code, len(asked.json["texts"])) == (64, 3)
+    for to, code in ((f"{short[:-1]}x", "unknown-text"), ("", "unknown-text"), ("zz", "unknown-text")):
+        wrong = invoke("restore", "a", "--to", to, "--json", cwd=site.root)
+        assert (wrong.code, wrong.json["diagnostics"][0]["code"]) == (64, code)
+        assert short in wrong.json["diagnostics"][0]["hint"]
+    assert invoke("restore", "b", "--to", short, cwd=site.root).code == 64
+
+
+def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, tmp_path: Path) -> None:
+    """The server gives what it still has: the job's text, or the content; what no one has is an error that says so."""
+    for year in (2026, 2027):
+        rewrite(site, year)
+        in_git(site, str(year))
+    clone = cloned(site, tmp_path / "clone")
+    last = split(site.read(OUT)).body
+    texts = restoring.restorable(clone.project, "a")
+    assert {one.where for one in texts} == {("git", "server")}
+    done = put_back(clone, texts[1].body)
+    assert (done.source, done.text.generated) == ("git", False)
+    assert put_back(clone, texts[0].body).source == "git"
+    assert split(clone.read(OUT)).body == last
+
+    shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    (shallow.root / OUT).unlink()
+    (text,) = restoring.restorable(shallow.project, "a")
+    shutil.rmtree(shallow.root / ".git")
+    assert put_back(shallow, text.body).source == "server"
+    assert split(shallow.read(OUT)).body == last
+    assert shallow.plan().empty
+
+    shutil.rmtree(shallow.root / ".contentops")
+    (shallow.root / OUT).unlink()
+    shallow.api.contents.clear()
+    shallow.api.jobs.clear()
+    with pytest.raises(StateError, match=r"not the cache, not git's history .* not the server") as caught:
+        put_back(shallow, text.body)
+    assert "no git repository" in caught.value.hint
+
+
+def test_what_stands_in_the_way_of_a_restore(site: Scene) -> None:
+    """Another apply, protection, and a file that cannot be read; nothing is changed by any of them."""
+    text = restoring.restorable(site.project, "a")[-1].body
+    with hold_lock(site.project, site.world()), pytest.raises(LockHeld):
+        put_back(site, text)
+    site.write("content/blog.yaml", blog("a", year=2027) + "    protected: true\n")
+    site.apply()
+    before = site.read(OUT)
+    with pytest.raises(Refused, match="protected"):
+        put_back(site, text, overwrite=True)
+    assert site.read(OUT) == before
+    (site.root / OUT).write_bytes(b"\xff\xfe")
+    with pytest.raises(OutputError, match="UTF-8"):
+        put_back(site, text, overwrite=True)
+
+
+def test_windows_line_endings_stay(site: Scene) -> None:
+    """The text is the same whatever ends its lines."""
+    text = restoring.restorable(site.project, "a")[-1]
+    (site.root / OUT).write_bytes((site.root / OUT).read_bytes().replace(b"\n", b"\r\n"))
+    put_back(site, text.body)
+    data = (site.root / OUT).read_bytes()
+    assert data.count(b"\n") == data.count(b"\r\n") > 5
+    assert body_digest(split(data.decode()).body) == text.body
+
+
+# --- retention ---------------------------------------------------------------------------------------------
+
+
+def collected(scene: Scene, invoke: Run, *flags: str) -> dict[str, Any]:
+    """What `state gc` says."""
+    ended = invoke("state", "gc", *flags, "--json", cwd=scene.root)
+    assert ended.code == 0, ended.stderr
+    return dict(ended.json)
+
+
+def in_cache(scene: Scene, invoke: Run) -> set[str]:
+    """The texts that the cache has."""
+    return {one["body"] for one in listed(scene, invoke) if "cache" in one["where"]}
+
+
+def test_all_texts_stay_unless_a_number_is_stated(site: Scene, invoke: Run) -> None:
+    """And then only `--yes` drops any: the oldest first, and none that is needed."""
+    assert collected(site, invoke, "--yes")["texts"] == 0
+    assert "`cache: {keep_texts: N}`" in invoke("state", "gc", cwd=site.root).stdout
+    last, second, first = (one["body"] for one in listed(site, invoke))
+    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 1}\n")
+    found = collected(site, invoke)
+    assert (found["texts"], found["items"], found["bytes"] > 50) == (1, {"a": 1}, True)
+    assert "Would drop 1 text of 1 item" in invoke("state", "gc", cwd=site.root).stdout
+    assert len(listed(site, invoke)) == 3
+    assert collected(site, invoke, "--yes") == found
+    assert in_cache(site, invoke) == {last, second}
+    assert collected(site, invoke)["texts"] == 0
+    # The server may have it still.
+    assert put_back(site, first).source == "server"
+
+
+def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
+    """The generated text, what was saved, a text that waits to be written, and what the manifests ask for next."""
+    site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 0}\n")
+    last, _, first = (one["body"] for one in listed(site, invoke))
+    put_back(site, first)
+    site.apply()
+    site.write("content/blog.yaml", blog("a", year=2026))
+    assert collected(site, invoke)["texts"] == 0
+    site.write("content/blog.yaml", blog("a", year=2027))
+    assert collected(site, invoke, "--yes")["texts"] == 1
+    assert in_cache(site, invoke) == {last, first}
+    site.write("content/blog.yaml", "items: [{id: a, unknown: 1}]\n")
+    assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
+
+
+def test_a_lock_of_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+    """They share the cache."""
+    site.write(
+        "contentops.yaml",
+        site.read("contentops.yaml")
+        + "cache: {keep_texts: 0}\nenvironments: {live: {output: 'live/{{ item.id }}.md'}}\n",
+    )
+    lock = site.read("contentops.lock")
+    rewrite(site, 2029)
+    site.write("contentops.live.lock", lock)
+    before = listed(site, invoke)
+    assert collected(site, invoke, "--yes")["texts"] == 2
+    assert in_cache(site, invoke) == {one["body"] for one in before[:2]}
