@@ -212,7 +212,7 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _environment(settings: Map, name: str) -> Map:
+def _environment(settings: Mapping[str, Any], name: str) -> Map:
     """The settings of an environment; raises UsageError where it is not declared."""
     if not name:
         return Map()
@@ -336,7 +336,7 @@ def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str)
     chain = [pointer[-1]]
     while source in declared and source not in chain:
         chain.append(source)
-        source = _map(declared, source).get("promote_from")
+        source = _map(declared, source).get("promote_from") or ""
     if source != pointer[-1]:
         return
     ring = " -> ".join(f"`{name}`" for name in (*chain, source))

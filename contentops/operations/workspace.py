@@ -35,7 +35,7 @@ from contentops.planning.inputs import (
     specs_by_id,
 )
 from contentops.planning.plan import make_plan
-from contentops.planning.promote import Source, offered_paths
+from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.sanitize import visible
 from contentops.state.cache import Cache
@@ -149,13 +149,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
 
     others = dict(other_states(project))
-    name = project.promote_from or ""
-    theirs = (
-        others.get(named("contentops", name, "lock"), State(lineage="")) if project.promote_from is not None else None
-    )
-    whole = known_bodies(state) | (known_bodies(theirs) if theirs is not None else frozenset())
+    source = _source(project, others)
+    looked_at, whole = paths(desired, state), known_bodies(state)
+    if source is not None:
+        looked_at, whole = (*looked_at, *source.paths(desired)), whole | known_bodies(source.state)
     stat_cache = StatCache(Outputs(project.root, whole=whole), cache.get("observed"), now=time.time_ns())
-    looked_at = [*paths(desired, state), *(offered_paths(desired, theirs.records) if theirs is not None else ())]
     observed = stat_cache.observe_all(looked_at)
     if (seen := stat_cache.remember()) is not None:
         cache.put("observed", seen)
@@ -170,12 +168,25 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         denied=denial(Path(project.root)),
         foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
         foreign_contents=frozenset(_contents_of(others.values(), server)),
-        source=None if theirs is None else Source(environment=name, records=theirs.records, observed=observed),
+        source=source,
         choice=choice,
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
+
+
+def _source(project: Project, others: Mapping[str, State]) -> SourceEnvironment | None:
+    """The environment that texts are taken from; one in which nothing was applied yet has none to offer."""
+    name = project.promote_from
+    if name is None:
+        return None
+    return SourceEnvironment(environment=name, state=others.get(lock_name(name), State(lineage="")))
+
+
+def lock_name(environment: str) -> str:
+    """The file name of an environment's lock."""
+    return named("contentops", environment, "lock")
 
 
 def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:

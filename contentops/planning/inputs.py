@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.model import Record
-    from contentops.planning.promote import Offer, Source
+    from contentops.planning.promote import Offer, SourceEnvironment
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The lock of another environment that owns a path, by path key."""
     foreign_contents: frozenset[str] = frozenset()
     """Content ids on this server that are those of other environments."""
-    source: Source | None = None
+    source: SourceEnvironment | None = None
     """The environment that texts are taken from, if any."""
     choice: Choice = field(default_factory=Choice)
     rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class ItemSides(Struct, frozen=True, kw_only=True):
     def offer(self) -> Offer | None:
         """The text of another environment for the very request that is declared, if texts are taken from one."""
         source = self.inputs.source
-        return source.offer(self.spec) if source is not None else None
+        return source.offer(self.spec, self.inputs.observe) if source is not None else None
 
     @property
     def is_same(self) -> bool:

@@ -14,9 +14,9 @@ from contentops.planning.inputs import explain, is_edited, price_of
 from contentops.planning.remote import replaced, words_in_the_way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from contentops.model import Desired, ItemId, Observed, Record, Spec
+    from contentops.model import Desired, Observed, Record, Spec, State
     from contentops.planning.inputs import ItemSides
 
 
@@ -41,45 +41,42 @@ class Offer(Struct, frozen=True, kw_only=True):
         )
 
 
-class Source(Struct, frozen=True, kw_only=True):
-    """The environment that texts are taken from: its records, and its files as they stand."""
+class SourceEnvironment(Struct, frozen=True, kw_only=True):
+    """The environment that texts are taken from, and what its lock and journal say."""
 
     environment: str
     """Empty: the settings without an environment."""
-    records: Mapping[ItemId, Record]
-    observed: Mapping[str, Observed]
+    state: State
 
-    def offer(self, spec: Spec) -> Offer | None:
+    def paths(self, desired: Desired) -> Iterator[str]:
+        """The files whose texts may be taken."""
+        for spec in desired.specs:
+            record = self.state.records.get(spec.id)
+            if record is not None and record.digest == spec.digest:
+                yield record.output
+
+    def offer(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
         """Its text of the request of `spec`, if there is one that can be used."""
-        record = self.records.get(spec.id)
+        record = self.state.records.get(spec.id)
         if record is None or record.digest != spec.digest:
             return None
-        file = self.observed.get(record.output)
-        if file is None or not file.exists or file.problem:
+        file = observe(record.output)
+        if not file.exists or file.problem:
             return None
         return Offer(environment=self.environment, record=record, file=file)
 
-    def lack(self, spec: Spec) -> str:
+    def lack(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
         """Why there is none, in words."""
         name = f"`{self.environment or BASE}`"
-        record = self.records.get(spec.id)
+        record = self.state.records.get(spec.id)
         if record is None:
             return f"{name} has no text of it"
         if record.digest != spec.digest:
-            fields = ", ".join(f"`{reason.field}`" for reason in explain(spec, record))
-            return f"{name} has the text of another request ({fields} differ{'' if ',' in fields else 's'})"
-        file = self.observed.get(record.output)
-        if file is not None and file.problem:
-            return f"the text that {name} has cannot be used: {file.problem}"
-        return f"`{record.output}`, the text that {name} has, is not there"
-
-
-def offered_paths(desired: Desired, records: Mapping[ItemId, Record]) -> Iterator[str]:
-    """The files of an environment with these records whose texts may be taken."""
-    for spec in desired.specs:
-        record = records.get(spec.id)
-        if record is not None and record.digest == spec.digest:
-            yield record.output
+            fields = [f"`{reason.field}`" for reason in explain(spec, record)]
+            verb = "differs" if len(fields) == 1 else "differ"
+            return f"{name} has the text of another request: {', '.join(fields)} {verb}"
+        problem = observe(record.output).problem
+        return problem or f"`{record.output}`, the text that {name} has, is not there"
 
 
 def promoted(item: ItemSides) -> BodyAnswer | None:
@@ -150,5 +147,5 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
     price = price_of(spec, item.inputs.server)
     cost = f" for {plural(price, 'credit')}" if price else ""
-    hint = f"{source.lack(spec)}; apply there first ({there}), or `--generate` makes a text here{cost}"
+    hint = f"{source.lack(spec, item.inputs.observe)}; apply there first ({there}), or `--generate` makes a text here{cost}"
     return block("not-promoted", hint, reasons=why)
