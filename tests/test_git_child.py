@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ci.git import GitFailed, find_program, try_git
+from contentops.ci.git import GitFailed, try_git
+from contentops.execution.commands import find_program
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,7 +43,7 @@ def client(hub: FakeGitHub, pauses: list[float] | None = None) -> GitHub:
     return connect(hub.env(), pause=(pauses if pauses is not None else []).append)
 
 
-def plan_file(folder: Path, plan: Plan) -> Path:
+def plan_file(folder: Path, plan: Plan, **made_with: Any) -> Path:
     """A plan file as `plan --out` writes it."""
     path = folder / "plan.json"
     inputs: dict[str, Any] = {
@@ -54,6 +54,7 @@ def plan_file(folder: Path, plan: Plan) -> Path:
         "on_edit": None,
         "prune": False,
         "resubmit_unknown": False,
+        **made_with,
     }
     path.write_text(json_text(sealed(plan_json(plan, inputs=inputs))), encoding="utf-8")
     return path

@@ -122,7 +122,7 @@ def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     assert {line for line in shipped if line.startswith("uses: actions/")} <= used
 
 
-COMMANDS = ("validate", "plan", "check", "apply", "comment", "reviewed", "commit", "check-waiting")
+COMMANDS = ("validate", "plan", "check", "apply", "comment", "issue", "reviewed", "commit", "check-waiting")
 """What the action can be asked for."""
 
 
@@ -408,10 +408,51 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
         "plan key= token=",
         "apply key=K@S token=T",
         "comment key= token=T",
+        "comment key= token=T",
         "reviewed key= token=T",
         "commit key= token=T",
         "commit key= token=T",
     ]
+    assert runner.action({"command": "plan", "refresh": "true", **given}).printed.strip() == "plan key=K@S token="
+
+
+def test_a_look_for_drift_may_write_issues_alone() -> None:
+    """It checks out the branch that is applied, and its key is held by an environment, as that of an apply is."""
+    document = read(ROOT / "examples/ci/drift.yml")
+    assert set(document["on"]) == {"schedule", "workflow_dispatch"}
+    job = document["jobs"]["drift"]
+    assert job["permissions"] == {"contents": "read", "issues": "write"}
+    assert (job["environment"], job["if"]) == ("contentops", read(APPLY)["jobs"]["apply"]["if"])
+    checkout, plan, issue = (step["with"] for step in job["steps"])
+    assert (checkout["ref"], checkout["persist-credentials"]) == ("main", "false")
+    assert (plan["servers"], "token" in plan) == ("${{ vars.CONTENTOPS_SERVERS }}", False)
+    assert "api-key" not in issue
+
+
+@posix
+def test_drift_is_told_in_one_issue_until_there_is_none(
+    world: World,  # noqa: F811 - the fixture
+    hub: FakeGitHub,
+    tmp_path: Path,
+) -> None:
+    """Edited by hand and committed: an issue; put back: closed. Nothing is changed, and a plan that fails says nothing."""
+    clone = world.clone("runner")
+    clone.apply()
+    text = (clone.root / "out/one.md").read_text("utf-8")
+    contexts = {"github.token": TOKEN, "secrets.WRITERZROOM_API_KEY": ""}
+    runner = Runner(tmp_path / "drift", clone.root, hub.env(GITHUB_TOKEN=""), contexts)
+    for body, codes, state in (
+        (text + "\nBy hand.\n", {"plan": 0, "issue": 0}, "open"),
+        (text, {"plan": 0, "issue": 0}, "closed"),
+        (None, {"plan": 1}, "closed"),
+    ):
+        if body is None:
+            clone.write("content/blog.yaml", "items: 3\n")
+        else:
+            clone.write("out/one.md", body)
+        ended = runner.job(ROOT / "examples/ci/drift.yml")
+        assert ended.codes == codes, ended.printed
+        assert [issue["state"] for issue in hub.issues] == [state]
 
 
 # --- init --------------------------------------------------------------------------------------------------

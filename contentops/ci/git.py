@@ -6,17 +6,18 @@ import contextlib
 import os
 import re
 import subprocess
-from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
 
 from contentops.api.trust import secret_variables
 from contentops.errors import ContentopsError, UsageError
+from contentops.execution.commands import find_program, is_program
 from contentops.sanitize import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 PATIENCE = 300.0
 """Seconds that a call over the network, or through the history, may take."""
@@ -137,7 +138,7 @@ def try_git(
     # The C locale keeps the messages we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    program = find_program("git", os.environ.get("PATH", os.defpath), windows=os.name == "nt", usable=_is_program)
+    program = find_program("git", os.environ.get("PATH", os.defpath), windows=os.name == "nt", usable=is_program)
     if not program:
         raise GitFailed("`git` was not found", code="no-git", hint="install git, and put it on the path")
     try:
@@ -161,22 +162,6 @@ def try_git(
             _stop(child)
             raise
     return GitResult(child.returncode, stdout, masked(stderr.decode("utf-8", "replace").strip()))
-
-
-def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
-    """The program in the first folder of `path` (a value of `PATH`) that has a usable one; empty where none has.
-
-    Folders that are relative to where one stands are passed over, and where one stands is not looked at, as Windows
-    would: it may be a stranger's repository.
-    """
-    kind, separator, ending = (PureWindowsPath, ";", ".exe") if windows else (PurePosixPath, ":", "")
-    folders = (kind(part.strip('"') if windows else part) for part in path.split(separator))
-    places = (str(folder / f"{name}{ending}") for folder in folders if folder.is_absolute())
-    return next(filter(usable, places), "")
-
-
-def _is_program(path: str) -> bool:
-    return os.access(path, os.X_OK) and Path(path).is_file()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -41,7 +41,8 @@ _SECONDARY_WAIT = 60.0
 _PAGE = 100
 _PAGES = 50
 """Pages of a list that are looked through: 5,000 comments."""
-_UNSURE = 3
+UNSURE = 3
+"""How often a call whose answer was lost is decided anew, by what is there by then."""
 _BOT = "[bot]"
 """How the names of apps end."""
 _MAY_NOT_ASK = frozenset({401, 403, 404})
@@ -261,7 +262,7 @@ def _head(pull: Any) -> str:
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
     """The first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
-    return [first for first, _ in _ours(github, number, _myself(github)) if first.startswith(lead)]
+    return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
@@ -271,26 +272,26 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
     with the same marker is left alone. Where it is not known whether a comment arrived, the list is looked at again
     before another is sent. Raises GitHubError.
     """
-    author = _myself(github)
-    for attempt in range(1, _UNSURE + 1):
+    author = myself(github)
+    for attempt in range(1, UNSURE + 1):
         found = dict(_ours(github, number, author))
         mine = found.get(marker) or found.get(instead)
         try:
             if mine is None:
-                return Posted(_page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
+                return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
             if mine.get("body") == body:
-                return Posted(_page_of(mine), new=False)
-            return Posted(_page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
+                return Posted(page_of(mine), new=False)
+            return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
         except GitHubError as error:
             # Gone between look and update, or an answer that was lost: look again.
             gone = error.status == 404 and mine is not None
-            if attempt == _UNSURE or not (gone or error.again is not None):
+            if attempt == UNSURE or not (gone or error.again is not None):
                 raise
             github.pause(2.0 ** (attempt - 1))
     raise AssertionError("the last try raises")
 
 
-def _myself(github: GitHub) -> str:
+def myself(github: GitHub) -> str:
     """Whose comments are ours; empty: a bot's, and GitHub does not say which."""
     try:
         return as_text(as_map(github.call("GET", "/user")).get("login"))
@@ -307,12 +308,21 @@ def _myself(github: GitHub) -> str:
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Our comments on a pull request, each with its first line; newest first, so that the oldest of a line is last."""
     for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
-        login = as_text(as_map(comment.get("user")).get("login"))
-        # No person can have a name with brackets.
-        mine = login == author if author else login.endswith(_BOT)
-        first = [*as_text(comment.get("body")).splitlines(), ""][0].strip()
-        if login and mine and first and as_number(comment.get("id")):
+        first = first_line(comment)
+        if is_by(comment, author) and first and as_number(comment.get("id")):
             yield first, comment
+
+
+def is_by(entry: Mapping[str, Any], author: str) -> bool:
+    """Whether a comment or an issue is by `author`, as `myself` gives it."""
+    login = as_text(as_map(entry.get("user")).get("login"))
+    # No person can have a name with brackets.
+    return bool(login) and (login == author if author else login.endswith(_BOT))
+
+
+def first_line(entry: Mapping[str, Any]) -> str:
+    """The first line of a comment or an issue."""
+    return [*as_text(entry.get("body")).splitlines(), ""][0].strip()
 
 
 def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
@@ -325,12 +335,13 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
         owner = github.repository.partition("/")[0]
         query = f"pulls?state=open&head={quote(f'{owner}:{branch}', safe='')}&base={quote(base, safe='')}"
         for pull in github.listed(query):
-            return Posted(_page_of(pull), new=False)
+            return Posted(page_of(pull), new=False)
         raise
-    return Posted(_page_of(made), new=True)
+    return Posted(page_of(made), new=True)
 
 
-def _page_of(document: Any) -> str:
+def page_of(document: Any) -> str:
+    """The address of a comment, an issue or a pull request; empty where the answer names none."""
     return as_text(as_map(document).get("html_url"))
 
 

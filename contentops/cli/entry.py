@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",
+    "adopt": "Take files that are there already under management, as they are.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",

@@ -14,13 +14,15 @@ import click
 from msgspec import structs
 
 from contentops.ci.github import connect, merged_pull, our_marks, post_comment, pull_request, reviewed_run
+from contentops.ci.issue import keep_issue
 from contentops.ci.runner import PlanOrigin, has_base, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
 from contentops.cli.options import json_option
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, UsageError
 from contentops.manifests.project import find_root
 from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
+from contentops.reporting.drift import drift_count, drift_markdown, drift_title
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import (
     LIMIT,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from contentops.ci.github import Posted
     from contentops.cli.options import Session
     from contentops.errors import Diagnostic
-    from contentops.model import Note, Plan, Project, Run
+    from contentops.model import Json, Note, Plan, Project, Run
 
 
 SUMMARY_ROOM = 500_000
@@ -154,14 +156,25 @@ _FOOT = 600
     "--project", metavar="NAME", default="", help="Whose plan failed where FILE does not exist. Default: all."
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="In which environment it failed.")
+@click.option("--issue", is_flag=True, help="Keep the drift that the plan shows in one issue instead.")
 @json_option
-def comment(session: Session, path: str, number: int | None, repo: str, project: str) -> None:
+def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
     """Put a plan on its pull request as one comment for each project and environment, updated in place.
 
     A FILE that does not exist is the plan that failed: then the comments say that there is none, so that no older price
     stands there. Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run`
     the pull request is the one of the event: an artifact never says where a comment goes.
+
+    With `--issue`, what differs though no manifest says so is kept in one issue: opened, updated in place, closed when
+    there is no drift any more, and opened again. Needs the right to write issues; make the plan with `--refresh`.
     """
+    if issue:
+        if number or project:
+            raise click.UsageError("`--issue` is about no pull request, and the plan names its project")
+        document = read_plan(session.path(path))
+        _check_whole(document["inputs"], path)
+        _keep_issue(session, plan_of(document), repo)
+        return
     plan, failure = _plan_at(session.path(path))
     try:
         mark = marker_of(project, session.environment) if project else ""
@@ -214,9 +227,42 @@ def _post(plan: Plan | None, mark: str, number: int | None, repo: str) -> tuple[
     return found, posted
 
 
+def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
+    """Raises UsageError where a plan does not show all drift: the issue would be closed though some is left."""
+    narrowed = [name for name in ("select", "exclude", "changed_from", "canary") if inputs.get(name)]
+    if narrowed or not inputs.get("refresh"):
+        how = f"with `--{narrowed[0].replace('_', '-')}`" if narrowed else "without `--refresh`"
+        hint = "make one with `contentops plan --refresh --out FILE`"
+        raise UsageError(f"`{path}` was made {how}, so it does not show all drift", code="not-all-drift", hint=hint)
+
+
+_DONE = {
+    "none": "No drift, and no issue that tells of any.",
+    "opened": "Opened issue {}: {}",
+    "reopened": "Opened issue {} again: {}",
+    "updated": "Updated issue {}: {}",
+    "closed": "Closed issue {}: {}",
+    "unchanged": "Issue {} stays as it is: {}",
+}
+
+
+def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
+    origin = PlanOrigin(commit=os.environ.get("GITHUB_SHA", ""), run=run_page(os.environ))
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    count = drift_count(plan)
+    body = _footed(drift_markdown(plan, limit=LIMIT - _FOOT), origin)
+    word = _footed("Nothing differs any more.", origin)
+    kept = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
+    found = {"issue": kept.number or None, "address": kept.address, "done": kept.done, "drift": count}
+    session.answer(found, _DONE[kept.done].format(kept.number, visible(kept.address)))
+
+
 def page(plan: Plan, origin: PlanOrigin) -> str:
     """The comment: the plan, and where it comes from."""
-    body = plan_markdown(plan, limit=LIMIT - _FOOT)
+    return _footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin)
+
+
+def _footed(body: str, origin: PlanOrigin) -> str:
     commit = f"Plan of commit {code(origin.commit[:12])}." if origin.commit else ""
     run = f"[The whole plan is in the run]({origin.run})." if _is_plain(origin.run) else ""
     foot = " ".join(part for part in (commit, run) if part)

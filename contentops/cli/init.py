@@ -37,7 +37,7 @@ GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitattributes": ("contentops*.lock text eol=lf merge=union",),
 }
 """Lines that are added where they are missing."""
-WORKFLOWS = ("plan", "comment", "merge-queue", "apply")
+WORKFLOWS = ("plan", "comment", "merge-queue", "drift", "apply")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
 """Stands where no one said which action to use; no runner accepts it."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 
 from contentops.documents.clean import headings, prose
+from contentops.documents.front_matter import line_numbers, split
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level
 
@@ -50,6 +51,15 @@ class CheckedText(Struct, frozen=True, kw_only=True):
     """The line of the file on which the body begins."""
     key_lines: Mapping[str, int] = field(default_factory=dict)
     """The lines of the front matter's keys."""
+
+
+def checked_text(text: str, output: str) -> CheckedText:
+    """A file's text as checks look at it; `output` is its path relative to the project root. Never raises."""
+    found = split(text)
+    first, keys = line_numbers(text)
+    return CheckedText(
+        title=found.title, body=found.body, front=found.front, output=output, first_line=first, key_lines=keys
+    )
 
 
 def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Finding, ...]:

@@ -20,7 +20,7 @@ from contentops.documents.paths import shown
 from contentops.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -313,6 +313,19 @@ def _is_too_long(path: Path) -> bool:
     except OSError as error:
         return error.errno == errno.ENAMETOOLONG
     return False
+
+
+def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
+    """A function that says whether a path below `root` is one of `outputs`, or a file or folder that is there."""
+    declared = frozenset(outputs)
+
+    def exists(path: str) -> bool:
+        try:
+            return path in declared or (root / path).exists()
+        except (OSError, ValueError):
+            return False
+
+    return exists
 
 
 def temporary_name() -> str:

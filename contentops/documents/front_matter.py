@@ -88,6 +88,19 @@ def split(text: str) -> MarkdownFile:
     )
 
 
+def line_numbers(text: str) -> tuple[int, dict[str, int]]:
+    """The line of a file (from 1) on which its body begins, and those of its front matter's keys; never raises."""
+    found = _parts(text)
+    rest = text[found.body :]
+    start = found.body + len(rest) - len(rest.lstrip(" \t\r\n"))
+    keys: dict[str, int] = {}
+    line, at = 1, 0
+    for entry in found.block.entries:
+        line, at = line + text.count("\n", at, found.start + entry.key_start), found.start + entry.key_start
+        keys[entry.key] = line
+    return 1 + text.count("\n", 0, start), keys
+
+
 def split_loosely(text: str) -> MarkdownFile:
     """Take apart a text that a model wrote; never raises.
 

@@ -157,9 +157,9 @@ class ProjectFiles:
         found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
         return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings
 
-    def walk(self) -> Iterator[str]:
-        """Every file of the project in order, but the project file, hidden names and what is linked to."""
-        return (path for path in self._walk("", 0, [], deep=True) if path != PROJECT_FILE)
+    def walk(self, folder: str = "") -> Iterator[str]:
+        """Every file below a folder in order, but the project file, hidden names and what is linked to."""
+        return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
         """Files below a folder, down to `depth` more folders, or any if `deep`."""

@@ -12,6 +12,7 @@ import functools
 import operator
 import posixpath
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -39,7 +40,7 @@ from contentops.yaml.positions import Source, YamlDocument, finding, locate
 from contentops.yaml.read import decode, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.manifests.data import DataFile, DataRow
@@ -215,23 +216,32 @@ class ParseCache(Protocol):
         """Store a text under a key."""
 
 
-def load(project: Project, catalog: Catalog | None, cache: ParseCache | None = None) -> Desired:
+def load(
+    project: Project,
+    catalog: Catalog | None,
+    cache: ParseCache | None = None,
+    drafts: Mapping[str, bytes] = MappingProxyType({}),
+) -> Desired:
     """Everything the manifests of a project declare, rendered and checked.
 
-    Without a catalog, slugs and inputs are not checked, and one note says so. Raises InputError with every
-    finding of every file if one of them is an error; else `Desired.findings` holds the warnings and notes.
+    `drafts` are manifests by path that count as if they stood there. Without a catalog, slugs and inputs are not
+    checked, and one note says so. Raises InputError with every finding of every file if one of them is an error; else
+    `Desired.findings` holds the warnings and notes.
     """
     with without_collection():
-        return _Loader(project, catalog, cache).run()
+        return _Loader(project, catalog, cache, drafts).run()
 
 
 class _Loader:
     """One load: the files read so far, and what all manifest files share."""
 
-    def __init__(self, project: Project, catalog: Catalog | None, cache: ParseCache | None) -> None:
+    def __init__(
+        self, project: Project, catalog: Catalog | None, cache: ParseCache | None, drafts: Mapping[str, bytes]
+    ) -> None:
         self.project = project
         self.catalog = catalog
         self.cache = cache
+        self.drafts = drafts
         self.files = ProjectFiles(Path(project.root))
         self.data: dict[str, DataFile] = {}
         self.sources: dict[str, Source] = {}
@@ -243,7 +253,7 @@ class _Loader:
     def run(self) -> Desired:
         """Load every file, then check them together."""
         paths, findings = discover(self.project, self.project_source, self.files)
-        results = list(map(self._load_file, paths))
+        results = list(map(self._load_file, sorted({*paths, *self.drafts})))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
@@ -272,7 +282,7 @@ class _Loader:
         """The text of a manifest, for the excerpt of a finding; empty if it went away meanwhile."""
         if path not in self.sources:
             try:
-                content = self.files.read(path) or b""
+                content = self.drafts.get(path) or self.files.read(path) or b""
             except FileError:
                 content = b""
             self.sources[path] = decode(path, content)[0]
@@ -302,7 +312,7 @@ class _Loader:
 
     def _load_file(self, path: str) -> FileResult:
         try:
-            content = self.files.read(path)
+            content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
             return FileResult(path=path, findings=(error.finding,), complete=False)
         if content is None:

@@ -110,8 +110,8 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
     request = Request(
-        template=values["template"],
-        style=values["style"],
+        template=values.get("template", ""),
+        style=values.get("style", ""),
         inputs=values.get("inputs", {}),
         mode=values.get("mode", "standard"),
         vertical=values.get("vertical"),
@@ -155,11 +155,21 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
             value = str(value)  # noqa: PLW2901 - a number is as good a name as its digits
         if check(name, value, report):
             values[name] = value
-    for name in ("id", "template", "style"):
-        if not any(name in known for known in (rendered.values, rendered.failed, rendered.declared.meant)):
-            hint = "give it a name that stays" if name == "id" else "set it on the item or under `defaults`"
-            report((), "missing-key", f"has no `{name}`", hint=hint)
+    stated = {*rendered.values, *rendered.failed, *rendered.declared.meant}
+    # What is never generated needs no template: the text of a person who had it before.
+    adopted = values.get("protected") is True and "template" not in stated
+    for name in ("id",) if adopted else ("id", "template", "style"):
+        if name not in stated:
+            report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
     return values
+
+
+_MISSING: Final = {
+    "id": "give it a name that stays",
+    "template": "set it on the item or under `defaults`; only an item with `protected: true` can do without",
+    "style": "set it on the item or under `defaults`",
+}
+"""What to do about a key that an item cannot do without."""
 
 
 def _is_text(name: str, value: Json, report: Report) -> bool:

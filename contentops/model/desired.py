@@ -184,6 +184,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Exactly what shapes a text: the rendered request, independent of dialect."""
 
     template: str
+    """Empty for a protected item that is never generated."""
     style: str
     inputs: Mapping[str, Json]
     mode: str = "standard"

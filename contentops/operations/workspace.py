@@ -150,9 +150,10 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
     others = dict(other_states(project))
     source = _source(project, others)
-    looked_at, whole = paths(desired, state), known_bodies(state)
+    looked_at, whole = [*paths(desired, state)], known_bodies(state)
     if source is not None:
-        looked_at, whole = (*looked_at, *source.paths(desired)), whole | known_bodies(source.state)
+        looked_at += source.paths(desired)
+        whole |= known_bodies(source.state)
     stat_cache = StatCache(Outputs(project.root, whole=whole), cache.get("observed"), now=time.time_ns())
     observed = stat_cache.observe_all(looked_at)
     if (seen := stat_cache.remember()) is not None:
@@ -181,12 +182,7 @@ def _source(project: Project, others: Mapping[str, State]) -> SourceEnvironment 
     name = project.promote_from
     if name is None:
         return None
-    return SourceEnvironment(environment=name, state=others.get(lock_name(name), State(lineage="")))
-
-
-def lock_name(environment: str) -> str:
-    """The file name of an environment's lock."""
-    return named("contentops", environment, "lock")
+    return SourceEnvironment(environment=name, state=others.get(named("contentops", name, "lock"), State(lineage="")))
 
 
 def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:
@@ -207,8 +203,8 @@ def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str
 
 def _files_of(state: State, digest: Digest) -> list[str]:
     """The files of the records that name a body."""
-    saved = ((record, record.saved or Saved()) for record in state.records.values())
-    return [record.output for record, last in saved if digest in {record.generated, last.body, last.server_body}]
+    saved = ((one, one.saved or Saved()) for one in state.records.values())
+    return [one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}]
 
 
 def why_no_text(project: Project) -> str:

@@ -42,6 +42,16 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
     return block("unreadable-file", item.file.problem) if item.file.problem else None
 
 
+def _unmade(item: ItemSides) -> BodyAnswer | None:
+    """An item without a template stands for a file that was there before; it is never generated."""
+    if item.spec.request.template or item.own is not None or item.offer is not None:
+        return None
+    path = item.spec.output
+    if item.file.exists:
+        return block("foreign-file", foreign_hint(item, path))
+    return block("no-template", f"`{path}` does not exist, and without a `template` it cannot be generated")
+
+
 def _section(item: ItemSides) -> BodyAnswer | None:
     """One section generated again, in the text the server has: so that text must be the one in the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
@@ -181,7 +191,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
     stored = inputs.stored(record.digest) if ours else None
     wanted = {record.saved.body if record.saved else NOTHING, record.generated} - {NOTHING}
     here = stored is not None and stored.body in wanted
-    if not here and inputs.server == "local" and len(wanted) == 1 and item.is_same:
+    if not here and inputs.server == "local" and wanted == {record.generated} and item.is_same:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, (reason,))
@@ -189,8 +199,8 @@ def _missing(item: ItemSides) -> BodyAnswer:
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
-    hint = f"neither cache nor server has its text; `--replace {item.spec.id}` generates it again"
-    return block("text-lost", hint)
+    again = "restore the file from git" if item.is_protected else f"`--replace {item.spec.id}` generates it again"
+    return block("text-lost", f"neither cache nor server has its text; {again}")
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
@@ -268,6 +278,7 @@ _TABLE = (
     _foreign,
     _unreadable,
     asked_here,
+    _unmade,
     _section,
     _replace,
     _protected,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -70,7 +71,9 @@ def foreign_hint(item: ItemSides, path: str) -> str:
     owner = item.inputs.owners.get(key_of(path))
     if owner is not None:
         return f"`{path}` belongs to `{owner}`; `--prune` removes it where no manifest declares that item any more"
-    return f"`{path}` exists and no record owns it; move it away, or `--on-edit overwrite` to replace it"
+    adopt = f"`contentops adopt {shlex.quote(path)}` takes it as it is"
+    rest = ", `--on-edit overwrite` replaces it, or move it away" if item.spec.request.template else ", or move it away"
+    return f"`{path}` exists and no record owns it; {adopt}{rest}"
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:

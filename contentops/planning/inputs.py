@@ -227,7 +227,7 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 def is_draft(record: Record, server: str) -> bool:
     """Whether the embedded server made a text that `server` is to have, another one."""
-    return record.server == "local" and server != "local"
+    return record.server == "local" != server and bool(record.generated)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:

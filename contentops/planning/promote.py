@@ -147,5 +147,6 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
     price = price_of(spec, item.inputs.server)
     cost = f" for {plural(price, 'credit')}" if price else ""
-    hint = f"{source.lack(spec, item.inputs.observe)}; apply there first ({there}), or `--generate` makes a text here{cost}"
+    lack = source.lack(spec, item.inputs.observe)
+    hint = f"{lack}; apply there first ({there}), or `--generate` makes a text here{cost}"
     return block("not-promoted", hint, reasons=why)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Desired, ItemId, Move, OpenEntry, Record, RequestId, State
+    from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, State
     from contentops.planning.inputs import PlanInputs
 
 
@@ -103,13 +103,19 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
     for id_ in sorted(records.keys() - inputs.specs.keys(), reverse=True):
         record = records[id_]
         if not inputs.is_draft(record):
-            free[record.digest].append(record)
+            free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
     pairs: dict[ItemId, Record] = {}
     for spec in inputs.desired.specs:
         busy = any(entry.digest == spec.digest for entry in pending(inputs.entries.get(spec.id, ())))
-        if spec.id not in records and not busy and free.get(spec.digest):
-            pairs[spec.id] = free[spec.digest].pop()
+        key = _pair_key(spec.request.template, spec.digest, spec.output)
+        if spec.id not in records and not busy and free.get(key):
+            pairs[spec.id] = free[key].pop()
     return pairs
+
+
+def _pair_key(template: Json, digest: Digest, output: str) -> str:
+    """By what a gone item is known again: its request, or its file where it never had one."""
+    return digest if template else output
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:

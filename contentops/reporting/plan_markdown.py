@@ -51,8 +51,8 @@ _ZERO_WIDTH = "\u200b"
 _ATTENTION = (Action.BLOCKED, Action.RESOLVE)
 
 
-def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
-    """Summary, refusals, shared causes, a table of the changes, and their reasons folded away.
+def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -> str:
+    """Summary (or `head`), refusals, shared causes, a table of the changes, and their reasons folded away.
 
     At most `limit` bytes of UTF-8 (at least 4,000, else ValueError): whole items are left off, and the last line says
     how many. What needs a person comes first.
@@ -61,7 +61,7 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
         message = f"a comment of {limit} bytes cannot hold a plan; the least is {SMALLEST}"
         raise ValueError(message)
     page = _Page(limit - _TAIL)
-    page.take(_head(plan))
+    page.take(head or _head(plan))
     optional = page.fill(_important(plan))
     changes = sorted(plan.changes, key=lambda change: change.action not in _ATTENTION)
     listed = page.fill_block(
@@ -143,10 +143,10 @@ def marker(plan: Plan) -> str:
     return marker_of(plan.project, plan.environment)
 
 
-def marker_of(project: str, environment: str) -> str:
-    """The same by their names."""
+def marker_of(project: str, environment: str, kind: str = "plan") -> str:
+    """The same by their names, and of what is said of them."""
     names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (project, environment))
-    return f"<!-- contentops:plan:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
+    return f"<!-- contentops:{kind}:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
 
 
 NO_PLAN = "<!-- contentops:plan -->"
@@ -163,12 +163,17 @@ def no_plan_markdown(mark: str, commit: str) -> str:
 
 def _head(plan: Plan) -> Iterator[str]:
     yield marker(plan)
-    environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
-    yield f"### contentops plan: {code(plan.project, _NAME)}{environment}"
-    yield ""
+    yield from about("plan", plan)
     yield f"Server {code(plan.server, _NAME)}{budget_words(plan)}."
     yield ""
     yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
+
+
+def about(kind: str, plan: Plan) -> Iterator[str]:
+    """The heading: of which project and environment this is the plan, or the drift."""
+    environment = f", environment {code(plan.environment, _NAME)}" if plan.environment else ""
+    yield f"### contentops {kind}: {code(plan.project, _NAME)}{environment}"
+    yield ""
 
 
 def _important(plan: Plan) -> Iterator[str]:

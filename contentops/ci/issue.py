@@ -1,0 +1,98 @@
+"""One issue for each subject, found again by its label and its hidden first line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from contentops.ci.github import UNSURE, GitHubError, first_line, is_by, myself, page_of
+from contentops.ci.runner import as_map, as_number, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.ci.github import GitHub
+
+LABEL = "contentops-drift"
+"""What our issues are found by: a list by label is short, and whole at once."""
+_VALIDATION = 422
+
+
+class Kept(NamedTuple):
+    """What became of the issue: its number and page, and what was done to it, in one word."""
+
+    number: int = 0
+    address: str = ""
+    done: str = "none"
+    """opened, reopened, updated or closed; unchanged: it stays as it is; none: there is none, and none is needed."""
+
+
+def keep_issue(github: GitHub, title: str, body: str, *, wanted: bool, word: str) -> Kept:
+    """Keeps our one issue that has the first line of `body`: open with `body` where it is wanted, else closed with it.
+
+    The oldest of ours is the one; a second, of a run beside this one, is closed. An issue of someone else is left
+    alone, whatever its first line. `word` is said below it as it is closed. Where it is not known whether a call
+    arrived, what is there is looked at again before another is sent. Raises GitHubError.
+    """
+    author = myself(github)
+    for attempt in range(1, UNSURE + 1):
+        try:
+            return _keep(github, author, title, body, wanted=wanted, word=word)
+        except GitHubError as error:
+            if attempt == UNSURE or error.again is None:
+                raise
+            github.pause(2.0 ** (attempt - 1))
+    raise AssertionError("the last try raises")
+
+
+def _keep(github: GitHub, author: str, title: str, body: str, *, wanted: bool, word: str) -> Kept:
+    mark = first_line({"body": body})
+    ours, made = _ours(github, author, mark), 0
+    if not ours and not wanted:
+        return Kept()
+    if not ours:
+        opened = _open(github, title, body)
+        made = as_number(opened.get("number"))
+        # A run beside this one may have opened another meanwhile.
+        ours = {made: opened} | _ours(github, author, mark)
+    first, *more = sorted(ours)
+    for number in more:
+        if ours[number].get("state") == "open":
+            _say(github, number, f"#{first} is about the same.")
+            github.call("PATCH", f"issues/{number}", {"state": "closed", "state_reason": "not_planned"})
+    issue, was_open = ours[first], ours[first].get("state") == "open"
+    if made == first:
+        return Kept(first, page_of(issue), "opened")
+    if was_open is wanted and (not wanted or issue.get("body") == body):
+        return Kept(first, page_of(issue), "unchanged")
+    change = {"body": body, "state": "open" if wanted else "closed"}
+    issue = as_map(github.call("PATCH", f"issues/{first}", change))
+    if not wanted:
+        _say(github, first, word)
+    return Kept(first, page_of(issue), "updated" if was_open and wanted else "reopened" if wanted else "closed")
+
+
+def _ours(github: GitHub, author: str, mark: str) -> dict[int, Mapping[str, Any]]:
+    """Our issues of this mark, by number. A list of issues holds pull requests too."""
+    listed = github.listed(f"issues?state=all&labels={LABEL}")
+    ours = (one for one in listed if is_by(one, author) and first_line(one) == mark and not one.get("pull_request"))
+    return {number: one for one in ours if (number := as_number(one.get("number")))}
+
+
+def _open(github: GitHub, title: str, body: str) -> Mapping[str, Any]:
+    try:
+        github.call("POST", "labels", {"name": LABEL, "description": "opened, kept and closed by contentops"})
+    except GitHubError as error:
+        if error.status != _VALIDATION:  # it is there already
+            raise
+    made = as_map(github.call("POST", "issues", {"title": title, "body": body, "labels": [LABEL]}))
+    names = [as_text(as_map(one).get("name")) for one in made.get("labels") or ()]
+    if LABEL not in names:
+        number = as_number(made.get("number"))
+        github.call("PATCH", f"issues/{number}", {"state": "closed", "state_reason": "not_planned"})
+        message = f"GitHub gave issue {number} no label `{LABEL}`, without which it would not be found again"
+        raise GitHubError(message, hint="the token needs the right to write issues")
+    return made
+
+
+def _say(github: GitHub, number: int, words: str) -> None:
+    github.call("POST", f"issues/{number}/comments", {"body": words})

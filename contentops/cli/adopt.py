@@ -1,0 +1,152 @@
+"""`contentops adopt` and `import`: texts that are there already become items, as they are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import structs
+
+from contentops.cli import terminal
+from contentops.cli.options import complete_file, file_name, offers, project_options, with_options
+from contentops.errors import ExitCode, Refused, UsageError, plural, suggest
+from contentops.manifests.declare import SPEC_FIELDS
+from contentops.manifests.project import parse_variable
+from contentops.model import CREDITS
+from contentops.operations import adopt as operation
+from contentops.operations.adopt import Options, Telling, read_map
+from contentops.operations.workspace import catalog_of
+from contentops.reporting.diagnostics import diagnostics_json
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.model import Json, Project
+    from contentops.operations.adopt import Adoption
+
+SHOWN = 20
+"""Items that are listed before a person is asked; the preview lists all."""
+
+asking_options = with_options(
+    click.option("--into", metavar="FILE", default="", help="The manifest that gets the items."),
+    click.option("--check", is_flag=True, help="Print what would be written to the manifest, and write nothing."),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+
+
+@click.command("adopt", short_help="Take files that are there already under management, as they are.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
+@click.option("--template", metavar="NAME", default="", shell_complete=offers("catalog"), help="Their template.")
+@click.option("--style", metavar="NAME", default="", help="Their style.")
+@click.option("--vertical", metavar="NAME", default="", help="Their vertical.")
+@click.option("--brand-voice", metavar="ID", default="", help="Their brand voice.")
+@click.option("--mode", type=click.Choice(list(CREDITS)), help="Their mode.")
+@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
+@click.option(
+    "--map", "mapping", metavar="FILE", callback=file_name, shell_complete=complete_file, help="Which keys hold what."
+)
+@click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
+@click.option("--save", is_flag=True, help="Let the next apply save their texts to the server; costs no credits.")
+@asking_options
+@project_options
+def command(
+    session: Session,
+    paths: tuple[str, ...],
+    inputs: tuple[str, ...],
+    mapping: str,
+    *,
+    check: bool,
+    yes: bool,
+    **stated: Any,
+) -> ExitCode:
+    """Make items of Markdown files: no byte of them changes, nothing is generated, and the plan is empty afterwards.
+
+    A PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. A file whose
+    template is told by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
+    a protected item, which is never generated. A file that a manifest declares already gets its record alone.
+    """
+    project = session.project()
+    values: dict[str, Json] = {name: stated[name] for name in SPEC_FIELDS if stated.get(name)}
+    if inputs:
+        values["inputs"] = dict(map(parse_variable, inputs))
+    _check_slugs(project, values)
+    telling = read_map(session.path(mapping)) if mapping else Telling()
+    options = Options(
+        into=_in_project(session, project, stated["into"]) if stated["into"] else "",
+        telling=structs.replace(telling, values=values),
+        id=stated["id_"],
+        save=stated["save"],
+    )
+    names = [_in_project(session, project, path) for path in paths]
+    asked = _Asked(session, check=check, yes=yes)
+    return asked.answer(operation.adopt(project, names, options, confirm=asked, world=session.world()))
+
+
+def _check_slugs(project: Project, values: dict[str, Json]) -> None:
+    """Raises UsageError for a template or style that the server does not offer."""
+    catalog = catalog_of(project)
+    known = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
+    for name, names in known.items():
+        value = values.get(name)
+        if value and value not in names:
+            hint = suggest(str(value), tuple(sorted(names))) or "`contentops catalog list` lists them"
+            raise UsageError(f"there is no {name} `{value}`", code=f"unknown-{name}", hint=hint)
+
+
+def _in_project(session: Session, project: Project, name: str) -> str:
+    """A path of the command line relative to the project root, with forward slashes."""
+    here = os.path.join(os.path.realpath(session.directory), name)  # noqa: PTH118 - a glob is no path
+    return os.path.relpath(here, os.path.realpath(project.root)).replace(os.sep, "/")
+
+
+class _Asked:
+    """Shows what would be written and asks a person, once."""
+
+    def __init__(self, session: Session, *, check: bool, yes: bool) -> None:
+        self._session = session
+        self._check = check
+        self._yes = yes
+
+    def __call__(self, found: Adoption) -> bool:
+        """Whether to go on; raises Refused where there is no one to ask."""
+        if self._check or self._yes:
+            return not self._check
+        if not terminal.can_ask():
+            message = "this needs a person's yes, and there is no terminal to ask on"
+            raise Refused(message, code="not-confirmed", hint="`--yes` goes on, `--check` shows what would be written")
+        terminal.tell("\n".join(_lines(found, SHOWN)))
+        if not terminal.confirmed("Write this? (yes/no) "):
+            raise Refused("not confirmed; nothing was done", code="not-confirmed")
+        return True
+
+    def answer(self, found: Adoption) -> ExitCode:
+        """Prints what was done, or would be."""
+        terminal.tell_findings(found.findings)
+        values: dict[str, Json] = {
+            "manifest": found.manifest,
+            "added": found.added,
+            "taken": [structs.asdict(one) for one in found.taken],
+            "known": [structs.asdict(one) for one in found.known],
+            "findings": diagnostics_json(found.findings)["diagnostics"],
+            "written": bool(found.taken) and not self._check,
+        }
+        self._session.answer(values, found.added.rstrip("\n") if self._check and found.added else _summary(found))
+        return ExitCode.INCOMPLETE if found.refused else ExitCode.DONE
+
+
+def _lines(found: Adoption, most: int) -> list[str]:
+    """What is taken over, a line each."""
+    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in found.taken[:most]]
+    if more := len(found.taken) - most:
+        lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
+    return [*lines, *([f"into {found.manifest}"] if found.manifest else [])]
+
+
+def _summary(found: Adoption) -> str:
+    parts = [f"{plural(len(found.taken), 'file')} adopted"] if found.taken else []
+    kept = sum(not one.generates for one in found.taken)
+    parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
+    parts += [f"{plural(len(found.known), 'file')} adopted before"] if found.known else []
+    parts += [f"{found.refused:,} refused"] if found.refused else []
+    where = f" Items are in {found.manifest}." if found.manifest else ""
+    return f"{', '.join(parts) or 'Nothing to adopt'}.{where}"

@@ -1,0 +1,374 @@
+"""`adopt`: files that are there already become items, as they are; no byte of theirs changes and nothing is generated.
+
+The manifest is written before the records: where a stop comes in between, its items are declared and have no record,
+and adopting the same files again finishes.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from contentops.atomic_io import read_file
+from contentops.documents.clean import known_bodies
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import TITLE_KEY
+from contentops.documents.paths import check_output, shown
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
+from contentops.manifests.declare import SPEC_FIELDS, Existing
+from contentops.manifests.discover import ProjectFiles, glob_matcher
+from contentops.manifests.schema import check_schema
+from contentops.manifests.validate import id_problem
+from contentops.model import ItemId
+from contentops.operations.apply import hold_lock
+from contentops.operations.declare import drafted_for, record_of, slug, write_manifest
+from contentops.operations.workspace import World, open_workspace, other_states
+from contentops.planning.inputs import key_of
+from contentops.schema_files import load_schema
+from contentops.yaml.read import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from contentops.model import Json, Observed, Project, Record, Spec
+    from contentops.operations.declare import Drafted
+    from contentops.operations.workspace import Workspace
+
+MARKDOWN: Final = (".md", ".markdown", ".mdx")
+"""How the names end of the files that are looked for in folders."""
+
+MAX_MAP: Final = 1 << 20
+"""Bytes of the largest mapping file that is read."""
+
+_WILD: Final = re.compile(r"[*?\[]")
+_JSON_FRONT: Final = re.compile(r"\ufeff?\{\s*(?:\"|\}\s*\n)")
+
+
+class Telling(Struct, frozen=True, kw_only=True):
+    """What tells how texts were or would be generated: values for all, and keys of front matter that hold them."""
+
+    values: Mapping[str, Json] = field(default_factory=dict)
+    """Item keys for all texts, `inputs` among them."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Item keys, each with the key of front matter that holds its value; it ranks above `values`."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """The same for inputs."""
+    metadata: frozenset[str] | None = None
+    """The keys of front matter to declare; None: all."""
+
+    def spec_of(self, said: Mapping[str, Json]) -> dict[str, Json]:
+        """The item keys of a text, by its title and front matter; empty where nothing tells them."""
+        found: dict[str, Json] = {name: self.values[name] for name in SPEC_FIELDS if name in self.values}
+        found |= {name: said[key] for name, key in self.keys.items() if name != "id" and said.get(key) is not None}
+        given = self.values.get("inputs")
+        inputs = {**given} if isinstance(given, dict) else {}
+        inputs |= {name: said[key] for name, key in self.inputs.items() if said.get(key) is not None}
+        if inputs:
+            found["inputs"] = inputs
+        return found if {"template", "inputs"} & found.keys() else {}
+
+
+def read_map(path: Path) -> Telling:
+    """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
+    try:
+        data = read_file(path, MAX_MAP + 1)
+    except OSError as error:
+        raise OutputError(f"`{path}` cannot be read: {error.strerror or error}", hint="check `--map`") from error
+    document, findings = read_yaml(str(path), data)
+    findings += check_schema(document, load_schema("adopt"))
+    if findings:
+        raise InputError(findings)
+    said: dict[str, Json] = document.root or {}
+    metadata = said.get("metadata")
+    return Telling(
+        keys={name: said[name] for name in ("id", *SPEC_FIELDS) if name != "inputs" and said.get(name)},
+        inputs=said.get("inputs") or {},
+        metadata=None if metadata is None else frozenset(metadata),
+    )
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How files are taken over."""
+
+    into: str = ""
+    """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
+    telling: Telling = Telling()
+    id: str = ""
+    """The id of the one file that is named."""
+    save: bool = False
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """A file that is or becomes an item."""
+
+    id: str
+    path: str
+    generates: bool
+    """Whether the item has a template."""
+    declared: bool
+    """Whether a manifest declared it before."""
+    left_out: tuple[str, ...] = ()
+    """Keys of its front matter that the manifest does not state."""
+
+
+class Adoption(Struct, frozen=True, kw_only=True):
+    """What is taken over, and what is not."""
+
+    manifest: str = ""
+    """The manifest that is written, or empty."""
+    added: str = ""
+    """What is added to it."""
+    taken: tuple[Taken, ...] = ()
+    known: tuple[Taken, ...] = ()
+    """What items were before."""
+    findings: tuple[Diagnostic, ...] = ()
+    """What is not taken over (errors), and items that are declared without what was told of them (warnings)."""
+
+    @property
+    def refused(self) -> int:
+        """How many files are not taken over."""
+        return sum(one.code == "not-adopted" for one in self.findings)
+
+
+def adopt(
+    project: Project,
+    names: Sequence[str],
+    options: Options,
+    *,
+    confirm: Callable[[Adoption], bool],
+    world: World | None = None,
+) -> Adoption:
+    """Make items of files, folders and globs, relative to the project root; nothing of them is changed.
+
+    What is to be written is shown to `confirm` first, and written only with its yes. Raises InputError where the
+    manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
+    """
+    world = world or World()
+    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+        found = _find(workspace, names, options)
+        drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
+        adoption = _adoption(found, drafted)
+        if not adoption.taken or not confirm(adoption):
+            return adoption
+        if drafted is not None:
+            write_manifest(project, drafted)
+        desired = drafted.draft.desired if drafted is not None else workspace.desired
+        specs = {str(spec.id): spec for spec in desired.specs}
+        records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
+        workspace.store.note("adopt", *records)
+        workspace.store.checkpoint()
+    return adoption
+
+
+def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
+    """Why a file is not taken over."""
+    return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
+
+
+# --- which files -------------------------------------------------------------------------------------------
+
+
+class _Found(Struct, frozen=True, kw_only=True):
+    """The files that were named, by what becomes of them."""
+
+    files: dict[str, Observed] = field(default_factory=dict)
+    new: list[Existing] = field(default_factory=list)
+    declared: list[Spec] = field(default_factory=list)
+    known: list[Taken] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
+
+
+def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Found:
+    project, state = workspace.project, workspace.state
+    paths, missing = _paths(project, names)
+    if options.id and len(paths) != 1:
+        raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
+    outputs = Outputs(project.root, whole=known_bodies(state))
+    found = _Found(findings=missing)
+    place = _Places(workspace)
+    for path in paths:
+        if (known := place.record(path)) is not None:
+            generates = bool(known.request.get("template"))
+            found.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
+            continue
+        file = outputs.observe(path) if not check_output(path) else None
+        if refusal := place.refusal(path) or _unusable(path, file, outputs):
+            found.findings.append(refusal)
+            continue
+        assert file is not None
+        found.files[path] = file
+        if (spec := place.spec(path)) is not None:
+            found.declared.append(spec)
+            continue
+        said = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
+        id_ = options.id or _id(path, said.get(options.telling.keys.get("id", "")))
+        if refusal := place.taken_id(path, id_):
+            found.findings.append(refusal)
+            continue
+        found.new.append(
+            Existing(
+                id=id_,
+                spec=options.telling.spec_of(said),
+                output=path,
+                title=file.title,
+                front=file.front,
+                declared=options.telling.metadata,
+                save=options.save,
+            )
+        )
+    return found
+
+
+def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
+    """The files that are named, sorted, and what is wrong with the names that lead to none."""
+    files, root = ProjectFiles(Path(project.root)), Path(project.root)
+    found: set[str] = set()
+    missing: list[Diagnostic] = []
+    for name in names:
+        if name.split("/")[0] == "..":
+            missing.append(not_adopted(name, "lies outside the project"))
+            continue
+        folder = "" if name == "." else name
+        if os.path.lexists(root / name):
+            matched = _markdown(files.walk(folder)) if (root / name).is_dir() else [name]
+        elif _WILD.search(name):
+            matches = glob_matcher(name)
+            matched = [path for path in _markdown(files.walk()) if matches(path)]
+        else:
+            matched = []
+        found.update(matched)
+        if not matched:
+            is_file = not (root / name).is_dir() and not _WILD.search(name)
+            missing.append(not_adopted(name, "does not exist" if is_file else "holds no Markdown file"))
+    return sorted(found), missing
+
+
+def _markdown(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
+
+
+class _Places:
+    """Who has a path or an id already; each that is taken in this run included."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        state, desired = workspace.state, workspace.desired
+        self._records = {key_of(record.output): record for record in state.records.values()}
+        self._specs = {key_of(spec.output): spec for spec in desired.specs}
+        self._ids = {*state.records, *(spec.id for spec in desired.specs)}
+        self._recorded = state.records
+        self._read = {key_of(path) for path in desired.inputs}
+        self._foreign = {
+            key_of(record.output): lock
+            for lock, other in other_states(workspace.project)
+            for record in other.records.values()
+        }
+        self._here: dict[str, str] = {}
+        self._living = {spec.id for spec in desired.specs}
+
+    def record(self, path: str) -> Record | None:
+        """The record of a living item whose file this is."""
+        record = self._records.get(key_of(path))
+        return record if record is not None and record.output == path and record.id in self._living else None
+
+    def spec(self, path: str) -> Spec | None:
+        """The declared item whose file this is to be."""
+        return self._specs.get(key_of(path))
+
+    def refusal(self, path: str) -> Diagnostic | None:
+        """Why a path cannot be an item's file."""
+        key = key_of(path)
+        if problem := check_output(path):
+            return not_adopted(path, problem)
+        if key in self._foreign:
+            return not_adopted(path, f"belongs to `{self._foreign[key]}`, another environment")
+        if key in self._read:
+            return not_adopted(path, "is read by the manifests")
+        if (record := self._records.get(key)) is not None:
+            hint = f"`contentops state rm {record.id}` forgets that one"
+            return not_adopted(path, f"belongs to the record of `{record.id}` (`{record.output}`)", hint)
+        spec = self._specs.get(key)
+        if spec is not None and spec.output != path:
+            return not_adopted(
+                path, f"differs from `{spec.output}`, the output of `{spec.id}`, in case or accents alone"
+            )
+        if spec is not None and spec.id in self._recorded:
+            there = self._recorded[spec.id].output
+            return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
+        other = self._here.setdefault(key, path)
+        return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
+
+    def taken_id(self, path: str, id_: str) -> Diagnostic | None:
+        """Why an id cannot be the item's; else it is from now on."""
+        hint = f"adopt it by itself: `contentops adopt {path} --id ID`"
+        if problem := id_problem(id_) if id_ else "is empty":
+            return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
+        if id_ in self._ids:
+            return not_adopted(path, f"would get the id `{id_}`, which another item has", hint)
+        self._ids.add(ItemId(id_))
+        return None
+
+
+def _unusable(path: str, file: Observed | None, outputs: Outputs) -> Diagnostic | None:
+    if file is None or not file.exists:
+        return not_adopted(path, "does not exist")
+    if file.problem:
+        return Diagnostic(code="not-adopted", message=file.problem, location=Location(path))
+    try:
+        text = outputs.read(path)
+    except OutputError as error:
+        return not_adopted(path, f"cannot be read: {error.message}", error.hint)
+    if _JSON_FRONT.match(text):
+        return not_adopted(path, "starts with front matter in JSON, which is not read", "write it as YAML")
+    return None
+
+
+def _id(path: str, stated: Json) -> str:
+    """The id of a file: what its front matter states, else its path without the ending, in the letters ids have."""
+    source = str(stated) if isinstance(stated, str | int) and not isinstance(stated, bool) else ""
+    return slug(source or posixpath.splitext(path)[0])
+
+
+# --- what comes of it --------------------------------------------------------------------------------------
+
+
+def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
+    taken = [_taken(spec, declared=True) for spec in found.declared]
+    findings = list(found.findings)
+    if drafted is not None:
+        made = drafted.draft
+        specs = {str(spec.id): spec for spec in made.desired.specs}
+        for text in found.new:
+            if (refusal := made.refused.get(text.id)) is not None:
+                findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
+                continue
+            if (unfit := made.unfit.get(text.id)) is not None:
+                findings.append(_kept(text.output, unfit))
+            taken.append(_taken(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
+    is_written = drafted is not None and any(not one.declared for one in taken)
+    return Adoption(
+        manifest=drafted.manifest.path if drafted is not None and is_written else "",
+        added=drafted.draft.added if drafted is not None and is_written else "",
+        taken=tuple(sorted(taken, key=lambda one: one.path)),
+        known=tuple(found.known),
+        findings=tuple(sorted(findings, key=lambda one: one.message)),
+    )
+
+
+def _taken(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = ()) -> Taken:
+    generates = bool(spec.request.template)
+    return Taken(id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out)
+
+
+def _kept(path: str, unfit: Diagnostic) -> Diagnostic:
+    return Diagnostic(
+        code="adopted-without-template",
+        message=f"{shown(path)} is declared without a template: {unfit.message}",
+        severity=Severity.WARNING,
+        location=Location(path),
+        hint=unfit.hint,
+    )

@@ -1,0 +1,128 @@
+"""New items for texts that are there already: their manifest, their ids, their records."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from contentops.atomic_io import PUBLIC, replace
+from contentops.digest import is_same_json
+from contentops.documents.front_matter import TITLE_KEY
+from contentops.documents.paths import PROJECT_FILE
+from contentops.documents.preset import apply_preset
+from contentops.errors import InputError, OutputError, UsageError
+from contentops.manifests.declare import Manifest, draft
+from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
+from contentops.model import Record
+from contentops.operations.workspace import catalog_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.manifests.declare import Existing, ManifestDraft
+    from contentops.model import Desired, Observed, Project, Spec
+    from contentops.operations.workspace import Workspace
+
+_WILD: Final = re.compile(r"[*?\[]")
+
+
+def slug(text: str) -> str:
+    """A text in the letters that ids have; empty if it has none of them."""
+    kept = "".join(
+        char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
+        for char in unicodedata.normalize("NFC", text)
+    )
+    parts = (re.sub(r"-+", "-", part).strip("-") for part in kept.split("/"))
+    return "/".join(part for part in parts if part.strip("."))
+
+
+def record_of(project: Project, spec: Spec, file: Observed) -> Record:
+    """The record of a text that no job made."""
+    front = apply_preset(project.preset, spec.metadata)
+    front.pop(TITLE_KEY, None)
+    return Record(
+        id=spec.id,
+        digest=spec.digest,
+        request=spec.request.as_json(),
+        server=project.api.server,
+        dialect=project.api.dialect,
+        output=spec.output,
+        title=file.title,
+        metadata={key: value for key, value in front.items() if is_same_json(file.front.get(key), value)},
+        used=spec.used,
+        protected=spec.protected,
+    )
+
+
+# --- the manifest ------------------------------------------------------------------------------------------
+
+
+class Drafted(Struct, frozen=True, kw_only=True):
+    """A manifest that is about to be written."""
+
+    manifest: Manifest
+    draft: ManifestDraft
+
+
+def drafted_for(workspace: Workspace, into: str, texts: Sequence[Existing], head: str) -> Drafted | None:
+    """The manifest that takes the texts; None where there are none. Raises UsageError where it is no place for them."""
+    if not texts:
+        return None
+    project = workspace.project
+    path = into or _default_place(project)
+    if not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
+        globs = ", ".join(f"`{pattern}`" for pattern in project.manifests)
+        message = f"`{path}` is not where the project looks for manifests: {globs}"
+        raise UsageError(message, code="no-manifest-place", hint=f"`--into` another file, or change `{PROJECT_FILE}`")
+    try:
+        data = ProjectFiles(Path(project.root)).read(path)
+        text = None if data is None else data.decode()
+    except FileError as error:
+        raise InputError([error.finding]) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`{path}` is not UTF-8", code="no-manifest-place", hint="`--into` another file") from error
+    manifest = Manifest(path=path, text=text, head=head)
+    made = draft(project, catalog_of(project), workspace.cache, manifest, texts)
+    _check_others(workspace.desired, made, path)
+    return Drafted(manifest=manifest, draft=made)
+
+
+def _check_others(before: Desired, made: ManifestDraft, path: str) -> None:
+    """Raises UsageError where items that were there would become others by what is added."""
+    after = {spec.id: _meaning(spec) for spec in made.desired.specs}
+    changed = [spec.id for spec in before.specs if after.get(spec.id) != _meaning(spec)]
+    if changed:
+        message = f"what is added to `{path}` would change `{changed[0]}`"
+        raise UsageError(message, code="not-extendable", hint="name a new file with `--into`")
+
+
+def _meaning(spec: Spec) -> tuple[object, ...]:
+    return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.protected, spec.save
+
+
+def _default_place(project: Project) -> str:
+    """`adopted.yaml` in the first folder where the project looks for manifests."""
+    for pattern in project.manifests:
+        parts = pattern.removeprefix("./").split("/")
+        fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)]
+        for name in ("adopted.yaml", "adopted.yml"):
+            if glob_matcher("/".join(parts))(path := "/".join([*fixed, name])):
+                return path
+    raise UsageError("no manifest is named", code="no-manifest-place", hint="name one with `--into`")
+
+
+def write_manifest(project: Project, drafted: Drafted) -> None:
+    """Put the manifest where it belongs. Raises OutputError where the disk refuses, or it changed meanwhile."""
+    path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (path.read_bytes() if path.exists() else None) != (None if before is None else before.encode()):
+            raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
+        replace(path, drafted.draft.text.encode(), mode=PUBLIC)
+    except OSError as error:
+        message = f"`{drafted.manifest.path}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="`--into` another file, or check who may write there") from error

@@ -1,0 +1,126 @@
+"""Programs as checks: how they are run, what they get to see, and what their words become."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.execution.commands import run_commands, run_on_text
+from contentops.model import Finding, Level, Listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def command(code: str) -> str:
+    """A command that runs Python."""
+    return shlex.join([sys.executable, "-c", code])
+
+
+def run(root: Path, code: str, *, level: Level = Level.BLOCK, patience: float = 30) -> list[Finding]:
+    """What a command says of `blog/a.md`."""
+    return list(run_commands(Listed(values=(command(code),), level=level), root, "blog/a.md", patience=patience))
+
+
+def messages(found: list[Finding]) -> list[tuple[int, str]]:
+    """Lines and words, without the name of the interpreter."""
+    return [(one.line, one.message.partition(": ")[2]) for one in found]
+
+
+def test_a_command_that_ends_well_finds_nothing(tmp_path: Path) -> None:
+    """Whatever it prints. It stands at the root and gets the path last."""
+    code = "import os, sys; print('a.md:1: no'); sys.exit(not (sys.argv[-1] == 'blog/a.md' and os.getcwd() == r'{}'))"
+    assert run(tmp_path, code.format(tmp_path)) == []
+
+
+def test_lines_of_linters_are_findings_at_their_line(tmp_path: Path) -> None:
+    """With and without a column, with a path from the root or an absolute one; hostile words are made visible."""
+    code = (
+        "import sys; p = sys.argv[-1]; print(p + ':3:7:Vale.Spelling:Did you mean this?'); print('note');"
+        "print(f'/somewhere/{p}:12 MD001 levels'); print(p + ':4: \\x1b[31mred'); sys.exit(1)"
+    )
+    found = run(tmp_path, code, level=Level.WARN)
+    assert messages(found) == [(3, "Vale.Spelling:Did you mean this?"), (12, "MD001 levels"), (4, "\\x1b[31mred")]
+    assert {(one.check, one.level) for one in found} == {("commands", Level.WARN)}
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import sys; print('all is\\nbad', file=sys.stderr); sys.exit(3)", "ended with 3: all is bad"),
+        ("import sys; sys.exit(1)", "ended with 1"),
+        ("print('x' * 10_000_000); raise SystemExit(1)", f"ended with 1: {'x' * 299}…"),
+    ],
+)
+def test_other_words_are_one_short_finding(tmp_path: Path, code: str, said: str) -> None:
+    """About the text as a whole."""
+    assert messages(run(tmp_path, code)) == [(0, said)]
+
+
+def test_many_lines_are_counted(tmp_path: Path) -> None:
+    """A linter may have much to say."""
+    found = messages(run(tmp_path, "import sys; [print(f'{sys.argv[-1]}:{n}: x') for n in range(30)]; sys.exit(1)"))
+    assert (len(found), found[-1]) == (21, (0, "10 more"))
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    """Within bounded time, and nothing goes on behind it."""
+    (tmp_path / "alive").touch()
+    code = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', "
+        "\"import pathlib, time; time.sleep(3); pathlib.Path('alive').unlink()\"])"
+    )
+    before = time.monotonic()
+    assert messages(run(tmp_path, code, patience=0.5)) == [(0, "took more than 0.5 s")]
+    assert time.monotonic() - before < 3
+
+
+def test_a_program_that_is_not_there_is_a_failed_check(tmp_path: Path) -> None:
+    """Nothing counts as checked that was not; a folder of the project is not on the path."""
+    tool = tmp_path / "lint"
+    tool.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    tool.chmod(0o755)
+    for name, there in (("lint", False), ("./lint", os.name == "posix"), ("tools/none", False)):
+        found = run_commands(Listed(values=(name,)), tmp_path, "a.md")
+        assert bool(found) is not there, name
+    assert "there is no such program" in run_commands(Listed(values=("lint",)), tmp_path, "a.md")[0].message
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that no linter has a use for."""
+    for name in ("WRITERZROOM_API_KEY", "MY_KEY", "GITHUB_TOKEN"):
+        monkeypatch.setenv(name, "secret-value")
+    monkeypatch.setenv("CONTENTOPS_KEY_VARIABLES", "MY_KEY")
+
+
+def test_a_command_does_not_know_the_key(tmp_path: Path, secrets: None) -> None:
+    """Neither the key by any name, nor the token of the workflow."""
+    code = "import os, sys; sys.exit('secret-value' in os.environ.values() or 'PATH' not in os.environ)"
+    assert run(tmp_path, code) == []
+
+
+def test_no_shell_reads_a_command(tmp_path: Path) -> None:
+    """Its words are arguments, whatever they hold."""
+    listed = Listed(
+        values=(f"{command('import sys; sys.exit(sys.argv[1:-1] != [chr(59), chr(36) + str(1)])')} ';' '$1'",)
+    )
+    assert run_commands(listed, tmp_path, "a.md") == ()
+
+
+def test_a_text_that_is_not_written_lies_under_its_own_path_for_a_moment(tmp_path: Path) -> None:
+    """A linter sees folder and name as they will be, and its words name the path of the output."""
+    code = (
+        "import pathlib, sys; p = pathlib.Path(sys.argv[-1]); sys.exit(f'{p}:2: {p.read_text()}'"
+        " if p.parts[-2:] == ('blog', 'a.md') else 0)"
+    )
+    listed = Listed(values=(command(code),))
+    (found,) = run_on_text(listed, tmp_path, "blog/a.md", "words\n")
+    assert (found.line, found.message.partition(": ")[2]) == (2, "words")
+    assert [path.name for path in tmp_path.iterdir()] == [".contentops"]
+    assert [path.name for path in (tmp_path / ".contentops").iterdir()] == [".gitignore"]
