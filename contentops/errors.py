@@ -104,6 +104,12 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def price(least: int, most: int, retries: int = 0) -> str:
+    """What is paid: `4 credits`, and where texts may be paid for again: `4 credits, up to 12 with 2 retries`."""
+    with_ = plural(retries, "retry").replace("retrys", "retries") if retries else "every retry"
+    return plural(least, "credit") + (f", up to {most:,} with {with_}" if most > least else "")
+
+
 class ContentopsError(Exception):
     """Any failure a person can act on: a sentence, a stable code, a hint and an exit code."""
 

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
+from contentops.operations.adopt import Options, adopt
 from contentops.operations.declare import slug
+from tests.fakes.api import FakeApi
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,10 +71,11 @@ FILES: dict[str, str | bytes] = {
     "empty-title": "---\ntitle:\n---\nBody\n",
     "foreign-block": "---\ncontentops: {item: other, digest: x}\ntitle: T\n---\nBody\n",
     "rule": "---\n\nno front matter, but a rule\n",
+    "archetype": "---\ntitle: {{ replace .Name }}\n---\nA file that a generator fills in.\n",
     "brace-body": "{{< shortcode >}}\n\nText\n",
     "invisible": '---\na: "\\x07\\u0085\\u2028\\ufeff"\n---\nBody\n',
 }
-REFUSED = {"rule"}
+REFUSED = {"archetype", "rule"}
 
 
 def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run) -> None:
@@ -83,10 +88,12 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 1} files adopted before, 1 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 2} texts owned by items before, 2 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
+    assert {one["state"] for one in invoke("status", "--json", cwd=root).json["items"]} == {"adopted"}
+    assert "taken over as it was" in invoke("diff", "docs/plain", cwd=root).stderr
 
 
 def test_front_matter_that_readers_differ_about_is_not_declared(project: Build, invoke: Run) -> None:
@@ -145,7 +152,7 @@ def test_a_file_that_cannot_be_taken_is_named_and_the_others_go_on(
     assert ended.code == 3
     assert "error[not-adopted]" in ended.stderr
     assert words in ended.stderr
-    assert ended.stdout.startswith("1 file adopted, 1 of them protected")
+    assert ended.stdout.startswith("1 text adopted, 1 of them protected")
     assert _sums(root, "docs") == before
     assert _is_empty(invoke, root)
 
@@ -218,6 +225,7 @@ def test_flags_and_a_map_make_items_that_can_be_generated(project: Build, invoke
         (["--into", "elsewhere.yaml"], 64, "looks for manifests"),
         (["--into", "content/mine.yaml"], 64, "nothing can be added"),
         (["--into", "content/../../x.yaml"], 64, "looks for manifests"),
+        (["--into", "content/.hidden.yaml"], 64, "looks for manifests"),
         (["--id", "a"], 64, "`--id` is for one file"),
         (["--input", "x"], 64, "NAME=VALUE"),
     ],
@@ -373,12 +381,51 @@ def test_items_without_a_template_are_told_apart_by_their_files(project: Build, 
 
 
 def test_an_adopted_text_is_no_draft_of_the_embedded_server(project: Build, invoke: Run) -> None:
-    """The server made nothing, so nothing is to be made again by another one."""
-    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO})
+    """The server made nothing, so nothing is to be made again by another one; what has no template has no price."""
+    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "b.md": HELLO})
     flags = ["--template", "blog_article_generator", "--style", "general_blog", "--input", "target_audience=x"]
+    assert invoke("adopt", "b.md", "--yes", cwd=root).code == 0
     assert invoke("adopt", "docs", *flags, "--input", "topic=T", "--yes", cwd=root).code == 0
     (root / "contentops.yaml").write_text("version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n")
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    prices = {item: invoke("show", item, "--json", cwd=root).json["credits"] for item in ("b", "docs/a")}
+    assert prices == {"b": 0, "docs/a": 4}
+
+
+def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
+    """What was paid for comes first; a renamed item is known by its file."""
+    scene = Scene(tmp_path, FakeApi(duration=10_000), extra="")
+    scene.write("content/a.yaml", blog("tea"))
+    scene.apply()
+    assert scene.entry("tea").job_id
+    scene.write("out/tea.md", "A person's.\n")
+    found = adopt(scene.project, ["out"], Options(), confirm=lambda _: True, world=scene.world())
+    assert ["has a job under way" in one.message for one in found.findings] == [True]
+    assert not scene.state.records
+    scene.api.habits.duration = 1
+    scene.write("content/b.yaml", blog("milk").replace("{topic", "{topic"))
+    scene.apply(select=("milk",))
+    scene.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
+    known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, world=scene.world()).known
+    assert [one.id for one in known] == ["cocoa"]
+
+
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    """Whatever was durable by then: the second run ends like one that was never stopped."""
+    scene = Scene(tmp_path / "whole")
+    for name in ("a", "b"):
+        scene.write(f"docs/{name}.md", HELLO)
+
+    def take(one: Scene) -> None:
+        adopt(one.project, ["docs"], Options(), confirm=lambda _: True, world=one.world())
+
+    stops = witnessed(scene, tmp_path / "stopped", lambda: take(scene))
+    assert len(stops) > 3
+    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    for where, stopped in stops.items():
+        take(stopped)
+        assert {path: data for path, (data, _) in stopped.bytes().items()} == wanted, where
+        assert stopped.plan().empty, where
 
 
 # --- in the small ------------------------------------------------------------------------------------------

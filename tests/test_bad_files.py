@@ -205,6 +205,23 @@ def test_an_edit_made_on_windows_is_saved_and_replaced_like_any(root: Path) -> N
     assert scene.plan().empty
 
 
+def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(root: Path) -> None:
+    """Pulled in the file's own line endings; front matter that came with the text is the server's, not the file's."""
+    scene = _scene(root, "one")
+    scene.apply()
+    _on_windows(scene, "out/one.md")
+    theirs = "---\ntitle: Theirs\ncontentops: {item: two}\nevil: true\n---\n\n## Introduction\n\nTheir words.\n"
+    scene.api.edit(scene.record("one").content_id, theirs)
+    assert scene.actions(refresh=True) == {"one": "pull"}
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert _only_crlf(scene, "out/one.md")
+    text = scene.read("out/one.md")
+    assert ("Their words." in text, "evil" in text, text.count("\n---\n")) == (True, False, 1)
+    assert "item: one" in text
+    assert scene.plan(refresh=True).empty
+    assert "evil" in scene.api.contents[scene.record("one").content_id].body
+
+
 # --- full disks ------------------------------------------------------------------------------------------------
 
 
@@ -393,6 +410,8 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     api = Long(duration=30, auto_save=False)
     api.sections = sections
     scene = _scene(folder, "one", api=api)
+    checks = "words: {min: 9}, contains: [word], excludes: [zz], headings: [Part 9], leftovers: block, links: block"
+    scene.edit("content/blog.yaml", "items:", f"defaults: {{checks: {{{checks}, not_matches: ['zz$']}}}}\nitems:")
     took: dict[str, float] = {}
 
     def timed(name: str, act: Callable[[], object]) -> None:
@@ -407,6 +426,10 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     timed("status", lambda: invoke("status", cwd=folder))
     timed("plan", scene.plan)
     timed("save", scene.apply)
+    stored = api.contents[scene.record("one").content_id]
+    api.edit(stored.id, stored.body.replace("is code", "was code"))
+    timed("pull", lambda: scene.apply(refresh=True))
+    assert "was code" in scene.read("out/one.md")
     _later(scene)
     timed("overwrite", lambda: scene.apply(on_edit=OnEdit.OVERWRITE))
     assert ["by me" in seen.body["content"] for seen in api.requests if seen.name == "save"] == [False, True, False]

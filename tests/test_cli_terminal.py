@@ -19,7 +19,6 @@ from msgspec import structs
 from contentops.cli import terminal
 from contentops.cli.apply import Confirmation, Manner
 from contentops.cli.files import write_whole
-from contentops.cli.items import difference
 from contentops.cli.options import Session, duration
 from contentops.cli.progress import Moving, Plain, Progress, Recorded, watching
 from contentops.cli.state import listing
@@ -141,14 +140,6 @@ def test_an_outline_keeps_line_breaks() -> None:
     assert "\n".join(map(unpainted, outline(values))) == (
         'request:\n  topic: |\n    a\n    b\\x1b\n  points: ["x", 1]\n  empty: {}\ndigest: d\nnone: null\nno:'
     )
-
-
-def test_a_difference_is_harmless() -> None:
-    """A unified diff with what the terminal would obey shown; nothing for equal texts."""
-    lines = list(map(unpainted, difference("a\nb\n", "a\nc\x1b[2J\n", "guide")))
-    assert lines == ["--- guide (generated)", "+++ guide (file)", "@@ -1,2 +1,2 @@", " a", "-b", "+c\\x1b[2J"]
-    assert list(map(unpainted, difference("a", "a", "guide"))) == []
-    assert "\x1b[32m+c\x1b[0m" in list(difference("b", "c", "guide"))
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

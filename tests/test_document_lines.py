@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.cli.items import difference
 from contentops.documents.lines import shared
-from contentops.reporting.layout import unpainted
+from contentops.reporting.difference import Part, difference_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +43,8 @@ def test_a_diff_is_that_of_the_standard_library(before: list[str], after: list[s
     """Where no line is an anchor, hunks and their numbers are the same."""
     before, after = [each for each in before for _ in "12"], [each for each in after for _ in "12"]
     matcher = difflib.unified_diff(before, after, "a (generated)", "a (file)", lineterm="")
-    found = [unpainted(line) for line in difference("\n".join(before), "\n".join(after), "a")]
-    assert found == list(matcher)
+    part = Part("", "\n".join(before), "\n".join(after))
+    assert list(difference_text([part], "a (generated)", "a (file)", coloured=False)) == list(matcher)
 
 
 def _took(lines: Sequence[str], edited: Sequence[str]) -> float:

@@ -1,10 +1,38 @@
-"""Headings that give a text its title."""
+"""A body cut at its headings, and the heading that gives a text its title."""
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from contentops.documents.clean import headings, main_heading
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.documents.sections import Key, cut, headings, main_heading
+
+HOSTILE = """\
+# One
+## Two
+## Two
+###
+Title
+===
+---
+
+text
+```
+~~~
+    # code
+> # quoted
+- # listed
+  text in a list
+<!--
+-->
+<div>
+</div>
+[a]: b
+"""
+LINES = st.sampled_from([*HOSTILE.split("\n"), "\t", "### ", "\u2028# x", "# a\x0c", "x  ", "\r"])
 
 
 @pytest.mark.parametrize(
@@ -19,11 +47,14 @@ from contentops.documents.clean import headings, main_heading
         ("# C#\n", "C#"),
         ("# #\n# One\n", "One"),
         ("## Two\n", ""),
+        ("One\ntwo\n===\n", "One two"),
+        ("<!--\n# no\n-->\n\n# One\n", "One"),
+        ("> # no\n\n- # no\n\n# One\n", "One"),
         ("", ""),
     ],
 )
 def test_the_main_heading(body: str, title: str) -> None:
-    """The first heading of the first level, fenced and indented code left out."""
+    """The first heading of the first level, as Markdown knows it."""
     assert main_heading(body) == title
 
 
@@ -31,3 +62,77 @@ def test_a_heading_of_a_million_blanks() -> None:
     """The time it takes grows with the length of the line alone."""
     assert main_heading(f"# a{' ' * 1_000_000}b #\n").endswith("b")
     assert headings("# One\n## Two\n") == ("One", "Two")
+
+
+def test_sections_have_an_identity() -> None:
+    """Level, heading, and which of several equal ones; the text before the first heading is one too."""
+    found = cut("Hello.\n\n## Tips\n\na\n## Tips ##\nb\n\nTips\n----\n```\n## Tips\n```\n# Tips\n")
+    assert [section.key for section in found] == [
+        Key(0, "", 1),
+        Key(2, "Tips", 1),
+        Key(2, "Tips", 2),
+        Key(2, "Tips", 3),
+        Key(1, "Tips", 1),
+    ]
+    assert [section.text for section in found] == [
+        "Hello.\n\n",
+        "## Tips\n\na\n",
+        "## Tips ##\nb\n\n",
+        "Tips\n----\n```\n## Tips\n```\n",
+        "# Tips\n",
+    ]
+    assert cut("") == ()
+
+
+@given(st.lists(LINES).map("\n".join) | st.text())
+def test_sections_join_to_the_body(body: str) -> None:
+    """No byte is lost or written anew, and no two sections are the same one."""
+    found = cut(body)
+    assert "".join(section.text for section in found) == body
+    assert len({section.key for section in found}) == len(found)
+    assert all(section.text for section in found)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "## A heading\n\n" + "some words on a line\n" * 10,
+        "a\n=\n",
+        "[a\n",
+        "> - a\n\n",
+        "- a\n\n  b\n",
+        "<!--\n",
+        "> a\nb\n",
+        "`\n```\n",
+        "\\\n" + "> " * 40 + "- " * 40 + "a\n",
+    ],
+)
+def test_twice_the_size_takes_twice_the_steps(piece: str) -> None:
+    """Texts meant to be slow are not: the parser's steps grow with the size alone."""
+    small, large = (_steps(piece * times) for times in (40, 80))
+    assert large < 3 * small
+
+
+def _steps(body: str) -> int:
+    """How many calls finding the sections takes."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    cut("")
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        cut(body)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def test_a_body_of_two_megabytes() -> None:
+    """Five thousand headings are as many sections."""
+    body = "".join(f"## Heading {number}\n\n{'some words ' * 36}\n\n" for number in range(5000))
+    assert len(body) > 2_000_000
+    assert len(cut(body)) == 5000

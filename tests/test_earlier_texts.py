@@ -11,7 +11,7 @@ import pytest
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
-from contentops.errors import LockHeld, OutputError, Refused, StateError
+from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
 from contentops.operations import restore as restoring
 from contentops.operations import workspace
@@ -101,6 +101,67 @@ def texts(scene: Scene, *digests: Digest) -> list[str | None]:
         return [inputs.text(digest) for digest in digests]
 
 
+def hint(scene: Scene) -> str:
+    """What a plan says where a text is missing."""
+    with workspace.open_workspace(scene.project) as opened:
+        return opened.plan_inputs(Choice()).why_no_text()
+
+
+@pytest.mark.parametrize("request_ids", ["replay", "ignore"])
+def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, request_ids: str) -> None:
+    """Whatever the server makes of our ids, and with no more words than lock and file had; a shallow one cannot."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids))
+    rewrite(scene, 2026)
+    scene.apply(replace=("a",))
+    last = split(scene.read(OUT)).body
+    in_git(scene, "2026")
+    rewrite(scene, 2027)
+    in_git(scene, "2027")
+    clone = cloned(scene, tmp_path / "clone")
+    clone.write("content/blog.yaml", blog("new", "a"))
+    # The plan does not look into git: that is the most it may cost.
+    assert clone.plan().credits == 8
+    clone.apply()
+    assert [job.topic for job in scene.api.generations].count("All about a in 2026") == 2
+    assert split(clone.read(OUT)).body == last
+    assert clone.plan().empty
+
+    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    shallow.write("content/blog.yaml", blog("a"))
+    paid = len(scene.api.generations)
+    shallow.apply()
+    assert len(scene.api.generations) == paid + (request_ids == "ignore")
+
+
+def test_a_text_that_was_kept_answers_no_other_request(tmp_path: Path) -> None:
+    """A person said that the edited file answers 2027: what was generated for 2026 does not."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    in_git(scene, "2026")
+    scene.edit(OUT, "## Introduction", "## Mine")
+    rewrite(scene, 2027, on_edit=OnEdit.KEEP)
+    in_git(scene, "kept")
+    rewrite(scene, 2028, on_edit=OnEdit.OVERWRITE)
+    in_git(scene, "2028")
+    clone = cloned(scene, tmp_path / "clone")
+    for year, paid in ((2026, 0), (2027, 1)):
+        before = len(scene.api.generations)
+        rewrite(clone, year)
+        assert len(scene.api.generations) - before == paid
+        assert f"in {year}" in clone.read(OUT)
+
+
+def test_another_text_that_is_asked_for_is_not_an_earlier_one(tmp_path: Path) -> None:
+    """`--replace` pays, whatever git has."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    in_git(scene, "2026")
+    clone = cloned(scene, tmp_path / "clone")
+    clone.apply(replace=("a",))
+    assert len(scene.api.generations) == 2
+    assert "Take 2." in clone.read(OUT)
+
+
 def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
     """Under its earlier name too, and without front matter; a shallow one says what would bring them."""
     scene = Scene(tmp_path / "site", FakeApi(duration=30))
@@ -118,11 +179,11 @@ def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
 
     clone = cloned(scene, tmp_path / "clone")
     assert texts(clone, body_digest(generated), body_digest(saved), digest_text("x")) == [generated, saved, None]
-    assert workspace.why_no_text(clone.project) == ""
+    assert hint(clone) == ""
 
     shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
     assert texts(shallow, body_digest(generated)) == [None]
-    assert "`fetch-depth: 0`" in workspace.why_no_text(shallow.project)
+    assert "`fetch-depth: 0`" in hint(shallow)
 
 
 def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
@@ -132,7 +193,7 @@ def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
     generated = scene.record("a").generated
     shutil.rmtree(scene.root / ".contentops")
     assert texts(scene, generated) == [None]
-    assert "no git repository" in workspace.why_no_text(scene.project)
+    assert "no git repository" in hint(scene)
 
 
 # --- restore -----------------------------------------------------------------------------------------------
@@ -173,6 +234,18 @@ def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> N
     for one in found:
         assert one["body"].removeprefix("sha256:")[:12] in shown
     assert "in cache, on server  in the file, last generated" in shown
+
+
+def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
+    """A renamed item keeps them, also where neither git nor a report tells of the old id."""
+    site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
+    site.apply()
+    shutil.rmtree(site.root / ".contentops" / "runs")
+    found = invoke("history", "b", "--json", cwd=site.root).json["texts"]
+    assert len(found) == 3
+    done = restoring.restore(site.project, "b", found[-1]["body"], world=site.world())
+    assert done.output == "out/b.md"
+    assert "Take 1." in site.read(done.output)
 
 
 def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene, invoke: Run) -> None:
@@ -243,6 +316,9 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
     assert split(clone.read(OUT)).body == last
 
     shallow = cloned(site, tmp_path / "shallow", "--depth", "1")
+    with pytest.raises(UsageError, match="has no text") as unknown:
+        put_back(shallow, texts[1].body)
+    assert "`fetch-depth: 0`" in unknown.value.hint
     (shallow.root / OUT).unlink()
     (text,) = restoring.restorable(shallow.project, "a")
     shutil.rmtree(shallow.root / ".git")
@@ -332,16 +408,25 @@ def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
     assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
 
 
-def test_a_lock_of_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
-    """They share the cache."""
-    site.write(
-        "contentops.yaml",
-        site.read("contentops.yaml")
-        + "cache: {keep_texts: 0}\nenvironments: {live: {output: 'live/{{ item.id }}.md'}}\n",
-    )
+def test_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+    """They share the cache: what its lock names stays, and what the manifests ask for in it."""
+    live = "live: {output: 'live/{{ item.id }}.md', vars: {year: 2026}}"
+    settings = f"cache: {{keep_texts: 0}}\nvars: {{year: 2029}}\nenvironments: {{{live}}}\n"
+    site.write("contentops.yaml", site.read("contentops.yaml") + settings)
     lock = site.read("contentops.lock")
-    rewrite(site, 2029)
+    site.write("content/blog.yaml", blog("a").replace("2026", "{{ year }}"))
+    site.apply()
     site.write("contentops.live.lock", lock)
-    before = listed(site, invoke)
-    assert collected(site, invoke, "--yes")["texts"] == 2
-    assert in_cache(site, invoke) == {one["body"] for one in before[:2]}
+    now, locked, wanted, first = (one["body"] for one in listed(site, invoke))
+    assert collected(site, invoke, "--yes")["texts"] == 1
+    assert in_cache(site, invoke) == {now, locked, wanted}
+    assert first not in in_cache(site, invoke)
+
+
+def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
+    """Those of the item that stands before."""
+    words = "contentops restore a --to "
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
+    offered = invoke(cwd=site.root, env=env).stdout
+    for one in listed(site, invoke):
+        assert one["body"][7:19] in offered

@@ -25,6 +25,7 @@ LATE = {
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
     "operations/plan": "a plan loads HTTP only to refresh",
     "operations/workspace": "a plan loads no HTTP, no server and no git",
+    "planning/checked": "most plans hold no text against its checks",
     "reporting/diagnostics": "a page for the job is made only where a runner reads it",
     "server/engines/__init__": "one engine is used",
     "state/cache": "reading loads no diskcache",

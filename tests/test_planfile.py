@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.model import Run
 
 
-def _reviewed(scene: Scene, **choice: Any) -> dict[str, Any]:
+def as_reviewed(scene: Scene, **choice: Any) -> dict[str, Any]:
     """The plan as it comes back from a file."""
     found: dict[str, Any] = json.loads(json.dumps(sealed(plan_json(scene.plan(**choice)))))
     return found
@@ -64,7 +64,7 @@ def _refusal(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Refuse
 
 def test_a_plan_file_is_applied_as_reviewed(scene: Scene) -> None:
     """What was reviewed happens, and its id stands in the records."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     run = apply_reviewed(scene, reviewed)
     assert run is not None
     assert [outcome.result for outcome in run.outcomes] == ["done", "done"]
@@ -74,7 +74,7 @@ def test_a_plan_file_is_applied_as_reviewed(scene: Scene) -> None:
 
 def test_a_plan_made_on_empty_state_is_applied_once(scene: Scene) -> None:
     """The second apply of a first plan is refused by name."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     apply_reviewed(scene, reviewed)
     refusal = _refusal(scene, reviewed)
     assert (refusal.code, refusal.exit_code) == ("already-applied", 4)
@@ -83,14 +83,14 @@ def test_a_plan_made_on_empty_state_is_applied_once(scene: Scene) -> None:
 
 def test_an_edited_plan_is_refused(scene: Scene) -> None:
     """One changed number is enough."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     reviewed["changes"][0]["credits"] = 0
     assert _refusal(scene, reviewed).code == "edited-plan"
 
 
 def test_a_changed_request_makes_the_plan_stale(scene: Scene) -> None:
     """The item and what is different are named."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
     refusal = _refusal(scene, reviewed)
     assert refusal.code == "stale-plan"
@@ -101,7 +101,7 @@ def test_an_edited_file_makes_the_plan_stale(scene: Scene) -> None:
     """A file that changed after the review is named."""
     scene.apply()
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.edit("out/a.md", "Closing", "The end")
     refusal = _refusal(scene, reviewed)
     assert "`a`" in refusal.message
@@ -112,7 +112,7 @@ def test_a_changed_record_makes_the_plan_stale(scene: Scene) -> None:
     """Someone applied something to the item in between."""
     scene.apply()
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.apply()
     scene.write("content/blog.yaml", blog("a", "b", year=2028))
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
@@ -122,7 +122,7 @@ def test_a_changed_record_makes_the_plan_stale(scene: Scene) -> None:
 
 def test_another_plans_items_are_left_alone(scene: Scene) -> None:
     """An unrelated merge does not make a plan stale; what it brought is counted, not applied."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.write("content/more.yaml", blog("c"))
     run = apply_reviewed(scene, reviewed)
     assert run is not None
@@ -132,7 +132,7 @@ def test_another_plans_items_are_left_alone(scene: Scene) -> None:
 
 def test_fewer_steps_are_fine(scene: Scene) -> None:
     """What was done in the meantime need not be done again."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.apply(select=("a",))
     run = apply_reviewed(scene, reviewed)
     assert run is not None
@@ -143,7 +143,7 @@ def test_fewer_steps_are_fine(scene: Scene) -> None:
 @pytest.mark.parametrize("key", ["project", "environment", "server", "lineage"])
 def test_a_plan_of_another_project_is_refused(scene: Scene, key: str) -> None:
     """A plan is applied where it was made for."""
-    reviewed = sealed({**_reviewed(scene), key: "other"})
+    reviewed = sealed({**as_reviewed(scene), key: "other"})
     refusal = _refusal(scene, reviewed)
     assert (refusal.code, key in refusal.message) == ("other-plan", True)
 
@@ -153,7 +153,7 @@ def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> 
     """Progress made by the plan's own id is no difference."""
     scene = Scene(tmp_path, FakeApi(duration=30))
     scene.write("content/blog.yaml", blog("a", "b"))
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     scene.death = Death(at)
     try:
         apply_reviewed(scene, reviewed)
@@ -168,7 +168,7 @@ def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> 
 
 def test_check_says_whether_a_plan_still_holds(scene: Scene) -> None:
     """For merge queues: compared, not applied."""
-    reviewed = _reviewed(scene)
+    reviewed = as_reviewed(scene)
     assert len(plan_operation.check(scene.project, Choice(), reviewed).changes) == 2
     scene.write("content/blog.yaml", blog("a", "b", year=2027))
     with pytest.raises(Refused):
@@ -179,7 +179,7 @@ def test_check_says_whether_a_plan_still_holds(scene: Scene) -> None:
 def test_replace_in_a_plan_file_pays_once(scene: Scene) -> None:
     """A plan that regenerates on purpose does so once, however often it is applied."""
     scene.apply()
-    reviewed = _reviewed(scene, replace=("a",))
+    reviewed = as_reviewed(scene, replace=("a",))
     apply_reviewed(scene, reviewed, replace=("a",))
     assert scene.api.credits == 12
     assert _refusal(scene, reviewed, replace=("a",)).code == "already-applied"

@@ -212,12 +212,28 @@ def drain(scene: Scene) -> dict[str, Any]:
     return {}
 
 
+def create_retried(scene: Scene) -> dict[str, Any]:
+    """Two new items whose first texts fail their checks."""
+    head = "defaults: {checks: {excludes: [Take 1.], retries: 1}}\n"
+    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    return {}
+
+
+def replace_retried(scene: Scene) -> dict[str, Any]:
+    """Both texts asked for again, and the first new ones fail their checks."""
+    _made(scene)
+    head = "defaults: {checks: {excludes: [Take 2.], retries: 2}}\n"
+    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    return {"replace": ("a", "b")}
+
+
 KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     made.__name__: made
     for made in (
         *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
         *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, overwrite),
         *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
+        *(create_retried, replace_retried),
     )
 }
 
@@ -258,10 +274,8 @@ def test_a_stop_at_every_step_of_a_plan_file(kind: Callable[[Scene], dict[str, A
         assert all(change["steps"] for change in reviewed["changes"])
         stops = witnessed(expected, folder, lambda: apply_file(expected, reviewed))
         assert len(stops) > 5
+        ends = _comparable(expected), expected.api.credits, _contents(expected), expected.actions()
         for where, scene in list(stops.items())[:: 4 if stores else 1]:
             assert _again(scene, reviewed) in ({Result.DONE}, "already-applied"), where
-            assert _comparable(scene) == _comparable(expected), where
-            assert scene.api.credits == expected.api.credits, where
-            assert _contents(scene) == _contents(expected), where
-            assert scene.actions() == expected.actions(), where
+            assert (_comparable(scene), scene.api.credits, _contents(scene), scene.actions()) == ends, where
             assert _again(scene, reviewed) == "already-applied", where

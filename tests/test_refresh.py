@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import pytest
+
+from contentops.api.calls import DeleteContent, Failure, PutContent
 from contentops.documents.clean import body_digest
-from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from contentops.errors import ApiError, Refused
+from contentops.model import ItemId, OnEdit
+from contentops.operations import workspace
+from tests.fakes.api import FakeApi, on
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.test_planfile import apply_reviewed, as_reviewed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from contentops.model import Event, Outcome, Project, Run
+    from tests.fakes.api import Fault
+    from tests.running import Build
+    from tests.running import Run as Invoke
+
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+"""
 THEIRS = "## Introduction\n\nTheir words.\n"
 
 
@@ -63,3 +85,296 @@ def test_an_edit_there_is_pulled_and_stays_a_persons(tmp_path: Path) -> None:
     assert _asked(scene) == (1, 0)
     scene.write("content/blog.yaml", blog("one", "two", year=2027))
     assert scene.actions()["one"] == "blocked"
+
+
+def _one(run: Run | None, item: str = "one") -> Outcome:
+    assert run is not None
+    (found,) = [outcome for outcome in run.outcomes if outcome.id == item]
+    return found
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------
+
+
+def test_a_list_in_pages_is_read_to_its_end(tmp_path: Path) -> None:
+    """An edit on the second page is found; no content on it counts as deleted."""
+    scene = _scene(tmp_path, "one", "two", "three", page=2)
+    _edit(scene, "one")
+    assert scene.actions(refresh=True) == {"one": "pull"}
+
+
+def test_a_time_that_is_not_known_is_looked_at(tmp_path: Path) -> None:
+    """A list without times proves nothing, so each content is fetched; one that it does not show as well."""
+    scene = _scene(tmp_path)
+    shown = [{"id": scene.record("one").content_id, "title": "x"}]
+    scene.api.fault(on("list content"), lambda: httpx.Response(200, json={"content": shown}))
+    assert _asked(scene) == (1, 2)
+    assert scene.plan(refresh=True).empty
+
+
+def test_a_content_that_is_deleted_is_asked_for_once(tmp_path: Path) -> None:
+    """The list does not show it, and only a 404 proves it: then it is saved as new, once, and known from then on."""
+    scene = _scene(tmp_path)
+    before = scene.record("one").content_id
+    del scene.api.contents[before]
+    assert scene.plan().empty
+    assert (_asked(scene), _asked(scene)) == ((1, 1), (1, 0))
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.id, change.action, change.names) == ("one", "save", ("save",))
+    assert [reason.kind for reason in change.reasons] == ["deleted-there"]
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert scene.record("one").content_id not in ("", before)
+    assert len(scene.api.contents) == 2
+    assert scene.plan(refresh=True).empty
+
+
+def test_nothing_is_planned_where_the_server_cannot_be_asked(tmp_path: Path) -> None:
+    """No key, no answer, a key that is refused, a server that falls silent at the second request: an error each."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    before = scene.bytes()
+    trouble: list[tuple[str, Fault]] = [("list content", "refuse"), ("list content", 401), ("get content", 503)]
+    for name, what in trouble:
+        scene.api.fault(on(name), what)
+        for act in (scene.plan, scene.apply):
+            with pytest.raises(ApiError):
+                act(refresh=True)
+        scene.api.heal()
+    assert scene.bytes() == before
+    assert scene.actions(refresh=True) == {"one": "pull"}
+
+
+@pytest.mark.parametrize("what", [403, "html", 422, 500])
+def test_one_content_that_cannot_be_read_is_a_note_and_the_others_go_on(tmp_path: Path, what: Any) -> None:
+    """Another owner's, or a reply that is none: the item is left alone, and is blocked where it would be saved."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    _edit(scene, "two")
+    scene.api.broken[scene.record("one").content_id] = what
+    plan = scene.plan(refresh=True)
+    assert {change.id: change.action for change in plan.changes} == {"two": "pull"}
+    assert [(note.kind, note.id) for note in plan.notes] == [("unreadable-there", "one")]
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+    plan = scene.plan(refresh=True)
+    assert {change.id: change.blocked for change in plan.changes} == {"one": "unreadable-there", "two": "edited-there"}
+    assert plan.credits == 0
+
+
+def test_a_server_that_stumbles_over_each_content_is_not_well(tmp_path: Path) -> None:
+    """One may be broken; a second one in a row says something about the server."""
+    scene = _scene(tmp_path)
+    for item in ("one", "two"):
+        _edit(scene, item)
+        scene.api.broken[scene.record(item).content_id] = 500
+    with pytest.raises(ApiError, match="500"):
+        scene.plan(refresh=True)
+
+
+def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> None:
+    """An orphan, and an item whose text is no longer saved, are left alone; one that is renamed is not."""
+    scene = _scene(tmp_path, "one", "two", "three")
+    for item in ("one", "two", "three"):
+        _edit(scene, item)
+    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
+    rest = blog("two").removeprefix("items:\n")
+    scene.write("content/blog.yaml", f"items:\n  - {{id: uno, {asked}}}\n{rest}    save: false\n")
+    assert _asked(scene) == (1, 1)
+    assert scene.actions(refresh=True) == {"uno": "pull"}
+
+
+# --- what comes of it ------------------------------------------------------------------------------------------
+
+
+def test_a_title_alone_comes_home(tmp_path: Path) -> None:
+    """It is an edit like any other; the next text of the item keeps it."""
+    scene = _scene(tmp_path)
+    scene.api.edit(scene.record("one").content_id, scene.api.generations[0].text, title="Theirs")
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "title: Theirs" in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+    scene.apply()
+    assert "title: Theirs" in scene.read("out/one.md")
+
+
+def test_words_of_two_people_wait_and_the_others_go_on(tmp_path: Path) -> None:
+    """Edited here and there: nothing is written, nothing is saved, and both are named."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "Closing", "MINE")
+    for item in ("one", "two"):
+        _edit(scene, item)
+    run = scene.apply(refresh=True)
+    assert results(run) == {"one": "blocked", "two": "done"}
+    error = _one(run).error
+    assert "`out/one.md`" in error
+    assert "`contentops diff one --remote`" in error
+    assert scene.record("one").content_id in error
+    assert "MINE" in scene.read("out/one.md")
+    assert scene.api.contents[scene.record("one").content_id].body == THEIRS
+    assert "Their words." in scene.read("out/two.md")
+
+
+def test_the_same_words_on_both_sides_are_only_recorded(tmp_path: Path) -> None:
+    """Whoever copied one over to the other by hand is asked nothing."""
+    scene = _scene(tmp_path)
+    head = scene.read("out/one.md").split("## Introduction")[0]
+    scene.write("out/one.md", head + THEIRS)
+    _edit(scene, "one")
+    before = scene.bytes()["out/one.md"]
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert scene.bytes()["out/one.md"] == before
+    assert scene.plan(refresh=True).empty
+    assert scene.plan().empty
+
+
+def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -> None:
+    """Deleted here, edited there: no earlier text takes the place of a person's."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one", title="Theirs")
+    (scene.root / "out/one.md").unlink()
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "Their words." in scene.read("out/one.md")
+    assert "title: Theirs" in scene.read("out/one.md")
+    assert "item: one" in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+
+
+def test_an_edit_there_is_replaced_by_choice_alone_and_a_copy_stays(tmp_path: Path) -> None:
+    """The request changed: held back by default, else pulled for an answer, or generated over, as chosen."""
+    scene = _scene(tmp_path, auto_save=False)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+    assert scene.actions(refresh=True) == {"one": "blocked", "two": "regenerate"}
+    run = scene.apply(refresh=True, on_edit=OnEdit.OVERWRITE)
+    assert results(run) == {"one": "done", "two": "done"}
+    assert "in 2027" in scene.api.contents[scene.record("one").content_id].body
+    assert "in 2027" in scene.read("out/one.md")
+    assert scene.read(_one(run).copy) == THEIRS
+    assert scene.plan(refresh=True).empty
+
+
+def test_an_edit_there_answers_a_changed_request_by_choice(tmp_path: Path) -> None:
+    """`keep`: the edited text comes into the file and answers the new request; nothing is paid for."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+    before = scene.api.credits
+    assert results(scene.apply(refresh=True, select=("one",), on_edit=OnEdit.KEEP)) == {"one": "done"}
+    assert scene.api.credits == before
+    assert "Their words." in scene.read("out/one.md")
+    assert scene.actions(refresh=True) == {"two": "regenerate"}
+
+
+def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
+    """What was chosen to be replaced is that text, and no other that has come since."""
+    scene = _scene(tmp_path, auto_save=False)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+
+    def later(event: Event) -> None:
+        if event.kind == "run-started":
+            _edit(scene, "one", "Later words.\n")
+
+    run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=later)
+    assert results(run) == {"one": "blocked"}
+    assert "--refresh" in _one(run).hint
+    assert scene.api.contents[scene.record("one").content_id].body == "Later words.\n"
+
+
+def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
+    """An apply that did not look first overwrites nothing, and says what to do."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "Closing", "MINE")
+    _edit(scene, "one")
+    run = scene.apply()
+    assert results(run) == {"one": "blocked"}
+    assert "`contentops plan --refresh`" in _one(run).hint
+    assert scene.api.contents[scene.record("one").content_id].body == THEIRS
+
+
+def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
+    """What was reviewed is what is pulled; a text that was edited again since is refused by name."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    plan = as_reviewed(scene, refresh=True)
+    assert plan["changes"][0]["remote"] == body_digest(THEIRS)
+    _edit(scene, "one", "Later words.\n")
+    with pytest.raises(Refused, match="has changed since"):
+        apply_reviewed(scene, plan, refresh=True)
+    plan = as_reviewed(scene, refresh=True)
+    assert results(apply_reviewed(scene, plan, refresh=True)) == {"one": "done"}
+    assert "Later words." in scene.read("out/one.md")
+    with pytest.raises(Refused, match="already applied"):
+        apply_reviewed(scene, plan, refresh=True)
+
+
+# --- stops -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where copies cost little."""
+    with quick_folder() as made:
+        yield made
+
+
+@pytest.mark.parametrize("file", ["as written", "gone"])
+def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(folder: Path, file: str) -> None:
+    """Pulled and moved, saved as new, and left alone: the same files and contents, and nothing is paid for."""
+    scene = _scene(folder / "undisturbed", "one", "two", "three")
+    asked = "{topic: All about one in 2026, target_audience: readers}"
+    rest = blog("two", "three").removeprefix("items:\n")
+    scene.write("content/blog.yaml", f"items:\n  - {{id: one, output: new/one.md, inputs: {asked}}}\n{rest}")
+    _edit(scene, "one", title="Theirs")
+    del scene.api.contents[scene.record("two").content_id]
+    if file == "gone":
+        (scene.root / "out/one.md").unlink()
+    spent = scene.api.credits
+    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True))
+    expected = scene.tree("out", "new")
+    assert "Their words." in expected["new/one.md"]
+    assert len(stops) > 5
+    for where, stop in stops.items():
+        for _ in range(2):
+            stop.apply(refresh=True)
+        assert stop.tree("out", "new") == expected, where
+        assert stop.api.credits == spent, where
+        assert len(stop.api.contents) == 3, where
+        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
+        assert stop.record("one").saved == scene.record("one").saved, where
+
+
+# --- the embedded server ---------------------------------------------------------------------------------------
+
+
+def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Build, invoke: Invoke) -> None:
+    """Generated, edited there by someone else, planned, pulled, and planned again: nothing is left."""
+    root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+    settings = workspace.open_project(str(root), "", ())
+    content_id = workspace.read_state(settings).records[ItemId("one")].content_id
+    _other_client(settings, PutContent(content_id, "Their title", THEIRS))
+    planned = invoke("plan", "--refresh", "--detailed-exitcode", "--out", "plan.json", cwd=root)
+    assert (planned.code, "1 to pull" in planned.stdout) == (2, True)
+    assert "edited there" in invoke("status", "--refresh", cwd=root).stdout
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert invoke("plan", "--check", "plan.json", cwd=root).code == 0
+    assert invoke("apply", "plan.json", cwd=root).code == 0
+    text = (root / "out/one.md").read_text("utf-8")
+    assert ("Their words." in text, "title: Their title" in text) == (True, True)
+    for flags in ((), ("--refresh",)):
+        assert invoke("plan", "--detailed-exitcode", *flags, cwd=root).code == 0
+    _other_client(settings, DeleteContent(content_id))
+    assert "deleted there" in invoke("plan", "--refresh", cwd=root).stdout
+    assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
+    assert workspace.read_state(settings).records[ItemId("one")].content_id not in ("", content_id)
+    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+
+
+def _other_client(settings: Project, call: PutContent | DeleteContent) -> None:
+    async def send() -> None:
+        async with workspace.connected(settings, workspace.Credentials(), workspace.World()) as client:
+            assert not isinstance(await client.send(call), Failure)
+
+    asyncio.run(send())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.documents.clean import headings
+from contentops.documents.sections import headings
 from contentops.model import Action, JobState
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death

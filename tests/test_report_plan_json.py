@@ -75,6 +75,7 @@ def test_the_summary_answers_without_exit_codes() -> None:
     assert plan_json(FULL)["summary"] == {
         "changes": True,
         "credits": 4,
+        "credits_worst": 4,
         "submits": 1,
         "unchanged": 3,
         "refused": True,

@@ -25,7 +25,8 @@ from contentops.api.calls import (
     VersionList,
 )
 from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
-from contentops.documents.clean import clean_body, main_heading
+from contentops.documents.clean import clean_body
+from contentops.documents.sections import main_heading
 from contentops.sanitize import clip
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -278,24 +278,40 @@ VERSIONS = 50
 """Commits of a file that are looked at, the newest ones."""
 _AT_ONCE = 8
 """Files that are read in one go, so that memory holds few of them."""
-_FILE_LOG = ("--follow", "--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z", "--format=")
-_CONTENTS = re.compile(rb":\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
+_FILE_LOG = ("--follow", "--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
+_VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
+
+
+class Version(NamedTuple):
+    """A file as it was at a commit (a revision of git)."""
+
+    commit: str
+    data: bytes
+
+
+def versions(root: str, path: str) -> Iterator[Version]:
+    """What the file at a path was in git, also under earlier names, the newest first; none where git cannot say."""
+    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *_FILE_LOG, "HEAD", "--")
+    contents: dict[str, str] = {}
+    commit = ""
+    with contextlib.suppress(GitFailed):
+        log = try_git(root, *command, path, extra=LOOK, timeout=PATIENCE).stdout
+        for found in _VERSION.finditer(log):
+            commit = found[1].decode() if found[1] else commit
+            for at, oid in ((commit, found[3]), (f"{commit}^", found[2])):
+                if oid and oid.strip(b"0"):
+                    contents.setdefault(oid.decode(), at)
+        names = list(contents)
+        for start in range(0, len(names), _AT_ONCE):
+            for name, data in read_blobs(root, names[start : start + _AT_ONCE]).items():
+                yield Version(contents[name], data)
 
 
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
-    """The texts that the file at a path has had in git, also under earlier names, without front matter, newest first.
-
-    None where there is no history, and none of a version that cannot be read.
-    """
-    command = ("--literal-pathspecs", "log", "--no-show-signature", *_FILE_LOG, "HEAD", "--", path)
-    with contextlib.suppress(GitFailed):
-        log = try_git(root, *command, extra=LOOK, timeout=PATIENCE).stdout
-        pairs = (reversed(found.groups()) for found in _CONTENTS.finditer(log))
-        names = [name.decode() for name in dict.fromkeys(name for pair in pairs for name in pair) if name.strip(b"0")]
-        for start in range(0, len(names), _AT_ONCE):
-            for data in read_blobs(root, names[start : start + _AT_ONCE]).values():
-                if digest := body_of(data):
-                    yield digest, split(data.decode()).body
+    """The texts that the file at a path has had in git, without front matter, the newest first; only readable ones."""
+    for version in versions(root, path):
+        if digest := body_of(version.data):
+            yield digest, split(version.data.decode()).body
 
 
 def no_history(root: str) -> str:

@@ -9,12 +9,20 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.options import complete_file, file_name, offers, project_options, with_options
+from contentops.cli.options import (
+    complete_file,
+    file_name,
+    offers,
+    project_options,
+    server_options,
+    with_options,
+)
 from contentops.errors import ExitCode, Refused, UsageError, plural, suggest
 from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable
 from contentops.model import CREDITS
 from contentops.operations import adopt as operation
+from contentops.operations import imports
 from contentops.operations.adopt import Options, Telling, read_map
 from contentops.operations.workspace import catalog_of
 from contentops.reporting.diagnostics import diagnostics_json
@@ -22,7 +30,7 @@ from contentops.reporting.diagnostics import diagnostics_json
 if TYPE_CHECKING:
     from contentops.cli.options import Session
     from contentops.model import Json, Project
-    from contentops.operations.adopt import Adoption
+    from contentops.operations.declare import Adoption
 
 SHOWN = 20
 """Items that are listed before a person is asked; the preview lists all."""
@@ -78,8 +86,33 @@ def command(
         save=stated["save"],
     )
     names = [_in_project(session, project, path) for path in paths]
-    asked = _Asked(session, check=check, yes=yes)
+    asked = _Asked(session, "adopted", check=check, yes=yes)
     return asked.answer(operation.adopt(project, names, options, confirm=asked, world=session.world()))
+
+
+@click.command("import", short_help="Take texts that are stored on the server under management, as they are.")
+@click.argument("content_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every stored content that no item owns.")
+@asking_options
+@server_options
+def import_contents(
+    session: Session, content_ids: tuple[str, ...], into: str, *, every: bool, check: bool, yes: bool
+) -> ExitCode:
+    """Make items and files of contents that are stored on the server: those of these IDs, or all.
+
+    Nothing is generated or saved; it costs no credits, and the plan is empty afterwards. A content that contentops
+    stored gets the request it was made by, where a lock knows that; any other becomes a protected item. A content that
+    an item owns is left alone.
+    """
+    if every == bool(content_ids):
+        raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
+    project = session.project()
+    asked = _Asked(session, "imported", check=check, yes=yes)
+    place = _in_project(session, project, into) if into else ""
+    world, tell = session.world(), terminal.tell_line
+    return asked.answer(
+        imports.import_contents(project, content_ids, into=place, confirm=asked, tell=tell, world=world)
+    )
 
 
 def _check_slugs(project: Project, values: dict[str, Json]) -> None:
@@ -102,14 +135,15 @@ def _in_project(session: Session, project: Project, name: str) -> str:
 class _Asked:
     """Shows what would be written and asks a person, once."""
 
-    def __init__(self, session: Session, *, check: bool, yes: bool) -> None:
+    def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
         self._session = session
+        self._word = word
         self._check = check
         self._yes = yes
 
     def __call__(self, found: Adoption) -> bool:
         """Whether to go on; raises Refused where there is no one to ask."""
-        if self._check or self._yes:
+        if self._check or self._yes or not found.taken:
             return not self._check
         if not terminal.can_ask():
             message = "this needs a person's yes, and there is no terminal to ask on"
@@ -130,7 +164,9 @@ class _Asked:
             "findings": diagnostics_json(found.findings)["diagnostics"],
             "written": bool(found.taken) and not self._check,
         }
-        self._session.answer(values, found.added.rstrip("\n") if self._check and found.added else _summary(found))
+        self._session.answer(
+            values, found.added.rstrip("\n") if self._check and found.added else _summary(found, self._word)
+        )
         return ExitCode.INCOMPLETE if found.refused else ExitCode.DONE
 
 
@@ -142,11 +178,11 @@ def _lines(found: Adoption, most: int) -> list[str]:
     return [*lines, *([f"into {found.manifest}"] if found.manifest else [])]
 
 
-def _summary(found: Adoption) -> str:
-    parts = [f"{plural(len(found.taken), 'file')} adopted"] if found.taken else []
+def _summary(found: Adoption, word: str) -> str:
+    parts = [f"{plural(len(found.taken), 'text')} {word}"] if found.taken else []
     kept = sum(not one.generates for one in found.taken)
     parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
-    parts += [f"{plural(len(found.known), 'file')} adopted before"] if found.known else []
+    parts += [f"{plural(len(found.known), 'text')} owned by items before"] if found.known else []
     parts += [f"{found.refused:,} refused"] if found.refused else []
     where = f" Items are in {found.manifest}." if found.manifest else ""
-    return f"{', '.join(parts) or 'Nothing to adopt'}.{where}"
+    return f"{', '.join(parts) or 'nothing was found'}.{where}"

@@ -20,6 +20,7 @@ from click.shell_completion import (
 from contentops.cli import terminal
 from contentops.cli.options import COMPLETE, Session
 from contentops.errors import ContentopsError
+from contentops.model import ItemId
 from contentops.operations import workspace
 from contentops.planning.select import METHODS, STATES
 
@@ -81,18 +82,22 @@ def _catalog(project: Project) -> Iterable[str]:
         yield from {*snapshot.templates, *snapshot.styles, *(snapshot.verticals or ()), *(snapshot.brand_voices or ())}
 
 
+def _texts(project: Project) -> Iterable[str]:
+    from contentops.operations.restore import restorable
+
+    # Click has not come to the item when an option before its end has no value yet.
+    named = split_arg_string(os.environ.get("COMP_WORDS", ""))
+    item = next((word for word in named if ItemId(word) in workspace.read_state(project).records), "")
+    return (one.short for one in restorable(project, item)) if item else ()
+
+
 _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
     "items": _items,
     "selectors": _selectors,
     "environments": _environments,
     "catalog": _catalog,
+    "texts": _texts,
 }
-
-
-def _texts(project: Project, item: str) -> Iterable[str]:
-    from contentops.operations.restore import restorable
-
-    return (one.short for one in restorable(project, item))
 
 
 def offered(what: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
@@ -102,9 +107,7 @@ def offered(what: str, context: click.Context, begun: str) -> list[CompletionIte
     directory = context.find_root().params.get("directory") or "."
     session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
     with contextlib.suppress(ContentopsError, OSError):
-        project = session.project()
-        known = _texts(project, given.get("item") or "") if what == "texts" else _NAMES[what](project)
-        names = (name for name in sorted(known) if _goes_on(name, begun))
+        names = (name for name in sorted(_NAMES[what](session.project())) if _goes_on(name, begun))
         return [CompletionItem(name) for name in islice(names, MOST)]
     return []
 

@@ -31,16 +31,18 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, str] = {
     "init": "Start a project in this folder.",
     "validate": "Check every manifest; needs no network.",
+    "check": "Hold the files that are there against their checks.",
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",
     "adopt": "Take files that are there already under management, as they are.",
+    "import": "Take texts that are stored on the server under management, as they are.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",
-    "diff": "Show what a person changed in an item's file.",
+    "diff": "Show how an item's file differs from another text of it.",
     "restore": "Put an earlier text back into an item's file.",
     "state": "Look at, and put right, what contentops knows it made.",
     "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
@@ -56,12 +58,12 @@ COMMANDS: Mapping[str, str] = {
 """Every command and its help line, in the order of use."""
 _PLACES: Mapping[str, str] = {
     "validate": "plan",
+    "import": "adopt",
     "comment": "github",
     "reviewed": "github",
     "regenerate": "apply",
     "status": "items",
     "show": "items",
-    "diff": "items",
     "content": "account",
     "stats": "account",
     "report": "account",
@@ -70,6 +72,11 @@ _PLACES: Mapping[str, str] = {
     "doctor": "plan",
 }
 """Modules that several commands share, where each has its own name; any other has the name of its `command`."""
+
+
+def _name(command: str) -> str:
+    """The name of a command in a module that several share."""
+    return "import_contents" if command == "import" else command  # the other is a word of Python
 
 
 class LazyGroup(Group):
@@ -84,7 +91,7 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
-        found = getattr(module, cmd_name if cmd_name in _PLACES else "command")
+        found = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it

@@ -54,6 +54,11 @@ def clear_plan_place(path: Path) -> None:
         raise _in_the_way(path, "--out", f"cannot be replaced: {error.strerror or error}") from error
 
 
+def check_findings_place(path: Path) -> None:
+    """Raises OutputError where writing findings to `path` would take the place of something else."""
+    _check_place(path, "--out", "file of findings", _is_findings)
+
+
 def check_events_place(path: Path) -> None:
     """Raises OutputError where writing events to `path` would take the place of something else; pipes are fine."""
     _check_place(path, "--events", "file of events", _is_events)
@@ -106,6 +111,14 @@ def _is_plan(path: Path) -> bool:
 def _is_events(path: Path) -> bool:
     found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
     return isinstance(found, dict) and {"format_version", "kind", "at"} <= found.keys()
+
+
+def _is_findings(path: Path) -> bool:
+    data = read_file(path, LARGEST)
+    if data.startswith(b"<?xml"):
+        return b'<testsuites name="contentops"' in data[:200]
+    found = _json(data)
+    return isinstance(found, dict) and ("diagnostics" in found or found.get("version") == "2.1.0")
 
 
 def _is_log(path: Path) -> bool:

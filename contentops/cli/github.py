@@ -56,7 +56,8 @@ def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
     if not findings or not terminal.read_by_runner():
         return
     root = _root(directory)
-    folder, touched = ("", {}) if root is None else (_folder(root), _touched(root))
+    touched = {} if root is None else _touched(root)
+    folder = project_folder(directory)
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write("".join(f"{line}\n" for line in annotation_lines(findings, folder=folder, touched=touched)))
         sys.stderr.flush()
@@ -69,8 +70,11 @@ def _root(directory: str) -> Path | None:
         return None
 
 
-def _folder(root: Path) -> str:
-    """Where the project lies in the checkout."""
+def project_folder(directory: str) -> str:
+    """Where the project lies in the checkout, or below where we stand; empty where it is no folder of it."""
+    root = _root(directory)
+    if root is None:
+        return ""
     with contextlib.suppress(ValueError, OSError):
         found = root.resolve().relative_to(Path(os.environ.get("GITHUB_WORKSPACE", "")).resolve()).as_posix()
         return "" if found == "." else found

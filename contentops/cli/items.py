@@ -1,8 +1,7 @@
-"""`contentops status`, `show` and `diff`: items looked at without touching anything; and plan files shown."""
+"""`contentops status` and `show`: items looked at without touching anything; and plan files shown."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 from collections import Counter
@@ -13,8 +12,16 @@ from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.files import read_plan
-from contentops.cli.options import choice_of, complete_file, flags_of, offers, project_options, selection_options
-from contentops.documents.lines import shared
+from contentops.cli.options import (
+    choice_of,
+    complete_file,
+    flags_of,
+    offers,
+    project_options,
+    refresh_option,
+    selection_options,
+    server_options,
+)
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan import no_plan_file
 from contentops.operations import show as show_operation
@@ -25,7 +32,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from click.shell_completion import CompletionItem
@@ -36,22 +43,23 @@ if TYPE_CHECKING:
 PLAN_ENDING = ".json"
 """What ends with it and is there is a plan file, and no item."""
 _NOT_FOUND = frozenset({"unknown-item", "no-project"})
-_DIFF_STYLES = {"+": "add", "-": "remove", "@": "move"}
 
 
 # --- status ------------------------------------------------------------------------------------------------
 
 
 @click.command("status", short_help="Show how every item stands.")
-@project_options
+@server_options
 @selection_options
-def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+@refresh_option
+def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
     """Show how every item stands: as generated, edited, missing, new, changed, open, blocked, or an orphan.
 
-    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network and changes
-    nothing.
+    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network, but for
+    `--refresh`, and changes nothing.
     """
-    items, findings = show_operation.status(session.project(), choice_of(select=select, exclude=exclude))
+    choice = choice_of(select=select, exclude=exclude, refresh=refresh)
+    items, findings = show_operation.status(session.project(), choice, tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         terminal.tell_findings(findings)
     text = status_text(items, width=terminal.width())
@@ -137,59 +145,3 @@ def _origin(origin: Mapping[str, Any]) -> str:
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
     parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
     return ", ".join(part for part in parts if part)
-
-
-# --- diff --------------------------------------------------------------------------------------------------
-
-
-@click.command("diff", short_help="Show what a person changed in an item's file.")
-@click.argument("item", shell_complete=offers("items"))
-@project_options
-def diff(session: Session, item: str) -> None:
-    """Show how the file of ITEM differs from the text that was generated for it."""
-    generated, file, note = show_operation.diff(session.project(), item)
-    if not session.as_json:
-        terminal.tell_line(note)
-    text = "\n".join(difference(generated, file, item)) or "No difference."
-    found = {"item": item, "same": generated == file, "generated": generated, "file": file, "note": note}
-    session.answer(found, text)
-
-
-def difference(generated: str, file: str, item: str) -> Iterator[str]:
-    """A unified diff of two texts, harmless and painted; nothing where they are equal."""
-    before, after = generated.splitlines(), file.splitlines()
-    for line in _unified(before, after, f"{item} (generated)", f"{item} (file)"):
-        yield paint(visible(line), _DIFF_STYLES.get(line[:1], "plain"))
-
-
-class _Comparison(difflib.SequenceMatcher[str]):
-    """Its own way to match takes minutes for a long text that was edited all over."""
-
-    def __init__(self, before: list[str], after: list[str]) -> None:
-        super().__init__()
-        ends = difflib.Match(len(before), len(after), 0)
-        self._matches = [*map(difflib.Match._make, shared(before, after)), ends]
-
-    def get_matching_blocks(self) -> list[difflib.Match]:
-        return self._matches
-
-
-def _unified(before: list[str], after: list[str], old: str, new: str) -> Iterator[str]:
-    matcher = _Comparison(before, after)
-    for number, group in enumerate(matcher.get_grouped_opcodes()):
-        if not number:
-            yield from (f"--- {old}", f"+++ {new}")
-        (_, first, _, there, _), (_, _, last, _, end) = group[0], group[-1]
-        yield f"@@ -{_span(first, last)} +{_span(there, end)} @@"
-        for tag, i, j, k, end in group:
-            if tag == "equal":
-                yield from (f" {line}" for line in before[i:j])
-            else:
-                yield from (f"-{line}" for line in before[i:j])
-                yield from (f"+{line}" for line in after[k:end])
-
-
-def _span(start: int, end: int) -> str:
-    """Lines in the words of a unified diff; none stand before the first of them."""
-    size = end - start
-    return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"

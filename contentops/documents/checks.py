@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
-from contentops.documents.clean import headings, prose
+from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
+from contentops.documents.sections import headings
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level
 

@@ -1,4 +1,4 @@
-"""What a text holds: titles and bodies cleaned once, on arrival, and compared by digest; markers of a merge; sections.
+"""What a text holds: titles and bodies cleaned once, on arrival, and compared by digest; markers of a merge.
 
 Text from a model or a server is untrusted. What no Markdown needs and what can deceive a terminal, a reviewer or a
 parser is dropped here: control characters but tab and line feed, the marks that override or isolate the writing
@@ -68,31 +68,6 @@ def title_digest(title: str) -> Digest:
     A server may keep no other, and neither did records always.
     """
     return digest_text(" ".join(clean_title(title).split()))
-
-
-_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(?P<text>.*?))?(?:[ \t]+#+)?[ \t]*$")
-
-
-def headings(body: str) -> tuple[str, ...]:
-    """The headings of a body in order, without their marks."""
-    matches = (_HEADING.match(line) for _, line in prose(body))
-    return tuple(match["text"] for match in matches if match is not None and match["text"])
-
-
-def main_heading(body: str) -> str:
-    """The first heading of the first level of a cleaned body, without its marks; empty if there is none."""
-    return next((text for _, line in prose(body) if (text := _main(line))), "")
-
-
-def _main(line: str) -> str:
-    # Not with a pattern: a server's text may hold a line of a million blanks.
-    mark = line[:4].lstrip(" ")[:1]
-    rest = line.lstrip(" ")[1:]
-    if mark != "#" or rest[:1] not in (" ", "\t"):
-        return ""
-    text = rest.strip(" \t")
-    core = text.rstrip("#")
-    return core.rstrip(" \t") if core != text and core[-1:] in ("", " ", "\t") else text
 
 
 def prose(body: str) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 import unicodedata
@@ -316,12 +317,15 @@ def _is_too_long(path: Path) -> bool:
 
 
 def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a path below `root` is one of `outputs`, or a file or folder that is there."""
-    declared = frozenset(outputs)
+    """A function that says whether a path below `root` is one of `outputs`, or a file or folder that is there.
+
+    `outputs` is gone through at the first question.
+    """
+    declared = functools.cache(lambda: frozenset(outputs))
 
     def exists(path: str) -> bool:
         try:
-            return path in declared or (root / path).exists()
+            return path in declared() or (root / path).exists()
         except (OSError, ValueError):
             return False
 

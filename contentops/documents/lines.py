@@ -45,7 +45,10 @@ def _pieces(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
 
 
 def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    if not before or not after or len(before) * len(after) > _MOST:
+    if not before or not after:
+        return
+    if len(before) * len(after) > _MOST:
+        yield from _ends(before, after)
         return
     # Loaded here: most commands compare no texts.
     from difflib import SequenceMatcher
@@ -53,6 +56,20 @@ def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
     for match in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
         if match.size:
             yield Shared(*match)
+
+
+def _ends(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
+    """What two long passages begin and end with alike, and what is alike between, if that is not too long."""
+    most = min(len(before), len(after))
+    start = next((at for at in range(most) if before[at] != after[at]), most)
+    end = next((at for at in range(most - start) if before[-1 - at] != after[-1 - at]), most - start)
+    if start:
+        yield Shared(0, 0, start)
+    one, other = before[start : len(before) - end], after[start : len(after) - end]
+    if len(one) * len(other) <= _MOST:
+        yield from (Shared(start + run.before, start + run.after, run.size) for run in _alike(one, other))
+    if end:
+        yield Shared(len(before) - end, len(after) - end, end)
 
 
 def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int]]:

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from contentops.api.calls import Reply
+    from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
-    from contentops.model import ItemId, Json, Plan, Project, State
-    from contentops.state.cache import Cache
+    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
+    from contentops.state.cache import Cache, StoredText
 
 
 @dataclass(slots=True)
@@ -122,6 +123,12 @@ class Context:
     wall: Callable[[], float]
     random: random.Random
     dialect: Callable[[], str]
+    earlier: Callable[[Record, Digest], StoredText | None]
+    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
+    exists: Callable[[str], bool]
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
+    run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
+    """What the commands of `checks` say of a file that is to stand at a path, with its text."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
     from contentops.execution.limiter import JobPlace
-    from contentops.model import Change, ItemId, Json, OpenEntry, Record, Result, Spec
+    from contentops.model import Change, Finding, ItemId, Json, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
 
@@ -64,15 +64,18 @@ class Stopped(Exception):
 class Ended(Exception):
     """The item goes no further in this run.
 
-    `gone`: the server does not know its job, or the content with its text, any more.
+    `gone`: the server does not know its job, or the content with its text, any more. `findings`: what its checks found.
     """
 
-    def __init__(self, result: Result, error: str = "", hint: str = "", *, gone: bool = False) -> None:
+    def __init__(
+        self, result: Result, error: str = "", hint: str = "", *, gone: bool = False, findings: tuple[Finding, ...] = ()
+    ) -> None:
         super().__init__(error)
         self.result = result
         self.error = error
         self.hint = hint
         self.gone = gone
+        self.findings = findings
 
 
 class Asks(Protocol[R_co]):
@@ -251,6 +254,10 @@ class Standing(Struct, frozen=True, kw_only=True):
     """That text is new and was written by this very run."""
     copy: str = ""
     """Where the words of a person that it took the place of are kept; empty: there were none."""
+    findings: tuple[Finding, ...] = ()
+    """What the checks found in `checked`."""
+    checked: Text | None = None
+    """The text that was held against the checks last; None: there was none."""
 
     def after(self, found: Job | Text) -> Standing:
         """With a job or a text that was found."""

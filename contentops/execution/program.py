@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import structs
 
 from contentops.errors import OutputError
+from contentops.execution.check import checked, hold_back, retry
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
 from contentops.execution.records import new_entry
@@ -27,6 +28,7 @@ from contentops.model import (
     Promote,
     Remove,
     Result,
+    RetryText,
     Save,
     Submit,
     Update,
@@ -37,7 +39,7 @@ from contentops.planning.inputs import open_entries
 from contentops.planning.renames import order_moves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
@@ -96,7 +98,7 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
         ctx.event("item-started", item.id, action=change.action)
         with ctx.run.place() as place:
             for name, steps in itertools.groupby(change.steps, key=name_of):
-                if name != "move":  # which has happened already
+                if name not in _QUIET:
                     ctx.event("step-started", item.id, name)
                 for step in steps:
                     if isinstance(step, Drain):
@@ -132,8 +134,10 @@ def _ended(ctx: Context, item: Item, standing: Standing, end: Ended, done: Seque
     return outcome
 
 
-_TELLING = frozenset({"move", "submit", "save"})
+_TELLING = frozenset({"move", "submit", "save", "retry"})
 """Steps that tell it themselves, with what they know."""
+_QUIET = frozenset({"move", "retry"})
+"""Steps whose beginning tells nothing: a move has happened already, and a retry is seldom needed."""
 
 
 async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing: Standing) -> Standing:
@@ -141,7 +145,11 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
             return standing.after(await _bring(ctx, item, place, step, standing))
+        case RetryText():
+            return await retry(ctx, item, place, step, standing)
         case Write():
+            standing = await checked(ctx, item, standing, step)
+            hold_back(item, standing)
             return write(ctx, item, standing, step)
         case Update():
             return update_front(ctx, item, standing, step)
@@ -170,7 +178,7 @@ async def _bring(
                 return await collect_lost(ctx, item, place, step.entry)
             return await look_up(ctx, item, place, standing, step.entry)
         case Submit():
-            return standing.job or await submit(ctx, item, place, standing, step)
+            return standing.job or _earlier(ctx, standing, step) or await submit(ctx, item, place, standing, step)
         case Poll():
             job = standing.job if step.entry is None else Job(entry=step.entry)
             assert job is not None
@@ -181,6 +189,18 @@ async def _bring(
             return promote(ctx, step)
         case _:
             assert_never(step)
+
+
+def _earlier(ctx: Context, standing: Standing, step: Submit) -> Text | None:
+    """The text of an earlier job for this very request, so that it is not paid for again; None where none is known."""
+    known = standing.record
+    if known is None or step.section or step.attempt > 1:
+        return None  # it has no past, or another text is wanted
+    stored = ctx.earlier(known, step.digest)
+    if stored is None:
+        return None
+    ctx.cache.put_text(ctx.server, step.digest, stored)
+    return Text.of(stored)
 
 
 async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntry, Ended]]:
@@ -215,7 +235,8 @@ def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended
 def _stopped(ctx: Context, item: Item) -> Ended:
     """The end of an item that the stop of the run caught waiting."""
     planned, step = item.change.entry, item.change.submit
-    known = [new_entry(ctx, item, step)] if step is not None else []
+    known = [*_retries(ctx, item)]
+    known += [new_entry(ctx, item, step)] if step is not None else []
     known += [planned] if planned is not None else []
     found = (ctx.run.entry(entry.request_id) for entry in known)
     entry = next((entry for entry in found if entry is not None), None)
@@ -228,6 +249,16 @@ def _stopped(ctx: Context, item: Item) -> Ended:
     if entry.state is JobState.RUNNING:
         return Ended(Result.PENDING, "", "its job goes on; the next apply polls it")
     return Ended(Result.PENDING)
+
+
+def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
+    """The entries that paying again may have made, the last one first."""
+    for step in item.change.steps:
+        if isinstance(step, RetryText):
+            first = item.change.attempt
+            for attempt in range(first + step.times, first, -1):
+                again = Submit(request=step.request, digest=step.digest, attempt=attempt, credits=step.credits)
+                yield new_entry(ctx, item, again)
 
 
 def _left_out(item: Item, standing: Standing) -> dict[str, Json]:
@@ -250,6 +281,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         output=standing.path or change.target,
         copy=standing.copy,
         left_out=_left_out(item, standing),
+        findings=end.findings or standing.findings,
         error=end.error,
         hint=end.hint,
     )

@@ -43,6 +43,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         credits=step.credits,
         plan_id=ctx.plan.id,
         section=step.section,
+        retry=step.retry,
         output=item.change.target,
     )
 

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure, Reply
+    from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import Event, ItemId, Outcome, Plan, Project, State
-    from contentops.state.cache import Cache
+    from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, Record, State
+    from contentops.state.cache import Cache, StoredText
     from contentops.state.store import StateStore
 
 REQUESTS = 3
@@ -87,8 +88,14 @@ class Edges:
     """The dialect that is spoken: `auto` as long as none is found."""
     foreign_contents: frozenset[str] = frozenset()
     """Content ids that are those of other environments."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be."""
+    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
+    """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
+    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
 
 async def execute(
@@ -150,7 +157,7 @@ def _assemble(
     """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
-    if plan.submits and edges.cache.problem:
+    if plan.submits_worst and edges.cache.problem:
         raise StateError(
             f"the cache cannot keep a paid text: {edges.cache.problem}",
             code="text-not-kept",
@@ -195,6 +202,9 @@ def _assemble(
         wall=edges.wall,
         random=edges.random,
         dialect=edges.dialect,
+        earlier=edges.earlier,
+        exists=edges.exists,
+        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
         deadline=None if deadline is None else run.now() + deadline,
     )
     return ctx, run
@@ -244,7 +254,7 @@ def _programs(
     async def program(item: Item, standing: Standing) -> None:
         outcomes[item.id] = await carry_out(ctx, item, standing)
 
-    for item, standing in sorted(left, key=lambda each: each[0].change.submits > 0):
+    for item, standing in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, standing)
 
 

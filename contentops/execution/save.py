@@ -111,7 +111,9 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:
             raise Ended(Result.BLOCKED, seen.problem or f"`{step.path}` is gone", "run `contentops plan`")
-        title, body = seen.title, split(ctx.outputs.read(step.path)).body
+        # A title that a person removed from the front matter is no other title.
+        title = seen.title or standing.recorded.title
+        body = split(ctx.outputs.read(step.path)).body
     return Draft(item=item, standing=standing, title=clean_title(title), body=body, digest=body_digest(body))
 
 

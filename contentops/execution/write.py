@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_bytes, is_same_json
-from contentops.documents.clean import body_digest, clean_title, main_heading, title_digest
+from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import (
     PROVENANCE_KEY,
     TITLE_KEY,
@@ -17,12 +17,12 @@ from contentops.documents.front_matter import (
     split,
     update,
 )
-from contentops.documents.preset import title_for
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
 from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
+from contentops.planning.checked import Brought, written_title
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -81,7 +81,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    title, digest = _title(ctx, item, standing, step, seen, text), body_digest(text.body)
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(text.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -98,12 +98,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         if seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
-        known = standing.record if step.restores or step.pulls is not None else None
-        # What a person made of the block of a file that is there stays too.
-        block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
-        made = _composed(ctx, block, step, seen, title, text.body)
         try:
-            ctx.outputs.write(step.target, made, expect=step.expects)
+            ctx.outputs.write(step.target, composed(ctx, item, standing, step, seen), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
     standing = structs.replace(standing, path=step.target, copy=copy)
@@ -141,6 +137,14 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     title = title_digest(remote.title) if remote.title else known.title
     saved = Saved(title=title, body=remote.body)
     return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
+
+
+def coming_title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
+    """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
+    text = standing.text
+    assert text is not None
+    brought = Brought(text.title, text.body, bool(item.change.section))
+    return written_title(step.title, seen, standing.record, brought, item=item.id, preset=ctx.project.preset)
 
 
 def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:
@@ -212,20 +216,6 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
     )
 
 
-def _title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed, text: Text) -> str:
-    """The title to write: the manifest's, else a person's, else the text's, else its first heading, else the id."""
-    if step.title is not None:
-        return clean_title(step.title)
-    if item.change.section and seen.title:
-        return seen.title
-    known = standing.record
-    edited = seen.title != known.title if known is not None else seen.body == body_digest(text.body)
-    if seen.exists and seen.title and edited:
-        return seen.title
-    found = text.title or clean_title(main_heading(text.body)) or str(item.id)
-    return title_for(ctx.project.preset, found)
-
-
 def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> dict[str, Json] | None:
     if not ctx.project.provenance:
         return None
@@ -237,7 +227,13 @@ def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> d
     )
 
 
-def _composed(ctx: Context, block: dict[str, Json] | None, step: Write, seen: Observed, title: str, body: str) -> str:
+def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
+    """The file that `step` writes in the place of the one that was `seen`."""
+    text, known = standing.text, standing.record if not step.is_new else None
+    assert text is not None
+    title, body = coming_title(ctx, item, standing, step, seen), text.body
+    # What a person made of the block of a file that is there stays too.
+    block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return compose(title, step.front, block, body)
     changes: dict[str, Json] = {**step.front, TITLE_KEY: title}

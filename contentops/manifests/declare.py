@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, Json, Project, Spec
 
-SPEC_FIELDS: Final = ("template", "style", "vertical", "brand_voice", "mode", "inputs")
+SPEC_FIELDS: Final = ("template", "style", "vertical", "brand_voice", "mode", "inputs", "revision")
 """The item keys that say how a text is generated, in the order they are written."""
 
 _OPENING: Final = re.compile(r"\{[{%#]")
 # Readers of YAML 1.1 take these for booleans where they stand without quotes, and we for texts.
 _BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
+_UNFIT: Final = frozenset({"missing-input", "missing-key"})
+"""Findings about an item as a whole that are about its template."""
 _ITEMS: Final = re.compile(r"items:[ \t]*(?:#.*)?\r?$")
 _ENTRY: Final = re.compile(r"(?P<indent> *)- ")
 
@@ -164,7 +166,7 @@ class _Entry:
         """Say less where a finding is about `key` of the field `name`; False if there is nothing to leave out."""
         if name == "metadata":
             return self._leave_out({key} if key else {*self._said()} - self.omitted)
-        if self.is_kept or name in ("id", "output"):
+        if self.is_kept or name == "output" or (name == "id" and finding.code not in _UNFIT):
             return False
         self.unfit = finding
         return True

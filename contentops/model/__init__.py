@@ -6,6 +6,8 @@ and the messages. Nothing here touches clock, disk, network or environment.
 
 from contentops.model.checks import (
     NO_CHECKS,
+    Checked,
+    CheckedFile,
     Checks,
     Finding,
     FrontMatterSchema,
@@ -56,6 +58,7 @@ from contentops.model.steps import (
     Poll,
     Promote,
     Remove,
+    RetryText,
     Save,
     Step,
     Submit,
@@ -76,6 +79,8 @@ __all__ = [
     "CatalogEntry",
     "CatalogSnapshot",
     "Change",
+    "Checked",
+    "CheckedFile",
     "Checks",
     "Count",
     "Desired",
@@ -111,6 +116,7 @@ __all__ = [
     "Request",
     "RequestId",
     "Result",
+    "RetryText",
     "Run",
     "Save",
     "Saved",

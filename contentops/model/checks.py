@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+from contentops.errors import Diagnostic
+from contentops.model.records import ItemId
 
 
 class Level(enum.StrEnum):
@@ -32,7 +35,7 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The JSON Schema that front matter must fit: where it stands, and its text as canonical JSON."""
 
-    path: str
+    path: str = field(name="schema")
     text: str
     level: Level = Level.BLOCK
 
@@ -54,6 +57,13 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: int = 0
     """How often a blocked text may be paid for again."""
 
+    @property
+    def can_block(self) -> bool:
+        """Whether any of them holds a text back."""
+        each = (self.words, self.contains, self.excludes, self.matches, self.not_matches, self.headings)
+        levels = [check.level for check in (*each, self.front_matter, self.commands) if check is not None]
+        return Level.BLOCK in (*levels, self.leftovers, self.links)
+
 
 NO_CHECKS = Checks()
 
@@ -68,3 +78,30 @@ class Finding(Struct, frozen=True, kw_only=True):
     line: int = 0
     """The line of the file (1-based), or 0 where it is about the text as a whole."""
     hint: str = ""
+
+    @property
+    def words(self) -> str:
+        """It in one line, of a text that has no file yet: with its line in the text."""
+        return f"{self.message} (line {self.line} of the text)" if self.line else self.message
+
+
+class CheckedFile(Struct, frozen=True, kw_only=True):
+    """The file of one item, and what its checks found there."""
+
+    item: ItemId
+    output: str
+    findings: tuple[Diagnostic, ...] = ()
+    """Errors for what blocks, warnings for what is only told."""
+
+
+class Checked(Struct, frozen=True, kw_only=True):
+    """What `check` looked at. `missing` items have no file yet, `unchecked` ones have no checks."""
+
+    files: tuple[CheckedFile, ...] = ()
+    missing: int = 0
+    unchecked: int = 0
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """Those of all files, in their order."""
+        return tuple(found for file in self.files for found in file.findings)

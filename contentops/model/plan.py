@@ -18,6 +18,7 @@ from contentops.model.steps import (
     LookUp,
     Poll,
     Promote,
+    RetryText,
     Step,
     Submit,
     Update,
@@ -101,6 +102,21 @@ class Change(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """What it costs."""
         return sum(step.credits for step in self.steps if isinstance(step, Submit))
+
+    @property
+    def retries(self) -> int:
+        """How often it may be paid for again, if the text fails its checks each time."""
+        return sum(step.times for step in self.steps if isinstance(step, RetryText))
+
+    @property
+    def submits_worst(self) -> int:
+        """How many generations this change pays for at most."""
+        return self.submits + self.retries
+
+    @property
+    def credits_worst(self) -> int:
+        """What it costs at most."""
+        return self.credits + sum(step.credits * step.times for step in self.steps if isinstance(step, RetryText))
 
     @property
     def entry(self) -> OpenEntry | None:
@@ -208,6 +224,16 @@ class Plan(Struct, frozen=True, kw_only=True):
         return sum(change.submits for change in self.changes)
 
     @property
+    def credits_worst(self) -> int:
+        """What applying it costs at most: with every retry that `checks` allow."""
+        return sum(change.credits_worst for change in self.changes)
+
+    @property
+    def submits_worst(self) -> int:
+        """How many generations it pays for at most."""
+        return sum(change.submits_worst for change in self.changes)
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing held."""
         return not self.changes
@@ -246,6 +272,9 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...]
     """The names of the steps, each once."""
     credits: int
+    credits_worst: int | None = None
+    """With every retry; None: as `credits`, where an older plan does not say."""
+    retries: int = 0
     attempt: int
     reasons: tuple[Reason, ...]
     target: str
@@ -269,6 +298,11 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """Older plans lack it."""
     blocked: str
     hint: str
+
+    @property
+    def worst(self) -> int:
+        """What it costs at most."""
+        return self.credits if self.credits_worst is None else self.credits_worst
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True):

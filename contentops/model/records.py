@@ -105,12 +105,14 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     """Of a paid text."""
     section: str = ""
     """The heading of the one section it writes again, or empty."""
+    retry: Count = 0
+    """How many texts before it failed their checks, and were paid for as `checks.retries` allows."""
     output: str = ""
     """Where its text goes: the file is there before any record knows of it."""
     content_id: str = ""
     """Named by the server with a paid text."""
     error: str = ""
-    """The server's words, where it failed or is unknown."""
+    """The server's words, where it failed or is unknown; of a paid text, what a command of `checks` said against it."""
 
     @property
     def short(self) -> str:

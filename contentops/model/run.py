@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from contentops.model.checks import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json
 
@@ -41,6 +42,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Where the words of a person that a new text took the place of are kept, or empty."""
     left_out: Mapping[str, Json] = field(default_factory=dict)
     """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
+    findings: tuple[Finding, ...] = ()
+    """What its checks found in the text that was written, or held back."""
     error: str = ""
     hint: str = ""
 

@@ -42,6 +42,20 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     credits: int
     section: str = ""
     """The heading of the one section to generate again, or empty: the whole text."""
+    retry: int = 0
+    """How many texts before it failed their checks, under `checks.retries`."""
+
+
+class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
+    """Generate again, and pay for it, as long as the text that came fails its checks; `times` times at most."""
+
+    request: Request
+    digest: Digest
+    credits: int
+    """For each time."""
+    times: int
+    section: str = ""
+    """As in `Submit`."""
 
 
 class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
@@ -105,6 +119,11 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     pulls: Remote | None = None
     """The text is this one of the server: a person's, which is saved already."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the text is one that a job made, which no one has seen yet."""
+        return not self.restores and self.pulls is None
+
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):
     """Write changed front matter keys into the file at `target` as it is."""
@@ -145,7 +164,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-Step = Drain | LookUp | Submit | Poll | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+Step = (
+    Drain | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+)
 
 
 def name_of(step: Step | type[Step]) -> str:

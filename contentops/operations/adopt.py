@@ -18,24 +18,35 @@ from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import check_output, shown
-from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
+from contentops.documents.paths import check_output
+from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.discover import ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
 from contentops.model import ItemId
 from contentops.operations.apply import hold_lock
-from contentops.operations.declare import drafted_for, record_of, slug, write_manifest
+from contentops.operations.declare import (
+    Adoption,
+    Taken,
+    drafted_for,
+    not_adopted,
+    record_of,
+    slug,
+    taken_of,
+    without_template,
+    write_manifest,
+)
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of
+from contentops.planning.inputs import key_of, pending
+from contentops.planning.renames import apply_renames
 from contentops.schema_files import load_schema
 from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from contentops.model import Json, Observed, Project, Record, Spec
+    from contentops.model import Json, Observed, Project, Record, Spec, State
     from contentops.operations.declare import Drafted
     from contentops.operations.workspace import Workspace
 
@@ -103,38 +114,6 @@ class Options(Struct, frozen=True, kw_only=True):
     save: bool = False
 
 
-class Taken(Struct, frozen=True, kw_only=True):
-    """A file that is or becomes an item."""
-
-    id: str
-    path: str
-    generates: bool
-    """Whether the item has a template."""
-    declared: bool
-    """Whether a manifest declared it before."""
-    left_out: tuple[str, ...] = ()
-    """Keys of its front matter that the manifest does not state."""
-
-
-class Adoption(Struct, frozen=True, kw_only=True):
-    """What is taken over, and what is not."""
-
-    manifest: str = ""
-    """The manifest that is written, or empty."""
-    added: str = ""
-    """What is added to it."""
-    taken: tuple[Taken, ...] = ()
-    known: tuple[Taken, ...] = ()
-    """What items were before."""
-    findings: tuple[Diagnostic, ...] = ()
-    """What is not taken over (errors), and items that are declared without what was told of them (warnings)."""
-
-    @property
-    def refused(self) -> int:
-        """How many files are not taken over."""
-        return sum(one.code == "not-adopted" for one in self.findings)
-
-
 def adopt(
     project: Project,
     names: Sequence[str],
@@ -153,21 +132,18 @@ def adopt(
         found = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
         adoption = _adoption(found, drafted)
-        if not adoption.taken or not confirm(adoption):
+        if not confirm(adoption):
             return adoption
-        if drafted is not None:
-            write_manifest(project, drafted)
+        if drafted is not None and adoption.manifest:
+            write_manifest(project, drafted, world.disk)
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
         records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
-        workspace.store.note("adopt", *records)
+        if records:
+            workspace.store.note("adopt", *records)
+        # An earlier run may have been stopped before its records came into the lock.
         workspace.store.checkpoint()
     return adoption
-
-
-def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
-    """Why a file is not taken over."""
-    return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
 
 
 # --- which files -------------------------------------------------------------------------------------------
@@ -184,13 +160,14 @@ class _Found(Struct, frozen=True, kw_only=True):
 
 
 def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Found:
-    project, state = workspace.project, workspace.state
+    project = workspace.project
+    state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
         raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
     outputs = Outputs(project.root, whole=known_bodies(state))
     found = _Found(findings=missing)
-    place = _Places(workspace)
+    place = _Places(workspace, state)
     for path in paths:
         if (known := place.record(path)) is not None:
             generates = bool(known.request.get("template"))
@@ -255,8 +232,8 @@ def _markdown(paths: Iterable[str]) -> list[str]:
 class _Places:
     """Who has a path or an id already; each that is taken in this run included."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        state, desired = workspace.state, workspace.desired
+    def __init__(self, workspace: Workspace, state: State) -> None:
+        desired = workspace.desired
         self._records = {key_of(record.output): record for record in state.records.values()}
         self._specs = {key_of(spec.output): spec for spec in desired.specs}
         self._ids = {*state.records, *(spec.id for spec in desired.specs)}
@@ -267,6 +244,7 @@ class _Places:
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
+        self._busy = {entry.item for entry in pending(state.entries.values())}
         self._here: dict[str, str] = {}
         self._living = {spec.id for spec in desired.specs}
 
@@ -299,6 +277,8 @@ class _Places:
         if spec is not None and spec.id in self._recorded:
             there = self._recorded[spec.id].output
             return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
+        if spec is not None and spec.id in self._busy:
+            return not_adopted(path, f"is where `{spec.id}` is to go, which has a job under way", "apply first")
         other = self._here.setdefault(key, path)
         return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
 
@@ -337,7 +317,7 @@ def _id(path: str, stated: Json) -> str:
 
 
 def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
-    taken = [_taken(spec, declared=True) for spec in found.declared]
+    taken = [taken_of(spec, declared=True) for spec in found.declared]
     findings = list(found.findings)
     if drafted is not None:
         made = drafted.draft
@@ -347,8 +327,8 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
                 findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
                 continue
             if (unfit := made.unfit.get(text.id)) is not None:
-                findings.append(_kept(text.output, unfit))
-            taken.append(_taken(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
+                findings.append(without_template(text.output, unfit))
+            taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
     is_written = drafted is not None and any(not one.declared for one in taken)
     return Adoption(
         manifest=drafted.manifest.path if drafted is not None and is_written else "",
@@ -356,19 +336,4 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
         taken=tuple(sorted(taken, key=lambda one: one.path)),
         known=tuple(found.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
-    )
-
-
-def _taken(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = ()) -> Taken:
-    generates = bool(spec.request.template)
-    return Taken(id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out)
-
-
-def _kept(path: str, unfit: Diagnostic) -> Diagnostic:
-    return Diagnostic(
-        code="adopted-without-template",
-        message=f"{shown(path)} is declared without a template: {unfit.message}",
-        severity=Severity.WARNING,
-        location=Location(path),
-        hint=unfit.hint,
     )

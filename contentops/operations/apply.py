@@ -14,7 +14,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit
 from contentops.operations.plan import gathered
 from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
 from contentops.planning.inputs import paths
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Credentials, Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
-NETWORK = (Drain, LookUp, Submit, Poll, Fetch, Save)
+NETWORK = (Drain, LookUp, Submit, Poll, RetryText, Fetch, Save)
 """Steps that may need the server."""
 
 
@@ -99,7 +99,7 @@ def apply(
         if options.ceiling is not None:
             check_ceiling(planned, project.guards, options.ceiling)
         _refuse(planned)
-        if planned.submits:
+        if planned.submits_worst:
             from contentops.ci.clone import refuse_lock_in_lfs
 
             # What is paid for is remembered in git by the lock alone.
@@ -109,8 +109,8 @@ def apply(
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
-        if planned.submits:
-            workspace.store.rehearse(planned.submits)
+        if planned.submits_worst:
+            workspace.store.rehearse(planned.submits_worst)
         run = _carry_out(workspace, planned, found, known, options, emit, world)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
@@ -127,7 +127,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
 
     environ = world.environ
     # A preview that costs nothing is no one's result.
-    preview = for_pull_request(environ) and not plan.credits
+    preview = for_pull_request(environ) and not plan.credits_worst
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
     options = CommitOptions(branch=branch)
@@ -153,7 +153,11 @@ def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
         refusal
         for refusal in (*plan.refusals, *([over] if over else []))
         if not (
-            (refusal.guard.startswith("budget") and approval.credits is not None and plan.credits <= approval.credits)
+            (
+                refusal.guard.startswith("budget")
+                and approval.credits is not None
+                and plan.credits_worst <= approval.credits
+            )
             or (refusal.guard == "changed-ratio" and approval.changes)
             or (refusal.guard == "empty" and approval.empty)
         )
@@ -180,6 +184,7 @@ def _carry_out(
 ) -> Run:
     import asyncio
 
+    from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute
 
     project = workspace.project
@@ -199,7 +204,10 @@ def _carry_out(
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 foreign_contents=found.foreign_contents,
+                exists=found.exists,
+                commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
+                earlier=workspace.past(found.state).of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
@@ -213,10 +221,10 @@ async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
     """
     from contentops.api.calls import Failure
 
-    if not (plan.submits or project.api.dialect == "auto"):
+    if not (plan.submits_worst or project.api.dialect == "auto"):
         return
     place = await client.find()
-    if not isinstance(place, Failure) and plan.submits and (failure := client.contradiction(place)):
+    if not isinstance(place, Failure) and plan.submits_worst and (failure := client.contradiction(place)):
         hint = "`contentops doctor` shows what is found; nothing was submitted"
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
 
@@ -230,10 +238,11 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
     """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
-    from contentops.operations.history import brief, keep_report
+    from contentops.operations.history import before_retries, brief, keep_report
 
     known = {"", *(record.request_id for record in before.records.values())}
-    made = [brief(record) for record in workspace.state.records.values() if record.request_id not in known]
+    texts = [*workspace.state.records.values(), *before_retries(workspace.cache, plan, workspace.state)]
+    made = [brief(record) for record in texts if record.request_id not in known]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
     try:

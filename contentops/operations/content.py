@@ -186,11 +186,11 @@ class Owned(Struct, frozen=True, kw_only=True):
 
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
-    owners = _owners(project)
+    held = owners(project)
     listed = converse(project, world, tell, lambda caller: list_all(caller.ask))
     if isinstance(listed, Failure):
         raise as_error(listed, project)
-    return tuple(_owned(entry, owners) for entry in listed.entries)
+    return tuple(_owned(entry, held) for entry in listed.entries)
 
 
 def content(
@@ -205,13 +205,13 @@ def content(
 
     Raises ApiError, also where there is no such content.
     """
-    owners = _owners(project)
+    held = owners(project)
     answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
     entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
-    return answer, _owned(entry, owners)
+    return answer, _owned(entry, held)
 
 
 def versions(
@@ -293,7 +293,7 @@ def _each(
     converse(project, world, tell, story)
 
 
-def _owners(project: Project) -> dict[str, tuple[str, bool, str]]:
+def owners(project: Project) -> dict[str, tuple[str, bool, str]]:
     """Item, whether it is superseded, and another environment's lock, by content id on this server."""
     server = project.api.server
     old: dict[str, tuple[str, bool, str]] = {}

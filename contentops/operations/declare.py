@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.atomic_io import PUBLIC, replace
+from contentops.atomic_io import PUBLIC
 from contentops.digest import is_same_json
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import PROJECT_FILE
+from contentops.documents.paths import PROJECT_FILE, shown
 from contentops.documents.preset import apply_preset
-from contentops.errors import InputError, OutputError, UsageError
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.manifests.declare import Manifest, draft
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
 from contentops.model import Record
@@ -23,11 +23,70 @@ from contentops.operations.workspace import catalog_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from contentops.atomic_io import Disk
     from contentops.manifests.declare import Existing, ManifestDraft
     from contentops.model import Desired, Observed, Project, Spec
     from contentops.operations.workspace import Workspace
 
 _WILD: Final = re.compile(r"[*?\[]")
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """A text that is or becomes an item."""
+
+    id: str
+    path: str
+    generates: bool
+    """Whether the item has a template."""
+    declared: bool
+    """Whether a manifest declared it before."""
+    left_out: tuple[str, ...] = ()
+    """Keys of its front matter that the manifest does not state."""
+    content: str = ""
+    """The stored content that it was imported from."""
+
+
+class Adoption(Struct, frozen=True, kw_only=True):
+    """What is taken over, and what is not."""
+
+    manifest: str = ""
+    """The manifest that is written, or empty."""
+    added: str = ""
+    """What is added to it."""
+    taken: tuple[Taken, ...] = ()
+    known: tuple[Taken, ...] = ()
+    """What items were before."""
+    findings: tuple[Diagnostic, ...] = ()
+    """What is not taken over (errors), and items that are declared without what was told of them (warnings)."""
+
+    @property
+    def refused(self) -> int:
+        """How many texts are not taken over."""
+        return sum(one.code == "not-adopted" for one in self.findings)
+
+
+def taken_of(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = (), content: str = "") -> Taken:
+    """The item of a spec as one that is taken over."""
+    generates = bool(spec.request.template)
+    return Taken(
+        id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out, content=content
+    )
+
+
+def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
+    """Why a file is not taken over."""
+    return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
+
+
+def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
+    """The warning that a text is declared without its template."""
+    return Diagnostic(
+        code="adopted-without-template",
+        message=f"{shown(path)} is declared without a template: {unfit.message}",
+        severity=Severity.WARNING,
+        location=Location(path),
+        hint=unfit.hint,
+    )
 
 
 def slug(text: str) -> str:
@@ -68,13 +127,19 @@ class Drafted(Struct, frozen=True, kw_only=True):
     draft: ManifestDraft
 
 
-def drafted_for(workspace: Workspace, into: str, texts: Sequence[Existing], head: str) -> Drafted | None:
-    """The manifest that takes the texts; None where there are none. Raises UsageError where it is no place for them."""
+def drafted_for(
+    workspace: Workspace, into: str, texts: Sequence[Existing], head: str, *, name: str = "adopted"
+) -> Drafted | None:
+    """The manifest that takes the texts, by default one called `name`; None where there are no texts.
+
+    Raises UsageError where it is no place for them.
+    """
     if not texts:
         return None
     project = workspace.project
-    path = into or _default_place(project)
-    if not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
+    path = into or _default_place(project, name)
+    hidden = path == PROJECT_FILE or any(part.startswith(".") for part in path.split("/"))
+    if hidden or not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
         globs = ", ".join(f"`{pattern}`" for pattern in project.manifests)
         message = f"`{path}` is not where the project looks for manifests: {globs}"
         raise UsageError(message, code="no-manifest-place", hint=f"`--into` another file, or change `{PROJECT_FILE}`")
@@ -104,25 +169,25 @@ def _meaning(spec: Spec) -> tuple[object, ...]:
     return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.protected, spec.save
 
 
-def _default_place(project: Project) -> str:
-    """`adopted.yaml` in the first folder where the project looks for manifests."""
+def _default_place(project: Project, stem: str) -> str:
+    """A file of this name in the first folder where the project looks for manifests."""
     for pattern in project.manifests:
         parts = pattern.removeprefix("./").split("/")
         fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)]
-        for name in ("adopted.yaml", "adopted.yml"):
+        for name in (f"{stem}.yaml", f"{stem}.yml"):
             if glob_matcher("/".join(parts))(path := "/".join([*fixed, name])):
                 return path
     raise UsageError("no manifest is named", code="no-manifest-place", hint="name one with `--into`")
 
 
-def write_manifest(project: Project, drafted: Drafted) -> None:
-    """Put the manifest where it belongs. Raises OutputError where the disk refuses, or it changed meanwhile."""
+def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
+    """Put the manifest where it belongs. Raises StateError and OutputError where the disk refuses, or it changed."""
     path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (path.read_bytes() if path.exists() else None) != (None if before is None else before.encode()):
-            raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
-        replace(path, drafted.draft.text.encode(), mode=PUBLIC)
     except OSError as error:
         message = f"`{drafted.manifest.path}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="`--into` another file, or check who may write there") from error
+    if disk.read(path) != (None if before is None else before.encode()):
+        raise OutputError(f"`{drafted.manifest.path}` changed meanwhile", hint="run the command again")
+    disk.replace(path, drafted.draft.text.encode(), PUBLIC)

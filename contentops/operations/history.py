@@ -14,7 +14,7 @@ from contentops.ci.results import earlier_bodies, past_of
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ItemId, JobState, Record
+from contentops.model import ItemId, JobState, Record, RequestId
 from contentops.model.history import Generation, History, KeptReport, PaidText
 from contentops.operations.show import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, read_state
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry, Project, RequestId, State
+    from contentops.model import Json, OpenEntry, Plan, Project, State
     from contentops.state.cache import Cache
 
 KEPT_RUNS = 200
@@ -49,7 +49,7 @@ def history(project: Project, item: str = "") -> History:
         runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
         if not found and not runs:
             _check_item(project, item, {one.id for one in records.values()})
-        texts = _texts(project, state, item, [one for one in records.values() if one.id in names])
+        texts = _texts(project, state, item, names, records.values())
     found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
     return History(runs=runs, generations=tuple(found), texts=texts, gaps=past.gaps)
 
@@ -58,17 +58,22 @@ def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
     """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
     records = made(state, past_of(project).records, kept_reports(project))
     names = _names(item, [*records.values(), *state.records.values()])
-    return _texts(project, state, item, [one for one in records.values() if one.id in names])
+    return _texts(project, state, item, names, records.values())
 
 
-def _texts(project: Project, state: State, item: str, records: Iterable[Record]) -> tuple[PaidText, ...]:
+def _texts(
+    project: Project, state: State, item: str, names: set[str], records: Iterable[Record]
+) -> tuple[PaidText, ...]:
+    """The texts of the ids that an item has had; `item` is the one of today."""
+    records = [one for one in records if one.id in names]
     now = state.records.get(ItemId(item))
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
     file = Outputs(project.root).observe(path) if path else None
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
     known: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
-        for text in sorted((*map(_recorded, records), *_cached(cache, item, records)), key=lambda one: one.at):
+        found = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
+        for text in sorted(found, key=lambda one: (one.at, one.body == last)):
             places = (
                 ("cache", cache.body(text.body) is not None),
                 ("git", text.body in past),
@@ -99,8 +104,8 @@ def _recorded(record: Record) -> PaidText:
     )
 
 
-def _cached(cache: Cache, item: str, records: Iterable[Record]) -> Iterator[PaidText]:
-    names, requests = {item, *(one.id for one in records)}, {one.request_id for one in records} - {""}
+def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterator[PaidText]:
+    requests = {one.request_id for one in records} - {""}
     for kept in cache.paid_texts():
         if kept.about.item in names or kept.about.request_id in requests:
             yield PaidText(
@@ -202,6 +207,32 @@ def _reports(project: Project) -> Iterator[KeptReport]:
 
 def _folder(project: Project) -> Path:
     return Path(project.root) / FOLDER / "runs"
+
+
+def before_retries(cache: Cache, plan: Plan, state: State) -> Iterator[Record]:
+    """Records of the texts that failed their checks and were paid for again: none of their own stays in the state."""
+    wanted = {change.id: change for change in plan.changes if change.retries}
+    carried = {record.request_id for record in state.records.values()} | state.entries.keys()
+    for text in cache.paid_texts() if wanted else ():
+        change, about = wanted.get(ItemId(text.about.item)), text.about
+        spec = change.spec if change is not None else None
+        if spec is None or text.digest != spec.digest or about.request_id in carried:
+            continue
+        yield Record(
+            id=spec.id,
+            digest=spec.digest,
+            request=spec.request.as_json(),
+            server=text.server,
+            dialect="",
+            output=spec.output,
+            title=about.title,
+            generated=text.body,
+            content_id=about.content_id,
+            job_id=about.job_id,
+            request_id=RequestId(about.request_id),
+            credits=about.credits,
+            generated_at=about.generated_at,
+        )
 
 
 def brief(record: Record) -> dict[str, Json]:

@@ -156,6 +156,8 @@ def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forg
     if forget and not found:
         # What failed is no secret, so all of it may go at once.
         found = [entry for entry in named if entry.state is JobState.FAILED]
+        # A text that was paid for is given up only by its name.
+        found = found or [entry for entry in named if request and entry.state is JobState.PAID]
     if found:
         return found
     whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"

@@ -16,19 +16,22 @@ from contentops.execution.context import list_all
 from contentops.execution.limiter import seconds_of
 from contentops.model import Remote
 from contentops.operations.content import as_error, converse, quiet
+from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.api.calls import ContentEntry
-    from contentops.model import ItemId, Project, Record
+    from contentops.api.calls import ContentEntry, Reply
+    from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
     from contentops.operations.workspace import World
     from contentops.planning.inputs import PlanInputs
     from contentops.state.cache import Cache
 
-_ITS_OWN = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+_ITS_OWN = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
 """Failures that say something about one content alone."""
+_STUMBLED = 500
+"""The status of a server that fails at something itself: at one content, or at all."""
 
 
 def refresh(
@@ -49,6 +52,7 @@ def refresh(
             raise as_error(listed, project)
         entries = {entry.id: entry for entry in listed.entries}
         looked: dict[ItemId, Remote] = {}
+        stumbled = False
         for record in records:
             entry = entries.get(record.content_id)
             if not _is_candidate(record, entry):
@@ -57,7 +61,11 @@ def refresh(
             if before is not None and _stands(before, entry, cache):
                 looked[record.id] = before
             else:
-                looked[record.id] = await _look(caller, project, cache, record, entry)
+                answer = await caller.ask(GetContent(record.content_id))
+                again, stumbled = stumbled, isinstance(answer, Failure) and answer.status == _STUMBLED
+                if isinstance(answer, Failure) and not _is_its_own(answer, again=again):
+                    raise as_error(answer, project)
+                looked[record.id] = _seen(cache, record, entry, answer)
         return looked
 
     remote = converse(project, world, tell or quiet, story, cache)
@@ -81,9 +89,12 @@ def _key(server: str) -> str:
 
 
 def _saved(found: PlanInputs) -> Iterator[Record]:
-    """The records of what is saved on this server."""
-    for record in found.state.records.values():
-        if record.server == found.server and record.content_id and record.saved is not None:
+    """The records of declared items, under their ids or those that they take over, that are saved on this server."""
+    specs = dict(found.specs)
+    specs |= {orphan.id: found.specs[id_] for id_, orphan in pair_renames(found).items()}
+    for id_, record in found.state.records.items():
+        here = record.server == found.server and record.content_id and record.saved is not None
+        if here and id_ in specs and found.saves(specs[id_]):
             yield record
 
 
@@ -103,16 +114,17 @@ def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
     return same and cache.body(before.body) is not None
 
 
-async def _look(caller: Caller, project: Project, cache: Cache, record: Record, entry: ContentEntry | None) -> Remote:
-    """One content as it is now; its text is kept by its digest. Raises ApiError where the server does not answer."""
+def _is_its_own(failure: Failure, *, again: bool) -> bool:
+    """Whether a failure says something about one content alone; a server that stumbles `again` is not well."""
+    return failure.kind in _ITS_OWN or (failure.status == _STUMBLED and not again)
+
+
+def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
+    """One content as it is now; its text is kept by its digest."""
     content_id = record.content_id
-    answer = await caller.ask(GetContent(content_id))
     if isinstance(answer, Failure):
-        if answer.kind is FailureKind.NOT_FOUND:
-            return Remote(content_id=content_id, deleted=True)
-        if answer.kind in _ITS_OWN:
-            return Remote(content_id=content_id, problem=answer.full_message)
-        raise as_error(answer, project)
+        deleted = answer.kind is FailureKind.NOT_FOUND
+        return Remote(content_id=content_id, deleted=deleted, problem="" if deleted else answer.full_message)
     assert isinstance(answer, Content)
     body = clean_body(_text_of(record, answer))
     if not body.strip():

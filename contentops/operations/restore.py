@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
-from contentops.ci.results import earlier_bodies
+from contentops.ci.results import earlier_bodies, no_history
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import compose, provenance, replace_body
+from contentops.documents.front_matter import compose, replace_body
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import ItemId
@@ -18,7 +18,8 @@ from contentops.operations.apply import hold_lock
 from contentops.operations.content import converse, quiet
 from contentops.operations.history import texts_of
 from contentops.operations.show import without_text
-from contentops.operations.workspace import World, open_cache, read_state, why_no_text
+from contentops.operations.workspace import World, open_cache, read_state
+from contentops.planning.front_matter import provenance_of
 from contentops.planning.inputs import is_edited
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def restore(
     world = world or World()
     with hold_lock(project, world), open_cache(project, write=True) as cache:
         texts, state = restorable(project, item), read_state(project)
-        record, text = state.records[ItemId(item)], _named(texts, item, to)
+        record, text = state.records[ItemId(item)], _named(project, texts, item, to)
         outputs = Outputs(project.root, whole=[one.body for one in texts], system=world.system)
         file = outputs.observe(record.output)
         if file.problem:
@@ -92,7 +93,7 @@ def restore(
     return Restored(text=text, output=record.output, source=source, copy=copy)
 
 
-def _named(texts: Sequence[PaidText], item: str, to: str) -> PaidText:
+def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
     """The one text whose digest begins so. Raises UsageError."""
     start = to.strip().lower().removeprefix(PREFIX)
     found = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
@@ -103,13 +104,13 @@ def _named(texts: Sequence[PaidText], item: str, to: str) -> PaidText:
         message = f"{plural(len(found), 'text')} of `{item}` begin with `{to}`"
         raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
     hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
+    hint = "; ".join(filter(None, (hint, no_history(project.root))))
     raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
 
 
 def _composed(project: Project, record: Record, body: str) -> str:
     """The file as it was last written, with that body."""
-    block = provenance(item=record.id, digest=record.digest, job=record.job_id, generated_at=record.generated_at)
-    return compose(record.title, record.metadata, block if project.provenance else None, body)
+    return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
 
 
 def _words(
@@ -123,7 +124,7 @@ def _words(
             return found, "git"
     message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
-    why = why_no_text(project)
+    why = no_history(project.root)
     if "server" not in text.where:
         made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from contentops.digest import NOTHING
+from contentops.errors import UsageError
+from contentops.manifests.project import load_project
 from contentops.model import Saved
 from contentops.operations.apply import hold_lock
-from contentops.operations.workspace import World, open_cache, other_states, read_state, validate
+from contentops.operations.workspace import (
+    World,
+    locked_environments,
+    open_cache,
+    other_states,
+    read_state,
+    validate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,11 +51,10 @@ def drop_earlier(project: Project, *, do: bool, world: World | None = None) -> E
     """What `keep_texts` lets go of; dropped, if `do`. Raises InputError, since a manifest may need a text."""
     if project.keep_texts is None:
         return Earlier(keep=None)
-    desired = validate(project)
+    wanted = list(_wanted(project))
     holding = hold_lock(project, world or World()) if do else contextlib.nullcontext()
     with holding, open_cache(project, write=do) as cache:
         states = [read_state(project), *(state for _, state in other_states(project))]
-        wanted = ((project.api.server, spec.digest) for spec in desired.specs)
         gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))
         bodies = {one.body for one in gone}
         size = sum(len((cache.body(body) or "").encode()) for body in bodies)
@@ -53,6 +62,14 @@ def drop_earlier(project: Project, *, do: bool, world: World | None = None) -> E
             cache.drop_texts(gone)
     counts = Counter(one.about.item for one in gone)
     return Earlier(keep=project.keep_texts, texts=len(gone), bytes=size, items=dict(sorted(counts.items())))
+
+
+def _wanted(project: Project) -> Iterator[tuple[str, Digest]]:
+    """What the manifests ask for in this environment, and in every other that something was applied to."""
+    for environment in {project.environment, *locked_environments(project)}:
+        with contextlib.suppress(UsageError):  # it is not declared any more
+            other = load_project(Path(project.root), environment=environment, variables=project.cli_vars)
+            yield from ((other.api.server, spec.digest) for spec in validate(other).specs)
 
 
 def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Needed:

@@ -1,28 +1,34 @@
-"""`status`, `show` and `diff`: items looked at without touching anything."""
+"""`status` and `show`: items looked at without touching anything."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
-from contentops.documents.clean import body_digest, headings
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import InputError, OutputError, StateError, UsageError, did_you_mean
+from contentops.documents.sections import headings
+from contentops.errors import InputError, UsageError, did_you_mean
 from contentops.model import Action, Desired, ItemId, Move, Request, Spec
-from contentops.operations.workspace import open_cache, open_workspace, read_state, unread, validate
+from contentops.operations.plan import gathered
+from contentops.operations.workspace import open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.model import Change, Json, Project, Record, State
+    from contentops.model import Change, Checks, Json, Project, Record, State
+    from contentops.operations.workspace import World
     from contentops.planning.inputs import PlanInputs
+
+
+_DRIFT = frozenset({"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there"})
+"""Kinds of notes that say how an item stands."""
 
 
 class ItemStatus(Struct, frozen=True, kw_only=True):
@@ -36,26 +42,31 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def status(project: Project, choice: Choice) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
+def status(
+    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, world: World | None = None
+) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
     """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
 
-    Raises UsageError for selectors that cannot mean anything, or match nothing.
+    Raises UsageError for selectors that cannot mean anything, or match nothing; with a refresh what that raises.
     """
+    looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     findings: tuple[Diagnostic, ...] = ()
-    with open_workspace(project, parse_cache=False) as workspace:
+    with open_workspace(project, parse_cache=choice.refresh) as workspace:
         try:
-            found = workspace.plan_inputs(Choice())
+            found = gathered(workspace, looking, tell=tell, world=world)
         except InputError as error:
             findings = (unread(error),)
             # What was recorded is front matter in the words of the preset already.
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
-            found = workspace.plan_inputs(Choice())
-    changes = {change.id: change for change in make_plan(found).changes}
+            found = gathered(workspace, looking, tell=tell, world=world)
+    plan = make_plan(found)
+    changes = {change.id: change for change in plan.changes}
+    notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     known = sorted({*found.specs, *found.state.records, *changes})
-    items = selected(choice, [_candidate(id_, found, changes) for id_ in known])
-    return tuple(_status(item, found) for item in items), findings
+    items = selected(choice, [candidate(id_, found, changes) for id_ in known])
+    return tuple(_status(item, found, notes.get(item.id, "")) for item in items), findings
 
 
 def _as_recorded(record: Record) -> Spec:
@@ -72,13 +83,14 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def _candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    """What selectors see of an item, by the sides that were gathered and the changes that follow."""
     change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
     return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
 
 
-def _status(item: Candidate, found: PlanInputs) -> ItemStatus:
+def _status(item: Candidate, found: PlanInputs, drift: str) -> ItemStatus:
     change, record = item.change, found.state.records.get(item.id)
     observed = found.observe(record.output) if record else None
     return ItemStatus(
@@ -87,12 +99,12 @@ def _status(item: Candidate, found: PlanInputs) -> ItemStatus:
         output=item.path,
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
-        note=change.hint if change else "",
+        note=(change.hint if change else "") or drift,
     )
 
 
 def _edited(record: Record | None, observed: Any) -> bool:
-    return bool(record and observed and observed.exists and observed.body != record.generated)
+    return bool(record and record.generated and observed and observed.exists and observed.body != record.generated)
 
 
 def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
@@ -101,11 +113,21 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
             return word
     if change is not None and change.action is Action.PROMOTE:
         return "promotable"
+    if change is not None and change.action is Action.PULL:
+        return "edited there"
     if edited:
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
         return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
     return "as generated" if record is None or record.generated else "adopted"
+
+
+def _checks(checks: Checks) -> Json:
+    """The checks of an item as a person would state them, but for the text of a schema."""
+    found: dict[str, Json] = to_builtins(checks)
+    if checks.front_matter is not None:
+        del found["front_matter"]["text"]
+    return found
 
 
 def show(project: Project, item: str) -> dict[str, Json]:
@@ -124,6 +146,7 @@ def show(project: Project, item: str) -> dict[str, Json]:
             "output": spec.output,
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),
+            "checks": _checks(spec.checks),
             "origins": {
                 name: {
                     "layer": origin.layer,
@@ -140,35 +163,6 @@ def show(project: Project, item: str) -> dict[str, Json]:
     if record is not None:
         found["record"] = plain(record)
     return found
-
-
-def diff(project: Project, item: str) -> tuple[str, str, str]:
-    """The text last generated for an item, the text in its file, and what stands in the way of the first."""
-    state = read_state(project)
-    record = state.records.get(ItemId(item))
-    if record is None:
-        raise without_text(project, item, state)
-    try:
-        file = split(Outputs(project.root).read(record.output)).body
-    except OutputError as error:
-        raise OutputError(
-            f"`{item}` has no readable file: {error.message}", hint="`contentops plan` restores it"
-        ) from error
-    with open_cache(project, write=False) as cache:
-        text = cache.get_text(record.server, record.digest)
-        if text is None or body_digest(text.body) != record.generated:
-            # `keep` has given the record another digest; the text is still among those of its item.
-            texts = (cache.get_text(record.server, digest) for digest in cache.texts_for(record.server))
-            text = next((one for one in texts if one and body_digest(one.body) == record.generated), None)
-    if text is not None:
-        return text.body, file, ""
-    if body_digest(file) == record.generated:
-        return file, file, ""
-    raise StateError(
-        f"the text generated for `{item}` is not in the cache, so there is nothing to compare `{record.output}` with",
-        code="no-generated-text",
-        hint="git has what was committed; the file was edited by hand since it was generated",
-    )
 
 
 def section(project: Project, item: str, heading: str) -> str:

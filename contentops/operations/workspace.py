@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import random
 import time
@@ -19,12 +20,12 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
-from contentops.documents.folders import denial
+from contentops.documents.folders import denial, present
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import CatalogSnapshot, Saved, State
+from contentops.model import CatalogSnapshot, State
 from contentops.planning.inputs import (
     Choice,
     FinishedText,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.digest import Digest
     from contentops.model import Catalog, Desired, ItemId, Plan, Project
+    from contentops.operations.past import PastTexts
 
 FOLDER = ".contentops"
 
@@ -105,6 +106,12 @@ class Workspace:
         """All four sides, gathered: what the planner compares."""
         return _plan_inputs(self, choice)
 
+    def past(self, state: State) -> PastTexts:
+        """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids."""
+        from contentops.operations.past import PastTexts
+
+        return PastTexts(self.project, state, self.cache)
+
     def plan(self, choice: Choice) -> Plan:
         """What `apply` would do."""
         return make_plan(self.plan_inputs(choice))
@@ -146,8 +153,17 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         text = cache.get_text(server, digest)
         if text is None:
             return None
-        return FinishedText(item=owners().get(text.request_id, text.item), body=body_digest(text.body))
+        return FinishedText(
+            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
+        )
 
+    @functools.cache
+    def past() -> PastTexts:
+        return workspace.past(state)
+
+    outputs = itertools.chain(
+        (spec.output for spec in desired.specs), (record.output for record in state.records.values())
+    )
     others = dict(other_states(project))
     source = _source(project, others)
     looked_at, whole = [*paths(desired, state)], known_bodies(state)
@@ -164,8 +180,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         state=state,
         observed=observed,
         stored=stored,
-        text=functools.partial(text_of, project, state, cache),
-        why_no_text=functools.partial(why_no_text, project),
+        text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
+        why_no_text=lambda: past().why_missing(),
+        exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
         foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
         foreign_contents=frozenset(_contents_of(others.values(), server)),
@@ -192,37 +209,18 @@ def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:
                 yield from (record.content_id, *record.superseded)
 
 
-def text_of(project: Project, state: State, cache: Cache, digest: Digest) -> str | None:
-    """The text with a body digest: from the cache, else from the history in git of the file that a record has."""
-    from contentops.ci.results import earlier_bodies
-
-    found = cache.body(digest)
-    past = (each for path in _files_of(state, digest) for each in earlier_bodies(project.root, path))
-    return found if found is not None else next((body for known, body in past if known == digest), None)
-
-
-def _files_of(state: State, digest: Digest) -> list[str]:
-    """The files of the records that name a body."""
-    saved = ((one, one.saved or Saved()) for one in state.records.values())
-    return [one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}]
-
-
-def why_no_text(project: Project) -> str:
-    """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
-    from contentops.ci.results import no_history
-
-    return no_history(project.root)
-
-
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
     """What the locks of the project's other environments hold, each with the name of the lock."""
-    own = f"contentops.{project.environment}.lock" if project.environment else "contentops.lock"
-    for path in sorted(Path(project.root).glob("contentops*.lock")):
-        if path.name == own:
-            continue
-        environment = path.name.removeprefix("contentops").removesuffix(".lock").removeprefix(".")
-        with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
-            yield path.name, store.state
+    for environment, lock in locked_environments(project).items():
+        if environment != project.environment:
+            with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
+                yield lock, store.state
+
+
+def locked_environments(project: Project) -> dict[str, str]:
+    """The environments that something was applied to, each with the name of its lock."""
+    locks = [path.name for path in sorted(Path(project.root).glob("contentops*.lock"))]
+    return {lock.removeprefix("contentops").removesuffix(".lock").removeprefix("."): lock for lock in locks}
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
+from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
@@ -72,20 +73,24 @@ def _section(item: ItemSides) -> BodyAnswer | None:
 
 def _replace(item: ItemSides) -> BodyAnswer | None:
     own, inputs = item.own, item.inputs
-    if item.spec.id not in inputs.choice.replace or own is None or item.is_protected:
+    if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
-    if any(entry.attempt > own.attempt for entry in item.under_way):
+    reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *replaced(item))
+    if is_held(item):
+        return _again(item, own, (*why_changed(item), *reasons))
+    if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again is there to finish, not to pay for another.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
-    return _again(item, own, (Reason(kind="replace", detail="asked for with `--replace`"), *replaced(item)))
+    return _again(item, own, reasons)
 
 
-def _again(item: ItemSides, own: Record, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
-    attempt = 1 + max([own.attempt, *(entry.attempt for entry in item.entries)])
-    return BodyAnswer(action=Action.REGENERATE, steps=_generation(item, attempt, section), reasons=reasons)
+def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
+    attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
+    action = Action.REGENERATE if own else Action.CREATE
+    return BodyAnswer(action=action, steps=_generation(item, attempt, section), reasons=reasons)
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -114,8 +119,15 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return _look_up(item, entry, why, known=not unclear)
     paid = entry.state is JobState.PAID
     bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
+    retry = retry_of(item, entry.retry, entry.section)
+    failed = failed_checks(item, entry) if paid else ()
+    if failed and not retry:
+        return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
     reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
-    return BodyAnswer(action=Action.FINISH, steps=(bring,), reasons=(*why, reason), entry=entry)
+    said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
+    hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
+    steps, reasons = (bring, *retry), (*why, reason, *failed, *said)
+    return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
 
 def _in_the_way(item: ItemSides, entry: OpenEntry) -> tuple[BodyAnswer | None, tuple[Reason, ...]]:
@@ -150,13 +162,13 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
 def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, known: bool) -> BodyAnswer:
     detail = f"job `{entry.job_id}` is open" if known else entry.error or "the answer to its submit was lost"
     reason = Reason(kind="open-job" if known else "unknown-outcome", detail=detail)
-    steps = _generation(item, entry.attempt, entry.section)
+    steps = _generation(item, entry.attempt, entry.section, entry.retry)
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.choice.resubmit_unknown:
-        steps = _generation(item, entry.attempt + 1, entry.section)
+        steps = _generation(item, entry.attempt + 1, entry.section, entry.retry)
         hint = "submitted again as asked if it cannot be found"
     elif item.inputs.honours_ids is False:
-        steps = (Poll(),)
+        steps = (Poll(), *retry_of(item, entry.retry, entry.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
     return BodyAnswer(
         action=Action.FINISH if known else Action.RESOLVE,
@@ -172,7 +184,7 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
 
 def _there(item: ItemSides) -> BodyAnswer | None:
     """Its text was edited in WriterzRoom, and its request is as it was: nothing is generated for it."""
-    return edited_there(item) if item.is_same else None
+    return edited_there(item, _new_id(item)) if item.is_same else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
@@ -207,11 +219,17 @@ def _renamed(item: ItemSides) -> BodyAnswer | None:
     """A gone item's record answers this very request: the file moves, nothing is generated."""
     if item.orphan is None or not item.is_same:
         return None
-    reason = Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id")
     if item.file.exists:
-        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=(reason,))
+        return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
     found = _missing(item)
-    return structs.replace(found, reasons=(reason, *found.reasons))
+    return structs.replace(found, reasons=(*_new_id(item), *found.reasons))
+
+
+def _new_id(item: ItemSides) -> tuple[Reason, ...]:
+    """The reason that tells of a gone item whose record is taken over, if one is."""
+    if item.orphan is None or item.record is not None:
+        return ()
+    return (Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id"),)
 
 
 # --- another text ------------------------------------------------------------------------------------------
@@ -227,6 +245,10 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
         if (held := words_in_the_way(item, why)) is not None:
             return held
         why = (*why, *replaced(item))
+    if failed := failed_checks(item):
+        if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
+            return None  # it is paid for again already, and that job failed
+        return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*why, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
     return BodyAnswer(action=Action.FINISH, steps=(Fetch(digest=item.spec.digest),), reasons=(*why, reason))
 
@@ -264,14 +286,17 @@ def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyA
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
-    return BodyAnswer(action=action, steps=_generation(item, attempt), reasons=reasons)
+    retry = max((entry.retry for entry in failed), default=0)
+    return BodyAnswer(action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
 
 
-def _generation(item: ItemSides, attempt: int, section: str = "") -> tuple[Step, ...]:
-    """The steps that pay for a text and bring it."""
+def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
+    """The steps that pay for a text and bring it; `retry`: how many before it failed their checks."""
     spec, price = item.spec, price_of(item.spec, item.inputs.server)
-    submit = Submit(request=spec.request, digest=spec.digest, attempt=attempt, credits=price, section=section)
-    return submit, Poll()
+    submit = Submit(
+        request=spec.request, digest=spec.digest, attempt=attempt, credits=price, section=section, retry=retry
+    )
+    return submit, Poll(), *retry_of(item, retry, section)
 
 
 _TABLE = (

@@ -66,6 +66,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
 
     item: str
     body: Digest
+    title: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -86,6 +87,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
     """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be: what links in texts may lead to."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
@@ -177,6 +180,11 @@ class ItemSides(Struct, frozen=True, kw_only=True):
         """The text of another environment for the very request that is declared, if texts are taken from one."""
         source = self.inputs.source
         return source.offer(self.spec, self.inputs.observe) if source is not None else None
+
+    @property
+    def title(self) -> str:
+        """The title of its file; one that was removed is no other title."""
+        return self.file.title or (self.own.title if self.own is not None else "")
 
     @property
     def is_same(self) -> bool:
@@ -300,8 +308,8 @@ def honours_ids(state: State, server: str) -> bool | None:
 
 
 def price_of(spec: Spec, server: str) -> int:
-    """The credits of one submit of `spec`; the embedded server charges nothing."""
-    return 0 if server == "local" else spec.request.credits
+    """The credits of one submit of `spec`; the embedded server charges nothing, and what has no template none gets."""
+    return 0 if server == "local" or not spec.request.template else spec.request.credits
 
 
 # --- paths -------------------------------------------------------------------------------------------------

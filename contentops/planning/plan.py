@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import digest_json
-from contentops.errors import UsageError, did_you_mean, plural
+from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, find_file, hold
 from contentops.planning.gone import decide_gone
@@ -32,23 +32,25 @@ def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ..
 
 def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
     """The refusal of a plan that costs more credits than `limit`, and more than were `approved`."""
-    if plan.credits <= max(limit, approved or 0):
+    most = plan.credits_worst
+    if most <= max(limit, approved or 0):
         return None
     covered = "" if approved is None else f", and {approved} were approved"
-    message = f"the plan costs {plural(plan.credits, 'credit')}; `--max-credits` is {limit}{covered}"
-    return Refusal(guard="review-credits", message=message, flag=_approval(plan.credits))
+    message = f"the plan costs {price(plan.credits, most)}; `--max-credits` is {limit}{covered}"
+    return Refusal(guard="review-credits", message=message, flag=_approval(most))
 
 
 def approved(plan: Plan, limit: int | None) -> Refusal | None:
     """The refusal of a plan that costs more credits than a person approved; None where none stated a limit."""
-    if limit is None or plan.credits <= limit:
+    most = plan.credits_worst
+    if limit is None or most <= limit:
         return None
-    message = f"it costs {plural(plan.credits, 'credit')}, and {limit} were approved"
-    return Refusal(guard="approved-credits", message=message, flag=_approval(plan.credits))
+    message = f"it costs {price(plan.credits, most)}, and {limit} were approved"
+    return Refusal(guard="approved-credits", message=message, flag=_approval(most))
 
 
-def _approval(price: int) -> str:
-    return f"--approve-credits {price}"
+def _approval(most: int) -> str:
+    return f"--approve-credits {most}"
 
 
 def _state(inputs: PlanInputs) -> Iterator[Refusal]:
@@ -65,14 +67,14 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     budget = inputs.project.budget
-    price = sum(change.credits for change in changes)
-    submits = sum(change.submits for change in changes)
-    if budget.credits_per_apply is not None and price > budget.credits_per_apply:
-        message = f"it costs {plural(price, 'credit')}; `budget.credits_per_apply` is {budget.credits_per_apply}"
-        yield Refusal(guard="budget-credits", message=message, flag=_approval(price))
+    least, most = sum(change.credits for change in changes), sum(change.credits_worst for change in changes)
+    submits = sum(change.submits_worst for change in changes)
+    if budget.credits_per_apply is not None and most > budget.credits_per_apply:
+        message = f"it costs {price(least, most)}; `budget.credits_per_apply` is {budget.credits_per_apply}"
+        yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
         message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"
-        yield Refusal(guard="budget-items", message=message, flag=_approval(price))
+        yield Refusal(guard="budget-items", message=message, flag=_approval(most))
 
 
 def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
@@ -143,7 +145,7 @@ def _essence(change: Change) -> list[object]:
         change.target,
         change.source,
         change.file.file,
-        change.credits,
+        change.credits_worst,
         *there,
     ]
 
@@ -254,15 +256,15 @@ def _hold_taken(change: Change) -> Change:
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
     """The first `number` changes that submit and can be carried out without the others; a note says what waits."""
-    submits = [change for change in changes if change.submits]
+    submits = [change for change in changes if change.submits_worst]
     while True:
         kept = submits[:number]
         # A target that only another change would free is not free while that one waits.
-        held = {change.id for change in free_targets(inputs, kept) if not change.submits}
+        held = {change.id for change in free_targets(inputs, kept) if not change.submits_worst}
         if not held:
             break
         submits = [change for change in submits if change.id not in held]
-    total = sum(bool(change.submits) for change in changes)
+    total = sum(bool(change.submits_worst) for change in changes)
     message = f"canary: {len(kept)} of {plural(total, 'generation')}; {total - len(kept)} wait"
     others = len(changes) - total
     message += f", and so {'does' if others == 1 else 'do'} {plural(others, 'other change')}" if others else ""

@@ -13,7 +13,7 @@ from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, on_e
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
-    from contentops.model import Observed, OpenEntry, Remote, Saved
+    from contentops.model import OpenEntry, Remote, Saved
     from contentops.planning.inputs import ItemSides
 
 
@@ -26,19 +26,21 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         return None
     remote = _remote(item)
     reasons = (*why, *edit(item), _there(item))
-    if _holds(item.file, remote):
+    is_alike, choice = _holds(item, remote), on_edit(item)
+    if is_alike and (item.is_same or choice is OnEdit.KEEP):
         detail = f"`{item.file.path}` has the very text that is in WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
         step = Acknowledge(accepts=not item.is_same, remote=remote)
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
-    is_new_here = item.file.exists and not _is_saved(item)
+    is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
-        return None if item.file.exists and item.is_protected else _pull(item, reasons)
-    choice = on_edit(item)
+        # Without a template an item is protected from generations alone: what a person writes there is its text.
+        is_held = item.file.exists and item.is_protected and item.spec.request.template
+        return None if is_held else _pull(item, reasons)
     if is_new_here and _is_a_persons(item):
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
-        return block("edited-both", _both_hint(item), reasons=reasons)
+        return block("edited-on-both-sides", _both_hint(item), reasons=reasons)
     if choice is OnEdit.OVERWRITE:
         return None
     if choice is OnEdit.KEEP:
@@ -66,7 +68,7 @@ def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
 
 def pulled(body: BodyAnswer) -> Remote | None:
     """The text of the server that comes into the file, if one does."""
-    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None)
+    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None) if body.steps else None
 
 
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
@@ -90,7 +92,7 @@ def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[st
     """Title and body digest of the file as it will stand, where no text is generated; `title`: one that is written."""
     remote, known = pulled(body), item.own.title if item.own is not None else ""
     if remote is None:
-        return item.file.title if title is None else title, item.file.body
+        return item.title if title is None else title, item.file.body
     return title or remote.title or known, remote.body
 
 
@@ -108,6 +110,8 @@ def known_there(item: ItemSides, body: BodyAnswer) -> Saved | None:
 
 def _taken(body: BodyAnswer) -> Remote | None:
     """The text of the server that the file has then, whether it comes or is there already."""
+    if not body.steps:
+        return None
     known = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
     return pulled(body) or known
 
@@ -123,7 +127,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is None or not item.is_edited_there or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
-    if not asked and on_edit(item) is not OnEdit.OVERWRITE:
+    if not asked and not _holds(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
         return block("edited-there", _both_hint(item), reasons=(*body.reasons, _there(item)))
     told = any(reason.kind == "edited-there" for reason in body.reasons)
     return Save(path=path, replaces=remote.body), () if told else _replaced_there(item)
@@ -137,7 +141,7 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if remote.problem:
         message = f"`{id_}`: content `{remote.content_id}` cannot be compared: {remote.problem}"
         return (Note(kind="unreadable-there", id=id_, message=message),)
-    if item.is_edited_there and item.is_protected and not body.steps:
+    if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
@@ -163,29 +167,26 @@ def _where(item: ItemSides) -> str:
 
 
 def _both_hint(item: ItemSides) -> str:
-    get = f"`contentops content get {_remote(item).content_id}`"
-    path = item.file.path
-    return (
-        f"`{path}` was changed, and {_where(item)} was edited in WriterzRoom; {get} shows that text: make one of both "
-        f"the text of `{path}` and of the content, or delete the content, and the file is saved as new"
-    )
+    shown = f"`contentops diff {item.spec.id} --remote` shows both"
+    way = "make one text of them, in both places, or delete the content, and the file is saved as new"
+    return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 
-def _holds(file: Observed, remote: Remote) -> bool:
+def _holds(item: ItemSides, remote: Remote) -> bool:
     """Whether the file has the server's title and body."""
-    same = not remote.title or title_digest(file.title) == title_digest(remote.title)
-    return file.exists and file.body == remote.body and same
+    same = not remote.title or title_digest(item.title) == title_digest(remote.title)
+    return item.file.exists and item.file.body == remote.body and same
 
 
 def _is_saved(item: ItemSides) -> bool:
     """Whether title and body of the file are what the server last accepted."""
     saved = item.own.saved if item.own is not None else None
-    return saved is not None and (saved.title, saved.body) == (title_digest(item.file.title), item.file.body)
+    return saved is not None and (saved.title, saved.body) == (title_digest(item.title), item.file.body)
 
 
 def _is_a_persons(item: ItemSides) -> bool:
     """Whether a person changed title or body of the file since they were last written."""
-    return item.is_edited or (item.own is not None and item.file.title != item.own.title)
+    return item.is_edited or (item.own is not None and item.title != item.own.title)
 
 
 def _pull(item: ItemSides, reasons: tuple[Reason, ...]) -> BodyAnswer:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from contentops.errors import Refused, plural
-from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, Submit, name_of
+from contentops.errors import Refused, price
+from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, RetryText, Submit, name_of
 from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
@@ -120,17 +120,17 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
 
     What was paid for already is brought home, whoever asked for it.
     """
-    if not change.steps or (not change.submits and change.has(LookUp, Poll, Fetch, Drain)):
+    if not change.steps or (not change.submits_worst and change.has(LookUp, Poll, Fetch, Drain)):
         return ""
     if reviewed is None:
-        price = f" for {plural(change.credits, 'credit')}" if change.credits else ""
-        return f"{change.action}{price}, which it does not say"
-    for kind in (Submit, Remove):
+        cost = f" for {price(change.credits, change.credits_worst)}" if change.credits_worst else ""
+        return f"{change.action}{cost}, which it does not say"
+    for kind in (Submit, RetryText, Remove):
         if change.has(kind) and name_of(kind) not in reviewed.steps:
             return f"it would {name_of(kind)}, which it does not say"
-    if change.credits > reviewed.credits:
+    if change.credits_worst > reviewed.worst:
         return dearer(change, reviewed)
-    if change.submits and change.spec is not None and change.spec.digest != reviewed.digest:
+    if change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest:
         return ANOTHER_REQUEST
     return ""
 
@@ -140,10 +140,10 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
     if not found or guards.unreviewed == "allow":
         return
     number = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}"
-    price = sum(change.credits for change, _ in found)
+    least, most = sum(change.credits for change, _ in found), sum(change.credits_worst for change, _ in found)
     listed = _listed({change.id: words for change, words in found})
     raise Refused(
-        f"{number} beyond the plan that was reviewed, for {plural(price, 'credit')}: {listed}",
+        f"{number} beyond the plan that was reviewed, for {price(least, most)}: {listed}",
         code="unreviewed",
         hint="review a plan of what is there now, or let such changes through with `guards: {unreviewed: allow}`",
     )

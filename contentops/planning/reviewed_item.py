@@ -9,7 +9,7 @@ from msgspec import Struct
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.errors import plural
+from contentops.errors import price
 from contentops.model import (
     Acknowledge,
     Action,
@@ -26,6 +26,7 @@ from contentops.model import (
     name_of,
 )
 from contentops.model.plan import record_digest
+from contentops.planning.checked import FAILED
 from contentops.planning.inputs import failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def difference(item: ReviewedItem) -> str:
     if other := _other_text(item, change):
         return other
     if change.blocked:
-        ours = change.blocked == "failed-twice" and item.failed
+        ours = item.is_open if change.blocked == FAILED else change.blocked == "failed-twice" and item.failed
         return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"
     return _other_source(item) or _not_done(item) or _other_front(item) or _more(item, change)
 
@@ -280,14 +281,15 @@ def _more(item: ReviewedItem, change: Change) -> str:
         return f"it would {', '.join(sorted(steps))}, which the plan does not say"
     if change.target != reviewed.target:
         return _ANOTHER_FILE
-    if change.credits > reviewed.credits:
+    if change.credits_worst > reviewed.worst:
         return dearer(change, reviewed)
     failed = failed_attempts(item.entries, reviewed.digest)
-    if change.submits and change.attempt > max([reviewed.attempt, *(entry.attempt + 1 for entry in failed)]):
+    last = reviewed.attempt + reviewed.retries
+    if change.submits and change.attempt > max([last, *(entry.attempt + 1 for entry in failed)]):
         return f"it would be submitted once more; see `contentops state resolve {change.id}`"
     return ""
 
 
 def dearer(change: Change, reviewed: ReviewedChange) -> str:
     """That a change costs more than was reviewed, in words."""
-    return f"it costs {plural(change.credits, 'credit')} now, not {reviewed.credits}"
+    return f"it costs {price(change.credits, change.credits_worst)} now, not {reviewed.worst}"

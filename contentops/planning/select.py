@@ -47,7 +47,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
             found |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-                "edited": "edited" in kinds or _saves_an_edit(change),
+                "edited": bool(kinds & {"edited", "edited-there"}) or _saves_an_edit(change),
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
                 "open": change.entry is not None or bool(change.drains),

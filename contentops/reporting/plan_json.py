@@ -23,6 +23,7 @@ from contentops.model import (
     Promote,
     Remove,
     Request,
+    RetryText,
     Save,
     Spec,
     Submit,
@@ -70,6 +71,7 @@ def summary_json(plan: Plan) -> dict[str, Json]:
     return {
         "changes": not plan.empty,
         "credits": plan.credits,
+        "credits_worst": plan.credits_worst,
         "submits": plan.submits,
         "unchanged": plan.unchanged,
         "refused": bool(plan.refusals),
@@ -83,7 +85,9 @@ def _change_json(change: Change) -> dict[str, Json]:
         "action": change.action.value,
         "steps": list(change.names),
         "credits": change.credits,
+        "credits_worst": change.credits_worst,
         "submits": change.submits,
+        "retries": change.retries,
         "attempt": change.attempt,
         "reasons": plain(change.reasons),
         "target": change.target,
@@ -164,7 +168,9 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     held = entry(change.entry) if change.entry is not None else None
+    each = (change.worst - change.credits) // change.retries if change.retries else 0
     steps: tuple[Step, ...] = (
+        RetryText(request=request, digest=change.digest, credits=each, times=change.retries),
         Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),

@@ -204,8 +204,9 @@ def _row(change: Change) -> str:
     path = cell(change.target or change.source, _PATH)
     if change.source and change.target and change.source != change.target:
         path = f"{cell(change.source, _PATH)} → {path}"
-    price = change.credits or ("free" if change.submits else "")
-    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {price} | {path} |"
+    cost = str(change.credits) if change.credits_worst else "free" if change.submits_worst else ""
+    cost += f", up to {change.credits_worst:,}" if change.credits_worst > change.credits else ""
+    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {cost} | {path} |"
 
 
 def _tells(change: Change) -> bool:

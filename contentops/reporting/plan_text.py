@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from contentops.errors import plural
+from contentops.errors import plural, price
 from contentops.model import Action
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
@@ -104,40 +104,43 @@ def _likeness(change: Change) -> Hashable:
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     likeness = [_likeness(change) for change in plan.changes]
     sizes = Counter(likeness)
-    credit: Counter[Hashable] = Counter()
+    least: Counter[Hashable] = Counter()
+    most: Counter[Hashable] = Counter()
     for kind, change in zip(likeness, plan.changes, strict=True):
-        credit[kind] += change.credits
+        least[kind] += change.credits
+        most[kind] += change.credits_worst
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    price_room = max((len(_price(change)) for change in plan.changes if change.credits), default=0)
+    price_room = max((len(_price(change)) for change in plan.changes if change.credits_worst), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
         if not folded or seen[kind] <= FOLD_TO:
             if folded:
-                credit[kind] -= change.credits
+                least[kind] -= change.credits
+                most[kind] -= change.credits_worst
             yield from _change(change, room, price_room, verbose=verbose)
             if change.hint:
                 hint = in_environment(_unsaid(change), plan.environment)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
-            yield _fold(change.action, sizes[kind] - FOLD_TO, credit[kind])
+            yield _fold(change.action, sizes[kind] - FOLD_TO, least[kind], most[kind])
 
 
-def _fold(action: Action, number: int, credits_: int) -> str:
+def _fold(action: Action, number: int, least: int, most: int) -> str:
     sign, style = SIGNS[action]
-    price = f", {plural(credits_, 'credit')}" if credits_ else ""
+    cost = f", {price(least, most)}" if most else ""
     text = f"{ELLIPSIS} {number:,} more to {action.value}" if action is not Action.BLOCKED else ""
     text = text or f"{ELLIPSIS} {number:,} more blocked"
-    return f"  {paint(sign, style)} {text} for the same reasons{price} (`--verbose` lists them)"
+    return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
 def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Iterator[str]:
     sign, style = SIGNS[change.action]
     name = visible(change.id)
     padded = paint(name, "strong") + " " * (room - columns(name))
-    price = f"{_price(change):<{price_room}}"
-    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style)}", price, _paths(change)]
+    cost = f"{_price(change):<{price_room}}"
+    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style)}", cost, _paths(change)]
     yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
@@ -152,9 +155,9 @@ def _unsaid(change: Change) -> str:
 
 
 def _price(change: Change) -> str:
-    if not change.credits:
-        return "free" if change.submits else ""
-    return plural(change.credits, "credit")
+    if not change.credits_worst:
+        return "free" if change.submits_worst else ""
+    return price(change.credits, change.credits_worst, change.retries)
 
 
 def _paths(change: Change) -> str:

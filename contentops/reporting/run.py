@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import ExitCode, plural, worst
-from contentops.model import Action, Result
+from contentops.model import Action, Level, Result
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
 from contentops.reporting.plan_json import plain, summary_json
@@ -94,6 +94,8 @@ def _run_json(run: Run) -> dict[str, Json]:
 _SHOWN = 50
 """Items of one result that are listed."""
 _WORDS = 500
+_FINDINGS = 8
+"""Findings of one text that are listed."""
 _SIGNS = {
     Result.FAILED: ("x", "error"),
     Result.BLOCKED: ("!", "held"),
@@ -123,6 +125,7 @@ def run_text(run: Run, *, again: str = "") -> str:
     sections = [
         "\n".join(_copies(run)),
         "\n".join(_left_out(run)),
+        "\n".join(_found(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again)),
@@ -149,6 +152,20 @@ def _left_out(run: Run) -> Iterator[str]:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more such texts"
     if found:
         yield f"      {paint('hint', 'hint')}: state under `metadata` what you want to keep; `--json` shows all of it"
+
+
+def _found(run: Run) -> Iterator[str]:
+    """What checks found, where the end of an item does not tell all of it."""
+    found = [each for each in run.outcomes if len(each.findings) > (each.result is Result.BLOCKED)]
+    for outcome in found[:_SHOWN]:
+        for finding in outcome.findings[:_FINDINGS]:
+            sign = paint("!", "warning" if finding.level is Level.WARN else "held")
+            words = clip(visible(f"{finding.check}: {finding.words}"), _WORDS)
+            yield f"  {sign} {paint(visible(outcome.id), 'strong')}  {words}"
+        if len(outcome.findings) > _FINDINGS:
+            yield f"      {ELLIPSIS} {len(outcome.findings) - _FINDINGS:,} more findings; `--json` shows all of them"
+    if len(found) > _SHOWN:
+        yield f"  {paint('!', 'warning')} {ELLIPSIS} {len(found) - _SHOWN:,} more texts with findings"
 
 
 def _troubles(run: Run) -> Iterator[str]:

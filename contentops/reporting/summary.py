@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import plural
+from contentops.errors import plural, price
 from contentops.model import Action
 from contentops.sanitize import visible
 
@@ -70,7 +70,7 @@ def plan_sentence(plan: Plan) -> str:
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
-    return f"{', '.join(parts)}. {plural(plan.credits, 'credit')}."
+    return f"{', '.join(parts)}. {price(plan.credits, plan.credits_worst)}."
 
 
 def empty_sentence(plan: Plan) -> str:

@@ -184,10 +184,13 @@ class FakeApi(httpx.AsyncBaseTransport):
         self.generations: list[Generation] = []
         self.jobs: dict[str, Generation] = {}
         self.contents: dict[str, Stored] = {}
+        self.broken: dict[str, Fault] = {}
+        """What goes wrong with each fetch of a content, by its id."""
         self._faults: list[tuple[Callable[[str, int], bool], Fault]] = []
         self._counts: dict[str, int] = {}
         self._window: list[float] = []
         self._latest = 0.0
+        self._made = 0
         self._unfinished: list[Generation] = []
 
     # --- what a test asks and does --------------------------------------------------------------------------
@@ -239,6 +242,7 @@ class FakeApi(httpx.AsyncBaseTransport):
         name, argument = _route(request)
         n = self._counts[name] = self._counts.get(name, 0) + 1
         what = next((what for when, what in self._faults if when(name, n)), None)
+        what = self.broken.get(argument, what) if name == "get content" else what
         if what == "refuse":
             await asyncio.sleep(self.habits.latency)
             raise httpx.ConnectError("[Errno 111] Connection refused")
@@ -394,7 +398,8 @@ class FakeApi(httpx.AsyncBaseTransport):
         return job.title, job.text
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
-        content_id = f"cnt_{uuid5(NAMESPACE_URL, str(len(self.contents))).hex[:12]}"
+        content_id = f"cnt_{uuid5(NAMESPACE_URL, str(self._made)).hex[:12]}"
+        self._made += 1
         stored = Stored(content_id, title, body, at, at, metadata)
         self.contents[content_id] = stored
         return stored

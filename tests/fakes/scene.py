@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import pickle
 import random
 import shutil
 import tempfile
@@ -115,7 +116,7 @@ class Scene:
     def standing(self) -> tuple[object, ...]:
         """All that two moments can differ in but the time: every file, and the server's jobs and contents."""
         files = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
-        return files, copy.deepcopy(self.api.jobs), copy.deepcopy(self.api.contents), len(self.api.generations)
+        return files, pickle.dumps((self.api.jobs, self.api.contents)), len(self.api.generations)
 
     def write(self, path: str, text: str) -> Path:
         """A file of the project."""

@@ -19,6 +19,7 @@ from contentops.model import (
     Origin,
     Project,
     Record,
+    Remote,
     Request,
     RequestId,
     Saved,
@@ -90,10 +91,15 @@ def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> O
 
 
 def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
-    """A file on disk."""
-    return Observed(
-        path=path, file=digest_text(f"{title}{body}{fields}"), title=title, body=body_digest(body), **fields
-    )
+    """A file on disk, with the provenance block of the job that `a_record` names."""
+    file, block = digest_text(f"{title}{body}{fields}"), {"job": "job_1"}
+    known = {"path": path, "file": file, "title": title, "body": body_digest(body), "provenance": block}
+    return Observed(**{**known, **fields})
+
+
+def a_remote(*, body: str = TEXT, title: str = "T", **fields: Any) -> Remote:
+    """What a refresh found of the content that `a_record` is saved as."""
+    return Remote(**{"content_id": "cnt_1", "title": title, "body": body_digest(body), **fields})
 
 
 def stated(spec: Spec, *names: str) -> Spec:
@@ -111,6 +117,7 @@ def a_situation(
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
     foreign: Mapping[str, str] | None = None,
+    remote: Mapping[str, Remote] | None = None,
     **choice: Any,
 ) -> PlanInputs:
     """All sides at once."""
@@ -129,6 +136,7 @@ def a_situation(
         observed={file.path: file for file in files},
         stored=(stored or {}).get,
         foreign=foreign or {},
+        remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
         choice=Choice(**choice),
         rekeyed=rekeyed,
         honours_ids=honours_ids(state, project.api.server),

@@ -1,0 +1,131 @@
+"""What `checks` find in a text before it is written: the same for a plan and for an apply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.preset import title_for
+from contentops.documents.sections import main_heading
+from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
+from contentops.planning.edits import BodyAnswer
+from contentops.planning.front_matter import which_front_matter
+from contentops.planning.inputs import price_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from contentops.documents.checks import CheckedText
+    from contentops.model import Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
+    from contentops.planning.inputs import ItemSides
+
+FAILED = "checks-failed"
+"""The reason an item is held back for whose text fails its checks."""
+
+
+class Brought(NamedTuple):
+    """A text as it was brought: what it is called where it comes from, or empty, and its words."""
+
+    title: str
+    body: str
+    of_section: bool
+    """Only one section of it is new, and the rest is the text that the file has."""
+
+
+def written_title(
+    stated: str | None,
+    seen: Observed,
+    record: Record | None,
+    text: Brought,
+    *,
+    item: ItemId,
+    preset: str,
+) -> str:
+    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id."""
+    if stated is not None:
+        return clean_title(stated)
+    if text.of_section and seen.title:
+        return seen.title
+    edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
+    if seen.exists and seen.title and edited:
+        return seen.title
+    return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
+
+
+def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:
+    """A text as it will stand in its file; `front`: the keys that are written, None for those that are removed."""
+    from contentops.documents.checks import CheckedText
+
+    merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
+    merged.pop("contentops", None)
+    return CheckedText(title=title, body=body, front=merged, output=output)
+
+
+# --- at plan time ----------------------------------------------------------------------------------------------
+
+
+def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
+    """The step that may pay again for a text that fails its checks; `done`: how often that has happened already."""
+    spec, checks = item.spec, item.spec.checks
+    times = checks.retries - done if checks.retries and checks.can_block else 0
+    if times <= 0:
+        return ()
+    price = price_of(spec, item.inputs.server)
+    return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
+
+
+def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reason, ...]:
+    """Why a paid text of the item's request is not written, as far as its words are known here; empty: it may be.
+
+    Of `entry`, else of the last such text in the cache. What a command said is no reason: it is run again.
+    """
+    if item.spec.checks == NO_CHECKS:
+        return ()
+    stored = item.inputs.stored(item.spec.digest)
+    title, digest = (stored.title, stored.body) if stored is not None else ("", NOTHING)
+    if entry is not None and entry.body:
+        title, digest = entry.title, entry.body
+    body = item.inputs.text(digest) if digest else None
+    if body is None:
+        return ()
+    return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
+
+
+def _findings(item: ItemSides, text: Brought) -> tuple[Finding, ...]:
+    from contentops.documents.checks import check_text
+
+    spec, preset = item.spec, item.inputs.project.preset
+    front = which_front_matter(item, BodyAnswer(steps=(Fetch(digest=spec.digest),)))
+    title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
+    about = to_check(title, text.body, item.file, front.front, spec.output)
+    return check_text(spec.checks, about, item.inputs.exists)
+
+
+def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
+    """Each finding as a reason; none where no finding holds the text back."""
+    found = tuple(findings)
+    if all(each.level is not Level.BLOCK for each in found):
+        return ()
+    return tuple(Reason(kind=FAILED, field=each.check, detail=each.words) for each in found)
+
+
+def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
+    """What to do about a text that fails its checks; `is_same`: the file holds another text of the same request."""
+    id_ = spec.id
+    hint = f"it is kept and not paid for again: loosen `checks`, or `--replace {id_}` pays for another text"
+    if entry is not None and is_same:
+        give_up = f"`contentops state resolve {id_} --forget --request {entry.short}`"
+        hint += f", or {give_up} gives it up and leaves the file as it is"
+    return hint
+
+
+def is_held(item: ItemSides) -> bool:
+    """Whether a paid text of the very request that is declared fails its checks, and no retry is left."""
+    under_way = item.under_way
+    entry = under_way[-1] if under_way else None
+    if entry is not None and entry.state is not JobState.PAID:
+        return False
+    if entry is not None and retry_of(item, entry.retry):
+        return False
+    return bool(failed_checks(item, entry)) or (entry is not None and bool(entry.error))

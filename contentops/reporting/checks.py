@@ -1,0 +1,152 @@
+"""What checks found as text for people, as JSON, as SARIF for code scanning, and as JUnit's XML for CI."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from contentops import __version__
+from contentops.errors import Severity, plural
+from contentops.reporting.diagnostics import diagnostics_json, diagnostics_text
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contentops.errors import Diagnostic
+    from contentops.model import Checked, CheckedFile, Json
+
+RULES: Final = {
+    "words": "The body has as many words as it should.",
+    "contains": "Title or body say what they must.",
+    "excludes": "Neither title nor body say what they must not.",
+    "matches": "The body matches each expression.",
+    "not-matches": "The body matches none of the expressions.",
+    "headings": "The body has each heading.",
+    "leftovers": "Nothing of a scaffold, a prompt or a placeholder is left.",
+    "links": "Relative links lead to a file of the project.",
+    "front-matter": "The front matter fits its schema.",
+    "commands": "Each program finds nothing.",
+}
+"""Every check by its code, and what holds where it finds nothing."""
+MOST_RESULTS: Final = 25_000
+"""Results of a run that GitHub's code scanning takes."""
+_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
+_NOT_XML: Final = re.compile("[\ufffe\uffff]")
+
+
+def checks_text(done: Checked) -> str:
+    """Every finding with its line, and how many files are as they should be."""
+    blocked = sum(any(map(_is_error, file.findings)) for file in done.files)
+    warned = sum(bool(file.findings) for file in done.files) - blocked
+    parts = [f"Checked {plural(len(done.files), 'file')}: {blocked:,} blocked, {warned:,} with warnings."]
+    if done.missing:
+        parts.append(f"{plural(done.missing, 'item')} {_have(done.missing)} no file yet.")
+    if done.unchecked:
+        parts.append(f"{plural(done.unchecked, 'item')} {_have(done.unchecked)} no checks.")
+    found = diagnostics_text(done.findings)
+    return f"{found}\n\n{' '.join(parts)}" if found else " ".join(parts)
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _is_error(found: Diagnostic) -> bool:
+    return found.severity is Severity.ERROR
+
+
+def checks_json(done: Checked) -> dict[str, Json]:
+    """The same in the format of `schemas/diagnostics.schema.json`."""
+    return {
+        **diagnostics_json(done.findings),
+        "checked": [
+            {
+                "item": file.item,
+                "output": file.output,
+                "errors": sum(map(_is_error, file.findings)),
+                "warnings": sum(not _is_error(found) for found in file.findings),
+            }
+            for file in done.files
+        ],
+        "missing": done.missing,
+        "unchecked": done.unchecked,
+    }
+
+
+# --- SARIF -----------------------------------------------------------------------------------------------------
+
+
+def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
+    """A log of SARIF 2.1.0; `folder` is where the project lies in its repository."""
+    codes = [*RULES, *sorted({found.code for found in done.findings} - RULES.keys())]
+    rules: list[Json] = [
+        {"id": code, "shortDescription": {"text": RULES.get(code, "The file can be read.")}} for code in codes
+    ]
+    results: list[Json] = [_result(found, codes.index(found.code), folder) for found in done.findings[:MOST_RESULTS]]
+    tool: Json = {"driver": {"name": "contentops", "semanticVersion": __version__, "rules": rules}}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": tool, "columnKind": "unicodeCodePoints", "results": results}],
+    }
+
+
+def _result(found: Diagnostic, index: int, folder: str) -> Json:
+    place = found.location
+    assert place is not None
+    path = f"{folder}/{place.file}" if folder else place.file
+    message = f"{found.message} ({found.hint})" if found.hint else found.message
+    return {
+        "ruleId": found.code,
+        "ruleIndex": index,
+        "level": _LEVELS[found.severity],
+        "message": {"text": visible(message)},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(path), "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": place.line},
+                }
+            }
+        ],
+    }
+
+
+# --- JUnit -----------------------------------------------------------------------------------------------------
+
+
+def junit(done: Checked) -> str:
+    """One test case for each file: failed where something blocks, with what is only told as its output."""
+    failures = sum(any(map(_is_error, file.findings)) for file in done.files)
+    counts = f'tests="{len(done.files)}" failures="{failures}" errors="0"'
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="contentops" {counts}>']
+    lines += [f'  <testsuite name="contentops check" {counts} skipped="0">', *_cases(done.files)]
+    return "\n".join([*lines, "  </testsuite>", "</testsuites>"]) + "\n"
+
+
+def _cases(files: Iterable[CheckedFile]) -> Iterator[str]:
+    for file in files:
+        head = f'    <testcase name="{_xml(file.item)}" classname="{_xml(file.output)}" file="{_xml(file.output)}"'
+        if not file.findings:
+            yield f"{head}/>"
+            continue
+        yield f"{head}>"
+        errors = [found for found in file.findings if _is_error(found)]
+        if errors:
+            said = f"{errors[0].message}{f' (and {len(errors) - 1:,} more)' if len(errors) > 1 else ''}"
+            yield f'      <failure type="{_xml(errors[0].code)}" message="{_xml(said)}">{_listed(errors)}</failure>'
+        if told := [found for found in file.findings if not _is_error(found)]:
+            yield f"      <system-out>{_listed(told)}</system-out>"
+        yield "    </testcase>"
+
+
+def _listed(findings: Iterable[Diagnostic]) -> str:
+    return "\n".join(_xml(f"{found.location}: {found.severity}[{found.code}]: {found.message}") for found in findings)
+
+
+def _xml(text: str) -> str:
+    """A text as XML takes it, in an attribute too: no character that XML forbids is left."""
+    return html.escape(_NOT_XML.sub("\ufffd", visible(text)))

@@ -1,0 +1,276 @@
+"""`contentops check`: which files it looks at, and its findings as text, JSON, SARIF and JUnit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.errors import Diagnostic, Location, Severity
+from contentops.model import Checked, CheckedFile, ItemId
+from contentops.reporting.checks import junit, sarif
+from contentops.sanitize import json_text
+from contentops.schema_files import load_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+SETTINGS = """
+version: 1
+project: acme
+api: {base_url: local}
+defaults:
+  template: blog_article_generator
+  style: general_blog
+  inputs: {target_audience: readers}
+  checks: {excludes: [cheap], links: warn, leftovers: block, front_matter: post.json}
+"""
+ITEMS = """
+items:
+  - {id: good, inputs: {topic: x}}
+  - {id: bad, inputs: {topic: x}}
+  - {id: told, inputs: {topic: x}}
+  - {id: absent, inputs: {topic: x}}
+  - {id: free, inputs: {topic: x}, checks: null}
+"""
+FILES = {
+    "contentops.yaml": SETTINGS,
+    "content/a.yaml": ITEMS,
+    "post.json": '{"properties": {"tags": {"type": "array"}}}',
+    "out/good.md": "---\ntitle: Good\n---\n\nSee [the other](absent.md) and [all](../content).\n",
+    "out/bad.md": "---\ntitle: Bad\ntags: a\n---\n\nFine.\n\nVery cheap.\n",
+    "out/told.md": "A [link](nowhere.md).\r\n",
+    "out/free.md": "cheap\n",
+}
+BAD = {
+    ("excludes", "error", 8, "item `bad`: says `cheap`"),
+    ("front-matter", "error", 3, "item `bad`: `tags`: 'a' is not of type 'array'"),
+    ("links", "warning", 1, "item `told`: the link `nowhere.md` leads to no file of the project"),
+}
+SARIF = {
+    "required": ["$schema", "version", "runs"],
+    "properties": {
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "minItems": 1,
+            "items": {
+                "required": ["tool", "results"],
+                "properties": {
+                    "tool": {
+                        "required": ["driver"],
+                        "properties": {
+                            "driver": {
+                                "required": ["name", "rules"],
+                                "properties": {
+                                    "rules": {
+                                        "items": {
+                                            "required": ["id", "shortDescription"],
+                                            "properties": {"shortDescription": {"required": ["text"]}},
+                                        }
+                                    }
+                                },
+                            }
+                        },
+                    },
+                    "results": {
+                        "maxItems": 25_000,
+                        "items": {
+                            "required": ["ruleId", "ruleIndex", "level", "message", "locations"],
+                            "properties": {
+                                "level": {"enum": ["error", "warning", "note"]},
+                                "message": {"required": ["text"], "properties": {"text": {"minLength": 1}}},
+                                "locations": {
+                                    "minItems": 1,
+                                    "items": {
+                                        "required": ["physicalLocation"],
+                                        "properties": {
+                                            "physicalLocation": {
+                                                "required": ["artifactLocation", "region"],
+                                                "properties": {
+                                                    "artifactLocation": {
+                                                        "properties": {"uri": {"pattern": "^[^/][!-~]*$"}}
+                                                    },
+                                                    "region": {
+                                                        "required": ["startLine"],
+                                                        "properties": {"startLine": {"type": "integer", "minimum": 1}},
+                                                    },
+                                                },
+                                            }
+                                        },
+                                    },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""What GitHub asks of SARIF 2.1.0, as far as we write it."""
+
+
+@pytest.fixture
+def site(project: Build) -> Path:
+    """A project of five items, four of them with a file."""
+    return project(FILES)
+
+
+def found_in(document: dict[str, Any]) -> set[tuple[str, str, int, str]]:
+    """The findings of the JSON form."""
+    found = document["diagnostics"]
+    return {(one["code"], one["severity"], one["location"]["line"], one["message"]) for one in found}
+
+
+def test_check_holds_what_is_there_against_its_checks(site: Path, invoke: Run) -> None:
+    """Files of items, each finding at its line of the file; nothing is changed, and errors alone fail."""
+    ended = invoke("check", cwd=site)
+    assert ended.code == 1
+    assert "error[excludes]: item `bad`: says `cheap`\n  --> out/bad.md:8:1\n" in ended.stdout
+    last = ended.stdout.splitlines()[-1]
+    assert last == "Checked 3 files: 1 blocked, 1 with warnings. 1 item has no file yet. 1 item has no checks."
+    chosen = invoke("check", "--select", "told", "--select", "good", cwd=site)
+    assert (chosen.code, chosen.stdout.splitlines()[-1]) == (0, "Checked 2 files: 0 blocked, 1 with warnings.")
+    assert invoke("check", "--select", "nothing", cwd=site).code == 64
+    assert not (site / "contentops.lock").exists()
+
+
+def test_findings_as_json_fit_the_schema_of_diagnostics(site: Path, invoke: Run) -> None:
+    """With the files that were looked at."""
+    ended = invoke("check", "--json", cwd=site)
+    assert ended.code == 1
+    assert found_in(ended.json) == BAD
+    assert [(one["item"], one["errors"], one["warnings"]) for one in ended.json["checked"]] == [
+        ("bad", 2, 0),
+        ("good", 0, 0),
+        ("told", 0, 1),
+    ]
+    assert (ended.json["missing"], ended.json["unchecked"]) == (1, 1)
+    jsonschema.validate(ended.json, load_schema("diagnostics"))
+
+
+def test_findings_as_sarif_name_files_from_the_repository(site: Path, invoke: Run) -> None:
+    """Code scanning shows them where they are, also where the project is a folder of its repository."""
+    ended = invoke("-C", str(site), "check", "--format", "sarif", cwd=site.parent)
+    jsonschema.validate(ended.json, SARIF)
+    (run,) = ended.json["runs"]
+    results = run["results"]
+    assert {one["ruleId"] for one in results} == {"excludes", "front-matter", "links"}
+    assert all(run["tool"]["driver"]["rules"][one["ruleIndex"]]["id"] == one["ruleId"] for one in results)
+    places = [one["locations"][0]["physicalLocation"] for one in results]
+    folder = site.relative_to(site.parent).as_posix()
+    assert (f"{folder}/out/bad.md", 8) in {(at["artifactLocation"]["uri"], at["region"]["startLine"]) for at in places}
+
+
+def test_findings_as_junit_are_one_case_for_each_file(site: Path, invoke: Run) -> None:
+    """What blocks fails its case; what is only told is its output."""
+    root = ET.fromstring(invoke("check", "--format", "junit", cwd=site).stdout)
+    assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "3", "1")
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    assert cases.keys() == {"good", "bad", "told"}
+    failure = cases["bad"].find("failure")
+    assert failure is not None
+    assert failure.get("message", "").endswith("(and 1 more)")
+    assert [child.tag for child in cases["told"]] == ["system-out"]
+
+
+def test_findings_go_into_a_file_and_onto_the_terminal(site: Path, invoke: Run) -> None:
+    """The file is replaced the next time, and nothing else ever is."""
+    for form in ("sarif", "junit", "json"):
+        for _ in range(2):
+            ended = invoke("check", "--format", form, "--out", f"found.{form}", cwd=site)
+            assert ended.code == 1
+            assert "error[excludes]" in ended.stdout
+    assert json.loads((site / "found.sarif").read_text("utf-8"))["version"] == "2.1.0"
+    for name in ("out/good.md", "contentops.yaml", "post.json"):
+        before = (site / name).read_bytes()
+        assert invoke("check", "--format", "json", "--out", name, cwd=site).code == 1
+        assert (site / name).read_bytes() == before
+    assert invoke("check", "--out", "found.txt", cwd=site).code == 64
+    assert invoke("check", "--json", "--format", "sarif", cwd=site).code == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "pointer of Git LFS"),
+        (b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n", "conflict markers"),
+        (b"---\ntitle: [\n---\n", "front matter"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error_of_its_own(
+    project: Build, invoke: Run, content: bytes, said: str
+) -> None:
+    """The others are checked all the same."""
+    ended = invoke("check", "--json", cwd=project({**FILES, "out/good.md": content}))
+    assert ended.code == 1
+    assert found_in(ended.json) > BAD
+    (other,) = found_in(ended.json) - BAD
+    assert other[0] == "output"
+    assert said in other[3]
+
+
+def test_commands_run_only_where_they_are_asked_for(project: Build, invoke: Run) -> None:
+    """Whoever proposes a branch may have changed what they do."""
+    script = f"{sys.executable} tool.py"
+    settings = SETTINGS.replace("excludes: [cheap]", f"commands: ['{script}']")
+    tool = "import pathlib, sys; pathlib.Path('ran').touch(); sys.exit(f'{sys.argv[1]}:1: no' if 'bad' in sys.argv[1] else 0)"
+    site = project({**FILES, "contentops.yaml": settings, "tool.py": tool})
+    for words in (("check",), ("plan",), ("validate",)):
+        invoke(*words, cwd=site)
+    assert not (site / "ran").exists()
+    found = found_in(invoke("check", "--commands", "--json", cwd=site).json)
+    assert [(line, message.startswith("item `bad`: `")) for code, _, line, message in found if code == "commands"] == [
+        (1, True)
+    ]
+
+
+def test_a_runner_of_github_marks_the_findings(site: Path, invoke: Run) -> None:
+    """As annotations of the lines."""
+    ended = invoke("check", cwd=site, env={"GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_WORKSPACE": str(site)})
+    assert "::error file=out/bad.md,line=8,col=1,title=excludes::item `bad`: says `cheap`" in ended.stderr
+
+
+WORDS = st.text() | st.sampled_from(["]]>", "<!--", "&", "\0", "\x1b[2J", "\ud800", "\uffff", '"', "::error::", "{{"])
+
+
+@given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=4))
+def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:
+    """Texts, links and file names of strangers stay words, in XML and in JSON."""
+    files = tuple(
+        CheckedFile(
+            item=ItemId(item),
+            output=f"out/{message.encode('utf-8', 'replace').decode()}",
+            findings=(
+                Diagnostic(code="links", message=f"{message}.", hint=hint, location=Location("out/a b.md", 3)),
+                Diagnostic(code="words", message=hint, severity=Severity.WARNING, location=Location("out/a.md")),
+            ),
+        )
+        for item, message, hint in words
+    )
+    done = Checked(files=files)
+    assert len(list(ET.fromstring(junit(done)).iter("testcase"))) == len(words)
+    document = json.loads(json_text(sarif(done, folder="site")))
+    jsonschema.validate({**document, "runs": [{**document["runs"][0], "results": []}]}, SARIF)
+    assert len(document["runs"][0]["results"]) == 2 * len(words)
+
+
+def test_show_states_the_checks_of_an_item(site: Path, invoke: Run) -> None:
+    """As they came out of all layers."""
+    shown = invoke("show", "good", "--json", cwd=site).json
+    assert shown["checks"] == {
+        "excludes": {"values": ["cheap"]},
+        "links": "warn",
+        "leftovers": "block",
+        "front_matter": {"schema": "post.json"},
+    }
+    assert invoke("show", "free", "--json", cwd=site).json["checks"] == {}

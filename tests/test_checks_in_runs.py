@@ -1,0 +1,484 @@
+"""Checks between a text and its file: what fails is kept, never written or saved, and paid for again only as planned."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from contentops.errors import Refused
+from contentops.model import Action, JobState
+from contentops.operations.apply import Approval
+from contentops.operations.history import history
+from contentops.operations.records import resolve
+from contentops.operations.workspace import open_workspace
+from contentops.planning.inputs import Choice
+from contentops.planning.review import check_ceiling, compare_file
+from contentops.reporting.layout import unpainted
+from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_markdown import plan_markdown
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.run import exit_code_of, run_json, run_text
+from contentops.schema_files import load_schema
+from tests.fakes.api import FakeApi, on
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.test_planfile import apply_reviewed, as_reviewed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.model import Change, Run
+    from tests.fakes.api import Generation
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own."""
+    with quick_folder() as folder:
+        yield folder
+
+
+class Writing(FakeApi):
+    """A server whose texts about one item are drafts until a take that is good."""
+
+    good = 99
+
+    def _written(self, job: Generation) -> tuple[str, str]:
+        title, text = super()._written(job)
+        draft = "about one" in job.topic and job.take < self.good
+        return title, f"Draft outline {job.take}.\n\n{text}" if draft else text
+
+
+NO_DRAFTS = "checks: {excludes: [Draft outline]}"
+
+
+def _scene(root: Path, checks: str = NO_DRAFTS, *items: str, good: int = 99, **kwargs: Any) -> Scene:
+    """Items with these checks; the text of `one` is a draft until its `good` take."""
+    api = Writing(duration=30, **kwargs.pop("habits", {}))
+    api.good = good
+    scene = Scene(root, api, **kwargs)
+    scene.write("content/blog.yaml", f"defaults: {{{checks}}}\n{blog(*(items or ('one', 'two')))}")
+    return scene
+
+
+def _from_take(scene: Scene, take: int) -> None:
+    """From now on the texts of `one` are good from that take on."""
+    assert isinstance(scene.api, Writing)
+    scene.api.good = take
+
+
+def _loosen(scene: Scene, checks: str = "", was: str = NO_DRAFTS) -> None:
+    scene.edit("content/blog.yaml", f"defaults: {{{was}}}", f"defaults: {{{checks}}}")
+
+
+def _one(scene: Scene, **choice: Any) -> Change:
+    return next(change for change in scene.plan(**choice).changes if change.id == "one")
+
+
+def _end(run: Run | None, item: str = "one") -> Any:
+    assert run is not None
+    return next(outcome for outcome in run.outcomes if outcome.id == item)
+
+
+# --- block and warn --------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_fails_is_kept_and_never_paid_again(root: Path) -> None:
+    """Not written, not saved, its entry paid; the others go on; plans and applies after it cost nothing."""
+    scene = _scene(root, habits={"auto_save": False})
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked", "two": "done"}
+    assert exit_code_of(run) == 3
+    outcome = _end(run)
+    assert outcome.error == "its text fails its checks: excludes: says `Draft outline` (line 1 of the text)"
+    assert [(each.check, each.level, each.line) for each in outcome.findings] == [("excludes", "block", 1)]
+    assert set(scene.tree()) == {"out/two.md"}
+    assert len(scene.api.contents) == 1
+    entry = scene.entry("one")
+    assert (entry.state, bool(entry.body)) == (JobState.PAID, True)
+    for _ in range(2):
+        change = _one(scene)
+        assert (change.action, change.blocked, change.steps) == (Action.BLOCKED, "checks-failed", ())
+        assert [reason.detail for reason in change.reasons if reason.kind == "checks-failed"] == [
+            "says `Draft outline` (line 1 of the text)"
+        ]
+        assert "loosen `checks`, or `--replace one`" in change.hint
+        assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.credits == 8
+
+
+def test_a_text_that_passes_by_now_is_written_for_nothing(root: Path) -> None:
+    """The checks were loosened: finished without a submit."""
+    scene = _scene(root)
+    scene.apply()
+    _loosen(scene)
+    assert (_one(scene).action, _one(scene).credits_worst) == (Action.FINISH, 0)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Draft outline 1." in scene.read("out/one.md")
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+def test_what_a_text_links_to_may_come_later(root: Path) -> None:
+    """A link to an item's output is fine before that is written; one to a file is fine once that is there."""
+
+    class Linking(FakeApi):
+        def _written(self, job: Generation) -> tuple[str, str]:
+            return job.title, f"See [two](two.md) and [a picture](img/a.png).\n\nTake {job.take}.\n"
+
+    scene = Scene(root, Linking(duration=30))
+    scene.write("content/blog.yaml", f"defaults: {{checks: {{links: block}}}}\n{blog('one')}")
+    scene.write("content/more.yaml", blog("two"))
+    run = scene.apply(select=("one",))
+    assert [each.message for each in _end(run).findings] == ["the link `img/a.png` leads to no file of the project"]
+    scene.write("out/img/a.png", "")
+    assert _one(scene).action is Action.FINISH
+    scene.apply()
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+def test_a_warning_is_told_and_goes_on(root: Path) -> None:
+    """The text is written and saved; outcome, report and text of the run tell what was found."""
+    scene = _scene(root, "checks: {excludes: {values: [Draft outline], level: warn}, words: {min: 900, level: warn}}")
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "done", "two": "done"}
+    assert [each.check for each in _end(run).findings] == ["words", "excludes"]
+    assert "one  excludes: says `Draft outline` (line 1 of the text)" in unpainted(run_text(run))
+    told = run_json(run, scene.plan())["run"]["outcomes"]
+    assert [each["level"] for each in told[0]["findings"]] == ["warn", "warn"]
+    assert scene.plan().empty
+
+
+def test_what_would_stand_in_the_file_is_checked(root: Path) -> None:
+    """Title and front matter are those that would be written: the manifest's, and what a person has added."""
+    schema = {"required": ["author"], "properties": {"title": {"maxLength": 12}}}
+    scene = _scene(root, "checks: {front_matter: post.json}", "two")
+    scene.write("post.json", json.dumps(schema))
+    scene.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [a]}\n    inputs")
+    run = scene.apply()
+    assert len(_end(run, "two").findings) == 2
+    scene.edit("content/blog.yaml", "tags: [a]", "tags: [a], title: Short, author: Ann")
+    assert scene.actions() == {"two": "finish"}
+    scene.apply()
+    assert scene.plan().empty
+    assert scene.api.credits == 4
+
+
+def test_where_the_text_is_not_at_hand_the_apply_finds_out(root: Path) -> None:
+    """Without cache the plan says finish; the apply fetches the text, holds it back, and pays nothing."""
+    scene = _scene(root)
+    scene.apply()
+    shutil.rmtree(scene.root / ".contentops")
+    assert _one(scene).action is Action.FINISH
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert _one(scene).blocked == "checks-failed"
+    assert scene.api.credits == 8
+
+
+def test_another_text_is_asked_for_by_name(root: Path) -> None:
+    """`--replace` pays for one more, of an item that has no record yet as of one that has."""
+    scene = _scene(root, good=2)
+    scene.apply()
+    assert (_one(scene, replace=("one",)).action, _one(scene, replace=("one",)).credits) == (Action.CREATE, 4)
+    assert results(scene.apply(replace=("one",))) == {"one": "done"}
+    assert scene.plan().empty
+    assert scene.api.credits == 12
+    _from_take(scene, 99)
+    assert results(scene.apply(replace=("two", "one"))) == {"one": "blocked", "two": "done"}
+    assert "Take 2." in scene.read("out/one.md")
+    _from_take(scene, 1)
+    assert results(scene.apply(replace=("one",))) == {"one": "done"}
+    assert "Take 4." in scene.read("out/one.md")
+    assert scene.state.entries == {}
+
+
+def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
+    """Its item stays as it is on disk, and nothing is left to do."""
+    scene = _scene(root, good=1)
+    scene.apply()
+    _from_take(scene, 99)
+    assert results(scene.apply(replace=("one",))) == {"one": "blocked"}
+    change = _one(scene)
+    assert "state resolve one --forget --request" in change.hint
+    resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
+    assert scene.plan().empty
+    assert "Take 1." in scene.read("out/one.md")
+
+
+def test_a_stored_text_is_held_against_checks_too(root: Path) -> None:
+    """A spec that comes back finds its earlier text, which fails by now: held back, and paid for only by name."""
+    scene = _scene(root, "checks: {words: {min: 1}}", "one", good=1)
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2027", "in 2026")
+    assert _one(scene).action is Action.FINISH
+    _loosen(scene, "checks: {words: {min: 900}}", "checks: {words: {min: 1}}")
+    assert (_one(scene).action, _one(scene).blocked) == (Action.BLOCKED, "checks-failed")
+    assert "2027" in scene.read("out/one.md")
+    assert _one(scene, replace=("one",)).credits == 4
+
+
+def test_a_persons_text_is_saved_whatever_it_says(root: Path) -> None:
+    """Checks hold back what a job wrote; what a person wrote is the person's."""
+    scene = _scene(root, good=1)
+    scene.apply()
+    scene.edit("out/one.md", "Closing", "Draft outline by me")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Draft outline by me" in scene.api.contents[scene.record("one").content_id].body
+
+
+# --- retries ---------------------------------------------------------------------------------------------------
+
+RETRIES = "checks: {excludes: [Draft outline], retries: 2}"
+
+
+def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path) -> None:
+    """The plan shows the worst case in all its forms; the run pays as often as it must."""
+    scene = _scene(root, RETRIES, good=3)
+    plan = scene.plan()
+    assert (plan.credits, plan.credits_worst, plan.submits_worst) == (8, 24, 6)
+    assert "4 credits, up to 12 with 2 retries" in plan_text(plan, verbose=False)
+    assert "8 credits, up to 24 with every retry." in plan_text(plan, verbose=False)
+    assert "4, up to 12" in plan_markdown(plan)
+    document = plan_json(plan)
+    assert document["summary"]["credits_worst"] == 24
+    assert [(each["credits_worst"], each["retries"]) for each in document["changes"]] == [(12, 2), (12, 2)]
+    assert plan_json(plan_of(document)) | {"id": plan.id} == document | {"inputs": {}}
+    run = scene.apply()
+    assert results(run) == {"one": "done", "two": "done"}
+    assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
+    assert "Take 3." in scene.read("out/one.md")
+    assert scene.record("one").attempt == 3
+    assert [(one.credits, one.outcome) for one in history(scene.project, "one").generations] == [(4, "generated")] * 3
+    assert scene.plan().empty
+    assert scene.state.entries == {}
+
+
+def test_no_more_is_paid_than_stated(root: Path) -> None:
+    """After the last retry the item is blocked, and stays so for nothing; more retries are planned for what is new."""
+    scene = _scene(root, RETRIES, "one")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.credits == 12
+    assert scene.entry("one").retry == 2
+    assert (_one(scene).blocked, _one(scene).credits_worst) == ("checks-failed", 0)
+    assert results(scene.apply()) == {"one": "blocked"}
+    _loosen(scene, RETRIES.replace("2", "3"), RETRIES)
+    change = _one(scene)
+    assert (change.action, change.credits, change.credits_worst) == (Action.FINISH, 0, 4)
+    assert "checks-failed" in {reason.kind for reason in change.reasons}
+    _from_take(scene, 4)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 16
+
+
+def test_warnings_are_never_paid_for_again(root: Path) -> None:
+    """Retries are for what holds a text back."""
+    scene = _scene(root, "checks: {excludes: {values: [Draft outline], level: warn}, retries: 2}", "one")
+    assert scene.plan().credits_worst == 4
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 4
+
+
+def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
+    """Guards and approvals count it, before anything is paid."""
+    scene = _scene(root, RETRIES, "one", extra="budget: {credits_per_apply: 11, items_per_apply: 2}")
+    first, second = scene.plan().refusals
+    assert "it costs 4 credits, up to 12 with every retry; `budget.credits_per_apply` is 11" in first.message
+    assert "it generates 3 items" in second.message
+    for approval in (Approval(), Approval(credits=11)):
+        with pytest.raises(Refused):
+            scene.apply(approval=approval)
+    assert scene.api.credits == 0
+    assert results(scene.apply(approval=Approval(credits=12))) == {"one": "blocked"}
+    assert scene.api.credits == 12
+
+
+@pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
+@pytest.mark.parametrize("good", [3, 99], ids=["third is good", "none is good"])
+def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean: bool) -> None:
+    """Killed at any step and run again: the same end for the same credits."""
+    scene = _scene(root / "undisturbed", RETRIES, "two", good=good)
+    scene.apply()
+    scene.write("content/more.yaml", f"defaults: {{{RETRIES}}}\n{blog('one')}")
+    stops = witnessed(scene, root, scene.apply)
+    assert scene.api.credits == 16
+    assert len(stops) > 20
+    for where, stop in stops.items():
+        if clean:
+            shutil.rmtree(stop.root / ".contentops", ignore_errors=True)
+        runs = [stop.apply() for _ in range(2)]
+        assert stop.api.credits == 16, (where, runs)
+        assert set(stop.tree()) == set(scene.tree()), where
+        assert stop.actions() == scene.actions(), where
+        assert {entry.retry for entry in stop.state.entries.values()} == ({2} if good == 99 else set()), where
+
+
+def test_a_retry_whose_job_fails_is_tried_once_more(root: Path) -> None:
+    """As any other job; it counts as the same retry."""
+
+    class Failing(Writing):
+        def _submit(self, seen: Any) -> Any:
+            answer = super()._submit(seen)
+            if len(self.generations) == 2:
+                self.generations[1].error = "model overloaded"
+            return answer
+
+    scene = _scene(root, "checks: {excludes: [Draft outline], retries: 1}", "one", good=3)
+    scene.api.__class__ = Failing
+    run = scene.apply()
+    assert results(run) == {"one": "failed"}
+    assert scene.api.credits == 4
+    change = _one(scene)
+    assert (change.action, change.credits, change.credits_worst) == (Action.CREATE, 4, 4)
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 8
+
+
+def test_an_account_that_is_empty_pauses_between_retries(root: Path) -> None:
+    """What was paid for is kept; with credits again the same number of retries is left."""
+    scene = _scene(root, RETRIES, "one", good=3, habits={"balance": 8})
+    run = scene.apply()
+    assert run is not None
+    assert (results(run), exit_code_of(run)) == ({"one": "pending"}, 5)
+    assert scene.api.credits == 8
+    assert (_one(scene).action, _one(scene).credits_worst) == (Action.FINISH, 4)
+    scene.api.habits.balance = None
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.api.credits == 12
+
+
+def test_a_lost_answer_to_a_retry_is_looked_for(root: Path) -> None:
+    """Never sent again blindly."""
+    scene = _scene(root, RETRIES, "one", good=2)
+    scene.api.fault(on("submit", 2), "504")
+    for _ in range(2):
+        scene.apply()
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
+    """Retries that were not reviewed are refused; a run of the file that is blocked may be run again."""
+    scene = _scene(root, NO_DRAFTS, "one", good=3)
+    narrow = as_reviewed(scene)
+    _loosen(scene, RETRIES)
+    wide = as_reviewed(scene)
+
+    def compared(document: Any) -> Any:
+        with open_workspace(scene.project) as workspace:
+            return compare_file(workspace.plan_inputs(Choice()), document)
+
+    with pytest.raises(Refused, match="it would retry, which the plan does not say"):
+        compared(narrow)
+    with pytest.raises(Refused, match="retry"):
+        check_ceiling(scene.plan(), scene.project.guards, narrow)
+    check_ceiling(scene.plan(), scene.project.guards, wide)
+    _loosen(scene, RETRIES.replace("2", "4"), RETRIES)
+    with pytest.raises(Refused, match="it costs 4 credits, up to 20 with every retry now, not 12"):
+        compared(wide)
+    with pytest.raises(Refused, match="up to 20"):
+        check_ceiling(scene.plan(), scene.project.guards, wide)
+    _loosen(scene, RETRIES, RETRIES.replace("2", "4"))
+    _from_take(scene, 99)
+    for _ in range(2):
+        assert results(apply_reviewed(scene, wide)) == {"one": "blocked"}
+        assert scene.api.credits == 12
+    check_ceiling(scene.plan(), scene.project.guards, wide)
+
+
+# --- told harmlessly -------------------------------------------------------------------------------------------
+
+
+def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
+    """No escape reaches a terminal, no mark a page; the report fits its schema."""
+    evil = "\x1b[31m<script>\n::error::x|`y` @team"
+
+    class Hostile(FakeApi):
+        def _written(self, job: Generation) -> tuple[str, str]:
+            words = f"[a]({'x' * 900}<img>) [b](::error::%0A|`y`@team)\n\n[c](\x1b[2Jd.md)\n"
+            return evil, f"{words}\nTake {job.take}.\n"
+
+    scene = Scene(root, Hostile(duration=30))
+    scene.write("content/blog.yaml", f"defaults: {{checks: {{links: block, excludes: ['`y`']}}}}\n{blog('one')}")
+    run = scene.apply()
+    assert run is not None
+    plan = scene.plan()
+    for text in (run_text(run), plan_text(plan, verbose=False), plan_markdown(plan), json.dumps(run_json(run, plan))):
+        assert "\x1b[2J" not in text
+        assert "\n::error" not in text
+    Draft7Validator(load_schema("report")).validate(run_json(run, plan))
+    Draft7Validator(load_schema("plan")).validate({**plan_json(plan), "checksum": plan.id})
+    assert len(run_text(run)) < 4000
+
+
+# --- commands --------------------------------------------------------------------------------------------------
+
+needs_shell = pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
+
+
+def _with_command(root: Path, **kwargs: Any) -> Scene:
+    """A project whose settings name a command that finds fault with drafts, and counts how often it ran."""
+    scene = _scene(
+        root, "save: true", extra="defaults: {checks: {commands: [bin/lint]}, template: t, style: s}", **kwargs
+    )
+    settings = scene.read("contentops.yaml").replace("defaults: {template: blog_article_generator", "defaults: {#")
+    lines = [line for line in settings.splitlines() if "{#" not in line]
+    text = "\n".join(lines).replace("template: t, style: s", "template: blog_article_generator, style: general_blog")
+    scene.write("contentops.yaml", text + "\n")
+    lint = scene.write(
+        "bin/lint",
+        """\
+        #!/bin/sh
+        echo ran >> runs.txt
+        grep -n "$(cat words.txt)" "$1" | sed "s|^\\([0-9]*\\):.*|$1:\\1: a draft|" | grep . && exit 1
+        exit 0
+        """,
+    )
+    lint.chmod(0o755)
+    scene.write("words.txt", "Draft outline")
+    return scene
+
+
+@needs_shell
+def test_a_command_holds_a_text_back_until_it_is_content(root: Path) -> None:
+    """It runs in applies alone; plans tell what it said; nothing is paid for again."""
+    scene = _with_command(root)
+    scene.plan()
+    assert not (root / "runs.txt").exists()
+    run = scene.apply()
+    assert results(run) == {"one": "blocked", "two": "done"}
+    assert [(each.check, each.message, each.line) for each in _end(run).findings] == [
+        ("commands", "`bin/lint`: a draft", 1)
+    ]
+    assert scene.read("runs.txt") == "ran\nran\n"
+    assert set(scene.tree()) == {"out/two.md"}
+    change = _one(scene)
+    assert (change.action, change.credits_worst) == (Action.FINISH, 0)
+    assert "`bin/lint`: a draft (line 1 of the text)" in {reason.detail for reason in change.reasons}
+    assert change.hint.startswith("apply runs them again")
+    assert results(scene.apply()) == {"one": "blocked"}
+    scene.write("words.txt", "something else")
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+@needs_shell
+def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path) -> None:
+    """As what any other check finds."""
+    scene = _with_command(root, good=2)
+    scene.edit("contentops.yaml", "commands: [bin/lint]", "commands: [bin/lint], retries: 1")
+    assert scene.plan().credits_worst == 16
+    assert results(scene.apply()) == {"one": "done", "two": "done"}
+    assert scene.api.credits == 12
+    assert scene.read("runs.txt") == "ran\n" * 3

@@ -1,0 +1,229 @@
+"""`diff`: by words, harmless in a terminal and in Markdown, quick for long texts; and the sides that it compares."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.operations import difference as operation
+from contentops.operations.restore import restorable, restore
+from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.operations.difference import Difference
+    from tests.running import Run
+
+OUT = "out/a.md"
+
+
+def shown(before: str, after: str, *, coloured: bool = False) -> list[str]:
+    """What a terminal shows, without the two names and the heads of hunks."""
+    lines = difference_text([Part("", before, after)], "a (old)", "a (new)", coloured=coloured)
+    return [
+        line
+        for line in lines
+        if not line.startswith(("--- ", "+++ ", "@@ ", "\x1b[36m@@", "\x1b[31m---", "\x1b[32m+++"))
+    ]
+
+
+# --- by words ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("a\nb\n", "a\nb\n", []),
+        ("The quick brown fox ran.\n", "The quick red fox ran.\n", ["!The quick [-brown-]{+red+} fox ran."]),
+        ("Come in, all of you.\n", "Come in, all of you, now.\n", ["!Come in, all of you{+, now+}."]),
+        ("one two three four\n", "one two three four\nfive\n", [" one two three four", "+five"]),
+        ("one two three four\nfive\n", "one two three four\n", [" one two three four", "-five"]),
+        ("entirely other words\n", "nothing alike here\n", ["-entirely other words", "+nothing alike here"]),
+        (
+            "keep this and that one\nand this as well here\n",
+            "keep this or that one\nand that as well here\n",
+            ["!keep this [-and-]{+or+} that one", "!and [-this-]{+that+} as well here"],
+        ),
+        # Words wrapped anew are the same words.
+        ("one two three four five six\n", "one two three\nfour five six\n", ["!one two three[- -]", " four five six"]),
+        # What stands between two changes and is no word belongs to them.
+        (
+            "the big, old house is here\n",
+            "the small, new house is here\n",
+            ["!the [-big, old-]{+small, new+} house is here"],
+        ),
+        ("same\n\nold\n", "same\n", [" same", "-", "-old"]),
+    ],
+)
+def test_words_that_changed_are_marked(before: str, after: str, expected: list[str]) -> None:
+    """Lines that are new or gone are shown whole, and so are lines that have too little in common."""
+    assert shown(before, after) == expected
+
+
+def test_with_colours_there_are_no_marks() -> None:
+    """But for spaces, which have none."""
+    (line,) = shown("The quick brown fox ran.\n", "The quick red fox ran.\n", coloured=True)
+    assert line == "\x1b[33m!\x1b[0mThe quick \x1b[31mbrown\x1b[0m\x1b[32mred\x1b[0m fox ran."
+    assert shown("a\n", "a\nb\n", coloured=True) == [" a", "\x1b[32m+b\x1b[0m"]
+    (line,) = shown("one two three four\n", "one two  three four\n", coloured=True)
+    assert "{+ +}" in line
+
+
+def test_what_is_far_from_a_change_is_cut() -> None:
+    """Within a long paragraph, and between paragraphs."""
+    words = " ".join(f"word{n}" for n in range(400))
+    found = shown(f"{words} old {words}\n", f"{words} new {words}\n")
+    assert found[0].count("…") == 2
+    assert len(found[0]) < 250
+    assert "word399 [-old-]{+new+} word0 " in found[0]
+    lines = [f"line {n}" for n in range(100)]
+    found = shown("\n".join(lines), "\n".join([*lines[:50], "more", *lines[50:]]))
+    assert found == [" line 47", " line 48", " line 49", "+more", " line 50", " line 51", " line 52"]
+
+
+def test_words_of_strangers_are_harmless() -> None:
+    """Neither a terminal obeys them, nor does a page of Markdown."""
+    evil = "before ````\n\x1b[2J\x1b]0;x\x07\u202e words here\n</details> @someone ```\n"
+    for line in shown("before ``` here\n", evil):
+        assert "\x1b" not in line
+        assert "\u202e" not in line
+    page = list(difference_markdown([Part("", "before\n", evil)], "a` (old)", "a` (new)"))
+    assert page[0] == "``a` (old)`` → ``a` (new)``"
+    assert page[2] == "`````diff"
+    assert page[-1] == "`````"
+    assert not any(line.startswith("`````") for line in page[3:-1])
+    assert list(difference_markdown([Part("", "x", "x")], "a", "b")) == ["`b` does not differ from `a`."]
+
+
+TOKENS = st.lists(st.sampled_from(["a", "b", "c", " ", ".", "\n", "d"]), max_size=25)
+
+
+@given(TOKENS, TOKENS)
+def test_no_word_is_missing_on_either_side(old: list[str], new: list[str]) -> None:
+    """What stays and what goes is the first text; what stays and what comes is the second."""
+    found = passages_of(old, new)
+    assert "".join(text for kind, text in found if kind != "added") == "".join(old)
+    assert "".join(text for kind, text in found if kind != "removed") == "".join(new)
+    assert all(one.kind != other.kind for one, other in itertools.pairwise(found))
+
+
+def test_a_text_of_two_megabytes_takes_a_moment() -> None:
+    """One word of every paragraph is another one."""
+    before = "".join(f"## Part {n}\n\n{'so many words ' * 25}and {n} of them.\n\n" for n in range(5_000))
+    began = time.process_time()
+    found = shown(before, before.replace("of them", "of these"))
+    assert sum(line.startswith("!") for line in found) == 5_000
+    assert len(before) > 1_800_000
+    assert time.process_time() - began < 30
+
+
+def test_values_have_a_line_each() -> None:
+    """One that is not there has none; texts stand as they are."""
+    part = fields("front matter", {"title": ("Old", "New"), "tags": (None, ["a"]), "draft": (True, None)})
+    assert part == Part("front matter", "title: Old\ndraft: true", 'title: New\ntags: ["a"]')
+
+
+# --- sides -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Scene:
+    """One item, generated and saved, with front matter of ours."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a") + "    metadata: {tags: [ai], date: 2026-01-01}\n")
+    scene.apply()
+    return scene
+
+
+def test_front_matter_that_differs_is_shown(site: Scene, invoke: Run) -> None:
+    """As far as it was ours; a key of a person alone is none of it. Without the block, each of our keys is gone."""
+    assert invoke("diff", "a", cwd=site.root).stdout == "No difference.\n"
+    site.edit(OUT, "title:", "mine: yes\ntitle:")
+    assert invoke("diff", "a", cwd=site.root).stdout == "No difference.\n"
+    text = site.read(OUT)
+    site.edit(OUT, "- ai", "- ai\n  - more")
+    found = invoke("diff", "a", "--json", cwd=site.root).json
+    assert (found["same"], found["front"]) == (False, {"tags": {"before": ["ai"], "after": ["ai", "more"]}})
+    printed = invoke("diff", "a", cwd=site.root).stdout.splitlines()
+    assert printed[2:] == ["@@ front matter @@", '!tags: ["ai"{+, "more"+}]']
+    site.write(OUT, text.partition("\n---\n\n")[2])
+    assert set(invoke("diff", "a", "--json", cwd=site.root).json["front"]) == {"title", "tags", "date", "contentops"}
+
+
+def test_markdown_is_for_a_comment(site: Scene, invoke: Run) -> None:
+    """What is compared, and a block of code."""
+    site.edit(OUT, "All about a in 2026", "All about b in 2026")
+    page = invoke("diff", "a", "--format", "markdown", cwd=site.root)
+    assert page.code == 0
+    lines = page.stdout.splitlines()
+    assert lines[:4] == ["`a (generated)` → `a (file)`", "", "```diff", "--- a (generated)"]
+    assert any(line.startswith("!") and "[-a-]{+b+}" in line for line in lines)
+
+
+def test_the_text_on_the_server(site: Scene) -> None:
+    """One request; without a content there is nothing to ask for."""
+    site.api.contents[site.record("a").content_id].body += "\nWritten there.\n"
+    asked = len(site.api.requests)
+    found = operation.from_remote(site.project, "a", world=site.world())
+    assert [seen.name for seen in site.api.requests[asked:]] == ["get content"]
+    assert found.before == f"{found.after}\nWritten there.\n"
+    assert (found.old, found.new, found.front, found.same) == ("remote", "file", {}, False)
+
+
+def planned(scene: Scene) -> Difference:
+    """What `diff --plan` compares."""
+    return operation.to_planned(scene.project, "a")
+
+
+def test_what_is_planned(site: Scene, invoke: Run) -> None:
+    """A request that changed has its fields, and its text where it is here; a paid one would be written for nothing."""
+    assert (planned(site).same, planned(site).note) == (True, "nothing is planned for it")
+    site.write("content/blog.yaml", blog("a", year=2027) + "    metadata: {tags: [b], date: 2026-01-01}\n")
+    found = planned(site)
+    assert found.request == {"inputs.topic": ("All about a in 2026", "All about a in 2027")}
+    assert found.front == {"tags": (["ai"], ["b"])}
+    assert (found.before == found.after, found.note) == (True, "its text is not written yet")
+    site.apply()
+    site.write("content/blog.yaml", blog("a") + "    metadata: {tags: [b], date: 2026-01-01}\n")
+    found = planned(site)
+    assert found.before is not None
+    assert found.after is not None
+    assert ("2027" in found.before, "2026" in found.after, found.note) == (True, True, "")
+    printed = invoke("diff", "a", "--plan", cwd=site.root).stdout
+    assert "@@ request @@\n!inputs.topic: All about a in [-2027-]{+2026+}\n" in printed
+    assert invoke("diff", "b", "--plan", cwd=site.root).code == 64
+
+
+def test_the_generated_text_is_found_after_a_restore(site: Scene) -> None:
+    """The file is another paid text then."""
+    site.apply(replace=("a",))
+    first = site.api.generations[0].text
+    text = next(one for one in restorable(site.project, "a") if not one.generated)
+    restore(site.project, "a", text.body, world=site.world())
+    found = operation.from_generated(site.project, "a")
+    assert (found.after, found.before) == (first, site.api.generations[1].text)
+
+
+def test_one_section_alone(site: Scene, invoke: Run) -> None:
+    """By its heading; where one side alone has it, it is whole; a heading of neither is answered with those there are."""
+    site.edit(OUT, "All about All", "All of All")
+    site.edit(OUT, "Take 1.", "My words.\n\n## Mine\n\nMore.")
+    site.edit(OUT, "- ai", "- other")
+
+    def section(heading: str) -> list[str]:
+        return invoke("diff", "a", "--section", heading, cwd=site.root).stdout.splitlines()[3:]
+
+    assert section("## introduction") == [" ## Introduction", " ", "!All [-about-]{+of+} All about a in 2026.", " "]
+    assert section("Closing") == [" ## Closing", " ", "-Take 1.", "+My words.", "+"]
+    assert section("Mine") == ["+## Mine", "+", "+More."]
+    wrong = invoke("diff", "a", "--section", "Introducton", cwd=site.root)
+    assert wrong.code == 64
+    assert "did you mean `Introduction`?" in wrong.stderr

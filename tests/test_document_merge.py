@@ -1,0 +1,323 @@
+"""Texts brought together: no words of a person get lost, whoever wrote what where."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contentops.documents.clean import clean_body, conflict_line
+from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, merge_keys, take_new, touched
+from contentops.documents.sections import Key, cut
+from tests.test_document_sections import HOSTILE
+
+WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"
+NEW = "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n\n## Times\n\nThen.\n"
+
+
+def taken(base: str, edited: str, new: str) -> Renewed:
+    """What is made of a new text and an edited one."""
+    found = take_new(base, edited, new)
+    assert found is not None
+    return found
+
+
+# --- a new generation against a hand edit ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edited", "body", "kept"),
+    [
+        (WAS, NEW, []),
+        (WAS.replace("Ten.", "Eleven."), NEW.replace("Twelve.", "Eleven."), ["Prices"]),
+        (WAS.replace("Hello.", "Dear all."), NEW.replace("Hi.", "Dear all."), [""]),
+        (WAS.replace("## Places\n\nHere.\n\n", ""), NEW.replace("## Places\n\nThere.\n\n", ""), ["Places"]),
+        (
+            WAS.replace("## Places", "## Where"),
+            NEW.replace("## Places\n\nThere.", "## Where\n\nHere."),
+            ["Where", "Places"],
+        ),
+        (WAS + "\n## More\n\nMine.\n", NEW + "\n## More\n\nMine.\n", ["More"]),
+        (
+            "Hello.\n\n## Times\n\nNow.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n",
+            "Hi.\n\n## Times\n\nNow.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n",
+            ["Times"],
+        ),
+    ],
+    ids=["nothing", "touched", "before the first heading", "removed", "renamed", "added", "moved"],
+)
+def test_what_a_person_made_stays(edited: str, body: str, kept: list[str]) -> None:
+    """Every other section comes from the new text, and what was not taken is told."""
+    found = taken(WAS, edited, NEW)
+    assert found.body == body
+    assert [each.key.heading for each in found.kept] == kept
+    assert all(each.new == "" or each.new.strip() in NEW for each in found.kept)
+
+
+def test_a_kept_section_that_the_new_text_lacks_stays_behind_the_one_it_followed() -> None:
+    """With what the new text put below that one between them."""
+    edited = WAS.replace("Here.", "Right here.")
+    new = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n"
+    body = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n"
+    assert taken(WAS, edited, new).body == body
+
+
+def test_the_order_is_the_new_texts() -> None:
+    """A section that was touched, not moved, stands where the new text has its heading."""
+    edited = WAS.replace("Ten.", "Eleven.")
+    new = "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n"
+    assert taken(WAS, edited, new).body == "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n"
+
+
+def test_of_two_sections_with_one_heading() -> None:
+    """Each is its own; where one of them is gone, no one can tell which, and all that is left stays."""
+    base = "## Tips\n\na\n\n## Tips\n\nb\n"
+    new = "## Tips\n\nx\n\n## Tips\n\ny\n"
+    assert taken(base, "## Tips\n\na\n\n## Tips\n\nmine\n", new).body == "## Tips\n\nx\n\n## Tips\n\nmine\n"
+    assert taken(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
+
+
+def test_sections_that_cannot_stand_side_by_side() -> None:
+    """A code block that is left open would swallow what follows it."""
+    assert take_new("# A\n\na\n", "# A\n\n```\nopen\n", "# A\n\nb\n\n# B\n\nb\n") is None
+
+
+def test_what_strict_looks_at() -> None:
+    """KeptSection sections for which the new text says something else than the one before did."""
+    edited = WAS.replace("Ten.", "Eleven.").replace("Here.", "Right here.") + "\n## More\n\nMine.\n"
+    assert [each.key.heading for each in taken(WAS, edited, NEW).overruled] == ["Prices", "Places"]
+    assert taken(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
+
+
+def test_touched_sections_are_known_without_a_new_text() -> None:
+    """A plan lists them before it pays."""
+    edited = WAS.replace("Ten.", "Eleven.").replace("## Places", "## Where")
+    assert [key.heading for key in touched(WAS, edited)] == ["Prices", "Where", "Places"]
+    assert touched(WAS, WAS) == ()
+
+
+# --- a person here against a person there ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "body"),
+    [
+        (WAS.replace("Ten.", "Eleven."), WAS.replace("Here.", "Right here."), "Eleven. Right here."),
+        (WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Eleven."), "Eleven. Here."),
+        (WAS.replace("Ten.", "Ten.\n\nOr so."), WAS.replace("Ten.", "Say:\n\nTen."), "Say: Ten. Or so. Here."),
+        (WAS.replace("Prices", "Costs"), WAS.replace("Ten.", "Eleven."), "Eleven. Here."),
+        (WAS.replace("Ten.", "Eleven.") + "\n## A\n\n1\n", WAS + "\n## B\n\n2\n", "Eleven. Here. A 1 B 2"),
+        (WAS.replace("## Places\n\nHere.\n\n", ""), WAS.replace("Now.", "Soon."), "Ten. Soon."),
+        (
+            "Hello.\n\n## Times\n\nNow.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n",
+            WAS.replace("Now.", "Soon."),
+            "Soon. Ten. Here.",
+        ),
+    ],
+    ids=["two sections", "alike", "two paragraphs", "renamed", "both added", "removed", "moved"],
+)
+def test_two_peoples_edits_come_together(ours: str, theirs: str, body: str) -> None:
+    """Whoever asks, where they meet in different places."""
+    merged = merge_edits(WAS, ours, theirs)
+    assert merged.body is not None, merged.conflicts
+    assert [word for word in merged.body.split() if word in body.split()] == body.split()
+    assert merge_edits(WAS, theirs, ours) == merged
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Twelve.")),
+        (WAS.replace("## Places\n\nHere.\n\n", ""), WAS.replace("Here.", "There.")),
+        (WAS + "\n## More\n\nMine.\n", WAS + "\n## More\n\nYours.\n"),
+        (WAS.replace("Ten.", "```\na\n\nb\n```"), WAS.replace("Ten.", "```\na\n\nc\n```")),
+        (
+            "## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n\nHello.\n",
+            WAS.replace("## Times\n\nNow.\n", "").replace("Hello.\n\n", "Hello.\n\n## Times\n\nNow.\n\n"),
+        ),
+    ],
+    ids=["both touched", "removed and touched", "added alike", "in a code block", "both moved"],
+)
+def test_two_peoples_words_in_one_place_conflict(ours: str, theirs: str) -> None:
+    """Both are there, and the markers are such that the file is known to hold a conflict."""
+    merged = merge_edits(WAS, ours, theirs)
+    assert merged.body is None
+    assert conflict_line(merged.marked())
+    assert all(conflict.ours != conflict.theirs for conflict in merged.conflicts)
+
+
+def test_markers_are_gits() -> None:
+    """Around the very paragraphs that conflict."""
+    merged = merge_edits(WAS, WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Twelve."))
+    assert merged.conflicts == (Conflict(ours="Eleven.\n\n", theirs="Twelve.\n\n"),)
+    conflict = "<<<<<<< file\nEleven.\n=======\nTwelve.\n>>>>>>> writerzroom"
+    assert merged.marked() == WAS.replace("Ten.", conflict)
+
+
+def test_keys_merge_one_by_one() -> None:
+    """A key that one side changed, added or removed is as that side has it; one that both changed otherwise is ours."""
+    base = {"title": "T", "tags": ["a"], "draft": True, "gone": 1}
+    ours = {"title": "U", "tags": ["a"], "gone": 1, "mine": 1.0}
+    theirs = {"title": "V", "tags": ["b"], "draft": True, "mine": 1.0}
+    assert merge_keys(base, ours, theirs) == ({"title": "U", "tags": ["b"], "mine": 1.0}, ("title",))
+    assert merge_keys({"a": 1}, {"a": True}, {"a": 1}) == ({"a": True}, ())
+
+
+# --- whatever the texts ----------------------------------------------------------------------------------------
+
+PARAGRAPHS = st.sampled_from([f"{word} {number}\n\n" for word in ("one", "two") for number in range(4)])
+HEADS = st.sampled_from(["# A\n\n", "## B\n\n", "## B\n", "C\n---\n\n", "## D\n\n", "### E\n", "### F\n\n"])
+SECTIONS = st.tuples(HEADS, st.lists(PARAGRAPHS, max_size=3).map("".join)).map("".join)
+TIDY = st.tuples(st.lists(PARAGRAPHS, max_size=2).map("".join), st.lists(SECTIONS, max_size=5).map("".join)).map(
+    "".join
+)
+WILD = st.lists(st.sampled_from([*HOSTILE.split("\n"), "x", "y", "z"]), max_size=14).map("\n".join)
+PLAIN = st.lists(st.sampled_from("abcdef"), max_size=6).map("\n\n".join)
+BODIES = (TIDY | WILD | PLAIN).map(clean_body)
+
+
+@st.composite
+def edits(draw: st.DrawFn, number: int) -> tuple[str, ...]:
+    """A text, and others that were made of it by taking lines away, putting in others and moving sections."""
+    base = draw(BODIES)
+    return (base, *(draw(BODIES | edited(base)) for _ in range(number)))
+
+
+@st.composite
+def edited(draw: st.DrawFn, base: str) -> str:
+    """`base` after a few changes of a person."""
+    sections = [section.text for section in cut(base)]
+    if draw(st.booleans()):
+        sections = draw(st.permutations(sections))
+    lines = "".join(sections).split("\n")
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(lines)))
+        lines[at : at + draw(st.integers(0, 3))] = draw(
+            st.lists(st.sampled_from(["p", "q", "## Q", "", "r"]), max_size=3)
+        )
+    return clean_body("\n".join(lines))
+
+
+def lines(*texts: str) -> set[str]:
+    """The lines with words of some texts."""
+    return {line.strip() for text in texts for line in text.split("\n")} - {""}
+
+
+@settings(max_examples=300)
+@given(edits(2))
+def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) -> None:
+    """All that the edited text has more than the generated one stands in the result, or there is none."""
+    base, mine, new = texts
+    found = take_new(base, mine, new)
+    assert take_new(base, mine, new) == found
+    if found is not None:
+        assert lines(mine) - lines(base) <= lines(found.body)
+        assert lines(found.body) <= lines(mine, new)
+        assert clean_body(found.body) == found.body
+    else:
+        assert any(sign in mine + new for sign in ("```", "~~~", "<"))
+
+
+@settings(max_examples=100)
+@given(edits(1))
+def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
+    """Merging with an unchanged side gives the other one."""
+    base, other = texts
+    assert taken(base, base, other).body == other
+    assert taken(base, other, base).body == other
+
+
+@settings(max_examples=300)
+@given(edits(2))
+def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
+    """What was merged and merged again is the same, where no section was moved: those may count as the new text's."""
+    base, mine, new = texts
+    found = take_new(base, mine, new)
+    places = [
+        place
+        for key in (section.key for section in cut(mine))
+        for place in [_places(base).get(key)]
+        if place is not None
+    ]
+    if found is not None and places == sorted(places):
+        assert take_new(base, found.body, new) in (
+            None,
+            Renewed(body=found.body, kept=taken_kept(base, found.body, new)),
+        )
+
+
+def _places(body: str) -> dict[Key, int]:
+    return {section.key: number for number, section in enumerate(cut(body))}
+
+
+def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
+    """What a merge keeps."""
+    found = take_new(base, edited, new)
+    return found.kept if found is not None else ()
+
+
+@settings(max_examples=300)
+@given(edits(2))
+def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
+    """All that one of them wrote stands in the result or in a conflict, and whoever asks, it is the same result."""
+    base, ours, theirs = texts
+    merged, other = merge_edits(base, ours, theirs), merge_edits(base, theirs, ours)
+    conflicts = merged.conflicts
+    there = lines(
+        merged.body or "", *(part if isinstance(part, str) else part.ours + "\n" + part.theirs for part in merged.parts)
+    )
+    assert lines(ours, theirs) - lines(base) <= there
+    assert lines(ours) & lines(theirs) <= there
+    assert there <= lines(ours, theirs)
+    assert merge_edits(base, ours, theirs) == merged
+    assert (merged.body is None) == bool(conflicts)
+    turned = tuple(
+        part if isinstance(part, str) else Conflict(ours=part.theirs, theirs=part.ours) for part in other.parts
+    )
+    assert turned == merged.parts
+    if conflicts:
+        assert conflict_line(merged.marked())
+        assert lines(ours, theirs) - lines(base) <= lines(merged.marked())
+
+
+@settings(max_examples=100)
+@given(edits(1))
+def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
+    """Merging with an unchanged side, or an equal one, is the identity."""
+    base, edit = texts
+    for ours, theirs in ((base, edit), (edit, base), (edit, edit)):
+        assert merge_edits(base, ours, theirs).body == edit
+
+
+@pytest.mark.parametrize(
+    "piece", ["## Heading {0}\n\nwords {0}\n\n", "same\n\n", "## Same\n\nwords {0}\n\n", "line {0}\n"]
+)
+def test_merging_twice_the_size_takes_twice_the_steps(piece: str) -> None:
+    """Texts of many sections, of equal ones, and without any."""
+
+    def steps(number: int) -> int:
+        base = "".join(piece.format(each) for each in range(number))
+        turned = "".join(piece.format(each) for each in reversed(range(number)))
+        other = base.replace("words", "other words") + "\nmine\n"
+        return _calls(lambda: [take_new(base, turned, other), merge_edits(base, turned, other)])
+
+    assert steps(200) < 3 * steps(100)
+
+
+def _calls(work: object) -> int:
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    assert callable(work)
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls

@@ -1,0 +1,354 @@
+"""Every class of drift: what is desired, recorded, in the file and on the server, and what a plan makes of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import Struct, field, structs
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest, title_digest
+from contentops.model import OnEdit, Request, Saved
+from contentops.planning.plan import make_plan
+from tests.fakes.sides import TEXT, a_file, a_record, a_remote, a_situation, a_spec, an_entry
+
+if TYPE_CHECKING:
+    from contentops.model import Observed, Plan, Record, Remote, Spec
+
+MINE, THEIRS, OLD = "My words.\n", "Their words.\n", "Earlier words.\n"
+GENERATE = ("submit", "poll", "write", "save")
+PULL = ("fetch", "write")
+SAME, CHANGED = a_spec(), a_spec(topic="y")
+RECORD = a_record(SAME)
+FILE = a_file("out/a.md")
+EDITED = a_file("out/a.md", body=MINE)
+THERE = a_remote(body=THEIRS)
+GONE = a_remote(body="", title="", deleted=True)
+GONE = structs.replace(GONE, body=NOTHING)
+
+
+_NOTHING_ASKED = Request(template="", style="", inputs={})
+IMPORTED = structs.replace(SAME, request=_NOTHING_ASKED, digest=_NOTHING_ASKED.digest, protected=True)
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """Four sides, and what the plan of them says."""
+
+    spec: Spec | None = SAME
+    record: Record = RECORD
+    file: Observed | None = FILE
+    remote: Remote | None = None
+    choice: dict[str, Any] = field(default_factory=dict)
+    entries: tuple[Any, ...] = ()
+    action: str = ""
+    """Of the one change; empty: there is none."""
+    steps: tuple[str, ...] = ()
+    why: set[str] = field(default_factory=set)
+    """Kinds of its reasons, of which there may be more."""
+    blocked: str = ""
+    notes: tuple[str, ...] = ()
+    credits: int = 0
+
+
+def _on(choice: str) -> dict[str, Any]:
+    return {"on_edit": OnEdit(choice)}
+
+
+def _saved(body: str, title: str = "T") -> Record:
+    """The record of a text that a person edited and that was saved then."""
+    return structs.replace(RECORD, saved=Saved(title=title_digest(title), body=body_digest(body)))
+
+
+TAGGED = a_spec(metadata={"tags": ["black"]})
+RETAGGED = a_record(TAGGED)
+GREEN = a_file("out/a.md", front={"tags": ["green"]})
+BARE = a_file("out/a.md", title="", provenance={})
+NEWER = structs.replace(RECORD, generated=body_digest("Newer.\n"))
+"""A text was generated and written, and not saved."""
+
+CASES: dict[str, Case] = {
+    # --- one side ---------------------------------------------------------------------------------------------
+    "nothing": Case(),
+    "looked at and the same": Case(remote=a_remote()),
+    "edited here": Case(file=EDITED, remote=a_remote(), action="save", steps=("save",), why={"save"}),
+    "title edited here": Case(file=a_file("out/a.md", title="Mine"), action="save", steps=("save",), why={"save"}),
+    "edited here and saved": Case(file=EDITED, record=_saved(MINE)),
+    "edited there": Case(remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
+    "title edited there": Case(remote=a_remote(title="Theirs"), action="pull", steps=PULL, why={"edited-there"}),
+    "altered by the server": Case(
+        record=structs.replace(
+            RECORD,
+            saved=Saved(
+                title=title_digest("T"),
+                body=body_digest(TEXT),
+                server_title=title_digest("T!"),
+                server_body=body_digest(OLD),
+            ),
+        ),
+        remote=a_remote(body=OLD, title="T!"),
+    ),
+    "a save whose answer was lost": Case(
+        record=structs.replace(
+            RECORD, saved=Saved(title=title_digest("T"), body=body_digest(TEXT), sent=body_digest(MINE))
+        ),
+        file=EDITED,
+        remote=a_remote(body=MINE),
+        action="save",
+        steps=("save",),
+    ),
+    "deleted here": Case(file=None, action="restore", steps=("fetch", "write"), why={"missing"}),
+    "deleted there": Case(remote=GONE, action="save", steps=("save",), why={"deleted-there"}),
+    "moved": Case(spec=a_spec(output="new/a.md"), action="move", steps=("move",), why={"moved"}),
+    "spec changed": Case(spec=CHANGED, action="regenerate", steps=GENERATE, why={"changed"}, credits=4),
+    "unreadable there": Case(remote=a_remote(body="", problem="403"), notes=("unreadable-there",)),
+    "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
+    "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
+    # --- here and there ---------------------------------------------------------------------------------------
+    "edited on both sides": Case(
+        file=EDITED, remote=THERE, blocked="edited-on-both-sides", why={"edited", "edited-there"}
+    ),
+    "edited on both sides, overwrite": Case(
+        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-on-both-sides"
+    ),
+    "edited alike": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
+    "saved here, then edited there": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
+    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-on-both-sides"),
+    "edited here, unreadable there": Case(
+        file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
+    ),
+    "edited here, deleted there": Case(
+        file=EDITED, remote=GONE, action="save", steps=("save",), why={"save", "deleted-there"}
+    ),
+    "deleted here, edited there": Case(file=None, remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
+    "deleted on both sides": Case(
+        file=None, remote=GONE, action="restore", steps=("fetch", "write", "save"), why={"missing", "deleted-there"}
+    ),
+    "generated here and not saved, edited there": Case(
+        record=NEWER, file=a_file("out/a.md", body="Newer.\n"), remote=THERE, blocked="edited-there"
+    ),
+    "generated here and not saved, edited there, keep": Case(
+        record=NEWER,
+        file=a_file("out/a.md", body="Newer.\n"),
+        remote=THERE,
+        choice=_on("keep"),
+        action="pull",
+        steps=PULL,
+    ),
+    "generated here and not saved, edited there, overwrite": Case(
+        record=NEWER,
+        file=a_file("out/a.md", body="Newer.\n"),
+        remote=THERE,
+        choice=_on("overwrite"),
+        action="save",
+        steps=("save",),
+        why={"edited-there"},
+    ),
+    # --- moved, and something else -----------------------------------------------------------------------------
+    "moved, edited here": Case(
+        spec=a_spec(output="new/a.md"), file=EDITED, action="move", steps=("move", "save"), why={"moved", "save"}
+    ),
+    "moved, edited there": Case(
+        spec=a_spec(output="new/a.md"),
+        remote=THERE,
+        action="pull",
+        steps=("move", *PULL),
+        why={"moved", "edited-there"},
+    ),
+    "moved, deleted there": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")),
+    "moved, edited on both sides": Case(
+        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-both-sides"
+    ),
+    "renamed, edited there": Case(
+        spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
+    ),
+    # --- spec changed, and something else ----------------------------------------------------------------------
+    "spec changed, edited here": Case(spec=CHANGED, file=EDITED, blocked="edited", why={"changed", "edited"}),
+    "spec changed, edited here, keep": Case(
+        spec=CHANGED, file=EDITED, choice=_on("keep"), action="keep", steps=("record", "save")
+    ),
+    "spec changed, edited here, overwrite": Case(
+        spec=CHANGED, file=EDITED, choice=_on("overwrite"), action="overwrite", steps=GENERATE, credits=4
+    ),
+    "spec changed, edited there": Case(
+        spec=CHANGED, remote=THERE, blocked="edited-there", why={"changed", "edited-there"}
+    ),
+    "spec changed, edited there, keep": Case(
+        spec=CHANGED, remote=THERE, choice=_on("keep"), action="pull", steps=("fetch", "record", "write")
+    ),
+    "spec changed, edited there, overwrite": Case(
+        spec=CHANGED,
+        remote=THERE,
+        choice=_on("overwrite"),
+        action="overwrite",
+        steps=GENERATE,
+        why={"changed", "edited-there"},
+        credits=4,
+    ),
+    "spec changed, edited alike, keep": Case(
+        spec=CHANGED,
+        file=a_file("out/a.md", body=THEIRS),
+        remote=THERE,
+        choice=_on("keep"),
+        action="keep",
+        steps=("record",),
+    ),
+    "spec changed, edited alike": Case(
+        spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-there"
+    ),
+    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"),
+    "spec changed, edited on both sides, keep": Case(
+        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-on-both-sides"
+    ),
+    "spec changed, edited on both sides, overwrite": Case(
+        spec=CHANGED,
+        file=EDITED,
+        remote=THERE,
+        choice=_on("overwrite"),
+        action="overwrite",
+        steps=GENERATE,
+        why={"edited", "edited-there"},
+        credits=4,
+    ),
+    "spec changed, deleted here, edited there": Case(spec=CHANGED, file=None, remote=THERE, blocked="edited-there"),
+    "spec changed, deleted there": Case(
+        spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why={"changed", "deleted-there"}, credits=4
+    ),
+    "spec changed, unreadable there": Case(
+        spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
+    ),
+    "replaced, edited there": Case(
+        remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why={"edited-there"}, credits=4
+    ),
+    "under way, edited there": Case(
+        spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-there", steps=("drain",)
+    ),
+    # --- front matter ------------------------------------------------------------------------------------------
+    "front matter changed here": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes=("front-matter-drift",)),
+    "front matter removed here": Case(spec=TAGGED, record=RETAGGED, file=BARE, notes=("front-matter-drift",)),
+    "front matter changed here, keep": Case(spec=TAGGED, record=RETAGGED, file=GREEN, choice=_on("keep")),
+    "front matter changed here, overwrite": Case(
+        spec=TAGGED,
+        record=RETAGGED,
+        file=GREEN,
+        choice=_on("overwrite"),
+        action="update",
+        steps=("update",),
+        why={"front-matter"},
+    ),
+    "metadata changed": Case(
+        spec=TAGGED, record=a_record(SAME), file=FILE, action="update", steps=("update",), why={"front-matter"}
+    ),
+    "metadata changed, front matter changed here": Case(
+        spec=a_spec(metadata={"tags": ["white"]}), record=RETAGGED, file=GREEN, notes=("kept-front-matter",)
+    ),
+    "metadata changed, edited there": Case(
+        spec=TAGGED, remote=THERE, action="pull", steps=PULL, why={"edited-there", "front-matter"}
+    ),
+    "front matter changed here, edited there": Case(
+        spec=TAGGED,
+        record=RETAGGED,
+        file=GREEN,
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+        notes=("front-matter-drift",),
+    ),
+    "stated title, title edited there": Case(
+        spec=a_spec(metadata={"title": "T"}),
+        remote=a_remote(title="Theirs"),
+        action="pull",
+        steps=PULL,
+        notes=("front-matter-drift",),
+    ),
+    "stated title changed, edited there": Case(
+        spec=a_spec(metadata={"title": "New"}),
+        remote=THERE,
+        action="pull",
+        steps=(*PULL, "save"),
+        why={"edited-there", "front-matter", "save"},
+    ),
+    # --- protected ---------------------------------------------------------------------------------------------
+    "protected, edited there": Case(
+        spec=structs.replace(SAME, protected=True),
+        record=structs.replace(RECORD, protected=True),
+        remote=THERE,
+        notes=("edited-there",),
+    ),
+    "protected without a template, edited there": Case(
+        spec=IMPORTED,
+        record=structs.replace(a_record(IMPORTED), generated=NOTHING, protected=True),
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+        why={"edited-there"},
+    ),
+    "protected, deleted here, edited there": Case(
+        spec=structs.replace(SAME, protected=True),
+        record=structs.replace(RECORD, protected=True),
+        file=None,
+        remote=THERE,
+        action="pull",
+        steps=PULL,
+    ),
+    "protected, edited on both sides": Case(
+        spec=structs.replace(SAME, protected=True),
+        record=structs.replace(RECORD, protected=True),
+        file=EDITED,
+        remote=THERE,
+        blocked="edited-on-both-sides",
+    ),
+}
+
+
+def _plan(case: Case) -> Plan:
+    remote = None if case.remote is None else {"a": case.remote}
+    specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
+    return make_plan(a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_plan_of(case: Case) -> None:
+    """What is done, by which steps and for which reasons; what holds the item back; what is only worth a note."""
+    plan = _plan(case)
+    assert tuple(note.kind for note in plan.notes) == case.notes
+    if not case.action and not case.blocked:
+        assert plan.changes == ()
+        return
+    (change,) = plan.changes
+    assert (change.action, change.blocked, change.hint) == (case.action or "blocked", case.blocked, change.hint)
+    assert (change.names, change.credits) == (case.steps, case.credits)
+    assert case.why <= {reason.kind for reason in change.reasons}
+    assert change.hint or not case.blocked
+
+
+# --- the page that lists them --------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+def _rows() -> dict[str, tuple[set[str], str]]:
+    """Class and plan of each case, as the page has them."""
+    text = (ROOT / "docs/explanation/drift.md").read_text("utf-8").split("## Every case")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("|")]
+    return {row[0]: (set(re.findall(r"`([^`]+)`", row[1])), row[2]) for row in rows if row[0] not in ("Case", "---")}
+
+
+def test_the_page_lists_every_case_and_no_other() -> None:
+    """By name, each with what a plan makes of it."""
+    plans = {name: case.action or ("blocked" if case.blocked else "nothing") for name, case in CASES.items()}
+    assert {name: plan for name, (_, plan) in _rows().items()} == plans
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_page_names_the_classes_that_a_plan_tells(name: str) -> None:
+    """Reasons, blocks and notes by their kinds; those of its changes' details may be more."""
+    plan = _plan(CASES[name])
+    told = {note.kind for note in plan.notes}
+    for change in plan.changes:
+        told |= {change.blocked, *(reason.kind for reason in change.reasons)}
+    named = _rows()[name][0]
+    assert named <= told
+    assert bool(named) == bool(told - {""})

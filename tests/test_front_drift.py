@@ -1,0 +1,164 @@
+"""Front matter that is not as last written: noted, kept, or set right, as a person chooses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from contentops.model import OnEdit
+from contentops.operations import show
+from contentops.planning.front_matter import drifted
+from contentops.planning.inputs import Choice
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, results
+from tests.fakes.sides import PROJECT, a_file, a_record, a_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Json
+
+ITEM = """\
+defaults: {{}}
+items:
+  - id: one
+    inputs: {{topic: All about one, target_audience: readers}}
+    metadata: {{title: Stated, tags: [tea, black], order: 1}}
+    {more}
+"""
+
+
+def _scene(tmp_path: Path, more: str = "", extra: str = "") -> Scene:
+    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
+    scene.write("content/blog.yaml", ITEM.format(more=more))
+    scene.apply()
+    assert scene.plan().empty
+    assert scene.plan().notes == ()
+    return scene
+
+
+def _block_gone(text: str) -> str:
+    """The file without its front matter."""
+    return text.split("\n---\n", 1)[1].lstrip("\n")
+
+
+EDITS: dict[str, tuple[Any, list[str]]] = {
+    "a tag changed": (lambda text: text.replace("black", "green"), ["tags"]),
+    "a tag without its text": (lambda text: text.replace("order: 1", "order: '1'"), ["order"]),
+    "a key removed": (lambda text: text.replace("order: 1\n", ""), ["order"]),
+    "a title changed": (lambda text: text.replace("title: Stated", "title: Mine"), ["title"]),
+    "a title removed": (lambda text: text.replace("title: Stated\n", ""), ["title"]),
+    "the block of where it comes from removed": (
+        lambda text: "\n".join(
+            line
+            for line in text.split("\n")
+            if not line.startswith(("contentops:", "  item:", "  digest:", "  job:", "  generated_at:"))
+        ),
+        ["contentops"],
+    ),
+    "the job changed": (lambda text: text.replace("  job: ", "  job: x"), ["contentops"]),
+    "all of it removed": (_block_gone, ["title", "tags", "order", "contentops"]),
+}
+
+
+@pytest.mark.parametrize(("edit", "keys"), EDITS.values(), ids=EDITS)
+def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, edit: Any, keys: list[str]) -> None:
+    """A note in plan and status with an empty plan; `overwrite` asserts the manifest, and the body is not touched."""
+    scene = _scene(tmp_path)
+    before = scene.read("out/one.md")
+    scene.write("out/one.md", edit(before))
+    plan = scene.plan()
+    changes = [change.names for change in plan.changes]
+    assert changes == ([("save",)] if keys == ["title"] and "Mine" in edit(before) else [])
+    (note,) = plan.notes
+    assert (note.kind, note.id) == ("front-matter-drift", "one")
+    assert [f"`{key}`" in note.message for key in keys] == [True] * len(keys)
+    ((status,), _) = show.status(scene.project, Choice())
+    assert note.message == f"`one`: {status.note}"
+    (change,) = scene.plan(on_edit=OnEdit.OVERWRITE).changes
+    assert (change.action, change.names, change.credits) == ("update", ("update",), 0)
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert scene.plan().empty
+    assert scene.plan().notes == ()
+    assert sorted(scene.read("out/one.md").split("\n")) == sorted(before.split("\n"))
+
+
+@pytest.mark.parametrize("where", ["item", "manifest", "project", "environment"])
+def test_on_edit_says_so_for_good_at_every_level(tmp_path: Path, where: str) -> None:
+    """`keep` keeps it without a note, `overwrite` sets it right: in the item, and in the defaults of each level."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "black", "green")
+    for choice in ("keep", "overwrite"):
+        stated = f"on_edit: {choice}"
+        scene.write("content/blog.yaml", ITEM.format(more=stated if where == "item" else ""))
+        if where == "manifest":
+            scene.edit("content/blog.yaml", "defaults: {}", f"defaults: {{{stated}}}")
+        environments = ""
+        if where == "environment":
+            environments = f"environments: {{live: {{defaults: {{{stated}}}}}}}"
+        settings = scene.read("contentops.yaml").split("environments:")[0].replace(", on_edit: keep", "").rstrip()
+        if where == "project":
+            settings = settings.replace("style: general_blog", f"style: general_blog, {stated}")
+        scene.write("contentops.yaml", f"{settings}\n{environments}\n")
+        plan = _plan(scene, "live" if where == "environment" else "")
+        assert plan == ([] if choice == "keep" else ["update"], ())
+
+
+def _plan(scene: Scene, environment: str) -> tuple[list[str], tuple[object, ...]]:
+    from contentops.operations import plan, workspace
+
+    if environment:
+        (scene.root / "contentops.live.lock").write_bytes((scene.root / "contentops.lock").read_bytes())
+        (scene.root / "contentops.lock").unlink(missing_ok=True)
+    found = plan.plan(workspace.open_project(str(scene.root), environment, ()), Choice())
+    if environment:
+        (scene.root / "contentops.lock").write_bytes((scene.root / "contentops.live.lock").read_bytes())
+        (scene.root / "contentops.live.lock").unlink()
+    return [str(change.action) for change in found.changes], found.notes
+
+
+def test_keys_that_a_person_added_are_no_drift(tmp_path: Path) -> None:
+    """They stay, unasked and unsaid, whatever is asserted."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "order: 1\n", "order: 1\nauthor: me\n")
+    assert scene.plan().notes == ()
+    assert scene.plan(on_edit=OnEdit.OVERWRITE).empty
+    scene.edit("out/one.md", "black", "green")
+    scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert "author: me" in scene.read("out/one.md")
+    assert "black" in scene.read("out/one.md")
+
+
+def test_a_protected_item_keeps_what_a_person_made_of_it(tmp_path: Path) -> None:
+    """It is noted, and nothing is asserted."""
+    scene = _scene(tmp_path, "protected: true")
+    scene.edit("out/one.md", "black", "green")
+    plan = scene.plan(on_edit=OnEdit.OVERWRITE)
+    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["front-matter-drift"])
+
+
+def test_a_value_that_the_manifest_changed_too_is_kept_and_said_once(tmp_path: Path) -> None:
+    """A person's value stays, with one note; `overwrite` writes the manifest's new one."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "black", "green")
+    scene.edit("content/blog.yaml", "black", "white")
+    assert [note.kind for note in scene.plan().notes] == ["kept-front-matter"]
+    scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert "white" in scene.read("out/one.md")
+    assert (scene.plan().changes, scene.plan().notes) == ((), ())
+
+
+def test_drifted_keys_tell_what_was_and_what_is() -> None:
+    """By key, in the order in which they are written; a run that was cut short is no person."""
+    record = a_record(a_spec(metadata={"tags": ["a"], "order": 1}))
+    file = structs.replace(a_file("out/a.md", title="Mine"), front={"tags": ["b"], "more": 1}, provenance={"job": "x"})
+    found: list[tuple[str, Json, Json]] = [(one.key, one.before, one.after) for one in drifted(PROJECT, record, file)]
+    assert found == [
+        ("title", "T", "Mine"),
+        ("tags", ["a"], ["b"]),
+        ("order", 1, None),
+        ("contentops", {"item": "a", "digest": record.digest, "job": "job_1"}, {"job": "x"}),
+    ]
+    assert drifted(structs.replace(PROJECT, provenance=False), record, a_file("out/a.md", front=record.metadata)) == ()

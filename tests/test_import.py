@@ -1,0 +1,283 @@
+"""Texts that are stored on a server become items and files, as they are: nothing is generated, nothing is saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import ApiError
+from contentops.operations.imports import import_contents
+from contentops.operations.refresh import refresh
+from contentops.operations.workspace import open_workspace
+from contentops.planning.inputs import Choice
+from contentops.planning.plan import make_plan
+from tests.fakes.api import FakeApi, Stored
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, know_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Plan
+    from contentops.operations.declare import Adoption
+    from tests.running import Build, Run
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A project without manifests."""
+    return _scene(tmp_path)
+
+
+def _scene(root: Path, **options: Any) -> Scene:
+    scene = Scene(root, **options)
+    know_server(root, "https://api.example.test/v1")
+    return scene
+
+
+def _store(scene: Scene, id_: str, title: str, body: str, **metadata: Any) -> None:
+    made = float(len(scene.api.contents))
+    scene.api.contents[id_] = Stored(id_, title, body, made, made, metadata)
+
+
+def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
+    given: dict[str, Any] = {"confirm": lambda _: True, "world": scene.world(), **options}
+    return import_contents(scene.project, ids, **given)
+
+
+def _refreshed(scene: Scene) -> Plan:
+    with open_workspace(scene.project, scene.world(), write=True) as workspace:
+        found = refresh(workspace.plan_inputs(Choice()), workspace.cache, world=scene.world())
+        return make_plan(found)
+
+
+def _names(found: Adoption) -> dict[str, str]:
+    return {one.content: one.id for one in found.taken}
+
+
+TEXTS = {
+    "cnt_a": ("A First Text", "# A First Text\n\nWords.\n"),
+    "cnt_b": ("Second / 2", "Words\r\n\r\nmore"),
+    "cnt_c": ("", "# Heading\n\nWords.\n"),
+    "cnt_d": ("", "No title at all.\n"),
+    "cnt_e": ("Own front", "---\ntitle: Inside\ntags: [x, '{{ y }}']\ndate: 2024-01-01\ndraft: no\n---\n\nWords.\n"),
+    "cnt_f": ("A rule", "---\n\nWords\n\n---\n"),
+    "cnt_g": ("{{ jinja }}", "{{ body }}\n"),
+    "cnt_h": ("A First Text", "Another with the same title.\n"),
+    "cnt_i": ("Übersicht \x1b[31m", "Wörter.\n"),
+    "cnt_j": ("Markers", "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n"),
+}
+
+
+def test_everything_stored_becomes_items_and_the_plan_is_empty(scene: Scene) -> None:
+    """One list, one request for each text, nothing else; the plan is empty, with `--refresh` too."""
+    for id_, (title, body) in TEXTS.items():
+        _store(scene, id_, title, body)
+    found = _import(scene)
+    assert (found.refused, found.known) == (0, ())
+    assert _names(found) == {
+        "cnt_a": "a-first-text",
+        "cnt_b": "second-2",
+        "cnt_c": "heading",
+        "cnt_d": "content",
+        "cnt_e": "own-front",
+        "cnt_f": "a-rule",
+        "cnt_g": "jinja",
+        "cnt_h": "a-first-text-cnt_h",
+        "cnt_i": "übersicht-31m",
+        "cnt_j": "markers",
+    }
+    names = [seen.name for seen in scene.api.requests]
+    assert (names.count("list content"), names.count("get content"), len(set(names))) == (1, len(TEXTS), 2)
+    assert scene.plan().empty
+    assert _refreshed(scene).empty
+    text = scene.tree()["out/own-front.md"]
+    assert text.startswith(
+        '---\ntitle: Own front\ntags:\n  - x\n  - "{{ y }}"\ndate: "2024-01-01"\ndraft: "no"\ncontentops:\n'
+    )
+    record = scene.record("own-front")
+    assert (record.generated, record.content_id, record.protected) == ("", "cnt_e", True)
+    before = scene.bytes()
+    again = _import(scene)
+    assert (again.taken, len(again.known)) == ((), len(TEXTS))
+    scene.apply()
+    assert scene.bytes() == before
+    assert scene.api.charges == []
+
+
+def test_an_edit_of_an_imported_text_is_saved_over_its_content(scene: Scene) -> None:
+    """It is an item like any other; an edit that someone made there meanwhile is not overwritten."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+    _store(scene, "cnt_b", "B", "Words.\n")
+    _import(scene)
+    for id_ in "ab":
+        path = scene.root / f"out/{id_}.md"
+        path.write_text(path.read_text() + "Mine.\n")
+    scene.api.edit("cnt_b", "Theirs.\n")
+    scene.apply()
+    assert scene.api.contents["cnt_a"].body == "Words.\nMine.\n"
+    assert scene.api.contents["cnt_b"].body == "Theirs.\n"
+    assert len(scene.api.contents) == 2
+
+
+def test_what_is_written_there_comes_into_an_imported_file(scene: Scene) -> None:
+    """With `--refresh`, by a person's hand, into a file that no one edited; one that was edited is held back."""
+    for id_ in "ab":
+        _store(scene, f"cnt_{id_}", id_, "Words.\n")
+    _import(scene)
+    path = scene.root / "out/b.md"
+    path.write_text(path.read_text().replace("Words.", "Mine."))
+    scene.timeline.now += 60
+    for id_ in "ab":
+        scene.api.edit(f"cnt_{id_}", "Theirs.\n")
+    plan = _refreshed(scene)
+    assert [(change.id, str(change.action)) for change in plan.changes] == [("a", "pull"), ("b", "blocked")]
+    scene.apply(refresh=True)
+    assert scene.tree()["out/a.md"].endswith("\n\nTheirs.\n")
+    assert "Mine." in path.read_text()
+    assert (scene.api.contents["cnt_a"].body, scene.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")
+    assert (scene.record("a").generated, scene.record("a").protected) == ("", True)
+    assert _refreshed(scene).changes[0].id == "b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [(403, "cnt_b` cannot be read"), (404, "cnt_b` cannot be read"), (422, "cannot be read")]
+)
+def test_what_cannot_be_read_is_named_and_the_others_go_on(scene: Scene, answer: int, words: str) -> None:
+    """Another owner's, a deleted one, one that the server refuses, and one without a text."""
+    for id_ in ("cnt_a", "cnt_b", "cnt_c"):
+        _store(scene, id_, id_, "Words.\n")
+    _store(scene, "cnt_e", "Empty", " \n")
+    scene.api.fault(lambda name, n: name == "get content" and n == 2, answer)
+    found = _import(scene)
+    assert sorted(_names(found)) == ["cnt_a", "cnt_c"]
+    assert [words in one.message or "has no text" in one.message for one in found.findings] == [True, True]
+    assert scene.plan().empty
+
+
+def test_a_server_that_does_not_answer_ends_it_before_anything_is_written(scene: Scene) -> None:
+    """A wrong key says something about every content."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+    scene.api.fault(lambda name, _n: name == "get content", 401)
+    before = scene.bytes()
+    with pytest.raises(ApiError):
+        _import(scene)
+    assert scene.bytes() == before
+
+
+def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(scene: Scene) -> None:
+    """What an item owns is not even read."""
+    scene.write("content/a.yaml", blog("tea"))
+    scene.apply()
+    owned = scene.record("tea").content_id
+    _store(scene, "cnt_new", "New", "Words.\n")
+    _store(scene, "cnt_other", "Other", "Words.\n")
+    scene.api.requests.clear()
+    found = _import(scene, owned, "cnt_new", "cnt_new")
+    assert (_names(found), [one.id for one in found.known]) == ({"cnt_new": "new"}, ["tea"])
+    assert [seen.name for seen in scene.api.requests] == ["get content"]
+    assert scene.plan().empty
+
+
+def test_a_text_that_contentops_stored_is_known_again(scene: Scene) -> None:
+    """By its item, where a manifest still declares it and the lock is lost; by its request, where a lock knows that."""
+    scene.write("content/a.yaml", blog("tea", "milk"))
+    scene.apply()
+    # The content of `milk` lost its owner, that of `tea` its record and file.
+    lock = scene.root / "contentops.lock"
+    lines = lock.read_text().splitlines(keepends=True)
+    content = scene.record("tea").content_id
+    edited = scene.record("milk")
+    lock.write_text("".join(line.replace(edited.content_id, "cnt_lost") for line in lines if '"id":"tea"' not in line))
+    (scene.root / "out/tea.md").unlink()
+    for id_, item in ((content, "tea"), (edited.content_id, "milk")):
+        digest = edited.digest if item == "milk" else _digest(scene, "tea")
+        scene.api.contents[id_].metadata |= {"contentops_item": item, "contentops_digest": digest}
+    found = _import(scene)
+    by_content = {one.content: one for one in found.taken}
+    assert (by_content[content].id, by_content[content].declared) == ("tea", True)
+    assert by_content[edited.content_id].generates
+    assert not by_content[edited.content_id].declared
+    assert scene.plan().empty
+    assert len(scene.api.charges) == 2
+
+
+def _digest(scene: Scene, item: str) -> str:
+    with open_workspace(scene.project, scene.world()) as workspace:
+        return next(spec.digest for spec in workspace.desired.specs if spec.id == item)
+
+
+def test_a_file_in_the_way_is_not_touched(scene: Scene) -> None:
+    """The content is named; nothing of it is declared."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+    _store(scene, "cnt_b", "B", "Words.\n")
+    scene.write("out/a.md", "A person's.\n")
+    found = _import(scene)
+    assert (_names(found), found.refused) == ({"cnt_b": "b"}, 1)
+    assert "`out/a.md`, which is taken" in found.findings[0].message
+    assert scene.tree()["out/a.md"] == "A person's.\n"
+    assert "id: a\n" not in (scene.root / "content/imported.yaml").read_text()
+    assert scene.plan().empty
+
+
+def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    """Files first, then the manifest, then the lock: whatever is there is found again, under the same ids."""
+    scene = _scene(tmp_path / "whole")
+    for id_ in ("cnt_a", "cnt_h", "cnt_j"):
+        _store(scene, id_, *TEXTS[id_])
+    stops = witnessed(scene, tmp_path / "stopped", lambda: _import(scene))
+    assert len(stops) > 8
+    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    for where, stopped in stops.items():
+        _import(stopped)
+        found = {path: data for path, (data, _) in stopped.bytes().items()}
+        assert {path for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)} <= {
+            "contentops.lock"  # the time of the import
+        }, where
+        assert stopped.plan().empty, where
+
+
+def test_nothing_is_written_without_a_yes(scene: Scene) -> None:
+    """What is shown holds all that would be written to the manifest."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+    before = scene.bytes()
+    found = _import(scene, confirm=lambda _: False)
+    assert scene.bytes() == before
+    assert "- id: a\n" in found.added
+
+
+def test_the_limit_is_kept_and_progress_is_told(tmp_path: Path) -> None:
+    """Ten requests a minute: 25 contents take two minutes and more, and a line says where it is."""
+    scene = _scene(tmp_path, api=FakeApi(per_minute=10), rpm=10)
+    for number in range(25):
+        _store(scene, f"cnt_{number:02}", f"Text {number}", "Words.\n")
+    told: list[str] = []
+    assert len(_import(scene, tell=told.append).taken) == 25
+    assert [seen.status for seen in scene.api.requests] == [200] * 26
+    assert any(line.startswith("reading content 25 of 25: Text 24") for line in told)
+    assert scene.timeline.now > 120
+
+
+def test_the_command_says_what_it_did(project: Build, invoke: Run) -> None:
+    """With the embedded server: what one project stored, another one imports; with `--json` the same as data."""
+    settings = "version: 1\nproject: acme\napi: {base_url: local}\ndefaults: {style: general_blog}\n"
+    root = project(
+        {
+            "contentops.yaml": settings,
+            "content/a.yaml": blog("tea").replace("- id", "- template: blog_article_generator\n    id"),
+        }
+    )
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    (root / "contentops.lock").unlink()
+    (root / "content/a.yaml").unlink()
+    (root / "out/tea.md").unlink()
+    assert invoke("import", cwd=root).code == 64
+    assert invoke("import", "--all", cwd=root).code == 4
+    shown = invoke("import", "--all", "--check", cwd=root)
+    assert shown.stdout.startswith("# Items whose texts were stored on the server before: imported.\nitems:\n  - id: ")
+    ended = invoke("import", "--all", "--yes", "--json", cwd=root)
+    assert (ended.code, ended.json["manifest"], len(ended.json["taken"])) == (0, "content/imported.yaml", 1)
+    assert invoke("plan", "--detailed-exitcode", "--refresh", cwd=root).code == 0
+    named = invoke("import", "cnt_none", "--yes", cwd=root)
+    assert (named.code, "content `cnt_none` cannot be read" in named.stderr) == (3, True)
