@@ -195,7 +195,7 @@ def _assemble(
         durations=durations,
         capabilities=capabilities,
         index=ContentIndex(
-            owned=_owned(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
+            owned=owned_contents(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
         ),
         outage=outage,
         emit=edges.emit,
@@ -266,7 +266,8 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
     )
 
 
-def _owned(state: State, server: str) -> set[str]:
+def owned_contents(state: State, server: str) -> set[str]:
+    """The ids of contents on a server that a state's records name."""
     found: set[str] = set()
     for record in state.records.values():
         if record.server == server:

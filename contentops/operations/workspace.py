@@ -44,11 +44,11 @@ from contentops.state.state_dir import named
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.model import Catalog, Desired, ItemId, Plan, Project
+    from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
     from contentops.operations.past import PastTexts
 
 FOLDER = ".contentops"
@@ -166,26 +166,17 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
     others = dict(other_states(project))
     source = _source(project, others)
-    looked_at, whole = [*paths(desired, state)], known_bodies(state)
-    if source is not None:
-        looked_at += source.paths(desired)
-        whole |= known_bodies(source.state)
-    stat_cache = StatCache(Outputs(project.root, whole=whole), cache.get("observed"), now=time.time_ns())
-    observed = stat_cache.observe_all(looked_at)
-    if (seen := stat_cache.remember()) is not None:
-        cache.put("observed", seen)
     return PlanInputs(
         project=project,
         desired=desired,
         state=state,
-        observed=observed,
+        observed=_observed(workspace, state, source),
         stored=stored,
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
         foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
-        foreign_contents=frozenset(_contents_of(others.values(), server)),
         source=source,
         choice=choice,
         rekeyed=rekeyed,
@@ -202,11 +193,18 @@ def _source(project: Project, others: Mapping[str, State]) -> SourceEnvironment 
     return SourceEnvironment(environment=name, state=others.get(named("contentops", name, "lock"), State(lineage="")))
 
 
-def _contents_of(states: Iterable[State], server: str) -> Iterator[str]:
-    for state in states:
-        for record in state.records.values():
-            if record.server == server and record.content_id:
-                yield from (record.content_id, *record.superseded)
+def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
+    desired, cache = workspace.desired, workspace.cache
+    looked_at, whole = [*paths(desired, state)], known_bodies(state)
+    if source is not None:
+        looked_at += source.paths(desired)
+        whole |= known_bodies(source.state)
+    root = workspace.project.root
+    stat_cache = StatCache(Outputs(root, whole=whole), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(looked_at)
+    if (seen := stat_cache.remember()) is not None:
+        cache.put("observed", seen)
+    return observed
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:

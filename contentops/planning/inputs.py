@@ -93,8 +93,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
-    foreign_contents: frozenset[str] = frozenset()
-    """Content ids on this server that are those of other environments."""
     source: SourceEnvironment | None = None
     """The environment that texts are taken from, if any."""
     choice: Choice = field(default_factory=Choice)
