@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from contentops.model import Run
+    from contentops.model import Event, Run
     from contentops.operations.workspace import World
     from tests.fakes.api import Generation, Seen
     from tests.running import Run as Invoke
@@ -344,6 +345,24 @@ def test_a_state_that_finds_no_room_ends_the_run_and_pays_once(root: Path) -> No
         assert set(scene.tree()) == {"out/old.md", "out/one.md", "out/two.md"}
         assert scene.api.credits == 16, at
     assert held == at - 1 > 4
+
+
+def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
+    """Its job is on record: the run ends and says what to do, and the next one polls the same job."""
+    scene = _scene(root)
+
+    def emit(event: Event) -> None:
+        if (event.kind, event.step) == ("step-done", "submit"):
+            shutil.rmtree(root / ".contentops/cache")
+            (root / ".contentops/cache").write_text("in the way")
+
+    with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be kept"):
+        scene.apply(emit=emit)
+    assert (scene.entry("one").state, scene.tree()) == (JobState.RUNNING, {})
+    (root / ".contentops/cache").unlink()
+    assert results(scene.apply()) == {"one": "done", "two": "done"}
+    assert scene.api.credits == 8
+    assert scene.plan().empty
 
 
 # --- what the server has ---------------------------------------------------------------------------------------

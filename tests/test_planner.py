@@ -24,6 +24,8 @@ from contentops.model import (
     Observed,
     OnEdit,
     Origin,
+    Remote,
+    Save,
 )
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
@@ -34,6 +36,7 @@ from tests.fakes.sides import (
     TEXT,
     a_file,
     a_record,
+    a_remote,
     a_situation,
     a_spec,
     an_entry,
@@ -813,25 +816,36 @@ def test_bad_selectors_name_the_nearest(bad: str, hint: str) -> None:
 
 topics = st.sampled_from(["x", "y"])
 bodies = st.sampled_from(["Generated text.\n", "By hand.\n"])
+THERE = (
+    a_remote(),
+    a_remote(body="By hand.\n"),
+    a_remote(body="Theirs.\n"),
+    a_remote(title="Theirs"),
+    Remote(content_id="cnt_1", deleted=True),
+    Remote(content_id="cnt_1", problem="403"),
+)
 
 
 @st.composite
 def situations(draw: st.DrawFn) -> object:
     """Any mix of declared, recorded, present, edited, open and gone items."""
     specs, records, files, entries = [], [], [], []
+    remote: dict[str, Remote] = {}
     for id_ in draw(st.lists(st.sampled_from("abcd"), unique=True)):
         wanted = a_spec(id_, topic=draw(topics), on_edit=draw(st.sampled_from(OnEdit)))
         made = a_spec(id_, topic=draw(topics), output=draw(st.sampled_from([wanted.output, f"old/{id_}.md"])))
         if draw(st.booleans()):
             specs.append(wanted)
         if draw(st.booleans()):
-            records.append(a_record(made, saved=draw(st.sampled_from([None, "Generated text.\n"]))))
+            records.append(a_record(made, saved=draw(st.sampled_from([None, "Generated text.\n", "By hand.\n"]))))
         if draw(st.booleans()):
             files.append(a_file(draw(st.sampled_from([made.output, wanted.output])), body=draw(bodies)))
         if draw(st.booleans()):
             entries.append(an_entry(draw(st.sampled_from([wanted, made])), draw(st.sampled_from(JobState))))
+        if draw(st.booleans()):
+            remote[id_] = draw(st.sampled_from(THERE))
     flags: dict[str, Any] = {"prune": draw(st.booleans()), "resubmit_unknown": draw(st.booleans())}
-    return a_situation(specs, records, files, entries=entries, **flags)
+    return a_situation(specs, records, files, entries=entries, remote=draw(st.sampled_from([None, remote])), **flags)
 
 
 @given(situations())
@@ -848,12 +862,35 @@ def test_every_situation_has_one_plan(s: object) -> None:
 
 @given(situations())
 def test_edited_files_are_overwritten_only_by_choice(s: object) -> None:
-    """No step writes over a body that is not the last generated one, unless `on_edit` says overwrite."""
+    """No step writes over a body that is not the last generated one, unless `on_edit` says overwrite.
+
+    Nor does a text that comes from the server, unless that one was saved there and edited since.
+    """
     for change in make_plan(s).changes:  # type: ignore[arg-type]
         if "write" not in change.names or change.spec is None or not change.source:
             continue
         file = s.observe(change.source)  # type: ignore[attr-defined]
         generated = change.record.generated if change.record else NOTHING
+        if change.action is Action.PULL:
+            saved = change.record.saved if change.record else None
+            known = {saved.body} if saved else set()
+            known |= {generated} if change.spec.on_edit is OnEdit.KEEP else set()
+            assert file.body in known
+            continue
         if file.body != generated and change.spec.on_edit is not OnEdit.OVERWRITE:
             assert change.entry is not None
             assert change.entry.body == file.body
+
+
+@given(situations())
+def test_an_edit_there_is_saved_over_only_by_choice(s: object) -> None:
+    """A text that is neither what was saved nor what the file has is replaced by `overwrite` alone, and by name."""
+    for change in make_plan(s).changes:  # type: ignore[arg-type]
+        remote, saved = change.remote, change.record.saved if change.record else None
+        if "save" not in change.names or remote is None or saved is None or change.action is Action.PULL:
+            continue
+        assert not remote.problem
+        save = next(step for step in change.steps if isinstance(step, Save))
+        edited = not remote.deleted and (remote.body != saved.body or remote.title != "T")
+        assert save.replaces == (remote.body if edited else NOTHING)
+        assert not edited or change.spec is None or change.spec.on_edit is OnEdit.OVERWRITE

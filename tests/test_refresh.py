@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -182,6 +183,22 @@ def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> N
     assert scene.actions(refresh=True) == {"uno": "pull"}
 
 
+def test_a_refresh_counts_among_the_requests_of_a_minute(tmp_path: Path) -> None:
+    """What the run sends after it waits its turn as if it had sent the list and the fetches itself."""
+    scene = Scene(tmp_path, FakeApi(duration=30, per_minute=6), rpm=6)
+    items = ("one", "two", "three", "four", "five", "six")
+    scene.write("content/blog.yaml", blog(*items))
+    scene.apply()
+    for item in items[:3]:
+        _edit(scene, item)
+        scene.edit(f"out/{items[items.index(item) + 3]}.md", "Closing", "MINE")
+    scene.timeline.now += 300
+    before = len(scene.api.requests)
+    assert set(results(scene.apply(refresh=True)).values()) == {"done"}
+    sent = [seen.status for seen in scene.api.requests[before:]]
+    assert (len(sent), set(sent)) == (10, {200})
+
+
 # --- what comes of it ------------------------------------------------------------------------------------------
 
 
@@ -342,6 +359,34 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
         assert len(stop.api.contents) == 3, where
         assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         assert stop.record("one").saved == scene.record("one").saved, where
+
+
+@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize(
+    "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
+)
+def test_a_stop_at_every_step_of_what_was_chosen(folder: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
+    """The request changed under an edit made there: the same end, the same charges, and no word of theirs is lost."""
+    scene = _scene(folder / "undisturbed", "one", **habits)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=choice))
+    expected = _words(scene)
+    assert ("Their words." in expected) == (choice is OnEdit.KEEP)
+    assert len(stops) > 5
+    for where, stop in stops.items():
+        for _ in range(2):
+            stop.apply(refresh=True, on_edit=choice)
+        assert _words(stop) == expected, where
+        assert stop.api.credits == scene.api.credits, where
+        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
+        kept = [path.read_text("utf-8") for path in stop.root.rglob("one.md")]
+        assert any("Their words." in text for text in kept), where
+
+
+def _words(scene: Scene) -> str:
+    """The file without what depends on the time of day."""
+    return re.sub(r"generated_at: .*", "", scene.read("out/one.md"))
 
 
 # --- the embedded server ---------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ choice_options = with_options(
     click.option(
         "--on-edit",
         type=click.Choice(["block", "keep", "overwrite"]),
-        help="What to do with files edited by hand whose spec changed.",
+        help="What to do with texts edited by hand whose spec changed, and with changed front matter.",
     ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),

@@ -94,6 +94,8 @@ class Edges:
     """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    limiter: Limiter
+    """Knows what was asked before that, to see what the server has."""
     earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
@@ -173,7 +175,7 @@ def _assemble(
     durations = Durations.load(here if isinstance(here, dict) else {}, quickest_on(plan.server))
     outage = Outage(edges.random)
 
-    limiter = Limiter(0 if plan.server == "local" else project.api.requests_per_minute)
+    limiter = edges.limiter
     for _ in range(edges.requests):
         limiter.sent(asyncio.get_running_loop().time())
     run = LocalRun(

@@ -209,6 +209,7 @@ def _carry_out(
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
+                limiter=workspace.limiter,
                 earlier=workspace.past(found.state).of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)

@@ -54,13 +54,23 @@ T = TypeVar("T")
 
 
 class Caller:
-    """Sends free calls in turn. `tell` gets a line wherever a person would wonder what takes so long."""
+    """Sends free calls in turn. `tell` gets a line wherever a person would wonder what takes so long.
 
-    def __init__(self, client: Client, project: Project, world: World, tell: Callable[[str], None]) -> None:
+    `limiter` counts what others send too; None: no one else does.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        project: Project,
+        world: World,
+        tell: Callable[[str], None],
+        limiter: Limiter | None = None,
+    ) -> None:
         self._client = client
         self._project = project
         self._random = world.random
-        self._limiter = Limiter(project.api.requests_per_minute)
+        self._limiter = limiter or Limiter(project.api.requests_per_minute)
         self.tell = tell
 
     async def ask(self, call: Call) -> Reply | Failure:
@@ -145,6 +155,7 @@ def converse(
     tell: Callable[[str], None],
     story: Callable[[Caller], Awaitable[T]],
     cache: Cache | None = None,
+    limiter: Limiter | None = None,
 ) -> T:
     """Run a conversation with the project's server to its end."""
     outside = world or World()
@@ -152,7 +163,7 @@ def converse(
 
     async def run() -> T:
         async with connected(project, known, outside, cache) as client:
-            return await story(Caller(client, project, outside, tell))
+            return await story(Caller(client, project, outside, tell, limiter))
 
     if project.api.base_url == "local":
         state_dir.make(Path(project.root))

@@ -25,7 +25,7 @@ def gathered(
         return found
     from contentops.operations.refresh import refresh
 
-    return refresh(found, workspace.cache, tell=tell, world=world)
+    return refresh(found, workspace.cache, workspace.limiter, tell=tell, world=world)
 
 
 def plan(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
+    from contentops.execution.limiter import Limiter
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
     from contentops.operations.workspace import World
@@ -35,7 +36,12 @@ _STUMBLED = 500
 
 
 def refresh(
-    found: PlanInputs, cache: Cache, *, tell: Callable[[str], None] | None = None, world: World | None = None
+    found: PlanInputs,
+    cache: Cache,
+    limiter: Limiter,
+    *,
+    tell: Callable[[str], None] | None = None,
+    world: World | None = None,
 ) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
 
@@ -68,7 +74,7 @@ def refresh(
                 looked[record.id] = _seen(cache, record, entry, answer)
         return looked
 
-    remote = converse(project, world, tell or quiet, story, cache)
+    remote = converse(project, world, tell or quiet, story, cache, limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
         cache.put_server_facts(_key(found.server), to_builtins(kept))

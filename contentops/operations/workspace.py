@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
+    from contentops.execution.limiter import Limiter
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
     from contentops.operations.past import PastTexts
 
@@ -96,6 +97,13 @@ class Workspace:
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
         return found
+
+    @functools.cached_property
+    def limiter(self) -> Limiter:
+        """Counts the requests of this command."""
+        from contentops.execution.limiter import Limiter
+
+        return Limiter(self.project.api.requests_per_minute)
 
     @property
     def state(self) -> State:
