@@ -159,12 +159,14 @@ def test_links_lead_somewhere_inside_the_project() -> None:
     body = (
         "[b](b.md) [b](./b#part) ![c](c%20d.png) [d](../docs/) ![e](<c d.png>) [f](../img)\n"
         '[x](https://a.b/c) [y](#here) [z](mailto:a@b.c) [r](/root) [t]({{< ref "a" >}}) [p](//a.b) `[q](q)` [](\n'
-        "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n"
+        "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n![etc](%2Fetc%2Fpasswd) [up](..%5C..%5Cx)\n"
     )
     assert said(body, exists=there, links=Level.WARN) == [
         (12, "the link `gone.md` leads to no file of the project"),
         (12, "the link `../../x` leads out of the project"),
         (14, "the link `nowhere.md` leads to no file of the project"),
+        (15, "the link `%2Fetc%2Fpasswd` leads out of the project"),
+        (15, "the link `..%5C..%5Cx` leads out of the project"),
     ]
 
 

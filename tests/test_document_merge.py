@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -321,3 +322,25 @@ def _calls(work: object) -> int:
     finally:
         sys.setprofile(before)
     return calls
+
+
+def _took(number: int) -> float:
+    """Processor time of both merges of a text with so many sections, in each of which someone changed something."""
+
+    def text(mine: str, end: str, every: int) -> str:
+        return "\n".join(
+            f"## Part {at}\n\nWords.\n\n{mine if at % every == 0 else ''}{at}\n{end}\n" for at in range(number)
+        )
+
+    base, new = text("", "", 1), text("", "New.", 1)
+    ours, theirs = text("Mine. ", "", 2), text("Theirs. ", "", 3)
+    began = time.process_time()
+    merge_edits(base, ours, theirs)
+    merge_edits(base.replace("#", ""), ours.replace("#", ""), theirs.replace("#", ""))
+    take_new(base, ours, new)
+    return time.process_time() - began
+
+
+def test_long_texts_take_time_as_they_have_length() -> None:
+    """Whether they are cut at headings or at blank lines alone."""
+    assert _took(4000) < 10 * max(_took(1000), 0.03)

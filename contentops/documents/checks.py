@@ -292,9 +292,10 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
             path = re.split("[#?]", target, maxsplit=1)[0]
             if not path or _ELSEWHERE.match(target) or _TEMPLATE.search(target):
                 continue
-            place = posixpath.normpath(posixpath.join(folder, unquote(path)))
+            path = unquote(path)
+            place = posixpath.normpath(posixpath.join(folder, path))
             at = text.first_line + number - 1
-            if place == ".." or place.startswith("../"):
+            if place.startswith(("../", "/")) or place == ".." or "\\" in path:
                 yield f"the link `{_shown(target)}` leads out of the project", at, ""
             elif "\0" in place or not any(exists(place + ending) for ending in _ENDINGS):
                 hint = f"looked for `{_shown(place)}` below the project root"
@@ -305,6 +306,8 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
 
 
 def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Place]:
+    from referencing.exceptions import Unresolvable
+
     whole = {"title": text.title, **text.front} if text.title else dict(text.front)
     try:
         for error in _validator(schema.text).iter_errors(whole):
@@ -312,7 +315,8 @@ def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Plac
             where = f"`{_shown('.'.join(keys))}`: " if keys else ""
             line = text.key_lines.get(keys[0], 0) if keys else 0
             yield f"{where}{_shown(' '.join(error.message.split()))}", line, f"see `{schema.path}`"
-    except Exception as error:  # noqa: BLE001 - a schema may refer to what is not there, or to itself
+    except (Unresolvable, re.error, RecursionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # It refers to what is not there, or to itself for ever.
         yield f"`{schema.path}` cannot be applied: {_shown(' '.join(str(error).split()))}", 0, ""
 
 

@@ -77,16 +77,22 @@ def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int
     counts, others = Counter(before), Counter(after)
     places = {line: number for number, line in enumerate(after) if others[line] == counts[line] == 1}
     pairs = [(number, places[line]) for number, line in enumerate(before) if line in places]
-    ends: list[int] = []  # by length, the least place in which a chain ends
-    last: list[int] = []  # and the pair there
-    earlier: list[int] = []  # by pair, the one before it in its chain
-    for at, (_, place) in enumerate(pairs):
-        length = bisect_left(ends, place)
-        earlier.append(last[length - 1] if length else -1)
-        ends[length : length + 1] = [place]
-        last[length : length + 1] = [at]
-    chain, at = [], last[-1] if last else -1
-    while at >= 0:
-        chain.append(pairs[at])
-        at = earlier[at]
-    return chain[::-1]
+    return [pairs[at] for at in rising([place for _, place in pairs])]
+
+
+def rising(numbers: Sequence[int]) -> list[int]:
+    """The places of a longest run of numbers that rises; none of them comes twice."""
+    tails: list[int] = []
+    places: list[int] = []
+    before: list[int] = []
+    for place, number in enumerate(numbers):
+        at = bisect_left(tails, number)
+        tails[at : at + 1] = [number]
+        places[at : at + 1] = [place]
+        before.append(places[at - 1] if at else -1)
+    found: list[int] = []
+    place = places[-1] if places else -1
+    while place >= 0:
+        found.append(place)
+        place = before[place]
+    return found[::-1]

@@ -6,7 +6,6 @@ Sections (see `sections`) are what is taken whole; where two people touched the 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +14,7 @@ from msgspec import Struct
 
 from contentops.digest import is_same_json
 from contentops.documents.clean import clean_body, conflict_line
+from contentops.documents.lines import rising
 from contentops.documents.sections import Key, cut
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _of_a_person(was: Mapping[Key, str], here: Mapping[Key, str]) -> tuple[set[K
     before, after = _counted(was), _counted(here)
     place = {key: number for number, key in enumerate(was)}
     common = [key for key in here if key in place]
-    put = set(here) - {common[number] for number in _rising([place[key] for key in common])}
+    put = set(here) - {common[number] for number in rising([place[key] for key in common])}
     # Of several sections with one heading, one that is gone or new leaves open which: then all of them are a person's.
     persons = {key for key in here if before[key[:2]] != after[key[:2]] or _words(was[key]) != _words(here[key])}
     removed = [key for key in was if before[key[:2]] != after[key[:2]] and key not in here]
@@ -299,9 +299,10 @@ def _chunks(
 def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
     """Where the elements of `base` stand in `side`, in order: those that are there once, and their equal neighbours."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
-    place = {each: number for number, each in enumerate(base) if each in once[0] & once[1]}
+    both = once[0] & once[1]
+    place = {each: number for number, each in enumerate(base) if each in both}
     pairs = [(place[each], number) for number, each in enumerate(side) if each in place]
-    pairs = [pairs[number] for number in _rising([one for one, _ in pairs])]
+    pairs = [pairs[number] for number in rising([one for one, _ in pairs])]
     found = dict(pairs)
     for (low, left), (high, right) in pairwise([(-1, -1), *pairs, (len(base), len(side))]):
         one, other = low + 1, left + 1
@@ -313,24 +314,6 @@ def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
             found[last] = end
             last, end = last - 1, end - 1
     return found
-
-
-def _rising(numbers: list[int]) -> list[int]:
-    """The places of a longest run of numbers that rises; none of them comes twice."""
-    tails: list[int] = []
-    places: list[int] = []
-    before: list[int] = []
-    for place, number in enumerate(numbers):
-        at = bisect_left(tails, number)
-        tails[at : at + 1] = [number]
-        places[at : at + 1] = [place]
-        before.append(places[at - 1] if at else -1)
-    found: list[int] = []
-    place = places[-1] if places else -1
-    while place >= 0:
-        found.append(place)
-        place = before[place]
-    return found[::-1]
 
 
 # --- sections as pieces ----------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 def _program(name: str, root: Path) -> str:
     """The program of a command: one of the project where it is written with a folder, else one of the path."""
-    if "/" in name or os.path.isabs(name):  # noqa: PTH117 - a path of this system, whichever it is
+    if "/" in name or Path(name).is_absolute():
         found = str(root / name)
         return found if is_program(found) else ""
     return find_program(name, os.environ.get("PATH", os.defpath), windows=os.name == "nt", usable=is_program)
