@@ -40,7 +40,6 @@ from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.sanitize import visible
 from contentops.state.cache import Cache
-from contentops.state.state_dir import named
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -173,7 +172,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         (spec.output for spec in desired.specs), (record.output for record in state.records.values())
     )
     others = dict(other_states(project))
-    source = _source(project, others)
+    name = project.promote_from
+    theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
+    source = None if name is None else SourceEnvironment(environment=name, state=theirs)
     return PlanInputs(
         project=project,
         desired=desired,
@@ -191,14 +192,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
     )
-
-
-def _source(project: Project, others: Mapping[str, State]) -> SourceEnvironment | None:
-    """The environment that texts are taken from; one in which nothing was applied yet has none to offer."""
-    name = project.promote_from
-    if name is None:
-        return None
-    return SourceEnvironment(environment=name, state=others.get(named("contentops", name, "lock"), State(lineage="")))
 
 
 def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
