@@ -74,6 +74,27 @@ def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, r
     assert scene.plan().empty
 
 
+def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
+    """The content that came with the text may have been tidied away, or hold another text since."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    rewrite(scene, 2026)
+    first, text = scene.record("a").content_id, split(scene.read(OUT)).body
+    rewrite(scene, 2027)
+    scene.api.contents.pop(first, None)
+    rewrite(scene, 2026)
+    assert scene.api.contents[scene.record("a").content_id].body == text
+    assert scene.plan().empty
+    # Someone wrote into the content of the text that is wanted again: their words stay.
+    rewrite(scene, 2027)
+    there = scene.api.contents[scene.record("a").content_id]
+    rewrite(scene, 2028)
+    there.body = "Written there.\n"
+    run = scene.apply()
+    rewrite(scene, 2027)
+    assert there.body == "Written there.\n"
+    assert run is None
+
+
 # --- texts in git ------------------------------------------------------------------------------------------
 
 
@@ -124,6 +145,7 @@ def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, 
     clone.apply()
     assert [job.topic for job in scene.api.generations].count("All about a in 2026") == 2
     assert split(clone.read(OUT)).body == last
+    assert scene.api.contents[clone.record("a").content_id].body == last
     assert clone.plan().empty
 
     shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")

@@ -165,5 +165,7 @@ class Remote(Struct, frozen=True, kw_only=True):
     """The server answers 404 for it."""
     updated_at: str = ""
     """When it was changed last, in the server's words; empty: not known."""
+    front: tuple[str, ...] = ()
+    """Keys of front matter that its text begins with and that is no part of its body."""
     problem: str = ""
     """Why it could not be read (another owner's, an unusable reply), or empty."""

@@ -78,10 +78,10 @@ class PastTexts:
 
 
 def _stored(record: Record, body: str) -> StoredText:
+    """The text as a job gave it, but for its content: that may hold another text since."""
     return StoredText(
         title=record.title,
         body=body,
-        content_id=record.content_id,
         job_id=record.job_id,
         request_id=record.request_id,
         item=record.id,
