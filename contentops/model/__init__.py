@@ -16,6 +16,7 @@ from contentops.model.checks import (
     WordLimits,
 )
 from contentops.model.desired import (
+    BASE,
     CREDITS,
     ApiSettings,
     Budget,
@@ -56,6 +57,7 @@ from contentops.model.steps import (
     LookUp,
     Move,
     Poll,
+    Promote,
     Remove,
     RetryText,
     Save,
@@ -67,6 +69,7 @@ from contentops.model.steps import (
 )
 
 __all__ = [
+    "BASE",
     "CREDITS",
     "NO_CHECKS",
     "Acknowledge",
@@ -107,6 +110,7 @@ __all__ = [
     "Plan",
     "Poll",
     "Project",
+    "Promote",
     "Reason",
     "Record",
     "Refusal",

@@ -50,6 +50,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """As last written."""
     generated: Digest = NOTHING
     """Body digest of the last text a job made for this item; empty if adopted."""
+    promoted: Digest = NOTHING
+    """Body digest of another environment's text that was last taken, or kept out by a person's choice; empty: none."""
     saved: Saved | None = None
     content_id: str = ""
     superseded: tuple[str, ...] = ()
