@@ -86,6 +86,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect that is spoken: `auto` as long as none is found."""
+    foreign_contents: frozenset[str] = frozenset()
+    """Content ids that are those of other environments."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project is there, or will be."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
@@ -196,7 +198,9 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server), looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(
+            owned=owned_contents(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
+        ),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,
@@ -267,7 +271,8 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
     )
 
 
-def _owned(state: State, server: str) -> set[str]:
+def owned_contents(state: State, server: str) -> set[str]:
+    """The ids of contents on a server that a state's records name."""
     found: set[str] = set()
     for record in state.records.values():
         if record.server == server:

@@ -254,9 +254,12 @@ async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
 
-    No earlier save can have been lost where this very run has paid for the text. Not knowing yet whether the server
+    No earlier save can have been lost where this very run has paid for the text, or has taken it from another
+    environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
     stores finished jobs by itself is reason enough to look.
     """
+    if draft.standing.fresh and draft.item.change.promotion is not None:
+        return False
     first = draft.standing.fresh and _is_paid_now(draft)
     return not first or ctx.capabilities.stores_jobs is not False
 

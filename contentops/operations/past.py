@@ -33,7 +33,9 @@ class PastTexts:
     def text(self, digest: Digest) -> str | None:
         """The text with a body digest, of a record of today: from the cache, else from the history of its file."""
         saved = ((record, record.saved or Saved()) for record in self._state.records.values())
-        files = (one.output for one, last in saved if digest in {one.generated, last.body, last.server_body})
+        files = (
+            one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}
+        )
         return self._found(digest, files)
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:

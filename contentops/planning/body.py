@@ -11,6 +11,7 @@ from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll,
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 def _unmade(item: ItemSides) -> BodyAnswer | None:
     """An item without a template stands for a file that was there before; it is never generated."""
-    if item.spec.request.template or item.own is not None:
+    if item.spec.request.template or item.own is not None or item.offer is not None:
         return None
     path = item.spec.output
     if item.file.exists:
@@ -281,6 +282,8 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
+    if (held := held_back(item, why)) is not None:
+        return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
@@ -300,10 +303,12 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
 _TABLE = (
     _foreign,
     _unreadable,
+    asked_here,
     _unmade,
     _section,
     _replace,
     _protected,
+    promoted,
     _open,
     _there,
     _recorded,
