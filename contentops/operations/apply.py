@@ -187,7 +187,7 @@ def _carry_out(
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute, owned_contents
 
-    project = workspace.project
+    project, past = workspace.project, workspace.past(found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
@@ -211,7 +211,8 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=workspace.limiter,
-                earlier=workspace.past(found.state).of_request,
+                text=past.text,
+                earlier=past.of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 

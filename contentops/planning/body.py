@@ -214,12 +214,13 @@ def _missing(item: ItemSides) -> BodyAnswer:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, (reason,))
-    if here or (ours and wanted and (record.content_id or record.job_id)):
+    asked = ours and bool(record.content_id or record.job_id)
+    if here or (wanted and (asked or any(inputs.text(digest) is not None for digest in wanted))):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
     again = "restore the file from git" if item.is_protected else f"`--replace {item.spec.id}` generates it again"
-    return block("text-lost", f"neither cache nor server has its text; {again}")
+    return block("text-lost", f"neither cache, git nor server has its text; {again}")
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
