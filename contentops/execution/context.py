@@ -127,8 +127,6 @@ class Context:
     """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Record, Digest], StoredText | None]
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
-    text: Callable[[Digest], str | None]
-    """A text by its body digest, where this machine has it: generated, saved or seen on the server before."""
     exists: Callable[[str], bool]
     """Whether a path of the project is there, or will be: what links in texts may lead to."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]

@@ -92,8 +92,6 @@ class Edges:
     """Whether a path of the project is there, or will be."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
     """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
-    text: Callable[[Digest], str | None] = lambda _digest: None
-    """A text by its body digest, where this machine has it."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
     limiter: Limiter
@@ -210,7 +208,6 @@ def _assemble(
         dialect=edges.dialect,
         text=edges.text,
         earlier=edges.earlier,
-        text=edges.text,
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
         deadline=None if deadline is None else run.now() + deadline,
