@@ -86,8 +86,6 @@ sbom: $(READY_DEV) ## List what the program needs, as CycloneDX (with PINS=1; ne
 	$(AUDIT) --requirement action-requirements.txt --format cyclonedx-json --output contentops.cdx.json
 
 .PHONY: tests
-# Where there is a file system in memory, the many durable writes of the crash tests cost nothing.
-tests: export PYTEST_DEBUG_TEMPROOT := $(shell test -d /dev/shm -a -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
 	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --cov --cov-report=term:skip-covered)
 

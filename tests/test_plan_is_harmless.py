@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.running import Build  # noqa: TC001 - pytest reads annotations of fixtures
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = "version: 1\nproject: x\napi: {base_url: local}\ndefaults: {template: blog_article_generator, style: general_blog}\n"
 INPUTS = "{topic: T, target_audience: readers}"
 WATCH = """\
-import os, sys
-log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+import json, os, sys
+logs = {root: os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT) for root, log in json.loads(sys.argv[1]).items()}
+(log, *_) = logs.values()
 LOUD = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "urllib.", "pty.")
 def hook(event, arguments):
     if event == "open" or event == "sqlite3.connect" or event in ("os.listdir", "os.scandir"):
@@ -32,10 +31,12 @@ def hook(event, arguments):
         os.write(log, f"{event}\\t{arguments!r}\\n".encode("utf-8", "replace"))
 from contentops.__main__ import main
 sys.addaudithook(hook)
-for words in sys.argv[1:]:
-    main(words.split())
+for root, log in logs.items():
+    os.chdir(root)
+    for words in sys.argv[2:]:
+        main(words.split())
 """
-"""Writes down what the interpreter sees the command line do, from the moment it has been loaded."""
+"""Writes down what the interpreter sees the command line do, from the moment it has been loaded, in each project."""
 
 HOSTILE = {
     "plain": {"content/a.yaml": f"items: [{{id: a, inputs: {INPUTS}}}]\n"},
@@ -78,9 +79,10 @@ def _lines(log: Path) -> list[tuple[str, str]]:
     return [(event, what) for event, _, what in (line.partition("\t") for line in log.read_text("utf-8").splitlines())]
 
 
-def _watched(root: Path, log: Path, commands: Sequence[str]) -> None:
-    command = [sys.executable, "-B", "-c", WATCH, str(log), *commands]
-    ended = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)
+def _watched(logs: Mapping[Path, Path], commands: Sequence[str]) -> None:
+    told = json.dumps({str(root): str(log) for root, log in logs.items()})
+    command = [sys.executable, "-B", "-c", WATCH, told, *commands]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
     said = ended.stdout + ended.stderr
     assert b"Traceback" not in said, said.decode()
     assert b"planted" not in said, said.decode()
@@ -92,25 +94,42 @@ def _ours() -> tuple[str, ...]:
     return tuple({str(Path(place).resolve()) for place in places} | {os.devnull})
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-@pytest.mark.parametrize("files", HOSTILE.values(), ids=HOSTILE)
-def test_planning_starts_nothing_and_looks_nowhere_else(files: dict[str, str], project: Build, tmp_path: Path) -> None:
-    """No process, no socket, not even a name looked up; every file that is opened lies in the project, or is our own."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    for name in ("secret.csv", "secret.yaml"):
+def _hostile(files: Mapping[str, str], outside: Path) -> Path:
+    """A project in a folder with what it must not see, and links to that."""
+    root = outside / "site"
+    for name in ("secret.csv", "secret.yaml", "secret.md"):
+        outside.mkdir(exist_ok=True)
         (outside / name).write_text("x\nplanted\n", encoding="utf-8")
-    (outside / "secret.md").write_text("planted\n", encoding="utf-8")
-    stated = {"contentops.yaml": SETTINGS, **files}
-    root = project({name: text.replace("@outside@", str(outside)) for name, text in stated.items()}, at="outside/site")
     for folder in ("data", "out", "content"):
-        (root / folder).mkdir(exist_ok=True)
+        (root / folder).mkdir(parents=True)
+    for name, text in {"contentops.yaml": SETTINGS, **files}.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text.replace("@outside@", str(outside)), encoding="utf-8")
     (root / "data/link.csv").symlink_to(outside / "secret.csv")
     (root / "out/link.md").symlink_to(outside / "secret.md")
     (root / "content/link.yaml").symlink_to(outside / "secret.yaml")
     (root / "gone").symlink_to(outside)
-    log = tmp_path / "log"
-    _watched(root, log, ["validate", "plan --out plan.json", "show plan.json", "plan --check plan.json"])
+    return root
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, Path]]:
+    """Each project, after one process has planned all of them, with the log of it."""
+    folder = tmp_path_factory.mktemp("planned")
+    made = {
+        name: (_hostile(files, folder / str(at)), folder / f"{at}.log")
+        for at, (name, files) in enumerate(HOSTILE.items())
+    }
+    commands = ["validate", "plan --out plan.json", "show plan.json", "plan --check plan.json"]
+    _watched(dict(made.values()), commands)
+    return made
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_planning_starts_nothing_and_looks_nowhere_else(name: str, planned: Mapping[str, tuple[Path, Path]]) -> None:
+    """No process, no socket, not even a name looked up; every file that is opened lies in the project, or is our own."""
+    root, log = planned[name]
     if (root / "plan.json").exists():
         assert json.loads((root / "plan.json").read_text("utf-8"))["changes"] is not None
     seen = _lines(log)
@@ -119,14 +138,14 @@ def test_planning_starts_nothing_and_looks_nowhere_else(files: dict[str, str], p
     assert [one for one in seen if one[0] not in files_of] == []
     elsewhere = [what for event, what in seen if not what.startswith((str(root), *_ours()))]
     assert elsewhere == []
-    assert not list(tmp_path.rglob("pwned"))
+    assert not list(root.parent.rglob("pwned"))
 
 
 def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:
     """A process, a connection, a name, and a file somewhere else."""
     log = tmp_path / "log"
     watch = WATCH.partition("from contentops")[0] + "sys.addaudithook(hook)\n"
-    code = f"{watch}exec(sys.argv[1])"
+    code = f"{watch}exec(sys.argv[2])"
     deed = (
         "import socket, subprocess\n"
         "open('/dev/null')\n"
@@ -134,6 +153,6 @@ def test_the_watch_sees_what_it_watches_for(tmp_path: Path) -> None:
         "s = socket.socket(); s.close()\n"
         "socket.getaddrinfo('localhost', 1)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(log), deed], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, json.dumps({".": str(log)}), deed], check=True, timeout=60)
     events = {event for event, _ in _lines(log)}
     assert {"open", "subprocess.Popen", "socket.__new__", "socket.getaddrinfo"} <= events

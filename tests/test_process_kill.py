@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
 ENV = {"WRITERZROOM_API_KEY": KEY}
-KILLS = 4
+KILLS = 5
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,10 @@ def _finish(invoke: Run, root: Path) -> None:
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
-def test_killed_again_and_again(project: Build, invoke: Run, server: Served, seed: int, *, clean: bool) -> None:
+def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, clean: bool) -> None:
     """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
-    name = f"{'robbed' if clean else 'killed'}-{seed}"
+    name = "robbed" if clean else "killed"
     expected = _undisturbed(project, invoke, name)
     root = _project(project, server, name)
     chance = random.Random(name)
@@ -83,26 +82,24 @@ def test_killed_again_and_again(project: Build, invoke: Run, server: Served, see
             killed += 1
         if clean:
             shutil.rmtree(root / ".contentops")
-    assert killed
+    assert killed > 2, killed
     _finish(invoke, root)
     assert tree(root) == expected
     assert server.charges(f"({name})") == _expected(name)
     assert server.contents(f"({name})") == _expected(name)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path, seed: int) -> None:
+def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Path) -> None:
     """Killed and started again on the same port and store, the server ends with one charge and content per item."""
-    name = f"server-{seed}"
+    name = "server"
     expected = _undisturbed(project, invoke, name)
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         root = _project(project, server, name)
-        chance = random.Random(seed)
         with applying(root) as apply:
-            for _ in range(2):
-                apply.next(chance.randint(3, 9))
+            for moment, away in ((3, 0.3), (9, 0.01)):
+                apply.next(moment)
                 server.kill()
-                apply.runs_for(chance.choice([0.01, 0.3]))
+                apply.runs_for(away)
                 server.start()
             ended = apply.end()
         assert ended.code in {0, 3}, ended.stderr

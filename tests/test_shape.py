@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PACKAGE = Path(__file__).parents[1] / "contentops"
 MODULE_LINES = 400
@@ -34,17 +31,22 @@ MANY_PARAMETERS = {
 }
 
 
-def _modules() -> Iterator[tuple[str, ast.Module, int]]:
+@functools.cache
+def _modules() -> tuple[tuple[str, list[ast.AST], int], ...]:
+    """The name of each module, all that is in it, and its lines."""
+    found = []
     for file in sorted(PACKAGE.rglob("*.py")):
         text = file.read_text("utf-8")
-        yield file.relative_to(PACKAGE).with_suffix("").as_posix(), ast.parse(text), text.count("\n")
+        name = file.relative_to(PACKAGE).with_suffix("").as_posix()
+        found.append((name, list(ast.walk(ast.parse(text))), text.count("\n")))
+    return tuple(found)
 
 
 def test_modules_and_functions_are_short() -> None:
     """A reader holds a module in the head, and sees a function at once."""
     long = [name for name, _, lines in _modules() if lines > MODULE_LINES]
-    for name, tree, _ in _modules():
-        for node in ast.walk(tree):
+    for name, nodes, _ in _modules():
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 if node.end_lineno - node.lineno + 1 > FUNCTION_LINES:
@@ -55,8 +57,8 @@ def test_modules_and_functions_are_short() -> None:
 def test_many_parameters_have_their_reason() -> None:
     """A function that takes more than six things is listed with the reason, and no other is."""
     found = set()
-    for name, tree, _ in _modules():
-        for node in ast.walk(tree):
+    for name, nodes, _ in _modules():
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 taken = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
                 if len(taken) - (taken[:1] in (["self"], ["cls"])) > PARAMETERS:
@@ -66,5 +68,5 @@ def test_many_parameters_have_their_reason() -> None:
 
 def test_a_class_name_means_one_thing() -> None:
     """Whoever reads a name knows the type."""
-    names = Counter(node.name for _, tree, _ in _modules() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    names = Counter(node.name for _, nodes, _ in _modules() for node in nodes if isinstance(node, ast.ClassDef))
     assert not [name for name, times in names.items() if times > 1]

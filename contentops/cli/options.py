@@ -225,6 +225,11 @@ choice_options = with_options(
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
     click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
     click.option(
+        "--generate",
+        is_flag=True,
+        help="Pay for texts also where the environment takes them from another one that has none.",
+    ),
+    click.option(
         "--changed-from",
         metavar="REF",
         default="",
@@ -248,6 +253,9 @@ def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
 
 
+_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate")
+
+
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     """What a person typed to make this plan, to be typed again for its apply."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
@@ -256,7 +264,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
-    flags += [f"--{name.replace('_', '-')}" for name in ("refresh", "prune", "resubmit_unknown") if inputs.get(name)]
+    flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]
     return flags
 
 

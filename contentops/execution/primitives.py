@@ -223,6 +223,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """What its own front matter said besides the title."""
     verbatim: bool = False
     """It comes from its stored content, so it is what the server has to the letter."""
+    kept: bool = False
+    """It was kept since an earlier run and answers no open entry: its content may be gone by now, or another one."""
 
     @staticmethod
     def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
@@ -237,6 +239,7 @@ class Text(Struct, frozen=True, kw_only=True):
             request_id=entry.request_id if entry else RequestId(stored.request_id),
             credits=entry.credits if entry else stored.credits,
             front=stored.front,
+            kept=entry is None,
         )
 
 

@@ -87,18 +87,21 @@ _NO_PUT = frozenset({404, 405, 501})
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
     """Bring the server's content up to the file's title and body. Raises Ended."""
     text, draft = standing.text, _draft(ctx, item, standing, step)
-    if text is not None and text.content_id and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
+    stored = text is not None and bool(text.content_id) and not text.kept
+    if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         done = _recorded(ctx, draft, text.content_id, given=True)
         return done.standing if text.verbatim else await verify(ctx, done)
-    known = standing.recorded.content_id
     if step.replaces and (there := ctx.cache.body(step.replaces)) is not None:
         copy = ctx.outputs.set_aside(step.path, there)
         standing = structs.replace(standing, copy=standing.copy or copy)
         draft = structs.replace(draft, standing=standing)
+    known = [standing.recorded.content_id]
     if text is not None and text.content_id and standing.fresh:
-        known = text.content_id
-    if known and await _may_overwrite(ctx, draft, known, step.replaces):
-        return await _overwrite(ctx, draft, known)
+        # The content that came with a kept text may be gone, or hold another one since.
+        known = [text.content_id, *(known if text.kept else [])]
+    for content_id in dict.fromkeys(filter(None, known)):
+        if await _may_overwrite(ctx, draft, content_id, step.replaces):
+            return await _overwrite(ctx, draft, content_id)
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
 
 
@@ -251,9 +254,12 @@ async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
 
-    No earlier save can have been lost where this very run has paid for the text. Not knowing yet whether the server
+    No earlier save can have been lost where this very run has paid for the text, or has taken it from another
+    environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
     stores finished jobs by itself is reason enough to look.
     """
+    if draft.standing.fresh and draft.item.change.promotion is not None:
+        return False
     first = draft.standing.fresh and _is_paid_now(draft)
     return not first or ctx.capabilities.stores_jobs is not False
 

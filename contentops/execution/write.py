@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import is_same_json
+from contentops.digest import digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.front_matter import (
+    PROVENANCE_KEY,
+    TITLE_KEY,
+    compose,
+    provenance,
+    replace_body,
+    split,
+    update,
+)
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
-from contentops.execution.primitives import Ended, Standing
+from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, Result, Saved
+from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
@@ -23,8 +31,8 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.primitives import Item, Text
-    from contentops.model import Json, Move, Observed, Record, Remote, Remove, Update, Write
+    from contentops.execution.primitives import Item
+    from contentops.model import Json, Move, Observed, Promote, Record, Remote, Remove, Update, Write
 
 
 # --- move ------------------------------------------------------------------------------------------------------
@@ -49,6 +57,23 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
     return structs.replace(standing, record=note(ctx, item, "move", record))
 
 
+# --- promote ---------------------------------------------------------------------------------------------------
+
+
+def promote(ctx: Context, step: Promote) -> Text:
+    """The text of another environment's file, if it is the one the plan saw. Raises Ended where it is not."""
+    try:
+        text = ctx.outputs.read(step.path)
+    except FileChanged:
+        text = ""
+    if digest_bytes(text.encode()) != step.expects:
+        message = f"`{step.path}`, whose text was to be taken, changed while this ran"
+        raise Ended(Result.BLOCKED, message, "run `contentops plan` to see where it stands")
+    found = split(text)
+    ctx.cache.keep_body(step.body, found.body)
+    return Text(title=found.title, body=found.body, generated_at=step.generated_at)
+
+
 # --- write -----------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +95,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and _is_a_persons(standing.record, step, seen, stands=stands):
+        if seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -134,13 +159,17 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     return ours and (standing.record is None or seen.body != standing.record.generated)
 
 
-def _is_a_persons(record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
+def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
     """Whether what is about to be replaced may be a person's: the body, or values of a file that no record knows."""
     if stands:
         keys = step.front.items() if record is None else ()
         values = any(key in seen.front and not is_same_json(seen.front[key], value) for key, value in keys)
         return values or (record is None and step.title not in (None, seen.title))
-    return record is None or is_edited(seen, record)
+    if record is None:
+        return True
+    # What was taken from another environment before is there still, in its history.
+    taken = item.change.promotion is not None and seen.body == record.promoted
+    return is_edited(seen, record) and not taken
 
 
 def _changed(target: str) -> Ended:
@@ -152,23 +181,38 @@ def _changed(target: str) -> Ended:
 
 
 def _generated(ctx: Context, item: Item, standing: Standing, record: Record, text: Text) -> Record:
-    """The record of a text a job made."""
-    spec, known = item.spec, standing.record
-    return structs.replace(
+    """The record of a text that a job made, here or in another environment."""
+    spec, known, step = item.spec, standing.record, item.change.promotion
+    record = structs.replace(
         record,
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
-        generated=body_digest(text.body),
         saved=record.saved if known is not None and known.server == ctx.server else None,
+        plan_id=ctx.plan.id,
+        generated_at=text.generated_at or ctx.iso(),
+    )
+    if step is not None:
+        here = (entry.attempt for entry in (*item.failed, *item.change.drains))
+        return structs.replace(
+            record,
+            generated=step.generated,
+            generated_at=step.generated_at,
+            promoted=step.body,
+            job_id="",
+            request_id=RequestId(""),
+            credits=0,
+            attempt=max([record.attempt, *here]),
+        )
+    return structs.replace(
+        record,
+        generated=body_digest(text.body),
         dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,
         # Never falls, so that a later `--replace` cannot meet an id that was used before.
         attempt=max(record.attempt, text.entry.attempt if text.entry else item.change.attempt),
         credits=text.credits,
-        plan_id=ctx.plan.id,
-        generated_at=text.generated_at or ctx.iso(),
     )
 
 
@@ -234,6 +278,7 @@ def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge 
         record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
+        record = structs.replace(record, promoted=step.promoted or record.promoted)
     return structs.replace(standing, record=note(ctx, item, "record", record))
 
 

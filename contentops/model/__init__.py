@@ -16,6 +16,7 @@ from contentops.model.checks import (
     WordLimits,
 )
 from contentops.model.desired import (
+    BASE,
     CREDITS,
     ApiSettings,
     Budget,
@@ -55,6 +56,7 @@ from contentops.model.steps import (
     LookUp,
     Move,
     Poll,
+    Promote,
     Remove,
     RetryText,
     Save,
@@ -66,6 +68,7 @@ from contentops.model.steps import (
 )
 
 __all__ = [
+    "BASE",
     "CREDITS",
     "NO_CHECKS",
     "Acknowledge",
@@ -104,6 +107,7 @@ __all__ = [
     "Plan",
     "Poll",
     "Project",
+    "Promote",
     "Reason",
     "Record",
     "Refusal",

@@ -17,6 +17,7 @@ from contentops.model.steps import (
     Fetch,
     LookUp,
     Poll,
+    Promote,
     RetryText,
     Step,
     Submit,
@@ -36,6 +37,7 @@ class Action(enum.StrEnum):
     FINISH = "finish"
     RESOLVE = "resolve"
     RESTORE = "restore"
+    PROMOTE = "promote"
     PULL = "pull"
     MOVE = "move"
     RENAME = "rename"
@@ -127,15 +129,22 @@ class Change(Struct, frozen=True, kw_only=True):
         return next((entry for entry in found if entry is not None), self.held)
 
     @property
+    def promotion(self) -> Promote | None:
+        """The step that takes its text from another environment, if any."""
+        return next((step for step in self.steps if isinstance(step, Promote)), None)
+
+    @property
     def drains(self) -> tuple[OpenEntry, ...]:
         """The open entries no one waits for."""
         return tuple(step.entry for step in self.steps if isinstance(step, Drain))
 
     @property
     def attempt(self) -> int:
-        """The attempt number of the submit, or of the entry that is finished."""
+        """The attempt number of the submit, or of the entry that is finished; 0: no job made it here."""
         if self.submit is not None:
             return self.submit.attempt
+        if self.promotion is not None:
+            return 0
         return self.entry.attempt if self.entry is not None and not self.blocked else 1
 
     @property
@@ -248,6 +257,17 @@ class ReviewedJob(Struct, frozen=True, kw_only=True):
     error: str
 
 
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """The text that a change takes from another environment; the values are those of its `Promote` step."""
+
+    environment: str
+    path: str
+    expects: Digest
+    body: Digest
+    generated: Digest
+    generated_at: str
+
+
 class ReviewedChange(Struct, frozen=True, kw_only=True):
     """A change as it was reviewed; the values are those that `Change` has under the same names."""
 
@@ -278,6 +298,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     title: str | None
     entry: ReviewedJob | None
     drains: tuple[ReviewedJob, ...]
+    promotes: ReviewedText | None = None
+    """Older plans lack it."""
     blocked: str
     hint: str
 

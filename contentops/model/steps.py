@@ -80,6 +80,20 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     remote: Remote | None = None
 
 
+class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
+    """Take the text of the same request from another environment's file at `path`."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    path: str
+    expects: Digest
+    """Digest of that file."""
+    body: Digest
+    generated: Digest
+    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
+    generated_at: str
+
+
 class Move(Struct, frozen=True, kw_only=True, tag="move"):
     """Rename the item's file. `expects`: digest of the file at `source`."""
 
@@ -126,11 +140,13 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
     """Bring only the record up to the manifest.
 
     `accepts`: the file as it is answers the request from now on. `remote`: what the server has, which is what the file
-    holds too. `front` and `title` are what the file holds already.
+    holds too. `promoted`: body digest of another environment's text in whose place the file is kept, or empty. `front`
+    and `title` are what the file holds already.
     """
 
     accepts: bool = False
     remote: Remote | None = None
+    promoted: Digest = NOTHING
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
 
@@ -150,7 +166,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-Step = Drain | LookUp | Submit | Poll | RetryText | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = (
+    Drain | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+)
 
 
 def name_of(step: Step | type[Step]) -> str:

@@ -33,7 +33,9 @@ class PastTexts:
     def text(self, digest: Digest) -> str | None:
         """The text with a body digest, of a record of today: from the cache, else from the history of its file."""
         saved = ((record, record.saved or Saved()) for record in self._state.records.values())
-        files = (one.output for one, last in saved if digest in {one.generated, last.body, last.server_body})
+        files = (
+            one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}
+        )
         return self._found(digest, files)
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
@@ -76,10 +78,10 @@ class PastTexts:
 
 
 def _stored(record: Record, body: str) -> StoredText:
+    """The text as a job gave it, but for its content: that may hold another text since."""
     return StoredText(
         title=record.title,
         body=body,
-        content_id=record.content_id,
         job_id=record.job_id,
         request_id=record.request_id,
         item=record.id,

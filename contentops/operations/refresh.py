@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from msgspec import ValidationError, convert, structs, to_builtins
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
-from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.context import list_all
 from contentops.execution.limiter import seconds_of
@@ -132,19 +131,21 @@ def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Repl
         deleted = answer.kind is FailureKind.NOT_FOUND
         return Remote(content_id=content_id, deleted=deleted, problem="" if deleted else answer.full_message)
     assert isinstance(answer, Content)
-    body = clean_body(_text_of(record, answer))
+    text, front = _text_of(record, answer)
+    body = clean_body(text)
     if not body.strip():
         return Remote(content_id=content_id, problem="it has no text")
     digest = body_digest(body)
     cache.keep_body(digest, body)
     # The list's own words: what the next list is held against.
     at = entry.updated_at if entry is not None else answer.updated_at
-    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at)
+    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at, front=front)
 
 
-def _text_of(record: Record, content: Content) -> str:
-    """Its text; with its front matter only where that is what was saved."""
+def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
+    """Its text, and the keys of its front matter; that is a part of the text only where it was saved so."""
     saved = record.saved
     ours = (saved.body, saved.server_body, saved.sent) if saved is not None else ()
-    whole = content.whole and body_digest(content.whole)
-    return content.whole if whole and whole != NOTHING and whole in ours else content.body
+    if content.whole and body_digest(content.whole) in ours:
+        return content.whole, ()
+    return content.body, tuple(content.front)

@@ -11,6 +11,7 @@ from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll,
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 def _unmade(item: ItemSides) -> BodyAnswer | None:
     """An item without a template stands for a file that was there before; it is never generated."""
-    if item.spec.request.template or item.own is not None:
+    if item.spec.request.template or item.own is not None or item.offer is not None:
         return None
     path = item.spec.output
     if item.file.exists:
@@ -208,12 +209,13 @@ def _missing(item: ItemSides) -> BodyAnswer:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, (reason,))
-    if here or (ours and wanted and (record.content_id or record.job_id)):
+    asked = ours and bool(record.content_id or record.job_id)
+    if here or (wanted and (asked or any(inputs.text(digest) is not None for digest in wanted))):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
     again = "restore the file from git" if item.is_protected else f"`--replace {item.spec.id}` generates it again"
-    return block("text-lost", f"neither cache nor server has its text; {again}")
+    return block("text-lost", f"neither cache, git nor server has its text; {again}")
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
@@ -282,6 +284,8 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
+    if (held := held_back(item, why)) is not None:
+        return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
@@ -301,10 +305,12 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
 _TABLE = (
     _foreign,
     _unreadable,
+    asked_here,
     _unmade,
     _section,
     _replace,
     _protected,
+    promoted,
     _open,
     _there,
     _recorded,

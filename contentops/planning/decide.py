@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
 from contentops.model import (
     Acknowledge,
@@ -144,9 +145,10 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
     here = inputs.observe(record.output)
     if here.exists or record.output == spec.output:
         return here
+    made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
         there = inputs.observe(path)
-        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body == record.generated):
+        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body in made):
             return there
     return here
 

@@ -133,6 +133,7 @@ def plan_id(plan: Plan) -> str:
 
 def _essence(change: Change) -> list[object]:
     there = [change.remote.body, change.remote.title] if change.remote is not None else []
+    there += [change.promotion.expects] if change.promotion is not None else []
     return [
         change.id,
         change.action,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.model import (
@@ -20,6 +20,7 @@ from contentops.model import (
     OpenEntry,
     Plan,
     Poll,
+    Promote,
     Remove,
     Request,
     RetryText,
@@ -100,6 +101,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "front": plain(change.front),
         "title": change.title,
         "entry": None if change.entry is None else _entry_json(change.entry),
+        "promotes": plain(change.promotion),
         "drains": [_entry_json(entry) for entry in change.drains],
         "blocked": change.blocked,
         "hint": change.hint,
@@ -174,6 +176,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),
         Fetch(digest=change.digest, entry=held),
+        *([Promote(**structs.asdict(change.promotes))] if change.promotes is not None else []),
         Move(source=change.source, target=change.target, expects=change.file),
         Write(target=change.target, front=change.front, title=change.title),
         Update(target=change.target, expects=change.file, front=change.front, title=change.title),

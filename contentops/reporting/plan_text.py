@@ -56,6 +56,7 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
         )
     },
     Action.PULL: frozenset({("fetch", "write")}),
+    Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
 """Steps that the word for the action says already; whether texts are saved is a setting of the project."""
 _VALUE = 60

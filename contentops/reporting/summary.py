@@ -29,6 +29,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.KEEP: ("=", "keep"),
     Action.FINISH: ("=", "keep"),
     Action.RESTORE: ("=", "keep"),
+    Action.PROMOTE: ("=", "keep"),
     Action.PULL: ("<", "change"),
     Action.DRAIN: ("=", "keep"),
     Action.REMOVE: ("-", "remove"),
