@@ -54,6 +54,8 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     credits: int
     """For each time."""
     times: int
+    certain: bool = False
+    """The text that is there fails already, so the first time is no question."""
     section: str = ""
     """As in `Submit`."""
 

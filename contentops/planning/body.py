@@ -133,6 +133,8 @@ def _brought(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, uncl
     reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
     said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
     hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
+    if failed:
+        retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *said)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
