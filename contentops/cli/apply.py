@@ -89,6 +89,12 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Exit with 4 if it would pay for more than plan FILE says.",
 )
+@click.option(
+    "--conflicts",
+    type=click.Choice(["block", "markers"]),
+    default="block",
+    help="With `markers`, write two people's edits that meet into the file.",
+)
 @click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
@@ -105,6 +111,7 @@ def command(
     plan_file: str | None,
     approve_credits: int | None,
     branch: str,
+    conflicts: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -142,7 +149,10 @@ def command(
         inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
         options = structs.replace(options, inputs=inputs, ceiling=ceiling)
-        return carry_out(session.project(), choice_of(**chosen), options, manner, again)
+        choice = choice_of(**chosen, markers=conflicts == "markers")
+        return carry_out(session.project(), choice, options, manner, again)
+    if conflicts == "markers":
+        raise click.UsageError("PLAN is what was reviewed; `--conflicts` is for an apply that makes its own plan")
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):

@@ -17,14 +17,13 @@ from contentops.documents.front_matter import (
     split,
     update,
 )
-from contentops.documents.merge import take_new
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
+from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, KeptWords, Poll, RequestId, Result, Saved
+from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
 from contentops.planning.checked import Brought, written_title
-from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -83,7 +82,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    standing = _merged(ctx, item, standing, step, seen)
+    standing = merged(ctx, item, standing, step, seen)
     body = standing.merged if standing.merged is not None else text.body
     title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
     stands = seen.exists and not seen.problem and seen.body == digest
@@ -100,7 +99,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         title = seen.title or title
     else:
         persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
-        if persons and not step.merges:
+        if persons and standing.merged is None:
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -114,10 +113,25 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         metadata=_front_after(step, standing.record, existed=seen.exists),
         output=step.target,
     )
-    if step.pulls is not None:
-        ctx.cache.keep_body(digest, text.body)
-        record = _agreed(ctx, structs.replace(record, title=_title_of_ours(step, standing.record)), step.pulls)
-        return structs.replace(standing, record=note(ctx, item, "write", record))
+    return _recorded(ctx, item, standing, step, record)
+
+
+def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record: Record) -> Standing:
+    """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
+    text = standing.text
+    assert text is not None
+    body = standing.merged if standing.merged is not None else text.body
+    digest = body_digest(body)
+    if (there := step.pulls or step.joins) is not None:
+        ctx.cache.keep_body(digest, body)
+        record = _agreed(ctx, record, there)
+    if there is not None and not step.is_new:
+        record = structs.replace(record, title=_title_of_ours(step, standing.record))
+        standing = structs.replace(standing, record=note(ctx, item, "write", record))
+        if step.marks:
+            hint = f"settle what stands between the markers in `{step.target}`, then run `contentops apply` again"
+            raise Ended(Result.BLOCKED, "two people's edits meet; both are in the file", hint)
+        return standing
     if step.restores:
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
@@ -129,32 +143,11 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
 
 
-def _merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
-    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
-    text = standing.text
-    assert text is not None
-    if not step.merges or not seen.exists or seen.problem:
-        return standing
-    edited = split(ctx.outputs.read(step.target)).body
-    if text.job_id and seen.provenance.get("job") == text.job_id:
-        # A run that was cut short has merged this very text already, and perhaps a person went on from there.
-        return structs.replace(standing, merged=edited)
-    base = ctx.text(step.merges)
-    if base is None:
-        hint = "run `contentops plan` to see what would bring it"
-        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
-    found = take_new(base, edited, text.body)
-    trouble = why_not_merged(item.id, found, strict=step.strict)
-    if found is None or trouble is not None:
-        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
-    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
-    return structs.replace(standing, merged=found.body, kept=kept)
-
-
 def _title_of_ours(step: Write, known: Record | None) -> str:
     """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
     assert known is not None
-    stated = step.title is not None and step.pulls is not None and step.title != step.pulls.title
+    there = step.pulls or step.joins
+    stated = step.title is not None and there is not None and step.title != there.title
     return clean_title(step.title or "") if stated else known.title
 
 
@@ -182,7 +175,7 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     entry = item.change.entry
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
-    if step.replaces_edit or step.merges:
+    if step.replaces_edit or step.merges or step.joins:
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
@@ -263,7 +256,7 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     title = coming_title(ctx, item, standing, step, seen)
     body = standing.merged if standing.merged is not None else text.body
     # What a person made of the block of a file that is there stays too.
-    block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
+    block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return compose(title, step.front, block, body)
     changes: dict[str, Json] = {**step.front, TITLE_KEY: title}

@@ -9,8 +9,9 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
-from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, merge_trouble, why_changed
+from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.joins import merge_trouble
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
@@ -116,7 +117,9 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return words
     if held := merge_trouble(item, words, entry.body, entry):
         return held
-    return structs.replace(_brought(item, entry, words.reasons, unclear=unclear), merges=words.merges)
+    return structs.replace(
+        _brought(item, entry, words.reasons, unclear=unclear), merges=words.merges, joins=words.joins
+    )
 
 
 def _brought(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, unclear: bool) -> BodyAnswer:
@@ -294,7 +297,7 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
     words = words_in_the_way(item, why)
     if words is None or words.settles:
         return words or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
-    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges)
+    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges, joins=words.joins)
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
