@@ -33,6 +33,7 @@ class Action(enum.StrEnum):
     CREATE = "create"
     REGENERATE = "regenerate"
     OVERWRITE = "overwrite"
+    MERGE = "merge"
     KEEP = "keep"
     FINISH = "finish"
     RESOLVE = "resolve"
