@@ -220,7 +220,7 @@ def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     scene = _scene(root, checks, "one", good=1)
     scene.apply()
     before = scene.read("out/one.md")
-    asked = {"sections": {"one": "Closing"}}
+    asked: dict[str, Any] = {"sections": {"one": "Closing"}}
     assert (_one(scene, **asked).credits, _one(scene, **asked).credits_worst) == (4, 8)
     assert results(scene.apply(**asked)) == {"one": "blocked"}
     assert (scene.api.credits, scene.api.count("section"), scene.read("out/one.md")) == (12, 2, before)
