@@ -274,7 +274,8 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     assert results(scene.apply()) == {"one": "blocked"}
     _loosen(scene, RETRIES.replace("2", "3"), RETRIES)
     change = _one(scene)
-    assert (change.action, change.credits, change.credits_worst) == (Action.FINISH, 0, 4)
+    assert (change.action, change.credits, change.credits_worst, change.submits) == (Action.FINISH, 4, 4, 1)
+    assert plan_json(plan_of(plan_json(scene.plan())))["changes"] == plan_json(scene.plan())["changes"]
     assert "checks-failed" in {reason.kind for reason in change.reasons}
     _from_take(scene, 4)
     assert results(scene.apply()) == {"one": "done"}

@@ -452,3 +452,21 @@ def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
     offered = invoke(cwd=site.root, env=env).stdout
     for one in listed(site, invoke):
         assert one["body"][7:19] in offered
+
+
+def test_a_file_that_is_gone_comes_back_from_git(tmp_path: Path) -> None:
+    """A person's words that were saved too, where neither cache nor server has them any more; nothing is paid."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    scene.edit(OUT, "## Introduction", "## Mine")
+    scene.apply()
+    edited = scene.read(OUT)
+    in_git(scene, "Edited")
+    clone = cloned(scene, tmp_path / "clone")
+    (clone.root / OUT).unlink()
+    clone.api.contents.clear()
+    clone.api.jobs.clear()
+    assert clone.actions() == {"a": "restore"}
+    clone.apply()
+    assert split(clone.read(OUT)).body == split(edited).body
+    assert len(clone.api.generations) == 1

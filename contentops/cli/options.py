@@ -217,7 +217,7 @@ choice_options = with_options(
     ),
     click.option(
         "--on-edit",
-        type=click.Choice(["block", "keep", "overwrite"]),
+        type=click.Choice(["block", "keep", "merge", "overwrite"]),
         help="What to do with texts edited by hand whose spec changed, and with changed front matter.",
     ),
     refresh_option,

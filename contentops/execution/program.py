@@ -280,6 +280,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,
+        kept=standing.kept,
         left_out=_left_out(item, standing),
         findings=end.findings or standing.findings,
         error=end.error,

@@ -96,6 +96,8 @@ class Edges:
     """What was asked before the run, to find out how the server is spoken to."""
     limiter: Limiter
     """Knows what was asked before that, to see what the server has."""
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
@@ -204,6 +206,7 @@ def _assemble(
         wall=edges.wall,
         random=edges.random,
         dialect=edges.dialect,
+        text=edges.text,
         earlier=edges.earlier,
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),

@@ -17,12 +17,14 @@ from contentops.documents.front_matter import (
     split,
     update,
 )
+from contentops.documents.merge import take_new
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
+from contentops.model import Acknowledge, KeptWords, Poll, RequestId, Result, Saved
 from contentops.planning.checked import Brought, written_title
+from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -81,7 +83,9 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(text.body)
+    standing = _merged(ctx, item, standing, step, seen)
+    body = standing.merged if standing.merged is not None else text.body
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -95,7 +99,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands):
+        persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
+        if persons and not step.merges:
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -122,6 +127,28 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
+    text = standing.text
+    assert text is not None
+    if not step.merges or not seen.exists or seen.problem:
+        return standing
+    edited = split(ctx.outputs.read(step.target)).body
+    if text.job_id and seen.provenance.get("job") == text.job_id:
+        # A run that was cut short has merged this very text already, and perhaps a person went on from there.
+        return structs.replace(standing, merged=edited)
+    base = ctx.text(step.merges)
+    if base is None:
+        hint = "run `contentops plan` to see what would bring it"
+        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
+    found = take_new(base, edited, text.body)
+    trouble = why_not_merged(item.id, found, strict=step.strict)
+    if found is None or trouble is not None:
+        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
+    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
+    return structs.replace(standing, merged=found.body, kept=kept)
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
@@ -153,7 +180,9 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = item.change.entry
-    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest or step.replaces_edit:
+    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
+        return False
+    if step.replaces_edit or step.merges:
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
@@ -231,7 +260,8 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     """The file that `step` writes in the place of the one that was `seen`."""
     text, known = standing.text, standing.record if not step.is_new else None
     assert text is not None
-    title, body = coming_title(ctx, item, standing, step, seen), text.body
+    title = coming_title(ctx, item, standing, step, seen)
+    body = standing.merged if standing.merged is not None else text.body
     # What a person made of the block of a file that is there stays too.
     block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:

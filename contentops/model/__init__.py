@@ -25,6 +25,7 @@ from contentops.model.desired import (
     CatalogSnapshot,
     Desired,
     Guards,
+    MergeRule,
     Moved,
     OnEdit,
     Origin,
@@ -48,7 +49,7 @@ from contentops.model.records import (
     Saved,
     State,
 )
-from contentops.model.run import Event, Outcome, Result, Run
+from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
     Drain,
@@ -93,9 +94,11 @@ __all__ = [
     "ItemId",
     "JobState",
     "Json",
+    "KeptWords",
     "Level",
     "Listed",
     "LookUp",
+    "MergeRule",
     "Move",
     "Moved",
     "Note",

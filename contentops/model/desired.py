@@ -177,7 +177,15 @@ class OnEdit(enum.StrEnum):
 
     BLOCK = "block"
     KEEP = "keep"
+    MERGE = "merge"
     OVERWRITE = "overwrite"
+
+
+class MergeRule(enum.StrEnum):
+    """Whether a merge goes on where the new text says something else for a section that a person keeps."""
+
+    LENIENT = "lenient"
+    STRICT = "strict"
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -237,6 +245,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     on_edit: OnEdit = OnEdit.BLOCK
+    merge: MergeRule = MergeRule.LENIENT
     protected: bool = False
     save: bool = True
     checks: Checks = NO_CHECKS

@@ -33,6 +33,7 @@ class Action(enum.StrEnum):
     CREATE = "create"
     REGENERATE = "regenerate"
     OVERWRITE = "overwrite"
+    MERGE = "merge"
     KEEP = "keep"
     FINISH = "finish"
     RESOLVE = "resolve"
@@ -96,17 +97,20 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def submits(self) -> int:
         """How many generations this change pays for."""
-        return sum(isinstance(step, Submit) for step in self.steps)
+        return sum(isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain) for step in self.steps)
 
     @property
     def credits(self) -> int:
         """What it costs."""
-        return sum(step.credits for step in self.steps if isinstance(step, Submit))
+        paying = (
+            step for step in self.steps if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
+        )
+        return sum(step.credits for step in paying)
 
     @property
     def retries(self) -> int:
-        """How often it may be paid for again, if the text fails its checks each time."""
-        return sum(step.times for step in self.steps if isinstance(step, RetryText))
+        """How often more it may be paid for, if the text fails its checks each time."""
+        return sum(step.times - step.certain for step in self.steps if isinstance(step, RetryText))
 
     @property
     def submits_worst(self) -> int:
@@ -116,7 +120,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """What it costs at most."""
-        return self.credits + sum(step.credits * step.times for step in self.steps if isinstance(step, RetryText))
+        steps = (step for step in self.steps if isinstance(step, RetryText))
+        return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
     @property
     def entry(self) -> OpenEntry | None:

@@ -54,6 +54,8 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     credits: int
     """For each time."""
     times: int
+    certain: bool = False
+    """The text that is there fails already, so the first time is no question."""
     section: str = ""
     """As in `Submit`."""
 
@@ -116,6 +118,10 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """The text is one that was there before, not a new one."""
     replaces_edit: bool = False
     """A person's edit is replaced, as was chosen."""
+    merges: Digest = NOTHING
+    """Body digest of the generated text that a person edited: what that person made of it stays; empty: nothing."""
+    strict: bool = False
+    """Where the new text says something else for what stays, nothing is written."""
     pulls: Remote | None = None
     """The text is this one of the server: a person's, which is saved already."""
 

@@ -187,7 +187,7 @@ def _carry_out(
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute, owned_contents
 
-    project = workspace.project
+    project, past = workspace.project, workspace.past(found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
@@ -203,6 +203,7 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
+                text=found.text,
                 foreign_contents=frozenset().union(
                     *(owned_contents(state, plan.server) for _, state in other_states(project))
                 ),
@@ -210,7 +211,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=workspace.limiter,
-                earlier=workspace.past(found.state).of_request,
+                earlier=past.of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 

@@ -21,6 +21,7 @@ from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
+from contentops.documents.front_matter import split
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
@@ -182,6 +183,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         observed=_observed(workspace, state, source),
         stored=stored,
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
+        read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),

@@ -85,6 +85,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The text with a body digest, where this machine has it: generated, saved or seen on the server before.
 
     It is looked for in git where the cache lacks it, so ask only for what is needed."""
+    read: Callable[[str], str] = lambda _path: ""
+    """The body of the file at a path, read again; ask only for what is needed."""
     why_no_text: Callable[[], str] = lambda: ""
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None

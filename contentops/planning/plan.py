@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import PlanInputs
 
 
-SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.REMOVE})
+SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})
 
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:

@@ -168,9 +168,10 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     held = entry(change.entry) if change.entry is not None else None
-    each = (change.worst - change.credits) // change.retries if change.retries else 0
+    certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
+    each = (change.worst - change.credits) // change.retries if change.retries else change.credits
     steps: tuple[Step, ...] = (
-        RetryText(request=request, digest=change.digest, credits=each, times=change.retries),
+        RetryText(request=request, digest=change.digest, credits=each, times=change.retries + certain, certain=certain),
         Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),

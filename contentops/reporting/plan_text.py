@@ -41,7 +41,7 @@ _ID_ROOM = 40
 _GENERATION = ("submit", "poll", "write")
 _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
     **dict.fromkeys(
-        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE),
+        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE, Action.MERGE),
         frozenset({_GENERATION, (*_GENERATION, "save")}),
     ),
     **{

@@ -22,6 +22,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
     Action.REGENERATE: ("~", "change"),
     Action.OVERWRITE: ("~", "change"),
+    Action.MERGE: ("~", "change"),
     Action.UPDATE: ("~", "change"),
     Action.MOVE: (">", "move"),
     Action.RENAME: (">", "move"),
