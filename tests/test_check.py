@@ -209,10 +209,7 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("mode: '{{ \"premuim\" }}'", "error[wrong-value] <'{{ \"premuim\" }}'> has `premuim` as `mode` (hint: did you mean `premium`?)"),
         ("mode: '{{ five }}'", "error[wrong-value] <'{{ five }}'> has `5` as `mode`"),
         ("on_edit: '{{ \"blok\" }}'", "error[wrong-value] <'{{ \"blok\" }}'> has `blok` as `on_edit` (hint: did you mean `block`?)"),
-        (
-            "on_edit: '{{ \"merge\" }}'",
-            "error[not-available] <'{{ \"merge\" }}'> has `on_edit: merge`, which is not available yet (hint: choose `block`, `keep` or `overwrite`)",
-        ),
+        ("merge: '{{ \"strikt\" }}'", "error[wrong-value] <'{{ \"strikt\" }}'> has `strikt` as `merge` (hint: did you mean `strict`?)"),
         ("protected: '{{ yes }}'", "error[wrong-type] <'{{ yes }}'> has a text as `protected`, which takes a bool"),
         ("save: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `save`, which takes a bool (hint: write true or false)"),
         ("revision: '{{ t }}'", "error[wrong-type] <'{{ t }}'> has a bool as `revision`, which takes a whole number or a text"),

@@ -227,3 +227,20 @@ def test_one_section_alone(site: Scene, invoke: Run) -> None:
     wrong = invoke("diff", "a", "--section", "Introducton", cwd=site.root)
     assert wrong.code == 64
     assert "did you mean `Introduction`?" in wrong.stderr
+
+
+def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
+    """It is held back by a person's edit: what it would replace, and what to do."""
+    site = Scene(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300))
+    site.write("content/blog.yaml", blog("a"))
+    site.apply()
+    site.write("content/blog.yaml", blog("a", year=2027))
+    site.apply(deadline=60)
+    site.edit(OUT, "## Introduction", "## Mine")
+    site.apply()
+    found = planned(site)
+    assert found.before is not None
+    assert found.after is not None
+    assert ("## Mine" in found.before, "in 2027" in found.after) == (True, True)
+    assert "was edited by hand" in found.note
+    assert "edited by hand" in invoke("diff", "a", "--plan", cwd=site.root).stderr

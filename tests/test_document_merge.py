@@ -343,4 +343,4 @@ def _took(number: int) -> float:
 
 def test_long_texts_take_time_as_they_have_length() -> None:
     """Whether they are cut at headings or at blank lines alone."""
-    assert _took(4000) < 10 * max(_took(1000), 0.03)
+    assert _took(2000) < 10 * max(_took(500), 0.03)

@@ -74,6 +74,27 @@ def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, r
     assert scene.plan().empty
 
 
+def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
+    """The content that came with the text may have been tidied away, or hold another text since."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    rewrite(scene, 2026)
+    first, text = scene.record("a").content_id, split(scene.read(OUT)).body
+    rewrite(scene, 2027)
+    scene.api.contents.pop(first, None)
+    rewrite(scene, 2026)
+    assert scene.api.contents[scene.record("a").content_id].body == text
+    assert scene.plan().empty
+    # Someone wrote into the content of the text that is wanted again: their words stay.
+    rewrite(scene, 2027)
+    there = scene.api.contents[scene.record("a").content_id]
+    rewrite(scene, 2028)
+    there.body = "Written there.\n"
+    run = scene.apply()
+    rewrite(scene, 2027)
+    assert there.body == "Written there.\n"
+    assert run is None
+
+
 # --- texts in git ------------------------------------------------------------------------------------------
 
 
@@ -124,6 +145,7 @@ def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, 
     clone.apply()
     assert [job.topic for job in scene.api.generations].count("All about a in 2026") == 2
     assert split(clone.read(OUT)).body == last
+    assert scene.api.contents[clone.record("a").content_id].body == last
     assert clone.plan().empty
 
     shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
@@ -430,3 +452,21 @@ def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
     offered = invoke(cwd=site.root, env=env).stdout
     for one in listed(site, invoke):
         assert one["body"][7:19] in offered
+
+
+def test_a_file_that_is_gone_comes_back_from_git(tmp_path: Path) -> None:
+    """A person's words that were saved too, where neither cache nor server has them any more; nothing is paid."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    rewrite(scene, 2026)
+    scene.edit(OUT, "## Introduction", "## Mine")
+    scene.apply()
+    edited = scene.read(OUT)
+    in_git(scene, "Edited")
+    clone = cloned(scene, tmp_path / "clone")
+    (clone.root / OUT).unlink()
+    clone.api.contents.clear()
+    clone.api.jobs.clear()
+    assert clone.actions() == {"a": "restore"}
+    clone.apply()
+    assert split(clone.read(OUT)).body == split(edited).body
+    assert len(clone.api.generations) == 1

@@ -298,26 +298,6 @@ def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -
     assert len(found) == len(expected)
 
 
-def test_keys_that_are_not_available_yet_are_named(project: Build) -> None:
-    """`on_edit: merge` is refused by name, each at its place, with what to do instead."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "items:\n  - {id: two, inputs: {topic: x}, on_edit: merge}\n",
-        }
-    )
-    settings = project({"contentops.yaml": PROJECT.replace("general}", "general, on_edit: merge}")}, at="b")
-    assert [line.partition(" is not")[0] for line in lines(findings(settings))] == [
-        "error[not-available] contentops.yaml:4:53 <merge> `on_edit: merge`",
-    ]
-    assert lines(findings(root)) == [
-        (
-            "error[not-available] content/a.yaml:2:44 <merge> item `two`: `on_edit: merge` is not available yet "
-            "(hint: choose `block`, `keep` or `overwrite`)"
-        ),
-    ]
-
-
 # --- conflicts ---------------------------------------------------------------------------------------------
 
 MERGE = "<<<<<<< HEAD\n{ours}\n=======\n{theirs}\n>>>>>>> 1a2b3c4 (Fix: thing)\n"

@@ -256,6 +256,59 @@ def test_a_file_that_is_gone_comes_back_as_it_was_edited_there(tmp_path: Path) -
     assert scene.plan(refresh=True).empty
 
 
+@pytest.mark.parametrize("habits", [{}, {"create_only": True, "auto_save": False}], ids=["", "creates only"])
+def test_a_pull_goes_along_with_what_the_manifest_changed(tmp_path: Path, habits: dict[str, Any]) -> None:
+    """A new id, another place, another title and tag, and their words: all of it in one apply, and saved once."""
+    scene = _scene(tmp_path, "one", **habits)
+    _edit(scene, "one")
+    asked = "inputs: {topic: All about one in 2026, target_audience: readers}"
+    metadata = "metadata: {title: Stated, tags: [tea]}"
+    scene.write("content/blog.yaml", f"items: [{{id: uno, output: new/uno.md, {asked}, {metadata}}}]")
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.action, change.names) == ("pull", ("move", "fetch", "write", "save"))
+    assert results(scene.apply(refresh=True)) == {"uno": "done"}
+    text = scene.read("new/uno.md")
+    for words in ("title: Stated", "- tea", "item: uno", "Their words."):
+        assert words in text
+    stored = scene.api.contents[scene.record("uno").content_id]
+    assert (stored.title, stored.body) == ("Stated", THEIRS)
+    for plan in (scene.plan(refresh=True), scene.plan()):
+        assert (plan.changes, plan.notes) == ((), ())
+
+
+def test_a_content_without_a_title_keeps_that_of_the_file(tmp_path: Path) -> None:
+    """A server that tells no title, or one whose person removed it, changes none here."""
+    scene = _scene(tmp_path)
+    before = scene.record("one").title
+    _edit(scene, "one")
+    scene.api.contents[scene.record("one").content_id].title = ""
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert f"title: {before}" in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+    assert scene.plan().empty
+
+
+def test_an_emptied_content_is_no_text(tmp_path: Path) -> None:
+    """Nothing in the file is replaced by nothing."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one", " \n")
+    plan = scene.plan(refresh=True)
+    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["unreadable-there"])
+
+
+def test_a_content_with_front_matter_of_its_own_is_pulled_without_it(tmp_path: Path) -> None:
+    """What stands before the text there is none of the file's keys, and the plan says so."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one", f"---\nlayout: theirs\n---\n{THEIRS}")
+    assert [(note.kind, "`layout`" in note.message) for note in scene.plan(refresh=True).notes] == [
+        ("front-matter-there", True)
+    ]
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "layout" not in scene.read("out/one.md")
+    assert scene.read("out/one.md").count("\n---\n") == 1
+    assert scene.plan(refresh=True).empty
+
+
 def test_an_edit_there_is_replaced_by_choice_alone_and_a_copy_stays(tmp_path: Path) -> None:
     """The request changed: held back by default, else pulled for an answer, or generated over, as chosen."""
     scene = _scene(tmp_path, auto_save=False)
@@ -307,6 +360,23 @@ def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
     assert results(run) == {"one": "blocked"}
     assert "`contentops plan --refresh`" in _one(run).hint
     assert scene.api.contents[scene.record("one").content_id].body == THEIRS
+
+
+def test_what_a_save_has_seen_a_refresh_knows_whatever_the_clocks_say(tmp_path: Path) -> None:
+    """A server whose clock is behind shows an edit as older than the save: once a save was blocked by it, it is pulled."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    scene.api.contents[scene.record("one").content_id].updated = 0.0
+    assert scene.plan(refresh=True).empty
+    before = scene.read("out/one.md")
+    scene.edit("out/one.md", "Closing", "MINE")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.plan(refresh=True).changes[0].blocked == "edited-on-both-sides"
+    scene.write("out/one.md", before)
+    assert _asked(scene) == (1, 0)
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "Their words." in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
 
 
 def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:

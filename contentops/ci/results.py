@@ -58,7 +58,7 @@ def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
     bodies: dict[str, set[Digest]] = {}
     for record in (one.value for records in now.records.values() for one in records):
         found = bodies.setdefault(nfc(record.output), set())
-        found |= {record.generated, *paid.get(record.id, ())}
+        found |= {record.generated, record.promoted, *paid.get(record.id, ())}
         if record.saved is not None:
             found |= {record.saved.body, record.saved.server_body}
     past = {nfc(one.value.output) for records in before.records.values() for one in records}

@@ -202,6 +202,7 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
         prune=inputs["prune"],
         refresh=inputs.get("refresh", False),
         resubmit_unknown=inputs["resubmit_unknown"],
+        generate=inputs.get("generate", False),
     )
 
 

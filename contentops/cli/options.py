@@ -155,6 +155,13 @@ json_option = with_options(
     click.option("--json", "as_json", is_flag=True, help="Print the result, or the errors, as JSON."), _with_session
 )
 """`--json`, for a function that takes a `Session`."""
+variable_option = click.option(
+    "--var",
+    "variables",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A variable that ranks above all. Repeatable.",
+)
 project_options = with_options(
     click.option(
         "--env",
@@ -164,26 +171,18 @@ project_options = with_options(
         shell_complete=offers("environments"),
         help="The environment to use.",
     ),
-    click.option(
-        "--var",
-        "variables",
-        metavar="NAME=VALUE",
-        multiple=True,
-        help="A variable that ranks above all. Repeatable.",
-    ),
+    variable_option,
     json_option,
 )
 """`--env`, `--var` and `--json`, for a function that takes a `Session`."""
-server_options = with_options(
-    project_options,
-    click.option(
-        "--debug",
-        metavar="FILE",
-        callback=file_name,
-        shell_complete=complete_file,
-        help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
-    ),
+debug_option = click.option(
+    "--debug",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
 )
+server_options = with_options(project_options, debug_option)
 """Those of `project_options`, and `--debug`, for a command that talks to the project's server."""
 selection_options = with_options(
     click.option(
@@ -218,12 +217,17 @@ choice_options = with_options(
     ),
     click.option(
         "--on-edit",
-        type=click.Choice(["block", "keep", "overwrite"]),
+        type=click.Choice(["block", "keep", "merge", "overwrite"]),
         help="What to do with texts edited by hand whose spec changed, and with changed front matter.",
     ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
     click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
+    click.option(
+        "--generate",
+        is_flag=True,
+        help="Pay for texts also where the environment takes them from another one that has none.",
+    ),
     click.option(
         "--changed-from",
         metavar="REF",
@@ -248,6 +252,9 @@ def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
 
 
+_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate")
+
+
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     """What a person typed to make this plan, to be typed again for its apply."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
@@ -256,7 +263,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
-    flags += [f"--{name.replace('_', '-')}" for name in ("refresh", "prune", "resubmit_unknown") if inputs.get(name)]
+    flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]
     return flags
 
 

@@ -198,9 +198,8 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """The `saved` text, else the `generated` one, of an item whose file is gone."""
     silent, saved = "", record.saved or Saved()
     for wanted in dict.fromkeys(digest for digest in (saved.body, record.generated) if digest):
-        stored = ctx.cache.get_text(ctx.server, record.digest)
-        if stored is not None and body_digest(stored.body) == wanted:
-            return Text.of(stored)
+        if (here := _here(ctx, record, wanted)) is not None:
+            return here
         answers: list[Content | JobStatus | Failure] = []
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
@@ -224,9 +223,18 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         raise Ended(Result.FAILED, f"its text cannot be fetched: {silent}", "run `contentops apply` again")
     raise Ended(
         Result.BLOCKED,
-        "neither cache nor server has its text any more",
+        "neither cache, git nor server has its text any more",
         f"`contentops apply --replace {item.id}` generates it again",
     )
+
+
+def _here(ctx: Context, record: Record, wanted: Digest) -> Text | None:
+    """The text of a record as this machine has it."""
+    stored = ctx.cache.get_text(ctx.server, record.digest)
+    if stored is not None and body_digest(stored.body) == wanted:
+        return Text.of(stored)
+    body = ctx.text(wanted)
+    return None if body is None else Text(title=record.title, body=body)
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:

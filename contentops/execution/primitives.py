@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
     from contentops.execution.limiter import JobPlace
-    from contentops.model import Change, Finding, ItemId, Json, OpenEntry, Record, Result, Spec
+    from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
 
@@ -223,6 +223,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """What its own front matter said besides the title."""
     verbatim: bool = False
     """It comes from its stored content, so it is what the server has to the letter."""
+    kept: bool = False
+    """It was kept since an earlier run and answers no open entry: its content may be gone by now, or another one."""
 
     @staticmethod
     def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
@@ -237,6 +239,7 @@ class Text(Struct, frozen=True, kw_only=True):
             request_id=entry.request_id if entry else RequestId(stored.request_id),
             credits=entry.credits if entry else stored.credits,
             front=stored.front,
+            kept=entry is None,
         )
 
 
@@ -254,6 +257,10 @@ class Standing(Struct, frozen=True, kw_only=True):
     """That text is new and was written by this very run."""
     copy: str = ""
     """Where the words of a person that it took the place of are kept; empty: there were none."""
+    merged: str | None = None
+    """The body that is written in place of the text's own, since a person's words stay in it; None: the text's own."""
+    kept: tuple[KeptWords, ...] = ()
+    """The sections of a person that stay in it."""
     findings: tuple[Finding, ...] = ()
     """What the checks found in `checked`."""
     checked: Text | None = None

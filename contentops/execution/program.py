@@ -14,7 +14,7 @@ from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped,
 from contentops.execution.records import new_entry
 from contentops.execution.save import save
 from contentops.execution.submit import collect_lost, look_up, submit
-from contentops.execution.write import acknowledge, move, remove, update_front, write
+from contentops.execution.write import acknowledge, move, promote, remove, update_front, write
 from contentops.model import (
     Acknowledge,
     Action,
@@ -25,6 +25,7 @@ from contentops.model import (
     Move,
     Outcome,
     Poll,
+    Promote,
     Remove,
     Result,
     RetryText,
@@ -142,7 +143,7 @@ _QUIET = frozenset({"move", "retry"})
 async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing: Standing) -> Standing:
     """Carry out one step; returns where the item stands then."""
     match step:
-        case LookUp() | Submit() | Poll() | Fetch():
+        case LookUp() | Submit() | Poll() | Fetch() | Promote():
             return standing.after(await _bring(ctx, item, place, step, standing))
         case RetryText():
             return await retry(ctx, item, place, step, standing)
@@ -166,7 +167,7 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
 
 
 async def _bring(
-    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch, standing: Standing
+    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch | Promote, standing: Standing
 ) -> Job | Text:
     """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
     if standing.text is not None:
@@ -184,6 +185,8 @@ async def _bring(
             return await poll(ctx, item, place, job)
         case Fetch():
             return await fetch(ctx, item, place, step, standing.record)
+        case Promote():
+            return promote(ctx, step)
         case _:
             assert_never(step)
 
@@ -277,6 +280,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,
+        kept=standing.kept,
         left_out=_left_out(item, standing),
         findings=end.findings or standing.findings,
         error=end.error,

@@ -86,6 +86,8 @@ class Edges:
     random: random.Random
     dialect: Callable[[], str]
     """The dialect that is spoken: `auto` as long as none is found."""
+    foreign_contents: frozenset[str] = frozenset()
+    """Content ids that are those of other environments."""
     exists: Callable[[str], bool] = lambda _path: True
     """Whether a path of the project is there, or will be."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
@@ -94,6 +96,8 @@ class Edges:
     """What was asked before the run, to find out how the server is spoken to."""
     limiter: Limiter
     """Knows what was asked before that, to see what the server has."""
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
@@ -194,12 +198,15 @@ def _assemble(
         admission=admission,
         durations=durations,
         capabilities=capabilities,
-        index=ContentIndex(owned=_owned(state, plan.server), looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(
+            owned=owned_contents(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
+        ),
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,
         random=edges.random,
         dialect=edges.dialect,
+        text=edges.text,
         earlier=edges.earlier,
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
@@ -264,7 +271,8 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
     )
 
 
-def _owned(state: State, server: str) -> set[str]:
+def owned_contents(state: State, server: str) -> set[str]:
+    """The ids of contents on a server that a state's records name."""
     found: set[str] = set()
     for record in state.records.values():
         if record.server == server:

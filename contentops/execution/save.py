@@ -9,18 +9,19 @@ from msgspec import structs
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.api.outcomes import is_absent
 from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.content_index import StoredContent, metadata_of, not_saved
+from contentops.execution.content_index import StoredContent, keep_seen_there, metadata_of, not_saved, seen_there
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped
 from contentops.execution.records import base_record, note
-from contentops.model import Result, Saved
+from contentops.model import Remote, Result, Saved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from contentops.api.calls import Content
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
@@ -86,18 +87,21 @@ SENDS = 4
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
     """Bring the server's content up to the file's title and body. Raises Ended."""
     text, draft = standing.text, _draft(ctx, item, standing, step)
-    if text is not None and text.content_id and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
+    stored = text is not None and bool(text.content_id) and not text.kept
+    if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         done = _recorded(ctx, draft, text.content_id, given=True)
         return done.standing if text.verbatim else await verify(ctx, done)
-    known = standing.recorded.content_id
     if step.replaces and (there := ctx.cache.body(step.replaces)) is not None:
         copy = ctx.outputs.set_aside(step.path, there)
         standing = structs.replace(standing, copy=standing.copy or copy)
         draft = structs.replace(draft, standing=standing)
+    known = [standing.recorded.content_id]
     if text is not None and text.content_id and standing.fresh:
-        known = text.content_id
-    if known and await _may_overwrite(ctx, draft, known, step.replaces):
-        return await _overwrite(ctx, draft, known)
+        # The content that came with a kept text may be gone, or hold another one since.
+        known = [text.content_id, *(known if text.kept else [])]
+    for content_id in dict.fromkeys(filter(None, known)):
+        if await _may_overwrite(ctx, draft, content_id, step.replaces):
+            return await _overwrite(ctx, draft, content_id)
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
 
 
@@ -105,7 +109,7 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
     """What stands in the file. Raises Ended where it cannot be read."""
     if standing.fresh and standing.text is not None:
         # Written a moment ago: what is in the file need not be read again.
-        title, body = standing.recorded.title, standing.text.body
+        title, body = standing.recorded.title, standing.merged or standing.text.body
     else:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:
@@ -137,11 +141,17 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
     if ctx.server != "local":
         # Perhaps it is no person's doing: the next save is looked at again.
         ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
-    raise _edited_there(draft, content_id)
+    raise _edited_there(ctx, draft, answer)
 
 
-def _edited_there(draft: Draft, content_id: str) -> Ended:
-    path = draft.standing.path
+def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
+    path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
+    # Whatever the clocks say, a refresh knows of it.
+    seen = Remote(
+        content_id=content_id, title=clean_title(content.title), body=body_digest(body), updated_at=content.updated_at
+    )
+    ctx.cache.keep_body(seen.body, body)
+    keep_seen_there(ctx.cache, ctx.server, {**seen_there(ctx.cache, ctx.server), content_id: seen})
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",
@@ -250,9 +260,12 @@ async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
 
-    No earlier save can have been lost where this very run has paid for the text. Not knowing yet whether the server
+    No earlier save can have been lost where this very run has paid for the text, or has taken it from another
+    environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
     stores finished jobs by itself is reason enough to look.
     """
+    if draft.standing.fresh and draft.item.change.promotion is not None:
+        return False
     first = draft.standing.fresh and _is_paid_now(draft)
     return not first or ctx.capabilities.stores_jobs is not False
 
@@ -294,7 +307,7 @@ async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) ->
         raise not_saved(ctx, answer)
     stored = StoredContent.of(answer)
     if (draft.digest not in stored.bodies and stored != found) or not _is_known(draft, stored):
-        raise _edited_there(draft, found.id)
+        raise _edited_there(ctx, draft, answer)
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:

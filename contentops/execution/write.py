@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import is_same_json
+from contentops.digest import digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, replace_body, update
+from contentops.documents.front_matter import (
+    PROVENANCE_KEY,
+    TITLE_KEY,
+    compose,
+    provenance,
+    replace_body,
+    split,
+    update,
+)
+from contentops.documents.merge import take_new
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
-from contentops.execution.primitives import Ended, Standing
+from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, Result, Saved
+from contentops.model import Acknowledge, KeptWords, Poll, RequestId, Result, Saved
 from contentops.planning.checked import Brought, written_title
+from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -23,8 +33,8 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.context import Context
-    from contentops.execution.primitives import Item, Text
-    from contentops.model import Json, Move, Observed, Record, Remote, Remove, Update, Write
+    from contentops.execution.primitives import Item
+    from contentops.model import Json, Move, Observed, Promote, Record, Remote, Remove, Update, Write
 
 
 # --- move ------------------------------------------------------------------------------------------------------
@@ -49,6 +59,23 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
     return structs.replace(standing, record=note(ctx, item, "move", record))
 
 
+# --- promote ---------------------------------------------------------------------------------------------------
+
+
+def promote(ctx: Context, step: Promote) -> Text:
+    """The text of another environment's file, if it is the one the plan saw. Raises Ended where it is not."""
+    try:
+        text = ctx.outputs.read(step.path)
+    except FileChanged:
+        text = ""
+    if digest_bytes(text.encode()) != step.expects:
+        message = f"`{step.path}`, whose text was to be taken, changed while this ran"
+        raise Ended(Result.BLOCKED, message, "run `contentops plan` to see where it stands")
+    found = split(text)
+    ctx.cache.keep_body(step.body, found.body)
+    return Text(title=found.title, body=found.body, generated_at=step.generated_at)
+
+
 # --- write -----------------------------------------------------------------------------------------------------
 
 
@@ -56,7 +83,9 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(text.body)
+    standing = _merged(ctx, item, standing, step, seen)
+    body = standing.merged if standing.merged is not None else text.body
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -70,7 +99,8 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        if seen.exists and _is_a_persons(standing.record, step, seen, stands=stands):
+        persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
+        if persons and not step.merges:
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -97,6 +127,28 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
+    text = standing.text
+    assert text is not None
+    if not step.merges or not seen.exists or seen.problem:
+        return standing
+    edited = split(ctx.outputs.read(step.target)).body
+    if text.job_id and seen.provenance.get("job") == text.job_id:
+        # A run that was cut short has merged this very text already, and perhaps a person went on from there.
+        return structs.replace(standing, merged=edited)
+    base = ctx.text(step.merges)
+    if base is None:
+        hint = "run `contentops plan` to see what would bring it"
+        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
+    found = take_new(base, edited, text.body)
+    trouble = why_not_merged(item.id, found, strict=step.strict)
+    if found is None or trouble is not None:
+        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
+    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
+    return structs.replace(standing, merged=found.body, kept=kept)
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
@@ -128,19 +180,25 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = item.change.entry
-    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest or step.replaces_edit:
+    if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
+        return False
+    if step.replaces_edit or step.merges:
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
 
 
-def _is_a_persons(record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
+def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
     """Whether what is about to be replaced may be a person's: the body, or values of a file that no record knows."""
     if stands:
         keys = step.front.items() if record is None else ()
         values = any(key in seen.front and not is_same_json(seen.front[key], value) for key, value in keys)
         return values or (record is None and step.title not in (None, seen.title))
-    return record is None or is_edited(seen, record)
+    if record is None:
+        return True
+    # What was taken from another environment before is there still, in its history.
+    taken = item.change.promotion is not None and seen.body == record.promoted
+    return is_edited(seen, record) and not taken
 
 
 def _changed(target: str) -> Ended:
@@ -152,23 +210,38 @@ def _changed(target: str) -> Ended:
 
 
 def _generated(ctx: Context, item: Item, standing: Standing, record: Record, text: Text) -> Record:
-    """The record of a text a job made."""
-    spec, known = item.spec, standing.record
-    return structs.replace(
+    """The record of a text that a job made, here or in another environment."""
+    spec, known, step = item.spec, standing.record, item.change.promotion
+    record = structs.replace(
         record,
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
-        generated=body_digest(text.body),
         saved=record.saved if known is not None and known.server == ctx.server else None,
+        plan_id=ctx.plan.id,
+        generated_at=text.generated_at or ctx.iso(),
+    )
+    if step is not None:
+        here = (entry.attempt for entry in (*item.failed, *item.change.drains))
+        return structs.replace(
+            record,
+            generated=step.generated,
+            generated_at=step.generated_at,
+            promoted=step.body,
+            job_id="",
+            request_id=RequestId(""),
+            credits=0,
+            attempt=max([record.attempt, *here]),
+        )
+    return structs.replace(
+        record,
+        generated=body_digest(text.body),
         dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,
         # Never falls, so that a later `--replace` cannot meet an id that was used before.
         attempt=max(record.attempt, text.entry.attempt if text.entry else item.change.attempt),
         credits=text.credits,
-        plan_id=ctx.plan.id,
-        generated_at=text.generated_at or ctx.iso(),
     )
 
 
@@ -187,7 +260,8 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     """The file that `step` writes in the place of the one that was `seen`."""
     text, known = standing.text, standing.record if not step.is_new else None
     assert text is not None
-    title, body = coming_title(ctx, item, standing, step, seen), text.body
+    title = coming_title(ctx, item, standing, step, seen)
+    body = standing.merged if standing.merged is not None else text.body
     # What a person made of the block of a file that is there stays too.
     block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
@@ -234,6 +308,7 @@ def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge 
         record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
+        record = structs.replace(record, promoted=step.promoted or record.promoted)
     return structs.replace(standing, record=note(ctx, item, "record", record))
 
 

@@ -16,7 +16,7 @@ from msgspec import Raw, Struct, structs
 
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
-from contentops.model import Checks, ItemId, Json, Moved, OnEdit, Origin, Request, Spec
+from contentops.model import Checks, ItemId, Json, MergeRule, Moved, OnEdit, Origin, Request, Spec
 
 FORMAT: Final = 5
 """Part of each key: with another form of the text, no stored one is found."""
@@ -55,6 +55,7 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     metadata: Mapping[str, Json]
     tags: tuple[str, ...]
     on_edit: OnEdit
+    merge: MergeRule
     protected: bool
     save: bool
     checks: int
@@ -162,6 +163,7 @@ def encode(result: FileResult) -> str:
             metadata=spec.metadata,
             tags=spec.tags,
             on_edit=spec.on_edit,
+            merge=spec.merge,
             protected=spec.protected,
             save=spec.save,
             checks=checks.setdefault(spec.checks, len(checks)),
@@ -203,6 +205,7 @@ def decode(text: str) -> FileResult | None:
             metadata=spec.metadata,
             tags=spec.tags,
             on_edit=spec.on_edit,
+            merge=spec.merge,
             protected=spec.protected,
             save=spec.save,
             checks=stored.checks[spec.checks],

@@ -19,7 +19,7 @@ from contentops.errors import Diagnostic, InputError, Location, UsageError, near
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
-from contentops.model import ApiSettings, Budget, Guards, Project
+from contentops.model import BASE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
@@ -100,6 +100,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         vars=_map(settings, "vars"),
         environment_vars=_map(own, "vars"),
         cli_vars=dict(variables or {}),
+        promote_from=_source(settings, own.get("promote_from")),
         provenance=_either(settings, own, "provenance") is not False,
         # One for all environments, since they share the cache.
         keep_texts=_map(settings, "cache").get("keep_texts"),
@@ -211,7 +212,7 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     return found
 
 
-def _environment(settings: Map, name: str) -> Map:
+def _environment(settings: Mapping[str, Any], name: str) -> Map:
     """The settings of an environment; raises UsageError where it is not declared."""
     if not name:
         return Map()
@@ -225,6 +226,24 @@ def _environment(settings: Map, name: str) -> Map:
     known = f"declared: {names}" if declared else f"to declare one: `environments: {{draft: {{}}}}` in `{PROJECT_FILE}`"
     hint = f"did you mean `{close}`? {known}" if close else known
     raise UsageError(message, code="unknown-environment", hint=hint)
+
+
+def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
+    """The environment that texts are taken from, by its name; empty: the settings without one."""
+    return "" if name == BASE and BASE not in _map(settings, "environments") else name
+
+
+def source_of(project: Project, name: str) -> str:
+    """The environment that a person names, as `Project.promote_from` has it.
+
+    Raises UsageError for one that is not declared, and for the one that the project was loaded for.
+    """
+    found = _source(project.settings, name) or ""
+    _environment(project.settings, found)
+    if found == project.environment:
+        message = f"`{name}` cannot take its texts from itself"
+        raise UsageError(message, code="same-environment", hint="name two environments")
+    return found
 
 
 def _api(given: dict[str, Any]) -> ApiSettings:
@@ -268,6 +287,8 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
         yield from _check_commands(document, pointer, layer)
+        if pointer and isinstance(source := layer.get("promote_from"), str):
+            yield from _check_source(document, pointer, source)
         manifests = layer.get("manifests")
         for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
             if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
@@ -300,6 +321,29 @@ def _words(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError:
         return []
+
+
+def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str) -> Iterator[Diagnostic]:
+    """What keeps an environment from taking its texts from the one it names."""
+    declared = _map(document.root, "environments")
+    at = (*pointer, "promote_from")
+    if source not in declared and source != BASE:
+        close = nearest(source, declared)
+        others = [f"`{name}`" for name in (*declared, BASE) if name != pointer[-1]]
+        hint = f"did you mean `{close}`?" if close and close != pointer[-1] else f"known: {', '.join(others)}"
+        yield finding(document, "unknown-environment", f"there is no environment `{source[:60]}`", at, hint=hint)
+        return
+    chain = [pointer[-1]]
+    while source in declared and source not in chain:
+        chain.append(source)
+        source = _map(declared, source).get("promote_from") or ""
+    if source != pointer[-1]:
+        return
+    ring = " -> ".join(f"`{name}`" for name in (*chain, source))
+    message = f"environments take their texts from each other in a ring: {ring}"
+    if len(chain) == 1:
+        message = f"environment `{source}` cannot take its texts from itself"
+    yield finding(document, "promotion-ring", message, at, hint="let one of them make its own texts")
 
 
 def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS: Final = 1_000
 """After so many problems the rest of a file is not looked at."""
-ON_EDIT_NOT_YET: Final = {"merge": "choose `block`, `keep` or `overwrite`"}
-"""Values of `on_edit` that are planned and not available yet, each with what to do instead."""
 
 _SHOWN: Final = 60
 _PREPARED: Final = 16
@@ -313,9 +311,6 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
 def _wrong_value(document: YamlDocument, problem: _Problem, known: Sequence[Any]) -> Diagnostic:
     """A value that is none of the known ones."""
     value = problem.value
-    if problem.pointer[-1:] == ("on_edit",) and isinstance(value, str) and value in ON_EDIT_NOT_YET:
-        message = f"{_whose(document, problem.pointer)}`on_edit: {value}` is not available yet"
-        return finding(document, "not-available", message, problem.pointer, hint=ON_EDIT_NOT_YET[value])
     known = [entry for entry in known if entry is not None]
     close = nearest(value.lower(), [str(entry) for entry in known]) if isinstance(value, str) else None
     hint = f"did you mean `{close}`?" if close else ""

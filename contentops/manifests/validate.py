@@ -18,9 +18,8 @@ from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.schema import ON_EDIT_NOT_YET
 from contentops.manifests.values import entry_hint, kind_of
-from contentops.model import CREDITS, ItemId, OnEdit, Request, Spec
+from contentops.model import CREDITS, ItemId, MergeRule, OnEdit, Request, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -126,6 +125,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
         metadata=_with_clean_title(values.get("metadata", {})),
         tags=tuple(values.get("tags", ())),
         on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
+        merge=MergeRule(values.get("merge", MergeRule.LENIENT)),
         protected=values.get("protected", False),
         save=values.get("save", True),
         checks=checks,
@@ -258,16 +258,6 @@ def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
     return check
 
 
-_is_known_on_edit = _one_of(choice for choice in OnEdit if choice not in ON_EDIT_NOT_YET)
-
-
-def _is_on_edit(name: str, value: Json, report: Report) -> bool:
-    if not isinstance(value, str) or value not in ON_EDIT_NOT_YET:
-        return _is_known_on_edit(name, value, report)
-    report((name,), "not-available", f"has `{name}: {value}`, which is not available yet", hint=ON_EDIT_NOT_YET[value])
-    return False
-
-
 def _is_bool(name: str, value: Json, report: Report) -> bool:
     if isinstance(value, bool):
         return True
@@ -329,7 +319,8 @@ _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
     "metadata": _is_metadata,
     "tags": _is_tags,
     "revision": _is_revision,
-    "on_edit": _is_on_edit,
+    "on_edit": _one_of(OnEdit),
+    "merge": _one_of(MergeRule),
     "protected": _is_bool,
     "save": _is_bool,
     "output": _is_output,

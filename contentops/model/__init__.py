@@ -16,6 +16,7 @@ from contentops.model.checks import (
     WordLimits,
 )
 from contentops.model.desired import (
+    BASE,
     CREDITS,
     ApiSettings,
     Budget,
@@ -24,6 +25,7 @@ from contentops.model.desired import (
     CatalogSnapshot,
     Desired,
     Guards,
+    MergeRule,
     Moved,
     OnEdit,
     Origin,
@@ -47,7 +49,7 @@ from contentops.model.records import (
     Saved,
     State,
 )
-from contentops.model.run import Event, Outcome, Result, Run
+from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
     Drain,
@@ -55,6 +57,7 @@ from contentops.model.steps import (
     LookUp,
     Move,
     Poll,
+    Promote,
     Remove,
     RetryText,
     Save,
@@ -66,6 +69,7 @@ from contentops.model.steps import (
 )
 
 __all__ = [
+    "BASE",
     "CREDITS",
     "NO_CHECKS",
     "Acknowledge",
@@ -90,9 +94,11 @@ __all__ = [
     "ItemId",
     "JobState",
     "Json",
+    "KeptWords",
     "Level",
     "Listed",
     "LookUp",
+    "MergeRule",
     "Move",
     "Moved",
     "Note",
@@ -104,6 +110,7 @@ __all__ = [
     "Plan",
     "Poll",
     "Project",
+    "Promote",
     "Reason",
     "Record",
     "Refusal",

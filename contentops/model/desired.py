@@ -61,6 +61,10 @@ class Guards(Struct, frozen=True, kw_only=True):
     """What becomes of changes that a reviewed plan does not name, where one is asked about."""
 
 
+BASE = "default"
+"""What the settings without an environment are called where one is named, unless an environment has this name."""
+
+
 class Project(Struct, frozen=True, kw_only=True):
     """`contentops.yaml` for one environment: everything but the items.
 
@@ -86,6 +90,8 @@ class Project(Struct, frozen=True, kw_only=True):
     vars: Mapping[str, Json] = field(default_factory=dict)
     environment_vars: Mapping[str, Json] = field(default_factory=dict)
     cli_vars: Mapping[str, Json] = field(default_factory=dict)
+    promote_from: str | None = None
+    """The environment this one takes its texts from; empty: the settings without one; None: it takes none."""
     provenance: bool = True
     """Whether outputs carry the `contentops` block in their front matter."""
     keep_texts: int | None = None
@@ -171,7 +177,15 @@ class OnEdit(enum.StrEnum):
 
     BLOCK = "block"
     KEEP = "keep"
+    MERGE = "merge"
     OVERWRITE = "overwrite"
+
+
+class MergeRule(enum.StrEnum):
+    """Whether a merge goes on where the new text says something else for a section that a person keeps."""
+
+    LENIENT = "lenient"
+    STRICT = "strict"
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -231,6 +245,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     on_edit: OnEdit = OnEdit.BLOCK
+    merge: MergeRule = MergeRule.LENIENT
     protected: bool = False
     save: bool = True
     checks: Checks = NO_CHECKS

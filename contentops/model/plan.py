@@ -17,6 +17,7 @@ from contentops.model.steps import (
     Fetch,
     LookUp,
     Poll,
+    Promote,
     RetryText,
     Step,
     Submit,
@@ -32,10 +33,12 @@ class Action(enum.StrEnum):
     CREATE = "create"
     REGENERATE = "regenerate"
     OVERWRITE = "overwrite"
+    MERGE = "merge"
     KEEP = "keep"
     FINISH = "finish"
     RESOLVE = "resolve"
     RESTORE = "restore"
+    PROMOTE = "promote"
     PULL = "pull"
     MOVE = "move"
     RENAME = "rename"
@@ -94,17 +97,20 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def submits(self) -> int:
         """How many generations this change pays for."""
-        return sum(isinstance(step, Submit) for step in self.steps)
+        return sum(isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain) for step in self.steps)
 
     @property
     def credits(self) -> int:
         """What it costs."""
-        return sum(step.credits for step in self.steps if isinstance(step, Submit))
+        paying = (
+            step for step in self.steps if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
+        )
+        return sum(step.credits for step in paying)
 
     @property
     def retries(self) -> int:
-        """How often it may be paid for again, if the text fails its checks each time."""
-        return sum(step.times for step in self.steps if isinstance(step, RetryText))
+        """How often more it may be paid for, if the text fails its checks each time."""
+        return sum(step.times - step.certain for step in self.steps if isinstance(step, RetryText))
 
     @property
     def submits_worst(self) -> int:
@@ -114,7 +120,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """What it costs at most."""
-        return self.credits + sum(step.credits * step.times for step in self.steps if isinstance(step, RetryText))
+        steps = (step for step in self.steps if isinstance(step, RetryText))
+        return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
     @property
     def entry(self) -> OpenEntry | None:
@@ -123,15 +130,22 @@ class Change(Struct, frozen=True, kw_only=True):
         return next((entry for entry in found if entry is not None), self.held)
 
     @property
+    def promotion(self) -> Promote | None:
+        """The step that takes its text from another environment, if any."""
+        return next((step for step in self.steps if isinstance(step, Promote)), None)
+
+    @property
     def drains(self) -> tuple[OpenEntry, ...]:
         """The open entries no one waits for."""
         return tuple(step.entry for step in self.steps if isinstance(step, Drain))
 
     @property
     def attempt(self) -> int:
-        """The attempt number of the submit, or of the entry that is finished."""
+        """The attempt number of the submit, or of the entry that is finished; 0: no job made it here."""
         if self.submit is not None:
             return self.submit.attempt
+        if self.promotion is not None:
+            return 0
         return self.entry.attempt if self.entry is not None and not self.blocked else 1
 
     @property
@@ -244,6 +258,17 @@ class ReviewedJob(Struct, frozen=True, kw_only=True):
     error: str
 
 
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """The text that a change takes from another environment; the values are those of its `Promote` step."""
+
+    environment: str
+    path: str
+    expects: Digest
+    body: Digest
+    generated: Digest
+    generated_at: str
+
+
 class ReviewedChange(Struct, frozen=True, kw_only=True):
     """A change as it was reviewed; the values are those that `Change` has under the same names."""
 
@@ -274,6 +299,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     title: str | None
     entry: ReviewedJob | None
     drains: tuple[ReviewedJob, ...]
+    promotes: ReviewedText | None = None
+    """Older plans lack it."""
     blocked: str
     hint: str
 

@@ -50,6 +50,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """As last written."""
     generated: Digest = NOTHING
     """Body digest of the last text a job made for this item; empty if adopted."""
+    promoted: Digest = NOTHING
+    """Body digest of another environment's text that was last taken, or kept out by a person's choice; empty: none."""
     saved: Saved | None = None
     content_id: str = ""
     superseded: tuple[str, ...] = ()
@@ -163,5 +165,7 @@ class Remote(Struct, frozen=True, kw_only=True):
     """The server answers 404 for it."""
     updated_at: str = ""
     """When it was changed last, in the server's words; empty: not known."""
+    front: tuple[str, ...] = ()
+    """Keys of front matter that its text begins with and that is no part of its body."""
     problem: str = ""
     """Why it could not be read (another owner's, an unusable reply), or empty."""

@@ -25,6 +25,15 @@ class Result(enum.StrEnum):
     """Not finished, as the run stopped: not reached, or its job still runs and the next apply polls it."""
 
 
+class KeptWords(Struct, frozen=True, kw_only=True):
+    """A section that stayed as a person left it when a new text came."""
+
+    heading: str
+    """With its marks; of the text before the first heading those very words."""
+    new: str = ""
+    """What the new text has there, which was not taken; empty: nothing."""
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """One item's end in a run."""
 
@@ -40,6 +49,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     output: str = ""
     copy: str = ""
     """Where the words of a person that a new text took the place of are kept, or empty."""
+    kept: tuple[KeptWords, ...] = ()
+    """The sections of the file that stayed as a person left them, beside the new text that was not taken."""
     left_out: Mapping[str, Json] = field(default_factory=dict)
     """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
     findings: tuple[Finding, ...] = ()

@@ -54,6 +54,8 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     credits: int
     """For each time."""
     times: int
+    certain: bool = False
+    """The text that is there fails already, so the first time is no question."""
     section: str = ""
     """As in `Submit`."""
 
@@ -76,6 +78,20 @@ class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     entry: OpenEntry | None = None
     recorded: bool = False
     remote: Remote | None = None
+
+
+class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
+    """Take the text of the same request from another environment's file at `path`."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    path: str
+    expects: Digest
+    """Digest of that file."""
+    body: Digest
+    generated: Digest
+    """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
+    generated_at: str
 
 
 class Move(Struct, frozen=True, kw_only=True, tag="move"):
@@ -102,6 +118,10 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """The text is one that was there before, not a new one."""
     replaces_edit: bool = False
     """A person's edit is replaced, as was chosen."""
+    merges: Digest = NOTHING
+    """Body digest of the generated text that a person edited: what that person made of it stays; empty: nothing."""
+    strict: bool = False
+    """Where the new text says something else for what stays, nothing is written."""
     pulls: Remote | None = None
     """The text is this one of the server: a person's, which is saved already."""
 
@@ -124,11 +144,13 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
     """Bring only the record up to the manifest.
 
     `accepts`: the file as it is answers the request from now on. `remote`: what the server has, which is what the file
-    holds too. `front` and `title` are what the file holds already.
+    holds too. `promoted`: body digest of another environment's text in whose place the file is kept, or empty. `front`
+    and `title` are what the file holds already.
     """
 
     accepts: bool = False
     remote: Remote | None = None
+    promoted: Digest = NOTHING
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
 
@@ -148,7 +170,9 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     expects: Digest = NOTHING
 
 
-Step = Drain | LookUp | Submit | Poll | RetryText | Fetch | Move | Write | Update | Acknowledge | Save | Remove
+Step = (
+    Drain | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+)
 
 
 def name_of(step: Step | type[Step]) -> str:

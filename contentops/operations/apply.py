@@ -16,7 +16,7 @@ from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit
 from contentops.operations.plan import gathered
-from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace
+from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace, other_states
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -185,9 +185,9 @@ def _carry_out(
     import asyncio
 
     from contentops.execution.commands import run_on_text
-    from contentops.execution.run import Edges, execute
+    from contentops.execution.run import Edges, execute, owned_contents
 
-    project = workspace.project
+    project, past = workspace.project, workspace.past(found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
@@ -203,11 +203,15 @@ def _carry_out(
                 wall=world.wall,
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
+                text=found.text,
+                foreign_contents=frozenset().union(
+                    *(owned_contents(state, plan.server) for _, state in other_states(project))
+                ),
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=workspace.limiter,
-                earlier=workspace.past(found.state).of_request,
+                earlier=past.of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 

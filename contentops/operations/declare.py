@@ -166,7 +166,7 @@ def _check_others(before: Desired, made: ManifestDraft, path: str) -> None:
 
 
 def _meaning(spec: Spec) -> tuple[object, ...]:
-    return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.protected, spec.save
+    return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.merge, spec.protected, spec.save
 
 
 def _default_place(project: Project, stem: str) -> str:

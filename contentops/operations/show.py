@@ -111,6 +111,8 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
     for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word
+    if change is not None and change.action is Action.PROMOTE:
+        return "promotable"
     if change is not None and change.action is Action.PULL:
         return "edited there"
     if edited:

@@ -21,11 +21,12 @@ from contentops.atomic_io import Disk
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
+from contentops.documents.front_matter import split
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
-from contentops.model import CatalogSnapshot
+from contentops.model import CatalogSnapshot, State
 from contentops.planning.inputs import (
     Choice,
     FinishedText,
@@ -36,6 +37,7 @@ from contentops.planning.inputs import (
     specs_by_id,
 )
 from contentops.planning.plan import make_plan
+from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.sanitize import visible
 from contentops.state.cache import Cache
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
     from contentops.execution.limiter import Limiter
-    from contentops.model import Catalog, Desired, ItemId, Plan, Project, State
+    from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
     from contentops.operations.past import PastTexts
 
 FOLDER = ".contentops"
@@ -170,21 +172,23 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     outputs = itertools.chain(
         (spec.output for spec in desired.specs), (record.output for record in state.records.values())
     )
-    stat_cache = StatCache(Outputs(project.root, whole=known_bodies(state)), cache.get("observed"), now=time.time_ns())
-    observed = stat_cache.observe_all(paths(desired, state))
-    if (seen := stat_cache.remember()) is not None:
-        cache.put("observed", seen)
+    others = dict(other_states(project))
+    name = project.promote_from
+    theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
+    source = None if name is None else SourceEnvironment(environment=name, state=theirs)
     return PlanInputs(
         project=project,
         desired=desired,
         state=state,
-        observed=observed,
+        observed=_observed(workspace, state, source),
         stored=stored,
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
+        read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
-        foreign=_foreign_paths(project),
+        foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
+        source=source,
         choice=choice,
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
@@ -192,9 +196,18 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     )
 
 
-def _foreign_paths(project: Project) -> dict[str, str]:
-    """Paths that the locks of other environments own, by path key, with the name of the lock."""
-    return {key_of(record.output): lock for lock, state in other_states(project) for record in state.records.values()}
+def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
+    desired, cache = workspace.desired, workspace.cache
+    looked_at, whole = [*paths(desired, state)], known_bodies(state)
+    if source is not None:
+        looked_at += source.paths(desired)
+        whole |= known_bodies(source.state)
+    root = workspace.project.root
+    stat_cache = StatCache(Outputs(root, whole=whole), cache.get("observed"), now=time.time_ns())
+    observed = stat_cache.observe_all(looked_at)
+    if (seen := stat_cache.remember()) is not None:
+        cache.put("observed", seen)
+    return observed
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:

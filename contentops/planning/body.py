@@ -9,8 +9,9 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
-from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
+from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, merge_trouble, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 def _unmade(item: ItemSides) -> BodyAnswer | None:
     """An item without a template stands for a file that was there before; it is never generated."""
-    if item.spec.request.template or item.own is not None:
+    if item.spec.request.template or item.own is not None or item.offer is not None:
         return None
     path = item.spec.output
     if item.file.exists:
@@ -110,9 +111,16 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
         return None  # a person kept the file in place of what a lost submit may have brought
-    held, why = _in_the_way(item, entry)
-    if held is not None:
+    words = _in_the_way(item, entry)
+    if words.settles:
+        return words
+    if held := merge_trouble(item, words, entry.body, entry):
         return held
+    return structs.replace(_brought(item, entry, words.reasons, unclear=unclear), merges=words.merges)
+
+
+def _brought(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, unclear: bool) -> BodyAnswer:
+    """How the text of an open entry comes; or why it is not written though it has come."""
     lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
     if unclear or lost:
         return _look_up(item, entry, why, known=not unclear)
@@ -125,18 +133,20 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
     said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
     hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
+    if failed:
+        retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *said)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
 
-def _in_the_way(item: ItemSides, entry: OpenEntry) -> tuple[BodyAnswer | None, tuple[Reason, ...]]:
-    """What holds the text of an open entry back from the file, or None; and why it is written, with what is lost."""
+def _in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+    """What holds the text of an open entry back from the file; else why it is written, with what stays or is lost."""
     why = why_changed(item)
     if not item.is_edited_there and (not item.file.exists or _is_text_of(item, entry)):
-        return None, why
-    if not _is_asked_for(item, entry) and (held := words_in_the_way(item, why, entry)) is not None:
-        return held, why
-    return None, (*why, *(edit(item) if entry.section else replaced(item)))
+        return BodyAnswer(reasons=why)
+    if not _is_asked_for(item, entry) and (words := words_in_the_way(item, why, entry)) is not None:
+        return words
+    return BodyAnswer(reasons=(*why, *(edit(item) if entry.section else replaced(item))))
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
@@ -206,12 +216,13 @@ def _missing(item: ItemSides) -> BodyAnswer:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, (reason,))
-    if here or (ours and wanted and (record.content_id or record.job_id)):
+    asked = ours and bool(record.content_id or record.job_id)
+    if here or (wanted and (asked or any(inputs.text(digest) is not None for digest in wanted))):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
     again = "restore the file from git" if item.is_protected else f"`--replace {item.spec.id}` generates it again"
-    return block("text-lost", f"neither cache nor server has its text; {again}")
+    return block("text-lost", f"neither cache, git nor server has its text; {again}")
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
@@ -240,16 +251,20 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
+    words = BodyAnswer(reasons=why)
     if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
-        if (held := words_in_the_way(item, why)) is not None:
-            return held
-        why = (*why, *replaced(item))
+        words = words_in_the_way(item, why) or BodyAnswer(reasons=(*why, *replaced(item)))
+        if words.settles:
+            return words
+    if held := merge_trouble(item, words, stored.body):
+        return held
     if failed := failed_checks(item):
         if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
-        return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*why, *failed))
+        return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
     reason = Reason(kind="stored", detail="a finished text for this request is in the cache")
-    return BodyAnswer(action=Action.FINISH, steps=(Fetch(digest=item.spec.digest),), reasons=(*why, reason))
+    fetch = Fetch(digest=item.spec.digest)
+    return structs.replace(words, action=Action.FINISH, steps=(fetch,), reasons=(*words.reasons, reason))
 
 
 def _failed(item: ItemSides) -> BodyAnswer | None:
@@ -276,10 +291,15 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
     kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if kept and not item.is_edited and not item.is_edited_there:
         return _generate(item, Action.REGENERATE, why)
-    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
+    words = words_in_the_way(item, why)
+    if words is None or words.settles:
+        return words or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
+    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges)
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
+    if (held := held_back(item, why)) is not None:
+        return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     attempt = 1 + max((entry.attempt for entry in failed), default=0)
@@ -299,10 +319,12 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
 _TABLE = (
     _foreign,
     _unreadable,
+    asked_here,
     _unmade,
     _section,
     _replace,
     _protected,
+    promoted,
     _open,
     _there,
     _recorded,

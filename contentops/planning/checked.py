@@ -103,11 +103,10 @@ def _findings(item: ItemSides, text: Brought) -> tuple[Finding, ...]:
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Each finding as a reason; none where no finding holds the text back."""
-    found = tuple(findings)
-    if all(each.level is not Level.BLOCK for each in found):
-        return ()
-    return tuple(Reason(kind=FAILED, field=each.check, detail=each.words) for each in found)
+    """Each finding that holds a text back, as a reason."""
+    return tuple(
+        Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
+    )
 
 
 def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:

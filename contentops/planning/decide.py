@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
 from contentops.model import (
     Acknowledge,
@@ -28,7 +29,7 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
-from contentops.planning.edits import BodyAnswer
+from contentops.planning.edits import BodyAnswer, is_strict
 from contentops.planning.front_matter import differs, which_front_matter
 from contentops.planning.inputs import explain, is_ours, is_protected, pending, resting_place
 from contentops.planning.remote import as_pulled, keeps_title, known_there, pulled, remote_notes, save_over, text_after
@@ -144,9 +145,10 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
     here = inputs.observe(record.output)
     if here.exists or record.output == spec.output:
         return here
+    made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
         there = inputs.observe(path)
-        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body == record.generated):
+        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body in made):
             return there
     return here
 
@@ -202,7 +204,9 @@ def _union(
             front=front.front,
             title=there.title or None if there is not None and front.title is None else front.title,
             restores=body.action is Action.RESTORE,
-            replaces_edit=any(reason.kind == "edited" for reason in body.reasons),
+            replaces_edit=not body.merges and any(reason.kind == "edited" for reason in body.reasons),
+            merges=body.merges,
+            strict=bool(body.merges) and is_strict(item),
             pulls=there,
         )
         # Of an item that has a record, that one says where the file is.

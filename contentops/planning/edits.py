@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.model import Acknowledge, Action, OnEdit, Reason
+from contentops.digest import NOTHING, Digest
+from contentops.documents.merge import take_new, touched
+from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
 from contentops.planning.inputs import explain, is_ours, key_of
 
 if TYPE_CHECKING:
-    from contentops.model import OpenEntry, Step
+    from collections.abc import Sequence
+
+    from contentops.documents.merge import Renewed
+    from contentops.documents.sections import Key
+    from contentops.model import ItemId, OpenEntry, Step
     from contentops.planning.inputs import ItemSides
 
 
@@ -26,6 +32,13 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     """The open entry that answers the spec."""
     blocked: str = ""
     hint: str = ""
+    merges: Digest = NOTHING
+    """Body digest of the generated text that a person edited, where what that person made of it stays; else empty."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it is the whole answer: no other text is brought."""
+        return bool(self.blocked or self.steps)
 
     @property
     def writes(self) -> bool:
@@ -53,12 +66,74 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     if not item.file.exists:
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return block("missing", hint, reasons=reasons, entry=entry)
-    hint = f"`{path}` was edited by hand; `--on-edit keep` or `overwrite`, or `on_edit` in the manifest"
+    if choice is OnEdit.MERGE:
+        return _merging(item, why, entry)
+    hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
     if entry is not None and item.is_same:
         take = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
         hint = f"`{path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
         hint += " keeps the file"
     return block("edited", hint, reasons=reasons, entry=entry)
+
+
+def _merging(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None) -> BodyAnswer:
+    """The new text under what a person made of the one before; blocked where that one is not at hand."""
+    record, inputs = item.own, item.inputs
+    assert record is not None
+    base = inputs.text(record.generated) if record.generated else None
+    if base is None:
+        lost = inputs.why_no_text() if record.generated else "it was adopted, so no text was generated for it"
+        hint = f"what was generated for `{item.file.path}` is not at hand, so no one can tell what a person changed"
+        hint += f"; {lost}" if lost else ""
+        hint += "; else `--on-edit keep` or `overwrite`"
+        return block("no-merge-base", hint, reasons=(*why, *edit(item)), entry=entry)
+    names = [heading_of(key) for key in touched(base, inputs.read(item.file.path))]
+    kept = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
+    return BodyAnswer(reasons=(*why, *edit(item), kept), merges=record.generated)
+
+
+def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
+    """What holds back a merge with a text that is here already; None: nothing, or that is not known yet."""
+    if not words.merges or (text := item.inputs.text(new)) is None:
+        return None
+    found = take_new(item.inputs.text(words.merges) or "", item.inputs.read(item.file.path), text)
+    trouble = why_not_merged(item.spec.id, found, strict=is_strict(item))
+    return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
+
+
+def why_not_merged(id_: ItemId, found: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
+    """Why a merge is not written, as a kind and what to do; None: it is."""
+    if found is None:
+        return "unmergeable", (
+            "its sections cannot stand side by side, since a code block or comment in one of them is left open; "
+            "close it, or `--on-edit keep` or `overwrite`"
+        )
+    if not strict or not found.overruled:
+        return None
+    names = listed([heading_of(each.key) for each in found.overruled])
+    shown = f"`contentops diff {id_} --section HEADING` shows both"
+    return "kept-sections", (
+        f"`merge: strict`, and the new text says something else for what stays: {names}; {shown}; "
+        "`--on-edit merge` goes on, `keep` or `overwrite` takes one of them"
+    )
+
+
+def is_strict(item: ItemSides) -> bool:
+    """Whether the manifest wants a look at what is overruled; whoever asks for a merge by hand has had it."""
+    return item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
+
+
+def heading_of(key: Key) -> str:
+    """A section as a person finds it."""
+    times = f" ({key.number})" if key.number > 1 else ""
+    return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Some names in words, those beyond `most` counted."""
+    shown = [f"`{name}`" if name.startswith("#") else name for name in names[:most]]
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join(shown + more)
 
 
 def on_edit(item: ItemSides) -> OnEdit:

@@ -8,8 +8,8 @@ from msgspec import Struct, field
 
 from contentops.digest import is_same_json
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
-from contentops.documents.preset import apply_preset
-from contentops.model import Note, OnEdit, Reason
+from contentops.documents.preset import apply_preset, title_for
+from contentops.model import Action, Note, OnEdit, Reason
 from contentops.planning.edits import on_edit
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
     wanted, title = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
+    stated, title = title, title if title is not None else _promoted_title(item, body)
     if record is None or not file.exists:
         return FrontAnswer(front=wanted, title=title)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
@@ -109,7 +110,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     if file.owner not in ("", id_) and file.owner in (record.id, record.moved_from):
         front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
-    drift = [one for one in _drift(item, record, title) if one.key not in front and one.key not in kept]
+    drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]
     if asserts:
         front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
         reasons += [_rewritten(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
@@ -128,6 +129,14 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
     return FrontAnswer(front=front, title=title, reasons=tuple(reasons), notes=tuple(notes))
+
+
+def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
+    """The title that another environment's file has for the text that is taken from it, or was."""
+    offer = item.offer
+    if offer is None or (body.action is not Action.PROMOTE and item.file.body != offer.file.body):
+        return None
+    return title_for(item.inputs.project.preset, offer.file.title) or None
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:

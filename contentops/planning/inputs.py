@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.model import Record
+    from contentops.planning.promote import Offer, SourceEnvironment
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -46,6 +47,10 @@ class Choice(Struct, frozen=True, kw_only=True):
     refresh: bool = False
     """Whether to look first at what the server has."""
     resubmit_unknown: bool = False
+    generate: bool = False
+    """Texts are paid for in an environment that takes its texts from another one, too."""
+    only_promoted: bool = False
+    """Only what texts of another environment are wanted for, and nothing else."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
@@ -80,6 +85,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The text with a body digest, where this machine has it: generated, saved or seen on the server before.
 
     It is looked for in git where the cache lacks it, so ask only for what is needed."""
+    read: Callable[[str], str] = lambda _path: ""
+    """The body of the file at a path, read again; ask only for what is needed."""
     why_no_text: Callable[[], str] = lambda: ""
     """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
@@ -90,6 +97,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """What keeps the output at a path from being written; empty: nothing."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
+    source: SourceEnvironment | None = None
+    """The environment that texts are taken from, if any."""
     choice: Choice = field(default_factory=Choice)
     rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
     """Ids that have just got a record or open entries, each with the id these had; not yet written down."""
@@ -167,6 +176,12 @@ class ItemSides(Struct, frozen=True, kw_only=True):
     def own(self) -> Record | None:
         """The record to compare with: its own, or the orphan's it takes over."""
         return self.record or self.orphan
+
+    @property
+    def offer(self) -> Offer | None:
+        """The text of another environment for the very request that is declared, if texts are taken from one."""
+        source = self.inputs.source
+        return source.offer(self.spec, self.inputs.observe) if source is not None else None
 
     @property
     def title(self) -> str:

@@ -141,6 +141,11 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     if remote.problem:
         message = f"`{id_}`: content `{remote.content_id}` cannot be compared: {remote.problem}"
         return (Note(kind="unreadable-there", id=id_, message=message),)
+    if remote.front:
+        keys = ", ".join(f"`{key}`" for key in remote.front)
+        message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which is not pulled"
+        hint = "put it into `metadata` of the manifest, or into the file; the next save takes it away there"
+        return (Note(kind="front-matter-there", id=id_, message=message, hint=hint),)
     if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"

@@ -130,6 +130,8 @@ def is_done(item: ReviewedItem) -> bool:
         return False
     if not all(item.is_in_record(key, value) for key, value in reviewed.front.items()):
         return False
+    if reviewed.promotes is not None and record.promoted != reviewed.promotes.body:
+        return False
     pulls = reviewed.action is Action.PULL
     if pulls and (record.saved is None or record.saved.body != reviewed.remote):
         return False
@@ -143,7 +145,10 @@ def _is_saved(item: ReviewedItem, record: Record) -> bool:
     if saved is None or saved.sent:
         return False
     if item.had(Write):
-        return saved.body == record.generated and saved.title == title_digest(record.title)
+        text = item.reviewed.promotes
+        return saved.body == (record.generated if text is None else text.body) and saved.title == title_digest(
+            record.title
+        )
     # With other steps before it, the plan's id in the record may be theirs.
     return set(item.reviewed.steps) <= {name_of(Save), name_of(Drain)}
 
@@ -161,7 +166,7 @@ def difference(item: ReviewedItem) -> str:
     if change is None:
         if item.spec is not None and item.record is not None and item.record.output != reviewed.target:
             return _ANOTHER_FILE
-        return _not_done(item) or _other_front(item)
+        return _other_source(item) or _not_done(item) or _other_front(item)
     if not item.is_recorded and record_digest(change.record) != reviewed.record:
         return "its record has changed since"
     if other := _other_text(item, change):
@@ -169,7 +174,7 @@ def difference(item: ReviewedItem) -> str:
     if change.blocked:
         ours = item.is_open if change.blocked == FAILED else change.blocked == "failed-twice" and item.failed
         return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"
-    return _not_done(item) or _other_front(item) or _more(item, change)
+    return _other_source(item) or _not_done(item) or _other_front(item) or _more(item, change)
 
 
 def _other_request(item: ReviewedItem) -> str:
@@ -188,6 +193,16 @@ def _other_text(item: ReviewedItem, change: Change) -> str:
     return ""
 
 
+def _other_source(item: ReviewedItem) -> str:
+    """That the text which was to come from another environment is another one now, in words; empty: it is not."""
+    text, record, change = item.reviewed.promotes, item.record, item.change
+    taken = record is not None and item.is_recorded and text is not None and record.promoted == text.body
+    now = change.promotion if change is not None else None
+    if text is None or (now is not None and now.expects == text.expects) or (now is None and taken):
+        return ""
+    return f"`{text.path}`, whose text it takes, has changed since"
+
+
 def _is_known(item: ReviewedItem) -> bool:
     """Whether the file is the one that was reviewed, or what a step of the plan makes of that one."""
     file, reviewed, record = item.file, item.reviewed, item.record
@@ -199,10 +214,12 @@ def _is_known(item: ReviewedItem) -> bool:
     if reviewed.action is Action.PULL:
         bodies.add(reviewed.remote)
     if record is not None and item.is_recorded:
-        bodies.add(record.generated)
+        bodies |= {record.generated, record.promoted}
         if reviewed.action is Action.RESTORE and record.saved is not None:
             bodies.add(record.saved.body)
     bodies.update(*map(item.inputs.bodies_of, item.open_submits))
+    if reviewed.promotes is not None and file.body == reviewed.promotes.body:
+        return True
     if file.body not in bodies - {NOTHING}:
         return False
     if item.is_recorded or item.open_submits:

@@ -60,7 +60,8 @@ def summarize(before: State, after: State) -> CommitSummary:
 def _kind(old: Record | None, new: Record) -> str:
     if old is None:
         return "created"
-    if (old.request_id, old.job_id, old.generated) != (new.request_id, new.job_id, new.generated):
+    text, before = ((one.request_id, one.job_id, one.generated, one.promoted) for one in (new, old))
+    if text != before:
         return "rewritten"
     if (old.id, old.output) != (new.id, new.output):
         return "moved"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.model import (
@@ -20,6 +20,7 @@ from contentops.model import (
     OpenEntry,
     Plan,
     Poll,
+    Promote,
     Remove,
     Request,
     RetryText,
@@ -100,6 +101,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "front": plain(change.front),
         "title": change.title,
         "entry": None if change.entry is None else _entry_json(change.entry),
+        "promotes": plain(change.promotion),
         "drains": [_entry_json(entry) for entry in change.drains],
         "blocked": change.blocked,
         "hint": change.hint,
@@ -166,13 +168,15 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     held = entry(change.entry) if change.entry is not None else None
-    each = (change.worst - change.credits) // change.retries if change.retries else 0
+    certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
+    each = (change.worst - change.credits) // change.retries if change.retries else change.credits
     steps: tuple[Step, ...] = (
-        RetryText(request=request, digest=change.digest, credits=each, times=change.retries),
+        RetryText(request=request, digest=change.digest, credits=each, times=change.retries + certain, certain=certain),
         Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),
         Fetch(digest=change.digest, entry=held),
+        *([Promote(**structs.asdict(change.promotes))] if change.promotes is not None else []),
         Move(source=change.source, target=change.target, expects=change.file),
         Write(target=change.target, front=change.front, title=change.title),
         Update(target=change.target, expects=change.file, front=change.front, title=change.title),

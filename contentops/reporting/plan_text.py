@@ -41,7 +41,7 @@ _ID_ROOM = 40
 _GENERATION = ("submit", "poll", "write")
 _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
     **dict.fromkeys(
-        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE),
+        (Action.CREATE, Action.REGENERATE, Action.OVERWRITE, Action.MERGE),
         frozenset({_GENERATION, (*_GENERATION, "save")}),
     ),
     **{
@@ -56,6 +56,7 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
         )
     },
     Action.PULL: frozenset({("fetch", "write")}),
+    Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
 """Steps that the word for the action says already; whether texts are saved is a setting of the project."""
 _VALUE = 60

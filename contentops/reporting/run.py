@@ -124,6 +124,7 @@ def run_text(run: Run, *, again: str = "") -> str:
     again = again or command("apply", run.environment)
     sections = [
         "\n".join(_copies(run)),
+        "\n".join(_kept(run)),
         "\n".join(_left_out(run)),
         "\n".join(_found(run)),
         "\n".join(_troubles(run)),
@@ -140,6 +141,22 @@ def _copies(run: Run) -> Iterator[str]:
         yield f"  {paint('=', 'keep')} {name}  its edited text was replaced; a copy is `{copy}`"
     if len(found) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
+
+
+def _kept(run: Run) -> Iterator[str]:
+    found = [outcome for outcome in run.outcomes if outcome.kept]
+    for outcome in found[:_SHOWN]:
+        name = paint(visible(outcome.id), "strong")
+        for kept in outcome.kept[:_FINDINGS]:
+            beside = f"; not taken: {short(' '.join(kept.new.split()), _WORDS)}" if kept.new.strip() else ""
+            yield f"  {paint('=', 'keep')} {name}  `{visible(kept.heading)}` stays as it was edited{beside}"
+        if len(outcome.kept) > _FINDINGS:
+            yield f"      {ELLIPSIS} {len(outcome.kept) - _FINDINGS:,} more sections; `--json` shows all of them"
+    if len(found) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more merged texts"
+    if found:
+        shown = "`contentops diff ITEM --section HEADING` shows what a person wrote beside the new text"
+        yield f"      {paint('hint', 'hint')}: {shown}"
 
 
 def _left_out(run: Run) -> Iterator[str]:

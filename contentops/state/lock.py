@@ -135,7 +135,7 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
 
     def rank(record: Record) -> tuple[bool, int, str, str]:
         body = body_on_disk(record.output)
-        bodies = {record.generated, record.saved.body if record.saved else NOTHING} - {NOTHING}
+        bodies = {record.generated, record.promoted, record.saved.body if record.saved else NOTHING} - {NOTHING}
         return body in bodies, record.rev, max(record.generated_at, record.saved_at), line_of(record)
 
     winner, *losers = sorted(records, key=rank, reverse=True)

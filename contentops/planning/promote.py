@@ -1,0 +1,164 @@
+"""Texts that come from another environment: which ones it has to offer, and when one is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.digest import NOTHING
+from contentops.errors import plural
+from contentops.model import BASE, Acknowledge, Action, Promote, Reason
+from contentops.planning.edits import BodyAnswer, block, why_changed
+from contentops.planning.inputs import explain, is_edited, price_of
+from contentops.planning.remote import replaced, words_in_the_way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.model import Change, Desired, Observed, Record, Spec, State
+    from contentops.planning.inputs import ItemSides
+
+
+PROMOTED = "promoted"
+"""The reason of a text that comes from another environment, and what holds back one that is asked for beside it."""
+NOT_PROMOTED = "not-promoted"
+"""What holds an item back for which another environment has no text."""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """A text of the very request that is declared, as another environment has it."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    record: Record
+    file: Observed
+
+    @property
+    def step(self) -> Promote:
+        """The step that takes it."""
+        return Promote(
+            environment=self.environment,
+            path=self.file.path,
+            expects=self.file.file,
+            body=self.file.body,
+            generated=self.record.generated,
+            generated_at=self.record.generated_at,
+        )
+
+
+class SourceEnvironment(Struct, frozen=True, kw_only=True):
+    """The environment that texts are taken from, and what its lock and journal say."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    state: State
+
+    def paths(self, desired: Desired) -> Iterator[str]:
+        """The files whose texts may be taken."""
+        for spec in desired.specs:
+            record = self.state.records.get(spec.id)
+            if record is not None and record.digest == spec.digest:
+                yield record.output
+
+    def offer(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
+        """Its text of the request of `spec`, if there is one that can be used."""
+        record = self.state.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            return None
+        file = observe(record.output)
+        if not file.exists or file.problem:
+            return None
+        return Offer(environment=self.environment, record=record, file=file)
+
+    def lack(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
+        """Why there is none, in words."""
+        name = f"`{self.environment or BASE}`"
+        record = self.state.records.get(spec.id)
+        if record is None:
+            return f"{name} has no text of it"
+        if record.digest != spec.digest:
+            fields = [f"`{reason.field}`" for reason in explain(spec, record)]
+            verb = "differs" if len(fields) == 1 else "differ"
+            return f"{name} has the text of another request: {', '.join(fields)} {verb}"
+        problem = observe(record.output).problem
+        return problem or f"`{record.output}`, the text that {name} has, is not there"
+
+
+def promoted(item: ItemSides) -> BodyAnswer | None:
+    """The text of another environment where it is not the one that was taken last; None: there is nothing to take."""
+    offer = item.offer
+    if offer is None or item.is_protected or (item.is_same and not _is_new(item, offer)):
+        return None
+    why = () if item.is_same else why_changed(item)
+    detail = f"from `{offer.file.path}` of `{offer.environment or BASE}`"
+    if offer.file.body != offer.record.generated:
+        detail += ", edited by hand there"
+    why = (*why, Reason(kind=PROMOTED, detail=detail))
+    if _has_other_words(item, offer):
+        held = words_in_the_way(item, why)
+        if held is not None:
+            return _kept_out(held, offer)
+        why = (*why, *replaced(item))
+    return BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+
+
+def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
+    """The answer with the offer on record where it gives way to the file, so that it is not made again."""
+    steps = (
+        structs.replace(step, promoted=offer.file.body) if isinstance(step, Acknowledge) else step
+        for step in held.steps
+    )
+    return structs.replace(held, steps=tuple(steps))
+
+
+def _is_new(item: ItemSides, offer: Offer) -> bool:
+    """Whether the item, which has a text of this request, is to have the one that is offered."""
+    own, body = item.own, offer.file.body
+    assert own is not None
+    if item.is_edited_there:
+        return False  # which comes into the file first
+    if item.file.exists:
+        return body != (own.promoted or own.generated)
+    # Words of a person that the server alone has come back from there.
+    return item.inputs.saved_body(own) in (NOTHING, own.generated, own.promoted, body)
+
+
+def _has_other_words(item: ItemSides, offer: Offer) -> bool:
+    """Whether the place of the text is taken by what neither this environment's last write nor the offer is."""
+    own, file = item.own, item.file
+    if item.is_edited_there:
+        return True
+    if own is None:
+        return file.exists and file.body != offer.file.body
+    ours = (own.promoted, offer.file.body)
+    if file.exists:
+        return file.body not in ours and is_edited(file, own, item.entries)
+    return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
+
+
+def asked_here(item: ItemSides) -> BodyAnswer | None:
+    """Another text is asked for in an environment that would take the other one's again with its next plan."""
+    choice, offer = item.inputs.choice, item.offer
+    if offer is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
+        return None
+    return block(PROMOTED, f"its text comes from `{offer.environment or BASE}`: ask for another one there")
+
+
+def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+    """What keeps a text from being paid for in an environment that takes its texts from another one."""
+    source, spec = item.inputs.source, item.spec
+    if source is None or item.inputs.choice.generate:
+        return None
+    there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
+    price = price_of(spec, item.inputs.server)
+    cost = f" for {plural(price, 'credit')}" if price else ""
+    lack = source.lack(spec, item.inputs.observe)
+    hint = f"{lack}; apply there first ({there}), or `--generate` makes a text here{cost}"
+    return block(NOT_PROMOTED, hint, reasons=why)
+
+
+def is_about_promotion(change: Change) -> bool:
+    """Whether a change takes a text of another environment, is held back from it, or waits for one."""
+    kinds = {reason.kind for reason in change.reasons}
+    return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

@@ -1,0 +1,201 @@
+"""`on_edit: merge`: a person's sections stay, the rest comes from the new text, and it is paid once."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from contentops.documents.clean import body_digest
+from contentops.model import Action, Fetch, JobState, MergeRule, OnEdit, Write
+from contentops.planning.inputs import FinishedText
+from contentops.planning.plan import make_plan
+from contentops.reporting.run import run_json, run_text
+from tests.fakes.api import FakeApi
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.model import Change
+
+WAS = "## Introduction\n\nAll about x.\n\n## Closing\n\nBye.\n"
+MINE = WAS.replace("Bye.", "My own words.")
+NEW = "## Introduction\n\nAll about y.\n\n## Closing\n\nSee you.\n"
+
+
+def change_of(*, generated: str = WAS, known: tuple[str, ...] = (WAS,), **given: Any) -> Change:
+    """The change of an edited item whose topic became another one, with the texts that are at hand."""
+    spec = a_spec(topic="y", on_edit=OnEdit.MERGE, merge=given.pop("merge", MergeRule.LENIENT))
+    record = a_record(a_spec(topic="x"), body=generated)
+    if "entry" in given:
+        given["entries"] = [an_entry(spec, **given.pop("entry"))]
+    if given.pop("stored", False):
+        given["stored"] = {spec.digest: FinishedText(item="a", body=body_digest(NEW))}
+    found = a_situation([spec], [record], [a_file(spec.output, body=MINE)], **given)
+    texts = {body_digest(text): text for text in known}
+    found = structs.replace(found, text=texts.get, read=lambda _path: MINE)
+    (change,) = make_plan(found).changes
+    return change
+
+
+def written(change: Change) -> Write:
+    """The step that writes."""
+    return next(step for step in change.steps if isinstance(step, Write))
+
+
+def test_an_edited_file_whose_request_changed_is_merged() -> None:
+    """Priced like any submit, with what stays told before it is paid for."""
+    change = change_of()
+    assert (change.action, change.credits, change.names) == (Action.MERGE, 4, ("submit", "poll", "write", "save"))
+    assert (written(change).merges, written(change).replaces_edit) == (body_digest(WAS), False)
+    (kept,) = [reason for reason in change.reasons if reason.kind == "kept-sections"]
+    assert kept.after == ["## Closing"]
+    assert kept.detail == "stays as it was edited: `## Closing`"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"entry": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}, {"entry": {}}],
+    ids=["paid", "in the cache", "running"],
+)
+def test_a_text_that_is_paid_for_is_merged_for_nothing(given: dict[str, Any]) -> None:
+    """Whatever way it comes."""
+    change = change_of(**given, known=(WAS, NEW))
+    assert (change.action, change.credits, written(change).merges) == (Action.FINISH, 0, body_digest(WAS))
+
+
+def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
+    """No one can tell then what a person changed; and an adopted text was never generated."""
+    change = change_of(known=())
+    assert (change.blocked, change.steps) == ("no-merge-base", ())
+    assert "--on-edit keep" in change.hint
+    assert "adopted" in change_of(generated="").hint
+
+
+@pytest.mark.parametrize("given", [{"entry": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}])
+def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> None:
+    """Until a person asks for the merge by hand, having looked."""
+    change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT)
+    assert (change.blocked, "`## Closing`" in change.hint) == ("kept-sections", True)
+    change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT, on_edit=OnEdit.MERGE)
+    assert (change.action, change.has(Fetch), written(change).strict) == (Action.FINISH, True, False)
+    assert written(change_of(merge=MergeRule.STRICT)).strict
+
+
+# --- carried out -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where copies cost little."""
+    with quick_folder() as made:
+        yield made
+
+
+def edited_scene(root: Path, *, merge: str = "lenient") -> Scene:
+    """One item, generated, with a section of a person's in its file, and another request in its manifest."""
+    scene = Scene(root, FakeApi(duration=30))
+    scene.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.edit("out/one.md", "Take 1.", "My own words.")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    return scene
+
+
+def test_a_merge_is_written_and_saved(tmp_path: Path) -> None:
+    """The person's section stays, the other one is the new text's, the server has the same, and nothing is left."""
+    scene = edited_scene(tmp_path)
+    assert scene.actions() == {"one": "merge"}
+    run = scene.apply()
+    assert results(run) == {"one": "done"}
+    text = scene.read("out/one.md")
+    assert "All about All about one in 2027." in text
+    assert "My own words." in text
+    assert "Take 1." not in text
+    assert scene.api.credits == 8
+    record = scene.record("one")
+    assert record.saved is not None
+    assert record.saved.body == body_digest(scene.api.contents[record.content_id].body) != record.generated
+    assert scene.plan().empty
+    assert run is not None
+    (outcome,) = run.outcomes
+    assert [(kept.heading, kept.new) for kept in outcome.kept] == [("## Closing", "## Closing\n\nTake 1.\n\n")]
+    assert outcome.copy == ""
+    assert run_json(run, scene.plan())["run"]["outcomes"][0]["kept"] == [
+        {"heading": "## Closing", "new": "## Closing\n\nTake 1.\n\n"}
+    ]
+    assert "`## Closing` stays as it was edited; not taken: " in run_text(run)
+
+
+def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:
+    """Its base is the last generated text, so that what came from it gives way and the person's stays."""
+    scene = edited_scene(tmp_path)
+    scene.apply()
+    scene.write("content/blog.yaml", blog("one", year=2028))
+    assert results(scene.apply()) == {"one": "done"}
+    assert "in 2028." in scene.read("out/one.md")
+    assert "My own words." in scene.read("out/one.md")
+    assert scene.plan().empty
+
+
+def test_line_endings_and_front_matter_of_the_file_stay(tmp_path: Path) -> None:
+    """A file with CRLF and a key of a person's is merged as it is."""
+    scene = edited_scene(tmp_path)
+    text = scene.read("out/one.md").replace("---\n", "---\nmine: 1\n", 1).replace("\n", "\r\n")
+    (tmp_path / "out/one.md").write_bytes(text.encode())
+    assert results(scene.apply()) == {"one": "done"}
+    data = (tmp_path / "out/one.md").read_bytes()
+    assert data.count(b"\n") == data.count(b"\r\n")
+    assert b"mine: 1\r\n" in data
+    assert b"My own words." in data
+    assert b"in 2027" in data
+    assert scene.plan().empty
+
+
+def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
+    """The text is kept as paid; the next plan says why it waits, and what goes on costs nothing."""
+    scene = edited_scene(tmp_path, merge="strict")
+    scene.edit("out/one.md", "All about All about one in 2026.", "All of it.")
+    before = scene.read("out/one.md")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.read("out/one.md") == before
+    assert scene.entry("one").state is JobState.PAID
+    (change,) = scene.plan().changes
+    assert change.blocked == "kept-sections"
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert results(scene.apply(on_edit=OnEdit.MERGE)) == {"one": "done"}
+    assert scene.api.credits == 8
+    assert "All of it." in scene.read("out/one.md")
+    assert scene.plan().empty
+
+
+def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
+    """Nothing is paid for what could not be merged."""
+    scene = edited_scene(tmp_path)
+    shutil.rmtree(tmp_path / ".contentops" / "cache")
+    (change,) = scene.plan().changes
+    assert (change.blocked, change.credits) == ("no-merge-base", 0)
+
+
+@pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
+def test_a_merge_that_is_stopped_anywhere_is_merged_once(folder: Path, *, provenance: bool) -> None:
+    """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
+    scene = edited_scene(folder / "undisturbed")
+    if not provenance:
+        scene.write("contentops.yaml", scene.read("contentops.yaml") + "provenance: false\n")
+    stops = witnessed(scene, folder, scene.apply)
+    assert len(stops) > 5
+    body = scene.read("out/one.md").split("---\n", 2)[2]
+    for where, stop in stops.items():
+        runs = [stop.apply() for _ in range(2)]
+        assert stop.read("out/one.md").split("---\n", 2)[2] == body, (where, runs)
+        assert stop.api.credits == scene.api.credits == 8, (where, runs)
+        assert len(stop.api.contents) == len(scene.api.contents), where
+        assert stop.plan().empty, (where, stop.plan().changes)

@@ -1,0 +1,489 @@
+"""Texts go from one environment to another for nothing, edits included, from what is in git."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.errors import InputError, Refused
+from contentops.model import Change, OnEdit, Plan
+from contentops.operations import workspace
+from tests.fakes.api import FakeApi
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.reviewing import apply_file, review
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Project
+    from tests.running import Build, Run
+
+ENVIRONMENTS = """\
+environments:
+  dev: {output: "dev/{{ item.id }}.md", api: {base_url: local}}
+  staging: {output: "staging/{{ item.id }}.md"}
+  prod: {promote_from: staging, output: "live/{{ item.id }}.md", api: {base_url: "https://live.example.test/v1"}}
+"""
+
+
+class Room(Scene):
+    """A scene under one environment; rooms on one folder share the files, and each has its own server."""
+
+    def __init__(self, root: Path, environment: str, api: FakeApi | None = None, extra: str = ENVIRONMENTS) -> None:
+        super().__init__(root, api or FakeApi(duration=30), extra=extra)
+        self.environment = environment
+
+    @property
+    def project(self) -> Project:
+        """The project as its environment has it."""
+        return workspace.open_project(str(self.root), self.environment, ())
+
+    def world(self) -> Any:
+        """The outside, in which either server may have the key."""
+        servers = "https://api.example.test https://live.example.test"
+        known = super().world()
+        environ = {**known.environ, "CONTENTOPS_SERVERS": servers}
+        return workspace.World(
+            **{name: getattr(known, name) for name in known.__struct_fields__} | {"environ": environ}
+        )
+
+    @property
+    def submits(self) -> int:
+        """How many generations its server was asked for."""
+        return len(self.api.generations)
+
+    def told(self) -> list[tuple[str, str]]:
+        """Title and body of what its server has stored."""
+        return sorted((one.title, one.body) for one in self.api.contents.values())
+
+
+def rooms(root: Path, *ids: str, extra: str = ENVIRONMENTS) -> tuple[Room, Room]:
+    """Staging, applied, and prod, where nothing was."""
+    staging = Room(root, "staging", extra=extra)
+    prod = Room(root, "prod", extra=extra)
+    prod.timeline = staging.timeline
+    staging.write("content/b.yaml", blog(*(ids or ("a", "b"))))
+    staging.apply()
+    return staging, prod
+
+
+def only(plan: Plan) -> Change:
+    """The one change of a plan."""
+    (change,) = plan.changes
+    return change
+
+
+def body(scene: Scene, path: str) -> str:
+    """A file without its front matter."""
+    return scene.read(path).split("---\n", 2)[2]
+
+
+def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
+    """An edited text stays a person's there, an unedited one as generated; then there is nothing to do."""
+    staging, prod = rooms(tmp_path)
+    staging.edit("staging/a.md", "Closing", "The end")
+    staging.edit("staging/a.md", "title: ", "title: Mine, not ")
+    staging.apply()
+    plan = prod.plan()
+    assert [(str(one.action), one.names) for one in plan.changes] == [("promote", ("promote", "write", "save"))] * 2
+    assert (plan.credits, plan.submits, plan.refusals) == (0, 0, ())
+    assert [one.reasons[-1].detail for one in plan.changes] == [
+        "from `staging/a.md` of `staging`, edited by hand there",
+        "from `staging/b.md` of `staging`",
+    ]
+    assert results(prod.apply()) == {"a": "done", "b": "done"}
+    assert prod.submits == 0
+    assert body(prod, "live/a.md") == body(prod, "staging/a.md")
+    assert "title: Mine, not " in prod.read("live/a.md")
+    assert prod.told() == staging.told()
+    there, here = staging.record("a"), prod.record("a")
+    assert (here.generated, here.digest, here.request) == (there.generated, there.digest, there.request)
+    assert (here.job_id, here.request_id, here.attempt, here.credits) == ("", "", 0, 0)
+    assert here.server == "https://live.example.test:443"
+    assert here.saved is not None
+    assert here.saved.body == here.promoted != here.generated
+    assert prod.record("b").promoted == prod.record("b").generated
+    assert prod.plan().empty
+    assert staging.plan().empty
+
+
+def test_what_was_reviewed_elsewhere_is_held_back_by_no_check(tmp_path: Path) -> None:
+    """Checks are for what a job made; plan and apply agree, and nothing can be stuck between them."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.write("content/b.yaml", f"defaults: {{checks: {{words: {{min: 900}}, retries: 3}}}}\n{blog('a')}")
+    assert only(prod.plan()).credits_worst == 0
+    assert results(prod.apply()) == {"a": "done"}
+    assert (prod.plan().empty, staging.plan().empty) == (True, True)
+
+
+def test_the_same_account_keeps_two_contents(tmp_path: Path) -> None:
+    """On one server prod's content is not the one that staging's record names."""
+    extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
+    staging, prod = rooms(tmp_path, "a", extra=extra)
+    prod.api = staging.api
+    prod.apply()
+    assert prod.record("a").content_id != staging.record("a").content_id
+    assert len(prod.api.contents) == 2
+    assert prod.plan().empty
+
+
+def test_a_newer_text_goes_along_too(tmp_path: Path) -> None:
+    """Edited or generated again there, the item is promoted again, over its own content."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    staging.edit("staging/a.md", "Closing", "The end")
+    assert only(prod.plan()).action == "promote"
+    prod.apply()
+    assert "The end" in prod.read("live/a.md")
+    assert prod.plan().notes == ()
+    staging.apply(replace=("a",))
+    change = only(prod.plan())
+    assert (change.action, [reason.kind for reason in change.reasons]) == ("promote", ["promoted"])
+    prod.apply()
+    assert body(prod, "live/a.md") == body(prod, "staging/a.md")
+    assert (len(prod.api.contents), prod.submits) == (1, 0)
+    assert not list((prod.root / ".contentops").glob("replaced/*/live/*"))
+    assert prod.plan().empty
+
+
+def test_a_title_alone_goes_along(tmp_path: Path) -> None:
+    """Where the manifest states none; a person's own in prod stays."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    staging.edit("staging/a.md", "title: ", "title: Mine, not ")
+    prod.apply()
+    assert "title: Mine, not " in prod.read("live/a.md")
+    assert prod.plan().empty
+    prod.edit("live/a.md", "Mine, not", "Ours, not")
+    prod.apply()
+    staging.edit("staging/a.md", "Mine, not", "Theirs, not")
+    plan = prod.plan()
+    assert plan.empty
+    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
+
+
+def test_words_of_two_people_conflict(tmp_path: Path) -> None:
+    """Edited in prod, the file is not taken away by what is new in staging, but by choice; alone it is only saved."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    prod.edit("live/a.md", "Closing", "Here")
+    assert only(prod.plan()).names == ("save",)
+    prod.apply()
+    assert prod.plan().empty
+    staging.edit("staging/a.md", "Closing", "There")
+    change = only(prod.plan())
+    assert (change.action, change.blocked) == ("blocked", "edited")
+    assert results(prod.apply()) == {"a": "blocked"}
+    with quick_folder() as folder:
+        kept = prod.copied(folder / "kept")
+        assert only(kept.plan(on_edit=OnEdit.KEEP)).action == "keep"
+        kept.apply(on_edit=OnEdit.KEEP)
+        assert "Here" in kept.read("live/a.md")
+        assert kept.plan().empty
+    prod.apply(on_edit=OnEdit.OVERWRITE)
+    assert "There" in prod.read("live/a.md")
+    assert prod.plan().empty
+    (copy,) = (prod.root / ".contentops/replaced").rglob("a.md")
+    assert "Here" in copy.read_text()
+
+
+def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
+    """The item waits with a hint, changed ones too; `--generate` pays."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    prod.write("content/b.yaml", blog("a", "c", year=2027))
+    plan = prod.plan()
+    assert [(one.id, one.blocked, one.submits) for one in plan.changes] == [
+        ("a", "not-promoted", 0),
+        ("c", "not-promoted", 0),
+    ]
+    assert plan.changes[0].hint == (
+        "`staging` has the text of another request: `inputs.topic` differs; apply there first "
+        "(`contentops apply --env staging`), or `--generate` makes a text here for 4 credits"
+    )
+    assert plan.changes[1].hint.startswith("`staging` has no text of it; apply there first")
+    assert results(prod.apply()) == {"a": "blocked", "c": "blocked"}
+    assert prod.submits == 0
+    assert prod.plan(generate=True).credits == 8
+    prod.apply(generate=True, select=("c",))
+    assert prod.submits == 1
+    staging.apply()
+    assert {one.id: str(one.action) for one in prod.plan().changes} == {"a": "promote"}  # of `c` both have one text
+    prod.apply()
+    assert prod.submits == 1
+    assert prod.plan().empty
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.unlink(), "`staging/a.md`, the text that `staging` has, is not there"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
+        (
+            lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"),
+            "`staging/a.md` holds git conflict markers from line 2",
+        ),
+    ],
+    ids=["missing", "not UTF-8", "conflict markers"],
+)
+def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, words: str) -> None:
+    """And the hint says which, and why."""
+    _, prod = rooms(tmp_path, "a")
+    spoil(prod.root / "staging/a.md")
+    change = only(prod.plan())
+    assert change.blocked == "not-promoted"
+    assert words in change.hint
+
+
+def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
+    """Paid for here, the next plan would put the other one in its place."""
+    _, prod = rooms(tmp_path, "a")
+    prod.apply()
+    change = only(prod.plan(replace=("a",)))
+    assert (change.blocked, change.hint) == (
+        "promoted",
+        "its text comes from `staging`: ask for another one there",
+    )
+
+
+def test_protected_items_are_left(tmp_path: Path) -> None:
+    """Protection in prod keeps what is there."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    prod.write("content/b.yaml", f"{blog('a')}    protected: true\n")
+    prod.apply()
+    staging.edit("staging/a.md", "Closing", "The end")
+    assert prod.plan().empty
+
+
+def test_a_missing_file_comes_from_there(tmp_path: Path) -> None:
+    """The text needs no server; one with words of prod's own comes from prod's."""
+    _, prod = rooms(tmp_path, "a")
+    prod.apply()
+    (prod.root / "live/a.md").unlink()
+    assert only(prod.plan()).action == "promote"
+    prod.apply()
+    prod.edit("live/a.md", "Closing", "Here")
+    prod.apply()
+    (prod.root / "live/a.md").unlink()
+    assert only(prod.plan()).action == "restore"
+    prod.apply()
+    assert "Here" in prod.read("live/a.md")
+    assert prod.plan().empty
+
+
+def test_an_open_job_of_prod_is_brought_home(tmp_path: Path) -> None:
+    """Where staging has nothing its text is the item's, for nothing; where it has one, that one goes and it is kept."""
+    staging = Room(tmp_path, "staging")
+    prod = Room(tmp_path, "prod")
+    prod.timeline = staging.timeline
+    prod.write("content/b.yaml", blog("a", "b"))
+    prod.apply(generate=True, deadline=1)
+    open_ = {entry.item for entry in prod.state.entries.values()}
+    assert open_
+    assert {str(one.action) for one in prod.plan(select=tuple(open_)).changes} == {"finish"}
+    staging.apply()
+    paid = prod.submits
+    prod.apply()
+    assert prod.submits == paid
+    assert prod.state.entries == {}
+    assert body(prod, "live/a.md") == body(prod, "staging/a.md")
+    assert prod.plan().empty
+
+
+def test_drafts_of_the_embedded_server_count_as_prods_own(tmp_path: Path) -> None:
+    """And a chain goes on: dev, staging, prod."""
+    extra = ENVIRONMENTS.replace("staging: {", "staging: {promote_from: dev, ")
+    dev = Room(tmp_path, "dev", extra=extra)
+    staging, prod = Room(tmp_path, "staging", extra=extra), Room(tmp_path, "prod", extra=extra)
+    dev.write("content/b.yaml", blog("a"))
+    dev.apply()
+    staging.apply()
+    prod.apply()
+    assert (staging.submits, prod.submits) == (0, 0)
+    assert all(room.plan().empty for room in (dev, staging, prod))
+    assert body(prod, "live/a.md") == body(prod, "dev/a.md")
+
+
+def test_the_project_without_an_environment_is_a_source(tmp_path: Path) -> None:
+    """It is called `default`."""
+    extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: default")
+    base, prod = Room(tmp_path, "", extra=extra), Room(tmp_path, "prod", extra=extra)
+    base.write("content/b.yaml", blog("a"))
+    assert only(prod.plan()).hint.startswith("`default` has no text of it; apply there first (without `--env`)")
+    base.apply()
+    assert only(prod.plan()).reasons[-1].detail == "from `out/a.md` of `default`"
+    prod.apply()
+    assert prod.plan().empty
+
+
+def test_many_promoted_at_once_do_not_trip_the_guard(tmp_path: Path) -> None:
+    """The ratio guard is about what is generated."""
+    ids = [f"i{number:02}" for number in range(12)]
+    staging, prod = rooms(tmp_path, *ids)
+    prod.apply()
+    for id_ in ids:
+        staging.edit(f"staging/{id_}.md", "Closing", "The end")
+    assert prod.plan().refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("environments", "words"),
+    [
+        ("{a: {promote_from: a}}", "environment `a` cannot take its texts from itself"),
+        ("{a: {promote_from: b}, b: {promote_from: a}}", "in a ring: `a` -> `b` -> `a`"),
+        ("{prod: {promote_from: stagin}, staging: {}}", "there is no environment `stagin`"),
+        ("{a: {}}\npromote_from: a", "promote_from"),
+    ],
+    ids=["itself", "ring", "unknown", "of the project"],
+)
+def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, words: str) -> None:
+    """With its place in the settings."""
+    (tmp_path / "contentops.yaml").write_text(f"project: x\nenvironments: {environments}\n")
+    with pytest.raises(InputError) as caught:
+        workspace.open_project(str(tmp_path), "", ())
+    assert words in caught.value.findings[0].message
+    assert str(caught.value.findings[0].location).startswith("contentops.yaml:")
+
+
+def test_a_stop_at_every_step_ends_the_same(tmp_path: Path) -> None:
+    """Files, records and contents, of a new text and of one that takes the place of an earlier one."""
+    with quick_folder() as folder:
+        staging, prod = rooms(folder / "whole", "a", "b")
+        prod.apply(select=("a",))
+        staging.edit("staging/a.md", "Closing", "The end")
+        stops = witnessed(prod, folder, prod.apply)
+        assert len(stops) > 10
+        for where, scene in stops.items():
+            scene.apply()
+            assert scene.tree("live") == prod.tree("live"), where
+            assert {one.title: one.body for one in scene.api.contents.values()} == dict(prod.told()), where
+            assert len(scene.api.contents) == 2, where
+            same = [(one.generated, one.promoted, one.attempt, one.digest) for one in prod.state.records.values()]
+            assert [
+                (one.generated, one.promoted, one.attempt, one.digest) for one in scene.state.records.values()
+            ] == same, where
+            assert scene.plan().empty, where
+    assert prod.submits == 0
+
+
+def test_plan_files_hold_the_text_that_was_reviewed(tmp_path: Path) -> None:
+    """Edited there since, the file is refused by name; as it was, it is applied, once."""
+    staging, prod = rooms(tmp_path, "a")
+    reviewed = review(prod)
+    assert reviewed["changes"][0]["promotes"]["path"] == "staging/a.md"
+    staging.edit("staging/a.md", "Closing", "The end")
+    with pytest.raises(Refused, match=r"`a`: `staging/a.md`, whose text it takes, has changed since"):
+        apply_file(prod, reviewed)
+    (prod.root / "staging/a.md").unlink()
+    with pytest.raises(Refused, match=r"`a`: .*is not there"):
+        apply_file(prod, reviewed)
+    staging.apply()
+    again = review(prod)
+    apply_file(prod, again)
+    with pytest.raises(Refused, match="already applied"):
+        apply_file(prod, again)
+    assert prod.plan().empty
+
+
+def test_a_file_that_changes_while_it_runs_is_not_taken(tmp_path: Path) -> None:
+    """What was planned is read again directly before it is used."""
+    _, prod = rooms(tmp_path, "a")
+
+    def meanwhile(event: Any) -> None:
+        if event.kind == "item-started":
+            prod.edit("staging/a.md", "Closing", "The end")
+
+    run = prod.apply(emit=meanwhile)
+    assert results(run) == {"a": "blocked"}
+    assert not (prod.root / "live/a.md").exists()
+
+
+def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
+    """No cache, no server of staging's."""
+    staging, _ = rooms(tmp_path / "first", "a", "b")
+    staging.edit("staging/a.md", "Closing", "The end")
+    staging.apply()
+    shutil.copytree(tmp_path / "first", tmp_path / "second", ignore=shutil.ignore_patterns(".contentops"))
+    prod = Room(tmp_path / "second", "prod")
+    prod.apply()
+    assert prod.submits == 0
+    assert "The end" in prod.read("live/a.md")
+    assert prod.plan().empty
+
+
+# --- by hand -----------------------------------------------------------------------------------------------
+
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+environments:
+  staging: {output: "staging/{{ item.id }}.md"}
+  prod: {output: "live/{{ item.id }}.md"}
+"""
+
+
+def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
+    """Only what is named goes, all else is left alone; the plan of the environment is as if it had made the text."""
+    root = project({"contentops.yaml": LOCAL, "content/b.yaml": blog("a", "b")})
+    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
+    edited = root / "staging/a.md"
+    edited.write_text(edited.read_text().replace("## Conclusion", "## The end"))
+    command = ("promote", "--from", "staging", "--to", "prod", "--select", "a")
+    asked = invoke(*command, cwd=root)
+    assert asked.code == 4
+    assert "`--yes` applies the plan without asking" in asked.stderr
+    done = invoke(*command, "--yes", cwd=root)
+    assert (done.code, done.stderr) == (0, done.stderr)
+    assert "1 to promote, 0 unchanged. 0 credits." in done.stdout
+    assert "The end" in (root / "live/a.md").read_text()
+    assert not (root / "live/b.md").exists()
+    plan = invoke("plan", "--env", "prod", "--json", cwd=root).json
+    assert [(one["id"], one["action"]) for one in plan["changes"]] == [("b", "finish")]
+    again = invoke(*command, "--yes", "--json", cwd=root)
+    assert (again.code, again.json["plan"]["summary"]["changes"]) == (0, False)
+    status = invoke("status", "--env", "prod", cwd=root).stdout
+    assert [line.split()[:2] for line in status.splitlines()[1:3]] == [["a", "edited"], ["b", "new"]]
+
+
+def test_what_cannot_be_named(project: Build, invoke: Run) -> None:
+    """An environment without a lock, one that is not declared, and itself."""
+    root = project({"contentops.yaml": LOCAL, "content/b.yaml": blog("a")})
+    for source, target, code in (
+        ("staging", "prod", "nothing-applied"),
+        ("default", "prod", "nothing-applied"),
+        ("stagin", "prod", "unknown-environment"),
+        ("staging", "pro", "unknown-environment"),
+        ("prod", "prod", "same-environment"),
+        ("default", "default", "same-environment"),
+    ):
+        ended = invoke("promote", "--from", source, "--to", target, "--json", cwd=root)
+        assert (ended.code, ended.json["diagnostics"][0]["code"]) == (64, code), (source, target)
+
+
+def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
+    """Text, Markdown, JSON and a plan file that is shown."""
+    settings = LOCAL.replace("prod: {", "prod: {promote_from: staging, ")
+    root = project({"contentops.yaml": settings, "content/b.yaml": blog("a", "b")})
+    assert invoke("apply", "--yes", "--env", "staging", "--select", "a", cwd=root).code == 0
+    text = invoke("plan", "--env", "prod", "--out", "plan.json", cwd=root).stdout
+    assert "= a  promote" in text
+    assert "promoted: from `staging/a.md` of `staging`" in text
+    assert "1 to promote, 1 blocked" in text
+    assert "promoted: from `staging/a.md` of `staging`" in invoke("show", "plan.json", cwd=root).stdout
+    markdown = invoke("plan", "--env", "prod", "--format", "markdown", cwd=root).stdout
+    assert "promote" in markdown
+    assert "staging/a.md" in markdown
+    assert invoke("status", "--env", "prod", "--json", cwd=root).json["items"][0]["state"] == "new"
+    assert "not-promoted" in invoke("plan", "--env", "prod", "--json", cwd=root).stdout
+    ended = invoke("apply", "--env", "prod", "--yes", cwd=root)
+    assert ended.code == 3
+    report = invoke("report", "--env", "prod", "--json", cwd=root)
+    assert report.code == 0
+    flagged = invoke("plan", "--env", "prod", "--generate", cwd=root).stdout
+    assert "contentops apply --env prod --generate" in flagged
