@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
+from contentops.api.outcomes import is_absent
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
@@ -81,8 +82,6 @@ def _learn(ctx: Context, *, alters: bool) -> None:
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
-_NO_PUT = frozenset({404, 405, 501})
-"""Statuses of a server that has no `PUT` for contents, or not for this one."""
 
 
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
@@ -221,7 +220,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
     answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
         return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
-    if answer.kind is not FailureKind.NOT_FOUND and answer.status not in _NO_PUT:
+    if not is_absent(answer):
         raise not_saved(ctx, answer)
     careful = _may_be_stored(ctx, draft)
     return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
