@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, OnEdit, Plan
-from contentops.operations import workspace
+from contentops.operations import difference, workspace
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.repositories import in_git
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Project
+    from tests.running import Build, Run
 
 ENVIRONMENTS = """\
 environments:
@@ -107,6 +110,15 @@ def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
     assert prod.record("b").promoted == prod.record("b").generated
     assert prod.plan().empty
     assert staging.plan().empty
+
+
+def test_what_was_reviewed_elsewhere_is_held_back_by_no_check(tmp_path: Path) -> None:
+    """Checks are for what a job made; plan and apply agree, and nothing can be stuck between them."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.write("content/b.yaml", f"defaults: {{checks: {{words: {{min: 900}}, retries: 3}}}}\n{blog('a')}")
+    assert only(prod.plan()).credits_worst == 0
+    assert results(prod.apply()) == {"a": "done"}
+    assert (prod.plan().empty, staging.plan().empty) == (True, True)
 
 
 def test_the_same_account_keeps_two_contents(tmp_path: Path) -> None:
@@ -403,3 +415,93 @@ def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
     assert prod.submits == 0
     assert "The end" in prod.read("live/a.md")
     assert prod.plan().empty
+
+
+# --- by hand -----------------------------------------------------------------------------------------------
+
+LOCAL = """\
+version: 1
+project: acme
+api: {base_url: local}
+defaults: {template: blog_article_generator, style: general_blog}
+environments:
+  staging: {output: "staging/{{ item.id }}.md"}
+  prod: {output: "live/{{ item.id }}.md"}
+"""
+
+
+def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
+    """Only what is named goes, all else is left alone; the plan of the environment is as if it had made the text."""
+    root = project({"contentops.yaml": LOCAL, "content/b.yaml": blog("a", "b")})
+    assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
+    edited = root / "staging/a.md"
+    edited.write_text(edited.read_text().replace("## Conclusion", "## The end"))
+    command = ("promote", "--from", "staging", "--to", "prod", "--select", "a")
+    asked = invoke(*command, cwd=root)
+    assert asked.code == 4
+    assert "`--yes` applies the plan without asking" in asked.stderr
+    done = invoke(*command, "--yes", cwd=root)
+    assert (done.code, done.stderr) == (0, done.stderr)
+    assert "1 to promote, 0 unchanged. 0 credits." in done.stdout
+    assert "The end" in (root / "live/a.md").read_text()
+    assert not (root / "live/b.md").exists()
+    plan = invoke("plan", "--env", "prod", "--json", cwd=root).json
+    assert [(one["id"], one["action"]) for one in plan["changes"]] == [("b", "finish")]
+    again = invoke(*command, "--yes", "--json", cwd=root)
+    assert (again.code, again.json["plan"]["summary"]["changes"]) == (0, False)
+    status = invoke("status", "--env", "prod", cwd=root).stdout
+    assert [line.split()[:2] for line in status.splitlines()[1:3]] == [["a", "edited"], ["b", "new"]]
+
+
+def test_what_cannot_be_named(project: Build, invoke: Run) -> None:
+    """An environment without a lock, one that is not declared, and itself."""
+    root = project({"contentops.yaml": LOCAL, "content/b.yaml": blog("a")})
+    for source, target, code in (
+        ("staging", "prod", "nothing-applied"),
+        ("default", "prod", "nothing-applied"),
+        ("stagin", "prod", "unknown-environment"),
+        ("staging", "pro", "unknown-environment"),
+        ("prod", "prod", "same-environment"),
+        ("default", "default", "same-environment"),
+    ):
+        ended = invoke("promote", "--from", source, "--to", target, "--json", cwd=root)
+        assert (ended.code, ended.json["diagnostics"][0]["code"]) == (64, code), (source, target)
+
+
+def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
+    """Text, Markdown, JSON and a plan file that is shown."""
+    settings = LOCAL.replace("prod: {", "prod: {promote_from: staging, ")
+    root = project({"contentops.yaml": settings, "content/b.yaml": blog("a", "b")})
+    assert invoke("apply", "--yes", "--env", "staging", "--select", "a", cwd=root).code == 0
+    text = invoke("plan", "--env", "prod", "--out", "plan.json", cwd=root).stdout
+    assert "= a  promote" in text
+    assert "promoted: from `staging/a.md` of `staging`" in text
+    assert "1 to promote, 1 blocked" in text
+    assert "promoted: from `staging/a.md` of `staging`" in invoke("show", "plan.json", cwd=root).stdout
+    markdown = invoke("plan", "--env", "prod", "--format", "markdown", cwd=root).stdout
+    assert "promote" in markdown
+    assert "staging/a.md" in markdown
+    assert invoke("status", "--env", "prod", "--json", cwd=root).json["items"][0]["state"] == "new"
+    assert "not-promoted" in invoke("plan", "--env", "prod", "--json", cwd=root).stdout
+    ended = invoke("apply", "--env", "prod", "--yes", cwd=root)
+    assert ended.code == 3
+    report = invoke("report", "--env", "prod", "--json", cwd=root)
+    assert report.code == 0
+    flagged = invoke("plan", "--env", "prod", "--generate", cwd=root).stdout
+    assert "contentops apply --env prod --generate" in flagged
+
+
+def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
+    """A clone has it from the history of the file it was made for, as the base of a diff and of a merge."""
+    staging, prod = rooms(tmp_path / "site", "a")
+    generated = split(staging.read("staging/a.md")).body
+    in_git(staging, "Generated")
+    staging.edit("staging/a.md", "Closing", "The end")
+    staging.apply()
+    in_git(staging, "Edited")
+    prod.apply()
+    in_git(staging, "Promoted")
+    shutil.rmtree(tmp_path / "site" / ".contentops")
+    found = difference.from_generated(prod.project, "a")
+    assert found.before == generated
+    assert found.after == split(prod.read("live/a.md")).body != generated

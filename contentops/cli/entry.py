@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "commit": "Commit and push what applies have made.",
     "adopt": "Take files that are there already under management, as they are.",
     "import": "Take texts that are stored on the server under management, as they are.",
+    "promote": "Take reviewed texts from one environment to another.",
     "regenerate": "Generate one section of an item again.",
     "status": "Show how every item stands.",
     "show": "Show one item as it is sent, or a plan file.",

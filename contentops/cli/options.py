@@ -155,6 +155,13 @@ json_option = with_options(
     click.option("--json", "as_json", is_flag=True, help="Print the result, or the errors, as JSON."), _with_session
 )
 """`--json`, for a function that takes a `Session`."""
+variable_option = click.option(
+    "--var",
+    "variables",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A variable that ranks above all. Repeatable.",
+)
 project_options = with_options(
     click.option(
         "--env",
@@ -164,26 +171,18 @@ project_options = with_options(
         shell_complete=offers("environments"),
         help="The environment to use.",
     ),
-    click.option(
-        "--var",
-        "variables",
-        metavar="NAME=VALUE",
-        multiple=True,
-        help="A variable that ranks above all. Repeatable.",
-    ),
+    variable_option,
     json_option,
 )
 """`--env`, `--var` and `--json`, for a function that takes a `Session`."""
-server_options = with_options(
-    project_options,
-    click.option(
-        "--debug",
-        metavar="FILE",
-        callback=file_name,
-        shell_complete=complete_file,
-        help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
-    ),
+debug_option = click.option(
+    "--debug",
+    metavar="FILE",
+    callback=file_name,
+    shell_complete=complete_file,
+    help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
 )
+server_options = with_options(project_options, debug_option)
 """Those of `project_options`, and `--debug`, for a command that talks to the project's server."""
 selection_options = with_options(
     click.option(

@@ -24,7 +24,7 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
     text = standing.text
     assert text is not None
-    if not (step.merges or step.joins) or not seen.exists or seen.problem:
+    if standing.merged is not None or not (step.merges or step.joins) or not seen.exists or seen.problem:
         return standing
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:

@@ -155,7 +155,7 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     """The record where the file has what the server has; from its own time of change on, that is an edit again."""
     known = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else known.title
-    saved = Saved(title=title, body=remote.body)
+    saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body)
     return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
 
 

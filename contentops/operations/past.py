@@ -6,24 +6,31 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
+from contentops.ci.clone import in_repository
 from contentops.ci.git import GitFailed
 from contentops.ci.results import earlier_bodies, lock_at, no_history, versions
+from contentops.digest import NOTHING
 from contentops.documents.front_matter import split
 from contentops.errors import StateError
 from contentops.model import ItemId, Saved
+from contentops.operations.workspace import other_states
 from contentops.state.cache import StoredText
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from contentops.digest import Digest
     from contentops.model import Project, Record, State
     from contentops.state.cache import Cache
 
 
+_ATTEMPTS = 100
+"""Attempts at one request that are considered: a lock may say anything."""
+
+
 class PastTexts:
-    """What git and the cache have of earlier texts. Git is asked when a text is, and about the lock only once."""
+    """What the cache and git have of earlier texts; git is asked anew for each, and only where the cache lacks it."""
 
     def __init__(self, project: Project, state: State, cache: Cache) -> None:
         self._project = project
@@ -31,12 +38,8 @@ class PastTexts:
         self._cache = cache
 
     def text(self, digest: Digest) -> str | None:
-        """The text with a body digest, of a record of today: from the cache, else from the history of its file."""
-        saved = ((record, record.saved or Saved()) for record in self._state.records.values())
-        files = (
-            one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}
-        )
-        return self._found(digest, files)
+        """The text with a body digest that a record of any environment names: from the cache, else from git."""
+        return self._found(digest, (one.output for one in self._records() if digest in _bodies(one)))
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
         """The last text that a job made for an earlier request of the item, if git has it beside its record.
@@ -44,7 +47,7 @@ class PastTexts:
         The provenance block of the file tells which of its versions are about that request, and the lock at that
         commit which text a job made.
         """
-        for version in versions(self._project.root, record.output):
+        for version in versions(self._project.root, record.output) if self._in_git else ():
             if split(version.data.decode("utf-8", "replace")).provenance.get("digest") != digest:
                 continue
             with contextlib.suppress(StateError, GitFailed):
@@ -57,6 +60,19 @@ class PastTexts:
         """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
         return no_history(self._project.root)
 
+    def _records(self) -> Iterator[Record]:
+        yield from self._state.records.values()
+        # A text that was promoted stands in the history of the file it was taken from.
+        yield from self._elsewhere
+
+    @functools.cached_property
+    def _elsewhere(self) -> tuple[Record, ...]:
+        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
+
+    @functools.cached_property
+    def _in_git(self) -> bool:
+        return in_repository(self._project.root)
+
     def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
         """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
         asked = functools.partial(request_id, self._state.lineage, self._project.environment)
@@ -64,7 +80,8 @@ class PastTexts:
         names = {record.id, ItemId(record.moved_from)}
         for past in (line.value for name in names for line in lines.get(name, ())):
             made_here = past.digest == digest and past.server == record.server == self._project.api.server
-            attempts = range(1, past.attempt + 1)  # which never fall, so an earlier one may be the text's
+            # Attempts never fall, so an earlier one may be the text's.
+            attempts = range(1, min(past.attempt, _ATTEMPTS) + 1)
             if made_here and past.request_id in {asked(name, digest, one) for name in names for one in attempts}:
                 return past
         return None
@@ -75,6 +92,11 @@ class PastTexts:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             found = next((body for known, body in past if known == digest), None)
         return found
+
+
+def _bodies(record: Record) -> frozenset[Digest]:
+    saved = record.saved or Saved()
+    return frozenset({record.generated, record.promoted, saved.body, saved.server_body} - {NOTHING})
 
 
 def _stored(record: Record, body: str) -> StoredText:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.merge import take_new
 from contentops.documents.preset import title_for
 from contentops.documents.sections import main_heading
 from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
+from contentops.planning.joins import edited_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,10 +77,14 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
     return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
 
 
-def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reason, ...]:
+_AS_IT_IS = BodyAnswer()
+
+
+def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
     """Why a paid text of the item's request is not written, as far as its words are known here; empty: it may be.
 
-    Of `entry`, else of the last such text in the cache. What a command said is no reason: it is run again.
+    Of `entry`, else of the last such text in the cache. `words`: how it goes into the file, where a person's words
+    may stay in it. What a command said is no reason: it is run again.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
@@ -89,6 +95,9 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reas
     body = item.inputs.text(digest) if digest else None
     if body is None:
         return ()
+    if words.merges:
+        merged = take_new(item.inputs.text(words.merges) or "", edited_text(item, words), body)
+        body = merged.body if merged is not None else body
     return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
 
 

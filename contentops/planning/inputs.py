@@ -51,6 +51,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     resubmit_unknown: bool = False
     generate: bool = False
     """Texts are paid for in an environment that takes its texts from another one, too."""
+    only_promoted: bool = False
+    """Only what texts of another environment are wanted for, and nothing else."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None

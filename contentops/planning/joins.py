@@ -58,7 +58,7 @@ def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: Op
         reasons = (*reasons, *_conflicts(found))
         if item.inputs.choice.markers and found.text.body is None and found.text.conflicts:
             return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, joins=remote, marks=True)
-        return block(CONFLICT, _hint(item), reasons=reasons, entry=entry)
+        return block(CONFLICT, _hint(item, remote), reasons=reasons, entry=entry)
     if not item.is_same and on_edit(item) is OnEdit.MERGE:
         answer = merging(item, reasons, entry, edited=found.text.body)
         return answer if answer.blocked else BodyAnswer(reasons=answer.reasons, merges=answer.merges, joins=remote)
@@ -73,12 +73,13 @@ def _conflicts(found: Joined) -> tuple[Reason, ...]:
     return titles or text
 
 
-def _hint(item: ItemSides) -> str:
+def _hint(item: ItemSides, remote: Remote) -> str:
     id_ = item.spec.id
     return (
+        f"`{item.file.path}` and content `{remote.content_id}` were both edited, in one place; "
         f"`contentops diff {id_} --remote` shows both; apply keeps what was saved and both edits under "
-        f"`.contentops/conflicts/{id_}`; `apply --refresh --conflicts markers` writes both into "
-        f"`{item.file.path}` for a person to settle"
+        f"`.contentops/conflicts/{id_}`; `apply --refresh --conflicts markers` writes both into the file, for a "
+        "person to settle"
     )
 
 

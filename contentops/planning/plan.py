@@ -12,6 +12,7 @@ from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reaso
 from contentops.planning.decide import decide, find_file, hold
 from contentops.planning.gone import decide_gone
 from contentops.planning.inputs import ItemSides, key_of, pending
+from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_ring, missed, pair_renames
 from contentops.planning.select import Candidate, selected
 
@@ -103,7 +104,12 @@ def make_plan(inputs: PlanInputs) -> Plan:
     chosen = selected(choice, list(_candidates(inputs, notes)))
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
-    changes = free_targets(inputs, [item.change for item in chosen if item.change is not None])
+    found = [item.change for item in chosen if item.change is not None]
+    if choice.only_promoted:
+        kept = [change for change in found if is_about_promotion(change)]
+        notes += left_alone(len(found) - len(kept), "no text of another environment is for them")
+        found = kept
+    changes = free_targets(inputs, found)
     changes.sort(key=lambda change: change.id)
     unchanged = sum(item.spec is not None and item.change is None for item in chosen)
     if choice.canary is not None:
@@ -269,6 +275,12 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
     others = len(changes) - total
     message += f", and so {'does' if others == 1 else 'do'} {plural(others, 'other change')}" if others else ""
     return kept, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
+
+
+def left_alone(number: int, why: str) -> tuple[Note, ...]:
+    """The note of changes that a plan leaves out, if there are some."""
+    message = f"left alone, as {why}: {number} of today's changes"
+    return (Note(kind="left-alone", message=message),) if number else ()
 
 
 def _other_servers(inputs: PlanInputs) -> list[Note]:

@@ -16,8 +16,14 @@ from contentops.planning.remote import replaced, words_in_the_way
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentops.model import Desired, Observed, Record, Spec, State
+    from contentops.model import Change, Desired, Observed, Record, Spec, State
     from contentops.planning.inputs import ItemSides
+
+
+PROMOTED = "promoted"
+"""The reason of a text that comes from another environment, and what holds back one that is asked for beside it."""
+NOT_PROMOTED = "not-promoted"
+"""What holds an item back for which another environment has no text."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -88,7 +94,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     detail = f"from `{offer.file.path}` of `{offer.environment or BASE}`"
     if offer.file.body != offer.record.generated:
         detail += ", edited by hand there"
-    why = (*why, Reason(kind="promoted", detail=detail))
+    why = (*why, Reason(kind=PROMOTED, detail=detail))
     if _has_other_words(item, offer):
         held = words_in_the_way(item, why)
         if held is not None:
@@ -136,7 +142,7 @@ def asked_here(item: ItemSides) -> BodyAnswer | None:
     choice, offer = item.inputs.choice, item.offer
     if offer is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
-    return block("promoted", f"its text comes from `{offer.environment or BASE}`: ask for another one there")
+    return block(PROMOTED, f"its text comes from `{offer.environment or BASE}`: ask for another one there")
 
 
 def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
@@ -149,4 +155,10 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     cost = f" for {plural(price, 'credit')}" if price else ""
     lack = source.lack(spec, item.inputs.observe)
     hint = f"{lack}; apply there first ({there}), or `--generate` makes a text here{cost}"
-    return block("not-promoted", hint, reasons=why)
+    return block(NOT_PROMOTED, hint, reasons=why)
+
+
+def is_about_promotion(change: Change) -> bool:
+    """Whether a change takes a text of another environment, is held back from it, or waits for one."""
+    kinds = {reason.kind for reason in change.reasons}
+    return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

@@ -44,7 +44,9 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
 def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
     """What becomes of it where a text is generated, or a person changed the file too (`both`)."""
     remote, choice = _remote(item), on_edit(item)
-    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not item.is_protected
+    # Without a template an item is protected from generations alone.
+    is_held = item.is_protected and item.spec.request.template
+    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not is_held
     if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
         return join(item, remote, reasons)
     if both:
@@ -187,7 +189,7 @@ def _where(item: ItemSides) -> str:
 
 def _both_hint(item: ItemSides) -> str:
     shown = f"`contentops diff {item.spec.id} --remote` shows both"
-    way = "make one text of them, in both places, or delete the content, and the file is saved as new"
+    way = "`--on-edit merge` or `keep` brings both together; or delete the content, and the file is saved as new"
     return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 

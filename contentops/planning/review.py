@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from contentops.errors import Refused, price
-from contentops.model import Drain, Fetch, LookUp, Note, Poll, Remove, RetryText, Submit, name_of
+from contentops.model import Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
 from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
-from contentops.planning.plan import free_targets, make_plan, refusals
+from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
 from contentops.planning.reviewed_item import ANOTHER_REQUEST, ReviewedItem, dearer, difference, is_done
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
         raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
     notes = (
         *found.today.notes,
-        *_left_alone(len(found.unnamed), "the plan file does not name them"),
-        *_left_alone(len(found.finished), "the plan is done with them"),
+        *left_alone(len(found.unnamed), "the plan file does not name them"),
+        *left_alone(len(found.finished), "the plan is done with them"),
     )
     guarded = refusals(inputs, found.kept)
     return structs.replace(found.today, id=file.id, changes=tuple(found.kept), notes=notes, refusals=guarded)
@@ -172,11 +172,6 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
     shown = [f"`{id_}`: {problem}" for id_, problem in sorted(wrong.items())]
     rest = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
     return "; ".join([*shown[:_SHOWN], *rest])
-
-
-def _left_alone(number: int, why: str) -> tuple[Note, ...]:
-    message = f"left alone, as {why}: {number} of today's changes"
-    return (Note(kind="left-alone", message=message),) if number else ()
 
 
 def _items(inputs: PlanInputs, today: Plan, file: PlanFile) -> dict[ItemId, ReviewedItem]:
