@@ -10,9 +10,10 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
+from contentops.documents.merge import take_new
 from contentops.documents.sections import cut
 from contentops.errors import OutputError, StateError, UsageError, did_you_mean
-from contentops.model import Fetch, ItemId
+from contentops.model import Fetch, ItemId, Write
 from contentops.operations.content import content, quiet
 from contentops.operations.past import PastTexts
 from contentops.operations.show import no_item, without_text
@@ -60,11 +61,12 @@ def from_generated(project: Project, item: str) -> Difference:
     with open_cache(project, write=False) as cache:
         state = read_state(project)
         past = PastTexts(project, state, cache)
-        text = file if observed.body == record.generated else past.text(record.generated)
+        made = record.generated or record.promoted
+        text = file if observed.body == made else past.text(made)
     if text is None:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = past.why_missing() or "`contentops history` lists the texts and where each is"
-        if not record.generated:
+        if not made:
             message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
     entries = [entry for entry in state.entries.values() if entry.item == item]
@@ -118,10 +120,19 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     note = change.hint if change.blocked else ""
     if text is None and change.submit is not None:
         note = "its text is not written yet"
-    after = before if text is None else text
+    after = before if text is None else _merged(inputs, change, before, text)
     return Difference(
         old="file", new="planned", before=before, after=after, front=front, request=_request(change), note=note
     )
+
+
+def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
+    """The text as it is written: with the sections of a person that stay in it."""
+    base = next((step.merges for step in change.steps if isinstance(step, Write) and step.merges), NOTHING)
+    if not base or before is None:
+        return text
+    found = take_new(inputs.text(base) or "", before, text)
+    return text if found is None else found.body
 
 
 def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:
