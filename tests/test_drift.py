@@ -281,7 +281,7 @@ CASES: dict[str, Case] = {
         choice=_on("overwrite"),
         action="update",
         steps=("update",),
-        why={"front-matter"},
+        why={"front-matter-drift"},
     ),
     "metadata changed": Case(
         spec=TAGGED, record=a_record(SAME), file=FILE, action="update", steps=("update",), why={"front-matter"}

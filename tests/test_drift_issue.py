@@ -49,7 +49,7 @@ def note(kind: str, id_: str | None = "guide") -> Note:
 
 
 @pytest.mark.parametrize(
-    "kind", ["edited", "edited-there", "deleted-there", "missing", "save", "unknown-outcome", "later"]
+    "kind", ["edited", "edited-there", "front-matter-drift", "missing", "save", "unknown-outcome", "later"]
 )
 def test_what_no_manifest_explains_is_drift(kind: str) -> None:
     """Also where a manifest was changed besides; and a kind that is not known."""

@@ -499,6 +499,8 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "The end")
     staging.apply()
     in_git(staging, "Edited")
+    planned = difference.to_planned(prod.project, "a")
+    assert (planned.before, planned.after) == (None, split(staging.read("staging/a.md")).body)
     prod.apply()
     in_git(staging, "Promoted")
     shutil.rmtree(tmp_path / "site" / ".contentops")

@@ -13,7 +13,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.merge import take_new
 from contentops.documents.sections import cut
 from contentops.errors import OutputError, StateError, UsageError, did_you_mean
-from contentops.model import Fetch, ItemId, Write
+from contentops.model import Fetch, ItemId, Promote, Write
 from contentops.operations.content import content, quiet
 from contentops.operations.past import PastTexts
 from contentops.operations.show import no_item, without_text
@@ -139,6 +139,8 @@ def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | Non
     """The text that the change writes, or waits to write, where this machine has it."""
     digest = change.entry.body if change.entry is not None else NOTHING
     for step in change.steps:
+        if isinstance(step, Promote):
+            return split(Outputs(inputs.project.root).read(step.path)).body
         if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
             saved = change.record.saved
             digest = (saved.body if saved else NOTHING) or change.record.generated

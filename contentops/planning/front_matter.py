@@ -113,7 +113,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]
     if asserts:
         front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
-        reasons += [_rewritten(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
+        reasons += [_asserted(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
         drift = [one for one in drift if one.key == TITLE_KEY]
     stated = title
     title, why = _which_title(item, stated, body, asserts=asserts)
@@ -154,7 +154,8 @@ def _which_title(
     if title is None or record is None:
         return None, ()
     if asserts and file.title != title:
-        return title, (_rewritten("metadata.title", file.title, title),)
+        why = _asserted if file.title != record.title else _rewritten
+        return title, (why("metadata.title", file.title, title),)
     if file.title not in (record.title, title):
         return None, ()
     if title != record.title:
@@ -176,6 +177,11 @@ def _field(key: str) -> str:
 
 def _rewritten(name: str, before: Json, after: Json) -> Reason:
     return Reason(kind="front-matter", field=name, before=before, after=after)
+
+
+def _asserted(name: str, before: Json, after: Json) -> Reason:
+    """Why a key that a person changed is written again, though no manifest says otherwise than before."""
+    return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:
