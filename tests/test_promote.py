@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, 
 def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path) -> None:
     """On the machine that generated it as on any other: where staging lost its file, prod waits, or is told to go on."""
     one_server = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
-    staging, prod = rooms(tmp_path, "a", extra=one_server)
+    _, prod = rooms(tmp_path, "a", extra=one_server)
     (prod.root / "staging/a.md").unlink()
     change = only(prod.plan())
     assert change.blocked == "not-promoted"
