@@ -80,11 +80,9 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
-    text, seen = standing.text, ctx.outputs.observe(step.target)
-    assert text is not None
+    seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(standing.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -120,8 +118,7 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
     text = standing.text
     assert text is not None
-    body = standing.merged if standing.merged is not None else text.body
-    digest = body_digest(body)
+    body, digest = standing.body, body_digest(standing.body)
     if (there := step.pulls or step.joins) is not None:
         ctx.cache.keep_body(digest, body)
         record = _agreed(ctx, record, there)
@@ -265,7 +262,7 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     text, known = standing.text, standing.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
+    body = standing.body
     # What a person made of the block of a file that is there stays too.
     block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
