@@ -144,6 +144,13 @@ def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) ->
     assert scene.plan(refresh=True).empty
 
 
+def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
+    """A plan file says what was reviewed, and markers were not."""
+    ended = run("apply", "plan.json", "--conflicts", "markers")
+    assert ended.code == 64
+    assert "`--conflicts` is for an apply that makes its own plan" in ended.stderr
+
+
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:
     """A title holds no markers, so a person makes them the same."""
     scene = both_edited(tmp_path, title="Their title")
