@@ -240,6 +240,18 @@ def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, 
     assert words in change.hint
 
 
+def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+    """On the machine that generated it as on any other: where staging lost its file, prod waits, or is told to go on."""
+    one_server = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
+    _, prod = rooms(tmp_path, "a", extra=one_server)
+    (prod.root / "staging/a.md").unlink()
+    change = only(prod.plan())
+    assert change.blocked == "not-promoted"
+    assert change.hint.endswith("or `--generate` takes the text that was generated, for nothing")
+    asked = only(prod.plan(generate=True))
+    assert (asked.action, asked.submits) == ("finish", 0)
+
+
 def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
     """Paid for here, the next plan would put the other one in its place."""
     _, prod = rooms(tmp_path, "a")

@@ -37,7 +37,7 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         return standing  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
+    body = standing.body
     if standing.checked is body:
         return standing
     findings = check_text(checks, _about(ctx, item, standing, step, body), ctx.exists)

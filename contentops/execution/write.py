@@ -22,7 +22,7 @@ from contentops.execution.limiter import iso_exact
 from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
+from contentops.model import Acknowledge, Poll, RequestId, Result, Save, Saved
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
@@ -80,11 +80,9 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
-    text, seen = standing.text, ctx.outputs.observe(step.target)
-    assert text is not None
+    seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(standing.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -120,8 +118,7 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
     text = standing.text
     assert text is not None
-    body = standing.merged if standing.merged is not None else text.body
-    digest = body_digest(body)
+    body, digest = standing.body, body_digest(standing.body)
     if (there := step.pulls or step.joins) is not None:
         ctx.cache.keep_body(digest, body)
         record = _agreed(ctx, record, there)
@@ -140,7 +137,18 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
+    if standing.merged is not None and text.content_id and item.change.has(Save):
+        record = _stored_by_itself(ctx, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
+    """The record where the server has stored a new text itself: what was merged is saved over it, also after a stop."""
+    saved = Saved(title=title_digest(text.title), body=body_digest(text.body))
+    old = dict.fromkeys((*record.superseded, record.content_id))
+    superseded = tuple(each for each in old if each not in ("", text.content_id))
+    at = iso_exact(ctx.wall())
+    return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
@@ -254,7 +262,7 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     text, known = standing.text, standing.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
+    body = standing.body
     # What a person made of the block of a file that is there stays too.
     block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:

@@ -256,6 +256,8 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
+    if held_back(item, why) is not None:
+        return None  # no one has reviewed it
     words = BodyAnswer(reasons=why)
     if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
         words = words_in_the_way(item, why) or BodyAnswer(reasons=(*why, *replaced(item)))

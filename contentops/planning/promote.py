@@ -152,9 +152,11 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
         return None
     there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
     price = price_of(spec, item.inputs.server)
-    cost = f" for {plural(price, 'credit')}" if price else ""
+    generate = "makes a text here" + (f" for {plural(price, 'credit')}" if price else "")
+    if item.inputs.stored(spec.digest) is not None:
+        generate = "takes the text that was generated, for nothing"
     lack = source.lack(spec, item.inputs.observe)
-    hint = f"{lack}; apply there first ({there}), or `--generate` makes a text here{cost}"
+    hint = f"{lack}; apply there first ({there}), or `--generate` {generate}"
     return block(NOT_PROMOTED, hint, reasons=why)
 
 
