@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.running import Run
+
 
 INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
