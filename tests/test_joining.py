@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.running import Run
+
 
 INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
@@ -142,6 +144,13 @@ def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) ->
     assert results(scene.apply(refresh=True)) == {"one": "done"}
     assert "Our words." in there(scene)
     assert scene.plan(refresh=True).empty
+
+
+def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
+    """A plan file says what was reviewed, and markers were not."""
+    ended = run("apply", "plan.json", "--conflicts", "markers")
+    assert ended.code == 64
+    assert "`--conflicts` is for an apply that makes its own plan" in ended.stderr
 
 
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from contentops.execution.limiter import iso_exact
 from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, Poll, RequestId, Result, Saved
+from contentops.model import Acknowledge, Poll, RequestId, Result, Save, Saved
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
@@ -137,7 +137,18 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
+    if standing.merged is not None and text.content_id and item.change.has(Save):
+        record = _stored_by_itself(ctx, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+
+
+def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
+    """The record where the server has stored a new text itself: what was merged is saved over it, also after a stop."""
+    saved = Saved(title=title_digest(text.title), body=body_digest(text.body))
+    old = dict.fromkeys((*record.superseded, record.content_id))
+    superseded = tuple(each for each in old if each not in ("", text.content_id))
+    at = iso_exact(ctx.wall())
+    return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
