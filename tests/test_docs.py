@@ -346,7 +346,7 @@ def _kinds(tree: ast.AST, called: str, keyword: str, place: int) -> Iterator[str
         ("hold", "kind", 1, "errors", "| `blocked` in a plan |", "## More codes"),
     ],
 )
-def test_every_kind_in_a_plan_is_documented(  # noqa: PLR0913 - a table
+def test_every_kind_in_a_plan_is_documented(
     called: str, keyword: str, place: int, page: str, start: str, end: str
 ) -> None:
     """Whoever reads a plan finds what its reasons, notes and blocks mean."""
@@ -355,7 +355,9 @@ def test_every_kind_in_a_plan_is_documented(  # noqa: PLR0913 - a table
         line.targets[0].id: line.value.value
         for tree in trees
         for line in tree.body
-        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and isinstance(line.value, ast.Constant)
+        if isinstance(line, ast.Assign)
+        and isinstance(line.targets[0], ast.Name)
+        and isinstance(line.value, ast.Constant)
     }
     used = {str(names.get(kind, kind)) for tree in trees for kind in _kinds(tree, called, keyword, place)}
     text = (ROOT / f"docs/reference/{page}.md").read_text("utf-8")
