@@ -214,6 +214,21 @@ def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
     assert "Take 1." in scene.read("out/one.md")
 
 
+def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
+    """Its retries are sections too; given up, nothing is left to do."""
+    checks = "checks: {excludes: [about nothing], retries: 1}"  # what the server of the tests makes of a section
+    scene = _scene(root, checks, "one", good=1)
+    scene.apply()
+    before = scene.read("out/one.md")
+    asked: dict[str, Any] = {"sections": {"one": "Closing"}}
+    assert (_one(scene, **asked).credits, _one(scene, **asked).credits_worst) == (4, 8)
+    assert results(scene.apply(**asked)) == {"one": "blocked"}
+    assert (scene.api.credits, scene.api.count("section"), scene.read("out/one.md")) == (12, 2, before)
+    assert (_one(scene).blocked, scene.entry("one").section) == ("checks-failed", "Closing")
+    resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
+    assert scene.plan().empty
+
+
 def test_a_stored_text_is_held_against_checks_too(root: Path) -> None:
     """A spec that comes back finds its earlier text, which fails by now: held back, and paid for only by name."""
     scene = _scene(root, "checks: {words: {min: 1}}", "one", good=1)

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contentops.documents.front_matter import split
+from contentops.model import OnEdit
 from contentops.operations import difference as operation
 from contentops.operations.restore import restorable, restore
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
+from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,3 +247,30 @@ def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
     assert ("## Mine" in found.before, "in 2027" in found.after) == (True, True)
     assert "was edited by hand" in found.note
     assert "edited by hand" in invoke("diff", "a", "--plan", cwd=site.root).stderr
+    site.write("content/blog.yaml", blog("a", year=2027) + "    on_edit: merge\n")
+    found = planned(site)
+    assert found.after is not None
+    assert ("## Mine" in found.after, "## Introduction" in found.after) == (True, False)
+    expected = found.after
+    site.apply()
+    assert split(site.read(OUT)).body == expected
+
+
+def test_a_merge_in_a_clone_has_its_base_from_git(tmp_path: Path) -> None:
+    """Without the cache that generated it; a shallow clone is held, and told what would bring it."""
+    site = Scene(tmp_path / "site", FakeApi(duration=30))
+    site.write("content/blog.yaml", blog("a"))
+    site.apply()
+    in_git(site, "Generated")
+    site.edit(OUT, "Take 1.", "My words.")
+    in_git(site, "Edited")
+    for flags, code in (((), "merge"), (("--depth", "1"), "blocked")):
+        clone = cloned(site, tmp_path / code, *flags)
+        clone.write("content/blog.yaml", blog("a", year=2027))
+        (change,) = clone.plan(on_edit=OnEdit.MERGE).changes
+        assert change.action.value == code
+        if change.blocked:
+            assert "`fetch-depth: 0`" in change.hint
+        else:
+            clone.apply(on_edit=OnEdit.MERGE)
+            assert ("2027" in clone.read(OUT), "My words." in clone.read(OUT)) == (True, True)

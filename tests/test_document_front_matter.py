@@ -104,7 +104,7 @@ def test_compose_bytes() -> None:
         pytest.param("--- \t\na: yes\n...\nx", MarkdownFile(front={"a": "yes"}, body="x\n"), id="closed by dots"),
         pytest.param(
             "\ufeff---\r\ntitle: T\r\n---\r\n\r\nx\r\n",
-            MarkdownFile(title="T", body="x\n", newline="\r\n", bom=True),
+            MarkdownFile(title="T", body="x\n", newline="\r\n"),
             id="byte order mark and CRLF",
         ),
         pytest.param("---\ntitle: 1.10\n---\n", MarkdownFile(title="1.10"), id="title like a number"),
@@ -334,7 +334,7 @@ def test_replace_body(old: str, new: str, head: str) -> None:
     before, after = split(text), split(replaced)
     assert after.problem == ""
     assert after.body == clean_body(new)
-    assert (after.front, after.title, after.bom) == (before.front, before.title, before.bom)
+    assert (after.front, after.title) == (before.front, before.title)
     assert replaced.startswith(head.rstrip("\r\n"))
 
 

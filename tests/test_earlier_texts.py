@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,7 @@ from contentops.operations.apply import hold_lock
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
+from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,23 +96,6 @@ def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
 
 
 # --- texts in git ------------------------------------------------------------------------------------------
-
-
-def in_git(scene: Scene, message: str) -> None:
-    """Commits all there is."""
-    git = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
-    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", message)):
-        subprocess.run([*git, *command], cwd=scene.root, check=True, capture_output=True)
-
-
-def cloned(scene: Scene, root: Path, *flags: str) -> Scene:
-    """The scene on another machine: what git has, and nothing else."""
-    subprocess.run(["git", "clone", "--quiet", *flags, f"file://{scene.root}", root], check=True, capture_output=True)
-    settings = (root / "contentops.yaml").read_text(encoding="utf-8")
-    made = Scene(root, scene.api, timeline=scene.timeline)
-    made.write("contentops.yaml", settings)
-    assert not (root / ".contentops").exists()
-    return made
 
 
 def texts(scene: Scene, *digests: Digest) -> list[str | None]:

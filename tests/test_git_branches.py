@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.ci.push import Target
-from contentops.ci.runner import credentials
+from contentops.ci.runner import git_credentials
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.workspace import World as Outside
@@ -202,7 +202,7 @@ def test_a_runner_with_an_identity_keeps_it(first: Machine) -> None:
 )
 def test_the_token_goes_to_its_server_alone(address: str, server: str, *, given: bool) -> None:
     """As settings of the child process, for one address; redirects are not followed."""
-    found = credentials(address, {"GITHUB_TOKEN": "t0ken", "GITHUB_SERVER_URL": server, "GIT_CONFIG_COUNT": "1"})
+    found = git_credentials(address, {"GITHUB_TOKEN": "t0ken", "GITHUB_SERVER_URL": server, "GIT_CONFIG_COUNT": "1"})
     assert bool(found) is given
     if given:
         assert found["GIT_CONFIG_COUNT"] == "4"

@@ -362,6 +362,23 @@ def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
     assert scene.api.contents[scene.record("one").content_id].body == THEIRS
 
 
+def test_what_a_save_has_seen_a_refresh_knows_whatever_the_clocks_say(tmp_path: Path) -> None:
+    """A server whose clock is behind shows an edit as older than the save: once a save was blocked by it, it is pulled."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    scene.api.contents[scene.record("one").content_id].updated = 0.0
+    assert scene.plan(refresh=True).empty
+    before = scene.read("out/one.md")
+    scene.edit("out/one.md", "Closing", "MINE")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.plan(refresh=True).changes[0].blocked == "edited-on-both-sides"
+    scene.write("out/one.md", before)
+    assert _asked(scene) == (1, 0)
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "Their words." in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+
+
 def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
     """What was reviewed is what is pulled; a text that was edited again since is refused by name."""
     scene = _scene(tmp_path)

@@ -176,6 +176,7 @@ _BY_STATUS: Mapping[int, FailureKind] = {
 _LOGIN = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED})
 _NO_ROUTE = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_ABSENT = _NO_ROUTE | _GONE
 _PHRASES = {int(each): each.phrase for each in HTTPStatus}
 
 _UNKNOWN_SLUG = re.compile(r"\b(template|style)\b.*\b(not found|unknown|does not exist)", re.IGNORECASE)
@@ -184,6 +185,11 @@ _KNOWN_KEY = re.compile(
     r"|\b(duplicate|reused?|conflicting)\b.*(request.?id|idempotency)",
     re.IGNORECASE,
 )
+
+
+def is_absent(failure: Failure) -> bool:
+    """Whether the server has no such route, or nothing under this name."""
+    return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
 def _by_status(case: _Case) -> Failure:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, run_git, try_git
 from contentops.ci.results import body_of, lock_name, nfc, state_of
-from contentops.ci.runner import branch_of_run, credentials
+from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import LockHeld, Refused, StateError, UsageError
@@ -57,7 +57,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool
             raise UsageError(f"this clone has no remote `{remote}`", code="no-remote", hint=hint)
         pushed = run_git(root, "remote", "get-url", "--push", "--", remote).strip()
         fetched = run_git(root, "remote", "get-url", "--", remote).strip()
-    extra = {**_identity(root, environ), **credentials(pushed, environ)}
+    extra = {**_identity(root, environ), **git_credentials(pushed, environ)}
     address = "" if pushed == fetched else pushed
     return Clone(root=root, remote=remote, extra=extra, patience=patience, address=address)
 

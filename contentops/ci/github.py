@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from contentops.ci.runner import PlanOrigin
 
+T = TypeVar("T")
+
 API = "https://api.github.com"
 LARGEST = 16 << 20
 """Bytes of the largest answer that is read."""
@@ -41,8 +43,7 @@ _SECONDARY_WAIT = 60.0
 _PAGE = 100
 _PAGES = 50
 """Pages of a list that are looked through: 5,000 comments."""
-UNSURE = 3
-"""How often a call whose answer was lost is decided anew, by what is there by then."""
+_UNSURE = 3
 _BOT = "[bot]"
 """How the names of apps end."""
 _MAY_NOT_ASK = frozenset({401, 403, 404})
@@ -53,11 +54,15 @@ class GitHubError(ContentopsError):
 
     code = "github"
 
-    def __init__(self, message: str, *, status: int = 0, hint: str = "", again: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, hint: str = "", again: float | None = None, gone: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.again = again
         """Seconds after which the same call may succeed; None: it will not."""
+        self.gone = gone
+        """Whether what it was to change is not there any more."""
 
 
 class _Reply(NamedTuple):
@@ -153,6 +158,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
             status=reply.status,
             hint=_hint(reply.status, limit),
             again=wait if wait is not None and wait <= _LONGEST_WAIT else None,
+            gone=method == "PATCH" and reply.status == 404,
         )
 
 
@@ -273,19 +279,29 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
     before another is sent. Raises GitHubError.
     """
     author = myself(github)
-    for attempt in range(1, UNSURE + 1):
+
+    def put() -> Posted:
         found = dict(_ours(github, number, author))
         mine = found.get(marker) or found.get(instead)
+        if mine is None:
+            return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
+        if mine.get("body") == body:
+            return Posted(page_of(mine), new=False)
+        return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
+
+    return until_sure(github, put)
+
+
+def until_sure(github: GitHub, put: Callable[[], T]) -> T:
+    """What `put` returns, which looks what is there and changes that: again, where its answer was lost.
+
+    And where what it was to change is gone between look and change. Raises GitHubError.
+    """
+    for attempt in range(1, _UNSURE + 1):
         try:
-            if mine is None:
-                return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
-            if mine.get("body") == body:
-                return Posted(page_of(mine), new=False)
-            return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
+            return put()
         except GitHubError as error:
-            # Gone between look and update, or an answer that was lost: look again.
-            gone = error.status == 404 and mine is not None
-            if attempt == UNSURE or not (gone or error.again is not None):
+            if attempt == _UNSURE or not (error.again is not None or error.gone):
                 raise
             github.pause(2.0 ** (attempt - 1))
     raise AssertionError("the last try raises")

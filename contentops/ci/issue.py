@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from contentops.ci.github import UNSURE, GitHubError, first_line, is_by, myself, page_of
+from contentops.ci.github import GitHubError, first_line, is_by, myself, page_of, until_sure
 from contentops.ci.runner import as_map, as_number, as_text
 
 if TYPE_CHECKING:
@@ -34,14 +34,7 @@ def keep_issue(github: GitHub, title: str, body: str, *, wanted: bool, word: str
     arrived, what is there is looked at again before another is sent. Raises GitHubError.
     """
     author = myself(github)
-    for attempt in range(1, UNSURE + 1):
-        try:
-            return _keep(github, author, title, body, wanted=wanted, word=word)
-        except GitHubError as error:
-            if attempt == UNSURE or error.again is None:
-                raise
-            github.pause(2.0 ** (attempt - 1))
-    raise AssertionError("the last try raises")
+    return until_sure(github, lambda: _keep(github, author, title, body, wanted=wanted, word=word))
 
 
 def _keep(github: GitHub, author: str, title: str, body: str, *, wanted: bool, word: str) -> Kept:

@@ -169,7 +169,7 @@ def is_safe(address: str) -> bool:
         return False
 
 
-def credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
+def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The token as settings of git for its own child: never in an argument, a file, or for another server."""
     token = token_of(environ)
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")

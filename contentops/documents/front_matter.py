@@ -54,7 +54,6 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
     body: str = ""
     newline: str = "\n"
     """The line ending most lines have."""
-    bom: bool = False
     problem: str = ""
     """Why the front matter cannot be read, or empty."""
 
@@ -83,7 +82,6 @@ def split(text: str) -> MarkdownFile:
         title=clean_title((title.raw or "") if title and title.value is not None else ""),
         body=clean_body(text[found.body :]),
         newline=found.newline,
-        bom=text.startswith(_BOM),
         problem=found.problem,
     )
 

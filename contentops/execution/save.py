@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
+from contentops.api.outcomes import is_absent
 from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.content_index import StoredContent, metadata_of, not_saved
+from contentops.execution.content_index import StoredContent, keep_seen_there, metadata_of, not_saved, seen_there
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped
 from contentops.execution.records import base_record, note
-from contentops.model import Result, Saved
+from contentops.model import Remote, Result, Saved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from contentops.api.calls import Content
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
@@ -80,8 +82,6 @@ def _learn(ctx: Context, *, alters: bool) -> None:
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
-_NO_PUT = frozenset({404, 405, 501})
-"""Statuses of a server that has no `PUT` for contents, or not for this one."""
 
 
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
@@ -141,11 +141,17 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
     if ctx.server != "local":
         # Perhaps it is no person's doing: the next save is looked at again.
         ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
-    raise _edited_there(draft, content_id)
+    raise _edited_there(ctx, draft, answer)
 
 
-def _edited_there(draft: Draft, content_id: str) -> Ended:
-    path = draft.standing.path
+def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
+    path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
+    # Whatever the clocks say, a refresh knows of it.
+    seen = Remote(
+        content_id=content_id, title=clean_title(content.title), body=body_digest(body), updated_at=content.updated_at
+    )
+    ctx.cache.keep_body(seen.body, body)
+    keep_seen_there(ctx.cache, ctx.server, {**seen_there(ctx.cache, ctx.server), content_id: seen})
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",
@@ -214,7 +220,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
     answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
         return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
-    if answer.kind is not FailureKind.NOT_FOUND and answer.status not in _NO_PUT:
+    if not is_absent(answer):
         raise not_saved(ctx, answer)
     careful = _may_be_stored(ctx, draft)
     return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
@@ -301,7 +307,7 @@ async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) ->
         raise not_saved(ctx, answer)
     stored = StoredContent.of(answer)
     if (draft.digest not in stored.bodies and stored != found) or not _is_known(draft, stored):
-        raise _edited_there(draft, found.id)
+        raise _edited_there(ctx, draft, answer)
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:

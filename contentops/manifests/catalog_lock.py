@@ -19,7 +19,7 @@ from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, place
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.syntax import number_hint
+from contentops.yaml.syntax import SIDE, number_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -34,7 +34,6 @@ FILE: Final = "catalog.lock.json"
 
 _VERSION: Final = "1.0"
 _HINT: Final = "restore it from git, or run `contentops catalog pull`, which writes it again"
-_CONFLICT = re.compile(r"^(<<<<<<<|=======|>>>>>>>)( |$)", re.MULTILINE)
 
 
 # --- writing -----------------------------------------------------------------------------------------------
@@ -87,9 +86,9 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
 
 
 def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
-    if conflict := _CONFLICT.search(source.text):
+    if marker := SIDE.search(source.text):
         message = "the file holds the marks of an unfinished git merge"
-        return place(source, "damaged-catalog", message, source.mark(conflict.start()), hint=_HINT)
+        return place(source, "damaged-catalog", message, source.mark(marker.start()), hint=_HINT)
     message = f"the file is not whole JSON: {error.msg[:1].lower()}{error.msg[1:]}"
     return place(source, "damaged-catalog", message, (error.lineno, error.colno), hint=_HINT)
 

@@ -24,13 +24,14 @@ from contentops.api.calls import (
 )
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
 from contentops.api.dialects import PAGE
+from contentops.api.outcomes import is_absent
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import digest_json
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
-from contentops.operations.content import Caller, as_error, converse, is_absent, quiet
+from contentops.operations.content import Caller, as_error, converse, quiet
 from contentops.operations.workspace import World, open_cache, snapshot_of
 
 if TYPE_CHECKING:

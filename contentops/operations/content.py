@@ -29,6 +29,7 @@ from contentops.api.calls import (
     Stats,
     VersionList,
 )
+from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import Limiter
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
-_ABSENT = frozenset({404, 405, 410, 501})
 T = TypeVar("T")
 
 
@@ -119,11 +119,6 @@ class Caller:
             self.tell(f"waiting {seconds:.0f} s until {what}")
         if seconds > 0:
             await asyncio.sleep(seconds)
-
-
-def is_absent(failure: Failure) -> bool:
-    """Whether the server has no such route, or nothing under this name."""
-    return failure.kind is FailureKind.NOT_FOUND or failure.status in _ABSENT
 
 
 def as_error(failure: Failure, project: Project) -> ApiError:

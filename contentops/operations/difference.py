@@ -10,9 +10,10 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
+from contentops.documents.merge import take_new
 from contentops.documents.sections import cut
 from contentops.errors import OutputError, StateError, UsageError, did_you_mean
-from contentops.model import Fetch, ItemId
+from contentops.model import Fetch, ItemId, Write
 from contentops.operations.content import content, quiet
 from contentops.operations.past import PastTexts
 from contentops.operations.show import no_item, without_text
@@ -118,10 +119,19 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     note = change.hint if change.blocked else ""
     if text is None and change.submit is not None:
         note = "its text is not written yet"
-    after = before if text is None else text
+    after = before if text is None else _merged(inputs, change, before, text)
     return Difference(
         old="file", new="planned", before=before, after=after, front=front, request=_request(change), note=note
     )
+
+
+def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
+    """The text as it is written: with the sections of a person that stay in it."""
+    base = next((step.merges for step in change.steps if isinstance(step, Write) and step.merges), NOTHING)
+    if not base or before is None:
+        return text
+    found = take_new(inputs.text(base) or "", before, text)
+    return text if found is None else found.body
 
 
 def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:

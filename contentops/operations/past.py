@@ -6,6 +6,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
+from contentops.ci.clone import in_repository
 from contentops.ci.git import GitFailed
 from contentops.ci.results import earlier_bodies, lock_at, no_history, versions
 from contentops.documents.front_matter import split
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
 
 
+_ATTEMPTS = 100
+"""Attempts at one request that are considered: a lock may say anything."""
+
+
 class PastTexts:
-    """What git and the cache have of earlier texts. Git is asked when a text is, and about the lock only once."""
+    """What the cache and git have of earlier texts; git is asked anew for each, and only where the cache lacks it."""
 
     def __init__(self, project: Project, state: State, cache: Cache) -> None:
         self._project = project
@@ -44,7 +49,7 @@ class PastTexts:
         The provenance block of the file tells which of its versions are about that request, and the lock at that
         commit which text a job made.
         """
-        for version in versions(self._project.root, record.output):
+        for version in versions(self._project.root, record.output) if self._in_git else ():
             if split(version.data.decode("utf-8", "replace")).provenance.get("digest") != digest:
                 continue
             with contextlib.suppress(StateError, GitFailed):
@@ -57,6 +62,10 @@ class PastTexts:
         """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
         return no_history(self._project.root)
 
+    @functools.cached_property
+    def _in_git(self) -> bool:
+        return in_repository(self._project.root)
+
     def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
         """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
         asked = functools.partial(request_id, self._state.lineage, self._project.environment)
@@ -64,7 +73,8 @@ class PastTexts:
         names = {record.id, ItemId(record.moved_from)}
         for past in (line.value for name in names for line in lines.get(name, ())):
             made_here = past.digest == digest and past.server == record.server == self._project.api.server
-            attempts = range(1, past.attempt + 1)  # which never fall, so an earlier one may be the text's
+            # Attempts never fall, so an earlier one may be the text's.
+            attempts = range(1, min(past.attempt, _ATTEMPTS) + 1)
             if made_here and past.request_id in {asked(name, digest, one) for name in names for one in attempts}:
                 return past
         return None

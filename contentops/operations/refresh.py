@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import ValidationError, convert, structs, to_builtins
+from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.execution.content_index import keep_seen_there, seen_there
 from contentops.execution.context import list_all
 from contentops.execution.limiter import seconds_of
 from contentops.model import Remote
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _ITS_OWN = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
 """Failures that say something about one content alone."""
+CLOCKS = 2.0
+"""Seconds that this machine's clock and a server's may differ without each text that was saved being fetched."""
 _STUMBLED = 500
 """The status of a server that fails at something itself: at one content, or at all."""
 
@@ -49,7 +52,7 @@ def refresh(
     project, records = found.project, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
-    known = _looked_at(cache, found.server)
+    known, slack = seen_there(cache, found.server), 0.0 if found.server == "local" else CLOCKS
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         listed = await list_all(caller.ask)
@@ -60,12 +63,10 @@ def refresh(
         stumbled = False
         for record in records:
             entry = entries.get(record.content_id)
-            if not _is_candidate(record, entry):
-                continue
             before = known.get(record.content_id)
             if before is not None and _stands(before, entry, cache):
                 looked[record.id] = before
-            else:
+            elif _is_candidate(record, entry, slack):
                 answer = await caller.ask(GetContent(record.content_id))
                 again, stumbled = stumbled, isinstance(answer, Failure) and answer.status == _STUMBLED
                 if isinstance(answer, Failure) and not _is_its_own(answer, again=again):
@@ -76,21 +77,8 @@ def refresh(
     remote = converse(project, world, tell or quiet, story, cache, limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
-        cache.put_server_facts(_key(found.server), to_builtins(kept))
+        keep_seen_there(cache, found.server, kept)
     return structs.replace(found, remote=remote)
-
-
-def _looked_at(cache: Cache, server: str) -> dict[str, Remote]:
-    """What an earlier refresh found, by content."""
-    try:
-        return convert(cache.server_facts(_key(server)), dict[str, Remote])
-    except ValidationError:
-        return {}
-
-
-def _key(server: str) -> str:
-    # No server is called so: what is known of its habits stands beside this.
-    return f"refreshed {server}"
 
 
 def _saved(found: PlanInputs) -> Iterator[Record]:
@@ -103,20 +91,20 @@ def _saved(found: PlanInputs) -> Iterator[Record]:
             yield record
 
 
-def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
+def _is_candidate(record: Record, entry: ContentEntry | None, slack: float) -> bool:
     """Whether the list leaves open if the content is as it was saved: it was changed since, or no one knows when."""
     if entry is None:
         return True
     changed, saved = seconds_of(entry.updated_at), seconds_of(record.saved_at)
-    return changed is None or saved is None or changed > saved
+    return changed is None or saved is None or changed > saved + slack
 
 
 def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
     """Whether a content is as it was when it was looked at, and its text is still here."""
     if entry is None or before.deleted:
         return entry is None and before.deleted
-    same = bool(entry.updated_at) and entry.updated_at == before.updated_at
-    return same and cache.body(before.body) is not None
+    now, then = seconds_of(entry.updated_at), seconds_of(before.updated_at)
+    return now is not None and now == then and cache.body(before.body) is not None
 
 
 def _is_its_own(failure: Failure, *, again: bool) -> bool:

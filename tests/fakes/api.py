@@ -233,7 +233,7 @@ class FakeApi(httpx.AsyncBaseTransport):
     def edit(self, content_id: str, body: str, *, title: str = "") -> None:
         """A person edits a content in the web app."""
         stored = self.contents[content_id]
-        stored.body, stored.title, stored.updated = body, title or stored.title, self._latest + 1
+        stored.body, stored.title, stored.updated = body, title or stored.title, self._latest + 60
 
     # --- transport ------------------------------------------------------------------------------------------
 
