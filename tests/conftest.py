@@ -26,6 +26,10 @@ ROOT = Path(__file__).parents[1]
 
 offline.refuse()
 
+# To compile all tests, with their asserts rewritten, takes longer than most of their files do; whoever asks Python to
+# keep nothing compiled does not mean that.
+sys.dont_write_bytecode = False
+
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile(
     "ci",

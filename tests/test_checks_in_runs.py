@@ -412,6 +412,55 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     check_ceiling(scene.plan(), scene.project.guards, wide)
 
 
+# --- merges ----------------------------------------------------------------------------------------------------
+
+
+def _merging(root: Path, old: str, new: str, *, good: int) -> Scene:
+    """A text in which a person put `new` for `old`, and whose request changed since; from then on it is checked."""
+    scene = _scene(root, "on_edit: merge", "one")
+    scene.apply()
+    scene.edit("out/one.md", old, new)
+    scene.apply()
+    _from_take(scene, good)
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    _loosen(scene, f"on_edit: merge, {RETRIES}", "on_edit: merge")
+    return scene
+
+
+def test_what_a_person_wrote_is_no_reason_to_pay_again(root: Path) -> None:
+    """The merged text fails for a person's words alone: held back, paid once, and written once that is fine."""
+    scene = _merging(root, "Take 1.", "Draft outline by me.", good=1)
+    scene.edit("out/one.md", "Draft outline 1.", "Mine.")
+    assert _one(scene).credits_worst == 12
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.credits == 8
+    assert (_one(scene).blocked, _one(scene).credits_worst) == ("checks-failed", 0)
+    scene.edit("out/one.md", "Draft outline by me.", "My outline.")
+    assert (_one(scene).action, _one(scene).credits) == (Action.FINISH, 0)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "My outline." in scene.read("out/one.md")
+    assert "in 2027" in scene.read("out/one.md")
+    assert scene.plan().empty
+    assert scene.api.credits == 8
+
+
+def test_what_will_be_written_decides(root: Path) -> None:
+    """A new text fails only where a person's words take the place of what does: it is written, and not paid again."""
+    scene = _merging(root, "Draft outline 1.", "My own beginning.", good=99)
+    assert results(scene.apply()) == {"one": "done"}
+    assert ("My own beginning." in scene.read("out/one.md"), scene.api.credits) == (True, 8)
+    assert scene.plan().empty
+
+
+def test_a_new_text_that_fails_beside_a_persons_words_is_paid_for_again(root: Path) -> None:
+    """What stays of a person stays in the next one too."""
+    scene = _merging(root, "Take 1.", "My own end.", good=2)
+    assert results(scene.apply()) == {"one": "done"}
+    text = scene.read("out/one.md")
+    assert ("My own end." in text, "Draft outline" in text, scene.api.credits) == (True, False, 12)
+    assert scene.plan().empty
+
+
 # --- told harmlessly -------------------------------------------------------------------------------------------
 
 

@@ -194,10 +194,17 @@ SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["submit", "status", "save"])
-@pytest.mark.parametrize(("answer", "wait"), SHORT.values(), ids=SHORT)
-def test_waits_that_a_run_can_bear(root: Path, answer: Callable[[], httpx.Response], wait: float, name: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        # What a header says is read in one place, whatever was refused.
+        *((form, "status") for form in SHORT),
+        *((form, name) for form in ("absent", "a float", "a date to come") for name in ("submit", "save")),
+    ],
+)
+def test_waits_that_a_run_can_bear(root: Path, form: str, name: str) -> None:
     """Whatever form it has and whatever was refused, the run holds back, goes on, and ends whole."""
+    answer, wait = SHORT[form]
     api = FakeApi(per_minute=10, **HABITS)
     api.fault(on(name, 2, 5, 6), answer)
     scene = scene_of(root, api, *ITEMS[:12])

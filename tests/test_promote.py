@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, OnEdit, Plan
-from contentops.operations import workspace
+from contentops.operations import difference, workspace
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.repositories import in_git
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
@@ -503,3 +505,19 @@ def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
     assert report.code == 0
     flagged = invoke("plan", "--env", "prod", "--generate", cwd=root).stdout
     assert "contentops apply --env prod --generate" in flagged
+
+
+def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
+    """A clone has it from the history of the file it was made for, as the base of a diff and of a merge."""
+    staging, prod = rooms(tmp_path / "site", "a")
+    generated = split(staging.read("staging/a.md")).body
+    in_git(staging, "Generated")
+    staging.edit("staging/a.md", "Closing", "The end")
+    staging.apply()
+    in_git(staging, "Edited")
+    prod.apply()
+    in_git(staging, "Promoted")
+    shutil.rmtree(tmp_path / "site" / ".contentops")
+    found = difference.from_generated(prod.project, "a")
+    assert found.before == generated
+    assert found.after == split(prod.read("live/a.md")).body != generated

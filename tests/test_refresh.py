@@ -379,6 +379,18 @@ def test_what_a_save_has_seen_a_refresh_knows_whatever_the_clocks_say(tmp_path: 
     assert scene.plan(refresh=True).empty
 
 
+def test_an_edit_a_moment_after_the_one_that_was_pulled_is_seen(tmp_path: Path) -> None:
+    """An editor that saves by itself does so every second: times of one clock are compared exactly."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    at = scene.api.contents[scene.record("one").content_id].updated
+    scene.apply(refresh=True)
+    assert scene.plan(refresh=True).empty
+    _edit(scene, "one", "Their words, and more.\n")
+    scene.api.contents[scene.record("one").content_id].updated = at + 0.5
+    assert scene.actions(refresh=True) == {"one": "pull"}
+
+
 def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
     """What was reviewed is what is pulled; a text that was edited again since is refused by name."""
     scene = _scene(tmp_path)

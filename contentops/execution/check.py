@@ -11,7 +11,7 @@ from contentops.errors import StateError, plural
 from contentops.execution.poll import poll
 from contentops.execution.primitives import Ended, Job
 from contentops.execution.submit import submit
-from contentops.execution.write import coming_title, composed
+from contentops.execution.write import coming_title, composed, merged
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
 from contentops.planning.checked import failed_hint, to_check
 from contentops.state.codec import Drop
@@ -19,6 +19,7 @@ from contentops.state.codec import Drop
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from contentops.documents.checks import CheckedText
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
@@ -26,14 +27,19 @@ if TYPE_CHECKING:
 
 
 async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
-    """The standing with what the checks find in the text that `step` is about to write; each text is checked once."""
+    """The standing with what the checks find in the text that `step` is about to write; each text is checked once.
+
+    Raises Ended where a person's words are to stay in it and cannot.
+    """
     text, checks = standing.text, item.spec.checks
-    if text is None or standing.checked is text or checks == NO_CHECKS or not step.is_new or not text.request_id:
+    if text is None or checks == NO_CHECKS or not step.is_new or not text.request_id:
         return standing  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
-    title = coming_title(ctx, item, standing, step, seen)
-    about = to_check(title, text.body, seen, step.front, step.target)
-    findings = check_text(checks, about, ctx.exists)
+    standing = merged(ctx, item, standing, step, seen)
+    body = standing.merged if standing.merged is not None else text.body
+    if standing.checked is body:
+        return standing
+    findings = check_text(checks, _about(ctx, item, standing, step, body), ctx.exists)
     if checks.commands is not None and not blocks(findings):
         file = composed(ctx, item, standing, step, seen)
         head = checked_text(file, step.target).first_line - 1
@@ -47,7 +53,12 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         if text.entry is not None and blocks(said):
             # A plan runs no command: it tells what this one said.
             ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
-    return structs.replace(standing, checked=text, findings=findings)
+    return structs.replace(standing, checked=body, findings=findings)
+
+
+def _about(ctx: Context, item: Item, standing: Standing, step: Write, body: str) -> CheckedText:
+    seen = ctx.outputs.observe(step.target)
+    return to_check(coming_title(ctx, item, standing, step, seen), body, seen, step.front, step.target)
 
 
 def hold_back(item: Item, standing: Standing) -> None:
@@ -70,7 +81,7 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
     for number in range(1, step.times + 1):
         standing = await checked(ctx, item, standing, write)
         entry = standing.text.entry if standing.text is not None else None
-        if entry is None or not blocks(standing.findings):
+        if entry is None or not blocks(standing.findings) or _is_a_persons_fault(ctx, item, standing, write):
             break
         why = _words(standing.findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
@@ -88,6 +99,14 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
         if isinstance(found, Job):
             standing = standing.after(await poll(ctx, item, place, found))
     return standing
+
+
+def _is_a_persons_fault(ctx: Context, item: Item, standing: Standing, write: Write) -> bool:
+    """Whether only what a person wrote fails, so that no other text would help; what commands say is laid to that."""
+    if standing.merged is None or standing.text is None:
+        return False
+    about = _about(ctx, item, standing, write, standing.text.body)
+    return not blocks(check_text(item.spec.checks, about, ctx.exists))
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:

@@ -263,14 +263,14 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The sections of a person that stay in it."""
     findings: tuple[Finding, ...] = ()
     """What the checks found in `checked`."""
-    checked: Text | None = None
-    """The text that was held against the checks last; None: there was none."""
+    checked: str | None = None
+    """The body that was held against the checks last; None: there was none."""
 
     def after(self, found: Job | Text) -> Standing:
         """With a job or a text that was found."""
         if isinstance(found, Job):
             return structs.replace(self, job=found)
-        return structs.replace(self, text=found)
+        return structs.replace(self, text=found, merged=None, kept=())
 
     @property
     def recorded(self) -> Record:

@@ -85,7 +85,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     text, seen = standing.text, ctx.outputs.observe(step.target)
     assert text is not None
-    standing = _merged(ctx, item, standing, step, seen)
+    standing = merged(ctx, item, standing, step, seen)
     body = standing.merged if standing.merged is not None else text.body
     title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
     stands = seen.exists and not seen.problem and seen.body == digest
@@ -131,11 +131,11 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
 
 
-def _merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
     """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
     text = standing.text
     assert text is not None
-    if not step.merges or not seen.exists or seen.problem:
+    if standing.merged is not None or not step.merges or not seen.exists or seen.problem:
         return standing
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:
@@ -164,7 +164,7 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     """The record where the file has what the server has; from its own time of change on, that is an edit again."""
     known = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else known.title
-    saved = Saved(title=title, body=remote.body)
+    saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body)
     return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
 
 

@@ -61,11 +61,12 @@ def from_generated(project: Project, item: str) -> Difference:
     with open_cache(project, write=False) as cache:
         state = read_state(project)
         past = PastTexts(project, state, cache)
-        text = file if observed.body == record.generated else past.text(record.generated)
+        made = record.generated or record.promoted
+        text = file if observed.body == made else past.text(made)
     if text is None:
         message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = past.why_missing() or "`contentops history` lists the texts and where each is"
-        if not record.generated:
+        if not made:
             message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
         raise StateError(message, code="no-generated-text", hint=hint)
     entries = [entry for entry in state.entries.values() if entry.item == item]

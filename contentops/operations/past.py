@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from contentops.ci.clone import in_repository
 from contentops.ci.git import GitFailed
 from contentops.ci.results import earlier_bodies, lock_at, no_history, versions
+from contentops.digest import NOTHING
 from contentops.documents.front_matter import split
 from contentops.errors import StateError
 from contentops.model import ItemId, Saved
+from contentops.operations.workspace import other_states
 from contentops.state.cache import StoredText
 from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from contentops.digest import Digest
     from contentops.model import Project, Record, State
@@ -36,12 +38,8 @@ class PastTexts:
         self._cache = cache
 
     def text(self, digest: Digest) -> str | None:
-        """The text with a body digest, of a record of today: from the cache, else from the history of its file."""
-        saved = ((record, record.saved or Saved()) for record in self._state.records.values())
-        files = (
-            one.output for one, last in saved if digest in {one.generated, one.promoted, last.body, last.server_body}
-        )
-        return self._found(digest, files)
+        """The text with a body digest that a record of any environment names: from the cache, else from git."""
+        return self._found(digest, (one.output for one in self._records() if digest in _bodies(one)))
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
         """The last text that a job made for an earlier request of the item, if git has it beside its record.
@@ -61,6 +59,15 @@ class PastTexts:
     def why_missing(self) -> str:
         """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
         return no_history(self._project.root)
+
+    def _records(self) -> Iterator[Record]:
+        yield from self._state.records.values()
+        # A text that was promoted stands in the history of the file it was taken from.
+        yield from self._elsewhere
+
+    @functools.cached_property
+    def _elsewhere(self) -> tuple[Record, ...]:
+        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
 
     @functools.cached_property
     def _in_git(self) -> bool:
@@ -85,6 +92,11 @@ class PastTexts:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             found = next((body for known, body in past if known == digest), None)
         return found
+
+
+def _bodies(record: Record) -> frozenset[Digest]:
+    saved = record.saved or Saved()
+    return frozenset({record.generated, record.promoted, saved.body, saved.server_body} - {NOTHING})
 
 
 def _stored(record: Record, body: str) -> StoredText:

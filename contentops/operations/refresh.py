@@ -52,7 +52,7 @@ def refresh(
     project, records = found.project, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
-    known, slack = seen_there(cache, found.server), 0.0 if found.server == "local" else CLOCKS
+    known = seen_there(cache, found.server)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         listed = await list_all(caller.ask)
@@ -66,7 +66,7 @@ def refresh(
             before = known.get(record.content_id)
             if before is not None and _stands(before, entry, cache):
                 looked[record.id] = before
-            elif _is_candidate(record, entry, slack):
+            elif _is_candidate(record, entry):
                 answer = await caller.ask(GetContent(record.content_id))
                 again, stumbled = stumbled, isinstance(answer, Failure) and answer.status == _STUMBLED
                 if isinstance(answer, Failure) and not _is_its_own(answer, again=again):
@@ -91,12 +91,14 @@ def _saved(found: PlanInputs) -> Iterator[Record]:
             yield record
 
 
-def _is_candidate(record: Record, entry: ContentEntry | None, slack: float) -> bool:
+def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
     """Whether the list leaves open if the content is as it was saved: it was changed since, or no one knows when."""
-    if entry is None:
+    if entry is None or record.saved is None:
         return True
     changed, saved = seconds_of(entry.updated_at), seconds_of(record.saved_at)
-    return changed is None or saved is None or changed > saved + slack
+    # The time of a text that the server gave back is by its own clock.
+    is_its_own = record.server == "local" or record.saved.server_body == record.saved.body
+    return changed is None or saved is None or changed > saved + (0.0 if is_its_own else CLOCKS)
 
 
 def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:

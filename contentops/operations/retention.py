@@ -78,7 +78,7 @@ def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Nee
     for state in states:
         for record in state.records.values():
             saved = record.saved or Saved()
-            bodies |= {record.generated, saved.body, saved.server_body, saved.sent}
+            bodies |= {record.generated, record.promoted, saved.body, saved.server_body, saved.sent}
             requests.add((record.server, record.digest))
         for entry in state.entries.values():
             bodies.add(entry.body)

@@ -116,24 +116,27 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return words
     if held := merge_trouble(item, words, entry.body, entry):
         return held
-    return structs.replace(_brought(item, entry, words.reasons, unclear=unclear), merges=words.merges)
+    return structs.replace(_brought(item, entry, words, unclear=unclear), merges=words.merges)
 
 
-def _brought(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, unclear: bool) -> BodyAnswer:
+def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
     """How the text of an open entry comes; or why it is not written though it has come."""
+    why = words.reasons
     lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
     if unclear or lost:
         return _look_up(item, entry, why, known=not unclear)
     paid = entry.state is JobState.PAID
     bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
     retry = retry_of(item, entry.retry, entry.section)
-    failed = failed_checks(item, entry) if paid else ()
-    if failed and not retry:
+    failed = failed_checks(item, entry, merges=words.merges) if paid else ()
+    # Where only what a person wrote fails, no other text would help.
+    certain = bool(retry and failed and (not words.merges or failed_checks(item, entry)))
+    if failed and not certain:
         return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
     reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
     said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
     hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
-    if failed:
+    if certain:
         retry = tuple(structs.replace(step, certain=True) for step in retry)
     steps, reasons = (bring, *retry), (*why, reason, *failed, *said)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
@@ -258,7 +261,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
             return words
     if held := merge_trouble(item, words, stored.body):
         return held
-    if failed := failed_checks(item):
+    if failed := failed_checks(item, merges=words.merges):
         if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
         return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))

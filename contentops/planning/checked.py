@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.merge import take_new
 from contentops.documents.preset import title_for
 from contentops.documents.sections import main_heading
 from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
@@ -16,6 +17,7 @@ from contentops.planning.inputs import price_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from contentops.digest import Digest
     from contentops.documents.checks import CheckedText
     from contentops.model import Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
     from contentops.planning.inputs import ItemSides
@@ -75,10 +77,11 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
     return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
 
 
-def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reason, ...]:
+def failed_checks(item: ItemSides, entry: OpenEntry | None = None, *, merges: Digest = NOTHING) -> tuple[Reason, ...]:
     """Why a paid text of the item's request is not written, as far as its words are known here; empty: it may be.
 
-    Of `entry`, else of the last such text in the cache. What a command said is no reason: it is run again.
+    Of `entry`, else of the last such text in the cache. `merges`: a person's words stay in it, as they were made of the
+    text with this body digest. What a command said is no reason: it is run again.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
@@ -89,6 +92,9 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None) -> tuple[Reas
     body = item.inputs.text(digest) if digest else None
     if body is None:
         return ()
+    if merges:
+        merged = take_new(item.inputs.text(merges) or "", item.inputs.read(item.file.path), body)
+        body = merged.body if merged is not None else body
     return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
 
 
