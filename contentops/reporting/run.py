@@ -1,7 +1,7 @@
 """A run as text and as JSON, what happens in one, and the exit code it deserves: what happened, not what was hoped.
 
-The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`. And the message of a commit of what
-runs made.
+And the message of a commit of what runs made.
+The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
 """
 
 from __future__ import annotations
