@@ -150,6 +150,24 @@ def test_a_value_that_the_manifest_changed_too_is_kept_and_said_once(tmp_path: P
     assert (scene.plan().changes, scene.plan().notes) == ((), ())
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["front matter alone", "with a new text"])
+def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, again: bool) -> None:
+    """As a text does whose place another one takes; a value that no person changed leaves none."""
+    scene = _scene(tmp_path)
+    if again:
+        scene.edit("content/blog.yaml", "topic: ", "topic: More of ")
+    scene.edit("content/blog.yaml", "black", "white")
+    scene.edit("out/one.md", "black", "green")
+    before = scene.read("out/one.md")
+    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    assert scene.read(run.outcomes[0].copy) == before
+    scene.edit("content/blog.yaml", "white", "red")
+    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    assert (run.outcomes[0].result, run.outcomes[0].copy) == ("done", "")
+
+
 def test_drifted_keys_tell_what_was_and_what_is() -> None:
     """By key, in the order in which they are written; a run that was cut short is no person."""
     record = a_record(a_spec(metadata={"tags": ["a"], "order": 1}))

@@ -178,6 +178,8 @@ def test_words_of_two_people_conflict(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "There")
     change = only(prod.plan())
     assert (change.action, change.blocked) == ("blocked", "edited")
+    merge = only(prod.plan(on_edit=OnEdit.MERGE))
+    assert (merge.blocked, merge.hint) == ("edited", change.hint)
     assert results(prod.apply()) == {"a": "blocked"}
     with quick_folder() as folder:
         kept = prod.copied(folder / "kept")

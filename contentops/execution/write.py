@@ -190,16 +190,21 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
 
 
 def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
-    """Whether what is about to be replaced may be a person's: the body, or values of a file that no record knows."""
-    if stands:
-        keys = step.front.items() if record is None else ()
-        values = any(key in seen.front and not is_same_json(seen.front[key], value) for key, value in keys)
-        return values or (record is None and step.title not in (None, seen.title))
-    if record is None:
-        return True
+    """Whether what is about to be replaced may be a person's: the body, or values of the front matter."""
     # What was taken from another environment before is there still, in its history.
-    taken = item.change.promotion is not None and seen.body == record.promoted
-    return is_edited(seen, record) and not taken
+    taken = record is not None and item.change.promotion is not None and seen.body == record.promoted
+    body = not stands and not taken and (record is None or is_edited(seen, record))
+    return body or _replaces_values(record, step, seen)
+
+
+def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
+    """Whether a value of the front matter, or the title, is neither what was last written nor what is written now."""
+    known = record.metadata if record is not None else {}
+    titles = (step.title, seen.title) if record is None else (step.title, "", record.title)
+    return (step.title is not None and seen.title not in titles) or any(
+        key in seen.front and not any(is_same_json(seen.front[key], each) for each in (value, known.get(key)))
+        for key, value in step.front.items()
+    )
 
 
 def _changed(target: str) -> Ended:
@@ -285,8 +290,10 @@ def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> 
     stands = all((seen.title if key == TITLE_KEY else seen.front.get(key)) == value for key, value in changes.items())
     if seen.file == step.expects:
         try:
-            new = update(ctx.outputs.read(step.target), changes)
-            ctx.outputs.write(step.target, new, expect=step.expects)
+            before = ctx.outputs.read(step.target)
+            if _replaces_values(standing.record, step, seen):
+                standing = structs.replace(standing, copy=ctx.outputs.set_aside(step.target, before))
+            ctx.outputs.write(step.target, update(before, changes), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
     elif not stands:

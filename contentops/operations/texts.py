@@ -11,7 +11,7 @@ from contentops.ci.results import earlier_bodies, no_history
 from contentops.digest import NOTHING
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import compose, replace_body, split
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
 from contentops.documents.merge import take_new
 from contentops.documents.sections import cut
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
@@ -95,7 +95,7 @@ def from_remote(
     observed, file = _file(project, record)
     found, _ = content(project, record.content_id, tell=tell, world=world)
     title = clean_title(found.title)
-    front = {} if title in ("", observed.title) else {"title": (title, observed.title or None)}
+    front = {} if title in ("", observed.title) else {TITLE_KEY: (title, observed.title or None)}
     return Difference(old="remote", new="file", before=clean_body(found.body), after=file, front=front)
 
 
@@ -121,9 +121,9 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
         raise OutputError(file.problem, code="unreadable-file")
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
     text = _text(workspace, inputs, change)
-    front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != "contentops"}
+    front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
     if change.title not in (None, file.title):
-        front["title"] = (file.title or None, change.title)
+        front[TITLE_KEY] = (file.title or None, change.title)
     note = change.hint if change.blocked else ""
     if text is None and change.submit is not None:
         note = "its text is not written yet"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.merge import take_new
 from contentops.documents.preset import title_for
 from contentops.documents.sections import main_heading
@@ -60,7 +61,7 @@ def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], o
     from contentops.documents.checks import CheckedText
 
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
-    merged.pop("contentops", None)
+    merged.pop(PROVENANCE_KEY, None)
     return CheckedText(title=title, body=body, front=merged, output=output)
 
 

@@ -33,7 +33,7 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
     """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
     front = dict(apply_preset(inputs.project.preset, spec.metadata))
-    title = front.pop("title", None)
+    title = front.pop(TITLE_KEY, None)
     return front, title if isinstance(title, str) else None
 
 
@@ -87,9 +87,9 @@ def provenance_of(record: Record) -> dict[str, Json]:
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
-    wanted, title = wanted_front(item.inputs, item.spec)
+    wanted, stated = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
-    stated, title = title, title if title is not None else _promoted_title(item, body)
+    title = stated if stated is not None else _promoted_title(item, body)
     if record is None or not file.exists:
         return FrontAnswer(front=wanted, title=title)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
@@ -115,12 +115,11 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
         front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
         reasons += [_asserted(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
         drift = [one for one in drift if one.key == TITLE_KEY]
-    stated = title
-    title, why = _which_title(item, stated, body, asserts=asserts)
+    written, why = _which_title(item, title, body, asserts=asserts)
     reasons += why
-    if title is None and stated not in (None, record.title, file.title):
+    if written is None and title not in (None, record.title, file.title):
         kept.append(TITLE_KEY)
-    if title is not None or TITLE_KEY in kept:
+    if written is not None or TITLE_KEY in kept:
         drift = [one for one in drift if one.key != TITLE_KEY]
     notes = [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
@@ -128,7 +127,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(front=front, title=title, reasons=tuple(reasons), notes=tuple(notes))
+    return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes))
 
 
 def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.documents.clean import title_digest
 from contentops.documents.merge import Merged, merge_edits, merge_keys, take_new
+from contentops.errors import plural
 from contentops.model import Acknowledge, Action, Fetch, OnEdit, Reason
 from contentops.planning.edits import BodyAnswer, block, is_strict, merging, no_base, on_edit, why_not_merged
 
@@ -69,7 +70,8 @@ def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: Op
 def _conflicts(found: Joined) -> tuple[Reason, ...]:
     titles = (Reason(kind="conflict", field="title", detail="both titles were changed"),) if found.text.body else ()
     places = len(found.text.conflicts)
-    text = (Reason(kind="conflict", field="text", after=places, detail=f"both edits meet in {places} places"),)
+    detail = f"both edits meet in {plural(places, 'place')}"
+    text = (Reason(kind="conflict", field="text", after=places, detail=detail),)
     return titles or text
 
 

@@ -140,7 +140,7 @@ def _copies(run: Run) -> Iterator[str]:
     found = [outcome for outcome in run.outcomes if outcome.copy]
     for outcome in found[:_SHOWN]:
         name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
-        yield f"  {paint('=', 'keep')} {name}  its edited text was replaced; a copy is `{copy}`"
+        yield f"  {paint('=', 'keep')} {name}  an edit was replaced; a copy of the file is `{copy}`"
     if len(found) > _SHOWN:
         yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
 
