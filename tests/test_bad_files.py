@@ -268,9 +268,9 @@ class FullDisk(Disk):
         self._need(path)
         super().append(path, data, at)
 
-    def replace(self, path: Path, data: bytes, mode: int) -> None:
+    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
         self._need(path)
-        super().replace(path, data, mode)
+        super().replace(path, data, mode, shared=shared)
 
 
 class OnFull(Scene):
