@@ -190,7 +190,7 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
         body = split(outputs.read(record.output)).body
     except OutputError as error:
         message = f"`{record.id}` has no readable file: {error.message}"
-        raise OutputError(message, hint="`contentops plan` restores it") from error
+        raise OutputError(message, hint="`contentops plan` says whether an apply restores it") from error
     return outputs.observe(record.output), body
 
 
