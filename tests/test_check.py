@@ -315,7 +315,10 @@ def test_required_fields(project: Build) -> None:
     found = [line.partition("] ")[2] for line in lines(findings(root))]
     assert found[:2] == [
         "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults`)",
-        "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`)",
+        (
+            "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`; only an item"
+            " with `protected: true` can do without)"
+        ),
     ]
     assert any("`id`" in line for line in found[2:])
 

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from contentops.errors import Refused
+from contentops.execution.primitives import Stop
 from contentops.model import Action, JobState
 from contentops.operations.apply import Approval
 from contentops.operations.history import history
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.model import Change, Run
+    from contentops.model import Change, Event, Run
     from tests.fakes.api import Generation
 
 
@@ -547,3 +548,33 @@ def test_what_a_command_finds_is_paid_for_again_as_planned(root: Path) -> None:
     assert results(scene.apply()) == {"one": "done", "two": "done"}
     assert scene.api.credits == 12
     assert scene.read("runs.txt") == "ran\n" * 3
+
+
+def test_a_text_that_a_killed_run_left_for_a_command_goes(root: Path) -> None:
+    """Once it is old: another environment's apply may be at work."""
+    scene = _scene(root, NO_DRAFTS, "two")
+    for name, age in (("check-old", 7200), ("check-new", 60)):
+        folder = scene.write(f".contentops/{name}/out/one.md", "Left.").parents[1]
+        os.utime(folder, (scene.timeline.wall() - age,) * 2)
+    scene.apply()
+    assert [path.name for path in (root / ".contentops").glob("check-*")] == ["check-new"]
+
+
+@needs_shell
+def test_a_stop_while_a_command_runs_loses_nothing(root: Path) -> None:
+    """The run ends; the next one goes on for nothing."""
+    scene = _with_command(root, good=1)
+    stop = Stop()
+
+    def emit(event: Event) -> None:
+        if (event.kind, event.step) == ("step-started", "write"):
+            stop.request()
+
+    run = scene.apply(stop=stop, emit=emit)
+    assert run is not None
+    assert (run.stopped, exit_code_of(run)) == ("interrupted", 130)
+    assert set(results(run)) == {"one", "two"}
+    paid = scene.api.credits
+    scene.apply()
+    assert scene.plan().empty
+    assert scene.api.credits == 8 >= paid

@@ -121,6 +121,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "on_edit": "keep",
         "prune": False,
         "refresh": False,
+        "generate": False,
         "resubmit_unknown": False,
         "changed_from": "",
         "canary": None,

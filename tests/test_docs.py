@@ -329,6 +329,43 @@ def test_every_error_code_is_documented() -> None:
     assert (sorted(used - documented), sorted(documented - used)) == ([], [])
 
 
+def _kinds(tree: ast.AST, called: str, keyword: str, place: int) -> Iterator[str]:
+    """What is given as `keyword`, or at `place`, where something is called; names stand for what is assigned to them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == called:
+            given = [word.value for word in node.keywords if word.arg == keyword] or node.args[place : place + 1]
+            yield from (text for value in given for text in (*_literals(value), getattr(value, "id", "")) if text)
+
+
+@pytest.mark.parametrize(
+    ("called", "keyword", "place", "page", "start", "end"),
+    [
+        ("Reason", "kind", 0, "plan-json", "| `kind` of a reason |", "```"),
+        ("Note", "kind", 0, "plan-json", "## Note", "## Change"),
+        ("block", "kind", 0, "errors", "| `blocked` in a plan |", "## More codes"),
+        ("hold", "kind", 1, "errors", "| `blocked` in a plan |", "## More codes"),
+    ],
+)
+def test_every_kind_in_a_plan_is_documented(
+    called: str, keyword: str, place: int, page: str, start: str, end: str
+) -> None:
+    """Whoever reads a plan finds what its reasons, notes and blocks mean."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES if "planning" in path.parts]
+    names = {
+        line.targets[0].id: line.value.value
+        for tree in trees
+        for line in tree.body
+        if isinstance(line, ast.Assign)
+        and isinstance(line.targets[0], ast.Name)
+        and isinstance(line.value, ast.Constant)
+    }
+    used = {str(names.get(kind, kind)) for tree in trees for kind in _kinds(tree, called, keyword, place)}
+    text = (ROOT / f"docs/reference/{page}.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.+?) \|", text[(at := text.index(start)) : text.index(end, at)], flags=re.MULTILINE)
+    assert used
+    assert sorted(kind for kind in used - {kind for row in rows for kind in re.findall(r"`([a-z-]+)`", row)}) == []
+
+
 def test_no_error_code_is_documented_twice() -> None:
     """One section per code, each with at least a sentence."""
     codes = documented_codes()

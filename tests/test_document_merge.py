@@ -292,6 +292,17 @@ def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
         assert merge_edits(base, ours, theirs).body == edit
 
 
+@settings(max_examples=300)
+@given(edits(2))
+def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
+    """What both edits became, held against one of them again, is the same, or a conflict where lines repeat."""
+    base, ours, theirs = texts
+    body = merge_edits(base, ours, theirs).body
+    if body is not None:
+        assert merge_edits(base, body, theirs).body in (body, None)
+        assert merge_edits(base, ours, body).body in (body, None)
+
+
 @pytest.mark.parametrize(
     "piece", ["## Heading {0}\n\nwords {0}\n\n", "same\n\n", "## Same\n\nwords {0}\n\n", "line {0}\n"]
 )

@@ -25,6 +25,8 @@ SAME, CHANGED = a_spec(), a_spec(topic="y")
 RECORD = a_record(SAME)
 FILE = a_file("out/a.md")
 EDITED = a_file("out/a.md", body=MINE)
+ADDED = f"{TEXT}\n## More\n\n{MINE}"
+APART = a_file("out/a.md", body=ADDED)
 THERE = a_remote(body=THEIRS)
 GONE = a_remote(body="", title="", deleted=True)
 GONE = structs.replace(GONE, body=NOTHING)
@@ -107,15 +109,32 @@ CASES: dict[str, Case] = {
     "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
     "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
     # --- here and there ---------------------------------------------------------------------------------------
+    "edited on both sides, apart": Case(
+        file=APART, remote=THERE, action="merge", steps=(*PULL, "save"), why={"edited", "edited-there"}
+    ),
     "edited on both sides": Case(
-        file=EDITED, remote=THERE, blocked="edited-on-both-sides", why={"edited", "edited-there"}
+        file=EDITED, remote=THERE, blocked="edit-conflict", why={"edited", "edited-there", "conflict"}
     ),
     "edited on both sides, overwrite": Case(
-        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edited-on-both-sides"
+        file=EDITED, remote=THERE, choice=_on("overwrite"), blocked="edit-conflict"
+    ),
+    "edited on both sides, markers": Case(
+        file=EDITED, remote=THERE, choice={"markers": True}, action="merge", steps=PULL, why={"conflict"}
+    ),
+    "edited on both sides, the saved text is nowhere": Case(
+        file=EDITED, remote=THERE, record=_saved("Lost.\n"), blocked="no-merge-base"
     ),
     "edited alike": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
     "saved here, then edited there": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
-    "title here, body there": Case(file=a_file("out/a.md", title="Mine"), remote=THERE, blocked="edited-on-both-sides"),
+    "title here, body there": Case(
+        file=a_file("out/a.md", title="Mine"), remote=THERE, action="merge", steps=(*PULL, "save")
+    ),
+    "title on both sides": Case(
+        file=a_file("out/a.md", title="Mine"),
+        remote=a_remote(title="Theirs"),
+        blocked="edit-conflict",
+        why={"conflict"},
+    ),
     "edited here, unreadable there": Case(
         file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
@@ -159,7 +178,7 @@ CASES: dict[str, Case] = {
     ),
     "moved, deleted there": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")),
     "moved, edited on both sides": Case(
-        spec=a_spec(output="new/a.md"), file=EDITED, remote=THERE, blocked="edited-on-both-sides"
+        spec=a_spec(output="new/a.md"), file=APART, remote=THERE, action="merge", steps=("move", *PULL, "save")
     ),
     "renamed, edited there": Case(
         spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
@@ -171,6 +190,21 @@ CASES: dict[str, Case] = {
     ),
     "spec changed, edited here, overwrite": Case(
         spec=CHANGED, file=EDITED, choice=_on("overwrite"), action="overwrite", steps=GENERATE, credits=4
+    ),
+    "spec changed, edited here, merge": Case(
+        spec=CHANGED, file=EDITED, choice=_on("merge"), action="merge", steps=GENERATE, why={"kept-sections"}, credits=4
+    ),
+    "spec changed, edited here, merge, the generated text is nowhere": Case(
+        spec=CHANGED, file=EDITED, record=NEWER, choice=_on("merge"), blocked="no-merge-base"
+    ),
+    "spec changed, edited there, merge": Case(
+        spec=CHANGED,
+        remote=THERE,
+        choice=_on("merge"),
+        action="merge",
+        steps=GENERATE,
+        why={"kept-sections"},
+        credits=4,
     ),
     "spec changed, edited there": Case(
         spec=CHANGED, remote=THERE, blocked="edited-there", why={"changed", "edited-there"}
@@ -200,7 +234,18 @@ CASES: dict[str, Case] = {
     ),
     "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"),
     "spec changed, edited on both sides, keep": Case(
-        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("keep"), blocked="edited-on-both-sides"
+        spec=CHANGED,
+        file=APART,
+        remote=THERE,
+        choice=_on("keep"),
+        action="merge",
+        steps=("fetch", "record", "write", "save"),
+    ),
+    "spec changed, edited on both sides, merge": Case(
+        spec=CHANGED, file=APART, remote=THERE, choice=_on("merge"), action="merge", steps=GENERATE, credits=4
+    ),
+    "spec changed, edited in one place, merge": Case(
+        spec=CHANGED, file=EDITED, remote=THERE, choice=_on("merge"), blocked="edit-conflict"
     ),
     "spec changed, edited on both sides, overwrite": Case(
         spec=CHANGED,
@@ -236,7 +281,7 @@ CASES: dict[str, Case] = {
         choice=_on("overwrite"),
         action="update",
         steps=("update",),
-        why={"front-matter"},
+        why={"front-matter-drift"},
     ),
     "metadata changed": Case(
         spec=TAGGED, record=a_record(SAME), file=FILE, action="update", steps=("update",), why={"front-matter"}
@@ -306,7 +351,9 @@ CASES: dict[str, Case] = {
 def _plan(case: Case) -> Plan:
     remote = None if case.remote is None else {"a": case.remote}
     specs, files = [] if case.spec is None else [case.spec], [] if case.file is None else [case.file]
-    return make_plan(a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice))
+    found = a_situation(specs, [case.record], files, remote=remote, entries=case.entries, **case.choice)
+    texts = {body_digest(text): text for text in (TEXT, MINE, THEIRS, OLD, ADDED)}
+    return make_plan(structs.replace(found, text=texts.get, read=lambda path: texts.get(found.observe(path).body, "")))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

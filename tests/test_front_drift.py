@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from contentops.model import OnEdit
-from contentops.operations import show
+from contentops.operations import plan as looking
 from contentops.planning.front_matter import drifted
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
@@ -75,7 +75,7 @@ def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, 
     (note,) = plan.notes
     assert (note.kind, note.id) == ("front-matter-drift", "one")
     assert [f"`{key}`" in note.message for key in keys] == [True] * len(keys)
-    ((status,), _) = show.status(scene.project, Choice())
+    ((status,), _) = looking.status(scene.project, Choice())
     assert note.message == f"`one`: {status.note}"
     (change,) = scene.plan(on_edit=OnEdit.OVERWRITE).changes
     assert (change.action, change.names, change.credits) == ("update", ("update",), 0)
@@ -148,6 +148,24 @@ def test_a_value_that_the_manifest_changed_too_is_kept_and_said_once(tmp_path: P
     scene.apply(on_edit=OnEdit.OVERWRITE)
     assert "white" in scene.read("out/one.md")
     assert (scene.plan().changes, scene.plan().notes) == ((), ())
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["front matter alone", "with a new text"])
+def test_what_is_asserted_against_a_person_leaves_a_copy(tmp_path: Path, *, again: bool) -> None:
+    """As a text does whose place another one takes; a value that no person changed leaves none."""
+    scene = _scene(tmp_path)
+    if again:
+        scene.edit("content/blog.yaml", "topic: ", "topic: More of ")
+    scene.edit("content/blog.yaml", "black", "white")
+    scene.edit("out/one.md", "black", "green")
+    before = scene.read("out/one.md")
+    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    assert scene.read(run.outcomes[0].copy) == before
+    scene.edit("content/blog.yaml", "white", "red")
+    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    assert run is not None
+    assert (run.outcomes[0].result, run.outcomes[0].copy) == ("done", "")
 
 
 def test_drifted_keys_tell_what_was_and_what_is() -> None:

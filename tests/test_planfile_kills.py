@@ -153,6 +153,13 @@ def keep(scene: Scene) -> dict[str, Any]:
     return {"on_edit": OnEdit.KEEP}
 
 
+def merge(scene: Scene) -> dict[str, Any]:
+    """An edited file, its request changed, and what was edited stays."""
+    _made(scene, *EDITED)
+    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    return {"on_edit": OnEdit.MERGE}
+
+
 def overwrite(scene: Scene) -> dict[str, Any]:
     """An edited file whose words are given up."""
     _made(scene, *EDITED)
@@ -231,7 +238,7 @@ KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
     made.__name__: made
     for made in (
         *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
-        *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, overwrite),
+        *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, merge, overwrite),
         *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
         *(create_retried, replace_retried),
     )

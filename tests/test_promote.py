@@ -11,7 +11,7 @@ import pytest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, OnEdit, Plan
-from contentops.operations import difference, workspace
+from contentops.operations import texts, workspace
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
@@ -180,6 +180,8 @@ def test_words_of_two_people_conflict(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "There")
     change = only(prod.plan())
     assert (change.action, change.blocked) == ("blocked", "edited")
+    merge = only(prod.plan(on_edit=OnEdit.MERGE))
+    assert (merge.blocked, merge.hint) == ("edited", change.hint)
     assert results(prod.apply()) == {"a": "blocked"}
     with quick_folder() as folder:
         kept = prod.copied(folder / "kept")
@@ -240,6 +242,18 @@ def test_a_file_that_cannot_be_used_is_not_promoted(tmp_path: Path, spoil: Any, 
     change = only(prod.plan())
     assert change.blocked == "not-promoted"
     assert words in change.hint
+
+
+def test_a_text_that_was_not_reviewed_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+    """On the machine that generated it as on any other: where staging lost its file, prod waits, or is told to go on."""
+    one_server = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
+    _, prod = rooms(tmp_path, "a", extra=one_server)
+    (prod.root / "staging/a.md").unlink()
+    change = only(prod.plan())
+    assert change.blocked == "not-promoted"
+    assert change.hint.endswith("or `--generate` takes the text that was generated, for nothing")
+    asked = only(prod.plan(generate=True))
+    assert (asked.action, asked.submits) == ("finish", 0)
 
 
 def test_another_take_is_asked_for_where_texts_come_from(tmp_path: Path) -> None:
@@ -516,9 +530,11 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "The end")
     staging.apply()
     in_git(staging, "Edited")
+    planned = texts.to_planned(prod.project, "a")
+    assert (planned.before, planned.after) == (None, split(staging.read("staging/a.md")).body)
     prod.apply()
     in_git(staging, "Promoted")
     shutil.rmtree(tmp_path / "site" / ".contentops")
-    found = difference.from_generated(prod.project, "a")
+    found = texts.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated

@@ -30,8 +30,8 @@ from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused, UsageError
 from contentops.model import Result
 from contentops.operations import apply as operation
-from contentops.operations import show
 from contentops.operations.apply import ApplyOptions
+from contentops.operations.plan import section
 from contentops.planning.inputs import Choice
 from contentops.reporting.layout import fitted
 from contentops.reporting.plan_text import plan_text
@@ -89,6 +89,12 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Exit with 4 if it would pay for more than plan FILE says.",
 )
+@click.option(
+    "--conflicts",
+    type=click.Choice(["block", "markers"]),
+    default="block",
+    help="With `markers`, write two people's edits that meet into the file.",
+)
 @click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @click.option(
@@ -105,6 +111,7 @@ def command(
     plan_file: str | None,
     approve_credits: int | None,
     branch: str,
+    conflicts: str,
     deadline: float | None,
     events: str,
     reviewed: str,
@@ -142,7 +149,10 @@ def command(
         inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
         options = structs.replace(options, inputs=inputs, ceiling=ceiling)
-        return carry_out(session.project(), choice_of(**chosen), options, manner, again)
+        choice = choice_of(**chosen, markers=conflicts == "markers")
+        return carry_out(session.project(), choice, options, manner, again)
+    if conflicts == "markers":
+        raise click.UsageError("PLAN is what was reviewed; `--conflicts` is for an apply that makes its own plan")
     if reviewed:
         raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
     if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):
@@ -195,7 +205,7 @@ def regenerate(
     service.
     """
     project = session.project()
-    sections = {item: show.section(project, item, heading)}
+    sections = {item: section(project, item, heading)}
     approval = operation.Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections}
     options = ApplyOptions(approval=approval, inputs=inputs)

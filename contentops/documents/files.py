@@ -44,7 +44,6 @@ MAX_FILE: Final = 16 << 20
 Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
-_ASIDE: Final = (".contentops", "replaced")
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -183,16 +182,17 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a text of `path` in a folder of its own in `.contentops`, for its owner alone; return where."""
-        data = text.encode()
-        digest = digest_bytes(data)
-        parts = (*_ASIDE, digest[7:19], *split_path(path))
-        copy = "/".join(parts)
-        with explained(copy, "written"), contextlib.ExitStack() as stack:
+        """Keep a text of `path` in a folder of its own in `.contentops`; return where."""
+        return self.keep(text, "replaced", digest_bytes(text.encode())[7:19], *split_path(path))
+
+    def keep(self, text: str, *parts: str) -> str:
+        """Keep a text in `.contentops`, for its owner alone and in place of what was there; return where."""
+        parts = (".contentops", *parts)
+        with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             place = self._made(stack, parts)
-            self._appear(copy, self._half_written(stack, place, data, PRIVATE), place, digest)
+            two_names(self._system.replace, self._half_written(stack, place, text.encode(), PRIVATE), place)
             place.folder.sync()
-        return copy
+        return "/".join(parts)
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
         """Move the file `source` with digest `expect` to `target`, where nothing may be; empty folders are removed.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 T = TypeVar("T")
-S = TypeVar("S", str, tuple[Key, ...])
+S = TypeVar("S")
 
 
 # --- a new generation against a hand edit ----------------------------------------------------------------------
@@ -232,7 +232,7 @@ def _merged_order(was: Mapping[Key, str], here: Mapping[Key, str], there: Mappin
             return None  # touched on one side, removed or renamed on the other
     order: list[Key] = []
     for chunk in _chunks(tuple(was), tuple(here), tuple(there)):
-        settled = _settled(*chunk)
+        settled = _settled_run(*chunk)
         if settled is None and not chunk[0] and not set(chunk[1]) & set(chunk[2]):
             # Each added some: whose come first does not hang on who asks.
             one, other = sorted(chunk[1:])
@@ -249,9 +249,9 @@ def _by_paragraph(base: str, ours: str, theirs: str) -> list[str | Conflict]:
         return [whole]
     parts: list[str | Conflict] = []
     for chunk in _chunks(*map(_paragraphs, (base, ours, theirs))):
-        sides = ["".join(side) for side in chunk]
-        settled = _settled(*sides)
-        parts.append(Conflict(ours=sides[1], theirs=sides[2]) if settled is None else settled)
+        settled = _settled_run(*chunk)
+        ours, theirs = ("".join(side) for side in chunk[1:])
+        parts.append(Conflict(ours=ours, theirs=theirs) if settled is None else "".join(settled))
     return parts
 
 
@@ -268,6 +268,20 @@ def _paragraphs(text: str) -> tuple[str, ...]:
 
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+def _settled_run(base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]) -> tuple[T, ...] | None:
+    """As `_settled`, for pieces in a row: of two that were added in one place, one may have all of the other."""
+    settled = _settled(base, ours, theirs)
+    if settled is None and not base:
+        return next((one for one, other in ((ours, theirs), (theirs, ours)) if _is_within(other, one)), None)
+    return settled
+
+
+def _is_within(few: tuple[T, ...], many: tuple[T, ...]) -> bool:
+    """Whether all of `few` stand in `many`, in their order."""
+    left = iter(many)
+    return all(each in left for each in few)
 
 
 def _settled(base: S, ours: S, theirs: S) -> S | None:

@@ -8,10 +8,11 @@ from msgspec import structs
 
 from contentops.documents.checks import blocks, check_text, checked_text
 from contentops.errors import StateError, plural
+from contentops.execution.merge import merged
 from contentops.execution.poll import poll
 from contentops.execution.primitives import Ended, Job
 from contentops.execution.submit import submit
-from contentops.execution.write import coming_title, composed, merged
+from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
 from contentops.planning.checked import failed_hint, to_check
 from contentops.state.codec import Drop
@@ -36,7 +37,7 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         return standing  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
+    body = standing.body
     if standing.checked is body:
         return standing
     findings = check_text(checks, _about(ctx, item, standing, step, body), ctx.exists)

@@ -47,7 +47,7 @@ def run_on_text(
 
     Raises StateError or OSError where there can be no such folder.
     """
-    with tempfile.TemporaryDirectory(dir=state_dir.make(root), prefix="check-") as folder:
+    with tempfile.TemporaryDirectory(dir=state_dir.make(root), prefix=state_dir.CHECKED) as folder:
         file = Path(folder, output)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")

@@ -273,6 +273,12 @@ class Standing(Struct, frozen=True, kw_only=True):
         return structs.replace(self, text=found, merged=None, kept=())
 
     @property
+    def body(self) -> str:
+        """The body that is written."""
+        assert self.text is not None
+        return self.text.body if self.merged is None else self.merged
+
+    @property
     def recorded(self) -> Record:
         """The record, once there is one."""
         assert self.record is not None

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from contentops.errors import OutputError
 from contentops.execution.check import checked, hold_back, retry
+from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
 from contentops.execution.records import new_entry
@@ -36,6 +37,7 @@ from contentops.model import (
     name_of,
 )
 from contentops.planning.inputs import open_entries
+from contentops.planning.joins import CONFLICT
 from contentops.planning.renames import order_moves
 
 if TYPE_CHECKING:
@@ -220,6 +222,8 @@ async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntr
 def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended:
     """The end of an item whose steps are all carried out."""
     change = item.change
+    if change.blocked == CONFLICT:
+        keep_conflict(ctx, item)
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
     for entry, end in left:

@@ -17,14 +17,13 @@ from contentops.documents.front_matter import (
     split,
     update,
 )
-from contentops.documents.merge import take_new
 from contentops.errors import FileChanged
 from contentops.execution.limiter import iso_exact
+from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
-from contentops.model import Acknowledge, KeptWords, Poll, RequestId, Result, Saved
+from contentops.model import Acknowledge, Poll, RequestId, Result, Save, Saved
 from contentops.planning.checked import Brought, written_title
-from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -83,11 +82,9 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
-    text, seen = standing.text, ctx.outputs.observe(step.target)
-    assert text is not None
+    seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(body)
+    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(standing.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
@@ -102,7 +99,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         title = seen.title or title
     else:
         persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
-        if persons and not step.merges:
+        if persons and standing.merged is None:
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -116,10 +113,24 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         metadata=_front_after(step, standing.record, existed=seen.exists),
         output=step.target,
     )
-    if step.pulls is not None:
-        ctx.cache.keep_body(digest, text.body)
-        record = _agreed(ctx, structs.replace(record, title=_title_of_ours(step, standing.record)), step.pulls)
-        return structs.replace(standing, record=note(ctx, item, "write", record))
+    return _recorded(ctx, item, standing, step, record)
+
+
+def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record: Record) -> Standing:
+    """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
+    text = standing.text
+    assert text is not None
+    body, digest = standing.body, body_digest(standing.body)
+    if (there := step.pulls or step.joins) is not None:
+        ctx.cache.keep_body(digest, body)
+        record = _agreed(ctx, record, there)
+    if there is not None and not step.is_new:
+        record = structs.replace(record, title=_title_of_ours(step, standing.record))
+        standing = structs.replace(standing, record=note(ctx, item, "write", record))
+        if step.marks:
+            hint = f"settle what stands between the markers in `{step.target}`, then run `contentops apply` again"
+            raise Ended(Result.BLOCKED, "two people's edits meet; both are in the file", hint)
+        return standing
     if step.restores:
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
@@ -128,35 +139,25 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
+    if standing.merged is not None and text.content_id and item.change.has(Save):
+        record = _stored_by_itself(ctx, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
 
 
-def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
-    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
-    text = standing.text
-    assert text is not None
-    if standing.merged is not None or not step.merges or not seen.exists or seen.problem:
-        return standing
-    edited = split(ctx.outputs.read(step.target)).body
-    if text.job_id and seen.provenance.get("job") == text.job_id:
-        # A run that was cut short has merged this very text already, and perhaps a person went on from there.
-        return structs.replace(standing, merged=edited)
-    base = ctx.text(step.merges)
-    if base is None:
-        hint = "run `contentops plan` to see what would bring it"
-        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
-    found = take_new(base, edited, text.body)
-    trouble = why_not_merged(item.id, found, strict=step.strict)
-    if found is None or trouble is not None:
-        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
-    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
-    return structs.replace(standing, merged=found.body, kept=kept)
+def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
+    """The record where the server has stored a new text itself: what was merged is saved over it, also after a stop."""
+    saved = Saved(title=title_digest(text.title), body=body_digest(text.body))
+    old = dict.fromkeys((*record.superseded, record.content_id))
+    superseded = tuple(each for each in old if each not in ("", text.content_id))
+    at = iso_exact(ctx.wall())
+    return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
     """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
     assert known is not None
-    stated = step.title is not None and step.pulls is not None and step.title != step.pulls.title
+    there = step.pulls or step.joins
+    stated = step.title is not None and there is not None and step.title != there.title
     return clean_title(step.title or "") if stated else known.title
 
 
@@ -184,23 +185,28 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     entry = item.change.entry
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
-    if step.replaces_edit or step.merges:
+    if step.replaces_edit or step.merges or step.joins:
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
 
 
 def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
-    """Whether what is about to be replaced may be a person's: the body, or values of a file that no record knows."""
-    if stands:
-        keys = step.front.items() if record is None else ()
-        values = any(key in seen.front and not is_same_json(seen.front[key], value) for key, value in keys)
-        return values or (record is None and step.title not in (None, seen.title))
-    if record is None:
-        return True
+    """Whether what is about to be replaced may be a person's: the body, or values of the front matter."""
     # What was taken from another environment before is there still, in its history.
-    taken = item.change.promotion is not None and seen.body == record.promoted
-    return is_edited(seen, record) and not taken
+    taken = record is not None and item.change.promotion is not None and seen.body == record.promoted
+    body = not stands and not taken and (record is None or is_edited(seen, record))
+    return body or _replaces_values(record, step, seen)
+
+
+def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
+    """Whether a value of the front matter, or the title, is neither what was last written nor what is written now."""
+    known = record.metadata if record is not None else {}
+    titles = (step.title, seen.title) if record is None else (step.title, "", record.title)
+    return (step.title is not None and seen.title not in titles) or any(
+        key in seen.front and not any(is_same_json(seen.front[key], each) for each in (value, known.get(key)))
+        for key, value in step.front.items()
+    )
 
 
 def _changed(target: str) -> Ended:
@@ -263,9 +269,9 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     text, known = standing.text, standing.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, standing, step, seen)
-    body = standing.merged if standing.merged is not None else text.body
+    body = standing.body
     # What a person made of the block of a file that is there stays too.
-    block = None if step.pulls is not None and seen.exists else _provenance(ctx, item, known, text)
+    block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return compose(title, step.front, block, body)
     changes: dict[str, Json] = {**step.front, TITLE_KEY: title}
@@ -286,8 +292,10 @@ def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> 
     stands = all((seen.title if key == TITLE_KEY else seen.front.get(key)) == value for key, value in changes.items())
     if seen.file == step.expects:
         try:
-            new = update(ctx.outputs.read(step.target), changes)
-            ctx.outputs.write(step.target, new, expect=step.expects)
+            before = ctx.outputs.read(step.target)
+            if _replaces_values(standing.record, step, seen):
+                standing = structs.replace(standing, copy=ctx.outputs.set_aside(step.target, before))
+            ctx.outputs.write(step.target, update(before, changes), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
     elif not stands:

@@ -122,13 +122,17 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """Body digest of the generated text that a person edited: what that person made of it stays; empty: nothing."""
     strict: bool = False
     """Where the new text says something else for what stays, nothing is written."""
+    joins: Remote | None = None
+    """The text on the server, edited there since it was saved: that edit comes into the file beside those made here."""
+    marks: bool = False
+    """Where both edits meet, they are written between the markers of a conflict, for a person to settle."""
     pulls: Remote | None = None
     """The text is this one of the server: a person's, which is saved already."""
 
     @property
     def is_new(self) -> bool:
         """Whether the text is one that a job made, which no one has seen yet."""
-        return not self.restores and self.pulls is None
+        return not self.restores and self.pulls is None and (self.joins is None or bool(self.merges))
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):

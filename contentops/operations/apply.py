@@ -23,6 +23,7 @@ from contentops.planning.review import check_ceiling, compare_file
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
+from contentops.state import state_dir
 from contentops.state.apply_lock import ApplyLock
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def _sweep(workspace: Workspace, world: World) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
     Outputs(workspace.project.root, system=world.system).sweep(sorted(folders), before=world.wall())
+    # An apply of another environment may be at work.
+    state_dir.sweep(Path(workspace.project.root), before=world.wall() - 3600)
 
 
 def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from contentops.model import Json, Project
     from contentops.state.cache import Cache
 
+ABOUT_ONE = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+"""Failures that say something about one content alone."""
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field, structs
 
-from contentops.api.calls import Content, ContentEntry, Failure, FailureKind, GetContent
+from contentops.api.calls import Content, ContentEntry, Failure, GetContent
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
@@ -25,7 +25,7 @@ from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
 from contentops.model import Saved
 from contentops.operations.apply import hold_lock
-from contentops.operations.content import as_error, converse, owners, quiet
+from contentops.operations.content import ABOUT_ONE, as_error, converse, owners, quiet
 from contentops.operations.declare import (
     Adoption,
     Taken,
@@ -48,9 +48,8 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
 
 _IN_THE_WAY: Final = "move that file away, or take it over with `contentops adopt`"
+_LISTED: Final = "`contentops content list` lists what is there"
 HEAD: Final = "Items whose texts were stored on the server before: imported."
-_ITS_OWN: Final = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
-"""Failures that say something about one content alone."""
 
 
 class _Text(Struct, frozen=True, kw_only=True):
@@ -87,6 +86,7 @@ def import_contents(
     does not answer or the key is missing, and what `adopt` raises.
     """
     world = world or World()
+    started = iso(world.wall())
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
@@ -109,7 +109,9 @@ def import_contents(
             adoption, taken = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted, world.disk)
-        records = [_record(project, taken[text.id], text, files[text.id], world) for text in texts if text.id in taken]
+        records = [
+            _record(project, taken[text.id], text, files[text.id], started) for text in texts if text.id in taken
+        ]
         for text in texts:
             workspace.cache.keep_body(body_digest(text.body), text.body)
         if records:
@@ -144,8 +146,8 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             answer = await caller.ask(GetContent(entry.id))
             if isinstance(answer, Content):
                 found.contents.append(structs.replace(answer, id=entry.id))
-            elif isinstance(answer, Failure) and answer.kind in _ITS_OWN:
-                found.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}"))
+            elif isinstance(answer, Failure) and answer.kind in ABOUT_ONE:
+                found.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
             else:
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
@@ -299,7 +301,7 @@ def _composed(project: Project, spec: Spec, text: _Text) -> str:
     return compose(title, front, block, text.body)
 
 
-def _record(project: Project, spec: Spec, text: _Text, file: Observed, world: World) -> Record:
+def _record(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
     """The record of a text that the server has and no job of ours is known to have made."""
     saved = Saved(
         title=title_digest(text.title),
@@ -308,4 +310,6 @@ def _record(project: Project, spec: Spec, text: _Text, file: Observed, world: Wo
         server_body=body_digest(text.content.body),
     )
     record = record_of(project, spec, file)
-    return structs.replace(record, saved=saved, content_id=text.content.id, saved_at=iso(world.wall()))
+    # Who edits it while this runs, or waits for an answer, is seen by the next refresh.
+    saved_at = text.content.updated_at or started
+    return structs.replace(record, saved=saved, content_id=text.content.id, saved_at=saved_at)

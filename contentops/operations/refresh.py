@@ -15,7 +15,7 @@ from contentops.execution.content_index import keep_seen_there, seen_there
 from contentops.execution.context import list_all
 from contentops.execution.limiter import seconds_of
 from contentops.model import Remote
-from contentops.operations.content import as_error, converse, quiet
+from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
 from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import PlanInputs
     from contentops.state.cache import Cache
 
-_ITS_OWN = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
-"""Failures that say something about one content alone."""
 CLOCKS = 2.0
 """Seconds that this machine's clock and a server's may differ without each text that was saved being fetched."""
 _STUMBLED = 500
@@ -111,7 +109,7 @@ def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
 
 def _is_its_own(failure: Failure, *, again: bool) -> bool:
     """Whether a failure says something about one content alone; a server that stumbles `again` is not well."""
-    return failure.kind in _ITS_OWN or (failure.status == _STUMBLED and not again)
+    return failure.kind in ABOUT_ONE or (failure.status == _STUMBLED and not again)
 
 
 def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:

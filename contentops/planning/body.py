@@ -9,8 +9,9 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
-from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, merge_trouble, why_changed
+from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.joins import merge_trouble
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, replaced, words_in_the_way
 
@@ -116,7 +117,8 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return words
     if held := merge_trouble(item, words, entry.body, entry):
         return held
-    return structs.replace(_brought(item, entry, words, unclear=unclear), merges=words.merges)
+    brought = _brought(item, entry, words, unclear=unclear)
+    return structs.replace(brought, merges=words.merges, joins=words.joins)
 
 
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
@@ -128,7 +130,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     paid = entry.state is JobState.PAID
     bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
     retry = retry_of(item, entry.retry, entry.section)
-    failed = failed_checks(item, entry, merges=words.merges) if paid else ()
+    failed = failed_checks(item, entry, words) if paid else ()
     # Where only what a person wrote fails, no other text would help.
     certain = bool(retry and failed and (not words.merges or failed_checks(item, entry)))
     if failed and not certain:
@@ -254,6 +256,8 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
+    if held_back(item, why) is not None:
+        return None  # no one has reviewed it
     words = BodyAnswer(reasons=why)
     if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
         words = words_in_the_way(item, why) or BodyAnswer(reasons=(*why, *replaced(item)))
@@ -261,7 +265,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
             return words
     if held := merge_trouble(item, words, stored.body):
         return held
-    if failed := failed_checks(item, merges=words.merges):
+    if failed := failed_checks(item, words=words):
         if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
         return block(FAILED, failed_hint(item.spec, None, is_same=False), reasons=(*words.reasons, *failed))
@@ -297,7 +301,7 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
     words = words_in_the_way(item, why)
     if words is None or words.settles:
         return words or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
-    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges)
+    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges, joins=words.joins)
 
 
 def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:

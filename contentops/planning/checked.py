@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.merge import take_new
 from contentops.documents.preset import title_for
 from contentops.documents.sections import main_heading
@@ -13,11 +14,11 @@ from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryTex
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
+from contentops.planning.joins import edited_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from contentops.digest import Digest
     from contentops.documents.checks import CheckedText
     from contentops.model import Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
     from contentops.planning.inputs import ItemSides
@@ -60,7 +61,7 @@ def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], o
     from contentops.documents.checks import CheckedText
 
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
-    merged.pop("contentops", None)
+    merged.pop(PROVENANCE_KEY, None)
     return CheckedText(title=title, body=body, front=merged, output=output)
 
 
@@ -77,11 +78,14 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
     return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
 
 
-def failed_checks(item: ItemSides, entry: OpenEntry | None = None, *, merges: Digest = NOTHING) -> tuple[Reason, ...]:
+_AS_IT_IS = BodyAnswer()
+
+
+def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
     """Why a paid text of the item's request is not written, as far as its words are known here; empty: it may be.
 
-    Of `entry`, else of the last such text in the cache. `merges`: a person's words stay in it, as they were made of the
-    text with this body digest. What a command said is no reason: it is run again.
+    Of `entry`, else of the last such text in the cache. `words`: how it goes into the file, where a person's words
+    may stay in it. What a command said is no reason: it is run again.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
@@ -92,8 +96,8 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, *, merges: Di
     body = item.inputs.text(digest) if digest else None
     if body is None:
         return ()
-    if merges:
-        merged = take_new(item.inputs.text(merges) or "", item.inputs.read(item.file.path), body)
+    if words.merges:
+        merged = take_new(item.inputs.text(words.merges) or "", edited_text(item, words), body)
         body = merged.body if merged is not None else body
     return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
 

@@ -32,6 +32,7 @@ from contentops.planning.body import which_body
 from contentops.planning.edits import BodyAnswer, is_strict
 from contentops.planning.front_matter import differs, which_front_matter
 from contentops.planning.inputs import explain, is_ours, is_protected, pending, resting_place
+from contentops.planning.joins import title_after
 from contentops.planning.remote import as_pulled, keeps_title, known_there, pulled, remote_notes, save_over, text_after
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
     """Why the server is told the title and body that will stand on disk; None: it is not."""
     record, file, remote = item.own, item.file, item.remote
-    if not item.inputs.saves(item.spec):
+    if not item.inputs.saves(item.spec) or body.marks:
         return None
     gone = remote is not None and remote.deleted
     if body.action is Action.RESTORE and record is not None:
@@ -203,11 +204,13 @@ def _union(
             target=target,
             expects=expects,
             front=front.front,
-            title=there.title or None if there is not None and front.title is None else front.title,
+            title=front.title if front.title is not None else _title_there(item, body),
             restores=body.action is Action.RESTORE,
             replaces_edit=not body.merges and any(reason.kind == "edited" for reason in body.reasons),
             merges=body.merges,
             strict=bool(body.merges) and is_strict(item),
+            joins=body.joins,
+            marks=body.marks,
             pulls=there,
         )
         # Of an item that has a record, that one says where the file is.
@@ -221,6 +224,15 @@ def _union(
     if save is not None:
         steps.append(save)
     return tuple(steps)
+
+
+def _title_there(item: ItemSides, body: BodyAnswer) -> str | None:
+    """The title that comes with a person's text from the server; None: the file keeps its own, or the text has one."""
+    if body.joins is not None:
+        title = title_after(item, body)
+        return title if title != item.file.title else None
+    there = pulled(body)
+    return there.title or None if there is not None else None
 
 
 def _homed(step: Step, target: str) -> Step:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest
-from contentops.documents.merge import take_new, touched
+from contentops.documents.merge import touched
 from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
 from contentops.planning.inputs import explain, is_ours, key_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contentops.documents.merge import Renewed
     from contentops.documents.sections import Key
-    from contentops.model import ItemId, OpenEntry, Step
+    from contentops.model import ItemId, OpenEntry, Remote, Step
     from contentops.planning.inputs import ItemSides
 
 
@@ -34,6 +34,11 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     hint: str = ""
     merges: Digest = NOTHING
     """Body digest of the generated text that a person edited, where what that person made of it stays; else empty."""
+
+    joins: Remote | None = None
+    """The server's text that comes into the file beside the edits made there, if one does."""
+    marks: bool = False
+    """Both are written between the markers of a conflict."""
 
     @property
     def settles(self) -> bool:
@@ -67,7 +72,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return block("missing", hint, reasons=reasons, entry=entry)
     if choice is OnEdit.MERGE:
-        return _merging(item, why, entry)
+        return merging(item, (*why, *edit(item)), entry)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
     if entry is not None and item.is_same:
         take = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
@@ -76,29 +81,32 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     return block("edited", hint, reasons=reasons, entry=entry)
 
 
-def _merging(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None) -> BodyAnswer:
-    """The new text under what a person made of the one before; blocked where that one is not at hand."""
-    record, inputs = item.own, item.inputs
+def merging(
+    item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, edited: str | None = None
+) -> BodyAnswer:
+    """The new text under what a person made of the one before; blocked where that one is not at hand.
+
+    `edited`: the text as people left it; None: that of the file.
+    """
+    record = item.own
     assert record is not None
-    base = inputs.text(record.generated) if record.generated else None
+    base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
-        lost = inputs.why_no_text() if record.generated else "it was adopted, so no text was generated for it"
-        hint = f"what was generated for `{item.file.path}` is not at hand, so no one can tell what a person changed"
-        hint += f"; {lost}" if lost else ""
-        hint += "; else `--on-edit keep` or `overwrite`"
-        return block("no-merge-base", hint, reasons=(*why, *edit(item)), entry=entry)
-    names = [heading_of(key) for key in touched(base, inputs.read(item.file.path))]
+        what = f"what was generated for `{item.file.path}`"
+        return no_base(item, what, reasons, entry, known=bool(record.generated))
+    names = [heading_of(key) for key in touched(base, item.inputs.read(item.file.path) if edited is None else edited)]
     kept = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
-    return BodyAnswer(reasons=(*why, *edit(item), kept), merges=record.generated)
+    return BodyAnswer(reasons=(*reasons, kept), merges=record.generated)
 
 
-def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What holds back a merge with a text that is here already; None: nothing, or that is not known yet."""
-    if not words.merges or (text := item.inputs.text(new)) is None:
-        return None
-    found = take_new(item.inputs.text(words.merges) or "", item.inputs.read(item.file.path), text)
-    trouble = why_not_merged(item.spec.id, found, strict=is_strict(item))
-    return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
+def no_base(
+    item: ItemSides, what: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, known: bool
+) -> BodyAnswer:
+    """The answer that holds an item back whose edits cannot be told from what was there before."""
+    lost = item.inputs.why_no_text() if known else "it was adopted, so there never was one"
+    hint = f"{what} is not at hand, so no one can tell what a person changed"
+    hint += f"; {lost}" if lost else ""
+    return block("no-merge-base", f"{hint}; else `--on-edit keep` or `overwrite`", reasons=reasons, entry=entry)
 
 
 def why_not_merged(id_: ItemId, found: Renewed | None, *, strict: bool) -> tuple[str, str] | None:

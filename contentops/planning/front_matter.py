@@ -36,7 +36,7 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
     """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
     front = apply_preset(inputs.project.preset, spec.metadata)
-    title = front.pop("title", None)
+    title = front.pop(TITLE_KEY, None)
     return front, title if isinstance(title, str) else None
 
 
@@ -90,9 +90,9 @@ def provenance_of(record: Record) -> dict[str, Json]:
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
-    wanted, title = wanted_front(item.inputs, item.spec)
+    wanted, stated = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
-    stated, title = title, title if title is not None else _promoted_title(item, body)
+    title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
         return FrontAnswer(front=wanted, title=title)
     addresses, notes = which_addresses(item, wanted)
@@ -117,14 +117,13 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]
     if asserts:
         front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
-        reasons += [_rewritten(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
+        reasons += [_asserted(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
         drift = [one for one in drift if one.key == TITLE_KEY]
-    stated = title
-    title, why = _which_title(item, stated, body, asserts=asserts)
+    written, why = _which_title(item, title, body, asserts=asserts)
     reasons += why
-    if title is None and stated not in (None, record.title, file.title):
+    if written is None and title not in (None, record.title, file.title):
         kept.append(TITLE_KEY)
-    if title is not None or TITLE_KEY in kept:
+    if written is not None or TITLE_KEY in kept:
         drift = [one for one in drift if one.key != TITLE_KEY]
     notes += [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
@@ -132,7 +131,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(front=front, title=title, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
+    return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
 
 
 def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
@@ -202,7 +201,8 @@ def _which_title(
     if title is None or record is None:
         return None, ()
     if asserts and file.title != title:
-        return title, (_rewritten("metadata.title", file.title, title),)
+        why = _asserted if file.title != record.title else _rewritten
+        return title, (why("metadata.title", file.title, title),)
     if file.title not in (record.title, title):
         return None, ()
     if title != record.title:
@@ -224,6 +224,11 @@ def _field(key: str) -> str:
 
 def _rewritten(name: str, before: Json, after: Json) -> Reason:
     return Reason(kind="front-matter", field=name, before=before, after=after)
+
+
+def _asserted(name: str, before: Json, after: Json) -> Reason:
+    """Why a key that a person changed is written again, though no manifest says otherwise than before."""
+    return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 
 def differs(file: Observed, front: FrontAnswer) -> bool:

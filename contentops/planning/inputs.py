@@ -44,6 +44,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     replace: tuple[str, ...] = ()
     on_edit: OnEdit | None = None
     prune: bool = False
+    markers: bool = False
+    """Whether two people's edits that meet are written into the file, between the markers of a conflict."""
     refresh: bool = False
     """Whether to look first at what the server has."""
     resubmit_unknown: bool = False

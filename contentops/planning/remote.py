@@ -10,6 +10,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
 from contentops.model import Acknowledge, Action, Fetch, Note, OnEdit, Reason, Save
 from contentops.planning.edits import BodyAnswer, block, edit, edit_choice, on_edit, replaced_edit
+from contentops.planning.joins import join, title_after
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -37,7 +38,18 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         # Without a template an item is protected from generations alone: what a person writes there is its text.
         is_held = item.file.exists and item.is_protected and item.spec.request.template
         return None if is_held else _pull(item, reasons)
-    if is_new_here and _is_a_persons(item):
+    return _by_choice(item, reasons, both=is_new_here and _is_a_persons(item))
+
+
+def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
+    """What becomes of it where a text is generated, or a person changed the file too (`both`)."""
+    remote, choice = _remote(item), on_edit(item)
+    # Without a template an item is protected from generations alone.
+    is_held = item.is_protected and item.spec.request.template
+    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not is_held
+    if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
+        return join(item, remote, reasons)
+    if both:
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
         return block("edited-on-both-sides", _both_hint(item), reasons=reasons)
@@ -68,7 +80,9 @@ def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
 
 def pulled(body: BodyAnswer) -> Remote | None:
     """The text of the server that comes into the file, if one does."""
-    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None) if body.steps else None
+    if not body.steps or body.joins is not None:
+        return None
+    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None)
 
 
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
@@ -81,6 +95,8 @@ def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
 
 def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
     """The item with its file as it will stand once the server's text is in it."""
+    if body.joins is not None:
+        return structs.replace(item, file=structs.replace(item.file, title=title_after(item, body)))
     remote = pulled(body)
     if remote is None or not item.file.exists:
         return item
@@ -124,7 +140,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.deleted:
         detail = f"content `{remote.content_id}` was deleted in WriterzRoom, so the text is saved as new"
         return Save(path=path), (Reason(kind="deleted-there", detail=detail),)
-    if remote is None or not item.is_edited_there or _taken(body) is not None:
+    if remote is None or not item.is_edited_there or body.joins is not None or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
     if not asked and not _holds(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
@@ -173,7 +189,7 @@ def _where(item: ItemSides) -> str:
 
 def _both_hint(item: ItemSides) -> str:
     shown = f"`contentops diff {item.spec.id} --remote` shows both"
-    way = "make one text of them, in both places, or delete the content, and the file is saved as new"
+    way = "`--on-edit merge` or `keep` brings both together; or delete the content, and the file is saved as new"
     return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 

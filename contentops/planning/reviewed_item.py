@@ -146,9 +146,10 @@ def _is_saved(item: ReviewedItem, record: Record) -> bool:
         return False
     if item.had(Write):
         text = item.reviewed.promotes
-        return saved.body == (record.generated if text is None else text.body) and saved.title == title_digest(
-            record.title
-        )
+        written = record.generated if text is None else text.body
+        if item.reviewed.action is Action.MERGE:
+            written = item.file.body
+        return saved.body == written and saved.title == title_digest(record.title)
     # With other steps before it, the plan's id in the record may be theirs.
     return set(item.reviewed.steps) <= {name_of(Save), name_of(Drain)}
 
@@ -221,7 +222,8 @@ def _is_known(item: ReviewedItem) -> bool:
     if reviewed.promotes is not None and file.body == reviewed.promotes.body:
         return True
     if file.body not in bodies - {NOTHING}:
-        return False
+        # The text of the plan's own job may be in it, beside what a person had written.
+        return reviewed.action is Action.MERGE and file.provenance.get("job") in _jobs(item)
     if item.is_recorded or item.open_submits:
         return True
     # The file may have the reviewed front matter already.
@@ -229,6 +231,12 @@ def _is_known(item: ReviewedItem) -> bool:
         return False
     written = all(item.is_in_file(key, value) for key, value in reviewed.front.items())
     return written and (reviewed.title is None or file.title == clean_title(reviewed.title))
+
+
+def _jobs(item: ReviewedItem) -> set[str]:
+    """The jobs that the plan itself has begun for the item."""
+    found = {entry.job_id for entry in item.open_submits}
+    return (found | {item.record.job_id} if item.record is not None and item.is_recorded else found) - {""}
 
 
 def _not_done(item: ReviewedItem) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER = ".contentops"
+CHECKED = "check-"
+"""How folders in it begin in which a text lies while programs check it."""
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ENVIRONMENT = re.compile(r"[^\W_][\w.-]{0,99}")
@@ -65,6 +69,14 @@ def make(root: Path) -> Path:
         message = f"cannot {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, hint=f"check who may write in {where}") from error
     return folder
+
+
+def sweep(root: Path, *, before: float) -> None:
+    """Remove the texts that a killed run left for programs to check, from before some time in seconds since 1970."""
+    for left in (root / FOLDER).glob(f"{CHECKED}*"):
+        with contextlib.suppress(OSError):
+            if left.lstat().st_mtime < before:
+                shutil.rmtree(left)
 
 
 def named(stem: str, environment: str, suffix: str) -> str:

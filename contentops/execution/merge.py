@@ -1,0 +1,76 @@
+"""The body that is written where people's words stay in it: a new text under edits, or an edit beside another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.digest import NOTHING
+from contentops.documents.front_matter import split
+from contentops.documents.merge import merge_edits, take_new
+from contentops.documents.paths import split_path
+from contentops.execution.primitives import Ended
+from contentops.model import KeptWords, Result
+from contentops.planning.edits import heading_of, why_not_merged
+
+if TYPE_CHECKING:
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Item, Standing
+    from contentops.model import Observed, Write
+
+
+def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
+    text = standing.text
+    assert text is not None
+    if standing.merged is not None or not (step.merges or step.joins) or not seen.exists or seen.problem:
+        return standing
+    edited = split(ctx.outputs.read(step.target)).body
+    if text.job_id and seen.provenance.get("job") == text.job_id:
+        # A run that was cut short has merged this very text already, and perhaps a person went on from there.
+        return structs.replace(standing, merged=edited)
+    if step.joins is not None:
+        edited = _joined(ctx, standing, step, edited)
+    if not step.merges:
+        return structs.replace(standing, merged=edited)
+    base = ctx.text(step.merges)
+    if base is None:
+        hint = "run `contentops plan` to see what would bring it"
+        raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
+    found = take_new(base, edited, text.body)
+    trouble = why_not_merged(item.id, found, strict=step.strict)
+    if found is None or trouble is not None:
+        raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
+    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
+    return structs.replace(standing, merged=found.body, kept=kept)
+
+
+def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:
+    """The file's text with the edit made in WriterzRoom in it; markers where they meet. Raises Ended."""
+    saved, there = standing.recorded.saved, step.joins
+    assert saved is not None
+    assert there is not None
+    base, theirs = ctx.text(saved.body), ctx.text(there.body)
+    if base is None or theirs is None:
+        message = "the text that two people edited is not at hand any more"
+        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see what would bring it")
+    found = merge_edits(base, edited, theirs)
+    if found.body is None and not step.marks:
+        message = f"`{step.target}` changed while this ran, and meets an edit made in WriterzRoom"
+        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see where it stands")
+    return found.marked() if found.body is None else found.body
+
+
+def keep_conflict(ctx: Context, item: Item) -> None:
+    """Keep what was saved, the file as it is and the server's text, for a person who brings them together."""
+    record, remote, path = item.change.record, item.change.remote, item.change.file.path
+    assert record is not None
+    texts = {
+        "base.md": ctx.text(record.saved.body if record.saved is not None else NOTHING),
+        "file.md": ctx.outputs.read(path),
+        "writerzroom.md": ctx.text(remote.body if remote is not None else NOTHING),
+    }
+    for name, words in texts.items():
+        if words is not None:
+            ctx.outputs.keep(words, "conflicts", *split_path(item.id), name)

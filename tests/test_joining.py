@@ -1,0 +1,188 @@
+"""Two people's edits of one text, in the file and in WriterzRoom: one text of both, or a conflict that a person settles."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.documents.clean import body_digest
+from contentops.model import OnEdit
+from tests.fakes.api import FakeApi
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, blog, quick_folder, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Run
+
+
+INTRO = "All about All about one in 2026."
+THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where copies cost little."""
+    with quick_folder() as made:
+        yield made
+
+
+def both_edited(root: Path, *, here: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Scene:
+    """One item, generated, with a section of one person's in the file and one of another's on the server."""
+    scene = Scene(root, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.edit("out/one.md", *here)
+    scene.api.edit(scene.record("one").content_id, THEIRS, title=title)
+    return scene
+
+
+def there(scene: Scene) -> str:
+    """What the server has."""
+    return scene.api.contents[scene.record("one").content_id].body
+
+
+def test_edits_of_two_sections_become_one_text(tmp_path: Path) -> None:
+    """For nothing, in the file and on the server; a person's from then on, and no change is left."""
+    scene = both_edited(tmp_path, title="Their title")
+    generated = scene.record("one").generated
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.action, change.names, change.credits) == ("merge", ("fetch", "write", "save"), 0)
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    text = scene.read("out/one.md")
+    assert all(words in text for words in ("My words.", "Their words.", "title: Their title"))
+    assert not any(words in text for words in ("Take 1.", INTRO))
+    assert "My words." in there(scene)
+    assert "Their words." in there(scene)
+    record = scene.record("one")
+    assert record.generated == generated
+    assert record.saved is not None
+    assert record.saved.body == body_digest(there(scene))
+    assert scene.plan().empty
+    assert scene.plan(refresh=True).empty
+    assert scene.api.credits == 4
+
+
+def test_generate_edit_here_edit_there_change_and_merge(tmp_path: Path) -> None:
+    """The whole story: both people's sections stay, the rest would be the new text's, and the plan is empty after."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.edit("out/one.md", "Take 1.", "My words.\n\n## More\n\nMine.")
+    scene.api.edit(scene.record("one").content_id, THEIRS)
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    assert scene.actions(refresh=True) == {"one": "blocked"}
+    (change,) = scene.plan(refresh=True, on_edit=OnEdit.MERGE).changes
+    assert (change.action, change.names, change.credits) == ("merge", ("submit", "poll", "write", "save"), 4)
+    (kept,) = [reason.after for reason in change.reasons if reason.kind == "kept-sections"]
+    assert kept == ["## Introduction", "## Closing", "## More"]
+    assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
+    text = scene.read("out/one.md")
+    assert all(words in text for words in ("My words.", "Their words.", "Mine."))
+    assert body_digest(there(scene)) == body_digest(text.split("---\n", 2)[2])
+    assert scene.api.credits == 8
+    assert scene.plan().empty
+    assert scene.plan(refresh=True).empty
+
+
+def test_an_edit_there_alone_stays_under_a_new_text(tmp_path: Path) -> None:
+    """What no one touched comes from the new generation, in file and server."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.api.edit(scene.record("one").content_id, f"## Introduction\n\n{INTRO}\n\n## Closing\n\nTheir words.\n")
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
+    assert "in 2027." in scene.read("out/one.md")
+    assert "Their words." in scene.read("out/one.md")
+    assert "Their words." in there(scene)
+    assert scene.plan(refresh=True).empty
+
+
+def test_keep_brings_both_together_and_generates_nothing(tmp_path: Path) -> None:
+    """Their one text answers the new request."""
+    scene = both_edited(tmp_path)
+    scene.write("content/blog.yaml", blog("one", year=2027))
+    assert results(scene.apply(refresh=True, on_edit=OnEdit.KEEP)) == {"one": "done"}
+    assert "My words." in there(scene)
+    assert "Their words." in scene.read("out/one.md")
+    assert scene.api.credits == 4
+    assert scene.plan(refresh=True).empty
+
+
+def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
+    """Nothing is written or saved; what was saved and both edits lie in `.contentops`."""
+    scene = both_edited(tmp_path, here=(INTRO, "My words."))
+    before, stored = scene.read("out/one.md"), there(scene)
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.blocked, change.steps) == ("edit-conflict", ())
+    for _ in range(2):
+        assert results(scene.apply(refresh=True)) == {"one": "blocked"}
+    assert (scene.read("out/one.md"), there(scene)) == (before, stored)
+    kept = {path.name: path.read_text("utf-8") for path in (tmp_path / ".contentops/conflicts/one").iterdir()}
+    assert kept.keys() == {"base.md", "file.md", "writerzroom.md"}
+    assert INTRO in kept["base.md"]
+    assert kept["file.md"] == before
+    assert "Their words." in kept["writerzroom.md"]
+
+
+def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) -> None:
+    """As git's are; what a person makes of them is saved over the edit that they took in."""
+    scene = both_edited(tmp_path, here=(INTRO, "My words."))
+    assert results(scene.apply(refresh=True, markers=True)) == {"one": "blocked"}
+    conflict = "<<<<<<< file\nMy words.\n=======\nTheir words.\n>>>>>>> writerzroom\n"
+    assert conflict in scene.read("out/one.md")
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.blocked, "conflict markers" in change.hint) == ("unreadable-file", True)
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert "My words." not in there(scene)
+    scene.edit("out/one.md", conflict, "Our words.\n")
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "Our words." in there(scene)
+    assert scene.plan(refresh=True).empty
+
+
+def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
+    """A plan file says what was reviewed, and markers were not."""
+    ended = run("apply", "plan.json", "--conflicts", "markers")
+    assert ended.code == 64
+    assert "`--conflicts` is for an apply that makes its own plan" in ended.stderr
+
+
+def test_titles_that_differ_conflict(tmp_path: Path) -> None:
+    """A title holds no markers, so a person makes them the same."""
+    scene = both_edited(tmp_path, title="Their title")
+    title = next(line for line in scene.read("out/one.md").splitlines() if line.startswith("title: "))
+    scene.edit("out/one.md", title, "title: My title")
+    for markers in (False, True):
+        (change,) = scene.plan(refresh=True, markers=markers).changes
+        assert change.blocked == "edit-conflict"
+        assert [reason.field for reason in change.reasons if reason.kind == "conflict"] == ["title"]
+
+
+def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
+    """What would bring it is said."""
+    scene = both_edited(tmp_path)
+    shutil.rmtree(tmp_path / ".contentops" / "cache")
+    (change,) = scene.plan(refresh=True).changes
+    assert change.blocked == "no-merge-base"
+
+
+@pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
+def test_stopped_anywhere_it_ends_the_same(folder: Path, year: int) -> None:
+    """Run again, file, server and charges are those of a run that no one stopped."""
+    scene = both_edited(folder / "undisturbed", here=("Take 1.", "Take 1.\n\nMy words."))
+    scene.write("content/blog.yaml", blog("one", year=year))
+    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=OnEdit.MERGE))
+    assert len(stops) > 5
+    text, paid = body_digest(scene.read("out/one.md").split("---\n", 2)[2]), scene.api.credits
+    for where, stop in stops.items():
+        runs = [stop.apply(refresh=True, on_edit=OnEdit.MERGE) for _ in range(2)]
+        assert body_digest(stop.read("out/one.md").split("---\n", 2)[2]) == text, (where, runs)
+        assert body_digest(there(stop)) == text, (where, runs)
+        assert stop.api.credits == paid, (where, runs)
+        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
