@@ -15,7 +15,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.errors import ContentopsError, InputError
 from contentops.model import ItemId, JobState, Record, RequestId
-from contentops.model.history import Generation, History, KeptReport, PaidText
+from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.show import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, read_state
 

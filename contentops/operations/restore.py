@@ -13,7 +13,7 @@ from contentops.documents.front_matter import compose, replace_body
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import ItemId
-from contentops.model.history import PREFIX
+from contentops.model.run import PREFIX
 from contentops.operations.apply import hold_lock
 from contentops.operations.content import converse, quiet
 from contentops.operations.history import texts_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from contentops.model import Project, Record
-    from contentops.model.history import PaidText
+    from contentops.model.run import PaidText
     from contentops.operations.content import Caller
     from contentops.state.cache import Cache
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.model import Json
-    from contentops.model.history import Generation, History, KeptReport, PaidText
+    from contentops.model.run import Generation, History, KeptReport, PaidText
 
 SHOWN = 50
 """Lines of each table in the text; JSON has all."""
