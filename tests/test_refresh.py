@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -349,6 +351,26 @@ def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
     assert results(run) == {"one": "blocked"}
     assert "--refresh" in _one(run).hint
     assert scene.api.contents[scene.record("one").content_id].body == "Later words.\n"
+
+
+def test_what_cannot_be_copied_is_not_saved_over(tmp_path: Path) -> None:
+    """The cache lost the text that was looked at: it stays where it is, and the new one waits in the file."""
+    scene = _scene(tmp_path, auto_save=False)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+
+    def lost(event: Event) -> None:
+        if event.kind == "run-started":
+            with contextlib.closing(sqlite3.connect(tmp_path / ".contentops/cache/cache.db")) as cache, cache:
+                cache.execute("DELETE FROM Cache WHERE key LIKE 'body %'")
+
+    run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=lost)
+    assert results(run) == {"one": "blocked"}
+    assert scene.api.contents[scene.record("one").content_id].body == THEIRS
+    paid = scene.api.credits
+    run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE)
+    assert (results(run), scene.api.credits) == ({"one": "done"}, paid)
+    assert scene.read(_one(run).copy) == THEIRS
 
 
 def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:

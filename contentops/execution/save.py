@@ -98,7 +98,11 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         done = _recorded(ctx, draft, text.content_id, given=True)
         return done.standing if text.verbatim else await verify(ctx, done)
-    if step.replaces and (there := ctx.cache.body(step.replaces)) is not None:
+    if step.replaces:
+        there = ctx.cache.body(step.replaces)
+        if there is None:
+            error = "the text in WriterzRoom that is to be saved over is not kept here"
+            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks at it anew")
         copy = ctx.outputs.set_aside(step.path, there)
         standing = structs.replace(standing, copy=standing.copy or copy)
         draft = structs.replace(draft, standing=standing)
