@@ -10,7 +10,7 @@ import pytest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, OnEdit, Plan
-from contentops.operations import difference, workspace
+from contentops.operations import texts, workspace
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -513,11 +513,11 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "The end")
     staging.apply()
     in_git(staging, "Edited")
-    planned = difference.to_planned(prod.project, "a")
+    planned = texts.to_planned(prod.project, "a")
     assert (planned.before, planned.after) == (None, split(staging.read("staging/a.md")).body)
     prod.apply()
     in_git(staging, "Promoted")
     shutil.rmtree(tmp_path / "site" / ".contentops")
-    found = difference.from_generated(prod.project, "a")
+    found = texts.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated
