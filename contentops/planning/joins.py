@@ -82,10 +82,11 @@ def conflict_folder(environment: str, id_: ItemId) -> str:
 
 def _hint(item: ItemSides, remote: Remote) -> str:
     id_ = item.spec.id
+    folder = conflict_folder(item.inputs.project.environment, id_)
     return (
         f"`{item.file.path}` and content `{remote.content_id}` were both edited, in one place; "
         f"`contentops diff {id_} --remote` shows both; apply keeps what was saved and both edits under "
-        f"`.contentops/{conflict_folder(item.inputs.project.environment, id_)}`; `apply --refresh --conflicts markers` writes both into the file, for a "
+        f"`.contentops/{folder}`; `apply --refresh --conflicts markers` writes both into the file, for a "
         "person to settle"
     )
 
