@@ -6,6 +6,7 @@ Sections (see `sections`) are what is taken whole; where two people touched the 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -14,11 +15,10 @@ from msgspec import Struct
 
 from contentops.digest import is_same_json
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.lines import rising
 from contentops.documents.sections import Key, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json
 
@@ -360,3 +360,21 @@ def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
             joined.append("\n")
         joined.append(text)
     return clean_body("".join(joined))
+
+
+def rising(numbers: Sequence[int]) -> list[int]:
+    """The places of a longest run of numbers that rises; none of them comes twice."""
+    tails: list[int] = []
+    places: list[int] = []
+    before: list[int] = []
+    for place, number in enumerate(numbers):
+        at = bisect_left(tails, number)
+        tails[at : at + 1] = [number]
+        places[at : at + 1] = [place]
+        before.append(places[at - 1] if at else -1)
+    found: list[int] = []
+    place = places[-1] if places else -1
+    while place >= 0:
+        found.append(place)
+        place = before[place]
+    return found[::-1]

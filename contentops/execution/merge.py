@@ -13,7 +13,7 @@ from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended
 from contentops.model import KeptWords, Result
 from contentops.planning.edits import heading_of, why_not_merged
-from contentops.planning.joins import conflict_folder
+from contentops.planning.remote import conflict_folder
 
 if TYPE_CHECKING:
     from contentops.execution.context import Context
