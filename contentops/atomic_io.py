@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
 from typing import TYPE_CHECKING
 
@@ -104,8 +105,8 @@ def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> byte
         os.close(handle)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name.lstrip('.')}.tmp")
+def _beside(path: Path, own: str = "") -> Path:
+    return path.with_name(f".{path.name.lstrip('.')}{own and f'.{own}'}.tmp")
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -167,10 +168,11 @@ class Disk:
         if at == 0:
             sync_folder(path.parent)
 
-    def replace(self, path: Path, data: bytes, mode: int) -> None:
-        """`replace`, in one step."""
+    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+        """`replace`, in one step; `shared`: no lock keeps others from writing that file at the same time."""
+        temporary = _beside(path, secrets.token_hex(6)) if shared else None
         try:
-            replace(path, data, mode=mode)
+            replace(path, data, temporary=temporary, mode=mode)
         except OSError as error:
             raise refused("write", path, error) from error
 

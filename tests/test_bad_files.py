@@ -15,7 +15,7 @@ from contentops.atomic_io import Disk, refused
 from contentops.documents.files import System
 from contentops.errors import ContentopsError
 from contentops.model import JobState, OnEdit
-from contentops.operations import show
+from contentops.operations import plan as looking
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -268,9 +268,9 @@ class FullDisk(Disk):
         self._need(path)
         super().append(path, data, at)
 
-    def replace(self, path: Path, data: bytes, mode: int) -> None:
+    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
         self._need(path)
-        super().replace(path, data, mode)
+        super().replace(path, data, mode, shared=shared)
 
 
 class OnFull(Scene):
@@ -476,4 +476,4 @@ def test_a_section_of_two_that_share_a_heading_is_refused(root: Path, invoke: In
     assert "`out/one.md` has 2 sections `Closing`" in ended.stderr
     assert "give one of them another heading" in ended.stderr
     assert scene.api.credits == paid
-    assert show.section(scene.project, "one", "introduction") == "Introduction"
+    assert looking.section(scene.project, "one", "introduction") == "Introduction"

@@ -11,8 +11,7 @@ from contentops.ci.github import GitHub, connect
 from contentops.ci.issue import LABEL, Kept, keep_issue
 from contentops.errors import ContentopsError
 from contentops.model import Action, ItemId, Note, Reason
-from contentops.reporting.drift import drift_count, drift_markdown, drift_marker, drift_of, drift_title
-from contentops.reporting.plan_markdown import LIMIT
+from contentops.reporting.plan_markdown import LIMIT, drift_count, drift_markdown, drift_marker, drift_of, drift_title
 from tests.fakes.github import FakeGitHub, Reply
 from tests.plans import make_change, make_plan
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

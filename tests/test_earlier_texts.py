@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.model import OnEdit
-from contentops.operations import restore as restoring
+from contentops.operations import texts as restoring
 from contentops.operations import workspace
 from contentops.operations.apply import hold_lock
 from contentops.planning.inputs import Choice

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from contentops.model import OnEdit
-from contentops.operations import show
+from contentops.operations import plan as looking
 from contentops.planning.front_matter import drifted
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
@@ -75,7 +75,7 @@ def test_what_a_person_changed_is_noted_and_set_right_by_choice(tmp_path: Path, 
     (note,) = plan.notes
     assert (note.kind, note.id) == ("front-matter-drift", "one")
     assert [f"`{key}`" in note.message for key in keys] == [True] * len(keys)
-    ((status,), _) = show.status(scene.project, Choice())
+    ((status,), _) = looking.status(scene.project, Choice())
     assert note.message == f"`one`: {status.note}"
     (change,) = scene.plan(on_edit=OnEdit.OVERWRITE).changes
     assert (change.action, change.names, change.credits) == ("update", ("update",), 0)

@@ -16,7 +16,7 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.workspace import World as Outside
 from contentops.operations.workspace import open_project
-from contentops.reporting.commit_text import commit_message
+from contentops.reporting.run import commit_message
 from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -16,7 +16,7 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, check_waiting, commit
 from contentops.operations.workspace import World as Outside
 from contentops.operations.workspace import open_project
-from contentops.reporting.commit_text import commit_message
+from contentops.reporting.run import commit_message
 from tests.clones import Machine, make_first, make_world
 from tests.fakes.github import FakeGitHub
 

@@ -106,6 +106,20 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(scene: Scene) -> 
     assert scene.api.charges == []
 
 
+def test_an_edit_made_there_before_a_person_said_yes_is_seen(scene: Scene) -> None:
+    """What is recorded is when the text that was read was changed, not when it was written here."""
+    _store(scene, "cnt_a", "A", "Words.\n")
+
+    def confirm(_found: Adoption) -> bool:
+        stored = scene.api.contents["cnt_a"]
+        stored.body, stored.updated = "Other words.\n", stored.updated + 60
+        scene.timeline.now += 3600
+        return True
+
+    _import(scene, confirm=confirm)
+    assert [str(change.action) for change in _refreshed(scene).changes] == ["pull"]
+
+
 def test_an_edit_of_an_imported_text_is_saved_over_its_content(scene: Scene) -> None:
     """It is an item like any other; an edit that someone made there meanwhile is not overwritten."""
     _store(scene, "cnt_a", "A", "Words.\n")

@@ -19,7 +19,6 @@ LATE = {
     "cli/terminal": "findings are shown only where there are some",
     "manifests/catalog_lock": "schemas are matched only where a catalog was pulled",
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
-    "manifests/macros": "the same",
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -351,6 +353,26 @@ def test_an_edit_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
     assert scene.api.contents[scene.record("one").content_id].body == "Later words.\n"
 
 
+def test_what_cannot_be_copied_is_not_saved_over(tmp_path: Path) -> None:
+    """The cache lost the text that was looked at: it stays where it is, and the new one waits in the file."""
+    scene = _scene(tmp_path, auto_save=False)
+    _edit(scene, "one")
+    scene.write("content/blog.yaml", blog("one", "two", year=2027))
+
+    def lost(event: Event) -> None:
+        if event.kind == "run-started":
+            with contextlib.closing(sqlite3.connect(tmp_path / ".contentops/cache/cache.db")) as cache, cache:
+                cache.execute("DELETE FROM Cache WHERE key LIKE 'body %'")
+
+    run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE, emit=lost)
+    assert results(run) == {"one": "blocked"}
+    assert scene.api.contents[scene.record("one").content_id].body == THEIRS
+    paid = scene.api.credits
+    run = scene.apply(refresh=True, select=("one",), on_edit=OnEdit.OVERWRITE)
+    assert (results(run), scene.api.credits) == ({"one": "done"}, paid)
+    assert scene.read(_one(run).copy) == THEIRS
+
+
 def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
     """An apply that did not look first overwrites nothing, and says what to do."""
     scene = _scene(tmp_path)
@@ -376,6 +398,19 @@ def test_what_a_save_has_seen_a_refresh_knows_whatever_the_clocks_say(tmp_path: 
     assert _asked(scene) == (1, 0)
     assert results(scene.apply(refresh=True)) == {"one": "done"}
     assert "Their words." in scene.read("out/one.md")
+    assert scene.plan(refresh=True).empty
+
+
+def test_what_was_seen_before_a_save_is_no_edit_after_it(tmp_path: Path) -> None:
+    """Where the times of a server are whole seconds, the save may have the very time of the edit that it took in."""
+    scene = _scene(tmp_path)
+    _edit(scene, "one")
+    content = scene.api.contents[scene.record("one").content_id]
+    at = content.updated
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    scene.edit("out/one.md", "Their words", "MINE, and their words")
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    scene.api.contents[content.id].updated = at
     assert scene.plan(refresh=True).empty
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from contentops.cli.account import parse_moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, RequestId
+from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, spend_text
 from contentops.reporting.layout import unpainted
-from contentops.reporting.spend import GROUPS, Row, count_spend, spend_json, spend_text
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_entry, make_record, make_spec
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Record
-    from contentops.reporting.spend import Spend
+    from contentops.reporting.history import Spend
     from tests.running import Run
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -246,6 +248,23 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
     repository.commit()
     repository.merge("two", "one")
     assert repository.open().state.records == {"a": facts.record("a", take=3)}
+
+
+def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_path: Path) -> None:
+    """Neither takes away what the other is about to put in place."""
+    attributes = tmp_path / ".gitattributes"
+
+    def apply(_: int) -> bytes:
+        together.wait()
+        lock.ensure(tmp_path, Disk())
+        return attributes.read_bytes()
+
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as environments:
+        for _ in range(10):
+            attributes.write_bytes(b"*.png binary\n")
+            assert set(environments.map(apply, range(4))) == {f"*.png binary\n{lock.LINE}\n".encode()}
+    assert [path.name for path in tmp_path.iterdir()] == [".gitattributes"]
 
 
 def test_deleting_the_marker_lines_is_as_good_as_a_union(tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ from contentops.operations import content as operation
 from contentops.operations import history as history_operation
 from contentops.operations import workspace
 from contentops.reporting.diagnostics import diagnostics_json
-from contentops.reporting.history import history_json, history_text
+from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
 from contentops.reporting.layout import moment, outline, table
-from contentops.reporting.spend import count_spend, spend_json, spend_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

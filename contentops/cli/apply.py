@@ -30,8 +30,8 @@ from contentops.cli.progress import watching
 from contentops.errors import ExitCode, Refused, UsageError
 from contentops.model import Result
 from contentops.operations import apply as operation
-from contentops.operations import show
 from contentops.operations.apply import ApplyOptions
+from contentops.operations.plan import section
 from contentops.planning.inputs import Choice
 from contentops.reporting.layout import fitted
 from contentops.reporting.plan_text import plan_text
@@ -205,7 +205,7 @@ def regenerate(
     service.
     """
     project = session.project()
-    sections = {item: show.section(project, item, heading)}
+    sections = {item: section(project, item, heading)}
     approval = operation.Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections}
     options = ApplyOptions(approval=approval, inputs=inputs)

@@ -15,9 +15,9 @@ from contentops.cli import terminal
 from contentops.cli.options import project_options
 from contentops.errors import ContentopsError, plural
 from contentops.operations import commit as operation
-from contentops.reporting.commit_text import commit_message
 from contentops.reporting.plan_json import plain
 from contentops.reporting.plan_markdown import prose
+from contentops.reporting.run import commit_message
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:

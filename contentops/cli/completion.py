@@ -83,7 +83,7 @@ def _catalog(project: Project) -> Iterable[str]:
 
 
 def _texts(project: Project) -> Iterable[str]:
-    from contentops.operations.restore import restorable
+    from contentops.operations.texts import restorable
 
     # Click has not come to the item when an option before its end has no value yet.
     named = split_arg_string(os.environ.get("COMP_WORDS", ""))

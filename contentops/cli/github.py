@@ -22,13 +22,15 @@ from contentops.cli.options import json_option
 from contentops.errors import ContentopsError, UsageError
 from contentops.manifests.project import find_root
 from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
-from contentops.reporting.drift import drift_count, drift_markdown, drift_title
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import (
     LIMIT,
     MARKED,
     NO_PLAN,
     code,
+    drift_count,
+    drift_markdown,
+    drift_title,
     marker,
     marker_of,
     no_plan_markdown,

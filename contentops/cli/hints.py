@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.errors import ContentopsError, nearest
-from contentops.operations import show
+from contentops.operations.plan import known_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -106,6 +106,6 @@ def _takes_a_value(option: click.Parameter) -> bool:
 def as_selection(session: Session, word: str) -> str:
     """How to say that a command is about the item `word`; empty where there is no such item."""
     with contextlib.suppress(ContentopsError):
-        if word in show.known_ids(session.project()):
+        if word in known_ids(session.project()):
             return f"did you mean `--select {shlex.quote(word)}`?"
     return ""

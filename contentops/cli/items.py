@@ -1,4 +1,4 @@
-"""`contentops status` and `show`: items looked at without touching anything; and plan files shown."""
+"""`contentops status`, `show`, `diff` and `restore`: one item looked at, or all; and an earlier text put back."""
 
 from __future__ import annotations
 
@@ -22,23 +22,27 @@ from contentops.cli.options import (
     selection_options,
     server_options,
 )
-from contentops.errors import ContentopsError, ExitCode, UsageError, plural
+from contentops.errors import ContentopsError, Diagnostic, ExitCode, UsageError, plural
 from contentops.model.plan import no_plan_file
-from contentops.operations import show as show_operation
+from contentops.operations import plan, texts
 from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
+from contentops.reporting.history import text_json, texts_text
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from click.shell_completion import CompletionItem
 
     from contentops.cli.options import Session
-    from contentops.operations.show import ItemStatus
+    from contentops.operations.plan import ItemStatus
+    from contentops.operations.texts import Difference, Restored
+
 
 PLAN_ENDING = ".json"
 """What ends with it and is there is a plan file, and no item."""
@@ -59,7 +63,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     `--refresh`, and changes nothing.
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
-    items, findings = show_operation.status(session.project(), choice, tell=terminal.tell_line, world=session.world())
+    items, findings = plan.status(session.project(), choice, tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         terminal.tell_findings(findings)
     text = status_text(items, width=terminal.width())
@@ -116,21 +120,21 @@ def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool)
 def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
     """Shows a plan file as `plan` does, but that the next command is about the file; returns whether it is empty."""
     document = read_plan(session.path(path))
-    plan = plan_of(document)
+    made = plan_of(document)
     if session.as_json:
         terminal.say_json(document)
     else:
-        terminal.tell_findings(plan.findings, gap=True)
+        terminal.tell_findings(made.findings, gap=True)
         flags = flags_of(document["inputs"])
-        made = f", made with `{visible(' '.join(flags))}`" if flags else ""
-        text = plan_text(plan, verbose=verbose, flags=[shlex.quote(path)])
-        terminal.show(f"Plan file `{visible(path)}`{made}\n\n{text}")
-    return plan.empty
+        with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
+        text = plan_text(made, verbose=verbose, flags=[shlex.quote(path)])
+        terminal.show(f"Plan file `{visible(path)}`{with_flags}\n\n{text}")
+    return made.empty
 
 
 def _show_item(session: Session, item: str) -> None:
     try:
-        found = show_operation.show(session.project(), item)
+        found = plan.show(session.project(), item)
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
@@ -145,3 +149,100 @@ def _origin(origin: Mapping[str, Any]) -> str:
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
     parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
     return ", ".join(part for part in parts if part)
+
+
+# --- diff --------------------------------------------------------------------------------------------------
+
+
+@click.command("diff", short_help="Show how an item's file differs from another text of it.")
+@click.argument("item", shell_complete=offers("items"))
+@click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
+@click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
+@click.option("--plan", "side", flag_value="plan", help="To what the plan makes of it, and of its request.")
+@click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
+@server_options
+def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
+    """Show, by words, how the file of ITEM differs from the text that was generated for it.
+
+    Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
+    is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, words that are gone stand
+    in `[-` and `-]`, new ones in `{+` and `+}`.
+    """
+    project = session.project()
+    if side == "remote":
+        found = texts.from_remote(project, item, tell=terminal.tell_line, world=session.world())
+    else:
+        found = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
+    if section:
+        found = texts.of_section(found, section)
+    if not session.as_json:
+        terminal.tell_line(found.note)
+    pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.front.items()}
+    request = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.request.items()}
+    sides = {found.old: found.before, found.new: found.after}
+    values = {"item": item, "same": found.same, **sides, "front": pairs, "request": request, "note": found.note}
+    session.answer(values, "\n".join(_difference(found, item, form)) or "No difference.")
+
+
+def _difference(found: Difference, item: str, form: str) -> Iterator[str]:
+    body = Part("", found.before or "", found.after or "")
+    parts = [fields("request", found.request), fields("front matter", found.front), body]
+    names = (f"{item} ({found.old})", f"{item} ({found.new})")
+    if form == "markdown":
+        return difference_markdown(parts, *names)
+    return difference_text(parts, *names, coloured=terminal.wants_color())
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+_FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
+
+
+@click.command("restore", short_help="Put an earlier text back into an item's file.")
+@click.argument("item", shell_complete=offers("items"))
+@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
+@click.option(
+    "--on-edit",
+    type=click.Choice(["block", "overwrite"]),
+    default="block",
+    help="What to do where a person edited the file since; `overwrite` keeps a copy.",
+)
+@server_options
+def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCode:
+    """Put an earlier text that was paid for back into the file of ITEM. It costs nothing.
+
+    Without `--to`, list the texts of ITEM, and where each is: in the cache, in git's history of the file, or on the
+    server. Front matter stays as it stands. From then on the text is an edit like any other: `apply` saves it, and
+    another request replaces it only by choice. The text that was generated last is as generated again.
+    """
+    project = session.project()
+    if to is None:
+        paid = texts.restorable(project, item)
+        listed = texts_text(paid, width=terminal.width()) or f"No text was paid for `{visible(item)}`."
+        hint = f"`contentops restore {shlex.quote(item)} --to TEXT`"
+        findings = (Diagnostic(code="unknown-text", message="`--to` says which text", hint=hint),)
+        session.answer({**diagnostics_json(findings), "item": item, "texts": [text_json(one) for one in paid]}, listed)
+        if not session.as_json:
+            terminal.tell_findings(findings, gap=True)
+        return ExitCode.USAGE
+    done = texts.restore(
+        project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, world=session.world()
+    )
+    values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
+    session.answer({**values, "text": text_json(done.text)}, _restored(done), fit=True)
+    return ExitCode.DONE
+
+
+def _restored(done: Restored) -> str:
+    output, short = visible(done.output), done.text.short
+    if not done.source:
+        return f"`{output}` holds the text `{short}` already."
+    lines = [f"`{output}` holds the text `{short}` again, from {_FROM[done.source]}; nothing was paid."]
+    if done.copy:
+        lines.append(f"A copy of the file as it was: `{visible(done.copy)}`.")
+    if done.text.generated:
+        lines.append("It is as generated.")
+    lines.append("Next: `contentops plan`")
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ import click
 
 from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
-from contentops.operations import records, retention, workspace
+from contentops.operations import records, workspace
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
@@ -164,11 +164,11 @@ def collect(session: Session, *, yes: bool) -> None:
 
     Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
     """
-    found = retention.drop_earlier(session.project(), do=yes)
+    found = records.drop_earlier(session.project(), do=yes)
     session.answer(plain(found), visible(_collected(found, done=yes)), fit=True)
 
 
-def _collected(found: retention.Earlier, *, done: bool) -> str:
+def _collected(found: records.Earlier, *, done: bool) -> str:
     if found.keep is None:
         return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
     if not found.texts:

@@ -25,7 +25,9 @@ from contentops.model import Checks, Finding, Level
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from contentops.model import FrontMatterSchema, Listed, WordLimits
+    import regex
+
+    from contentops.model import FrontMatterSchema, Json, Listed, WordLimits
 
 PATIENCE: Final = 1.0
 """Seconds that one regular expression may take on one text."""
@@ -45,7 +47,7 @@ class CheckedText(Struct, frozen=True, kw_only=True):
 
     title: str
     body: str
-    front: Mapping[str, Any] = field(default_factory=dict)
+    front: Mapping[str, Json] = field(default_factory=dict)
     output: str = ""
     """The file's path relative to the project root: relative links start from its folder."""
     first_line: int = 1
@@ -174,7 +176,7 @@ def _excludes(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
 
 
 @functools.lru_cache(maxsize=1_000)
-def compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> regex.Pattern[str] | str:
     """A regular expression whose search takes a `timeout`; or, as a text, why there is none."""
     import regex  # start-up: few projects have patterns
 
@@ -197,7 +199,7 @@ def _search(pattern: str, within: str) -> int | str:
         return f"takes more than {PATIENCE:g} s on this text"
     except (MemoryError, RecursionError):
         return "takes more memory than there is"
-    return -1 if found is None else int(found.start())
+    return -1 if found is None else found.start()
 
 
 _SIMPLER: Final = "repetitions inside repetitions take long: write the pattern without them"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentops.errors import Location, Severity
 from contentops.manifests.layers import Written
 from contentops.manifests.render import Rendered, render_item
-from contentops.manifests.scope import Scope, Uses
+from contentops.manifests.templates import Scope, Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

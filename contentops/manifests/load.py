@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.manifests.data import DataFile, DataRow
-    from contentops.manifests.macros import MacroFile
+    from contentops.manifests.templates import MacroFile
     from contentops.yaml.positions import Pointer
 
 
@@ -294,7 +294,7 @@ class _Loader:
         return self.data[path]
 
     def _read_macros(self) -> MacroFile:
-        from contentops.manifests.macros import MacroFile
+        from contentops.manifests.templates import MacroFile
 
         data = self._read_data(posixpath.normpath(self.project.macros))
         return MacroFile(self.project, self.project_source, data)

@@ -14,8 +14,7 @@ from msgspec import Struct, field
 from contentops.digest import digest_json
 from contentops.errors import Severity, suggest
 from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.scope import INPUTS, Scope, Trace, Uses, root_of
-from contentops.manifests.templates import is_template, plain, templates_in
+from contentops.manifests.templates import INPUTS, Scope, Trace, Uses, is_template, plain, root_of, templates_in
 from contentops.manifests.values import MISSING, Lazy, TemplateError
 from contentops.model import Origin
 

@@ -220,8 +220,12 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
             matched = []
         found.update(matched)
         if not matched:
-            is_file = not (root / name).is_dir() and not _WILD.search(name)
-            missing.append(not_adopted(name, "does not exist" if is_file else "holds no Markdown file"))
+            if (root / name).is_dir() or _WILD.search(name):
+                hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
+                missing.append(not_adopted(name, "holds no Markdown file", hint))
+            else:
+                hint = "name a file, a folder, or a glob in quotes, from where you stand"
+                missing.append(not_adopted(name, "does not exist", hint))
     return sorted(found), missing
 
 

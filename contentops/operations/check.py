@@ -10,7 +10,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import Diagnostic, Location, OutputError, Severity
 from contentops.execution.commands import run_commands
 from contentops.model import NO_CHECKS, Checked, CheckedFile, Level
-from contentops.operations.show import candidate
+from contentops.operations.plan import candidate
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan

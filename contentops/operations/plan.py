@@ -1,19 +1,30 @@
-"""`plan`: what an apply would do; and whether a reviewed plan still holds."""
+"""`plan`: what an apply would do, and whether a reviewed plan still holds; `status` and `show`: how items stand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from contentops.operations.workspace import open_workspace
+from msgspec import Struct, structs, to_builtins
+
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import split
+from contentops.documents.sections import headings
+from contentops.errors import InputError, UsageError, did_you_mean
+from contentops.model import Action, Desired, ItemId, Move, Request, Spec
+from contentops.operations.workspace import open_workspace, read_state, unread, validate
+from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.review import check_file
+from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.reporting.plan_json import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from contentops.model import Json, Plan, Project
+    from contentops.errors import Diagnostic
+    from contentops.model import Change, Checks, Json, Plan, Project, Record, State
     from contentops.operations.workspace import Workspace, World
-    from contentops.planning.inputs import Choice, PlanInputs
+    from contentops.planning.inputs import PlanInputs
 
 
 def gathered(
@@ -47,3 +58,190 @@ def check(
     """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
     with open_workspace(project) as workspace:
         return check_file(gathered(workspace, choice, tell=tell, world=world), reviewed)
+
+
+# --- items -------------------------------------------------------------------------------------------------
+
+
+_DRIFT = frozenset({"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there"})
+"""Kinds of notes that say how an item stands."""
+
+
+class ItemStatus(Struct, frozen=True, kw_only=True):
+    """How one item stands, in one word and a note."""
+
+    id: ItemId
+    state: str
+    output: str
+    credits: int = 0
+    generated_at: str = ""
+    note: str = ""
+
+
+def status(
+    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, world: World | None = None
+) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
+    """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
+
+    Raises UsageError for selectors that cannot mean anything, or match nothing; with a refresh what that raises.
+    """
+    looking = Choice(refresh=choice.refresh)
+    check_selectors((*choice.select, *choice.exclude))
+    findings: tuple[Diagnostic, ...] = ()
+    with open_workspace(project, parse_cache=choice.refresh) as workspace:
+        try:
+            found = gathered(workspace, looking, tell=tell, world=world)
+        except InputError as error:
+            findings = (unread(error),)
+            # What was recorded is front matter in the words of the preset already.
+            workspace.project = structs.replace(project, preset="")
+            workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
+            found = gathered(workspace, looking, tell=tell, world=world)
+    plan = make_plan(found)
+    changes = {change.id: change for change in plan.changes}
+    notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
+    known = sorted({*found.specs, *found.state.records, *changes})
+    items = selected(choice, [candidate(id_, found, changes) for id_ in known])
+    return tuple(_status(item, found, notes.get(item.id, "")) for item in items), findings
+
+
+def _as_recorded(record: Record) -> Spec:
+    """The item as it was declared when its record was made, as far as the record tells."""
+    said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
+    return Spec(
+        id=record.id,
+        request=Request(inputs={}, **said),
+        digest=record.digest,
+        output=record.output,
+        metadata={**record.metadata, "title": record.title},
+        protected=record.protected,
+        save=record.saved is not None,
+    )
+
+
+def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    """What selectors see of an item, by the sides that were gathered and the changes that follow."""
+    change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
+    output = record.output if record else spec.output if spec else change.target if change else ""
+    return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
+
+
+def _status(item: Candidate, found: PlanInputs, drift: str) -> ItemStatus:
+    change, record = item.change, found.state.records.get(item.id)
+    observed = found.observe(record.output) if record else None
+    return ItemStatus(
+        id=item.id,
+        state=_word(change, record, item.states, edited=_edited(record, observed)),
+        output=item.path,
+        credits=record.credits if record else 0,
+        generated_at=record.generated_at if record else "",
+        note=(change.hint if change else "") or drift,
+    )
+
+
+def _edited(record: Record | None, observed: Any) -> bool:
+    return bool(record and record.generated and observed and observed.exists and observed.body != record.generated)
+
+
+def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
+    for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
+        if word in states:
+            return word
+    if change is not None and change.action is Action.PROMOTE:
+        return "promotable"
+    if change is not None and change.action is Action.PULL:
+        return "edited there"
+    if edited:
+        return "edited"
+    if change is not None and change.action not in (Action.NONE, Action.DRAIN):
+        return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
+    return "as generated" if record is None or record.generated else "adopted"
+
+
+def _checks(checks: Checks) -> Json:
+    """The checks of an item as a person would state them, but for the text of a schema."""
+    found: dict[str, Json] = to_builtins(checks)
+    if checks.front_matter is not None:
+        del found["front_matter"]["text"]
+    return found
+
+
+def show(project: Project, item: str) -> dict[str, Json]:
+    """One item: the exact request, its digest and output, where each value came from, and its record."""
+    desired = validate(project)
+    specs, state = specs_by_id(desired), read_state(project)
+    spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
+    if spec is None and record is None:
+        raise no_item(item, [*specs, *state.records])
+    found: dict[str, Json] = {"id": item}
+    if spec is not None:
+        found |= {
+            "request": spec.request.as_json(),
+            "digest": spec.digest,
+            "credits": price_of(spec, project.api.server),
+            "output": spec.output,
+            "metadata": dict(spec.metadata),
+            "tags": list(spec.tags),
+            "checks": _checks(spec.checks),
+            "origins": {
+                name: {
+                    "layer": origin.layer,
+                    "place": str(origin.location) if origin.location else "",
+                    "variables": list(origin.variables),
+                }
+                for name, origin in sorted(spec.origins.items())
+            },
+            "variables": {
+                name: str(origin.location) if origin.location else origin.layer
+                for name, origin in sorted(spec.variables.items())
+            },
+        }
+    if record is not None:
+        found["record"] = plain(record)
+    return found
+
+
+def section(project: Project, item: str, heading: str) -> str:
+    """The heading of an item's text that `heading` names, as it is written there.
+
+    Raises UsageError, naming the nearest, where there is no such heading or item, and where several sections have it.
+    """
+    _, record = recorded(project, item)
+    known = headings(split(Outputs(project.root).read(record.output)).body)
+    wanted = " ".join(heading.strip().lstrip("#").split())
+    found = [one for one in known if " ".join(one.split()).casefold() == wanted.casefold()]
+    if len(found) > 1:
+        message = f"`{record.output}` has {len(found)} sections `{wanted}`, and a server takes the first of them"
+        hint = "give one of them another heading, and apply, so that its own name tells which is meant"
+        raise UsageError(message, code="ambiguous-section", hint=hint)
+    if not found:
+        hint = did_you_mean(wanted, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
+        raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
+    return found[0]
+
+
+def recorded(project: Project, item: str) -> tuple[State, Record]:
+    """The state, and the record of an item.
+
+    Raises UsageError where the item is declared and nothing was generated yet, or the id names nothing.
+    """
+    state = read_state(project)
+    record = state.records.get(ItemId(item))
+    if record is not None:
+        return state, record
+    specs = specs_by_id(validate(project))
+    if ItemId(item) not in specs:
+        raise no_item(item, [*specs, *state.records])
+    message = f"nothing was generated for `{item}` yet"
+    raise UsageError(message, code="not-generated", hint="`contentops apply` generates it")
+
+
+def known_ids(project: Project) -> set[str]:
+    """The id of every item that a manifest declares or the lock knows. Raises InputError, StateError."""
+    return {*read_state(project).records, *specs_by_id(validate(project))}
+
+
+def no_item(item: str, known: Iterable[str]) -> UsageError:
+    """The error for an id that names nothing, with the nearest one that does."""
+    hint = did_you_mean(item, known, "`contentops status` lists the items")
+    return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from contentops.api.trace import Exchange
     from contentops.execution.limiter import Limiter
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
-    from contentops.operations.past import PastTexts
+    from contentops.operations.history import PastTexts
 
 FOLDER = ".contentops"
 
@@ -109,7 +109,7 @@ class Workspace:
 
     def past(self, state: State) -> PastTexts:
         """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids."""
-        from contentops.operations.past import PastTexts
+        from contentops.operations.history import PastTexts
 
         return PastTexts(self.project, state, self.cache)
 

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from contentops.digest import NOTHING
 from contentops.errors import plural
 from contentops.model import BASE, Acknowledge, Action, Promote, Reason
-from contentops.planning.edits import BodyAnswer, block, why_changed
+from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.inputs import explain, is_edited, price_of
 from contentops.planning.remote import replaced, words_in_the_way
 
@@ -24,6 +24,9 @@ PROMOTED = "promoted"
 """The reason of a text that comes from another environment, and what holds back one that is asked for beside it."""
 NOT_PROMOTED = "not-promoted"
 """What holds an item back for which another environment has no text."""
+
+_EDITED = ("", "edited", "no-merge-base")
+"""What holds an edited file back, or does not where `merge` was chosen: which is for a text that a job made."""
 
 
 class Offer(Struct, frozen=True, kw_only=True):
@@ -97,6 +100,10 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     if _has_other_words(item, offer):
         held = words_in_the_way(item, why)
+        if held is not None and not held.steps and held.blocked in _EDITED:
+            hint = f"`{item.file.path}` was edited here, and `{offer.file.path}` is to take its place; `--on-edit keep`"
+            hint += " or `overwrite`, or make one text of both in each of them; they are not merged"
+            held = block("edited", hint, reasons=(*why, *edit(item)))
         if held is not None:
             return _kept_out(held, offer)
         why = (*why, *replaced(item))

@@ -118,7 +118,7 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> _Compared:
 def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     """How a change does more than was reviewed, in words; empty: it does not.
 
-    What was paid for already is brought home, whoever asked for it.
+    What was paid for already is fetched, whoever asked for it.
     """
     if not change.steps or (not change.submits_worst and change.has(LookUp, Poll, Fetch, Drain)):
         return ""

@@ -1,21 +1,29 @@
-"""What was made, and by which runs, as text and JSON; words from files and servers are made harmless."""
+"""What was made, by which runs, and what was spent on it, as text and JSON.
+
+Spend counts by month, template, style, manifest, tag and server; failed jobs cost nothing and are not counted. Words
+from files and servers are made harmless.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from contentops.errors import plural
+from contentops.model import JobState
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
-from contentops.sanitize import clip, visible
+from contentops.sanitize import clip, columns, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Json
-    from contentops.model.history import Generation, History, KeptReport, PaidText
+    from contentops.model import Desired, Json, OpenEntry, Record
+    from contentops.model.run import Generation, History, KeptReport, PaidText
+
 
 SHOWN = 50
 """Lines of each table in the text; JSON has all."""
@@ -98,3 +106,179 @@ def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, widt
     yield from (paint(first, "dim"), *lines)
     if total > len(rows):
         yield f"... and {total - len(rows):,} earlier; `--json` lists all"
+
+
+# --- spend -------------------------------------------------------------------------------------------------
+
+
+GROUPS = ("month", "template", "style", "manifest", "tag", "server")
+"""What is counted by, in the order shown."""
+UNKNOWN = "(unknown)"
+GONE = "(in no manifest)"
+UNTAGGED = "(no tag)"
+_OPEN = {
+    JobState.RUNNING: "running",
+    JobState.PAID: "paid, not written yet",
+    JobState.SUBMITTING: "answer lost, perhaps paid",
+    JobState.UNKNOWN: "answer lost, perhaps paid",
+}
+
+
+class Row(Struct, frozen=True):
+    """How many texts, and what they cost in credits, under one name."""
+
+    name: str
+    texts: int
+    credits: int
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """What the records say was spent, and what open entries may add."""
+
+    texts: int
+    credits: int
+    groups: Mapping[str, tuple[Row, ...]]
+    """By each of `GROUPS`. A text with several tags counts under each of them."""
+    open: tuple[Row, ...] = ()
+    """Jobs that no record carries yet, by how they stand."""
+    undated: int = 0
+    """Texts left out because their records have no time that can be compared."""
+
+
+def count_spend(
+    texts: Iterable[Record],
+    entries: Iterable[OpenEntry],
+    desired: Desired | None,
+    *,
+    since: datetime | None = None,
+    known: frozenset[str] = frozenset(),
+) -> Spend:
+    """Count what was made, or is open, at or after `since`, but that whose request ids are `known` already.
+
+    `desired` says which manifest and tags an item has today; None: that is not known. `since` has a time zone.
+    """
+    made = [one for one in texts if one.request_id and one.request_id not in known]
+    counted = [one for one in made if _is_since(one.generated_at, since)]
+    undated = sum(since is not None and _time(one.generated_at) is None for one in made)
+    specs = desired.specs if desired else ()
+    gone = GONE if desired else UNKNOWN
+    manifests = {spec.id: spec.location.file if spec.location else UNKNOWN for spec in specs}
+    tags = {spec.id: dict.fromkeys(spec.tags) or (UNTAGGED,) for spec in specs}
+    names: dict[str, Callable[[Record], Iterable[str]]] = {
+        "month": lambda one: (_month(one.generated_at),),
+        "template": lambda one: (_said(one, "template"),),
+        "style": lambda one: (_said(one, "style"),),
+        "manifest": lambda one: (manifests.get(one.id, gone),),
+        "tag": lambda one: tags.get(one.id, (gone,)),
+        "server": lambda one: (one.server,),
+    }
+    groups = {}
+    for group in GROUPS:
+        rows = _rows((name, one.credits) for one in counted for name in names[group](one))
+        groups[group] = tuple(sorted(rows, key=_by_name if group == "month" else _by_credits))
+    return Spend(
+        texts=len(counted),
+        credits=sum(one.credits for one in counted),
+        groups=groups,
+        open=_open(entries, since, known),
+        undated=undated,
+    )
+
+
+def _open(entries: Iterable[OpenEntry], since: datetime | None, known: frozenset[str]) -> tuple[Row, ...]:
+    rows = _rows(
+        (_OPEN[entry.state], entry.credits)
+        for entry in entries
+        if entry.state in _OPEN and entry.request_id not in known and _is_since(entry.submitted_at, since)
+    )
+    return tuple(sorted(rows, key=_by_credits))
+
+
+def _rows(found: Iterable[tuple[str, int]]) -> Iterator[Row]:
+    prices: dict[str, list[int]] = defaultdict(list)
+    for name, price in found:
+        prices[name].append(price)
+    return (Row(name, len(each), sum(each)) for name, each in prices.items())
+
+
+def _by_name(row: Row) -> tuple[object, ...]:
+    return (row.name,)
+
+
+def _by_credits(row: Row) -> tuple[object, ...]:
+    return (-row.credits, -row.texts, row.name)
+
+
+def _said(record: Record, key: str) -> str:
+    """A value of the recorded request, which may hold anything."""
+    value = record.request.get(key)
+    return value if isinstance(value, str) and value else UNKNOWN
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def _month(text: str) -> str:
+    when = _time(text)
+    try:
+        return UNKNOWN if when is None else when.astimezone(UTC).strftime("%Y-%m")
+    except OverflowError:
+        return UNKNOWN
+
+
+def _is_since(text: str, since: datetime | None) -> bool:
+    when = _time(text)
+    return since is None or (when is not None and when >= since)
+
+
+# --- shown -------------------------------------------------------------------------------------------------
+
+
+def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[str, Json]:
+    """The count as JSON; `since` is what the command line said, made exact, `gaps` what may be missing."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "since": since,
+        "texts": spend.texts,
+        "credits": spend.credits,
+        "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
+        "open": [structs.asdict(row) for row in spend.open],
+        "undated": spend.undated,
+        "gaps": list(gaps),
+    }
+
+
+def spend_text(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> str:
+    """A table for each group that was counted by, the total last; names from files and servers are made harmless."""
+    sections = [
+        "\n".join(_table(group, rows))
+        for group, rows in spend.groups.items()
+        if rows and (group != "server" or len(rows) > 1)
+    ]
+    sections.append("\n".join(_ending(spend, since, gaps)))
+    return "\n\n".join(sections)
+
+
+def _table(group: str, rows: Sequence[Row]) -> Iterator[str]:
+    width = max(columns(visible(name)) for name in (group, *(row.name for row in rows)))
+    yield paint(f"{group.upper():<{width}}  {'TEXTS':>7}  {'CREDITS':>9}", "dim")
+    for row in rows:
+        name = visible(row.name)
+        yield f"{name}{' ' * (width - columns(name))}  {row.texts:>7,}  {row.credits:>9,}"
+
+
+def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
+    start = f" since {visible(since)}" if since else ""
+    text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
+    yield paint(text, "strong")
+    for row in spend.open:
+        yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
+    if spend.undated:
+        yield f"Left out: {plural(spend.undated, 'text')} whose time of generation is not known."
+    for gap in gaps:
+        yield f"There may be more: {visible(gap)}."

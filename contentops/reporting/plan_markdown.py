@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.errors import plural
 from contentops.model import Action
 from contentops.reporting.plan_text import note_line
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, Plan, Reason
+
 
 LIMIT = 65_000
 """Bytes; the forges refuse comments of more than 65,536 characters."""
@@ -285,3 +288,71 @@ def _words(text: str) -> str:
     broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
     broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
     return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)
+
+
+# --- drift -------------------------------------------------------------------------------------------------
+
+
+_EXPLAINED = frozenset(
+    {
+        *("new", "added", "changed", "removed", "front-matter", "moved", "renamed", "gone"),
+        *("made-by-local", "replace", "section"),
+        *("open-job", "stored", "failed", "failed-before", "own-output"),
+    }
+)
+"""Kinds of reasons that follow from manifests, from what was asked for, or from an apply that is not done.
+
+Any other is drift: a kind that is not known here is rather told once too often.
+"""
+_NO_DRIFT = frozenset({"orphan", "protected", "left-behind", "other-server"})
+"""Kinds of notes about an item of which the same is true."""
+
+
+def drift_of(plan: Plan) -> Plan:
+    """The plan with nothing in it but drift: such changes, all that is blocked, and notes about items that differ."""
+    return structs.replace(
+        plan,
+        changes=tuple(change for change in plan.changes if _drifts(change)),
+        notes=tuple(note for note in plan.notes if note.id is not None and note.kind not in _NO_DRIFT),
+        refusals=(),
+    )
+
+
+def _drifts(change: Change) -> bool:
+    return bool(change.blocked) or any(reason.kind not in _EXPLAINED for reason in change.reasons)
+
+
+def drift_count(plan: Plan) -> int:
+    """How many items the drift in a plan is about."""
+    found = drift_of(plan)
+    return len({change.id for change in found.changes} | {note.id for note in found.notes})
+
+
+def drift_marker(plan: Plan) -> str:
+    """The hidden first line by which the issue of this project and environment is found again."""
+    return marker_of(plan.project, plan.environment, "drift")
+
+
+def drift_title(plan: Plan) -> str:
+    """The title of that issue."""
+    return clip(visible(f"contentops drift: {plan.project}{f' ({plan.environment})' if plan.environment else ''}"), 200)
+
+
+def drift_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
+    """The page of that issue, of at most `limit` bytes: items that differ, or that none does any more."""
+    return plan_markdown(drift_of(plan), limit=limit, head=_drift_head(plan))
+
+
+def _drift_head(plan: Plan) -> Iterator[str]:
+    yield drift_marker(plan)
+    yield from about("drift", plan)
+    count = drift_count(plan)
+    verb = "differs" if count == 1 else "differ"
+    yield (
+        f"**{plural(count, 'item')} {verb}, though no manifest says so.**" if count else "**Nothing differs any more.**"
+    )
+    waiting = sum(not _drifts(change) for change in plan.changes)
+    if waiting:
+        yield f"\n{plural(waiting, 'other change')} {'waits' if waiting == 1 else 'wait'} for an apply."
+    if count:
+        yield f"\n{code(command('plan', plan.environment, ['--refresh']))} says what an apply would do about it."

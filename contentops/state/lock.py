@@ -316,4 +316,5 @@ def ensure(root: Path, disk: Disk) -> None:
     data = disk.read(path) or b""
     wanted = with_line(data)
     if wanted != data:
-        disk.replace(path, wanted, PUBLIC)
+        # Applies of several environments may find at the same time that it is missing.
+        disk.replace(path, wanted, PUBLIC, shared=True)

@@ -1,4 +1,4 @@
-"""How the file of an item differs: from the text that was generated, from what the server has, from what is planned."""
+"""The texts of an item: how its file differs from one that was generated, saved or is planned; and one put back."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
+from contentops.ci.results import earlier_bodies, no_history
 from contentops.digest import NOTHING
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, split
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
 from contentops.documents.merge import take_new
 from contentops.documents.sections import cut
-from contentops.errors import OutputError, StateError, UsageError, did_you_mean
+from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
+from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
-from contentops.operations.content import content, quiet
-from contentops.operations.past import PastTexts
-from contentops.operations.show import no_item, without_text
-from contentops.operations.workspace import open_cache, open_workspace, read_state
-from contentops.planning.front_matter import drifted
-from contentops.planning.inputs import Choice
+from contentops.model.run import PREFIX
+from contentops.operations.apply import hold_lock
+from contentops.operations.content import content, converse, quiet
+from contentops.operations.history import PastTexts, texts_of
+from contentops.operations.plan import no_item, recorded
+from contentops.operations.workspace import World, open_cache, open_workspace
+from contentops.planning.front_matter import drifted, provenance_of
+from contentops.planning.inputs import Choice, is_edited
 from contentops.planning.plan import make_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from contentops.model import Change, Json, Observed, Project, Record
-    from contentops.operations.workspace import Workspace, World
+    from contentops.model.run import PaidText
+    from contentops.operations.content import Caller
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
+    from contentops.state.cache import Cache
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -56,10 +64,9 @@ def from_generated(project: Project, item: str) -> Difference:
     Raises UsageError where nothing was generated, OutputError for a file that cannot be read, StateError where the
     text is not here.
     """
-    record = _record(project, item)
+    state, record = recorded(project, item)
     observed, file = _file(project, record)
     with open_cache(project, write=False) as cache:
-        state = read_state(project)
         past = PastTexts(project, state, cache)
         made = record.generated or record.promoted
         text = file if observed.body == made else past.text(made)
@@ -81,7 +88,7 @@ def from_remote(
 
     Raises UsageError where nothing was saved there, OutputError for a file that cannot be read, ApiError.
     """
-    record = _record(project, item)
+    _, record = recorded(project, item)
     if not record.content_id or record.server != project.api.server:
         message = f"nothing was saved for `{item}` on `{project.api.server}`"
         raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
@@ -176,14 +183,6 @@ def _plainly(heading: str) -> str:
 # --- the sides ---------------------------------------------------------------------------------------------
 
 
-def _record(project: Project, item: str) -> Record:
-    state = read_state(project)
-    record = state.records.get(ItemId(item))
-    if record is None:
-        raise without_text(project, item, state)
-    return record
-
-
 def _file(project: Project, record: Record) -> tuple[Observed, str]:
     """The file of an item as it is looked at, and its body. Raises OutputError."""
     outputs = Outputs(project.root)
@@ -191,5 +190,128 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
         body = split(outputs.read(record.output)).body
     except OutputError as error:
         message = f"`{record.id}` has no readable file: {error.message}"
-        raise OutputError(message, hint="`contentops plan` restores it") from error
+        raise OutputError(message, hint="`contentops plan` says whether an apply restores it") from error
     return outputs.observe(record.output), body
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What was done: the text that stands in the file at `output` now, and where it came from."""
+
+    text: PaidText
+    output: str
+    source: str = ""
+    """`cache`, `git` or `server`; empty: it stood there already."""
+    copy: str = ""
+    """Where the person's words that were in its place are kept."""
+
+
+def restorable(project: Project, item: str) -> tuple[PaidText, ...]:
+    """The texts that were paid for an item, the newest first. Raises UsageError where nothing was generated for it."""
+    return texts_of(project, recorded(project, item)[0], item)
+
+
+def restore(
+    project: Project,
+    item: str,
+    to: str,
+    *,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
+) -> Restored:
+    """Put the text whose digest begins with `to` into the file of an item; its front matter stays as it stands.
+
+    A person's words in its place are a reason to refuse, unless they may be overwritten: then a copy of the file is
+    kept. Nothing is recorded: whose text a job made stays as it was. Raises UsageError where `to` names no text or
+    several, Refused where a person's words or `protected` stand in the way, StateError where no one has the text,
+    ApiError where the server cannot be asked for it.
+    """
+    world = world or World()
+    with hold_lock(project, world), open_cache(project, write=True) as cache:
+        state, record = recorded(project, item)
+        texts = texts_of(project, state, item)
+        text = _named(project, texts, item, to)
+        outputs = Outputs(project.root, whole=[one.body for one in texts], system=world.system)
+        file = outputs.observe(record.output)
+        if file.problem:
+            raise OutputError(file.problem, code="unreadable-file")
+        if text.stands:
+            return Restored(text=text, output=record.output)
+        if record.protected:
+            hint = "apply `protected: false` first to lift it"
+            raise Refused(f"`{item}` is protected, so its text stays", code="not-restored", hint=hint)
+        entries = [entry for entry in state.entries.values() if entry.item == item]
+        edited = is_edited(file, record, entries) and not any(one.stands and one.here for one in texts)
+        if edited and not overwrite:
+            hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
+            raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
+        body, source = _words(project, cache, record, text, tell, world)
+        # It may have come from where it is kept less well.
+        cache.keep_body(text.body, body)
+        copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
+        made = replace_body(outputs.read(record.output), body) if file.exists else _composed(project, record, body)
+        outputs.write(record.output, made, expect=file.file)
+    return Restored(text=text, output=record.output, source=source, copy=copy)
+
+
+def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
+    """The one text whose digest begins so. Raises UsageError."""
+    start = to.strip().lower().removeprefix(PREFIX)
+    found = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"`{one.short}`" for one in found or texts) or "none"
+    if found:
+        message = f"{plural(len(found), 'text')} of `{item}` begin with `{to}`"
+        raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
+    hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
+    hint = "; ".join(filter(None, (hint, no_history(project.root))))
+    raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
+
+
+def _composed(project: Project, record: Record, body: str) -> str:
+    """The file as it was last written, with that body."""
+    return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
+
+
+def _words(
+    project: Project, cache: Cache, record: Record, text: PaidText, tell: Callable[[str], None], world: World
+) -> tuple[str, str]:
+    """The words of a text, and where they were found. Raises StateError, ApiError."""
+    if (body := cache.body(text.body)) is not None:
+        return body, "cache"
+    for digest, found in earlier_bodies(project.root, record.output):
+        if digest == text.body:
+            return found, "git"
+    message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
+    message += f" `{record.output}`"
+    why = no_history(project.root)
+    if "server" not in text.where:
+        made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
+        raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
+    try:
+        asked = converse(project, world, tell, lambda caller: _asked(caller, text), cache)
+    except ContentopsError as error:
+        asked, why = "", why or error.hint
+        message += f", and the server cannot be asked: {error.message}"
+    else:
+        message += f", not the server `{text.server}`"
+    if not asked:
+        raise StateError(message, code="text-not-found", hint=why or _ELSEWHERE)
+    return asked, "server"
+
+
+_ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it, or a branch of git that is not here"
+
+
+async def _asked(caller: Caller, text: PaidText) -> str:
+    """The text as the server has it, by its content or its job; empty where it has another one by now."""
+    content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
+    found = with_body([content] if content else [], text.body)
+    if found is None and text.job_id:
+        status = await caller.optional(GetStatus(text.job_id, ours=text.request_id), JobStatus)
+        found = with_body([status] if status else [], text.body)
+    return found.body if found else ""
