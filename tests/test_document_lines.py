@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.lines import shared
-from contentops.reporting.difference import Part, difference_text
+from contentops.reporting.difference import Part, difference_text, shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ExitCode, LockHeld, StateError
-from contentops.state.apply_lock import ApplyLock
+from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ HOLD = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from contentops.state.apply_lock import ApplyLock
+    from contentops.state.state_dir import ApplyLock
 
     with ApplyLock(Path(sys.argv[1]), environment="", who="bob@build-2", now="then"):
         print("held", flush=True)

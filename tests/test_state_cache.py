@@ -48,10 +48,15 @@ def kept(folder: Path) -> None:
         cache.put_text(SERVER, ONE, TEXT)
 
 
+def texts_for(cache: Cache, server: str) -> set[Digest]:
+    """The request digests of a server's paid texts."""
+    return {one.digest for one in cache.paid_texts() if one.server == server}
+
+
 def texts(folder: Path, server: str = SERVER) -> set[Digest]:
     """The digests of the texts that a new reader finds."""
     with Cache(folder, write=False) as cache:
-        return cache.texts_for(server)
+        return texts_for(cache, server)
 
 
 def found(folder: Path) -> StoredText | None:
@@ -80,9 +85,9 @@ def test_texts_come_back_as_they_were(folder: Path) -> None:
 
     with Cache(folder) as cache:
         assert cache.get_text(SERVER, ONE) == structs.replace(TEXT, body="new")
-        assert cache.texts_for(SERVER) == {ONE, TWO}
-        assert cache.texts_for("local") == {TWO}
-        assert cache.texts_for("https://api.example.com:44") == set()
+        assert texts_for(cache, SERVER) == {ONE, TWO}
+        assert texts_for(cache, "local") == {TWO}
+        assert texts_for(cache, "https://api.example.com:44") == set()
 
 
 def test_a_text_is_kept_once_and_so_are_those_before_it(folder: Path) -> None:
@@ -157,7 +162,7 @@ def test_other_values_come_back(folder: Path) -> None:
         assert cache.durations() == {"blog standard": [1.5, 2]}
         assert cache.get("key") == "value"
         assert cache.get("other") is None
-        assert cache.texts_for(SERVER) == set()
+        assert texts_for(cache, SERVER) == set()
         assert cache.problem == ""
 
 
@@ -167,7 +172,7 @@ def test_big_values_stay_in_the_database(folder: Path) -> None:
         for number in range(30):
             cache.put_text(SERVER, digest_text(str(number)), structs.replace(TEXT, body="x" * 300_000))
         cache.put("a", "y" * (9 << 20))
-        assert len(cache.texts_for(SERVER)) == 30
+        assert len(texts_for(cache, SERVER)) == 30
 
     assert {path.name for path in folder.iterdir()} <= {"cache.db", "cache.db-wal", "cache.db-shm"}
 
@@ -196,7 +201,7 @@ def test_stale_parses_are_let_go(folder: Path) -> None:
     with Cache(folder, write=False) as cache:
         assert cache.get("0 7") == "x"
         assert cache.get("0 0") is None
-        assert cache.texts_for(SERVER) == {ONE}
+        assert texts_for(cache, SERVER) == {ONE}
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         assert connection.execute("SELECT count(*) FROM Cache WHERE key LIKE 'parse %'").fetchone()[0] <= 25
 
@@ -216,7 +221,7 @@ def test_reading_makes_nothing(folder: Path) -> None:
     """A cache for reading makes no folder and no side files, and refuses to keep a text."""
     with Cache(folder, write=False) as cache:
         assert cache.get_text(SERVER, ONE) is None
-        assert cache.texts_for(SERVER) == set()
+        assert texts_for(cache, SERVER) == set()
         cache.put("a", "b")
         assert cache.get("a") is None
         cache.put_server_text(SERVER, "cnt", "x")
@@ -238,7 +243,7 @@ def test_a_reader_sees_what_another_process_writes(folder: Path) -> None:
         with Cache(folder, write=False) as reader:
             assert reader.get_text(SERVER, ONE) == TEXT
             writer.put_text(SERVER, TWO, TEXT)
-            assert reader.texts_for(SERVER) == {ONE, TWO}
+            assert texts_for(reader, SERVER) == {ONE, TWO}
 
 
 def test_a_folder_that_is_deleted_is_noticed(folder: Path) -> None:
@@ -249,7 +254,7 @@ def test_a_folder_that_is_deleted_is_noticed(folder: Path) -> None:
         with pytest.raises(StateError, match="it was deleted while it was in use"):
             cache.put_text(SERVER, TWO, TEXT)
         cache.put_text(SERVER, TWO, TEXT)
-        assert cache.texts_for(SERVER) == {TWO}
+        assert texts_for(cache, SERVER) == {TWO}
 
     assert texts(folder) == {TWO}
 
@@ -265,7 +270,7 @@ def test_a_killed_writer_leaves_what_it_kept(folder: Path) -> None:
     assert done.returncode == 9
     for write in (False, True):
         with Cache(folder, write=write) as cache:
-            assert cache.texts_for("local") == {"d"}
+            assert texts_for(cache, "local") == {"d"}
             assert cache.problem == ""
 
 
@@ -279,7 +284,7 @@ def test_a_corrupt_database_degrades(folder: Path) -> None:
 
     with Cache(folder) as cache:
         assert cache.get_text(SERVER, ONE) is None
-        assert cache.texts_for(SERVER) == set()
+        assert texts_for(cache, SERVER) == set()
         assert cache.get("x") is None
         assert cache.problem == "file is not a database"
         cache.put("x", "y")
@@ -400,7 +405,7 @@ def test_a_planted_key_is_not_run(folder: Path, tmp_path: Path) -> None:
     change(folder, "INSERT INTO Cache (key, raw, mode, value) VALUES (?, 1, 1, 'x')", b"text " + SERVER.encode())
 
     with Cache(folder) as cache:
-        assert cache.texts_for(SERVER) == set()
+        assert texts_for(cache, SERVER) == set()
         cache.put_text(SERVER, TWO, TEXT)
         writer = cache._writer
         assert writer is not None
@@ -481,9 +486,9 @@ def test_reading_does_not_load_diskcache(folder: Path) -> None:
     kept(folder)
     code = (
         "import sys; from pathlib import Path; from contentops.state.cache import Cache;"
-        "c = Cache(Path(sys.argv[1]), write=False); assert c.texts_for(sys.argv[2]); c.close();"
+        "c = Cache(Path(sys.argv[1]), write=False); assert c.paid_texts(); c.close();"
         "assert 'diskcache' not in sys.modules and 'filelock' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code, folder, SERVER], check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, folder], check=False, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr

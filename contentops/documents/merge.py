@@ -6,6 +6,7 @@ Sections (see `sections`) are what is taken whole; where two people touched the 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -14,11 +15,10 @@ from msgspec import Struct
 
 from contentops.digest import is_same_json
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.lines import rising
 from contentops.documents.sections import Key, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json
 
@@ -192,7 +192,7 @@ def merge_edits(base: str, ours: str, theirs: str) -> Merged:
     names = [section.key[:2] for section in cut(body)]
     most = _counted(here) | _counted(there)
     if Counter(names) - most or (order is not None and names != [key[:2] for key in order]):
-        # Moved twice, or a code block or comment that one side left open swallows what follows.
+        # Moved twice, or a code block or comment that one side left open takes in what follows.
         return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
     return Merged(parts=(body,))
 
@@ -349,7 +349,7 @@ def _words(text: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Sections side by side. A heading that is underlined would swallow the line before it but for a blank one.
+    """Sections side by side. A heading that is underlined would take in the line before it but for a blank one.
 
     `sources`: where they come from; what stands side by side there does so here.
     """
@@ -360,3 +360,21 @@ def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
             joined.append("\n")
         joined.append(text)
     return clean_body("".join(joined))
+
+
+def rising(numbers: Sequence[int]) -> list[int]:
+    """The places of a longest run of numbers that rises; none of them comes twice."""
+    tails: list[int] = []
+    places: list[int] = []
+    before: list[int] = []
+    for place, number in enumerate(numbers):
+        at = bisect_left(tails, number)
+        tails[at : at + 1] = [number]
+        places[at : at + 1] = [place]
+        before.append(places[at - 1] if at else -1)
+    found: list[int] = []
+    place = places[-1] if places else -1
+    while place >= 0:
+        found.append(place)
+        place = before[place]
+    return found[::-1]

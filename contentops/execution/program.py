@@ -37,7 +37,7 @@ from contentops.model import (
     name_of,
 )
 from contentops.planning.inputs import open_entries
-from contentops.planning.joins import CONFLICT
+from contentops.planning.remote import CONFLICT
 from contentops.planning.renames import order_moves
 
 if TYPE_CHECKING:

@@ -4,27 +4,24 @@ Stages hand these on and never change them; what a word means here, it means in 
 and the messages. Nothing here touches clock, disk, network or environment.
 """
 
-from contentops.model.checks import (
-    NO_CHECKS,
-    Checked,
-    CheckedFile,
-    Checks,
-    Finding,
-    FrontMatterSchema,
-    Level,
-    Listed,
-    WordLimits,
-)
 from contentops.model.desired import (
     BASE,
     CREDITS,
+    NO_CHECKS,
     ApiSettings,
     Budget,
     Catalog,
     CatalogEntry,
     CatalogSnapshot,
+    Checked,
+    CheckedFile,
+    Checks,
     Desired,
+    Finding,
+    FrontMatterSchema,
     Guards,
+    Level,
+    Listed,
     MergeRule,
     Moved,
     OnEdit,
@@ -34,6 +31,7 @@ from contentops.model.desired import (
     Spec,
     Template,
     TemplateInput,
+    WordLimits,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.records import (

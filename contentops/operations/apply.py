@@ -24,7 +24,7 @@ from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
-from contentops.state.apply_lock import ApplyLock
+from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

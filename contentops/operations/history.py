@@ -22,7 +22,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, StateError
 from contentops.model import ItemId, JobState, Record, RequestId, Saved
-from contentops.model.history import Generation, History, KeptReport, PaidText
+from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, other_states, read_state
 from contentops.state.cache import StoredText

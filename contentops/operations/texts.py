@@ -17,7 +17,7 @@ from contentops.documents.sections import cut
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
-from contentops.model.history import PREFIX
+from contentops.model.run import PREFIX
 from contentops.operations.apply import hold_lock
 from contentops.operations.content import content, converse, quiet
 from contentops.operations.history import PastTexts, texts_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from contentops.model import Change, Json, Observed, Project, Record
-    from contentops.model.history import PaidText
+    from contentops.model.run import PaidText
     from contentops.operations.content import Caller
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs

@@ -11,9 +11,8 @@ from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll,
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
-from contentops.planning.joins import merge_trouble
 from contentops.planning.promote import asked_here, held_back, promoted
-from contentops.planning.remote import edited_there, replaced, words_in_the_way
+from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step

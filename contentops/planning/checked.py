@@ -14,7 +14,7 @@ from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryTex
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
-from contentops.planning.joins import edited_text
+from contentops.planning.remote import edited_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

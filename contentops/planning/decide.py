@@ -1,6 +1,8 @@
 """One item's sides, four questions in order: which body, which path, which front matter, which save.
 
-The change is the union of the steps they answer with. Nothing else in the program decides what is done to an item.
+The change is the union of the steps they answer with. Of an item that no
+manifest declares any more, what is open is collected, and it is removed if a person asks. Nothing else in the program
+decides what is done to an item.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.model import (
     Acknowledge,
@@ -24,6 +26,7 @@ from contentops.model import (
     Observed,
     Poll,
     Reason,
+    Remove,
     Save,
     Update,
     Write,
@@ -31,9 +34,17 @@ from contentops.model import (
 from contentops.planning.body import which_body
 from contentops.planning.edits import BodyAnswer, is_strict
 from contentops.planning.front_matter import differs, which_front_matter
-from contentops.planning.inputs import explain, is_ours, is_protected, pending, resting_place
-from contentops.planning.joins import title_after
-from contentops.planning.remote import as_pulled, keeps_title, known_there, pulled, remote_notes, save_over, text_after
+from contentops.planning.inputs import explain, is_edited, is_ours, is_protected, pending, resting_place
+from contentops.planning.remote import (
+    as_pulled,
+    keeps_title,
+    known_there,
+    pulled,
+    remote_notes,
+    save_over,
+    text_after,
+    title_after,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,6 +92,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         record=item.own,
         remote=item.remote,
         renamed_from=_renamed_from(item),
+        addresses=front.addresses,
         hint=body.hint,
     )
     return change, notes + front.notes
@@ -294,3 +306,60 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
             hint="apply `protected: false` first to lift it",
         ),
     )
+
+
+# --- of no manifest any more --------------------------------------------------------------------------------
+
+
+def decide_gone(
+    inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
+) -> tuple[Change | None, Note | None]:
+    """What remains for an item that no manifest declares any more: drain, and remove if asked.
+
+    `shared`: a declared item owns the path now, so only the record may go.
+    """
+    drains = pending(entries)
+    id_ = record.id if record else entries[0].item
+    unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
+    change = Change(
+        id=id_,
+        action=Action.RESOLVE if unknown else Action.DRAIN,
+        file=inputs.observe(record.output) if record and not shared else Observed(path=""),
+        reasons=(Reason(kind="gone", detail="no manifest declares it"),),
+        steps=tuple(Drain(entry=entry) for entry in drains),
+        record=record,
+        hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
+    )
+    if record is None:
+        return change, None
+    if record.protected or not inputs.choice.prune:
+        return change if drains else None, _orphan_note(record, change.file)
+    return _removed(change, record, entries), None
+
+
+def _orphan_note(record: Record, file: Observed) -> Note:
+    if record.protected:
+        return Note(kind="orphan", id=record.id, message=f"`{record.id}` is in no manifest; protected, so it stays")
+    stays, removed = "its record stays", "its record"
+    if file.exists:
+        stays, removed = f"its file `{record.output}` stays", "its record and its file"
+    return Note(
+        kind="orphan",
+        id=record.id,
+        message=f"`{record.id}` is in no manifest; {stays}",
+        hint=f"`--prune` removes {removed}, `moved` gives it a new id",
+    )
+
+
+def _is_front_edited(file: Observed, record: Record) -> bool:
+    """Whether its title or front matter is not what was last written."""
+    return title_digest(file.title) != title_digest(record.title) or not is_same_json(file.front, record.metadata)
+
+
+def _removed(change: Change, record: Record, entries: Sequence[OpenEntry]) -> Change:
+    file = change.file
+    if file.exists and (file.problem or is_edited(file, record, entries) or _is_front_edited(file, record)):
+        hint = f"`{record.output}` was edited by hand; remove the file yourself, or declare the item again"
+        return structs.replace(change, action=Action.BLOCKED, blocked="edited", hint=hint)
+    remove = Remove(target=file.path, expects=file.file)
+    return structs.replace(change, action=Action.REMOVE, steps=(*change.steps, remove))

@@ -9,8 +9,7 @@ from msgspec import structs
 from contentops.digest import digest_json
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
-from contentops.planning.decide import decide, find_file, hold
-from contentops.planning.gone import decide_gone
+from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_ring, missed, pair_renames

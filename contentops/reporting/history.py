@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Desired, Json, OpenEntry, Record
-    from contentops.model.history import Generation, History, KeptReport, PaidText
+    from contentops.model.run import Generation, History, KeptReport, PaidText
 
 
 SHOWN = 50

@@ -151,11 +151,6 @@ class Cache:
         if words := self._set({}, drop=[*rows, *(_key("body", body) for body in bodies)]):
             raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
 
-    def texts_for(self, server: str) -> set[Digest]:
-        """The spec digests of all paid texts of a server."""
-        prefix = _key("text", server, "")
-        return {Digest(key[len(prefix) :]) for key in self._keys(prefix)}
-
     def body(self, digest: Digest) -> str | None:
         """The text with a body digest that was kept here, or None: what a job made, a person saved, a server had."""
         found = self._get(_key("body", digest))

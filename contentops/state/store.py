@@ -4,7 +4,7 @@ The order of a checkpoint is what keeps a kill harmless: the journal is durable,
 become, then the lock is replaced in one step, then the journal is emptied. A kill before the replacement leaves the old
 lock and a journal that folds into it; a kill after it leaves a lock that the journal's last line names as holding all.
 
-The caller holds `apply_lock.ApplyLock` while a store is open for writing, and calls it from one thread.
+The caller holds `state_dir.ApplyLock` while a store is open for writing, and calls it from one thread.
 """
 
 from __future__ import annotations
