@@ -26,11 +26,11 @@ from contentops.manifests.cross_checks import check_across, check_environment, c
 from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
-from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
+from contentops.manifests.render import make_items, warn_unused
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.model import Catalog, Desired, ItemId, Moved, Project
