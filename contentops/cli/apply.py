@@ -13,8 +13,8 @@ import click
 from msgspec import Struct, structs
 
 from contentops.cli import github, terminal
+from contentops.cli.completion import as_selection
 from contentops.cli.files import check_events_place, choice_in, project_of, read_plan
-from contentops.cli.hints import as_selection
 from contentops.cli.options import (
     choice_of,
     choice_options,
