@@ -29,7 +29,7 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
-from contentops.errors import ExitCode, Refused, UsageError, plural, suggest
+from contentops.errors import ExitCode, UsageError, plural, suggest
 from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, CREDITS
@@ -160,12 +160,9 @@ class _Asked:
         """Whether to go on; raises Refused where there is no one to ask."""
         if self._check or self._yes or not found.taken:
             return not self._check
-        if not terminal.can_ask():
-            message = "this needs a person's yes, and there is no terminal to ask on"
-            raise Refused(message, code="not-confirmed", hint="`--yes` goes on, `--check` shows what would be written")
+        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
         terminal.tell("\n".join(_lines(found, SHOWN)))
-        if not terminal.confirmed("Write this? (yes/no) "):
-            raise Refused("not confirmed; nothing was done", code="not-confirmed")
+        terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
         return True
 
     def answer(self, found: Adoption) -> ExitCode:
