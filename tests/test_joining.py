@@ -121,6 +121,8 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     before, stored = scene.read("out/one.md"), there(scene)
     (change,) = scene.plan(refresh=True).changes
     assert (change.blocked, change.steps) == ("edit-conflict", ())
+    (met,) = [reason for reason in change.reasons if reason.kind == "conflict"]
+    assert (met.field, met.before, met.after, met.detail) == ("text", None, None, "both edits meet in 1 place")
     for _ in range(2):
         assert results(scene.apply(refresh=True)) == {"one": "blocked"}
     assert (scene.read("out/one.md"), there(scene)) == (before, stored)

@@ -288,7 +288,7 @@ def _conflicts(found: Joined) -> tuple[Reason, ...]:
     titles = (Reason(kind="conflict", field="title", detail="both titles were changed"),) if found.text.body else ()
     places = len(found.text.conflicts)
     detail = f"both edits meet in {plural(places, 'place')}"
-    text = (Reason(kind="conflict", field="text", after=places, detail=detail),)
+    text = (Reason(kind="conflict", field="text", detail=detail),)
     return titles or text
 
 
