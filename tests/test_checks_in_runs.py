@@ -215,6 +215,18 @@ def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
     assert "Take 1." in scene.read("out/one.md")
 
 
+def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
+    """An apply, like the plan after it, does not advise to keep a draft in place of a text that fails its checks."""
+    scene = _scene(root, NO_DRAFTS, "one", good=1)
+    scene.apply()
+    record = scene.state.records["one"]
+    scene.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local"')
+    _from_take(scene, 99)
+    outcome = _end(scene.apply(replace=("one",)))
+    assert outcome.result == "blocked"
+    assert (outcome.hint, "--forget" in outcome.hint) == (_one(scene).hint, False)
+
+
 def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     """Its retries are sections too; given up, nothing is left to do."""
     checks = "checks: {excludes: [about nothing], retries: 1}"  # what the server of the tests makes of a section

@@ -148,6 +148,15 @@ def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
     assert scene.api.credits == 4
 
 
+def test_a_value_that_only_looks_alike_is_not_taken_for_written(root: Path) -> None:
+    """`1` that a person wrote meanwhile is not the `true` that was to be written, so nothing is recorded of it."""
+    scene = _done(root)
+    scene.edit("content/blog.yaml", "    inputs", "    metadata: {draft: true}\n    inputs")
+    run = scene.apply(emit=_before("update", lambda: scene.edit("out/one.md", "title:", "draft: 1\ntitle:")))
+    assert results(run) == {"one": "blocked"}
+    assert "draft" not in scene.state.records["one"].metadata
+
+
 def test_an_edit_before_a_removal(root: Path) -> None:
     """An orphan's file that was edited after the plan is not removed."""
     scene = _done(root, "one", "two")
