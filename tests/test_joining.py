@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.clean import body_digest
-from contentops.model import OnEdit
+from contentops.model import ItemId, OnEdit
+from contentops.planning.remote import conflict_folder
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -128,6 +129,8 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     assert INTRO in kept["base.md"]
     assert kept["file.md"] == before
     assert "Their words." in kept["writerzroom.md"]
+    assert ".contentops/conflicts/one`" in change.hint
+    assert conflict_folder("prod", ItemId("one")) == "conflicts/prod/one"  # of two environments that have the item
 
 
 def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) -> None:

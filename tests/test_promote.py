@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Change, OnEdit, Plan
 from contentops.operations import texts, workspace
+from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -419,15 +421,30 @@ def test_a_file_that_changes_while_it_runs_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
-    """No cache, no server of staging's."""
-    staging, _ = rooms(tmp_path / "first", "a", "b")
-    staging.edit("staging/a.md", "Closing", "The end")
-    staging.apply()
-    shutil.copytree(tmp_path / "first", tmp_path / "second", ignore=shutil.ignore_patterns(".contentops"))
-    prod = Room(tmp_path / "second", "prod")
-    prod.apply()
+    """No cache, no server of staging's; drafts of the embedded one are no drafts any more on a real one."""
+    extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: dev")
+    dev = Room(tmp_path / "first", "dev", extra=extra)
+    dev.write("content/b.yaml", blog("a", "b"))
+    dev.apply()
+    dev.edit("dev/a.md", "## Conclusion", "## The end")
+    dev.apply()
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        (*NOBODY, "commit", "--quiet", "--message=Texts"),
+        ("clone", "--quiet", ".", str(tmp_path / "second")),
+    ):
+        subprocess.run(["git", *arguments], cwd=tmp_path / "first", check=True)
+    assert not (tmp_path / "second/.contentops").exists()
+    prod = Room(tmp_path / "second", "prod", extra=extra)
+    assert results(prod.apply()) == {"a": "done", "b": "done"}
     assert prod.submits == 0
-    assert "The end" in prod.read("live/a.md")
+    assert "## The end" in prod.read("live/a.md")
+    assert any("## The end" in text for _, text in prod.told())
+    assert (prod.read("dev/a.md"), prod.read("contentops.dev.lock")) == (
+        dev.read("dev/a.md"),
+        dev.read("contentops.dev.lock"),
+    )
     assert prod.plan().empty
 
 

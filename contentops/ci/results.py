@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, read_blobs, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.front_matter import split
-from contentops.documents.preset import apply_preset
+from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
 from contentops.model import JobState, Note, OpenEntry, Record, State
 from contentops.state import lock as locks
@@ -182,7 +182,7 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
     """Whether an item came or went, or its request, path or front matter is another one now."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
-    front = dict(apply_preset(preset, spec.metadata))
+    front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
     return front.pop("title", record.title) != record.title or canonical(front) != canonical(dict(record.metadata))
 
 

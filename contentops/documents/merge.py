@@ -192,7 +192,7 @@ def merge_edits(base: str, ours: str, theirs: str) -> Merged:
     names = [section.key[:2] for section in cut(body)]
     most = _counted(here) | _counted(there)
     if Counter(names) - most or (order is not None and names != [key[:2] for key in order]):
-        # Moved twice, or a code block or comment that one side left open swallows what follows.
+        # Moved twice, or a code block or comment that one side left open takes in what follows.
         return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
     return Merged(parts=(body,))
 
@@ -349,7 +349,7 @@ def _words(text: str) -> str:
 
 
 def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
-    """Sections side by side. A heading that is underlined would swallow the line before it but for a blank one.
+    """Sections side by side. A heading that is underlined would take in the line before it but for a blank one.
 
     `sources`: where they come from; what stands side by side there does so here.
     """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Form(StrEnum):
@@ -111,6 +111,12 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
 """By the name `preset` takes in `contentops.yaml`; the schema and the table of the reference are made from it."""
 
 
+def redirects_key(preset: str) -> str:
+    """The key under which a page names the addresses that lead to it; empty where `preset` has none."""
+    rule = PRESETS.get(preset, {}).get("redirects")
+    return rule.name if rule is not None else ""
+
+
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """`metadata` in the words of `preset`, in the same order; an empty preset changes nothing.
 
@@ -129,6 +135,19 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif rule.name == key or rule.name not in metadata:
             found[rule.name] = rule.convert(value)
     return found
+
+
+def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
+    """Front matter with `addresses` beside those that it says lead to the page, where `preset` has a key for them."""
+    key = redirects_key(preset)
+    if not (key and addresses):
+        return dict(front)
+    return {**front, key: list(dict.fromkeys((*listed(front.get(key)), *addresses)))}
+
+
+def listed(value: Any) -> list[Any]:
+    """A value as a list: a single one is a list of one, and null of none."""
+    return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 def title_for(preset: str, title: str) -> str:

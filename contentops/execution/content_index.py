@@ -106,6 +106,14 @@ def keep_seen_there(cache: Cache, server: str, found: Mapping[str, Remote]) -> N
     cache.put_server_facts(_seen_key(server), to_builtins(found))
 
 
+def forget_seen_there(cache: Cache, server: str, content_id: str) -> None:
+    """A save stands in the place of what was seen; times may be too coarse to say which came later."""
+    key = _seen_key(server)
+    seen = cache.server_facts(key)
+    if content_id in seen:
+        cache.put_server_facts(key, {each: fact for each, fact in seen.items() if each != content_id})
+
+
 def _seen_key(server: str) -> str:
     # No server is called so: what is known of its habits stands beside this.
     return f"seen {server}"

@@ -13,6 +13,7 @@ from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended, MergedBody
 from contentops.model import KeptWords, Result
 from contentops.planning.edits import heading_of, why_not_merged
+from contentops.planning.remote import conflict_folder
 
 if TYPE_CHECKING:
     from contentops.execution.context import Context
@@ -73,4 +74,4 @@ def keep_conflict(ctx: Context, item: Item) -> None:
     }
     for name, words in texts.items():
         if words is not None:
-            ctx.outputs.keep(words, "conflicts", *split_path(item.id), name)
+            ctx.outputs.keep(words, *split_path(conflict_folder(ctx.project.environment, item.id)), name)

@@ -173,6 +173,7 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
             plan_id=plan_id,
         )
     here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
+    here = structs.replace(here, addresses=item.change.addresses)
     if old.server == ctx.server:
         return here
     # Another server's ids mean nothing here.

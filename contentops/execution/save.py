@@ -11,7 +11,14 @@ from contentops.api.outcomes import is_absent
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.content_index import StoredContent, keep_seen_there, metadata_of, not_saved, seen_there
+from contentops.execution.content_index import (
+    StoredContent,
+    forget_seen_there,
+    keep_seen_there,
+    metadata_of,
+    not_saved,
+    seen_there,
+)
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped
@@ -346,6 +353,7 @@ def _recorded(
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
     ctx.index.owned.update((content_id, *supersedes))
     ctx.index.forget(content_id)
+    forget_seen_there(ctx.cache, ctx.server, content_id)
     saved = Saved(title=title, body=draft.digest)
     if given:
         saved = structs.replace(saved, server_title=title, server_body=draft.digest)

@@ -55,6 +55,8 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
     # Whose text it is stays as it was: the steps that give it another one may never come.
     protected = is_protected(item.spec, record)
     record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
+    # The address it had follows from the output that is overwritten here.
+    record = structs.replace(record, addresses=item.change.addresses)
     return structs.replace(standing, record=note(ctx, item, "move", record))
 
 

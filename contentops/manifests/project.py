@@ -105,6 +105,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         # One for all environments, since they share the cache.
         keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
+        redirects=_either(settings, own, "redirects") is not False,
         settings=settings,
         text=document.source.text,
     )

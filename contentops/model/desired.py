@@ -194,6 +194,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """Earlier texts of an item that `state gc` leaves in the cache; None: all."""
     preset: str = ""
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
+    redirects: bool = True
+    """Whether an output that moves names its old address in its front matter, where the preset has a key for that."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The parsed file as a whole, with positions; for origins and messages."""
     text: str = ""

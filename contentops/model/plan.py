@@ -78,6 +78,8 @@ class Change(Struct, frozen=True, kw_only=True):
     remote: Remote | None = None
     """The remote side, where a refresh looked at it and the item is saved."""
     renamed_from: ItemId | None = None
+    addresses: tuple[str, ...] = ()
+    """What `Record.addresses` is to be."""
     held: OpenEntry | None = None
     """The open entry that answers the spec of an item that is held back."""
     blocked: str = ""

@@ -79,6 +79,8 @@ class Record(Struct, frozen=True, kw_only=True):
     """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
     moved_from: str = ""
     """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
+    addresses: tuple[str, ...] = ()
+    """Addresses that lead to its page and that no manifest states: those it had before, and a person's beside them."""
     rev: Count = 0
     """Counts the changes of this record; the higher one wins a merge."""
 

@@ -92,6 +92,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         record=item.own,
         remote=item.remote,
         renamed_from=_renamed_from(item),
+        addresses=front.addresses,
         hint=body.hint,
     )
     return change, notes + front.notes

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from contentops.digest import is_same_json
+from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
-from contentops.documents.preset import apply_preset, title_for
+from contentops.documents.preset import apply_preset, listed, redirects_key, title_for, with_addresses
 from contentops.model import Action, Note, OnEdit, Reason
 from contentops.planning.edits import on_edit
 
@@ -28,11 +29,13 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     notes: tuple[Note, ...] = ()
     """Which values of a person stay."""
+    addresses: tuple[str, ...] = ()
+    """What lead to the page is on record of, besides those that the manifest says."""
 
 
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
     """The front matter keys the manifest states, by the project's preset, and the title if it states one."""
-    front = dict(apply_preset(inputs.project.preset, spec.metadata))
+    front = apply_preset(inputs.project.preset, spec.metadata)
     title = front.pop(TITLE_KEY, None)
     return front, title if isinstance(title, str) else None
 
@@ -90,19 +93,20 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     wanted, stated = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
-    if record is None or not file.exists:
+    if record is None:
         return FrontAnswer(front=wanted, title=title)
+    addresses, notes = which_addresses(item, wanted)
+    wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
+    if not file.exists:
+        return FrontAnswer(front=wanted, title=title, addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept: list[str] = []
-    same = is_same_json(wanted, record.metadata)
-    for key in () if same else sorted(wanted.keys() | record.metadata.keys()):
-        before, after = record.metadata.get(key), wanted.get(key)
-        if is_same_json(before, after) and (key in wanted) == (key in record.metadata):
-            continue
-        found = file.front.get(key)
-        if asserts or is_same_json(found, before) or is_same_json(found, after):
+    merged = _merged_key(item, record, addresses)
+    for key in _other_keys(wanted, record.metadata):
+        before, after, found = record.metadata.get(key), wanted.get(key), file.front.get(key)
+        if asserts or key == merged or is_same_json(found, before) or is_same_json(found, after):
             front[key] = after
             reasons.append(_rewritten(f"metadata.{key}", before, after))
         else:
@@ -121,13 +125,57 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
         kept.append(TITLE_KEY)
     if written is not None or TITLE_KEY in kept:
         drift = [one for one in drift if one.key != TITLE_KEY]
-    notes = [
+    notes += [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
         for key in kept
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes))
+    return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
+
+
+def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
+    """The keys whose wanted value is not the one that was last written."""
+    if is_same_json(wanted, written):
+        return []
+    alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
+    return sorted((wanted.keys() | written.keys()) - alike)
+
+
+def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
+    """The addresses that lead to the page besides those the manifest says; and where its old one is not known.
+
+    Those a person named in the file count among them once the page moves.
+    """
+    record, file, spec, project = item.own, item.file, item.spec, item.inputs.project
+    assert record is not None
+    key = redirects_key(project.preset)
+    if not (key and project.redirects) or (record.output == spec.output and is_same_json(wanted, record.metadata)):
+        return record.addresses, []
+    old = address_of(project.preset, record.output, file.front)
+    new = address_of(project.preset, spec.output, {**file.front, **wanted})
+    if old == new and old is not None:
+        return record.addresses, []
+    if old is None or new is None:
+        return record.addresses, [_no_address(item, key)] if record.output != spec.output else []
+    there, written = listed(file.front.get(key)), listed(record.metadata.get(key))
+    kept = [each for each in record.addresses if each in there or each not in written]
+    theirs = [each for each in there if isinstance(each, str) and each not in written]
+    stated = {*map(str, listed(wanted.get(key))), new}
+    return tuple(dict.fromkeys(each for each in (*kept, *theirs, old) if each not in stated)), []
+
+
+def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
+    """The key that takes new addresses in beside those a person wrote; empty: there are no new ones."""
+    key = redirects_key(item.inputs.project.preset)
+    written = listed(record.metadata.get(key))
+    return key if addresses != record.addresses or any(each not in written for each in addresses) else ""
+
+
+def _no_address(item: ItemSides, key: str) -> Note:
+    message = f"`{item.spec.id}` moves, and the address it had is not known here, so `{key}` does not name it"
+    hint = "say it in the manifest: `metadata: {redirects: [/old/address/]}`"
+    return Note(kind="old-address", id=item.spec.id, message=message, hint=hint)
 
 
 def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:

@@ -27,7 +27,7 @@ from contentops.planning.inputs import is_retitled_there
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
-    from contentops.model import OpenEntry, Remote, Saved
+    from contentops.model import ItemId, OpenEntry, Remote, Saved
     from contentops.planning.inputs import ItemSides
 
 
@@ -292,12 +292,18 @@ def _conflicts(found: Joined) -> tuple[Reason, ...]:
     return titles or text
 
 
+def conflict_folder(environment: str, id_: ItemId) -> str:
+    """Where both texts of a conflict are kept, in the folder of contentops: of each environment its own."""
+    return "/".join(part for part in ("conflicts", environment, id_) if part)
+
+
 def _hint(item: ItemSides, remote: Remote) -> str:
     id_ = item.spec.id
+    folder = conflict_folder(item.inputs.project.environment, id_)
     return (
         f"`{item.file.path}` and content `{remote.content_id}` were both edited, in one place; "
         f"`contentops diff {id_} --remote` shows both; apply keeps what was saved and both edits under "
-        f"`.contentops/conflicts/{id_}`; `apply --refresh --conflicts markers` writes both into the file, for a "
+        f"`.contentops/{folder}`; `apply --refresh --conflicts markers` writes both into the file, for a "
         "person to settle"
     )
 
