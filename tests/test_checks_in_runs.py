@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
-from contentops.model import Action, JobState
+from contentops.model import Action, ItemId, JobState
 from contentops.operations.apply import Approval
 from contentops.operations.history import history
 from contentops.operations.records import resolve
@@ -219,7 +219,7 @@ def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
     """An apply, like the plan after it, does not advise to keep a draft in place of a text that fails its checks."""
     scene = _scene(root, NO_DRAFTS, "one", good=1)
     scene.apply()
-    record = scene.state.records["one"]
+    record = scene.state.records[ItemId("one")]
     scene.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local"')
     _from_take(scene, 99)
     outcome = _end(scene.apply(replace=("one",)))

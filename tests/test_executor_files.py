@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.model import JobState, OnEdit
+from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
@@ -154,7 +154,7 @@ def test_a_value_that_only_looks_alike_is_not_taken_for_written(root: Path) -> N
     scene.edit("content/blog.yaml", "    inputs", "    metadata: {draft: true}\n    inputs")
     run = scene.apply(emit=_before("update", lambda: scene.edit("out/one.md", "title:", "draft: 1\ntitle:")))
     assert results(run) == {"one": "blocked"}
-    assert "draft" not in scene.state.records["one"].metadata
+    assert "draft" not in scene.state.records[ItemId("one")].metadata
 
 
 def test_an_edit_before_a_removal(root: Path) -> None:
