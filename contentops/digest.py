@@ -33,18 +33,18 @@ def is_same_json(one: object, other: object) -> bool:
     """Whether two JSON values are written alike: `1`, `1.0` and `true` are not."""
     if type(one) is str and type(other) is str:
         return one == other
-    return _are_alike(one, other) or canonical(one) == canonical(other)
+    return (one == other and _are_alike(one, other)) or canonical(one) == canonical(other)
 
 
 def _are_alike(one: object, other: object) -> bool:
-    """Whether two values are surely written alike, found out without writing them."""
+    """Whether two equal values are surely written alike, found out without writing them."""
     if type(one) is not type(other):
         return False
     if type(one) is dict and type(other) is dict:
-        return one.keys() == other.keys() and all(_are_alike(value, other[key]) for key, value in one.items())
+        return all(map(_are_alike, one.values(), map(other.__getitem__, one)))
     if type(one) is list and type(other) is list:
-        return len(one) == len(other) and all(map(_are_alike, one, other))
-    return type(one) in (str, int, bool) and one == other
+        return all(map(_are_alike, one, other))
+    return type(one) in (str, int, bool)
 
 
 def digest_bytes(data: bytes) -> Digest:

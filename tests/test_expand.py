@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Location
-from contentops.manifests.layers import Branch, Written, fields, leaves, overlay, tree
+from contentops.manifests.values import Branch, Written, fields, leaves, overlay, tree
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
-    from contentops.manifests.layers import Tree
+    from contentops.manifests.values import Tree
     from tests.running import Build
 
 LAYERED = """

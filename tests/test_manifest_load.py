@@ -15,11 +15,11 @@ from msgspec import structs
 
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher, glob_problem
-from contentops.manifests.layers import Written
 from contentops.manifests.load import load
 from contentops.manifests.parse_cache import FileResult, StoredOrigins, decode, encode
 from contentops.manifests.problems import Problems, in_order
 from contentops.manifests.project import load_project
+from contentops.manifests.values import Written
 from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted

@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, str] = {
 """Every command and its help line, in the order of use."""
 _PLACES: Mapping[str, str] = {
     "validate": "plan",
+    "check": "plan",
     "import": "adopt",
     "comment": "github",
     "reviewed": "github",
@@ -189,7 +190,7 @@ def _asks_json(args: Sequence[str]) -> bool:
 
 
 def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
-    from contentops.cli import hints
+    from contentops.cli import completion
 
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
@@ -197,7 +198,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
         where, hint = " ".join(["contentops", *command]), ""
     else:
         where = context.command_path
-        hint = hints.for_argument(context, args) if type(error) is click.UsageError else ""
+        hint = completion.for_argument(context, args) if type(error) is click.UsageError else ""
     if isinstance(error, click.NoSuchOption):
         return UsageError(f"no such option `{error.option_name}`", hint=_other_option(error, where))
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
@@ -206,17 +207,17 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 def _other_option(error: click.NoSuchOption, where: str) -> str:
     """What to write instead of an option that is not there: the one meant, or in which place it is known."""
-    from contentops.cli import hints
+    from contentops.cli import completion
 
     name, context = error.option_name, error.ctx
     if context is None:
         return f"`{where} --help` shows the usage"
-    before = hints.options_of(cli)
+    before = completion.options_of(cli)
     if context.command is cli:
         return f"options other than {', '.join(f'`{one}`' for one in before)} stand after the command"
     if name in before:
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
-    return hints.for_option(name, context.command, where)
+    return completion.for_option(name, context.command, where)
 
 
 def _directory(args: Sequence[str]) -> str:

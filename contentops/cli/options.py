@@ -89,9 +89,9 @@ class Group(click.Group):
         """The command that `args` begin with; a wrong name is answered with the nearest right one."""
         known = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
-            from contentops.cli import hints
+            from contentops.cli import completion
 
-            hint = hints.for_command(args[0], known, ctx.command_path)
+            hint = completion.for_command(args[0], known, ctx.command_path)
             raise UsageError(f"there is no command `{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -270,6 +270,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The text that was brought or written in this run."""
     fresh: bool = False
     """That text is new and was written by this very run."""
+    title: str = ""
+    """The title that stands in the file since this run wrote it, a person's or ours; empty: it wrote none."""
     copy: str = ""
     """Where the words of a person that it took the place of are kept; empty: there were none."""
     merged: MergedBody | None = None

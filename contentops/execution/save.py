@@ -120,7 +120,7 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
     """What stands in the file. Raises Ended where it cannot be read."""
     if standing.fresh and standing.text is not None:
         # Written a moment ago: what is in the file need not be read again.
-        title, body = standing.recorded.title, standing.body
+        title, body = standing.title, standing.body
     else:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
-from contentops.manifests.layers import RESERVED, Tree, Written, fields, overlay, top, tree
 from contentops.manifests.templates import templates_in
+from contentops.manifests.values import RESERVED, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Source, YamlDocument, locate
 
 if TYPE_CHECKING:

@@ -26,14 +26,13 @@ from contentops.manifests.cross_checks import check_across, check_environment, c
 from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
-from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
+from contentops.manifests.render import make_items, warn_unused
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
-from contentops.manifests.validate import check_item
 from contentops.model import Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate
@@ -74,6 +73,8 @@ class FileBuilder:
 
     def build(self, path: str, content: bytes) -> FileResult:
         """What a manifest comes to, by its bytes; `path` is relative to the project root."""
+        from contentops.manifests.validate import check_item
+
         document, findings = read_yaml(path, content)
         schema = load_schema("manifest")
         shape = check_schema(document, schema)
@@ -305,8 +306,6 @@ class _Loader:
     def builder(self) -> FileBuilder:
         """Works through a manifest that is not in the cache."""
         if self._builder is None:
-            from contentops.manifests.load import FileBuilder  # start-up: a plan from the cache builds nothing
-
             self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
         return self._builder
 

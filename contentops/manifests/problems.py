@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from contentops.manifests.expand import Declared
-    from contentops.manifests.layers import Written
+    from contentops.manifests.values import Written
 
 
 def meant(value: Any, known: Iterable[str]) -> frozenset[str]:

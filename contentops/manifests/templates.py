@@ -11,8 +11,18 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.manifests.layers import RESERVED, Tree, Written, leaves, top
-from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, unsendable
+from contentops.manifests.values import (
+    MAX_TEXT,
+    MISSING,
+    RESERVED,
+    Lazy,
+    TemplateError,
+    Tree,
+    Written,
+    leaves,
+    top,
+    unsendable,
+)
 from contentops.model import Origin
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode

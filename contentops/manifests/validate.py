@@ -17,8 +17,7 @@ from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
-from contentops.manifests.layers import Branch, Tree, Written, top
-from contentops.manifests.values import entry_hint, kind_of
+from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
 from contentops.model import CREDITS, ItemId, MergeRule, OnEdit, Request, Spec
 
 if TYPE_CHECKING:

@@ -1,7 +1,11 @@
-"""`plan`: what an apply would do, and whether a reviewed plan still holds; `status` and `show`: how items stand."""
+"""`plan`: what an apply would do, and whether a reviewed plan still holds; `status` and `show`: how items stand.
+
+`check`: the checks of every item, on the files that are there.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs, to_builtins
@@ -9,8 +13,8 @@ from msgspec import Struct, structs, to_builtins
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.documents.sections import headings
-from contentops.errors import InputError, UsageError, did_you_mean
-from contentops.model import Action, Desired, ItemId, Move, Request, Spec
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
+from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.workspace import open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
@@ -21,8 +25,7 @@ from contentops.reporting.plan_json import plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from contentops.errors import Diagnostic
-    from contentops.model import Change, Checks, Json, Plan, Project, Record, State
+    from contentops.model import Change, Checks, Finding, Json, Plan, Project, Record, State
     from contentops.operations.workspace import Workspace, World
     from contentops.planning.inputs import PlanInputs
 
@@ -245,3 +248,78 @@ def no_item(item: str, known: Iterable[str]) -> UsageError:
     """The error for an id that names nothing, with the nearest one that does."""
     hint = did_you_mean(item, known, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+_ROOM = 2_000
+"""Characters of a line that a finding quotes."""
+
+
+def check_files(project: Project, choice: Choice, *, commands: bool = False) -> Checked:
+    """What the checks of the selected items find in their files. Needs no network and changes nothing.
+
+    Without `commands`, the programs that settings name are not run. Raises InputError where manifests have errors,
+    UsageError for selectors that cannot mean anything, or match nothing.
+    """
+    check_selectors((*choice.select, *choice.exclude))
+    with open_workspace(project) as workspace:
+        found = workspace.plan_inputs(Choice())
+    changes = {change.id: change for change in make_plan(found).changes}
+    items = selected(choice, [candidate(id_, found, changes) for id_ in sorted(found.specs)])
+    records = found.state.records
+    files: list[CheckedFile] = []
+    missing = unchecked = 0
+    for spec in filter(None, (item.spec for item in items)):
+        path = records[spec.id].output if spec.id in records else spec.output
+        observed = found.observe(path)
+        if spec.checks == NO_CHECKS:
+            unchecked += 1
+        elif not observed.exists and not observed.problem:
+            missing += 1
+        else:
+            findings = _findings_of(project, spec, path, found.exists, commands=commands)
+            files.append(CheckedFile(item=spec.id, output=path, findings=findings))
+    return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
+
+
+def _findings_of(
+    project: Project, spec: Spec, path: str, exists: Callable[[str], bool], *, commands: bool
+) -> tuple[Diagnostic, ...]:
+    from contentops.documents.checks import check_text, checked_text
+
+    outputs = Outputs(project.root)
+    subject = f"item `{spec.id}`: "
+    try:
+        text = outputs.read(path)
+    except OutputError as error:
+        return (Diagnostic(code=error.code, message=subject + error.message, location=Location(path), hint=error.hint),)
+    problem = outputs.observe(path).problem
+    if problem:
+        return (Diagnostic(code=OutputError.code, message=subject + problem, location=Location(path)),)
+    found = [*check_text(spec.checks, checked_text(text, path), exists)]
+    found += _found_by_commands(project, spec.checks, path) if commands else ()
+    lines = text.split("\n") if found else []
+    return tuple(_diagnostic(one, subject, path, lines) for one in found)
+
+
+def _found_by_commands(project: Project, checks: Checks, path: str) -> Iterable[Finding]:
+    if checks.commands is None:
+        return ()
+    from contentops.execution.commands import run_commands
+
+    return run_commands(checks.commands, Path(project.root), path)
+
+
+def _diagnostic(found: Finding, subject: str, path: str, lines: list[str]) -> Diagnostic:
+    excerpt = lines[found.line - 1].rstrip()[:_ROOM] if 0 < found.line <= len(lines) else ""
+    return Diagnostic(
+        code=found.check.replace("_", "-"),
+        message=subject + found.message,
+        severity=Severity.ERROR if found.level is Level.BLOCK else Severity.WARNING,
+        location=Location(path, max(found.line, 1)),
+        excerpt=excerpt,
+        width=max(len(excerpt), 1),
+        hint=found.hint,
+    )

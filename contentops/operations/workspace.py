@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct, ValidationError, convert, field, structs
 
 from contentops.atomic_io import Disk
+from contentops.collector import without_collection
 from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
@@ -27,15 +28,7 @@ from contentops.errors import Diagnostic, InputError, Severity, StateError
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
 from contentops.model import CatalogSnapshot, State
-from contentops.planning.inputs import (
-    Choice,
-    FinishedText,
-    PlanInputs,
-    honours_ids,
-    key_of,
-    paths,
-    specs_by_id,
-)
+from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
@@ -137,6 +130,7 @@ def open_workspace(
         yield Workspace(project, store, cache)
 
 
+@without_collection()
 def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     project, store, cache = workspace.project, workspace.store, workspace.cache
     desired = workspace.desired

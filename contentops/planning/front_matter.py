@@ -63,7 +63,7 @@ def drifted(
     A key that a person added is none. `entries`: those of the item, whose text may be in the file already.
     """
     job = file.provenance.get("job")
-    if job is not None and any(job == entry.job_id for entry in entries):
+    if job is not None and entries and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
     found = [
         DriftedKey(key=key, before=value, after=file.front.get(key))
@@ -78,8 +78,8 @@ def drifted(
 
 
 def _is_other_block(record: Record, file: Observed) -> bool:
-    known = {"job": record.job_id, "generated_at": record.generated_at}
-    other = any(value and file.provenance.get(key) != value for key, value in known.items())
+    job, made = file.provenance.get("job"), file.provenance.get("generated_at")
+    other = job != record.job_id != "" or made != record.generated_at != ""
     return other or file.owner not in ("", record.id, record.moved_from)
 
 
@@ -115,7 +115,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
         front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
     drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]
-    if asserts:
+    if asserts and drift:
         front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
         reasons += [_asserted(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
         drift = [one for one in drift if one.key == TITLE_KEY]
@@ -189,6 +189,8 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
     """What of the front matter is noted: a title that no manifest states is a text like the body, where it is saved."""
     found = drifted(item.inputs.project, record, item.file, item.entries)
+    if not found:
+        return []
     is_text = title is None and bool(item.file.title) and item.inputs.saves(item.spec)
     return [one for one in found if one.key != TITLE_KEY or not is_text]
 

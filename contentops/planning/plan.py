@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.collector import without_collection
 from contentops.digest import digest_json
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
@@ -92,6 +93,7 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         yield Refusal(guard="changed-ratio", message=message, flag="--approve-changes")
 
 
+@without_collection()
 def make_plan(inputs: PlanInputs) -> Plan:
     """What remains to be done, and why, for the whole project or the selected part of it.
 
