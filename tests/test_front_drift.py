@@ -180,3 +180,15 @@ def test_drifted_keys_tell_what_was_and_what_is() -> None:
         ("contentops", {"item": "a", "digest": record.digest, "job": "job_1"}, {"job": "x"}),
     ]
     assert drifted(structs.replace(PROJECT, provenance=False), record, a_file("out/a.md", front=record.metadata)) == ()
+
+
+def test_a_title_of_a_person_outlives_every_new_text(tmp_path: Path) -> None:
+    """What was last written is the manifest's title: the one in the file stays, and is saved, from text to text."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "title: Stated", "title: Mine")
+    for take in (2, 3):
+        scene.write("content/blog.yaml", ITEM.format(more=f"revision: {take}"))
+        assert results(scene.apply()) == {"one": "done"}
+        assert "title: Mine" in scene.read("out/one.md")
+        assert scene.api.contents[scene.record("one").content_id].title == "Mine"
+        assert scene.plan().empty

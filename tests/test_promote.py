@@ -169,6 +169,21 @@ def test_a_title_alone_goes_along(tmp_path: Path) -> None:
     assert [note.kind for note in plan.notes] == ["kept-front-matter"]
 
 
+def test_a_title_that_came_from_the_server_stays_under_a_promoted_text(tmp_path: Path) -> None:
+    """A person's title in prod is not the one that was last written there, and is not taken for it afterwards."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    content = prod.api.contents[prod.record("a").content_id]
+    prod.api.edit(content.id, content.body, title="Theirs")
+    staging.edit("staging/a.md", "Introduction", "Reviewed")
+    for action in ("pull", "promote"):
+        assert prod.actions(refresh=True) == {"a": action}
+        prod.apply(refresh=True)
+    assert prod.plan(refresh=True).empty
+    assert "title: Theirs" in prod.read("live/a.md")
+    assert "Reviewed" in prod.read("live/a.md")
+
+
 def test_words_of_two_people_conflict(tmp_path: Path) -> None:
     """Edited in prod, the file is not taken away by what is new in staging, but by choice; alone it is only saved."""
     staging, prod = rooms(tmp_path, "a")

@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.ci import results
 from contentops.cli import terminal
 from contentops.cli.options import UNITS, Group, offers, project_options, server_options
-from contentops.errors import Refused, UsageError, did_you_mean, plural
+from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations import content as operation
 from contentops.operations import history as history_operation
 from contentops.operations import workspace
@@ -165,11 +165,8 @@ def _ask(question: str, *, yes: bool) -> None:
     """Goes on only with a person's word for it. Raises Refused."""
     if yes:
         return
-    if not terminal.can_ask():
-        message = "deleting needs a person's yes, and there is no terminal to ask on"
-        raise Refused(message, code="not-confirmed", hint="`--yes` deletes without asking")
-    if not terminal.confirmed(f"{visible(question)} (yes/no) "):
-        raise Refused("not confirmed; nothing was done", code="not-confirmed")
+    terminal.need_person("deleting", "`--yes` deletes without asking")
+    terminal.need_yes(said=terminal.confirmed(f"{visible(question)} (yes/no) "))
 
 
 @content.command("publish", short_help="Mark stored contents as published.")

@@ -29,7 +29,7 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
-from contentops.errors import ExitCode, Refused, UsageError, plural, suggest
+from contentops.errors import ExitCode, UsageError, plural, suggest
 from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, CREDITS
@@ -160,12 +160,9 @@ class _Asked:
         """Whether to go on; raises Refused where there is no one to ask."""
         if self._check or self._yes or not found.taken:
             return not self._check
-        if not terminal.can_ask():
-            message = "this needs a person's yes, and there is no terminal to ask on"
-            raise Refused(message, code="not-confirmed", hint="`--yes` goes on, `--check` shows what would be written")
+        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
         terminal.tell("\n".join(_lines(found, SHOWN)))
-        if not terminal.confirmed("Write this? (yes/no) "):
-            raise Refused("not confirmed; nothing was done", code="not-confirmed")
+        terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
         return True
 
     def answer(self, found: Adoption) -> ExitCode:
@@ -197,7 +194,7 @@ def _summary(found: Adoption, word: str) -> str:
     parts = [f"{plural(len(found.taken), 'text')} {word}"] if found.taken else []
     kept = sum(not one.generates for one in found.taken)
     parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
-    parts += [f"{plural(len(found.known), 'text')} owned by items before"] if found.known else []
+    parts += [f"{plural(len(found.known), 'text')} already owned by items"] if found.known else []
     parts += [f"{found.refused:,} refused"] if found.refused else []
     where = f" Items are in {found.manifest}." if found.manifest else ""
     return f"{', '.join(parts) or 'nothing was found'}.{where}"

@@ -27,7 +27,7 @@ from contentops.cli.options import (
     with_options,
 )
 from contentops.cli.progress import watching
-from contentops.errors import ExitCode, Refused, UsageError
+from contentops.errors import ExitCode, UsageError
 from contentops.model import Result
 from contentops.operations import apply as operation
 from contentops.operations.apply import ApplyOptions
@@ -258,9 +258,7 @@ class Confirmation:
         """Whether to go on; raises Refused where there is no one to ask."""
         self.preview(plan)
         if not self._manner.yes:
-            if not terminal.can_ask():
-                message = "apply needs a person's yes, and there is no terminal to ask on"
-                raise Refused(message, code="not-confirmed", hint="`--yes` applies the plan without asking")
+            terminal.need_person("apply", "`--yes` applies the plan without asking")
             self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
         if not self.declined:
             self._begin()
@@ -285,8 +283,7 @@ class Confirmation:
 
 
 def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
-    if confirmation.declined:
-        raise Refused("not confirmed; nothing was done", code="not-confirmed")
+    terminal.need_yes(said=not confirmation.declined)
     github.tell_plan(plan)
     typed = ""
     if run is not None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.ci import runner
+from contentops.errors import Refused
 from contentops.reporting.diagnostics import inert, inert_json
 from contentops.reporting.layout import fitted, unpainted
 from contentops.sanitize import json_text, visible
@@ -56,6 +57,19 @@ def confirmed(question: str) -> bool:
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def need_person(what: str, hint: str) -> None:
+    """Raises Refused where no person is there to say yes to `what`."""
+    if not can_ask():
+        message = f"{what} needs a person's yes, and there is no terminal to ask on"
+        raise Refused(message, code="not-confirmed", hint=hint)
+
+
+def need_yes(*, said: bool) -> None:
+    """Raises Refused where a person did not say yes."""
+    if not said:
+        raise Refused("not confirmed; nothing was done", code="not-confirmed")
 
 
 def say(text: str) -> None:

@@ -120,7 +120,7 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
     """What stands in the file. Raises Ended where it cannot be read."""
     if standing.fresh and standing.text is not None:
         # Written a moment ago: what is in the file need not be read again.
-        title, body = standing.recorded.title, standing.body
+        title, body = standing.title, standing.body
     else:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:
@@ -181,8 +181,8 @@ def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
         bodies.add(record.generated)
         titles.add(title_digest(record.title))
         if record.saved is not None:
-            bodies |= {record.saved.body, record.saved.server_body, record.saved.sent}
-            titles |= {record.saved.title, record.saved.server_title}
+            bodies |= record.saved.bodies
+            titles |= record.saved.titles
     if (text := draft.standing.text) is not None:
         bodies.add(body_digest(text.body))
         titles.add(title_digest(text.title))

@@ -106,10 +106,11 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
             ctx.outputs.write(step.target, composed(ctx, item, standing, step, seen), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    standing = structs.replace(standing, path=step.target, copy=copy)
+    ours = coming_title(ctx, item, standing, step, structs.replace(seen, title=""))
+    standing = structs.replace(standing, path=step.target, copy=copy, title=title)
     record = structs.replace(
         base_record(ctx, item, standing),
-        title=title,
+        title=_title_last_written(standing.record, seen, title, ours),
         metadata=_front_after(step, standing.record, existed=seen.exists),
         output=step.target,
     )
@@ -151,6 +152,11 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     superseded = tuple(each for each in old if each not in ("", text.content_id))
     at = iso_exact(ctx.wall())
     return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
+
+
+def _title_last_written(known: Record | None, seen: Observed, title: str, ours: str) -> str:
+    """`title`; where a person's stays in the file, the one before: what we last wrote tells that it is a person's."""
+    return known.title if known is not None and title == seen.title and title != ours else title
 
 
 def _title_of_ours(step: Write, known: Record | None) -> str:
@@ -289,7 +295,9 @@ def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> 
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
     seen = ctx.outputs.observe(step.target)
-    stands = all((seen.title if key == TITLE_KEY else seen.front.get(key)) == value for key, value in changes.items())
+    stands = all(
+        is_same_json(seen.title if key == TITLE_KEY else seen.front.get(key), value) for key, value in changes.items()
+    )
     if seen.file == step.expects:
         try:
             before = ctx.outputs.read(step.target)
