@@ -88,7 +88,7 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert _is_empty(invoke, root)
     lock, manifest = _lock(root), _manifest(root)
     again = invoke("adopt", "docs", "--yes", cwd=root)
-    assert again.stdout.startswith(f"{len(FILES) - 2} texts owned by items before, 2 refused.")
+    assert again.stdout.startswith(f"{len(FILES) - 2} texts already owned by items, 2 refused.")
     assert (_lock(root), _manifest(root), _sums(root, "docs")) == (lock, manifest, before)
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)

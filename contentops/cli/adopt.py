@@ -194,7 +194,7 @@ def _summary(found: Adoption, word: str) -> str:
     parts = [f"{plural(len(found.taken), 'text')} {word}"] if found.taken else []
     kept = sum(not one.generates for one in found.taken)
     parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
-    parts += [f"{plural(len(found.known), 'text')} owned by items before"] if found.known else []
+    parts += [f"{plural(len(found.known), 'text')} already owned by items"] if found.known else []
     parts += [f"{found.refused:,} refused"] if found.refused else []
     where = f" Items are in {found.manifest}." if found.manifest else ""
     return f"{', '.join(parts) or 'nothing was found'}.{where}"

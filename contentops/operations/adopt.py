@@ -288,7 +288,7 @@ class _Places:
 
     def taken_id(self, path: str, id_: str) -> Diagnostic | None:
         """Why an id cannot be the item's; else it is from now on."""
-        hint = f"adopt it by itself: `contentops adopt {path} --id ID`"
+        hint = f"adopt it by itself, under another id: `contentops adopt {path} --id ID`"
         if problem := id_problem(id_) if id_ else "is empty":
             return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
         if id_ in self._ids:
