@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
-from contentops.model import Action, JobState
+from contentops.model import Action, ItemId, JobState
 from contentops.operations.apply import Approval
 from contentops.operations.history import history
 from contentops.operations.records import resolve
@@ -213,6 +213,18 @@ def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
     resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
     assert scene.plan().empty
     assert "Take 1." in scene.read("out/one.md")
+
+
+def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
+    """An apply, like the plan after it, does not advise to keep a draft in place of a text that fails its checks."""
+    scene = _scene(root, NO_DRAFTS, "one", good=1)
+    scene.apply()
+    record = scene.state.records[ItemId("one")]
+    scene.edit("contentops.lock", f'"server":"{record.server}"', '"server":"local"')
+    _from_take(scene, 99)
+    outcome = _end(scene.apply(replace=("one",)))
+    assert outcome.result == "blocked"
+    assert (outcome.hint, "--forget" in outcome.hint) == (_one(scene).hint, False)
 
 
 def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.model import JobState, OnEdit
+from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
@@ -146,6 +146,15 @@ def test_an_edit_before_an_update_of_the_front_matter(root: Path) -> None:
     assert "tags" in scene.read("out/one.md")
     assert "My words" in scene.read("out/one.md")
     assert scene.api.credits == 4
+
+
+def test_a_value_that_only_looks_alike_is_not_taken_for_written(root: Path) -> None:
+    """`1` that a person wrote meanwhile is not the `true` that was to be written, so nothing is recorded of it."""
+    scene = _done(root)
+    scene.edit("content/blog.yaml", "    inputs", "    metadata: {draft: true}\n    inputs")
+    run = scene.apply(emit=_before("update", lambda: scene.edit("out/one.md", "title:", "draft: 1\ntitle:")))
+    assert results(run) == {"one": "blocked"}
+    assert "draft" not in scene.state.records[ItemId("one")].metadata
 
 
 def test_an_edit_before_a_removal(root: Path) -> None:

@@ -155,12 +155,13 @@ def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
 
 
 def test_known_bodies() -> None:
-    """Generated and saved bodies of records, and paid texts of open entries."""
-    record = make_record("one", generated=a_digest("1"), saved=Saved(body=a_digest("2")))
+    """Generated and saved bodies of records, what the server gave back, and paid texts of open entries."""
+    saved = Saved(body=a_digest("2"), server_body=a_digest("4"))
+    record = make_record("one", generated=a_digest("1"), saved=saved)
     bare = make_record("two")
     entry = make_entry(state=JobState.PAID, body=a_digest("3"))
     state = State(lineage="l", records={record.id: record, bare.id: bare}, entries={entry.request_id: entry})
-    assert known_bodies(state) == {a_digest("1"), a_digest("2"), a_digest("3")}
+    assert known_bodies(state) == {a_digest(each) for each in "1234"}
 
 
 # --- as a whole --------------------------------------------------------------------------------------------

@@ -58,9 +58,7 @@ def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
     bodies: dict[str, set[Digest]] = {}
     for record in (one.value for records in now.records.values() for one in records):
         found = bodies.setdefault(nfc(record.output), set())
-        found |= {record.generated, record.promoted, *paid.get(record.id, ())}
-        if record.saved is not None:
-            found |= {record.saved.body, record.saved.server_body}
+        found |= {*record.bodies, *paid.get(record.id, ())}
     past = {nfc(one.value.output) for records in before.records.values() for one in records}
     return RecordedOutputs(
         bodies={path: frozenset(found - {NOTHING}) for path, found in bodies.items() if _is_plain(path)},

@@ -88,10 +88,8 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 def known_bodies(state: State) -> frozenset[Digest]:
     """The bodies that are whole whatever lines they have: made by a job, or taken by the server."""
-    found = {body for record in state.records.values() for body in (record.generated, record.promoted)}
-    found |= {record.saved.body for record in state.records.values() if record.saved is not None}
-    found |= {entry.body for entry in state.entries.values()}
-    return frozenset(filter(None, found))
+    found = {body for record in state.records.values() for body in record.bodies}
+    return frozenset(found | {entry.body for entry in state.entries.values() if entry.body})
 
 
 def conflict_line(text: str) -> int:

@@ -93,7 +93,7 @@ class StatCache:
 
 def _decoded(text: str | None) -> dict[str, _Row]:
     try:
-        version, rows = msgspec.convert(json.loads(text or "[0, {}]"), tuple[int, dict[str, _Row]])
+        version, rows = msgspec.json.decode(text or "[0, {}]", type=tuple[int, dict[str, _Row]])
     except (ValueError, RecursionError):
         return {}
     return rows if version == VERSION else {}

@@ -10,11 +10,12 @@ from contentops.documents.checks import blocks, check_text, checked_text
 from contentops.errors import StateError, plural
 from contentops.execution.merge import merged
 from contentops.execution.poll import poll
-from contentops.execution.primitives import Ended, Job
+from contentops.execution.primitives import CheckedBody, Ended, Job
 from contentops.execution.submit import submit
 from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
 from contentops.planning.checked import failed_hint, to_check
+from contentops.planning.inputs import is_same
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
     seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
     body = standing.body
-    if standing.checked is body:
+    if standing.checked is not None and standing.checked.body is body:
         return standing
     findings = check_text(checks, _about(ctx, item, standing, step, body), ctx.exists)
     if checks.commands is not None and not blocks(findings):
@@ -54,7 +55,7 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         if text.entry is not None and blocks(said):
             # A plan runs no command: it tells what this one said.
             ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
-    return structs.replace(standing, checked=body, findings=findings)
+    return structs.replace(standing, checked=CheckedBody(body, findings))
 
 
 def _about(ctx: Context, item: Item, standing: Standing, step: Write, body: str) -> CheckedText:
@@ -62,14 +63,14 @@ def _about(ctx: Context, item: Item, standing: Standing, step: Write, body: str)
     return to_check(coming_title(ctx, item, standing, step, seen), body, seen, step.front, step.target)
 
 
-def hold_back(item: Item, standing: Standing) -> None:
+def hold_back(ctx: Context, item: Item, standing: Standing) -> None:
     """Raises Ended where what was found in the text keeps it from being written: it stays as it was paid for."""
     findings = standing.findings
     if not blocks(findings):
         return
     text = standing.text
     entry = text.entry if text is not None else None
-    hint = failed_hint(item.spec, entry, is_same=_is_same(item))
+    hint = failed_hint(item.spec, entry, is_same=is_same(item.spec, item.change.record, ctx.server))
     raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 
@@ -116,8 +117,3 @@ def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
     name = f"{found[0].check}: " if named else ""
     more = f"; and {plural(len(found) - 1, 'more finding')}" if len(found) > 1 else ""
     return f"{name}{found[0].words}{more}"
-
-
-def _is_same(item: Item) -> bool:
-    record = item.change.record
-    return record is not None and record.digest == item.spec.digest

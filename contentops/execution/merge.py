@@ -10,7 +10,7 @@ from contentops.digest import NOTHING
 from contentops.documents.front_matter import split
 from contentops.documents.merge import merge_edits, take_new
 from contentops.documents.paths import split_path
-from contentops.execution.primitives import Ended
+from contentops.execution.primitives import Ended, MergedBody
 from contentops.model import KeptWords, Result
 from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.remote import conflict_folder
@@ -30,11 +30,11 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:
         # A run that was cut short has merged this very text already, and perhaps a person went on from there.
-        return structs.replace(standing, merged=edited)
+        return structs.replace(standing, merged=MergedBody(edited))
     if step.joins is not None:
         edited = _joined(ctx, standing, step, edited)
     if not step.merges:
-        return structs.replace(standing, merged=edited)
+        return structs.replace(standing, merged=MergedBody(edited))
     base = ctx.text(step.merges)
     if base is None:
         hint = "run `contentops plan` to see what would bring it"
@@ -44,7 +44,7 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     if found is None or trouble is not None:
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
     kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
-    return structs.replace(standing, merged=found.body, kept=kept)
+    return structs.replace(standing, merged=MergedBody(found.body, kept))
 
 
 def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:

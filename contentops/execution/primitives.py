@@ -243,6 +243,21 @@ class Text(Struct, frozen=True, kw_only=True):
         )
 
 
+class MergedBody(Struct, frozen=True):
+    """A body in which a person's words stay."""
+
+    body: str
+    kept: tuple[KeptWords, ...] = ()
+    """The sections of a person that stay in it."""
+
+
+class CheckedBody(Struct, frozen=True):
+    """A body, and what the checks found in it."""
+
+    body: str
+    findings: tuple[Finding, ...]
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """Where an item stands as its steps so far have left it."""
 
@@ -259,26 +274,27 @@ class Standing(Struct, frozen=True, kw_only=True):
     """The title that stands in the file since this run wrote it, a person's or ours; empty: it wrote none."""
     copy: str = ""
     """Where the words of a person that it took the place of are kept; empty: there were none."""
-    merged: str | None = None
-    """The body that is written in place of the text's own, since a person's words stay in it; None: the text's own."""
-    kept: tuple[KeptWords, ...] = ()
-    """The sections of a person that stay in it."""
-    findings: tuple[Finding, ...] = ()
-    """What the checks found in `checked`."""
-    checked: str | None = None
-    """The body that was held against the checks last; None: there was none."""
+    merged: MergedBody | None = None
+    """What is written in place of the text's own body; None: that one."""
+    checked: CheckedBody | None = None
+    """What was held against the checks last; None: nothing."""
 
     def after(self, found: Job | Text) -> Standing:
         """With a job or a text that was found."""
         if isinstance(found, Job):
             return structs.replace(self, job=found)
-        return structs.replace(self, text=found, merged=None, kept=())
+        return structs.replace(self, text=found, merged=None)
 
     @property
     def body(self) -> str:
         """The body that is written."""
         assert self.text is not None
-        return self.text.body if self.merged is None else self.merged
+        return self.text.body if self.merged is None else self.merged.body
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the checks found in the body that was held against them last."""
+        return self.checked.findings if self.checked is not None else ()
 
     @property
     def recorded(self) -> Record:

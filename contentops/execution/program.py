@@ -151,7 +151,7 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
             return await retry(ctx, item, place, step, standing)
         case Write():
             standing = await checked(ctx, item, standing, step)
-            hold_back(item, standing)
+            hold_back(ctx, item, standing)
             return write(ctx, item, standing, step)
         case Update():
             return update_front(ctx, item, standing, step)
@@ -284,7 +284,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,
-        kept=standing.kept,
+        kept=standing.merged.kept if standing.merged is not None else (),
         left_out=_left_out(item, standing),
         findings=end.findings or standing.findings,
         error=end.error,

@@ -181,8 +181,8 @@ def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
         bodies.add(record.generated)
         titles.add(title_digest(record.title))
         if record.saved is not None:
-            bodies |= {record.saved.body, record.saved.server_body, record.saved.sent}
-            titles |= {record.saved.title, record.saved.server_title}
+            bodies |= record.saved.bodies
+            titles |= record.saved.titles
     if (text := draft.standing.text) is not None:
         bodies.add(body_digest(text.body))
         titles.add(title_digest(text.title))

@@ -295,7 +295,9 @@ def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> 
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
     seen = ctx.outputs.observe(step.target)
-    stands = all((seen.title if key == TITLE_KEY else seen.front.get(key)) == value for key, value in changes.items())
+    stands = all(
+        is_same_json(seen.title if key == TITLE_KEY else seen.front.get(key), value) for key, value in changes.items()
+    )
     if seen.file == step.expects:
         try:
             before = ctx.outputs.read(step.target)

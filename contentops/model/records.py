@@ -34,6 +34,16 @@ class Saved(Struct, frozen=True, kw_only=True):
     sent: Digest = NOTHING
     """Body digest of a save that was about to leave: it may have arrived though no answer is recorded."""
 
+    @property
+    def titles(self) -> frozenset[Digest]:
+        """The titles that the server may have without anyone's edit there."""
+        return frozenset({self.title, self.server_title} - {NOTHING})
+
+    @property
+    def bodies(self) -> frozenset[Digest]:
+        """The bodies that the server may have without anyone's edit there."""
+        return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
+
 
 class Record(Struct, frozen=True, kw_only=True):
     """One line of the lock: what contentops knows it made for one item. The keys of the line are these fields."""
@@ -73,6 +83,12 @@ class Record(Struct, frozen=True, kw_only=True):
     """Addresses that lead to its page and that no manifest states: those it had before, and a person's beside them."""
     rev: Count = 0
     """Counts the changes of this record; the higher one wins a merge."""
+
+    @property
+    def bodies(self) -> tuple[Digest, ...]:
+        """The bodies that it names: made by a job, taken from another environment, saved, or given back for that."""
+        saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
+        return tuple(filter(None, (self.generated, self.promoted, *saved)))
 
 
 class JobState(enum.StrEnum):

@@ -21,7 +21,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, StateError
-from contentops.model import ItemId, JobState, Record, RequestId, Saved
+from contentops.model import ItemId, JobState, Record, RequestId
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, other_states, read_state
@@ -269,7 +269,7 @@ class PastTexts:
 
     def text(self, digest: Digest) -> str | None:
         """The text with a body digest that a record of any environment names: from the cache, else from git."""
-        return self._found(digest, (one.output for one in self._records() if digest in _bodies(one)))
+        return self._found(digest, (one.output for one in self._records() if digest in one.bodies))
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
         """The last text that a job made for an earlier request of the item, if git has it beside its record.
@@ -322,11 +322,6 @@ class PastTexts:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             found = next((body for known, body in past if known == digest), None)
         return found
-
-
-def _bodies(record: Record) -> frozenset[Digest]:
-    saved = record.saved or Saved()
-    return frozenset({record.generated, record.promoted, saved.body, saved.server_body} - {NOTHING})
 
 
 def _stored(record: Record, body: str) -> StoredText:

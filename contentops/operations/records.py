@@ -16,7 +16,7 @@ from contentops.digest import NOTHING
 from contentops.errors import InputError, UsageError, did_you_mean, plural
 from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_problem
-from contentops.model import ApiSettings, ItemId, JobState, Saved
+from contentops.model import ApiSettings, ItemId, JobState
 from contentops.operations.apply import hold_lock
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
@@ -254,8 +254,9 @@ def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Nee
     bodies, requests = {NOTHING}, set(wanted)
     for state in states:
         for record in state.records.values():
-            saved = record.saved or Saved()
-            bodies |= {record.generated, record.promoted, saved.body, saved.server_body, saved.sent}
+            bodies.update(record.bodies)
+            if record.saved is not None:
+                bodies.add(record.saved.sent)
             requests.add((record.server, record.digest))
         for entry in state.entries.values():
             bodies.add(entry.body)

@@ -133,7 +133,7 @@ def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Repl
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:
     """Its text, and the keys of its front matter; that is a part of the text only where it was saved so."""
     saved = record.saved
-    ours = (saved.body, saved.server_body, saved.sent) if saved is not None else ()
+    ours = saved.bodies if saved is not None else ()
     if content.whole and body_digest(content.whole) in ours:
         return content.whole, ()
     return content.body, tuple(content.front)

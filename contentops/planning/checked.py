@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.documents.merge import take_new
 from contentops.documents.preset import title_for
 from contentops.documents.sections import main_heading
 from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
-from contentops.planning.remote import edited_text
+from contentops.planning.remote import renewed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,7 +96,7 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     if body is None:
         return ()
     if words.merges:
-        merged = take_new(item.inputs.text(words.merges) or "", edited_text(item, words), body)
+        merged = renewed(item, words, body)
         body = merged.body if merged is not None else body
     return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
 

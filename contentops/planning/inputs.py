@@ -193,7 +193,7 @@ class ItemSides(Struct, frozen=True, kw_only=True):
     @property
     def is_same(self) -> bool:
         """Whether the record answers the very request that is declared."""
-        return self.own is not None and self.own.digest == self.spec.digest and not self.inputs.is_draft(self.own)
+        return is_same(self.spec, self.own, self.inputs.server)
 
     @property
     def is_protected(self) -> bool:
@@ -242,6 +242,11 @@ def is_draft(record: Record, server: str) -> bool:
     return record.server == "local" != server and bool(record.generated)
 
 
+def is_same(spec: Spec, record: Record | None, server: str) -> bool:
+    """Whether a record answers the very request of `spec`; a draft answers none."""
+    return record is not None and record.digest == spec.digest and not is_draft(record, server)
+
+
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
     """Whether a file no one recorded says that it was written for this request, under the item's id or a gone one."""
     owner = ItemId(file.owner)
@@ -262,14 +267,14 @@ def is_edited_there(remote: Remote, record: Record) -> bool:
     """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that."""
     if record.saved is None or remote.deleted or remote.problem:
         return False
-    saved = record.saved
-    if remote.body not in (saved.body, saved.server_body, saved.sent):
-        return True
-    return bool(remote.title) and title_digest(remote.title) not in (
-        saved.title,
-        saved.server_title,
-        title_digest(record.title),
-    )
+    return remote.body not in record.saved.bodies or is_retitled_there(remote, record)
+
+
+def is_retitled_there(remote: Remote, record: Record) -> bool:
+    """Whether the title of a stored content is a person's: not saved, given back for that, or last written here."""
+    if record.saved is None or not remote.title:
+        return False
+    return title_digest(remote.title) not in {*record.saved.titles, title_digest(record.title)}
 
 
 def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
-from contentops.documents.merge import Merged, merge_edits, merge_keys, take_new
+from contentops.documents.merge import Merged, Renewed, merge_edits, merge_keys, take_new
 from contentops.errors import plural
 from contentops.model import Acknowledge, Action, Fetch, Note, OnEdit, Reason, Save
 from contentops.planning.edits import (
@@ -23,6 +23,7 @@ from contentops.planning.edits import (
     replaced_edit,
     why_not_merged,
 )
+from contentops.planning.inputs import is_retitled_there
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -47,18 +48,14 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | 
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
     is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
-        # Without a template an item is protected from generations alone: what a person writes there is its text.
-        is_held = item.file.exists and item.is_protected and item.spec.request.template
-        return None if is_held else _pull(item, reasons)
+        return None if item.file.exists and _is_held(item) else _pull(item, reasons)
     return _by_choice(item, reasons, both=is_new_here and _is_a_persons(item))
 
 
 def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
     """What becomes of it where a text is generated, or a person changed the file too (`both`)."""
     remote, choice = _remote(item), on_edit(item)
-    # Without a template an item is protected from generations alone.
-    is_held = item.is_protected and item.spec.request.template
-    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not is_held
+    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _is_held(item)
     if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
         return join(item, remote, reasons)
     if both:
@@ -100,9 +97,7 @@ def pulled(body: BodyAnswer) -> Remote | None:
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
     """Whether the title of a text that comes from the server is a person's: no manifest's takes its place."""
     remote, record = pulled(body), item.own
-    if remote is None or record is None or record.saved is None or not remote.title:
-        return False
-    return title_digest(remote.title) not in (record.saved.title, record.saved.server_title, title_digest(record.title))
+    return remote is not None and record is not None and is_retitled_there(remote, record)
 
 
 def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
@@ -211,6 +206,11 @@ def _holds(item: ItemSides, remote: Remote) -> bool:
     return item.file.exists and item.file.body == remote.body and same
 
 
+def _is_held(item: ItemSides) -> bool:
+    """Whether the text stays as it is; without a template an item is protected from generations alone."""
+    return item.is_protected and bool(item.spec.request.template)
+
+
 def _is_saved(item: ItemSides) -> bool:
     """Whether title and body of the file are what the server last accepted."""
     saved = item.own.saved if item.own is not None else None
@@ -257,7 +257,7 @@ def joined(item: ItemSides, remote: Remote) -> Joined | None:
     text = merge_edits(base, inputs.read(item.file.path), theirs)
     was = item.title if title_digest(item.title) == saved.title else record.title
     there = remote.title or was
-    if title_digest(there) in (saved.title, saved.server_title):
+    if title_digest(there) in saved.titles:
         there = was
     titles, both = merge_keys({"title": was}, {"title": item.title}, {"title": there})
     return Joined(text, titles["title"], text.body is None or bool(both))
@@ -320,10 +320,14 @@ def edited_text(item: ItemSides, body: BodyAnswer) -> str:
     return item.inputs.read(item.file.path) if found is None or found.text.body is None else found.text.body
 
 
+def renewed(item: ItemSides, words: BodyAnswer, new: str) -> Renewed | None:
+    """A new text with what people made of the one before; None: the two cannot stand in one text."""
+    return take_new(item.inputs.text(words.merges) or "", edited_text(item, words), new)
+
+
 def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
     """What holds back a merge with a text that is here already; None: nothing, or that is not known yet."""
     if not words.merges or (text := item.inputs.text(new)) is None:
         return None
-    found = take_new(item.inputs.text(words.merges) or "", edited_text(item, words), text)
-    trouble = why_not_merged(item.spec.id, found, strict=is_strict(item))
+    trouble = why_not_merged(item.spec.id, renewed(item, words, text), strict=is_strict(item))
     return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
