@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body, conflict_line
@@ -260,6 +260,7 @@ def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
 
 
 @settings(max_examples=300)
+@example(("## Two\n\n# One\n## Two\n", "# One\n\n# One\n## Two\n", "## Two\n\n# One\n"))
 @given(edits(2))
 def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
     """All that one of them wrote stands in the result or in a conflict, and whoever asks, it is the same result."""
@@ -270,7 +271,8 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
         merged.body or "", *(part if isinstance(part, str) else part.ours + "\n" + part.theirs for part in merged.parts)
     )
     assert lines(ours, theirs) - lines(base) <= there
-    assert lines(ours) & lines(theirs) <= there
+    # Of a line that stood there twice, each may have removed another one.
+    assert {line for line in lines(ours) & lines(theirs) if base.splitlines().count(line) < 2} <= there
     assert there <= lines(ours, theirs)
     assert merge_edits(base, ours, theirs) == merged
     assert (merged.body is None) == bool(conflicts)

@@ -149,7 +149,7 @@ def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_pa
     assert outcome.copy == f".contentops/replaced/{digest_bytes(mine)[7:19]}/out/a.md"
     assert copy.read_bytes() == mine
     assert sys.platform == "win32" or stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert f"a copy is `{outcome.copy}`" in run_text(run)
+    assert f"a copy of the file is `{outcome.copy}`" in run_text(run)
     assert "MINE" not in scene.read("out/a.md")
     assert scene.plan().empty
 
