@@ -164,8 +164,14 @@ class Store:
 
     def _set_up(self) -> None:
         self._db.row_factory = sqlite3.Row
-        # Looked at before anything is changed: another program's file stays as it is.
-        self._version()
+        # Looked at before anything is changed: another program's file stays as it is. In one transaction, since another
+        # process may be making the tables.
+        self._db.execute("BEGIN")
+        try:
+            self._version()
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
         self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.write():
