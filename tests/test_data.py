@@ -146,6 +146,7 @@ def test_csv_reads_what_csv_writes(written: list[tuple[str, str]]) -> None:
     for row in written:
         lines.append(out.getvalue().count("\n") + 1)
         writer.writerow(row)
+    hypothesis.assume(not any(mark * 7 in out.getvalue() for mark in "<|=>"))  # which a merge leaves
     rows = rows_of("a.csv", out.getvalue())
     assert [(row.value["a"], row.value["b"]) for row in rows] == written
     assert [line_of(row) for row in rows] == lines
