@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests import postgres as clusters
 from tests.offline import sitecustomize as offline
 from tests.running import Completed
 
@@ -160,6 +161,20 @@ def invoke(tmp_path: Path) -> Run:
             return Completed(code, _text(out.getvalue()), _text(err.getvalue()))
 
     return call
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL that no test kills."""
+    with clusters.cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The address of an empty database of the test's own."""
+    with clusters.database(postgres) as url:
+        yield url
 
 
 def _text(data: bytes) -> str:

