@@ -156,7 +156,7 @@ def _trivial() -> Iterator[int]:
 def _project(folder: Path, port: int, count: int) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "contentops.yaml").write_text(
-        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, "
+        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/1/300/v1', dialect: v1, "
         "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
     )
     (folder / "content").mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ A token bucket would let almost twice the limit through in its first minute; a l
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class Outage:
 
 def iso(seconds: float) -> str:
     """Seconds since the epoch as ISO time, UTC, whole seconds."""
+    return _whole_second(math.floor(seconds))
+
+
+@functools.lru_cache(maxsize=8)
+def _whole_second(seconds: int) -> str:
+    # Everything that happens within a second, a hundred events or more, asks for the same text.
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
