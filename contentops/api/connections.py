@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from contentops.errors import ApiError
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     import httpx
 
@@ -26,6 +27,26 @@ KEEP_ALIVE = 30.0
 FRESH = 4.0
 """Seconds a connection may have been idle and still carry a paid call: less than the five after which common servers
 close one, since a close that crosses a request leaves its outcome unknown."""
+
+
+Fence = Callable[[], Callable[[], bool]]
+"""Called when a call that is not repeatable begins; what it returns tells, directly before the bytes leave, whether
+they still may. A process that was frozen must not send what another one has given up on meanwhile."""
+_LEAVING = (".send_request_headers.started", ".send_request_body.started")
+
+
+class HeldBack(Exception):
+    """The fence let no bytes leave."""
+
+
+def fenced(may_leave: Callable[[], bool]) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
+    """What httpcore tells of each step of a request; raises HeldBack where its bytes may not leave any more."""
+
+    async def traced(event: str, _: Mapping[str, object]) -> None:
+        if event.endswith(_LEAVING) and not may_leave():
+            raise HeldBack
+
+    return traced
 
 
 class Closable(Protocol):

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, structs
 
 from contentops.api.calls import Failure, FailureKind, Generate, ListStyles, ListTemplates, RegenerateSection
-from contentops.api.connections import ConnectionStack, transports
+from contentops.api.connections import ConnectionStack, HeldBack, fenced, transports
 from contentops.api.dialects import (
     AUTO,
     Unsendable,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import httpx
 
     from contentops.api.calls import Call, Reply
+    from contentops.api.connections import Fence
     from contentops.api.dialects import Dialect, Wire
     from contentops.api.trace import Exchange
     from contentops.model import ApiSettings
@@ -93,6 +94,7 @@ class Client:
     `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
     free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
     told what they find, and None where something else answers there by now. `trace` is told of every request.
+    `fence` may hold back what is not repeatable.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Client:
         known: FoundApi | None = None,
         learned: Callable[[FoundApi | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
+        fence: Fence = lambda: lambda: True,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work.
 
@@ -137,6 +140,7 @@ class Client:
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
         self._wall = wall
         self._trace = trace
+        self._fence = fence
         self._secrets = (secret, user)
         self._patience = patience or Patience()
         self._shared = transport
@@ -272,12 +276,15 @@ class Client:
         patience = self._patience
         read = patience.read(call)
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
+        extensions: dict[str, Any] = {"timeout": timeout}
+        if not call.repeatable:
+            extensions["trace"] = fenced(self._fence())
         request = self._httpx.Request(
             wire.method,
             base + wire.path,
             headers={**self._headers, **wire.headers},
             content=wire.body,
-            extensions={"timeout": timeout},
+            extensions=extensions,
         )
         # Waiting for a free connection is no fault of the server, so the clock starts after it.
         async with self._lease(call) as transport:
@@ -320,6 +327,8 @@ class Client:
         httpx = self._httpx
         host = urlsplit(self._base).netloc
         match error:
+            case HeldBack():
+                return Trouble.UNREACHABLE, f"held back before it left for `{host}`: too long since it was recorded"
             case httpx.ProxyError():
                 return Trouble.PROXY, f"the proxy does not let `{host}` through: {_cause(error)}"
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():

@@ -9,7 +9,9 @@ import datetime as dt
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from msgspec import Struct, field
 
 from contentops.api.backoff import RETRY, backoff
 
@@ -86,19 +88,63 @@ LONGEST_PAUSE = 32.0
 """Seconds up to which that doubles while 429s go on, whatever they ask."""
 
 
+class AccountLimiter(Protocol):
+    """Who may send, and when: all requests of one account go through one. Times are loop times in seconds."""
+
+    @property
+    def limit(self) -> int:
+        """At most so many sends in any 60 s; 0: no limit."""
+
+    def ready_at(self, now: float) -> float:
+        """When a further send may go out, as far as is known; not after `now` if one may go at once."""
+
+    def take(self, most: int, now: float) -> int:
+        """Count as many sends as may go out at once, at most `most`, and return how many."""
+
+    def leaving(self, count: int, now: float) -> None:
+        """The last `count` sends that were counted go out only now: what they waited for took its time."""
+
+    def sent(self, now: float) -> None:
+        """Count one send that did not wait for its turn."""
+
+    def throttled(self, now: float, retry_after: float | None) -> None:
+        """A 429 came: hold back."""
+
+
+class LimiterState(Struct, kw_only=True):
+    """What a limiter knows of the requests that were sent. All times are seconds of one clock, whichever."""
+
+    sent: list[float] = field(default_factory=list)
+    """When each one went out, in the last minute."""
+    allowed: float | None = None
+    """Requests a minute that are used at the moment; None: all."""
+    open_at: float = 0.0
+    shrunk_at: float = -1e18
+    pause: float = 0.0
+
+
 class Limiter:
     """At most `per_minute` sends in any 60 s and, above 60 a minute, ceil(N/60) in any second; 0 means no limit.
 
-    All times are loop times in seconds.
+    All times are those of the caller's clock, in seconds. `state` is what is known already.
     """
 
-    def __init__(self, per_minute: int) -> None:
+    def __init__(self, per_minute: int, state: LimiterState | None = None) -> None:
+        state = state or LimiterState()
         self.limit = per_minute
-        self._allowed = float(per_minute)
-        self._sent: deque[float] = deque()
-        self._open_at = 0.0
-        self._shrunk_at = -math.inf
-        self._pause = 0.0
+        self._allowed = float(per_minute) if state.allowed is None else min(state.allowed, float(per_minute))
+        self._sent: deque[float] = deque(state.sent)
+        self._open_at, self._shrunk_at, self._pause = state.open_at, state.shrunk_at, state.pause
+
+    def state(self) -> LimiterState:
+        """What is known, for another one to go on from."""
+        return LimiterState(
+            sent=list(self._sent),
+            allowed=self._allowed if self._allowed < self.limit else None,
+            open_at=self._open_at,
+            shrunk_at=self._shrunk_at,
+            pause=self._pause,
+        )
 
     @property
     def allowed(self) -> int:
@@ -114,6 +160,19 @@ class Limiter:
             if self.allowed > WINDOW:
                 ready = max(ready, self._after(math.ceil(self.allowed / WINDOW), 1.0))
         return ready
+
+    def take(self, most: int, now: float) -> int:
+        """Count as many sends as may go out at once, at most `most`, and return how many."""
+        taken = 0
+        while taken < most and self.ready_at(now) <= now:
+            self.sent(now)
+            taken += 1
+        return taken
+
+    def leaving(self, count: int, now: float) -> None:
+        """The last `count` sends that were counted go out only now."""
+        for back in range(1, min(count, len(self._sent)) + 1):
+            self._sent[-back] = max(now, self._sent[-back])
 
     def sent(self, now: float) -> None:
         """Count one send; a clean window lets a shrunk limit grow back by one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.execution.durations import next_poll
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, JobStatus, Reply
     from contentops.execution.durations import Durations
-    from contentops.execution.limiter import Admission, Limiter, Outage
+    from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, R, Watch
-    from contentops.model import ItemId, OpenEntry, RequestId
+    from contentops.model import ItemId, OpenEntry, Record, RequestId
     from contentops.state.codec import Fact
-    from contentops.state.store import StateStore
 
 TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
@@ -32,13 +31,29 @@ STOP_PATIENCE = 8.0
 T = TypeVar("T")
 
 
+class RunState(Protocol):
+    """What a run records in: the state of a checkout, or rows of a ledger alone."""
+
+    def note(self, step: str, *facts: Fact) -> None:
+        """Take in facts that stand or fall together."""
+
+    def flush(self) -> None:
+        """Make everything noted durable. Raises StateError where that cannot be."""
+
+    def record(self, item: ItemId) -> Record | None:
+        """The record of one item as it is now."""
+
+    def entry(self, request_id: RequestId) -> OpenEntry | None:
+        """One open entry as it is now."""
+
+
 class LocalRun:
     """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent."""
 
     def __init__(
         self,
-        state: StateStore,
-        limiter: Limiter,
+        state: RunState,
+        limiter: AccountLimiter,
         admission: Admission,
         durations: Durations,
         outage: Outage,
@@ -59,7 +74,7 @@ class LocalRun:
         """Until when each sleeps, and whether it is a job that is polled then."""
         self._waiting: set[asyncio.Future[Any]] = set()
         """Everything that a stop ends."""
-        self._programs: Iterator[Coroutine[Any, Any, None]] | None = None
+        self._programs: Iterator[Coroutine[Any, Any, None] | None] | None = None
         self._most = 0
         self._active = 0
         """Items that have begun, and do not wait for the last look."""
@@ -146,7 +161,7 @@ class LocalRun:
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
-        self._feed()
+        self.feed()
         try:
             await self._until(future)
         finally:
@@ -274,10 +289,13 @@ class LocalRun:
 
     # --- all items ---------------------------------------------------------------------------------------
 
-    async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None]], *, most: int) -> None:
-        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run."""
+    async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None] | None], *, most: int) -> None:
+        """Run all programs to their end, in order, at most so many at a time. An error of one ends the run.
+
+        Where None comes, there is none at the moment: `feed` looks again.
+        """
         self._programs, self._most = iter(programs), most
-        self._feed()
+        self.feed()
         try:
             await self._finished
             self._state.flush()
@@ -294,11 +312,15 @@ class LocalRun:
             if handle is not None:
                 handle.cancel()
 
-    def _feed(self) -> None:
+    def feed(self) -> None:
+        """Begin as many programs as there is room for."""
         while self._active < self._most and self._programs is not None:
-            program = next(self._programs, None)
-            if program is None:
+            try:
+                program = next(self._programs)
+            except StopIteration:
                 self._programs = None
+                break
+            if program is None:
                 break
             self._active += 1
             task = self._loop.create_task(program)
@@ -311,7 +333,7 @@ class LocalRun:
             self._active = len(parked)
             for future in parked:
                 _done(future)
-        elif not self._tasks:
+        elif not self._tasks and self._programs is None:
             self._finished.set_result(None)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -320,7 +342,7 @@ class LocalRun:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
-        self._guarded(self._feed)
+        self._guarded(self.feed)
         self.wake()
 
     def _fail(self, error: BaseException) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.execution.durations import Durations
-    from contentops.execution.limiter import Admission, Limiter, Outage
+    from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, Watch
 
 AT_ONCE = 32
@@ -55,7 +55,7 @@ class Outbox:
 
     def __init__(
         self,
-        limiter: Limiter,
+        limiter: AccountLimiter,
         admission: Admission,
         durations: Durations,
         outage: Outage,
@@ -92,13 +92,32 @@ class Outbox:
 
     def dispatch(self, now: float) -> float:
         """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
-        batch: list[Turn] = []
+        chosen, held = self._choose(now)
+        granted = self._limiter.take(len(chosen), now) if chosen else 0
+        for turn in (*held, *chosen[granted:]):
+            heapq.heappush(self._queue, turn)
+        self._held = len(held)
+        batch = chosen[:granted]
+        for turn in batch:
+            if turn.intend is not None:
+                turn.intend()
+        self._flush()
+        if batch:
+            # To make records durable takes time, and the limit counts when requests leave.
+            self._limiter.leaving(len(batch), asyncio.get_running_loop().time())
+        for turn in batch:
+            self._leave(turn)
+        return self._next_look(now)
+
+    def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
+        """Out of the queue: the turns that may leave now but for the limit, and those that no room is for yet."""
+        chosen: list[Turn] = []
         held: list[Turn] = []
         room = self._room()
         submits = sum(_pays(turn.call) for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
         likely = self._likely_ended(now) if full else 0.0
-        while self._queue and len(batch) < room and self._ready_at(now) <= now:
+        while self._queue and len(chosen) < room and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
                 continue
@@ -110,17 +129,8 @@ class Outbox:
                     held.append(turn)
                     continue
                 submits += 1
-            self._limiter.sent(now)
-            if turn.intend is not None:
-                turn.intend()
-            batch.append(turn)
-        for turn in held:
-            heapq.heappush(self._queue, turn)
-        self._held = len(held)
-        self._flush()
-        for turn in batch:
-            self._leave(turn)
-        return self._next_look(now)
+            chosen.append(turn)
+        return chosen, held
 
     def _leave(self, turn: Turn) -> None:
         async def sent() -> Reply | Failure:

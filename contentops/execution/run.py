@@ -16,7 +16,7 @@ from contentops.errors import StateError
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
 from contentops.execution.durations import Durations, kind_of, quickest_on
-from contentops.execution.limiter import Admission, Limiter, Outage
+from contentops.execution.limiter import Admission, Outage
 from contentops.execution.local_run import LocalRun
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit, Write
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure, Reply
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
+    from contentops.execution.limiter import AccountLimiter
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
     from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, Record, State
@@ -94,7 +95,7 @@ class Edges:
     """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
-    limiter: Limiter
+    limiter: AccountLimiter
     """Knows what was asked before that, to see what the server has."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""

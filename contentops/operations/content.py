@@ -32,7 +32,7 @@ from contentops.api.calls import (
 from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError
 from contentops.execution.context import list_all
-from contentops.execution.limiter import Limiter
+from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.operations.workspace import World, connected, credentials, other_states, read_state
 from contentops.state import state_dir
 
@@ -67,7 +67,7 @@ class Caller:
         project: Project,
         world: World,
         tell: Callable[[str], None],
-        limiter: Limiter | None = None,
+        limiter: AccountLimiter | None = None,
     ) -> None:
         self._client = client
         self._project = project
@@ -82,9 +82,11 @@ class Caller:
         began: float | None = None
         while True:
             await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
+            if not self._limiter.take(1, clock()):
+                continue
             before = self._client.requests
             answer = await self._client.send(call)
-            for _ in range(self._client.requests - before):
+            for _ in range(self._client.requests - before - 1):
                 self._limiter.sent(clock())
             if not isinstance(answer, Failure):
                 return answer
@@ -152,7 +154,7 @@ def converse(
     tell: Callable[[str], None],
     story: Callable[[Caller], Awaitable[T]],
     cache: Cache | None = None,
-    limiter: Limiter | None = None,
+    limiter: AccountLimiter | None = None,
 ) -> T:
     """Run a conversation with the project's server to its end."""
     outside = world or World()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
-    from contentops.execution.limiter import Limiter
+    from contentops.execution.limiter import AccountLimiter
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
     from contentops.operations.workspace import World
@@ -38,7 +38,7 @@ _STUMBLED = 500
 def refresh(
     found: PlanInputs,
     cache: Cache,
-    limiter: Limiter,
+    limiter: AccountLimiter,
     *,
     tell: Callable[[str], None] | None = None,
     world: World | None = None,
