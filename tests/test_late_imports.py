@@ -28,6 +28,7 @@ LATE = {
     "planning/checked": "most plans hold no text against its checks",
     "reporting/diagnostics": "a page for the job is made only where a runner reads it",
     "server/engines/__init__": "one engine is used",
+    "server/store": "most stores are files",
     "state/cache": "reading loads no diskcache",
 }
 
