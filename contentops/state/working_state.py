@@ -19,7 +19,7 @@ from contentops.state.codec import Drop, Fact, Forget, line_of, parse_as
 from contentops.state.lock import LockLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from contentops.digest import Digest
     from contentops.state.journal import Base, Noted
@@ -78,6 +78,16 @@ class WorkingState:
         gone = tuple(sorted(self.records.keys() - kept.keys()))
         self.records, self._snapshot, self._changed = kept, None, None
         return gone
+
+    def take_in(self, entries: Iterable[OpenEntry]) -> None:
+        """Take in open entries that others recorded, where they know more and no record here carries them."""
+        carried = {record.request_id for record in self.records.values()}
+        for entry in entries:
+            if entry.request_id in carried:
+                continue
+            known = self.entries.get(entry.request_id)
+            self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
+        self._snapshot = None
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
         """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""
