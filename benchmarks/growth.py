@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +29,7 @@ from tests.fakes.asgi import call
 from tests.serving import served
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     Ask = Callable[[str, str, Any], Awaitable[Any]]
 
@@ -132,25 +130,78 @@ def serve(folder: Path, count: int, before: int) -> float:
 
 def client(folder: Path, count: int, before: int) -> float:
     """An apply, the server being trivial; says on stderr what it took to read the tree and plan."""
-    with _trivial() as port:
+    with throughput.serving() as port:
         if before:
             _project(folder, port, before)
-            _apply(folder)
+            throughput.applied(folder)
         _project(folder, port, before + count)
-        planned, applied = _apply(folder)
+        planned, applied, _ = throughput.applied(folder)
     print(f"read and planned {before + count} items in {planned:.2f} s of CPU time", file=sys.stderr)
     return applied / count * 1000
 
 
-@contextlib.contextmanager
-def _trivial() -> Iterator[int]:
-    command = [sys.executable, throughput.__file__, "--side", "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+def _project(folder: Path, port: int, count: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "contentops.yaml").write_text(
+        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/1/300/v1', dialect: v1, "
+        "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
+    )
+    (folder / "content").mkdir(exist_ok=True)
+    rows = "".join(f"{number:06d}\n" for number in range(count))
+    (folder / "content" / "rows.csv").write_text(f"slug\n{rows}")
+    item = 'items:\n  - id: "item-{{ each.slug }}"\n    for_each: content/rows.csv\n'
+    (folder / "content" / "items.yaml").write_text(f'{item}    inputs: {{topic: "Topic {{{{ each.slug }}}}"}}\n')
+
+
+def main() -> float:
+        store = Store(folder / "room.db")
+        limits = AccountLimits(requests_per_minute=0, max_active=1000)
+        app = create_app(store, engine=named("outline"), keys=KeyRing(store), limits=limits)
+
+        async def ask(method: str, path: str, body: Any) -> Any:
+            return (await call(app, method, path, body, headers=headers)).json
+
         try:
-            yield int(process.stdout.readline())
+            begin = time.process_time()
+            await items(ask, count)
+            return (time.process_time() - begin) / count * 1000
         finally:
-            process.kill()
+            await app.state.close()
+
+    return asyncio.run(main())
+
+
+def serve(folder: Path, count: int, before: int) -> float:
+    """The embedded server over HTTP."""
+    import httpx
+
+    headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
+
+    async def main(address: str) -> None:
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
+
+            async def ask(method: str, path: str, body: Any) -> Any:
+                return (await client.request(method, path, json=body)).json()
+
+            await items(ask, count)
+
+    earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with served(folder, "--requests-per-minute", "0", "--max-active", "1000") as address:
+        asyncio.run(main(address))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime - earlier.ru_utime + used.ru_stime - earlier.ru_stime) / count * 1000
+
+
+def client(folder: Path, count: int, before: int) -> float:
+    """An apply, the server being trivial; says on stderr what it took to read the tree and plan."""
+    with throughput.serving() as port:
+        if before:
+            _project(folder, port, before)
+            throughput.applied(folder)
+        _project(folder, port, before + count)
+        planned, applied, _ = throughput.applied(folder)
+    print(f"read and planned {before + count} items in {planned:.2f} s of CPU time", file=sys.stderr)
+    return applied / count * 1000
 
 
 def _project(folder: Path, port: int, count: int) -> None:

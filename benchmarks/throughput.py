@@ -20,13 +20,13 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TEXT = "## Introduction\n\n" + "A paragraph of plain words that stands for a real one. " * 80 + "\n"
 AT_ONCE = 32
@@ -145,30 +145,31 @@ def ours(address: str, items: int, in_flight: int, folder: Path) -> None:
     for count in (FIRST, FIRST + items):
         rows = "".join(f"  - id: item-{number:05d}\n    inputs: {{topic: Topic {number}}}\n" for number in range(count))
         (folder / "content" / "items.yaml").write_text(f"items:\n{rows}")
-        cpu, requests = applied(folder)
+        _, cpu, requests = applied(folder)
     report(cpu, requests / items)
 
 
-def applied(folder: Path) -> tuple[float, int]:
-    """CPU seconds of an apply from its confirmed plan to its end, and the requests it sent."""
+def applied(folder: Path) -> tuple[float, float, int]:
+    """CPU seconds of an apply until its plan was confirmed, and from there to its end, and the requests it sent."""
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
     from contentops.operations.apply import ApplyOptions, Approval
     from contentops.planning.inputs import Choice
 
-    begin: list[float] = []
+    confirmed: list[float] = []
 
     def confirm(_: Any) -> bool:
-        begin.append(time.process_time())
+        confirmed.append(time.process_time())
         return True
 
+    begin = time.process_time()
     options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
     project = workspace.open_project(str(folder), "", ())
     _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
     assert run is not None
     assert all(outcome.result == "done" for outcome in run.outcomes), run.message
-    return time.process_time() - begin[0], run.requests
+    return confirmed[0] - begin, time.process_time() - confirmed[0], run.requests
 
 
 def report(cpu: float, requests: float) -> None:
