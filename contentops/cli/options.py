@@ -6,6 +6,7 @@ import functools
 import math
 import re
 import shlex
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from contentops.api.trace import Exchange
     from contentops.model import Json, Project
+    from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import World
     from contentops.planning.inputs import Choice
 
@@ -51,6 +53,13 @@ class Session:
         from contentops.operations.workspace import open_project
 
         return open_project(self.directory, self.environment, self.variables)
+
+    def last_plan(self) -> LastPlan:
+        """The plan that was last found to have nothing to do; to be asked for before anything is read."""
+        from contentops.operations.unchanged import Asked, last_plan
+
+        asked = Asked(environment=self.environment, variables=self.variables)
+        return last_plan(self.directory, asked, started=time.time_ns())
 
     def world(self) -> World:
         """The outside, with the person at the terminal where there is one."""
