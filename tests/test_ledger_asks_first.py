@@ -1,6 +1,4 @@
-"""Whether a run over a ledger asks for ids before it pays: what left any machine is known, but at first and after a
-backup took the ledger's place.
-"""
+"""Whether a run over a ledger asks for ids before it pays: at first, and after a backup took the ledger's place."""
 
 from __future__ import annotations
 

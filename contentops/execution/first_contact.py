@@ -1,6 +1,4 @@
-"""How a run begins on an account: one job at a time until its server has shown that it completes jobs, and whether a
-submit asks for its id before it is paid for.
-"""
+"""How a run begins on an account: one job at a time until its server has completed one, and which submits ask first."""
 
 from __future__ import annotations
 
