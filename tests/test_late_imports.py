@@ -23,13 +23,15 @@ LATE = {
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
+    "operations/connection": "where nothing is asked, no HTTP and no server is loaded",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
     "operations/plan": "a plan loads HTTP only to refresh, and nothing that checks texts",
     "operations/unchanged": "where nothing changed, nothing that plans is loaded",
-    "operations/workspace": "a plan loads no HTTP, no server and no git",
+    "operations/workspace": "a plan loads no HTTP, no server and no git, and no ledger where there is none",
     "planning/checked": "most plans hold no text against its checks",
     "reporting/diagnostics": "a page for the job is made only where a runner reads it",
     "server/engines/__init__": "one engine is used",
+    "server/store": "most stores are files",
     "state/cache": "reading loads no diskcache",
 }
 

@@ -19,7 +19,7 @@ from tests.fakes.asgi import Ticks, call
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from contentops.server.store import Values
+    from contentops.server.database import Values
     from tests.running import Build, Run
 
 BODY = {

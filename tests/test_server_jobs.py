@@ -15,7 +15,7 @@ from contentops.server.app import create_app
 from contentops.server.contents import ContentChange
 from contentops.server.engines import STAGES, EngineError, WrittenText, named
 from contentops.server.jobs import GenerationRequest, StoredJob
-from contentops.server.runner import AT_ONCE, RunnerLock
+from contentops.server.runner import AT_ONCE
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, settled
 
@@ -158,21 +158,21 @@ def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
     """A second process leaves a job alone while its runner lives, and takes it over once that is gone."""
     with Store(tmp_path / "db") as store:
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
-        first, second = RunnerLock(store), RunnerLock(store)
+        first, second = store.runner_lock(), store.runner_lock()
         first.acquire()
         first.acquire()
         second.acquire()
-        assert jobs.claim(store, 1, first.id, first.alive) is not None
-        assert jobs.claim(store, 1, second.id, second.alive) is None
+        assert jobs.claim(store, 1, first) is not None
+        assert jobs.claim(store, 1, second) is None
         first.release()
         first.release()
-        assert jobs.claim(store, 1, second.id, second.alive) is not None
+        assert jobs.claim(store, 1, second) is not None
         jobs.release(store, 1, first.id)
         found = jobs.find(store, "r")
         assert found is not None
         assert found.runner == second.id
         second.release()
-        assert jobs.claim(store, 99, second.id, second.alive) is None
+        assert jobs.claim(store, 99, second) is None
 
 
 def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
@@ -181,23 +181,22 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from contentops.server import jobs\n"
-        "from contentops.server.runner import RunnerLock\n"
         "from contentops.server.store import Store\n"
         "store = Store(sys.argv[1])\n"
-        "lock = RunnerLock(store)\n"
+        "lock = store.runner_lock()\n"
         "lock.acquire()\n"
         "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
-        "assert jobs.claim(store, 1, lock.id, lock.alive)\n"
+        "assert jobs.claim(store, 1, lock)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
     assert ended.returncode == -9, ended.stderr
     with Store(path) as store:
-        mine = RunnerLock(store)
+        mine = store.runner_lock()
         left = jobs.find(store, "r")
         assert left is not None
         assert left.runner != mine.id
-        assert jobs.claim(store, 1, mine.id, mine.alive) is not None
+        assert jobs.claim(store, 1, mine) is not None
         assert not list((tmp_path / "db.runners").iterdir())
 
 
@@ -336,7 +335,8 @@ def test_a_job_is_finished_once() -> None:
         assert jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 2.0)
         assert not jobs.complete(store, job, lambda: ContentChange(title="B", body="b"), 3.0)
         jobs.fail(store, job, "late", 4.0)
-        jobs.advance(store, job.number, "planner", 100)
+        with pytest.raises(jobs.JobLostError):
+            jobs.advance(store, job, "planner", 100)
         found = jobs.find(store, "r")
         assert found is not None
         assert (found.status, found.title, found.error, found.finished_at) == ("completed", "A", "", 2.0)

@@ -17,7 +17,8 @@ from contentops.server import accounts, contents, jobs
 from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import VERSION, Clock, Store
+from contentops.server.store import Clock, Store
+from contentops.server.tables import VERSION
 from tests.fakes.asgi import call
 
 if TYPE_CHECKING:

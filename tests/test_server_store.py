@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from contentops.server import EmbeddedServerError, accounts, contents, jobs
 from contentops.server.accounts import KeyRing
+from contentops.server.database import StoreError
 from contentops.server.jobs import GenerationRequest, StoredJob
-from contentops.server.runner import RunnerLock
-from contentops.server.store import Clock, Store, StoreError, iso
+from contentops.server.store import Clock, Store, iso
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
     """Folder, database, side files and runner locks can be read by no one else."""
     path = tmp_path / "deep" / "store" / "db"
     with Store(path) as store:
-        lock = RunnerLock(store)
+        lock = store.runner_lock()
         lock.acquire()
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert _mode(path.parent) == 0o700
@@ -113,7 +113,7 @@ def test_contents_that_are_gone_cannot_be_changed() -> None:
         contents.remove(store, contents.ContentRow(id="none", owner="", created_at=1.0, updated_at=1.0), 1.0)
         assert contents.counts(store, "", "")["total"] == 0
         assert store.rows("SELECT * FROM contents") == store.rows("SELECT * FROM versions") == []
-        lock = RunnerLock(store)
+        lock = store.runner_lock()
         assert lock.alive(lock.id)
         assert not lock.alive("another")
 
@@ -121,7 +121,7 @@ def test_contents_that_are_gone_cannot_be_changed() -> None:
 def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
     """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
     with Store(tmp_path / "db") as store:
-        assert not RunnerLock(store).alive("0" * 32)
+        assert not store.runner_lock().alive("0" * 32)
         assert not (tmp_path / "db.runners").exists()
 
 

@@ -316,6 +316,7 @@ def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> Non
     assert _last(root).recall() == plan
     assert _last(root, Asked(environment="draft")).recall() is None
     assert _last(root, Asked(variables=("company=Other",))).recall() is None
+    assert _last(root, Asked(ledger="postgresql://elsewhere")).recall() is None
     assert _last(root).recall(applied=True) is None
     assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {"changes"}
 

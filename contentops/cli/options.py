@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
 import time
@@ -58,7 +59,8 @@ class Session:
         """The plan that was last found to have nothing to do; to be asked for before anything is read."""
         from contentops.operations.unchanged import Asked, last_plan
 
-        asked = Asked(environment=self.environment, variables=self.variables)
+        ledger = os.environ.get("CONTENTOPS_LEDGER", "")
+        asked = Asked(environment=self.environment, variables=self.variables, ledger=ledger)
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def world(self) -> World:

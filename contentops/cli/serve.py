@@ -20,7 +20,7 @@ from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.catalog import BrandVoice
 from contentops.server.engines import CALL_SECONDS, named
 from contentops.server.serve import ServeOptions, run
-from contentops.server.store import Store, iso
+from contentops.server.store import Store, is_address, iso
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _store = click.option(
     metavar="FILE",
     default=".contentops/serve.db",
     show_default=True,
-    help="The SQLite file of jobs and contents.",
+    help="The SQLite file of jobs and contents, or `postgresql://user@host/database`, which several servers may share.",
 )
 _credits = click.option(
     "--credits",
@@ -155,7 +155,7 @@ def command(
         options = ServeOptions(
             host=host,
             port=port,
-            store=context.obj.path(store),
+            store=_place(context.obj, store),
             engine=named(
                 engine, environ=os.environ, model=model, max_tokens=max_tokens or 0, call_seconds=call_seconds
             ),
@@ -264,9 +264,13 @@ def change(
     terminal.say(f"key `{key_id}` is changed")
 
 
+def _place(session: Session, store: str) -> Path | str:
+    return store if is_address(store) else session.path(store)
+
+
 @contextlib.contextmanager
 def _opened(session: Session, store: str) -> Iterator[tuple[Store, KeyRing]]:
-    with _errors(), Store(session.path(store)) as opened:
+    with _errors(), Store(_place(session, store)) as opened:
         yield opened, KeyRing(opened)
 
 

@@ -50,10 +50,12 @@ _CHECKSUM: Final = len(digest_bytes(b""))
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What a plan was asked for, besides all items of the project."""
+    """What a plan of all items was asked for, besides what the files say."""
 
     environment: str = ""
     variables: tuple[str, ...] = ()
+    ledger: str = ""
+    """What `CONTENTOPS_LEDGER` says."""
 
 
 class _Said(Struct, frozen=True, kw_only=True):
@@ -182,6 +184,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
         and inputs.choice == Choice()
         and inputs.remote is None
         and inputs.source is None
+        and workspace.ledger is None
         and bool(inputs.desired.manifests)
         and not inputs.state.entries
         and store.journal_was_empty

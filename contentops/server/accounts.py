@@ -17,16 +17,17 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 
 from contentops.server import EmbeddedServerError
+from contentops.server.database import EVERY_ROW
 from contentops.server.jobs import CREDITS
 from contentops.server.replies import BodyRefused, FieldProblem, Surface
 from contentops.server.store import Clock, iso
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
 
+    from contentops.server.database import Replicas, StoredRow
     from contentops.server.store import Store
 
 PLANS = {"starter": False, "professional": True, "enterprise": True}
@@ -83,7 +84,7 @@ class KeyRing:
 
     def issued(self) -> list[ApiKey]:
         """Every key ever made, oldest first."""
-        return [_key(row) for row in self._store.rows(f"{_SELECT} ORDER BY created_at, rowid")]
+        return [_key(row) for row in self._store.rows(f"{_SELECT} ORDER BY created_at, id")]
 
     def revoke(self, key_id: str) -> bool:
         """Stop a key from working; False if no working key has that id."""
@@ -122,7 +123,7 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _key(row: sqlite3.Row) -> ApiKey:
+def _key(row: StoredRow) -> ApiKey:
     return ApiKey(**{**dict(row), "modes": tuple(row["modes"].split())})
 
 
@@ -181,8 +182,8 @@ def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
     return {"plan": key.plan, **left, **found}
 
 
-def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = -1) -> list[dict[str, Any]]:
-    """The charges of an account, newest first; `limit` -1 gives all after the first `skip`."""
+def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = EVERY_ROW) -> list[dict[str, Any]]:
+    """The charges of an account, newest first: at most `limit` after the first `skip`."""
     rows = store.rows(
         "SELECT job_id AS request_id, mode, credits, charged_at AS timestamp FROM charges WHERE key_id = ?"
         " ORDER BY number DESC LIMIT ? OFFSET ?",
@@ -208,14 +209,26 @@ class AccountLimits(Struct, frozen=True, kw_only=True):
 
 
 class RequestWindow:
-    """The requests each account made in the last minute: this process's own, so a restart forgets them."""
+    """The requests each account made in the last minute.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    Of a store that several servers share, they are counted there; else in this process, so that a restart forgets them.
+    """
+
+    def __init__(self, now: Callable[[], float], replicas: Replicas | None = None) -> None:
+        self._replicas = replicas
         self._now = now
         self._taken: dict[str, deque[float]] = {}
 
     def take(self, account: str, most: int) -> None:
         """Count one request; a refused one does not count. Raises HTTPException (429) after `most` in a minute."""
+        if self._replicas is None:
+            wait = self._count(account, most)
+        else:
+            wait = self._replicas.count_request(account, most, WINDOW)
+        if wait:
+            raise _too_many(f"Rate limit exceeded: {most} per 1 minute", max(1, math.ceil(wait)))
+
+    def _count(self, account: str, most: int) -> float:
         now = self._now()
         taken = self._taken.setdefault(account, deque())
         # A wall clock may be set back: what seems to lie ahead is no reason to wait for it.
@@ -223,9 +236,9 @@ class RequestWindow:
             taken.popleft()
         if len(taken) >= most:
             # With a limit that was lowered since, more than one has to leave.
-            wait = taken[len(taken) - most] + WINDOW - now
-            raise _too_many(f"Rate limit exceeded: {most} per 1 minute", max(1, math.ceil(wait)))
+            return taken[len(taken) - most] + WINDOW - now
         taken.append(now)
+        return 0.0
 
 
 def _too_many(message: str, seconds: int) -> HTTPException:
@@ -270,7 +283,7 @@ class AccessControl:
         self._store = store
         self._keys = keys
         self._limits = limits
-        self._window = RequestWindow(now)
+        self._window = RequestWindow(now, store.replicas)
 
     def admit(self, request: Request, surface: Surface, *, poll: bool) -> AdmittedRequest:
         """The request with its key checked. `poll` says that it only asks for a job's status.
@@ -297,7 +310,7 @@ class AccessControl:
         key = self._keys.check(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
-        if not PLANS[key.plan]:
+        if not PLANS.get(key.plan):
             raise HTTPException(403, f"The plan `{key.plan}` does not include API access")
         return key
 

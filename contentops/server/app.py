@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from contentops.server import accounts, bodies, catalog, contents, jobs, replies
 from contentops.server.accounts import AccessControl, AccountLimits
+from contentops.server.database import FAILURES, RowRefusedError
 from contentops.server.replies import Page, Surface
 from contentops.server.runner import JobRunner
 from contentops.server.store import Clock, iso
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_AGAIN = "1"
+"""Seconds after which to ask a store again that cannot be used right now."""
 _CONTENTS = 1000
 """Entries of a list of contents, unless the request says otherwise: what was made long ago costs no one anything."""
 _RECENT = 5
@@ -83,7 +86,11 @@ def create_app(
 
     app = Starlette(
         routes=api.routes(),
-        exception_handlers={HTTPException: _refused, sqlite3.Error: api.unusable},
+        exception_handlers={
+            HTTPException: _refused,
+            RowRefusedError: _unreadable,
+            **dict.fromkeys(FAILURES, api.unusable),
+        },
         lifespan=lifespan,
     )
     # A redirect would turn a POST into something the vendor's SDK cannot read.
@@ -95,6 +102,10 @@ def create_app(
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # registered for nothing else
     return replies.refusal(error, Surface.of(request.url.path))
+
+
+async def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    return await _refused(request, HTTPException(500, f"The store holds what this server never wrote: {error}"))
 
 
 class _Kind(Struct, frozen=True):
@@ -163,7 +174,7 @@ class _Api(Struct, frozen=True):
     async def unusable(self, request: Request, error: Exception) -> JSONResponse:
         """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
         path = self.store.path
-        refused = HTTPException(503, f"The store cannot be used right now: {error}")
+        refused = HTTPException(503, f"The store cannot be used right now: {error}", {"Retry-After": _AGAIN})
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
             hint = "stop the server and move the file away, and a new one is made"
             refused = HTTPException(500, f"The store `{path.name}` is damaged ({error}): {hint}")
@@ -222,7 +233,7 @@ class _Api(Struct, frozen=True):
         if job is None or not admitted.may_see(job.owner):
             raise HTTPException(404, "Generation request not found.")
         if job.open:
-            self.runner.start(job.number)
+            self.runner.resume(job.number)
         return replies.status(job, admitted.surface)
 
     # --- contents ------------------------------------------------------------------------------------------
@@ -279,7 +290,7 @@ class _Api(Struct, frozen=True):
         return {"success": True, "content": entry}
 
     def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> str:
-        with self.store.write():
+        with self.store.write(admitted.key_id):
             if change.id:
                 self._content(admitted, change.id)
             now = self.clock.now()
@@ -287,7 +298,7 @@ class _Api(Struct, frozen=True):
 
     async def delete_content(self, admitted: AdmittedRequest) -> Json:
         """Remove a content; its last text stays among the store's versions."""
-        with self.store.write():
+        with self.store.write(admitted.key_id):
             contents.remove(self.store, self._content(admitted, admitted.id), self.clock.now())
         return {"success": True, "message": "Content deleted"}
 
@@ -333,7 +344,7 @@ class _Api(Struct, frozen=True):
         try:
             self.store.row("SELECT 1 FROM jobs LIMIT 1")
             state = "healthy"
-        except sqlite3.Error:
+        except FAILURES:
             state = "unhealthy"
         found = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
         return JSONResponse(found, status_code=200 if state == "healthy" else 503)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-if TYPE_CHECKING:
-    import sqlite3
+from contentops.server.database import EVERY_ROW, RowRefusedError
 
+if TYPE_CHECKING:
+    from contentops.server.database import StoredRow
     from contentops.server.store import Store
 
 
@@ -180,19 +181,29 @@ def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
         " FROM contents WHERE id = ? AND key_id = ?",
         (content_id, key_id),
     )
-    return None if row is None else ContentRow(**{**dict(row), "metadata": json.loads(row["metadata"])})
+    return None if row is None else ContentRow(**{**dict(row), "metadata": _metadata(row)})
 
 
-def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = -1) -> list[sqlite3.Row]:
+def _metadata(row: StoredRow) -> dict[str, Any]:
+    try:
+        found = json.loads(row["metadata"])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RowRefusedError("the metadata of a row of the table `contents` cannot be read")
+    return found
+
+
+def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = EVERY_ROW) -> list[StoredRow]:
     """The contents of an account that `owner` may see, without bodies, newest first; an empty owner sees all.
 
-    At most `limit` after the first `skip`; -1 sets no limit.
+    At most `limit` after the first `skip`.
     """
     values = {"key": key_id, "owner": owner, "skip": skip, "limit": limit}
     return store.rows(f"{_LISTED} created_at DESC, number DESC LIMIT :limit OFFSET :skip", values)
 
 
-def latest(store: Store, key_id: str, owner: str, limit: int) -> list[sqlite3.Row]:
+def latest(store: Store, key_id: str, owner: str, limit: int) -> list[StoredRow]:
     """The contents changed last, without bodies."""
     values = {"key": key_id, "owner": owner, "limit": limit}
     return store.rows(f"{_LISTED} updated_at DESC, number DESC LIMIT :limit", values)
@@ -261,7 +272,7 @@ def remove(store: Store, content: ContentRow, at: float) -> None:
         _count(store, content, -1)
 
 
-def versions(store: Store, content: ContentRow) -> list[sqlite3.Row]:
+def versions(store: Store, content: ContentRow) -> list[StoredRow]:
     """Every version of a content without its body, newest first; the one it has now was replaced at no time."""
     now = store.rows("SELECT version, title, status, NULL AS replaced_at FROM contents WHERE id = ?", (content.id,))
     return now + store.rows(
@@ -279,7 +290,7 @@ def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | 
         " WHERE content_id = ? AND version = ?",
         (content.id, version),
     )
-    return None if row is None else replace(content, **{**dict(row), "metadata": json.loads(row["metadata"])})
+    return None if row is None else replace(content, **{**dict(row), "metadata": _metadata(row)})
 
 
 def _keep_version(store: Store, content_id: str, at: float) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 from msgspec.structs import asdict, replace
 
 from contentops.server import contents
+from contentops.server.database import RowRefusedError
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from contentops.server.database import RunnerLock, StoredRow
     from contentops.server.store import Store
 
 CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
@@ -62,6 +64,9 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
         return hashlib.sha256(asked.encoded().encode()).hexdigest()
 
 
+_STATUSES = frozenset({"pending", "processing", "completed", "failed"})
+
+
 class StoredJob(Struct, frozen=True, kw_only=True):
     """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
 
@@ -96,21 +101,31 @@ class JobConflictError(Exception):
     """The id or key was used before, for another request; the message says which."""
 
 
+class JobLostError(Exception):
+    """The job has another runner, or has ended: whoever worked on it writes nothing more of it."""
+
+
 def find(store: Store, job_id: str, key_id: str = "") -> StoredJob | None:
-    """The job of that id in an account, or None."""
+    """The job of that id in an account, or None. Raises RowRefusedError."""
     return _job(store.row("SELECT * FROM jobs WHERE key_id = ? AND id = ?", (key_id, job_id)))
 
 
 def numbered(store: Store, number: int) -> StoredJob | None:
-    """The job of that number, or None."""
+    """The job of that number, or None. Raises RowRefusedError."""
     return _job(store.row("SELECT * FROM jobs WHERE number = ?", (number,)))
 
 
-def _job(row: sqlite3.Row | None) -> StoredJob | None:
+def _job(row: StoredRow | None) -> StoredJob | None:
     if row is None:
         return None
     values = {name: row[name] for name in StoredJob.__struct_fields__}
-    return StoredJob(**{**values, "request": GenerationRequest(**json.loads(row["request"]))})
+    try:
+        job = convert({**values, "request": json.loads(row["request"])}, StoredJob)
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise RowRefusedError(f"row {row['number']} of the table `jobs` cannot be read: {error}") from error
+    if job.request.mode not in CREDITS or job.status not in _STATUSES:
+        raise RowRefusedError(f"row {row['number']} of the table `jobs` has an unknown mode or status")
+    return job
 
 
 def unfinished(store: Store) -> list[int]:
@@ -127,7 +142,7 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
     if id or key belong to another request or another user of the account.
     """
     asked, key = new.request, new.idempotency_key
-    with store.write():
+    with store.write(new.key_id):
         known = find(store, new.id, new.key_id)
         by_key = "SELECT * FROM jobs WHERE key_id = ? AND owner = ? AND idempotency_key = ?"
         keyed = _job(store.row(by_key, (new.key_id, new.owner, key)))
@@ -140,9 +155,9 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
             return found, False
         if admit is not None:
             admit()
-        store.run(
+        number = store.number(
             "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, idempotency_key, status, created_at,"
-            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
             (
                 new.id,
                 asked.kind,
@@ -156,72 +171,94 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
                 asked.credits,
             ),
         )
-        return replace(new, number=store.number("SELECT last_insert_rowid()")), True
+        return replace(new, number=number), True
 
 
-def claim(store: Store, number: int, runner: str, alive: Callable[[str], bool]) -> StoredJob | None:
-    """Give an open job to `runner`, unless another one that is alive has it; None if it is not to be had."""
-    with store.write():
-        job = numbered(store, number)
-        if job is None or not job.open or (job.runner not in {"", runner} and alive(job.runner)):
-            return None
-        store.run("UPDATE jobs SET runner = ?, status = 'processing' WHERE number = ?", (runner, number))
-        return job
+def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
+    """Give an open job to the runner of `lock`, unless another one that is alive has it; None if it is not to be had.
+
+    Raises RowRefusedError.
+    """
+    job = numbered(store, number)
+    if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
+        return None
+    # Another one may have looked at the same moment: the job goes to the first that finds it as it was.
+    taken = store.run(
+        "UPDATE jobs SET runner = ?, status = 'processing' WHERE number = ? AND runner = ? AND finished_at IS NULL",
+        (lock.id, number, job.runner),
+    )
+    return replace(job, runner=lock.id, status="processing") if taken else None
 
 
 def release(store: Store, number: int, runner: str) -> None:
     """Leave an open job to the next runner."""
-    with store.write():
-        store.run("UPDATE jobs SET runner = '' WHERE number = ? AND runner = ?", (number, runner))
+    store.run("UPDATE jobs SET runner = '' WHERE number = ? AND runner = ?", (number, runner))
 
 
-def advance(store: Store, number: int, stage: str, progress: int) -> None:
-    """Record that a stage begins; an earlier one never takes progress back."""
-    with store.write():
-        store.run(
-            "UPDATE jobs SET stage = ?, progress = ? WHERE number = ? AND finished_at IS NULL AND progress <= ?",
-            (stage, progress, number, progress),
-        )
+def advance(store: Store, job: StoredJob, stage: str, progress: int) -> None:
+    """Record that a stage begins. Raises JobLostError if the job is no longer that of its runner."""
+    mine = store.run(
+        "UPDATE jobs SET stage = ?, progress = ? WHERE number = ? AND runner = ? AND finished_at IS NULL",
+        (stage, progress, job.number, job.runner),
+    )
+    if not mine:
+        raise JobLostError
 
 
 def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
-    """End an open job without a text and without a charge."""
-    with store.write():
-        ended = store.run(
-            "UPDATE jobs SET status = 'failed', error = ?, runner = '', finished_at = ?"
-            " WHERE number = ? AND finished_at IS NULL",
-            (error, at, job.number),
-        )
-        if ended:
+    """End a job without a text and without a charge, if it is still its runner's."""
+    with store.write(job.key_id):
+        if _end(store, job, "failed", at):
+            store.run("UPDATE jobs SET error = ? WHERE number = ?", (error, job.number))
             store.tally(job.key_id, "job", "failed", 1, job.owner)
+
+
+def drop(store: Store, number: int, error: str, at: float) -> None:
+    """End an open job whose row cannot be read."""
+    store.run(
+        "UPDATE jobs SET status = 'failed', error = ?, runner = '', finished_at = ?"
+        " WHERE number = ? AND finished_at IS NULL",
+        (error, at, number),
+    )
 
 
 def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> bool:
     """End a job with its text: stored content, charge and job change together or not at all.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created.
-    False if the job was finished already, by another runner.
+    False, and nothing is changed, if the job is no longer that of its runner.
     """
-    with store.write():
-        now = numbered(store, job.number)
-        if now is None or not now.open:
+    with store.write(job.key_id):
+        if not _end(store, job, "completed", at):
             return False
         text = make()
         content_id = contents.save(store, text, owner=job.owner, key_id=job.key_id, at=at)
         charge(store, job.id, job.key_id, job.request, at)
         store.tally(job.key_id, "job", "completed", 1, job.owner)
         store.run(
-            "UPDATE jobs SET status = 'completed', progress = 100, runner = '', title = ?, body = ?, content_id = ?,"
-            " finished_at = ? WHERE number = ?",
-            (text.title or "", text.body or "", content_id, at, job.number),
+            "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ? WHERE number = ?",
+            (text.title or "", text.body or "", content_id, job.number),
         )
         return True
+
+
+def _end(store: Store, job: StoredJob, status: str, at: float) -> bool:
+    """Whether the job was still its runner's; from here to the end of the transaction no one else can take it."""
+    return (
+        store.run(
+            "UPDATE jobs SET status = ?, runner = '', finished_at = ?"
+            " WHERE number = ? AND runner = ? AND finished_at IS NULL",
+            (status, at, job.number, job.runner),
+        )
+        > 0
+    )
 
 
 def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:
     """Book the price of a job, inside the caller's transaction; a job is charged at most once."""
     booked = store.run(
-        "INSERT OR IGNORE INTO charges (job_id, key_id, mode, credits, charged_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO charges (job_id, key_id, mode, credits, charged_at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (key_id, job_id) DO NOTHING",
         (job_id, key_id, request.mode, request.credits, at),
     )
     if booked:

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse
 from contentops.server.store import iso
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Mapping
 
     from contentops.server.contents import ContentRow
+    from contentops.server.database import StoredRow
     from contentops.server.jobs import StoredJob
 
 PREVIEW = 200
@@ -160,7 +160,7 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-def content_list(rows: Iterable[sqlite3.Row], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
+def content_list(rows: Iterable[StoredRow], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
     """A page of stored contents, without their texts; `stats` are of all pages."""
     listed = []
     for row in rows:
@@ -184,7 +184,7 @@ def content(found: ContentRow) -> dict[str, Any]:
     }
 
 
-def versions(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
+def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:
     """The versions of a content without their texts; `replacedAt` is null for the one it has now."""
     listed = []
     for row in rows:
@@ -193,7 +193,7 @@ def versions(rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
     return {"versions": listed}
 
 
-def dashboard(stats: Mapping[str, int], latest: Iterable[sqlite3.Row]) -> dict[str, Any]:
+def dashboard(stats: Mapping[str, int], latest: Iterable[StoredRow]) -> dict[str, Any]:
     """Counts of contents, and those changed last."""
     recent, activity = [], []
     for row in latest:

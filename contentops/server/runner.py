@@ -9,82 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from contentops.server import catalog, contents, jobs
+from contentops.server.database import FAILURES, RowRefusedError
 from contentops.server.engines import EngineError, SectionTask, WritingTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
+    from contentops.server.database import Replicas
     from contentops.server.engines import Engine, ReportStage, WrittenText
     from contentops.server.store import Clock, Store
 
 AT_ONCE = 256
 """Jobs worked on at the same time; the others stay pending."""
 
+LOOK_SECONDS = 0.5
+"""Between two looks of a server for jobs that no other one works on."""
+
 _LOG = logging.getLogger(__name__)
+_LOST = "job %s was given to another server meanwhile"
 _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "sections": [], "titles": []}
 _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
-
-
-class RunnerLock:
-    """One runner's sign of life: a lock beside the store's file that the operating system frees with its process.
-
-    A job names the runner that works on it; once that one's lock is free, another may go on. A store in memory has
-    only its own runner.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self.id = uuid.uuid4().hex
-        self._folder = None if store.path is None else store.path.with_name(f"{store.path.name}.runners")
-        self._held: FileLock | None = None
-
-    def acquire(self) -> None:
-        """Be seen as alive, until `release` or the end of the process; a second call does nothing."""
-        if self._folder is None or self._held is not None:
-            return
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        held = _lock(self._folder / self.id)
-        held.acquire(blocking=False)
-        self._held = held
-
-    def alive(self, runner: str) -> bool:
-        """Whether the runner of that id is still at work."""
-        if runner == self.id or self._folder is None:
-            return runner == self.id
-        path = self._folder / runner
-        if not path.exists():
-            return False
-        lock = _lock(path)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return True
-        _free(lock, path)
-        return False
-
-    def release(self) -> None:
-        """Be gone; a second call does nothing."""
-        if self._held is not None and self._folder is not None:
-            _free(self._held, self._folder / self.id)
-            self._held = None
-
-
-def _lock(path: Path) -> FileLock:
-    return FileLock(path, mode=0o600, thread_local=False)
-
-
-def _free(lock: FileLock, path: Path) -> None:
-    lock.release()
-    # Another process may have removed it, or hold it open where open files cannot be removed.
-    with contextlib.suppress(OSError):
-        path.unlink()
 
 
 class JobRunner:
@@ -108,8 +55,9 @@ class JobRunner:
         self._clock = clock
         self._known = known
         self._stage_seconds = stage_seconds
-        self._lock = RunnerLock(store)
+        self._lock = store.runner_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._taking_up: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
         self._closed = False
@@ -120,6 +68,9 @@ class JobRunner:
         if loop is self._loop or self._closed:
             return
         self._loop, self._tasks, self._room = loop, {}, asyncio.Semaphore(AT_ONCE)
+        if (replicas := self._store.replicas) is not None:
+            self._taking_up = loop.create_task(self._take_up(replicas))
+            return
         for number in jobs.unfinished(self._store):
             self.start(number)
 
@@ -131,39 +82,78 @@ class JobRunner:
         tasks[number] = asyncio.get_running_loop().create_task(self._run(number))
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
+    def resume(self, number: int) -> None:
+        """Work on the open job of that number, should its runner be gone; where servers look for such jobs, they do."""
+        if self._store.replicas is None:
+            self.start(number)
+
     async def close(self) -> None:
         """Stop working; unfinished jobs are left to the next runner."""
         self._closed = True
-        if self._loop is asyncio.get_running_loop() and self._tasks:
-            waiting = list(self._tasks.values())
+        if self._loop is asyncio.get_running_loop():
+            waiting = [*self._tasks.values(), *([self._taking_up] if self._taking_up is not None else [])]
             for task in waiting:
                 task.cancel()
-            await asyncio.wait(waiting)
-        self._tasks = {}
+            if waiting:
+                await asyncio.wait(waiting)
+        self._tasks, self._taking_up = {}, None
         self._lock.release()
+
+    async def _take_up(self, replicas: Replicas) -> None:
+        """Work on what no living server works on, for ever: jobs of one that died, and more than another has room for.
+
+        That it is done again and again is what tells the database that this server lives.
+        """
+        while True:
+            try:
+                await replicas.reconnect()
+                self._lock.acquire()
+                for number in replicas.take_up(self._lock.id, self._tasks.keys(), AT_ONCE - len(self._tasks)):
+                    self.start(number)
+            except FAILURES as error:
+                _LOG.debug("no jobs are taken up: %s", error)
+            # Not the clock that the stages of jobs are timed by: sessions are real.
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _run(self, number: int) -> None:
         async with self._room:
             try:
                 self._lock.acquire()
-                job = jobs.claim(self._store, number, self._lock.id, self._lock.alive)
-                if job is not None:
-                    await self._finish(job)
-            except (sqlite3.Error, OSError) as error:
-                # The store is busy or the disk full: the job stays open, and the next request for it starts it again.
+                job = jobs.claim(self._store, number, self._lock)
+            except RowRefusedError as error:
+                _LOG.warning("job %s is given up: %s", number, error)
+                with contextlib.suppress(*FAILURES):
+                    jobs.drop(self._store, number, "the stored job cannot be read", self._clock.now())
+            except (*FAILURES, OSError) as error:
                 _LOG.warning("job %s was put aside: %s", number, error)
-            finally:
+            else:
+                if job is not None:
+                    await self._carry(job)
+
+    async def _carry(self, job: jobs.StoredJob) -> None:
+        ended = False
+        try:
+            await self._finish(job)
+            ended = True
+        except jobs.JobLostError:
+            _LOG.warning(_LOST, job.number)
+        except (*FAILURES, OSError) as error:
+            # The store is busy or the disk full: the job stays open, and whoever looks at it next starts it again.
+            _LOG.warning("job %s was put aside: %s", job.number, error)
+        finally:
+            if not ended:
                 # Where this fails, the lock tells the others once this process is gone.
-                with contextlib.suppress(sqlite3.Error):
-                    jobs.release(self._store, number, self._lock.id)
+                with contextlib.suppress(*FAILURES):
+                    jobs.release(self._store, job.number, job.runner)
 
     async def _finish(self, job: jobs.StoredJob) -> None:
         try:
             make = await self._work(job)
-            jobs.complete(self._store, job, make, self._clock.now())
+            if not jobs.complete(self._store, job, make, self._clock.now()):
+                _LOG.warning(_LOST, job.number)
         except EngineError as error:
             jobs.fail(self._store, job, str(error), self._clock.now())
-        except sqlite3.Error:
+        except (*FAILURES, jobs.JobLostError):
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
             # What went wrong inside an engine may name secrets: the log gets it, the reply does not.
@@ -240,7 +230,7 @@ class JobRunner:
             nonlocal done
             position = stages.index(stage)
             if position > done:
-                jobs.advance(self._store, job.number, stage, round(100 * (position + 0.5) / len(stages)))
+                jobs.advance(self._store, job, stage, round(100 * (position + 0.5) / len(stages)))
                 await self._clock.sleep(self._stage_seconds)
                 done = position
 

@@ -60,12 +60,14 @@ async def running(path: Path) -> AsyncIterator[Any]:
 class ServeOptions(Struct, frozen=True, kw_only=True):
     """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens.
 
+    `store` is a file, or the address of a database.
+
     `log_request` gets one line for each request, without anything secret; None logs none.
     """
 
     host: str
     port: int
-    store: Path
+    store: Path | str
     engine: Engine
     log: Callable[[str], None]
     stage_seconds: float = 0.0

@@ -1,0 +1,244 @@
+"""A store in a SQLite file: opening it, its upgrades, its transactions, and the runners of its processes.
+
+Several processes may have the file open: writes are short immediate transactions that wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from contentops.server.database import StoreError
+from contentops.server.tables import INDEXES, JOBS, TABLES, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.server.database import RunnerLock, StoredRow, Values
+
+APPLICATION = 0x636F7073
+"""Marks the file as ours, so that another program's database is never written to."""
+
+BUSY_SECONDS = 10.0
+"""How long a write waits for another process."""
+
+_FROM_1_TO_2 = """
+ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN credits INTEGER;
+ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
+CREATE INDEX charges_by_key ON charges (key_id);
+"""
+
+# Contents had no key. The job that made one says whose it is; where there is a single key, all is its own; the rest
+# stays with no key, which no other key can read.
+_GIVE_KEYS = """
+ALTER TABLE contents ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
+UPDATE contents SET key_id = jobs.key_id FROM jobs WHERE jobs.content_id = contents.id;
+UPDATE contents SET key_id = jobs.key_id FROM jobs
+    WHERE contents.key_id = '' AND jobs.id = json_extract(contents.metadata, '$.request_id');
+UPDATE contents SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
+UPDATE OR IGNORE jobs SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
+DROP INDEX IF EXISTS jobs_unfinished;
+DROP INDEX IF EXISTS contents_newest;
+DROP INDEX charges_by_key;
+ALTER TABLE jobs RENAME TO old_jobs;
+ALTER TABLE charges RENAME TO old_charges;
+"""
+_MOVE_ROWS = """
+INSERT INTO jobs SELECT NULL, * FROM old_jobs ORDER BY old_jobs.rowid;
+INSERT INTO charges SELECT * FROM old_charges;
+DROP TABLE old_jobs;
+DROP TABLE old_charges;
+"""
+_COUNT_ROWS = """
+INSERT INTO tallies SELECT key_id, 'content', status, owner, count(*) FROM contents GROUP BY key_id, status, owner;
+INSERT INTO tallies SELECT key_id, 'job', status, owner, count(*) FROM jobs WHERE finished_at IS NOT NULL
+    GROUP BY key_id, status, owner;
+INSERT INTO tallies SELECT key_id, 'generations', mode, '', count(*) FROM charges GROUP BY key_id, mode;
+INSERT INTO tallies SELECT key_id, 'credits', mode, '', sum(credits) FROM charges GROUP BY key_id, mode;
+"""
+
+_UPGRADES = ((_FROM_1_TO_2,), (_GIVE_KEYS, JOBS, _MOVE_ROWS, INDEXES, _COUNT_ROWS))
+"""What brings a file of version 1, 2, ... to the next one."""
+
+
+class SqliteFile:
+    """An open file. `path` None keeps everything in memory; folder and file are made for the owner alone.
+
+    Raises StoreError.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        try:
+            if self.path is not None:
+                _prepare(self.path)
+            # An app may be made in one thread and run in another.
+            self._db = sqlite3.connect(
+                self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"the store `{self.path}` cannot be opened: {error}; choose another path") from error
+        try:
+            self._set_up()
+        except sqlite3.Error as error:
+            self._db.close()
+            message = f"the store `{self.path}` cannot be used: {error}; move it away or choose another path"
+            raise StoreError(message) from error
+        except StoreError:
+            self._db.close()
+            raise
+
+    def _set_up(self) -> None:
+        self._db.row_factory = sqlite3.Row
+        # Looked at before anything is changed: another program's file stays as it is. In one transaction, since another
+        # process may be making the tables.
+        self._db.execute("BEGIN")
+        try:
+            self._version()
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        self._use_wal()
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        with self.write(""):
+            version = self._version()
+            if version == VERSION:
+                return
+            # executescript would end the transaction that keeps a second process out.
+            for scripts in _UPGRADES[version - 1 :] if version else ((TABLES,),):
+                for statement in "".join(scripts).split(";"):
+                    self.run(statement)
+            self.run(f"PRAGMA application_id = {APPLICATION}")
+            self.run(f"PRAGMA user_version = {VERSION}")
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait here as it does elsewhere: of two that change the mode at once, one is refused.
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _version(self) -> int:
+        """The version of the tables there are, 0 for an empty file."""
+        ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
+        if ours and version > VERSION:
+            message = f"the store `{self.path}` was made by a newer release (format {version}); upgrade contentops"
+            raise StoreError(message)
+        if not ours and self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
+            raise StoreError(f"`{self.path}` is the database of another program; choose another path")
+        return version if ours else 0
+
+    def _pragma(self, name: str) -> int:
+        return int(self.rows(f"PRAGMA {name}")[0][0])
+
+    @property
+    def replicas(self) -> None:
+        """Whoever has the file open is on this machine, and hears of a job from whoever asks for it."""
+        return
+
+    @contextlib.contextmanager
+    def write(self, _account: str, /) -> Iterator[None]:
+        """One transaction that holds the write lock of the whole file from its start; rolled back on any exception."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # Where the disk is full, SQLite may have rolled back by itself.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def run(self, statement: str, values: Values = ()) -> int:
+        """Carry out a statement; gives the number of rows it changed."""
+        return self._db.execute(statement, values).rowcount
+
+    def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
+        """Every row a statement gives."""
+        return self._db.execute(statement, values).fetchall()
+
+    def runner_lock(self) -> RunnerLock:
+        """A lock in a folder beside the file."""
+        return FileRunnerLock(self.path)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._db.close()
+
+
+def _prepare(path: Path) -> None:
+    if not path.parent.exists():
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    # SQLite gives its side files the mode of the main one, so this has to exist with the right one first.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with contextlib.suppress(PermissionError):
+        path.chmod(0o600)
+
+
+class FileRunnerLock:
+    """One runner's sign of life: a lock beside the store's file that the operating system frees with its process.
+
+    A job names the runner that works on it; once that one's lock is free, another may go on. A store in memory has
+    only its own runner.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.id = uuid.uuid4().hex
+        self._folder = None if path is None else path.with_name(f"{path.name}.runners")
+        self._held: FileLock | None = None
+
+    def acquire(self) -> None:
+        """Be seen as alive, until `release` or the end of the process; a second call does nothing."""
+        if self._folder is None or self._held is not None:
+            return
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        held = _lock(self._folder / self.id)
+        held.acquire(blocking=False)
+        self._held = held
+
+    def alive(self, runner: str) -> bool:
+        """Whether the runner of that id is still at work."""
+        if runner == self.id or self._folder is None:
+            return runner == self.id
+        path = self._folder / runner
+        if not path.exists():
+            return False
+        lock = _lock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        _free(lock, path)
+        return False
+
+    def release(self) -> None:
+        """Be gone; a second call does nothing."""
+        if self._held is not None and self._folder is not None:
+            _free(self._held, self._folder / self.id)
+            self._held = None
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path, mode=0o600, thread_local=False)
+
+
+def _free(lock: FileLock, path: Path) -> None:
+    lock.release()
+    # Another process may have removed it, or hold it open where open files cannot be removed.
+    with contextlib.suppress(OSError):
+        path.unlink()
