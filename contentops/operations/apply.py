@@ -222,6 +222,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
+                history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
