@@ -24,9 +24,7 @@ T = TypeVar("T")
 
 SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
-_READ = (
-    "SELECT state::text, extract(epoch FROM clock_timestamp())::float8 FROM contentops.limiter WHERE account = %s"
-)
+_READ = "SELECT state::text, extract(epoch FROM clock_timestamp())::float8 FROM contentops.limiter WHERE account = %s"
 _decode = msgspec.json.Decoder(LimiterState).decode
 
 
