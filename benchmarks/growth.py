@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +29,7 @@ from tests.fakes.asgi import call
 from tests.serving import served
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     Ask = Callable[[str, str, Any], Awaitable[Any]]
 
@@ -132,31 +130,20 @@ def serve(folder: Path, count: int, before: int) -> float:
 
 def client(folder: Path, count: int, before: int) -> float:
     """An apply, the server being trivial; says on stderr what it took to read the tree and plan."""
-    with _trivial() as port:
+    with throughput.serving() as port:
         if before:
             _project(folder, port, before)
-            _apply(folder)
+            throughput.applied(folder)
         _project(folder, port, before + count)
-        planned, applied = _apply(folder)
+        planned, applied, _ = throughput.applied(folder)
     print(f"read and planned {before + count} items in {planned:.2f} s of CPU time", file=sys.stderr)
     return applied / count * 1000
-
-
-@contextlib.contextmanager
-def _trivial() -> Iterator[int]:
-    command = [sys.executable, throughput.__file__, "--side", "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
 
 
 def _project(folder: Path, port: int, count: int) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "contentops.yaml").write_text(
-        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, "
+        f"version: 1\nproject: growth\napi: {{base_url: 'http://127.0.0.1:{port}/1/300/v1', dialect: v1, "
         "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
     )
     (folder / "content").mkdir(exist_ok=True)
@@ -164,30 +151,6 @@ def _project(folder: Path, port: int, count: int) -> None:
     (folder / "content" / "rows.csv").write_text(f"slug\n{rows}")
     item = 'items:\n  - id: "item-{{ each.slug }}"\n    for_each: content/rows.csv\n'
     (folder / "content" / "items.yaml").write_text(f'{item}    inputs: {{topic: "Topic {{{{ each.slug }}}}"}}\n')
-
-
-def _apply(folder: Path) -> tuple[float, float]:
-    """CPU seconds until the plan was confirmed, and from there to the end."""
-    from contentops.execution.primitives import Stop
-    from contentops.operations import apply as apply_operation
-    from contentops.operations import workspace
-    from contentops.operations.apply import ApplyOptions, Approval
-    from contentops.planning.inputs import Choice
-
-    confirmed = []
-
-    def confirm(_: Any) -> bool:
-        confirmed.append(time.process_time())
-        return True
-
-    begin = time.process_time()
-    project = workspace.open_project(str(folder), "", ())
-    options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
-    _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
-    end = time.process_time()
-    assert run is not None
-    assert all(outcome.result == "done" for outcome in run.outcomes), run.message
-    return confirmed[0] - begin, end - confirmed[0]
 
 
 def main() -> None:

@@ -1,90 +1,113 @@
-"""CPU time per item where no limit binds: the whole apply against the bare loop of its requests.
+"""What an apply takes per item where no limit binds: the whole of it against the bare loop of its requests.
 
-    python benchmarks/throughput.py [--items 1000] [--runs 3]
+    python benchmarks/throughput.py [--items 2000] [--runs 3] [--in-flight 64 4000]
 
-Both sides speak to the same server in a process of its own: submit, poll until done, save, and write a file. The bare
-loop has no journal, no fsync, no plan and no checks: httpx over one-connection transports (its own pool is slower), 32
-at a time. Printed are medians of CPU milliseconds per item, of this process alone, and the ratio.
+Both sides send the same four requests per item (submit, a poll that finds the job running, one that brings the text, a
+save) to the same server in a process of its own, over the same transports (httpx with one connection each: its own pool
+is slower), 32 at a time, and write a file per item. The bare loop has no plan, no journal, no checks and no fsync.
+Timed is the CPU of the client alone, from the confirmed plan to the end; jobs take as long as it takes to have as many
+of them in flight as asked. Memory per job is the difference of the peaks of two applies of the same items, few and many
+in flight, and that of one with bodies ten times as long.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
-import os
-import shutil
-import statistics
+import resource
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TEXT = "## Introduction\n\n" + "A paragraph of plain words that stands for a real one. " * 80 + "\n"
 AT_ONCE = 32
-SECONDS = 0.3
+RATE = 250
+"""Submits in a second that a client is expected to reach at most."""
+FIRST = 16
+"""Items of the apply before the one that is timed, from which it knows the server and how long its jobs take."""
 
 
 async def serve() -> None:
-    """A server that does nothing but answer: jobs are done `SECONDS` after their submit."""
+    """A server that does nothing but answer; prints its port.
+
+    The number before `/v1` says how many milliseconds a job takes, the one before it how long its text is. The first
+    poll finds every job running.
+    """
     jobs: dict[str, float] = {}
+    polled: set[str] = set()
 
     def answer(path: str, body: bytes) -> dict[str, Any]:
-        if path.endswith("/generate"):
+        _, times, milliseconds, _ = path.split("/", 3)
+        name = path.rsplit("/", 1)[1]
+        if name == "generate":
             name = json.loads(body).get("request_id") or f"job-{len(jobs)}"
-            jobs[name] = time.monotonic()
+            jobs[name] = time.monotonic() + int(milliseconds) / 1000
             return {"request_id": name, "status": "pending"}
         if "/status/" in path:
-            name = path.rsplit("/", 1)[1]
             if name not in jobs:
                 return {}
-            if time.monotonic() - jobs[name] < SECONDS:
+            if name not in polled or time.monotonic() < jobs[name]:
+                polled.add(name)
                 return {"request_id": name, "status": "processing", "progress": 50}
-            return {"request_id": name, "status": "completed", "content": {"title": f"T {name}", "body": TEXT}}
-        if path.endswith("/save"):
-            return {"success": True, "contentId": f"cnt-{len(jobs)}-{time.monotonic_ns()}"}
+            content = {"title": f"T {name}", "body": TEXT * int(times)}
+            return {"request_id": name, "status": "completed", "content": content}
+        if name == "save":
+            return {"success": True, "contentId": f"cnt-{time.monotonic_ns()}"}
         return {"content": [], "stats": {}}
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *lines = head.decode().split("\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while top := await reader.readuntil(b"\r\n\r\n"):
+                first, *lines = top.decode().split("\r\n")
                 sizes = [line.split(":")[1] for line in lines if line.lower().startswith("content-length")]
                 body = await reader.readexactly(int(sizes[0])) if sizes else b""
-                _, path, _ = first.split(" ")
-                found = answer(path, body)
+                found = answer(first.split(" ")[1], body)
                 data = json.dumps(found or {"detail": "not found"}).encode()
                 status = "200 OK" if found else "404 Not Found"
-                top = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-                writer.write(top.encode() + data)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+                said = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+                writer.write(said.encode() + data)
+        writer.close()
 
     server = await asyncio.start_server(client, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
-async def bare(port: int, items: int, folder: Path) -> None:
+@contextlib.contextmanager
+def serving() -> Iterator[int]:
+    """The port of that server, in a process of its own."""
+    command = [sys.executable, __file__, "--side", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+async def bare(address: str, items: int, in_flight: int, took: float, folder: Path) -> None:
     """The requests of `items` items and a written file each, and nothing else."""
     import httpx
 
     context = httpx.create_ssl_context()
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60)
     clients = [
-        httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(verify=context, limits=limits), base_url=f"http://127.0.0.1:{port}/v1"
-        )
+        httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(verify=context, limits=limits), base_url=address)
         for _ in range(AT_ONCE)
     ]
     free: asyncio.LifoQueue[httpx.AsyncClient] = asyncio.LifoQueue()
     for each in clients:
         free.put_nowait(each)
+    places = asyncio.Semaphore(in_flight)
 
     async def ask(method: str, path: str, body: Any = None) -> Any:
         client = await free.get()
@@ -95,105 +118,139 @@ async def bare(port: int, items: int, folder: Path) -> None:
 
     async def one(number: int) -> None:
         body = {"template_id": "blog", "inputs": {"topic": f"Topic {number}"}, "request_id": f"bare-{number}"}
-        name = (await ask("POST", "/generate", body))["request_id"]
-        await asyncio.sleep(SECONDS * 0.7)
-        while (found := await ask("GET", f"/generate/status/{name}"))["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
-            await asyncio.sleep(SECONDS * 0.5)
+        async with places:
+            name = (await ask("POST", "/generate", body))["request_id"]
+            await asyncio.sleep(took)
+            while (found := await ask("GET", f"/generate/status/{name}"))["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
+                await asyncio.sleep(0.05)
         content = found["content"]
         (folder / f"{number}.md").write_text(content["body"])
         await ask("POST", "/content/save", {"title": content["title"], "content": content["body"]})
 
+    begin = time.process_time()
     await asyncio.gather(*(one(number) for number in range(items)))
+    report(time.process_time() - begin, 4.0)
     for each in clients:
         await each.aclose()
 
 
-def project(port: int, items: int, folder: Path) -> None:
-    """A project whose items are all new."""
-    (folder / "contentops.yaml").write_text(
-        f"version: 1\nproject: throughput\napi: {{base_url: 'http://127.0.0.1:{port}/v1', dialect: v1, "
-        "requests_per_minute: 0, max_in_flight: 5000}\ndefaults: {template: blog, style: plain}\n"
+def ours(address: str, items: int, in_flight: int, folder: Path) -> None:
+    """The whole apply of `items` new items, after one of a few others."""
+    settings = (
+        f"version: 1\nproject: throughput\napi: {{base_url: '{address}', dialect: v1, "
+        f"requests_per_minute: 0, max_in_flight: {in_flight}}}\ndefaults: {{template: blog, style: plain}}\n"
     )
+    (folder / "contentops.yaml").write_text(settings)
     (folder / "content").mkdir()
-    rows = "".join(f"  - id: item-{number:05d}\n    inputs: {{topic: Topic {number}}}\n" for number in range(items))
-    (folder / "content" / "items.yaml").write_text(f"items:\n{rows}")
+    for count in (FIRST, FIRST + items):
+        rows = "".join(f"  - id: item-{number:05d}\n    inputs: {{topic: Topic {number}}}\n" for number in range(count))
+        (folder / "content" / "items.yaml").write_text(f"items:\n{rows}")
+        _, cpu, requests = applied(folder)
+    report(cpu, requests / items)
 
 
-def ours(port: int, items: int, folder: Path) -> None:
-    """The whole apply."""
+def applied(folder: Path) -> tuple[float, float, int]:
+    """CPU seconds of an apply until its plan was confirmed, and from there to its end, and the requests it sent."""
+    from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import workspace
-    from contentops.operations.apply import ApplyOptions
+    from contentops.operations.apply import ApplyOptions, Approval
     from contentops.planning.inputs import Choice
 
-    project(port, items, folder)
-    _, run = apply_operation.apply(
-        workspace.open_project(str(folder), "", ()),
-        Choice(),
-        ApplyOptions(),
-        confirm=lambda _: True,
-        emit=lambda _: None,
-    )
+    confirmed: list[float] = []
+
+    def confirm(_: Any) -> bool:
+        confirmed.append(time.process_time())
+        return True
+
+    begin = time.process_time()
+    options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
+    project = workspace.open_project(str(folder), "", ())
+    _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
     assert run is not None
     assert all(outcome.result == "done" for outcome in run.outcomes), run.message
-    print(f"requests per item: {run.requests / items:.2f}", file=sys.stderr)
+    return confirmed[0] - begin, time.process_time() - confirmed[0], run.requests
 
 
-def measure(side: str, port: int, items: int) -> tuple[float, float]:
-    """CPU milliseconds per item and items per second of one side, in a fresh process."""
-    code = f"import sys; sys.argv[1:] = ['--side', '{side}', '--port', '{port}', '--items', '{items}']; "
-    code += f"import runpy; runpy.run_path({str(Path(__file__))!r}, run_name='__main__')"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if found.returncode:
-        raise SystemExit(found.stderr)
-    cpu, wall = found.stdout.split()
-    return float(cpu) / items * 1000, items / float(wall)
+def report(cpu: float, requests: float) -> None:
+    """What this side took: CPU seconds, requests per item, and its peak resident size in the system's units."""
+    print(cpu, requests, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def run_side(side: str, port: int, items: int) -> None:
-    """One side in this process; prints CPU and wall seconds."""
-    memory = Path("/dev/shm")  # noqa: S108 - a file system in memory, where there is one
-    folder = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
-    begin, cpu = time.perf_counter(), time.process_time()
-    try:
-        if side == "bare":
-            asyncio.run(bare(port, items, folder))
-        else:
-            ours(port, items, folder)
-        print(time.process_time() - cpu, time.perf_counter() - begin)
-    finally:
-        shutil.rmtree(folder)
+class Side:
+    """One side of the comparison, in a fresh process each time."""
+
+    def __init__(self, name: str, port: int, items: int, in_flight: int, times: int = 1) -> None:
+        self.name, self.items = name, items
+        took = min(items, in_flight) / RATE + 0.1
+        self.address = f"http://127.0.0.1:{port}/{times}/{round(took * 1000)}/v1"
+        self.asked = [str(items), "--in-flight", str(in_flight), "--took", str(took)]
+        self.requests = 0.0
+
+    def __call__(self) -> timing.Spent:
+        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB."""
+        command = [sys.executable, __file__, "--side", self.name, "--address", self.address, "--items", *self.asked]
+        begin = time.perf_counter()
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode:
+            raise SystemExit(found.stderr)
+        cpu, self.requests, peak = map(float, found.stdout.split())
+        return timing.Spent(cpu / self.items * 1000, time.perf_counter() - begin, peak / timing.MB)
+
+
+def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
+    """The table."""
+    few, many = min(in_flight), max(in_flight)
+    timing.head()
+    found: dict[int, timing.Spent] = {}
+    for jobs in in_flight:
+        count = max(items, jobs)
+        sides = {name: Side(name, port, count, jobs) for name in ("bare", "ours")}
+        taken = timing.interleaved(sides, runs if jobs == few else 1)
+        found[jobs] = taken["ours"]
+        timing.row(
+            f"apply, {count:,} items, {jobs:,} jobs in flight, CPU per item",
+            f"{taken['ours'].cpu:.2f} ms ({sides['ours'].requests:.2f} requests)",
+            f"{taken['bare'].cpu:.2f} ms, the bare loop ({sides['bare'].requests:.2f} requests)",
+            taken["ours"].cpu / taken["bare"].cpu,
+            1.5,
+        )
+    timing.row("the same, in ms", f"{found[few].cpu:.2f} ms", "", found[few].cpu, 3.5)
+    flat = found[many].cpu / found[few].cpu
+    timing.row(
+        f"{many:,} jobs in flight against {few:,}", f"{found[many].cpu:.2f} ms", f"{found[few].cpu:.2f} ms", flat, 1.5
+    )
+    count = max(items, many)
+    small, long = Side("ours", port, count, few)(), Side("ours", port, count, many, times=10)()
+    for what, peak in (("", found[many].peak), (f", bodies of {len(TEXT) // 100} KB", long.peak)):
+        each = (peak - small.peak) * 1024 / max(1, many - few)
+        shown, floor = f"{peak:.0f} MB at {many:,}", f"{small.peak:.0f} MB at {few:,}"
+        timing.row(f"memory per job in flight{what}, in KB", shown, floor, each, 20)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, default=1000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--side", default="")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 4000])
+    parser.add_argument("--side", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--address", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--took", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side == "serve":
         asyncio.run(serve())
     elif options.side:
-        run_side(options.side, options.port, options.items)
+        sys.path.insert(0, str(timing.ROOT))
+        jobs = options.in_flight[0]
+        with timing.scratch() as folder:
+            if options.side == "bare":
+                asyncio.run(bare(options.address, options.items, jobs, options.took, folder))
+            else:
+                ours(options.address, options.items, jobs, folder)
     else:
-        with subprocess.Popen(
-            [sys.executable, __file__, "--side", "serve"], stdout=subprocess.PIPE, text=True
-        ) as server:
-            assert server.stdout is not None
-            port = int(server.stdout.readline())
-            try:
-                found = {
-                    side: [measure(side, port, options.items) for _ in range(options.runs)] for side in ("bare", "ours")
-                }
-            finally:
-                server.kill()
-        for side, figures in found.items():
-            cpu, rate = (statistics.median(each) for each in zip(*figures, strict=True))
-            print(f"{side:>5}: {cpu:6.2f} ms CPU per item, {rate:6.0f} items/s")
-        medians = {side: statistics.median(cpu for cpu, _ in figures) for side, figures in found.items()}
-        print(f"ratio: {medians['ours'] / medians['bare']:.2f}")
+        with serving() as port:
+            compare(port, options.items, options.runs, options.in_flight)
 
 
 if __name__ == "__main__":

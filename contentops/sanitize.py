@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -195,7 +197,11 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
     Raises TypeError for what is not JSON and ValueError for NaN and infinities.
     """
-    return sanitize(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent), Policy.JSON)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if indent is not None:
+        # Asked to indent, the encoder of `json` does without its C half.
+        text = msgspec.json.format(text, indent=indent)
+    return sanitize(text, Policy.JSON)
 
 
 def short(value: Json, width: int = 60) -> str:

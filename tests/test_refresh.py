@@ -15,7 +15,7 @@ from contentops.api.calls import DeleteContent, Failure, PutContent
 from contentops.documents.clean import body_digest
 from contentops.errors import ApiError, Refused
 from contentops.model import ItemId, OnEdit
-from contentops.operations import workspace
+from contentops.operations import connection, workspace
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -538,7 +538,7 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
 
 def _other_client(settings: Project, call: PutContent | DeleteContent) -> None:
     async def send() -> None:
-        async with workspace.connected(settings, workspace.Credentials(), workspace.World()) as client:
+        async with connection.connected(settings, connection.Credentials(), workspace.World()) as client:
             assert not isinstance(await client.send(call), Failure)
 
     asyncio.run(send())

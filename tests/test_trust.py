@@ -13,7 +13,8 @@ from contentops.api import trust
 from contentops.errors import InputError, Refused
 from contentops.model import ApiSettings
 from contentops.operations import catalog, content, doctor
-from contentops.operations.workspace import World, credentials, open_project
+from contentops.operations.connection import credentials
+from contentops.operations.workspace import World, open_project
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.terminals import on_a_terminal
 

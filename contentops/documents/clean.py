@@ -8,6 +8,7 @@ inside emoji included.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -60,8 +61,10 @@ def clean_body(text: str) -> str:
     return (text[start:] if end < 0 else text[start:end]) + "\n"
 
 
+@functools.lru_cache(maxsize=16)
 def body_digest(body: str) -> Digest:
     """The identity of a body: the digest of its cleaned text."""
+    # An item asks for that of its text at each of its steps; few texts are held, so that memory does not grow.
     return digest_text(clean_body(body))
 
 

@@ -202,15 +202,11 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
 
 
 def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Manifest patterns, macros and the project's output, where they are not left to their defaults."""
-    found: dict[str, Any] = {}
+    """What is not left to its default: manifest patterns, macros, the project's output and its ledger."""
+    found: dict[str, Any] = {name: settings[name] for name in ("output", "macros") if name in settings}
     if manifests := _either(settings, own, "manifests"):
         found["manifests"] = tuple(manifests)
-    if "output" in settings:
-        found["output"] = settings["output"]
-    if "macros" in settings:
-        found["macros"] = settings["macros"]
-    return found
+    return {**found, "ledger": _either(settings, own, "ledger") or ""}
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Map:
@@ -268,6 +264,8 @@ def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
 def _secrets(settings: Any) -> Iterator[str]:
     """What may be an API key or a password, by the key it stands under; never to be shown."""
     for _, layer in _layers(settings):
+        if isinstance(ledger := layer.get("ledger"), str) and "@" in ledger:
+            yield ledger
         for key, value in _map(layer, "api").items():
             hides = key.lower() in SECRET_KEYS or key in {"key_env", "user_env"}
             if isinstance(value, str) and (hides or (key == "base_url" and ("@" in value or "?" in value))):

@@ -118,6 +118,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     dialect: str = "auto"
     key_env: str = "WRITERZROOM_API_KEY"
     user_env: str = "WRITERZROOM_USER_ID"
+    account: str = ""
+    """The name of the account in a ledger, for several keys of one account; empty: the key tells."""
     requests_per_minute: int = 10
     """At most this many requests in any 60 s; 0 means no limit."""
     max_in_flight: int = 50
@@ -179,6 +181,8 @@ class Project(Struct, frozen=True, kw_only=True):
     macros: str = ""
     """The file of macros that all templates know, relative to `root`, or empty."""
     api: ApiSettings = field(default_factory=ApiSettings)
+    ledger: str = ""
+    """The address of the PostgreSQL that several machines share what was paid for in; empty: none."""
     budget: Budget = field(default_factory=Budget)
     guards: Guards = field(default_factory=Guards)
     defaults: Mapping[str, Json] = field(default_factory=dict)

@@ -14,9 +14,10 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
+from contentops.operations.connection import connected, credentials
 from contentops.operations.plan import gathered
-from contentops.operations.workspace import FOLDER, World, connected, credentials, open_workspace, other_states
+from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -24,6 +25,7 @@ from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
+from contentops.state.lock import request_id
 from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.session import Client
+    from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
-    from contentops.operations.workspace import Credentials, Workspace
+    from contentops.operations.connection import Credentials
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
 NETWORK = (Drain, LookUp, Submit, Poll, RetryText, Fetch, Save)
@@ -190,16 +194,20 @@ def _carry_out(
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute, owned_contents
 
-    project, past = workspace.project, workspace.past(found.state)
+    project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
+    cache, fence = workspace.cache, (lambda: lambda: True) if shared is None else shared.fence
+    limiter = workspace.limiter
+    if shared is not None:
+        _claim(shared, plan, found.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, workspace.cache)
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache, fence)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 await _find_dialect(project, plan, client)
             edges = Edges(
                 store=workspace.store,
-                cache=workspace.cache,
+                cache=cache,
                 outputs=Outputs(project.root, whole=known_bodies(found.state), system=world.system),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
@@ -213,12 +221,29 @@ def _carry_out(
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
-                limiter=workspace.limiter,
+                limiter=limiter,
+                history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
     return (world.run or asyncio.run)(run())
+
+
+def _claim(shared: ProjectLedger, plan: Plan, state: State) -> None:
+    """Take over all that this run works on. Raises Refused where others have some of it, or have brought it further."""
+    submits = {
+        RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
+        for change in plan.changes
+        if (step := change.submit) is not None
+    }
+    if lost := shared.claim(state.entries.values(), submits):
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise Refused(
+            f"another machine has begun to work on `{lost[0]}`{more} since this was planned; nothing was done",
+            code="ledger-changed",
+            hint="run it again: it plans with what is known by then",
+        )
 
 
 async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:

@@ -33,7 +33,8 @@ from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
-from contentops.operations.workspace import World, connected, credentials, other_states, read_state
+from contentops.operations.connection import connected, credentials
+from contentops.operations.workspace import World, other_states, read_state
 from contentops.state import state_dir
 
 if TYPE_CHECKING:

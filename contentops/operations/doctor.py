@@ -9,10 +9,9 @@ from msgspec import Struct
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError, plural
+from contentops.operations.connection import connected, credentials
 from contentops.operations.workspace import (
     World,
-    connected,
-    credentials,
     open_cache,
     open_store,
     read_state,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import CatalogReply
     from contentops.api.session import Client, FoundApi
     from contentops.model import Desired, Project
-    from contentops.operations.workspace import Credentials
+    from contentops.operations.connection import Credentials
 
 
 class Check(Struct, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, ValidationError, convert, field, structs
+from msgspec import Struct, field
 
 from contentops.atomic_io import Disk
 from contentops.collector import without_collection
@@ -24,7 +24,7 @@ from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.stat_cache import StatCache
-from contentops.errors import Diagnostic, InputError, Severity, StateError
+from contentops.errors import Diagnostic, InputError, Severity
 from contentops.manifests.load import load
 from contentops.manifests.project import find_root, load_project, parse_variable
 from contentops.model import CatalogSnapshot, State
@@ -32,16 +32,15 @@ from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
-from contentops.sanitize import visible
 from contentops.state.cache import Cache
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from contentops.api.session import Client, FoundApi
     from contentops.api.trace import Exchange
-    from contentops.execution.limiter import Limiter
+    from contentops.execution.limiter import AccountLimiter
+    from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
     from contentops.operations.history import PastTexts
 
@@ -68,20 +67,18 @@ class World(Struct, frozen=True, kw_only=True):
     """Is told of every request to the project's server, or None."""
 
 
-class Credentials(NamedTuple):
-    """What a server gets: the key and the user id, each empty where there is none."""
-
-    key: str = ""
-    user: str = ""
-
-
 class Workspace:
     """A project with its state open. Everything is read once, when it is first asked for."""
 
-    def __init__(self, project: Project, store: StateStore, cache: Cache) -> None:
+    def __init__(
+        self, project: Project, store: StateStore, cache: Cache, ledger: ReadLedger | None = None, key: str = ""
+    ) -> None:
         self.project = project
         self.store = store
         self.cache = cache
+        self.ledger = ledger
+        """What other machines share with this one, where the project has a ledger."""
+        self._key = key
 
     @functools.cached_property
     def desired(self) -> Desired:
@@ -91,12 +88,22 @@ class Workspace:
         self.store.drop_renamed(specs_by_id(found))
         return found
 
+    @property
+    def working_ledger(self) -> ProjectLedger | None:
+        """The ledger, where this command works on it."""
+        if self.ledger is None:
+            return None
+        from contentops.ledger.project import ProjectLedger
+
+        return self.ledger if isinstance(self.ledger, ProjectLedger) else None
+
     @functools.cached_property
-    def limiter(self) -> Limiter:
-        """Counts the requests of this command."""
+    def limiter(self) -> AccountLimiter:
+        """Counts the requests of this command, or of all that work over the ledger."""
         from contentops.execution.limiter import Limiter
 
-        return Limiter(self.project.api.requests_per_minute)
+        api = self.project.api
+        return Limiter(api.requests_per_minute) if self.ledger is None else self.ledger.sign_in(api, self._key)
 
     @property
     def state(self) -> State:
@@ -126,8 +133,36 @@ def open_workspace(
 
     Raises StateError for state files that cannot be used.
     """
-    with open_cache(project, write=parse_cache) as cache, open_store(project, world, write=write) as store:
-        yield Workspace(project, store, cache)
+    world = world or World()
+    with (
+        open_cache(project, write=parse_cache) as cache,
+        open_store(project, world, write=write) as store,
+        shared(project, store, cache, world, write=write) as ledger,
+    ):
+        yield Workspace(project, store, cache, ledger, key=world.environ.get(project.api.key_env, "").strip())
+
+
+@contextlib.contextmanager
+def shared(
+    project: Project, store: StateStore, cache: Cache, world: World, *, write: bool
+) -> Iterator[ReadLedger | None]:
+    """The project's ledger, if it has one, with what it holds taken into state and cache. Raises StateError."""
+    url = ledger_address(project, world.environ)
+    if not url:
+        yield None
+        return
+    from contentops.operations import ledger
+
+    opened = ledger.working(project, url, store, cache, world) if write else ledger.reading(project, url, store, cache)
+    with opened as found:
+        yield found
+
+
+def ledger_address(project: Project, environ: Mapping[str, str]) -> str:
+    """Where the project's ledger is; empty: it has none. No other machine reaches an embedded server."""
+    if project.api.base_url == "local":
+        return ""
+    return environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger
 
 
 @without_collection()
@@ -283,96 +318,6 @@ def read_state(project: Project) -> State:
     """Lock and journal as they stand; nothing is written."""
     with open_store(project, write=False) as store:
         return store.state
-
-
-def credentials(project: Project, world: World) -> Credentials:
-    """What the project's server gets: read here alone, and only for a server that may have it; nothing for `local`.
-
-    A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
-    missing, Refused where the server or a variable is on no list outside the repository, InputError where a person's
-    own settings cannot be used.
-    """
-    from contentops.api import trust
-    from contentops.api.dialects import needs_key, no_key
-
-    api, environ = project.api, world.environ
-    if api.base_url == "local":
-        return Credentials()
-    trust.check_variables(api, environ)
-    key = environ.get(api.key_env, "").strip()
-    if not key and needs_key(api):
-        raise no_key(api)
-    if not trust.may_have_key(api.server, environ):
-        question = (
-            f"No list of yours names the server `{visible(api.server)}`, which gets the key in `{api.key_env}`.\n"
-            "Send the key there, now and from now on? (yes/no) "
-        )
-        if world.ask is None or trust.is_stated(environ) or not world.ask(question):
-            raise trust.unlisted(api.server, environ)
-        trust.remember(api.server, environ)
-    return Credentials(key=key, user=environ.get(api.user_env, "").strip())
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    project: Project, known: Credentials, world: World, cache: Cache | None = None
-) -> AsyncIterator[Client]:
-    """A client of the project's server; of the embedded one, in process, for `base_url: local`.
-
-    Where the API was found before comes from the cache, and what is found now is kept there.
-    """
-    from contentops.api.session import Client
-
-    async with contextlib.AsyncExitStack() as closing:
-        if project.api.base_url == "local":
-            app = await closing.enter_async_context(_embedded(project))
-            client = Client(project.api, key="", app=app, wall=world.wall, trace=world.trace)
-        else:
-            cache = cache or closing.enter_context(open_cache(project, write=True))
-            client = Client(
-                project.api,
-                key=known.key,
-                user=known.user,
-                transport=world.transport,
-                wall=world.wall,
-                known=_place(cache, project),
-                learned=functools.partial(_keep_place, cache, project),
-                trace=world.trace,
-            )
-        closing.push_async_callback(client.aclose)
-        yield client
-
-
-@contextlib.asynccontextmanager
-async def _embedded(project: Project) -> AsyncIterator[Any]:
-    from contentops.server import EmbeddedServerError
-    from contentops.server.serve import running
-
-    try:
-        async with running(Path(project.root) / FOLDER / "local.db") as app:
-            yield app
-    except EmbeddedServerError as error:
-        raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
-
-
-def _place(cache: Cache, project: Project) -> FoundApi | None:
-    """Where the API was found before, and whether its lists come in an envelope."""
-    from contentops.api.session import FoundApi
-
-    known = cache.server_facts(_place_key(project))
-    try:
-        return convert(known, FoundApi, strict=True) if known else None
-    except ValidationError:
-        return None
-
-
-def _keep_place(cache: Cache, project: Project, place: FoundApi | None) -> None:
-    cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
-
-
-def _place_key(project: Project) -> str:
-    # No server is called so: what is known of its habits stands beside this.
-    return f"place {project.api.base_url}"
 
 
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:

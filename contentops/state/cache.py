@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import diskcache
 
     from contentops.model import Json
+    from contentops.state.shared import SharedTexts
 
 _T = TypeVar("_T")
 
@@ -96,6 +97,8 @@ class Cache:
     def __init__(self, folder: Path, *, write: bool = True) -> None:
         self.folder = folder
         self.problem = ""
+        self.shared: SharedTexts | None = None
+        """What other machines have too."""
         self._write = write
         self._reader: sqlite3.Connection | None = None
         self._writer: diskcache.Cache | None = None
@@ -109,7 +112,9 @@ class Cache:
         """The last paid text for a request, or None."""
         row = _row(self._get(_key("text", server, digest)))
         body = None if row is None else row.body or self.body(row.kept)
-        return None if row is None or body is None else _without_row(row, body)
+        if row is not None and body is not None:
+            return _without_row(row, body)
+        return None if self.shared is None else self.shared.text(server, digest)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text, beside earlier ones of its request; it is durable on return.
@@ -128,6 +133,8 @@ class Cache:
             message = f"the paid text of item `{text.item}` cannot be kept in the cache: {words}"
             hint = f"make room, or delete {self.folder}, and run `contentops apply` again"
             raise StateError(message, code="text-not-kept", hint=hint)
+        if self.shared is not None:
+            self.shared.put_text(server, digest, text)
 
     def paid_texts(self) -> tuple[KeptText, ...]:
         """Every paid text that is kept, of all items and servers, without its words; the earlier ones first."""
@@ -172,19 +179,25 @@ class Cache:
 
     def durations(self) -> Mapping[str, Json]:
         """What was learned about how long jobs take; empty at first."""
-        return _parsed(self._get(_key("durations")), dict[str, Any]) or {}
+        own = _parsed(self._get(_key("durations")), dict[str, Any]) or {}
+        return own if self.shared is None else {**own, **self.shared.fact("durations")}
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
         """Remember it."""
         self._set({_key("durations"): canonical(dict(learned))})
+        if self.shared is not None:
+            self.shared.put_fact("durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
         """What was learned about a server's habits; empty at first."""
-        return _parsed(self._get(_key("facts", server)), dict[str, Any]) or {}
+        own = _parsed(self._get(_key("facts", server)), dict[str, Any]) or {}
+        return own if self.shared is None else {**own, **self.shared.fact(f"facts {server}")}
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
         """Remember it."""
         self._set({_key("facts", server): canonical(dict(facts))})
+        if self.shared is not None:
+            self.shared.put_fact(f"facts {server}", facts)
 
     def looked(self, server: str) -> dict[str, tuple[str, str | None]]:
         """What `put_looked` was told; empty at first."""
@@ -273,7 +286,7 @@ class Cache:
     def _open_reader(self) -> sqlite3.Connection | None:
         if self._reader is not None:
             return self._reader
-        _inspect(self.folder)
+        state_dir.inspect_folder(self.folder)
         database = self.folder / _DATABASE
         if not database.is_file():
             return None
@@ -317,7 +330,7 @@ class Cache:
         if self._writer is None:
             from contentops.state import text_disk
 
-            _make(self.folder)
+            state_dir.make_folder(self.folder)
             database = self.folder / _DATABASE
             with contextlib.suppress(FileExistsError):
                 # Made here, so that it is owner-only; SQLite gives its side files the same mode.
@@ -374,21 +387,3 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 def _words(error: BaseException) -> str:
     said = str(error) or "another process was writing it for too long"
     return said[:1].lower() + said[1:]
-
-
-def _inspect(folder: Path) -> None:
-    """Refuse a folder that leads elsewhere or belongs to someone else."""
-    if folder.parent.name == state_dir.FOLDER:
-        state_dir.inspect(folder.parent.parent)
-    if folder.is_symlink():
-        message = f"`{folder.name}` is a symbolic link"
-        raise StateError(message, code="unsafe-folder")
-
-
-def _make(folder: Path) -> None:
-    if folder.parent.name == state_dir.FOLDER:
-        state_dir.make(folder.parent.parent)
-    _inspect(folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)

@@ -109,6 +109,25 @@ def _unsafe(what: str, hint: str) -> StateError:
 _SHOWN = 200
 
 
+def inspect_folder(folder: Path) -> None:
+    """Refuse a folder in `FOLDER` that leads elsewhere or belongs to someone else: raises StateError."""
+    if folder.parent.name == FOLDER:
+        inspect(folder.parent.parent)
+    if folder.is_symlink():
+        message = f"`{folder.name}` is a symbolic link"
+        raise StateError(message, code="unsafe-folder")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder in `FOLDER`, for its owner alone. Raises StateError for one that leads elsewhere."""
+    if folder.parent.name == FOLDER:
+        make(folder.parent.parent)
+    inspect_folder(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
 class ApplyLock:
     """A context manager that holds the apply lock of one environment.
 

@@ -23,10 +23,11 @@ from contentops.state.codec import Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from types import TracebackType
 
     from contentops.model import ItemId, OpenEntry, Record, RequestId, State
+    from contentops.state.shared import SharedEntries
 
 
 class StateStore:
@@ -53,6 +54,7 @@ class StateStore:
         """The committed file."""
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
         self._root, self._write, self._disk = root, write, disk
+        self._shared: SharedEntries | None = None
         self._wrote = False
         """Whether this run made a checkpoint."""
 
@@ -89,6 +91,20 @@ class StateStore:
         """One open entry as it is now."""
         return self._working.entries.get(request_id)
 
+    def share(self, shared: SharedEntries) -> None:
+        """Share open entries with other checkouts from now on: theirs are taken in, ours are told them."""
+        self._must_write()
+        self.take_in(shared.open_entries())
+        self._shared = shared
+
+    def take_in(self, entries: Iterable[OpenEntry]) -> None:
+        """Know open entries that others recorded; in memory only."""
+        self._working.take_in(entries)
+
+    def unshare(self) -> None:
+        """Share them no longer."""
+        self._shared = None
+
     def drop_renamed(self, living: Collection[ItemId]) -> tuple[ItemId, ...]:
         """Leave out the orphans that a merge brought back after a rename; returns their ids, sorted.
 
@@ -104,6 +120,8 @@ class StateStore:
         """
         self._must_write()
         self._working.note(step, facts)
+        if self._shared is not None:
+            self._shared.note(facts)
 
     def flush(self) -> None:
         """Make everything noted durable: one write and one fsync, or nothing if there is nothing.
@@ -111,11 +129,16 @@ class StateStore:
         Raises StateError if the disk refuses; what was noted is kept and tried again with the next flush.
         """
         self._must_write()
-        lines = self._working.waiting
-        if lines:
-            header = [] if self._image else [line_of(Header(lineage=self.lineage))]
-            self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
-            lines.clear()
+        try:
+            if self._shared is not None:
+                self._shared.flush()
+        finally:
+            # Answers that came in are kept here whatever becomes of the ledger.
+            lines = self._working.waiting
+            if lines:
+                header = [] if self._image else [line_of(Header(lineage=self.lineage))]
+                self._append("".join(f"{line}\n" for line in (*header, *lines)).encode())
+                lines.clear()
 
     def checkpoint(self) -> bool:
         """Make the lock say everything that is known and empty the journal; returns whether the lock was written.

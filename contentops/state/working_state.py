@@ -15,11 +15,11 @@ from contentops.errors import StateError
 from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state import journal as journals
 from contentops.state import lock as locks
-from contentops.state.codec import Drop, Fact, Forget, line_of, parse_line
+from contentops.state.codec import Drop, Fact, Forget, line_of, parse_as
 from contentops.state.lock import LockLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from contentops.digest import Digest
     from contentops.state.journal import Base, Noted
@@ -63,7 +63,7 @@ class WorkingState:
         """The requests that the lock on disk may know of only through this run."""
         if announce:
             # Said again after the fact they came from, so that a later fact of that item does not hide them.
-            self.waiting += [self._line("reopen", self._take_entry(entry)) for entry in folded.reopened]
+            self.waiting += [self._line("reopen", self._take_entry(entry, line_of(entry))) for entry in folded.reopened]
 
     @property
     def state(self) -> State:
@@ -79,11 +79,21 @@ class WorkingState:
         self.records, self._snapshot, self._changed = kept, None, None
         return gone
 
+    def take_in(self, entries: Iterable[OpenEntry]) -> None:
+        """Take in open entries that others recorded, where they know more and no record here carries them."""
+        carried = {record.request_id for record in self.records.values()}
+        for entry in entries:
+            if entry.request_id in carried:
+                continue
+            known = self.entries.get(entry.request_id)
+            self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
+        self._snapshot = None
+
     def note(self, step: str, facts: Sequence[Fact]) -> None:
         """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""
-        for fact in facts:
-            _check_writable(fact)
-        said = [one for fact in facts if (one := self._take(fact)) is not None]
+        lines = [_written(fact) for fact in facts]
+        taken = map(self._take, facts, lines)
+        said = [one for one in taken if one is not None]
         self.waiting += [self._line(step, one, more=index < len(said)) for index, one in enumerate(said, start=1)]
         self._snapshot = None
 
@@ -122,53 +132,55 @@ class WorkingState:
 
     # --- one fact ------------------------------------------------------------------------------------------
 
-    def _take(self, fact: Fact) -> _Said | None:
-        """Take in one fact; None where it says nothing new."""
+    def _take(self, fact: Fact, text: str) -> _Said | None:
+        """Take in one fact, which is this line; None where it says nothing new."""
         match fact:
             case Record():
-                return self._take_record(fact)
+                return self._take_record(fact, text)
             case OpenEntry():
-                return self._take_entry_once(fact)
+                return self._take_entry_once(fact, text)
             case Drop(request_id):
                 known = self.entries.pop(request_id, None)
-                return None if known is None else (line_of(fact), (), _NO_REQUEST)
+                return None if known is None else (text, (), _NO_REQUEST)
             case Forget(item):
                 if self.records.pop(item, None) is None:
                     return None
                 self._texts.pop(item, None)
                 self._touch(item)
-                return line_of(fact), self._base(item), _NO_REQUEST
+                return text, self._base(item), _NO_REQUEST
 
-    def _take_record(self, record: Record) -> _Said | None:
+    def _take_record(self, record: Record, text: str) -> _Said | None:
         self.entries.pop(record.request_id, None)
         known = self.records.get(record.id)
-        if known is not None and line_of(structs.replace(record, rev=known.rev)) == line_of(known):
+        if known is not None and _line_at(known.rev, record, text) == line_of(known):
             return None
         before = [line.value for line in self._locked.get(record.id, ())]
-        record = structs.replace(record, rev=_next_rev(record, known, before))
+        rev = _next_rev(record, known, before)
+        text = _line_at(rev, record, text)
+        record = structs.replace(record, rev=rev)
         carried = bool(before) and all(other.request_id == record.request_id for other in before)
         took = _NO_REQUEST if carried else record.request_id
         self._own.add(took)
         self.records[record.id] = record
-        text = self._texts[record.id] = line_of(record)
+        self._texts[record.id] = text
         self._touch(record.id)
         return text, self._base(record.id), took
 
-    def _take_entry_once(self, entry: OpenEntry) -> _Said | None:
+    def _take_entry_once(self, entry: OpenEntry, text: str) -> _Said | None:
         carrier = self.records.get(entry.item)
         if carrier is not None and carrier.request_id == entry.request_id:
             return None
         # Also where the lock says the same already: a lock that takes its place may no longer say it.
         self._own.add(entry.request_id)
         known = self.entries.get(entry.request_id)
-        if known is not None and line_of(known) == line_of(entry):
+        if known == entry:
             return None
-        return self._take_entry(entry)
+        return self._take_entry(entry, text)
 
-    def _take_entry(self, entry: OpenEntry) -> _Said:
+    def _take_entry(self, entry: OpenEntry, text: str) -> _Said:
         self._own.add(entry.request_id)
         self.entries[entry.request_id] = entry
-        return line_of(entry), self._entry_base(entry), _NO_REQUEST
+        return text, self._entry_base(entry), _NO_REQUEST
 
     def _touch(self, item: ItemId) -> None:
         if self._changed is not None:
@@ -205,13 +217,20 @@ def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) ->
     return (top if before or known is not None else record.rev) + 1
 
 
-def _check_writable(fact: Fact) -> None:
+def _line_at(rev: int, record: Record, text: str) -> str:
+    """The line of a record, which is `text` as it was given, with another `rev`."""
+    return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
+
+
+def _written(fact: Fact) -> str:
+    """A fact as its line. Raises StateError where that cannot be written, or not be read again."""
     try:
         text = line_of(fact)
         text.encode()
         if isinstance(fact, Record | OpenEntry):
-            parse_line(text)  # a line that cannot be read again would take the whole lock with it
+            parse_as(text, type(fact))  # a line that cannot be read again would take the whole lock with it
     except (ValueError, TypeError) as error:
         name = fact.item if isinstance(fact, OpenEntry) else fact.request_id if isinstance(fact, Drop) else fact.id
         message = f"what is known of item {name!a} cannot be written down: {error}"
         raise StateError(message, code="unwritable-fact") from error
+    return text

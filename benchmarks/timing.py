@@ -1,0 +1,105 @@
+"""What the benchmarks share: child processes with the CPU time and the memory they took, and rows beside their floor.
+
+CPU time of whole child processes is what is compared: other work on the machine disturbs it least. Sides that are held
+against each other run in turns, so that what disturbs one disturbs the other too. POSIX only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTENTOPS = (sys.executable, "-m", "contentops")
+MB = 1 << 20 if sys.platform == "darwin" else 1 << 10
+"""Units of the system's peak size in one MB."""
+
+
+class Spent(NamedTuple):
+    """What one run took: seconds of CPU time, seconds on the wall, and its peak resident size in MB."""
+
+    cpu: float
+    wall: float
+    peak: float
+
+
+def spent(command: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,), script: str = "") -> Spent:
+    """One run of a command in a folder, with those it waits for; `script` is its input.
+
+    The checkout comes first on its path. Raises SystemExit with its words where it ends with another code.
+    """
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile() as words, tempfile.TemporaryFile() as asked:
+        asked.write(script.encode())
+        asked.seek(0)
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=asked,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - begin
+        if child.returncode not in codes:
+            words.seek(0)
+            said = words.read().decode(errors="replace")[-2000:]
+            raise SystemExit(f"`{' '.join(command)[:200]}` ended with {child.returncode}\n{said}")
+    return Spent(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / MB)
+
+
+def interleaved(sides: Mapping[str, Callable[[], Spent]], runs: int) -> dict[str, Spent]:
+    """The medians of so many runs of each side, in turns."""
+    found: dict[str, list[Spent]] = {name: [] for name in sides}
+    for _ in range(runs):
+        for name, run in sides.items():
+            found[name].append(run())
+    return {name: median(each) for name, each in found.items()}
+
+
+def median(runs: Sequence[Spent]) -> Spent:
+    """The median of each measure by itself."""
+    return Spent(*(statistics.median(each) for each in zip(*runs, strict=True)))
+
+
+def head() -> None:
+    """The first two lines of a table."""
+    print("| Case | Measured | Floor | Ratio | To reach | |")
+    print("|---|---|---|---|---|---|", flush=True)
+
+
+def row(case: str, measured: str, floor: str = "", ratio: float | None = None, most: float | None = None) -> None:
+    """One line: a figure, what it is held against, and the most that their ratio should be."""
+    shown = "" if ratio is None else f"{ratio:.3g}"
+    bound = "" if most is None else f"at most {most:.3g}"
+    verdict = "" if ratio is None or most is None else ("reached" if ratio <= most else "**missed**")
+    print(f"| {case} | {measured} | {floor} | {shown} | {bound} | {verdict} |", flush=True)
+
+
+def seconds(value: float) -> str:
+    """A time, with three digits that mean something."""
+    return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, in memory where there is a file system in memory."""
+    memory = Path("/dev/shm")  # noqa: S108 - where Linux has it
+    folder = Path(tempfile.mkdtemp(prefix="contentops-bench-", dir=memory if os.access(memory, os.W_OK) else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""The right to apply one environment of a project, whichever machine asks: it dies with its session."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from contentops.errors import LockHeld, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.ledger.entries import EntryOwner
+    from contentops.ledger.runner import Runner
+
+APPLYING = 0x636F7232
+"""The class of the advisory locks of applies."""
+
+_HOLDER = """
+SELECT who, page, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM contentops.applying
+WHERE lineage = %s AND environment = %s"""
+
+
+@contextlib.contextmanager
+def applying(runner: Runner, owner: EntryOwner, *, page: str = "") -> Iterator[None]:
+    """The right, for as long as the block runs. Raises LockHeld with who, where and since when."""
+    session, number = runner.session, _number(owner)
+    whose = (owner.lineage, owner.environment)
+    if not session.lock(APPLYING, number):
+        raise _held(session.run(_HOLDER, whose), owner)
+    session.run(
+        "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
+        " ON CONFLICT (lineage, environment) DO UPDATE SET who = excluded.who, page = excluded.page, since = now()",
+        (*whose, runner.who, page),
+    )
+    try:
+        yield
+    finally:
+        # A session that is gone has let go already.
+        with contextlib.suppress(StateError):
+            session.unlock(APPLYING, number)
+
+
+def _held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
+    who = ""
+    if rows:
+        name, page, since = rows[0]
+        who = f": {name}{f' ({page})' if page else ''}, since {since}"
+    named = f" for environment `{owner.environment}`" if owner.environment else ""
+    return LockHeld(
+        f"another `contentops` command works on this project{named}, on another machine or in another folder{who}",
+        hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
+    )
+
+
+def _number(owner: EntryOwner) -> int:
+    name = f"{owner.lineage}/{owner.environment}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)

@@ -1,0 +1,53 @@
+"""A process that works over a ledger: alive as long as its session lives."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from contentops.ledger import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.ledger.session import LedgerSession
+
+RUNNER = 0x636F7231
+"""The class of the advisory locks by which runners are alive."""
+ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+"""SQL: the numbers of the runners that are alive."""
+
+
+def awake() -> float:
+    """Seconds of a clock that goes on while the process stands still and while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Runner:
+    """One process, `kind` apply or worker, by the number of an advisory lock that dies with its session."""
+
+    def __init__(
+        self, session: LedgerSession, *, kind: str, page: str = "", clock: Callable[[], float] = awake, who: str = ""
+    ) -> None:
+        """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
+        schema.prepare(session)
+        self.session, self.clock, self.who = session, clock, who or user_at_host()
+        self.number: int = session.run("SELECT nextval('contentops.runner_number')")[0][0]
+        session.lock(RUNNER, self.number)
+        session.run(
+            "INSERT INTO contentops.runner (number, kind, who, page) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (number) DO NOTHING",
+            (self.number, kind, self.who, page),
+        )
+
+
+def user_at_host() -> str:
+    """Who works here, for people."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "someone"
+    return f"{user}@{socket.gethostname()}"

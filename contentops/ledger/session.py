@@ -1,0 +1,243 @@
+"""One session with PostgreSQL: the locks that die with it, transactions, and coming back after it was away."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from contentops.errors import ExitCode, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg.abc import Params
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds for which a ledger may be away before the run ends."""
+SILENCE = 15
+"""Seconds after which PostgreSQL ends a session that says nothing: a process that stands still holds its locks no
+longer."""
+PING = 5.0
+"""Seconds between two signs of life."""
+UNFINISHED = 5
+"""Seconds after which PostgreSQL ends a transaction in which nothing happens."""
+RETRY = 0.2
+"""Seconds between two tries to come back."""
+
+
+class LedgerAway(StateError):
+    """The ledger cannot be reached, or not any more."""
+
+    code = "ledger-away"
+    exit_code = ExitCode.INCOMPLETE
+
+
+class WorkTaken(StateError):
+    """This process was silent for so long that another one took over what it worked on."""
+
+    code = "work-taken"
+    exit_code = ExitCode.INCOMPLETE
+
+
+class LedgerSession:
+    """A connection, the advisory locks it holds, and its signs of life. For one thread, but for those.
+
+    A connection that breaks is made anew, with the same locks: for `patience` seconds, unless `stopped` says that no
+    one waits any more.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str = "contentops",
+        durable: bool = True,
+        patience: float = PATIENCE,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Connects. `durable`: a commit is on disk when it returns. Raises LedgerAway."""
+        self.url, self._name, self._durable = url, name, durable
+        self._patience, self._stopped = patience, stopped
+        self._locks: list[tuple[int, int]] = []
+        self._gone: StateError | None = None
+        self._guard = threading.RLock()
+        self._closed = threading.Event()
+        try:
+            self._connection = self._connect()
+        except psycopg.OperationalError as error:
+            raise self._away(error) from None
+        self._spoke = time.monotonic()
+        self._pinger = threading.Thread(target=self._ping, name="ledger-ping", daemon=True)
+        self._pinger.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def another(self, *, durable: bool) -> LedgerSession:
+        """One more session with the same database."""
+        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self._stopped)
+
+    def close(self) -> None:
+        """End the session, and let go of its locks."""
+        self._closed.set()
+        with self._guard, contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def run(self, statement: str, values: Params = ()) -> list[Row]:
+        """One statement, which is a transaction by itself; its rows. Raises as `transaction` does."""
+
+        def once(connection: psycopg.Connection[Row]) -> list[Row]:
+            cursor = connection.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+        return self._tried(once)
+
+    def transaction(self, work: Callable[[psycopg.Cursor[Row]], T]) -> T:
+        """All of `work` or nothing; it must do no harm when it is done twice, since a commit's answer may be lost.
+
+        Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks by then, StateError
+        for whatever else PostgreSQL refuses.
+        """
+
+        def once(connection: psycopg.Connection[Row]) -> T:
+            with connection.transaction(), connection.cursor() as cursor:
+                return work(cursor)
+
+        return self._tried(once)
+
+    def lock(self, kind: int, number: int) -> bool:
+        """Hold an advisory lock as long as the session lives; False where another one holds it."""
+        held = bool(self.run("SELECT pg_try_advisory_lock(%s, %s)", (kind, number))[0][0])
+        if held:
+            self._locks.append((kind, number))
+        return held
+
+    def unlock(self, kind: int, number: int) -> None:
+        """Let go of an advisory lock."""
+        self._locks.remove((kind, number))
+        self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
+
+    def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
+        """What `once` answers, on a new connection where the old one broke."""
+        began = time.monotonic()
+        with self._guard:
+            while True:
+                if self._gone is not None:
+                    raise self._gone
+                try:
+                    answer = once(self._connection)
+                    self._spoke = time.monotonic()
+                    return answer
+                except psycopg.OperationalError as error:
+                    if not self._connection.broken and not self._connection.closed:
+                        raise self._refused(error) from None
+                    self._again(began, error)
+                except psycopg.Error as error:
+                    raise self._refused(error) from None
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        try:
+            connection: psycopg.Connection[Row] = psycopg.connect(
+                self.url,
+                autocommit=True,
+                connect_timeout=5,
+                keepalives_idle=5,
+                keepalives_interval=2,
+                keepalives_count=3,
+                application_name=self._name,
+            )
+        except psycopg.ProgrammingError:
+            raise StateError(f"`{shown(self.url)}` is no address of a ledger", code="ledger-address") from None
+        connection.execute(
+            "SELECT set_config('idle_session_timeout', %s, false),"
+            " set_config('idle_in_transaction_session_timeout', %s, false),"
+            " set_config('synchronous_commit', %s, false)",
+            (f"{SILENCE}s", f"{UNFINISHED}s", "on" if self._durable else "off"),
+        )
+        return connection
+
+    def _again(self, began: float, error: psycopg.Error) -> None:
+        """A new connection with the same locks."""
+        while True:
+            if time.monotonic() - began > self._patience or self._stopped() or self._closed.is_set():
+                self._gone = self._away(error)
+                raise self._gone from None
+            try:
+                fresh = self._connect()
+                for kind, number in self._locks:
+                    row = fresh.execute("SELECT pg_try_advisory_lock(%s, %s)", (kind, number)).fetchone()
+                    if row is None or not row[0]:
+                        fresh.close()
+                        self._gone = taken()
+                        raise self._gone
+            except psycopg.OperationalError as latest:
+                error = latest
+                self._closed.wait(RETRY)
+            else:
+                self._connection = fresh
+                return
+
+    def _ping(self) -> None:
+        while not self._closed.wait(PING / 2):
+            with self._guard, contextlib.suppress(psycopg.Error):
+                if time.monotonic() - self._spoke > PING / 2 and not self._connection.closed:
+                    self._connection.execute("SELECT 1")
+
+    def _away(self, error: psycopg.Error) -> LedgerAway:
+        return LedgerAway(
+            f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}",
+            hint="nothing that pays has left since; jobs stay open: run `contentops apply` again when it is back",
+        )
+
+    def _refused(self, error: psycopg.Error) -> StateError:
+        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
+            hint = "`contentops ledger migrate` makes its tables"
+            return StateError(f"`{shown(self.url)}` is no ledger yet", code="ledger-empty", hint=hint)
+        return StateError(f"the ledger `{shown(self.url)}` refuses: {_words(error)}", code="ledger-refused")
+
+
+def taken() -> WorkTaken:
+    """The error of a process whose work another one does by now."""
+    return WorkTaken(
+        "this process was silent for so long that another one took over its work; nothing more was submitted",
+        hint="run `contentops apply` again; it goes on where this stopped",
+    )
+
+
+def shown(url: str) -> str:
+    """An address without its password, as it may be printed."""
+    try:
+        parts = {key: value for key, value in conninfo_to_dict(url).items() if key not in {"password", "sslpassword"}}
+    except psycopg.ProgrammingError:
+        return "postgresql://..."
+    host, port = parts.get("host", ""), parts.get("port", "")
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
+
+
+def with_password(url: str) -> bool:
+    """Whether an address holds a password."""
+    try:
+        return bool(conninfo_to_dict(url).keys() & {"password", "sslpassword"})
+    except psycopg.ProgrammingError:
+        return False
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return make_conninfo(url, dbname=name)
+
+
+def _words(error: psycopg.Error) -> str:
+    return " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__

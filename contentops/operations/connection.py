@@ -1,0 +1,121 @@
+"""How a command reaches the project's server: with which key, where it was found, or the embedded one in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import ValidationError, convert, structs
+
+from contentops.errors import StateError
+from contentops.operations.workspace import FOLDER, open_cache
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from contentops.api.connections import Fence
+    from contentops.api.session import Client, FoundApi
+    from contentops.model import Project
+    from contentops.operations.workspace import World
+    from contentops.state.cache import Cache
+
+
+class Credentials(NamedTuple):
+    """What a server gets: the key and the user id, each empty where there is none."""
+
+    key: str = ""
+    user: str = ""
+
+
+def credentials(project: Project, world: World) -> Credentials:
+    """What the project's server gets: read here alone, and only for a server that may have it; nothing for `local`.
+
+    A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
+    missing, Refused where the server or a variable is on no list outside the repository, InputError where a person's
+    own settings cannot be used.
+    """
+    from contentops.api import trust
+    from contentops.api.dialects import needs_key, no_key
+
+    api, environ = project.api, world.environ
+    if api.base_url == "local":
+        return Credentials()
+    trust.check_variables(api, environ)
+    key = environ.get(api.key_env, "").strip()
+    if not key and needs_key(api):
+        raise no_key(api)
+    if not trust.may_have_key(api.server, environ):
+        question = (
+            f"No list of yours names the server `{visible(api.server)}`, which gets the key in `{api.key_env}`.\n"
+            "Send the key there, now and from now on? (yes/no) "
+        )
+        if world.ask is None or trust.is_stated(environ) or not world.ask(question):
+            raise trust.unlisted(api.server, environ)
+        trust.remember(api.server, environ)
+    return Credentials(key=key, user=environ.get(api.user_env, "").strip())
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    project: Project, known: Credentials, world: World, cache: Cache | None = None, fence: Fence = lambda: lambda: True
+) -> AsyncIterator[Client]:
+    """A client of the project's server; of the embedded one, in process, for `base_url: local`.
+
+    Where the API was found before comes from the cache, and what is found now is kept there.
+    """
+    from contentops.api.session import Client
+
+    async with contextlib.AsyncExitStack() as closing:
+        if project.api.base_url == "local":
+            app = await closing.enter_async_context(_embedded(project))
+            client = Client(project.api, key="", app=app, wall=world.wall, trace=world.trace)
+        else:
+            cache = cache or closing.enter_context(open_cache(project, write=True))
+            client = Client(
+                project.api,
+                key=known.key,
+                user=known.user,
+                transport=world.transport,
+                wall=world.wall,
+                known=_place(cache, project),
+                learned=functools.partial(_keep_place, cache, project),
+                trace=world.trace,
+                fence=fence,
+            )
+        closing.push_async_callback(client.aclose)
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def _embedded(project: Project) -> AsyncIterator[Any]:
+    from contentops.server import EmbeddedServerError
+    from contentops.server.serve import running
+
+    try:
+        async with running(Path(project.root) / FOLDER / "local.db") as app:
+            yield app
+    except EmbeddedServerError as error:
+        raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
+
+
+def _place(cache: Cache, project: Project) -> FoundApi | None:
+    """Where the API was found before, and whether its lists come in an envelope."""
+    from contentops.api.session import FoundApi
+
+    known = cache.server_facts(_place_key(project))
+    try:
+        return convert(known, FoundApi, strict=True) if known else None
+    except ValidationError:
+        return None
+
+
+def _keep_place(cache: Cache, project: Project, place: FoundApi | None) -> None:
+    cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
+
+
+def _place_key(project: Project) -> str:
+    # No server is called so: what is known of its habits stands beside this.
+    return f"place {project.api.base_url}"

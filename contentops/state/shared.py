@@ -1,0 +1,45 @@
+"""What several checkouts share of a state and a cache, as far as these two need it; a ledger offers it.
+
+What is paid for belongs to everybody. Records do not: they say which body lies in one checkout.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from contentops.digest import Digest
+    from contentops.model import Json, OpenEntry
+    from contentops.state.cache import StoredText
+    from contentops.state.codec import Fact
+
+
+class SharedEntries(Protocol):
+    """What several checkouts share of a state: open entries, by whomever. Records are each checkout's own."""
+
+    def open_entries(self) -> Iterable[OpenEntry]:
+        """What was submitted, and no record in git carries yet."""
+
+    def note(self, facts: Sequence[Fact]) -> None:
+        """Take in what a step brought about."""
+
+    def flush(self) -> None:
+        """Make it durable for everybody. Raises StateError where that cannot be."""
+
+
+class SharedTexts(Protocol):
+    """Paid texts, by whomever, and what was learned about an account's server."""
+
+    def text(self, server: str, digest: Digest) -> StoredText | None:
+        """The last paid text for a request."""
+
+    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
+        """Keep one for everybody, at the latest when what names it is durable."""
+
+    def fact(self, name: str) -> Mapping[str, Json]:
+        """What all have learned of something; empty at first."""
+
+    def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
+        """Tell it to all."""
