@@ -16,7 +16,7 @@ from contentops.execution.assembly import ItemEdges, Known, assemble, learned_du
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import ServerCapabilities
 from contentops.execution.durations import kind_of
-from contentops.execution.limiter import Admission
+from contentops.execution.first_contact import admit
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit, Write
 from contentops.state.codec import Forget
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.execution.context import Context
+    from contentops.execution.first_contact import AccountHistory
     from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
@@ -80,6 +81,8 @@ class Edges(ItemEdges):
     """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    history: AccountHistory | None = None
+    """What the ledger knows of the account; None: there is no ledger."""
 
 
 async def execute(
@@ -147,11 +150,12 @@ def _assemble(
             code="text-not-kept",
             hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
         )
-    admission = Admission(
-        max_in_flight=project.api.max_in_flight,
+    admission = admit(
+        project.api.max_in_flight,
+        (plan.server, edges.dialect()),
+        edges.history,
         proven=_is_proven(state, plan, edges.dialect()),
-        # A journal does not show whether the run that began it came to the end of its questions.
-        ask_first=capabilities.honours_ids is not False,
+        honours_ids=capabilities.honours_ids,
     )
     for _ in range(edges.requests):
         edges.limiter.sent(asyncio.get_running_loop().time())

@@ -46,7 +46,7 @@ class SharedTexts(Protocol):
 
 
 class RunCache(Protocol):
-    """What items keep and look for beside the state of their run: the cache of a checkout, or rows of a ledger alone."""
+    """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
 
     def get_text(self, server: str, digest: Digest) -> StoredText | None:
         """The last paid text for a request, or None."""
