@@ -77,6 +77,7 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Write what happens to FILE, one JSON object a line.",
 )
+@click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
@@ -92,6 +93,7 @@ def command(
     yes: bool,
     approve_changes: bool,
     approve_empty: bool,
+    detach: bool,
     verbose: bool,
     **chosen: Any,
 ) -> int:
@@ -104,8 +106,13 @@ def command(
     Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
     anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
 
+    With `--detach`, what would be submitted is queued in the project's ledger, for `contentops work`, and nothing here
+    changes: a later apply writes the files, for nothing.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
+    if detach and (events or deadline):
+        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
     plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall(applied=True)) is not None and not plan.refusals:
@@ -124,6 +131,7 @@ def command(
         verbose=verbose,
         as_json=session.as_json,
         events=str(session.path(events)) if events else "",
+        detach=detach,
         world=session.world(),
     )
     if plan_file is None:
