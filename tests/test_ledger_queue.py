@@ -54,7 +54,11 @@ def test_what_is_deposited_is_worked_off_and_written_for_nothing(
     assert _files(root) == before
     assert not server.jobs("(first)")
     listed = invoke("queue", "--json", env=env).json
-    assert [(one["item"], one["state"]) for one in listed["submits"]] == [("a", "queued"), ("b", "queued"), ("c", "queued")]
+    assert [(one["item"], one["state"]) for one in listed["submits"]] == [
+        ("a", "queued"),
+        ("b", "queued"),
+        ("c", "queued"),
+    ]
     again = invoke("apply", "--detach", "--yes", cwd=root, env=env)
     assert "Queued 0 submits" in again.stdout
     worked = invoke("work", "--once", env=env)

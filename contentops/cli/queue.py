@@ -40,9 +40,7 @@ _project = click.option("--project", metavar="NAME", default="", help="Only this
 @click.group("queue", cls=Group, invoke_without_command=True, short_help="Show what is queued in a ledger.")
 @ledger_option
 @_project
-@click.option(
-    "--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="List N submits."
-)
+@click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")
 @json_option
 def command(session: Session, ledger: str, project: str, limit: int) -> None:
     """Show what is queued and under way: totals first, then submit by submit."""

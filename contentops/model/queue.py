@@ -31,7 +31,7 @@ class QueuedSubmit(Struct, frozen=True, kw_only=True):
     environment: str
     item: str
     state: str
-    """`queued`, `cancelled`, `refused` (`error` says why no worker submits it), `submitting`, `running` or `unknown`."""
+    """`queued`, `cancelled`, `refused` (`error`: why no worker submits it), `submitting`, `running` or `unknown`."""
     credits: int
     seconds: int
     """How long ago it was deposited or begun."""

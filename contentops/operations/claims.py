@@ -106,7 +106,7 @@ class Claims:
         self._resting: deque[tuple[float, RequestId]] = deque()
         self._ask_at = self._cancelled_at = 0.0
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
-        self._holds_first = False
+        self._holds_first = self._drained = False
 
     @property
     def working(self) -> int:
@@ -127,7 +127,7 @@ class Claims:
             claimed = self._ready.popleft()
             self._tasks[claimed.request_id] = None
             return self._program(claimed)
-        if self._once and not self._tasks and now < self._ask_at and self._may_claim:
+        if self._once and self._drained:
             raise StopIteration
         return None
 
@@ -154,6 +154,7 @@ class Claims:
             else:
                 self._state.begin(claimed)
                 self._ready.append(claimed)
+        self._drained = not (found or self._tasks)
         if len(found) == room:
             self._ask_at = now + TICK
 

@@ -76,8 +76,8 @@ def _lines(queue: Queue) -> Iterator[str]:
 
 def heading(queue: Queue) -> str:
     """All of it in a line."""
-    credits = sum(total.credits for total in queue.totals)
-    parts = [f"{plural(queue.size, 'submit')} queued or under way, {plural(credits, 'credit')}"]
+    price = sum(total.credits for total in queue.totals)
+    parts = [f"{plural(queue.size, 'submit')} queued or under way, {plural(price, 'credit')}"]
     parts.append(plural(len(queue.workers), "worker") if queue.workers else "no worker is alive")
     if queue.paid:
         parts.append(f"{plural(queue.paid, 'paid text')} for `contentops apply` to write")
