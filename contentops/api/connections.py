@@ -29,9 +29,9 @@ FRESH = 4.0
 close one, since a close that crosses a request leaves its outcome unknown."""
 
 
-Fence = Callable[[], Callable[[], bool]]
-"""Called when a call that is not repeatable begins; what it returns tells, directly before the bytes leave, whether
-they still may. A process that was frozen must not send what another one has given up on meanwhile."""
+MayLeave = Callable[[], bool]
+"""Tells, directly before the bytes of a call that is not repeatable leave, whether they still may. A process that was
+frozen must not send what another one has given up on meanwhile."""
 _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
@@ -39,7 +39,7 @@ class HeldBack(Exception):
     """The fence let no bytes leave."""
 
 
-def fenced(may_leave: Callable[[], bool]) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
+def fenced(may_leave: MayLeave) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
     """What httpcore tells of each step of a request; raises HeldBack where its bytes may not leave any more."""
 
     async def traced(event: str, _: Mapping[str, object]) -> None:
