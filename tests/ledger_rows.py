@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.runner import Runner
-from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from contentops.ledger.session import LedgerSession
+
 OWNER = EntryOwner(lineage="L", environment="", project="blog", account="acme")
+AGING = {"entry": ("made_at", "changed_at"), "text": ("made_at",), "runner": ("started_at",), "account": ("seen_at",)}
 SERVER = "https://api.example.com/v1"
 
 
@@ -50,12 +52,8 @@ def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner
         writer.flush()
 
 
-def age(session: LedgerSession, days: int, *, where: str = "true") -> None:
-    """Makes everything older; `where`: of the entries, those."""
-    shift = f"interval '{days} days'"
-    session.run(
-        f"UPDATE contentops.entry SET made_at = made_at - {shift}, changed_at = changed_at - {shift} WHERE {where}"
-    )
-    session.run(f"UPDATE contentops.text SET made_at = made_at - {shift}")
-    session.run(f"UPDATE contentops.runner SET started_at = started_at - {shift}")
-    session.run(f"UPDATE contentops.account SET seen_at = seen_at - {shift}")
+def age(session: LedgerSession, days: int) -> None:
+    """Makes everything older."""
+    for table, columns in AGING.items():
+        for column in columns:
+            session.run(f"UPDATE contentops.{table} SET {column} = {column} - make_interval(days => %s)", (days,))

@@ -16,7 +16,8 @@ from contentops.errors import StateError
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import Context, ServerCapabilities
 from contentops.execution.durations import Durations, kind_of, quickest_on
-from contentops.execution.limiter import Admission, Outage
+from contentops.execution.first_contact import admit
+from contentops.execution.limiter import Outage
 from contentops.execution.local_run import LocalRun
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit, Write
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure, Reply
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
+    from contentops.execution.first_contact import AccountHistory
     from contentops.execution.limiter import AccountLimiter
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
@@ -97,6 +99,8 @@ class Edges:
     """What was asked before the run, to find out how the server is spoken to."""
     limiter: AccountLimiter
     """Knows what was asked before that, to see what the server has."""
+    history: AccountHistory | None = None
+    """What the ledger knows of the account; None: there is no ledger."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
@@ -168,11 +172,12 @@ def _assemble(
             code="text-not-kept",
             hint="nothing was submitted; delete `.contentops/cache`, or make room, and run again",
         )
-    admission = Admission(
-        max_in_flight=project.api.max_in_flight,
+    admission = admit(
+        project.api.max_in_flight,
+        (plan.server, edges.dialect()),
+        edges.history,
         proven=_is_proven(state, plan, edges.dialect()),
-        # A journal does not show whether the run that began it came to the end of its questions.
-        ask_first=capabilities.honours_ids is not False,
+        honours_ids=capabilities.honours_ids,
     )
     here = edges.cache.durations().get(plan.server)
     durations = Durations.load(here if isinstance(here, dict) else {}, quickest_on(plan.server))

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, structs
 
+from contentops.execution.first_contact import AccountHistory
 from contentops.model import ApiSettings
 
 if TYPE_CHECKING:
     from contentops.ledger.session import LedgerSession
 
 _SALT = b"contentops account\n"
+_PROVEN = "proven"
+"""How the names of facts begin that say in which place, a dialect and a server, a text was paid for."""
+ASKING = "7 days"
+"""How long all submits ask first once a backup took the ledger's place: longer than a server keeps what was asked."""
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -50,3 +55,21 @@ def sign_in(session: LedgerSession, account: Account) -> None:
         " OR a.seen_at < now() - interval '1 day'",
         (account.id, account.api.server, account.fingerprint, settings),
     )
+
+
+def place_fact(server: str, dialect: str) -> str:
+    """The name of the fact that a text was paid for there."""
+    return f"{_PROVEN} {dialect} {server}"
+
+
+def history_of(session: LedgerSession, account: str) -> AccountHistory:
+    """What the ledger knows of the submits of an account. Raises as `LedgerSession.run` does."""
+    rows = session.run(
+        f"SELECT restored_at > now() - interval '{ASKING}', ARRAY(SELECT name FROM contentops.fact"
+        f" WHERE account = a.id AND name LIKE '{_PROVEN} %%') FROM contentops.account a WHERE id = %s",
+        (account,),
+    )
+    restored, names = rows[0] if rows else (False, [])
+    places = (name.split(" ") for name in names)
+    proven = frozenset((place[2], place[1]) for place in places if len(place) == len(("proven", "dialect", "server")))
+    return AccountHistory(proven=proven, restored=bool(restored))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, structs
 
+from contentops.documents.clean import body_digest
+from contentops.ledger.account import place_fact
 from contentops.ledger.runner import ALIVE
 from contentops.ledger.session import taken
-from contentops.model import OpenEntry, Record, RequestId
+from contentops.model import JobState, OpenEntry, Record, RequestId
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, line_of, parse_line
 from contentops.state.lock import furthest
@@ -57,10 +59,10 @@ queued AS (
   RETURNING e.request_id, e.line)
 SELECT request_id FROM ours UNION ALL SELECT request_id FROM queued"""
 _KEEP = """
-INSERT INTO contentops.text (request_id, account, lineage, server, digest, value)
-SELECT r.* FROM jsonb_to_recordset(%s::jsonb)
-  AS r(request_id text, account text, lineage text, server text, digest text, value text)
-ON CONFLICT (request_id) DO UPDATE SET value = excluded.value"""
+INSERT INTO contentops.text (request_id, account, lineage, server, digest, item, title, body, value)
+SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text, lineage text, server text,
+  digest text, item text, title text, body text, value text)
+ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
 
 class EntryOwner(Struct, frozen=True, kw_only=True):
@@ -124,6 +126,9 @@ class TextRow(Struct, frozen=True, kw_only=True):
     lineage: str
     server: str
     digest: str
+    item: str
+    title: str
+    body: str
     value: str
 
 
@@ -149,6 +154,8 @@ class EntryWriter:
         self._entries: dict[RequestId, EntryRow | None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
+        self._proven: dict[tuple[str, str], bool] = {}
+        """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
         """When the last flush began."""
 
@@ -158,6 +165,8 @@ class EntryWriter:
             match fact:
                 case OpenEntry():
                     self._entries[fact.request_id] = EntryRow.of(owner, fact)
+                    if fact.state is JobState.PAID and owner.account:
+                        self._proven.setdefault((owner.account, place_fact(fact.server, fact.dialect)), False)
                 case Drop(request_id):
                     self._entries[request_id] = None
                 case Record(request_id=request_id) if request_id:
@@ -176,6 +185,9 @@ class EntryWriter:
             lineage=owner.lineage,
             server=server,
             digest=digest,
+            item=text.item,
+            title=text.title,
+            body=body_digest(text.body),
             value=value,
         )
 
@@ -192,6 +204,7 @@ class EntryWriter:
             return
         self._runner.session.transaction(self._write)
         self._entries, self._taken, self._texts, self.flushed = {}, {}, {}, began
+        self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
         """What tells directly before bytes leave whether what was flushed last may still do so."""
@@ -210,6 +223,11 @@ class EntryWriter:
             cursor.execute(
                 "DELETE FROM contentops.entry WHERE request_id = ANY(%s) AND (runner = %s OR runner IS NULL)",
                 (gone, self._runner.number),
+            )
+        for place in [place for place, known in self._proven.items() if not known]:
+            cursor.execute(
+                "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",
+                place,
             )
         if self._taken:
             cursor.execute(

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
+_READ = "SELECT state::text, extract(epoch FROM clock_timestamp())::float8 FROM contentops.limiter WHERE account = %s"
 _decode = msgspec.json.Decoder(LimiterState).decode
 
 
@@ -49,7 +50,7 @@ class SharedLimiter:
             count = limiter.take(most, clock)
             return count, limiter.ready_at(clock) - clock
 
-        count, wait = self._change(taken)
+        count, wait = self._change(taken) if self.limit else taken(*self._look())
         self._ready_at = now + wait if wait > 0 else -math.inf
         self._stamped_at = now
         return count
@@ -62,7 +63,8 @@ class SharedLimiter:
     def sent(self, now: float) -> None:
         """Count one send that did not wait for its turn."""
         self._stamped_at = now
-        self._change(lambda limiter, clock: limiter.sent(clock))
+        if self.limit:
+            self._change(lambda limiter, clock: limiter.sent(clock))
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """A 429 holds everybody back, not only who got it."""
@@ -73,22 +75,25 @@ class SharedLimiter:
 
         self._ready_at = now + self._change(held)
 
+    def _look(self) -> tuple[Limiter, float]:
+        """The limiter as the row has it now, and the time: where nothing is counted, nothing is written."""
+        rows = self._session.run(_READ, (self._account,))
+        return self._of(rows[0] if rows else None)
+
     def _change(self, change: Callable[[Limiter, float], T]) -> T:
         def work(cursor: psycopg.Cursor[Row]) -> T:
-            cursor.execute(
-                "SELECT state::text, extract(epoch FROM clock_timestamp())::float8 FROM contentops.limiter"
-                " WHERE account = %s FOR UPDATE",
-                (self._account,),
-            )
-            row = cursor.fetchone()
-            text, clock = row if row is not None else ("{}", 0.0)
-            limiter = Limiter(self.limit, _state(text))
+            cursor.execute(f"{_READ} FOR UPDATE", (self._account,))
+            limiter, clock = self._of(cursor.fetchone())
             answer = change(limiter, clock)
             after = msgspec.json.encode(limiter.state()).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
         return self._session.transaction(work)
+
+    def _of(self, row: Row | None) -> tuple[Limiter, float]:
+        text, clock = row if row is not None else ("{}", 0.0)
+        return Limiter(self.limit, _state(text)), clock
 
 
 def _state(text: str) -> LimiterState:

@@ -8,7 +8,7 @@ import msgspec
 
 from contentops.digest import canonical
 from contentops.ledger import schema
-from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.account import account_of, history_of, sign_in
 from contentops.ledger.entries import (
     EntryOwner,
     EntryWriter,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
+    from contentops.execution.first_contact import AccountHistory
     from contentops.ledger.entries import HeldEntry
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
@@ -51,6 +52,10 @@ class ReadLedger:
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
         self._limiting = self._session.another(durable=False)
         return SharedLimiter(self._limiting, account.id, api.requests_per_minute)
+
+    def history(self) -> AccountHistory:
+        """What is known of the submits of the account that was signed in for."""
+        return history_of(self._session, self._owner.account)
 
     def close(self) -> None:
         """Let go of what was opened here."""

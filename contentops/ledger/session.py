@@ -95,13 +95,13 @@ class LedgerSession:
             self._connection.close()
 
     def run(self, statement: str, values: Params = ()) -> list[Row]:
-        """One statement as a transaction of its own; its rows. Raises as `transaction` does."""
+        """One statement, which is a transaction by itself; its rows. Raises as `transaction` does."""
 
-        def once(cursor: psycopg.Cursor[Row]) -> list[Row]:
-            cursor.execute(statement.encode(), values)
+        def once(connection: psycopg.Connection[Row]) -> list[Row]:
+            cursor = connection.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-        return self.transaction(once)
+        return self._tried(once)
 
     def transaction(self, work: Callable[[psycopg.Cursor[Row]], T]) -> T:
         """All of `work` or nothing; it must do no harm when it is done twice, since a commit's answer may be lost.
@@ -109,22 +109,12 @@ class LedgerSession:
         Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks by then, StateError
         for whatever else PostgreSQL refuses.
         """
-        began = time.monotonic()
-        with self._guard:
-            while True:
-                if self._gone is not None:
-                    raise self._gone
-                try:
-                    with self._connection.transaction(), self._connection.cursor() as cursor:
-                        answer = work(cursor)
-                    self._spoke = time.monotonic()
-                    return answer
-                except psycopg.OperationalError as error:
-                    if not self._connection.broken and not self._connection.closed:
-                        raise self._refused(error) from None
-                    self._again(began, error)
-                except psycopg.Error as error:
-                    raise self._refused(error) from None
+
+        def once(connection: psycopg.Connection[Row]) -> T:
+            with connection.transaction(), connection.cursor() as cursor:
+                return work(cursor)
+
+        return self._tried(once)
 
     def lock(self, kind: int, number: int) -> bool:
         """Hold an advisory lock as long as the session lives; False where another one holds it."""
@@ -137,6 +127,24 @@ class LedgerSession:
         """Let go of an advisory lock."""
         self._locks.remove((kind, number))
         self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
+
+    def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
+        """What `once` answers, on a new connection where the old one broke."""
+        began = time.monotonic()
+        with self._guard:
+            while True:
+                if self._gone is not None:
+                    raise self._gone
+                try:
+                    answer = once(self._connection)
+                    self._spoke = time.monotonic()
+                    return answer
+                except psycopg.OperationalError as error:
+                    if not self._connection.broken and not self._connection.closed:
+                        raise self._refused(error) from None
+                    self._again(began, error)
+                except psycopg.Error as error:
+                    raise self._refused(error) from None
 
     def _connect(self) -> psycopg.Connection[Row]:
         try:

@@ -68,7 +68,10 @@ CREATE TABLE contentops.text (
     lineage text NOT NULL,
     server text NOT NULL,
     digest text NOT NULL,                        -- of the request
-    value text NOT NULL,
+    item text NOT NULL,
+    title text NOT NULL,
+    body text NOT NULL,                          -- digest of its words: what a plan needs to know of a text
+    value text NOT NULL,                         -- all of it
     made_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX text_request ON contentops.text (lineage, server, digest, made_at);

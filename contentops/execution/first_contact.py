@@ -1,0 +1,41 @@
+"""How a run begins on an account: one job at a time until its server has completed one, and which submits ask first."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from contentops.execution.limiter import Admission
+
+
+class AccountHistory(Struct, frozen=True, kw_only=True):
+    """What a ledger knows of the submits of an account, by whatever machine."""
+
+    proven: frozenset[tuple[str, str]] = frozenset()
+    """The servers and dialects in which a text was paid for. None: the account is new to the ledger."""
+    restored: bool = False
+    """A backup was put in the ledger's place lately: it does not know of all that was paid for."""
+
+
+def admit(
+    most: int,
+    place: tuple[str, str],
+    history: AccountHistory | None = None,
+    *,
+    proven: bool = False,
+    honours_ids: bool | None = None,
+) -> Admission:
+    """How submits are let out in `place`, a server and a dialect: at most so many jobs at a time.
+
+    `history` is what the ledger knows, None where there is none. `proven`: a record shows that a job has completed
+    there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
+    """
+    known = history or AccountHistory()
+    asks = honours_ids is not False
+    return Admission(
+        max_in_flight=most,
+        proven=proven or place in known.proven,
+        # Without a ledger, and as long as it knows of nothing, a machine that is gone may have paid: a journal does
+        # not show whether the run that began it came to the end of its questions.
+        ask_first=asks and (known.restored or not known.proven),
+        ask_every=asks and known.restored,
+    )
