@@ -69,6 +69,8 @@ class LocalRun:
         self.stopped = self.message = self.hint = ""
         self.halted = False
         """Nothing is waited for any more."""
+        self.last_look_in = math.inf
+        """Seconds after which an item takes its last look though others go on: where they never end."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
         """Until when each sleeps, and whether it is a job that is polled then."""
@@ -161,13 +163,21 @@ class LocalRun:
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
+        timer = self._loop.call_later(self.last_look_in, self._unpark, future) if self.last_look_in < math.inf else None
         self.feed()
         try:
             await self._until(future)
         finally:
-            if future in self._parked:
-                del self._parked[future]
-                self._active += 1
+            if timer is not None:
+                timer.cancel()
+            self._unpark(future)
+
+    def _unpark(self, future: asyncio.Future[None]) -> None:
+        """One item that waits for the last look goes on by itself."""
+        if future in self._parked:
+            del self._parked[future]
+            self._active += 1
+            _done(future)
 
     def place(self) -> JobPlace:
         """A place among the unfinished jobs, not taken yet."""
