@@ -20,6 +20,7 @@ from contentops.api.calls import (
     GetStatus,
     JobStatus,
     ListContent,
+    always,
 )
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
@@ -30,7 +31,7 @@ from tests.fakes.clock import Timeline, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from contentops.api.calls import Call, Reply
+    from contentops.api.calls import Call, MayLeave, Reply
     from contentops.execution.primitives import Primitives
 
     Program = Callable[[Primitives], Coroutine[Any, Any, None]]
@@ -79,7 +80,7 @@ class Bench:
 
     # --- the run -----------------------------------------------------------------------------------------
 
-    async def _send(self, call: Call) -> Reply | Failure:
+    async def _send(self, call: Call, _: MayLeave = always) -> Reply | Failure:
         self.log.append((self.timeline.now, call))
         self.under_way += 1
         self.most = max(self.most, self.under_way)

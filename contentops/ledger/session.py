@@ -205,7 +205,8 @@ class LedgerSession:
         with _closed_unless_well(fresh):
             # A connection that was cut may have left a session that the server has not missed yet, with our locks.
             fresh.execute(
-                "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity WHERE pid = %s AND backend_start::text = %s",
+                "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
+                " WHERE pid = %s AND backend_start::text = %s",
                 (1000 * LETTING_GO, *self._backend),
             )
             for lock in self._locks:
@@ -265,7 +266,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Whether a part of a password is taken for something else: it holds an `@` or a `/` that is not written as `%..`."""
+    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
