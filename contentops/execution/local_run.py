@@ -48,7 +48,7 @@ class RunState(Protocol):
 
 
 class LocalRun:
-    """`Primitives` of one run. `send` answers a call, `fence` is as in `Outbox`, `on_turn` is called before each turn."""
+    """`Primitives` of one run: `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn."""
 
     def __init__(
         self,
