@@ -20,8 +20,8 @@ from contentops.api.calls import (
     GetStatus,
     JobStatus,
     ListContent,
-    always,
 )
+from contentops.api.fence import always
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
@@ -31,7 +31,8 @@ from tests.fakes.clock import Timeline, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from contentops.api.calls import Call, MayLeave, Reply
+    from contentops.api.calls import Call, Reply
+    from contentops.api.fence import MayLeave
     from contentops.execution.primitives import Primitives
 
     Program = Callable[[Primitives], Coroutine[Any, Any, None]]

@@ -38,7 +38,8 @@ from tests.test_api_client import a_client
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from contentops.api.calls import Call, MayLeave, Reply
+    from contentops.api.calls import Call, Reply
+    from contentops.api.fence import MayLeave
     from contentops.execution.primitives import Primitives
     from contentops.state.codec import Fact
 

@@ -7,7 +7,6 @@ does no harm. A call that is not repeatable pays or creates, so a lost answer le
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import Struct, field
@@ -399,14 +398,3 @@ Call = (
     | CreditsUsage
 )
 """Every call there is."""
-
-MayLeave = Callable[[], bool]
-"""Tells, directly before the bytes of a call that is not repeatable leave, whether they still may. A process that was
-frozen must not send what another one has given up on meanwhile."""
-Send = Callable[[Call, MayLeave], Awaitable[Reply | Failure]]
-"""What answers calls."""
-
-
-def always() -> bool:
-    """Of a call that nothing holds back."""
-    return True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from contentops.api.calls import MayLeave
+    from contentops.api.fence import MayLeave
 
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept: less than common gateways keep theirs."""

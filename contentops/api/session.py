@@ -24,7 +24,6 @@ from contentops.api.calls import (
     ListStyles,
     ListTemplates,
     RegenerateSection,
-    always,
 )
 from contentops.api.connections import ConnectionStack, HeldBack, fenced, transports
 from contentops.api.dialects import (
@@ -39,6 +38,7 @@ from contentops.api.dialects import (
     spell,
     spoken,
 )
+from contentops.api.fence import always
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
 from contentops.api.reading import is_enveloped
 from contentops.api.trace import traced
@@ -50,8 +50,9 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from contentops.api.calls import Call, MayLeave, Reply
+    from contentops.api.calls import Call, Reply
     from contentops.api.dialects import Dialect, Wire
+    from contentops.api.fence import MayLeave
     from contentops.api.trace import Exchange
     from contentops.model import ApiSettings
 

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contentops.api.calls import GetStatus, ListTemplates, always
+from contentops.api.calls import GetStatus, ListTemplates
+from contentops.api.fence import always
 from contentops.execution.context import Context
 from contentops.execution.durations import Durations, quickest_on
 from contentops.execution.limiter import Outage
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from contentops.api.calls import Call, Failure, MayLeave, Reply, Send
+    from contentops.api.calls import Call, Failure, Reply
+    from contentops.api.fence import MayLeave, Send
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.content_index import ContentIndex

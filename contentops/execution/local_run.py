@@ -7,7 +7,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from contentops.api.calls import Failure, FailureKind, GetStatus, always
+from contentops.api.calls import Failure, FailureKind, GetStatus
+from contentops.api.fence import always
 from contentops.execution.durations import next_poll
 from contentops.execution.limiter import JobPlace
 from contentops.execution.outbox import Outbox, Watched
@@ -16,7 +17,8 @@ from contentops.execution.primitives import Priority, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from contentops.api.calls import JobStatus, MayLeave, Send
+    from contentops.api.calls import JobStatus
+    from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, R, Watch

@@ -16,7 +16,8 @@ from contentops.execution.primitives import Priority, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.api.calls import MayLeave, Reply, Send
+    from contentops.api.calls import Reply
+    from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, Watch

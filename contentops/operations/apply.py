@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
-from contentops.api.calls import always
+from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
@@ -33,7 +33,8 @@ from contentops.state.state_dir import ApplyLock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from contentops.api.calls import Call, Failure, MayLeave
+    from contentops.api.calls import Call, Failure
+    from contentops.api.fence import MayLeave
     from contentops.api.session import Client
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
