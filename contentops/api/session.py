@@ -17,14 +17,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
-from contentops.api.calls import (
-    Failure,
-    FailureKind,
-    Generate,
-    ListStyles,
-    ListTemplates,
-    RegenerateSection,
-)
+from contentops.api.calls import Failure, FailureKind, Generate, ListStyles, ListTemplates, RegenerateSection
 from contentops.api.connections import ConnectionStack, HeldBack, fenced, transports
 from contentops.api.dialects import (
     AUTO,
