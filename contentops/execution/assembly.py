@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetStatus, ListTemplates
+from contentops.api.fence import always
 from contentops.execution.context import Context
 from contentops.execution.durations import Durations, quickest_on
 from contentops.execution.limiter import Outage
@@ -14,9 +15,10 @@ from contentops.execution.local_run import LocalRun
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from contentops.api.calls import Call, Failure, Reply
+    from contentops.api.fence import MayLeave, Send
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.content_index import ContentIndex
@@ -35,7 +37,9 @@ class ItemEdges:
     store: RunState
     cache: RunCache
     outputs: Outputs
-    send: Callable[[Call], Awaitable[Reply | Failure]]
+    send: Send
+    fence: Callable[[], MayLeave] = lambda: always
+    """Called when a call leaves: what tells directly before its bytes do whether they still may."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
@@ -80,7 +84,8 @@ def assemble(
         known.admission,
         known.durations,
         outage,
-        send=lambda call: _sent(ctx, run, edges, call),
+        send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
+        fence=edges.fence,
         on_turn=on_turn,
     )
     ctx = Context(
@@ -106,14 +111,14 @@ def assemble(
     return ctx, run
 
 
-async def _sent(ctx: Context, run: LocalRun, edges: ItemEdges, call: Call) -> Reply | Failure:
+async def _sent(ctx: Context, run: LocalRun, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
     """What answers a call; a failure that belongs to an outage may end the run."""
-    answer = await edges.send(call)
+    answer = await edges.send(call, may_leave)
     failure = ctx.heard(answer)
     if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
         # A server may stumble over every id that it does not know, and be well.
         run.count_request()
-        failure = ctx.heard(await edges.send(ListTemplates()))
+        failure = ctx.heard(await edges.send(ListTemplates(), always))
     if failure is not None:
         ctx.end_outage(failure)
     return answer

@@ -16,7 +16,6 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from contentops.api.connections import Fence
     from contentops.api.session import Client, FoundApi
     from contentops.model import Project
     from contentops.operations.workspace import World
@@ -64,7 +63,6 @@ async def connected(
     known: Credentials,
     world: World,
     cache: RunCache | None = None,
-    fence: Fence = lambda: lambda: True,
 ) -> AsyncIterator[Client]:
     """A client of the project's server; of the embedded one, in process, for `base_url: local`.
 
@@ -87,7 +85,6 @@ async def connected(
                 known=_place(cache, project),
                 learned=functools.partial(_keep_place, cache, project),
                 trace=world.trace,
-                fence=fence,
             )
         closing.push_async_callback(client.aclose)
         yield client
