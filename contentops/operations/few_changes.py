@@ -47,7 +47,7 @@ class _Other(Exception):
     """More may have changed than single items."""
 
 
-class _Item(Struct, frozen=True, array_like=True):
+class _ItemRow(Struct, frozen=True, array_like=True):
     """Where an item's file and its record are: the path, and the bytes of its line in the lock."""
 
     id: ItemId
@@ -56,7 +56,7 @@ class _Item(Struct, frozen=True, array_like=True):
     size: int
 
 
-class _Manifest(Struct, frozen=True, array_like=True):
+class _ManifestRow(Struct, frozen=True, array_like=True):
     """A manifest as it was, and its items; decoded only where they are needed."""
 
     path: str
@@ -64,14 +64,14 @@ class _Manifest(Struct, frozen=True, array_like=True):
     items: msgspec.Raw
 
 
-class _Items(Struct, frozen=True):
+class _KeptItems(Struct, frozen=True):
     """Every item of a plan that had nothing to do."""
 
     plan: str
     """The name of that plan."""
     recorded: int
     """How many records other servers than the embedded one have made."""
-    manifests: list[_Manifest]
+    manifests: list[_ManifestRow]
 
 
 # --- kept --------------------------------------------------------------------------------------------------
@@ -92,21 +92,21 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
     if not (settled and alone and last.plan is plan):
         return
     lines = dict(_lines(workspace.store.lock_path, state))
-    rows: dict[str, list[_Item]] = {path: [] for path in desired.manifests}
+    rows: dict[str, list[_ItemRow]] = {path: [] for path in desired.manifests}
     for spec in desired.specs:
         if spec.location is None or spec.location.file not in rows:
             return
-        rows[spec.location.file].append(_Item(spec.id, spec.output, *lines[spec.id]))
+        rows[spec.location.file].append(_ItemRow(spec.id, spec.output, *lines[spec.id]))
     encode = msgspec.json.Encoder().encode
     manifests = [
-        _Manifest(path, digest_bytes(read_file(f"{last.root}/{path}")), msgspec.Raw(encode(items)))
+        _ManifestRow(path, digest_bytes(read_file(f"{last.root}/{path}")), msgspec.Raw(encode(items)))
         for path, items in rows.items()
     ]
     recorded = sum(record.server != "local" for record in state.records.values())
-    _write(last, _Items(last.name, recorded, manifests))
+    _write(last, _KeptItems(last.name, recorded, manifests))
 
 
-def _write(last: LastPlan, items: _Items) -> None:
+def _write(last: LastPlan, items: _KeptItems) -> None:
     replace(last.path("items"), msgspec.json.encode(items), mode=PRIVATE)
 
 
@@ -140,12 +140,12 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
 class _Few:
     def __init__(self, last: LastPlan, before: Plan, project: Project, cache: Any) -> None:
         self.last, self.before, self.project, self.cache = last, before, project, cache
-        self.kept = msgspec.json.decode(read_file(last.path("items"), follow=False), type=_Items)
+        self.kept = msgspec.json.decode(read_file(last.path("items"), follow=False), type=_KeptItems)
         if self.kept.plan != last.name:
             raise _Other
         self.manifests = {manifest.path: manifest for manifest in self.kept.manifests}
         self.loader = Loader(project, catalog_of(project), cache)
-        self.rows: dict[ItemId, _Item] = {}
+        self.rows: dict[ItemId, _ItemRow] = {}
 
     def plan(self) -> Plan:
         """The plan of what changed, with the counts of the whole."""
@@ -176,7 +176,7 @@ class _Few:
         ]
         _write(self.last, structs.replace(self.kept, plan=self.last.name, manifests=manifests))
 
-    def _changed_specs(self, manifest: _Manifest, files: set[str]) -> Iterator[Spec]:
+    def _changed_specs(self, manifest: _ManifestRow, files: set[str]) -> Iterator[Spec]:
         """The specs of a manifest that are not as they were, or whose output is among the files that differ."""
         before, now = self.loader.stored(manifest.path, manifest.digest), self.loader.load_file(manifest.path)
         named = (found.location.file for found in self.before.findings if found.location is not None)
@@ -204,8 +204,8 @@ class _Few:
         if left:
             raise _Other
 
-    def _take_rows(self, manifest: _Manifest) -> None:
-        self.rows.update((row.id, row) for row in msgspec.json.decode(manifest.items, type=list[_Item]))
+    def _take_rows(self, manifest: _ManifestRow) -> None:
+        self.rows.update((row.id, row) for row in msgspec.json.decode(manifest.items, type=list[_ItemRow]))
 
     def _inputs(self, specs: list[Spec]) -> PlanInputs:
         records = {spec.id: self._record(self.rows[spec.id]) for spec in specs}
@@ -227,7 +227,7 @@ class _Few:
             recorded_besides=self.kept.recorded - here,
         )
 
-    def _record(self, row: _Item) -> Record:
+    def _record(self, row: _ItemRow) -> Record:
         with Path(self.project.root, state_dir.named("contentops", self.project.environment, "lock")).open(
             "rb"
         ) as lock:

@@ -90,7 +90,7 @@ class _Image(Struct, frozen=True, kw_only=True):
     """The length of the names that follow, in bytes; the stamps come after them."""
 
 
-class Difference(Struct, frozen=True):
+class ChangedPath(Struct, frozen=True):
     """A path whose stamp is not the one that was remembered."""
 
     path: str
@@ -125,7 +125,7 @@ class LastPlan:
         """A checksum of all that was kept with it."""
         self.applied = False
         """Whether an apply had made it."""
-        self.differences: tuple[Difference, ...] = ()
+        self.differences: tuple[ChangedPath, ...] = ()
         """What is not as it was when it was made."""
         self._names: list[str] = []
         self._stamps = array("Q")
@@ -190,7 +190,7 @@ class LastPlan:
                 tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(now), _NUMBERS) for stamps in (before, now)
             )
             pairs = zip(names, each, each, strict=True)
-            self.differences = tuple(Difference(*one) for one in pairs if one[1] != one[2])
+            self.differences = tuple(ChangedPath(*one) for one in pairs if one[1] != one[2])
         self.plan, self.name, self.applied = Plan(**structs.asdict(kept.said)), name, kept.applied
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
