@@ -59,9 +59,12 @@ CREATE TABLE contentops.entry (
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
 );
--- What a worker may take, in its order.
-CREATE INDEX entry_open ON contentops.entry (account, rank)
-    WHERE state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+-- What a worker may take, in its order; and what runners hold, by their numbers. One index over both would lead past
+-- everything that is held on the way to what is free.
+CREATE INDEX entry_free ON contentops.entry (account, rank)
+    WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+CREATE INDEX entry_held ON contentops.entry (account, runner)
+    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
 -- Where the ranks of a project's next deposit begin.
 CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
