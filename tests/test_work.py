@@ -13,7 +13,7 @@ from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
-from contentops.ledger.runner import Runner
+from contentops.ledger.runner import RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId
 from contentops.operations.work import WorkOptions, work
@@ -40,6 +40,7 @@ class Room:
     def __init__(self, url: str, api: FakeApi) -> None:
         self.url, self.api, self.timeline = url, api, Timeline()
         self.events: list[Event] = []
+        self.heard: Callable[[Event], object] = self.events.append
         self.session = LedgerSession(url, patience=0)
         self.runner = Runner(self.session, kind="apply", who="ann@desk")
         self.account = account_of(API, KEY)
@@ -86,7 +87,7 @@ class Room:
             transport=self.api,
             run=lambda story: run_virtually(story, self.timeline),
         )
-        return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.events.append, world)
+        return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.heard, world)
 
     def queue(self) -> Queue:
         """What is queued and under way."""
@@ -287,3 +288,31 @@ def test_a_dropped_submit_of_the_queue_is_queued_again(room: Room) -> None:
     room.api.fault(on("submit", 1), "refuse")
     assert exit_code_of_work(room.work()) is ExitCode.DONE
     assert room.api.charged("All about a") == 1
+
+
+def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
+    """It stood still for so long that its locks went to another one: nothing more leaves, and it goes on as a new runner."""
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b")
+    thief = room.session.another(durable=True)
+
+    def rob() -> httpx.Response:
+        (number,) = room.session.run("SELECT max(number) FROM contentops.runner")[0]
+        held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
+        room.session.run(f"SELECT pg_terminate_backend(pid) FROM ({held}) AS holding", (RUNNER, number))
+        while not thief.lock(RUNNER, number):
+            pass
+        return httpx.Response(429, headers={"Retry-After": "1"}, json={})
+
+    def heard(event: Event) -> None:
+        room.events.append(event)
+        if "begins anew" in str(event.data.get("message")):
+            thief.close()
+
+    room.heard = heard
+    room.api.fault(on("submit", 2), rob)
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert "begins anew" in room.notes()
+    assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
+    assert room.texts() == ["a", "b", "zero"]
