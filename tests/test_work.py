@@ -40,7 +40,7 @@ class Room:
     def __init__(self, url: str, api: FakeApi) -> None:
         self.url, self.api, self.timeline = url, api, Timeline()
         self.events: list[Event] = []
-        self.heard: Callable[[Event], object] = self.events.append
+        self.heard: Callable[[Event], None] = self.events.append
         self.session = LedgerSession(url, patience=0)
         self.runner = Runner(self.session, kind="apply", who="ann@desk")
         self.account = account_of(API, KEY)
@@ -272,7 +272,12 @@ def test_a_worker_that_is_asked_to_stop_lets_go(room: Room) -> None:
     room.work()
     room.deposit("a", "b", "c", "d", "e", "f")
     stop = Stop()
-    room.api.fault(on("submit", 3), lambda: (stop.request(), httpx.Response(503))[1])
+
+    def stopping() -> httpx.Response:
+        stop.request()
+        return httpx.Response(503)
+
+    room.api.fault(on("submit", 3), stopping)
     done = room.work(stop, once=False, concurrency=2)
     assert done[0].stopped == "interrupted"
     assert exit_code_of_work(done) is ExitCode.INTERRUPTED
