@@ -11,6 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from contentops.errors import ExitCode, StateError
+from contentops.ledger import between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,8 @@ PING = 5.0
 """Seconds between two signs of life."""
 UNFINISHED = 5
 """Seconds after which PostgreSQL ends a transaction in which nothing happens."""
+OLDEST = 14
+"""The first PostgreSQL that ends sessions which say nothing."""
 RETRY = 0.2
 """Seconds between two tries to come back."""
 
@@ -63,7 +66,10 @@ class LedgerSession:
         patience: float = PATIENCE,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Connects. `durable`: a commit is on disk when it returns. Raises LedgerAway."""
+        """Connects. `durable`: a commit is on disk when it returns.
+
+        Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
+        """
         self.url, self._name, self._durable = url, name, durable
         self._patience, self._stopped = patience, stopped
         self._locks: list[tuple[int, int]] = []
@@ -72,6 +78,11 @@ class LedgerSession:
         self._closed = threading.Event()
         try:
             self._connection = self._connect()
+            self.pooled = between.is_pooled(self._connection)
+            """Whether something else than PostgreSQL itself answers."""
+            if self.pooled and not between.keeps_sessions(url):
+                self._connection.close()
+                raise _handed_around(url)
         except psycopg.OperationalError as error:
             raise self._away(error) from None
         self._spoke = time.monotonic()
@@ -159,6 +170,10 @@ class LedgerSession:
             )
         except psycopg.ProgrammingError:
             raise StateError(f"`{shown(self.url)}` is no address of a ledger", code="ledger-address") from None
+        if (found := connection.info.server_version // 10_000) < OLDEST:
+            connection.close()
+            message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
+            raise StateError(message, code="ledger-server-old", hint="older ones end no session that says nothing")
         connection.execute(
             "SELECT set_config('idle_session_timeout', %s, false),"
             " set_config('idle_in_transaction_session_timeout', %s, false),"
@@ -213,6 +228,12 @@ def taken() -> WorkTaken:
         "this process was silent for so long that another one took over its work; nothing more was submitted",
         hint="run `contentops apply` again; it goes on where this stopped",
     )
+
+
+def _handed_around(url: str) -> StateError:
+    hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
+    message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
+    return StateError(message, code="ledger-pooler", hint=hint)
 
 
 def shown(url: str) -> str:
