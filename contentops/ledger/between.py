@@ -33,12 +33,6 @@ _SET = "SELECT set_config('contentops.probe', %s, false), pg_backend_pid()"
 _KNOWN = "SELECT current_setting('contentops.probe', true), pg_backend_pid()"
 
 
-def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Whether another process answers than the one that the session was said to be with."""
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    return row is None or row[0] != connection.info.backend_pid
-
-
 def keeps_sessions(url: str) -> bool:
     """Whether each session has a process of its own for as long as it lives. Raises psycopg.OperationalError."""
     word = uuid.uuid4().hex
