@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,13 +16,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
     if args == ["--version"] and _print_version():
         return 0
+    from contentops.collector import without_collection
+
     try:
-        from contentops.cli.entry import run
+        with without_collection():
+            from contentops.cli.entry import run
     except KeyboardInterrupt:
         # Loading takes long enough for someone to think better of it.
         sys.stderr.write("\ninterrupted\n")
         return 130
-    return run(args)
+    code = run(args)
+    if arguments is None:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process at once: to take apart what it loaded costs a sixth of a plan without changes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _print_version() -> bool:

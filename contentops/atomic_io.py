@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING
 
@@ -170,6 +169,8 @@ class Disk:
 
     def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
         """`replace`, in one step; `shared`: no lock keeps others from writing that file at the same time."""
+        import secrets  # start-up: most commands write nothing that is shared
+
         temporary = _beside(path, secrets.token_hex(6)) if shared else None
         try:
             replace(path, data, temporary=temporary, mode=mode)

@@ -16,7 +16,6 @@ Exceptions stop the work; the command line has the one place that catches them:
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import heapq
@@ -200,6 +199,8 @@ def near(word: str, known: Iterable[str], count: int) -> list[str]:
         return []
     if len(names) > _FEW:
         names = tuple(_likely(word, names))
+    import difflib
+
     return difflib.get_close_matches(word, names, n=count, cutoff=0.6)
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests import postgres as clusters
 from tests.offline import sitecustomize as offline
 from tests.running import Completed
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -175,6 +176,22 @@ def database(postgres: str) -> Iterator[str]:
     """The address of an empty database of the test's own."""
     with clusters.database(postgres) as url:
         yield url
+
+
+@pytest.fixture(scope="module", params=["files", "postgres"])
+def over_each_store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests of a module over stores in files or memory, and again over stores in PostgreSQL."""
+    if request.param == "postgres":
+        stores.server = request.getfixturevalue("postgres")
+    yield
+    stores.close()
+
+
+@pytest.fixture
+def files_only() -> None:
+    """Skips what only a store in a file has."""
+    if stores.server is not None:
+        pytest.skip("of stores in files alone")
 
 
 def _text(data: bytes) -> str:

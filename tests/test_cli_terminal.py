@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.apply import Confirmation, Manner
+from contentops.cli.confirmation import Confirmation, Manner
 from contentops.cli.files import write_whole
 from contentops.cli.options import Session, duration
 from contentops.cli.progress import Moving, Plain, Progress, Recorded, watching
@@ -185,7 +185,7 @@ def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 _ASK = """
-from contentops.cli.apply import Confirmation, Manner
+from contentops.cli.confirmation import Confirmation, Manner
 from contentops.model import Plan
 manner = Manner()
 confirmation = Confirmation(manner, lambda: print("begun"))
@@ -228,7 +228,7 @@ def test_ci_is_not_asked_evenon_a_terminal() -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.apply import stopping
+from contentops.cli.run import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):

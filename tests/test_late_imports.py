@@ -8,14 +8,16 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "contentops"
 
 LATE = {
-    "__main__": "the version is printed before the command line is loaded",
+    "__main__": "the version is printed before anything is loaded",
     "api/reading": "front matter is read only of texts that begin with it",
+    "cli/apply": "where nothing changed since the last time, it is said without loading what plans and runs",
+    "cli/check": "what checks found is printed only by `check`",
     "cli/commit": "GitHub is spoken to only for a pull request",
     "cli/completion": "texts are offered for one option of one command",
     "cli/entry": "what explains a failure is loaded when there is one",
-    "cli/github": "a page for the job is made only where a runner reads it",
+    "cli/job": "a page for the job is made only where a runner reads it",
     "cli/options": "help loads no operation",
-    "cli/plan": "one of the forms of a plan is printed, and what checks found only by `check`",
+    "cli/plan": "one of the forms of a plan is printed, and none is made where nothing changed since the last time",
     "cli/terminal": "findings are shown only where there are some",
     "manifests/catalog_lock": "schemas are matched only where a catalog was pulled",
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
@@ -24,6 +26,7 @@ LATE = {
     "operations/connection": "where nothing is asked, no HTTP and no server is loaded",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
     "operations/plan": "a plan loads HTTP only to refresh, and nothing that checks texts",
+    "operations/unchanged": "where nothing changed, nothing that plans is loaded",
     "operations/workspace": "a plan loads no HTTP, no server and no git, and no ledger where there is none",
     "planning/checked": "most plans hold no text against its checks",
     "reporting/diagnostics": "a page for the job is made only where a runner reads it",

@@ -9,18 +9,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from contentops.server import contents
 from contentops.server.accounts import AccountLimits, KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from contentops.server.database import Values
     from tests.running import Build, Run
+
+pytestmark = pytest.mark.usefixtures("over_each_store")
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -34,7 +39,7 @@ def run(scenario: Callable[[Any, KeyRing], Awaitable[None]], store: Store | None
     """Run a scenario against a fresh app that asks for keys."""
 
     async def main() -> None:
-        opened, ticks = store or Store(), Ticks()
+        opened, ticks = store or stores.empty(), Ticks()
         ring = KeyRing(opened, required=True)
         app = create_app(
             opened,
@@ -115,7 +120,7 @@ def test_two_keys_may_use_the_same_ids() -> None:
 
 def test_what_was_made_without_a_key_is_no_keys() -> None:
     """The account of everyone without keys is one of its own."""
-    store = Store()
+    store = stores.empty()
 
     async def before() -> None:
         app = create_app(store, engine=named("outline"))
@@ -166,6 +171,7 @@ def test_contents_and_charges_come_in_pages() -> None:
     run(scenario)
 
 
+@pytest.mark.usefixtures("files_only")
 def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
     """At a small size, each side gives its line with a ratio."""
     script = Path(__file__).parents[1] / "benchmarks" / "growth.py"
@@ -177,6 +183,7 @@ def test_the_benchmark_of_growth_runs(tmp_path: Path) -> None:
     assert all(float(number) > 0 for line in lines for number in line[1:])
 
 
+@pytest.mark.usefixtures("files_only")
 def test_every_content_is_listed_however_many_there_are(project: Build, invoke: Run) -> None:
     """`content list` goes on from page to page of a server that gives a thousand at a time."""
     root = project({"contentops.yaml": "version: 1\nproject: p\napi: {base_url: local}\n"})
@@ -204,6 +211,7 @@ class Watched(Store):
         return super().rows(statement, values)
 
 
+@pytest.mark.usefixtures("files_only")
 def test_no_statement_reads_all_that_was_ever_made() -> None:
     """Each goes through an index to what it is about: its plan neither scans a table that grows nor sorts it."""
     store = Watched()
@@ -239,7 +247,7 @@ def test_no_statement_reads_all_that_was_ever_made() -> None:
     run(scenario, store)
     seen = {text: values for text, values in store.seen.items() if text.split()[0] in {"SELECT", "UPDATE", "DELETE"}}
     assert len(seen) > 20
-    fresh = Store()
+    fresh = stores.empty()
     for text, values in seen.items():
         plan = [str(row["detail"]) for row in fresh.rows(f"EXPLAIN QUERY PLAN {text}", values)]
         for line in plan:

@@ -16,10 +16,13 @@ from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Clock, Store
 from tests.fakes.asgi import Ticks, call, settled
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("over_each_store")
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -33,7 +36,7 @@ async def serving(store: Store | None = None, *, keys: KeyRing | None = None) ->
     """The app over a store in memory, on a clock of its own."""
     ticks = Ticks()
     app = create_app(
-        store or Store(), engine=named("outline"), keys=keys, clock=Clock(now=ticks.now, sleep=ticks.sleep)
+        store or stores.empty(), engine=named("outline"), keys=keys, clock=Clock(now=ticks.now, sleep=ticks.sleep)
     )
     try:
         yield app
@@ -505,7 +508,7 @@ def test_an_idempotency_key_alone_replays() -> None:
 
 def test_save_creates_updates_and_keeps_versions() -> None:
     """A save without id creates, with any of the three id names updates; every version can be read, by who may."""
-    store = Store()
+    store = stores.empty()
 
     async def scenario(app: Any) -> None:
         reply = (await call(app, "POST", "/v1/content/save", {"title": "One", "content": "first"})).json
@@ -546,7 +549,7 @@ def test_save_creates_updates_and_keeps_versions() -> None:
 
 def test_put_delete_and_post_content() -> None:
     """The undocumented calls: PUT changes all but the type and drops stale HTML, DELETE removes, POST creates."""
-    store = Store()
+    store = stores.empty()
 
     async def scenario(app: Any) -> None:
         made = {
@@ -626,7 +629,7 @@ def test_users_see_their_own_and_unowned_content() -> None:
 
 def test_one_section_is_written_again() -> None:
     """Regenerating a section is a job whose text is the whole body with only that section changed, at the mode's price."""
-    store = Store()
+    store = stores.empty()
     text = "intro\n\n## Why\n\nold words\n\n### Deeper\n\nold too\n\n## How\n\nstays\n"
 
     async def scenario(app: Any) -> None:
@@ -723,7 +726,7 @@ def test_catalog_in_the_server_shapes() -> None:
 
 def test_keys_guard_every_endpoint_but_health() -> None:
     """Once a key exists, only a working one opens the door; revoking the last key does not."""
-    store = Store()
+    store = stores.empty()
     ring = KeyRing(store, clock=Clock(now=Ticks().now))
 
     async def scenario(app: Any) -> None:
@@ -749,7 +752,7 @@ def test_keys_guard_every_endpoint_but_health() -> None:
 
 def test_an_unusable_store_is_a_passing_failure() -> None:
     """When the store fails, a request is answered 503 and health says so, without a traceback."""
-    store = Store()
+    store = stores.empty()
 
     async def scenario(app: Any) -> None:
         store.close()

@@ -20,12 +20,15 @@ from contentops.server.engines import named
 from contentops.server.store import Clock, Store
 from contentops.server.tables import VERSION
 from tests.fakes.asgi import call
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from tests.running import Run
+
+pytestmark = pytest.mark.usefixtures("over_each_store")
 
 BODY = {
     "template_id": "blog_article_generator",
@@ -53,7 +56,7 @@ def run(
     stage_seconds: float = 0.0,
 ) -> None:
     """Run a scenario against a fresh app; a stage time keeps jobs under way."""
-    hand, store = Hand(), Store()
+    hand, store = Hand(), stores.empty()
     ring = KeyRing(store, clock=Clock(now=hand.now))
 
     async def sleep(seconds: float) -> None:
@@ -82,6 +85,7 @@ def bearer(key: str) -> dict[str, str]:
 # --- requests in a minute --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("files_only")
 def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes() -> None:
     """Where keys are asked for the documented limit holds, with the time to wait; a minute later it goes on."""
 
@@ -135,6 +139,7 @@ def test_polls_count_unless_they_are_free(free: bool) -> None:
     run(scenario, AccountLimits(requests_per_minute=1, free_polls=free), keys=False)
 
 
+@pytest.mark.usefixtures("files_only")
 @given(
     steps=st.lists(st.floats(0, 40, allow_nan=False), max_size=60),
     most=st.integers(1, 5),
@@ -156,6 +161,7 @@ def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> N
         assert last - first >= WINDOW
 
 
+@pytest.mark.usefixtures("files_only")
 def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
     """What seems to lie in the future no longer counts."""
     hand = Hand()
@@ -297,7 +303,7 @@ def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:
 )
 def test_keys_that_cannot_be_made(plan: str, modes: tuple[str, ...], message: str) -> None:
     """The message says which plans and modes there are; no key is left behind."""
-    with Store() as store:
+    with stores.empty() as store:
         ring = KeyRing(store)
         with pytest.raises(KeyRefusedError, match=message):
             ring.create_key(plan, modes=modes)
@@ -306,7 +312,7 @@ def test_keys_that_cannot_be_made(plan: str, modes: tuple[str, ...], message: st
 
 def test_a_key_that_is_not_there_cannot_be_changed() -> None:
     """The message says where the ids are to be seen."""
-    with Store() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
+    with stores.empty() as store, pytest.raises(KeyRefusedError, match="`contentops serve keys list` shows them"):
         KeyRing(store).change(ApiKey(id="key_x", plan="professional", created_at=0.0, revoked_at=None))
 
 
@@ -375,12 +381,13 @@ def written(path: Path, *scripts: str) -> None:
         old.executescript("".join(scripts))
 
 
+@pytest.mark.usefixtures("files_only")
 def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
     """Its keys have no allowance and may ask for every mode; a second opening changes nothing."""
     path = tmp_path / "db"
     written(path, _FIRST)
     for _ in range(2):
-        with Store(path) as store:
+        with Store(stores.at(path)) as store:
             (key,) = KeyRing(store).issued()
             assert (key.id, key.credits, key.modes) == ("key_old", None, ())
             assert accounts.account(store, key) == accounts.CreditAccount(None, 0, 0)
@@ -389,13 +396,14 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
             assert row[0] == VERSION
 
 
+@pytest.mark.usefixtures("files_only")
 @pytest.mark.parametrize("single", [True, False])
 def test_what_an_earlier_release_stored_goes_to_its_key(tmp_path: Path, single: bool) -> None:
     """A content belongs to the key of its job; a single key has all of it; else what no job tells stays with none."""
     path = tmp_path / "db"
     written(path, _FIRST, _SECOND, _ROWS, "" if single else _ANOTHER_KEY)
     for _ in range(2):
-        with Store(path) as store:
+        with Store(stores.at(path)) as store:
             listed = {row["id"] for row in contents.entries(store, "key_old", "")}
             assert listed == {"cnt_made", "cnt_saved", *(["cnt_own"] if single else [])}
             assert contents.entries(store, "key_new", "") == []

@@ -11,7 +11,6 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -163,6 +162,8 @@ def token_of(environ: Mapping[str, str]) -> str:
 def is_safe(address: str) -> bool:
     """Whether a token can go to an address without being read on its way."""
     try:
+        from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
+
         parts = urlsplit(address)
         return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     except ValueError:

@@ -14,7 +14,7 @@ import click
 from msgspec import structs
 
 from contentops.cli import terminal
-from contentops.cli.apply import Manner, carry_out
+from contentops.cli.confirmation import Manner
 from contentops.cli.options import (
     choice_of,
     complete_file,
@@ -29,6 +29,7 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
+from contentops.cli.run import carry_out
 from contentops.errors import ExitCode, UsageError, plural, suggest
 from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable, source_of

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct, structs
+from msgspec import structs
 
-from contentops.cli import github, terminal
-from contentops.cli.completion import as_selection
-from contentops.cli.files import check_events_place, choice_in, project_of, read_plan
+from contentops.cli import terminal
+from contentops.cli.confirmation import Confirmation, Manner, finish
 from contentops.cli.options import (
     choice_of,
     choice_options,
@@ -26,42 +22,19 @@ from contentops.cli.options import (
     server_options,
     with_options,
 )
-from contentops.cli.progress import watching
-from contentops.errors import ExitCode, UsageError
+from contentops.errors import UsageError
 from contentops.model import Result
-from contentops.operations import apply as operation
-from contentops.operations.apply import ApplyOptions
-from contentops.operations.plan import section
-from contentops.planning.inputs import Choice
-from contentops.reporting.layout import fitted
-from contentops.reporting.plan_text import plan_text
-from contentops.reporting.run import as_typed, run_json, run_text
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-    from types import FrameType
 
+    from contentops.cli.confirmation import NextCommand
     from contentops.cli.options import Session
-    from contentops.cli.progress import Display
-    from contentops.execution.primitives import Stop
-    from contentops.model import Json, Plan, Project, Run
-    from contentops.operations.workspace import World
-
-    NextCommand = Callable[[Run], str]
-    """The command that goes on with a run."""
-
-
-class Manner(Struct, frozen=True, kw_only=True):
-    """How an apply asks and shows."""
-
-    yes: bool = False
-    verbose: bool = False
-    as_json: bool = False
-    events: str = ""
-    world: World | None = None
+    from contentops.model import Json, Run
+    from contentops.operations.apply import ApplyOptions
 
 
 _approving = with_options(
@@ -133,10 +106,19 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
+    last = session.last_plan()
+    if plain and (plan := last.recall(applied=True)) is not None and not plan.refusals:
+        manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
+        return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
+    from contentops.cli.files import check_events_place
+    from contentops.cli.run import carry_out
+    from contentops.operations.apply import ApplyOptions, Approval
+
     if events:
         check_events_place(session.path(events))
-    approval = operation.Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(approval=approval, deadline=deadline, branch=branch)
+    approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
+    options = ApplyOptions(approval=approval, deadline=deadline, branch=branch, last=last)
     manner = Manner(
         yes=yes or plan_file is not None,
         verbose=verbose,
@@ -151,15 +133,24 @@ def command(
         options = structs.replace(options, inputs=inputs, ceiling=ceiling)
         choice = choice_of(**chosen, markers=conflicts == "markers")
         return carry_out(session.project(), choice, options, manner, again)
-    if conflicts == "markers":
-        raise click.UsageError("PLAN is what was reviewed; `--conflicts` is for an apply that makes its own plan")
-    if reviewed:
-        raise click.UsageError("PLAN is what was reviewed; `--reviewed` is for an apply that makes its own plan")
-    if not os.path.lexists(session.path(plan_file)) and (hint := as_selection(session, plan_file)):
-        raise UsageError(f"there is no plan file `{plan_file}`", code="no-plan-file", hint=hint)
-    flags = [f"--branch {shlex.quote(branch)}"] if branch else []
-    line = command_line("apply", "", [shlex.quote(plan_file), *flags])
-    document = read_plan(session.path(plan_file))
+    for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):
+        if given:
+            raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
+    return _carry_out_file(session, plan_file, chosen, options, manner)
+
+
+def _carry_out_file(
+    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, manner: Manner
+) -> int:
+    from contentops.cli.completion import as_selection
+    from contentops.cli.files import choice_in, project_of, read_plan
+    from contentops.cli.run import carry_out
+
+    if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
+        raise UsageError(f"there is no plan file `{name}`", code="no-plan-file", hint=hint)
+    flags = [f"--branch {shlex.quote(options.branch)}"] if options.branch else []
+    line = command_line("apply", "", [shlex.quote(name), *flags])
+    document = read_plan(session.path(name))
     project = project_of(session, document, chosen)
     options = structs.replace(options, inputs=document["inputs"], reviewed=document)
     return carry_out(project, choice_in(document), options, manner, lambda _: line)
@@ -170,6 +161,8 @@ def _ceiling(path: Path) -> Mapping[str, Json]:
     if not path.exists():
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
+    from contentops.cli.files import read_plan
+
     return read_plan(path)
 
 
@@ -204,9 +197,14 @@ def regenerate(
     of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
     service.
     """
+    from contentops.cli.run import carry_out
+    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.operations.plan import section
+    from contentops.planning.inputs import Choice
+
     project = session.project()
     sections = {item: section(project, item, heading)}
-    approval = operation.Approval(credits=approve_credits, changes=approve_changes)
+    approval = Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections}
     options = ApplyOptions(approval=approval, inputs=inputs)
     manner = Manner(yes=yes, verbose=True, as_json=session.as_json, world=session.world())
@@ -219,125 +217,3 @@ def regenerate(
         return command_line("regenerate", session.environment, flags)
 
     return carry_out(project, Choice(select=(item,), sections=sections), options, manner, again)
-
-
-def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:
-    """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
-    with contextlib.ExitStack() as signals:
-        with watching(sys.stderr, events=manner.events) as display:
-            confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
-            plan, run = operation.apply(
-                project,
-                choice,
-                options,
-                show=confirmation.preview,
-                confirm=confirmation,
-                emit=display.show,
-                world=manner.world,
-            )
-        # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
-        return _finish(plan, run, confirmation, again, as_json=manner.as_json)
-
-
-def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
-    """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
-    signals.enter_context(stopping(stop.request, displayed=display.stopping))
-    display.start()
-
-
-class Confirmation:
-    """Shows the plan and asks a person, once; remembers what was said."""
-
-    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
-        self.shown = False
-        self.declined = False
-        self._manner = manner
-        self._begin = begin
-
-    def __call__(self, plan: Plan) -> bool:
-        """Whether to go on; raises Refused where there is no one to ask."""
-        self.preview(plan)
-        if not self._manner.yes:
-            terminal.need_person("apply", "`--yes` applies the plan without asking")
-            self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
-        if not self.declined:
-            self._begin()
-        return not self.declined
-
-    def preview(self, plan: Plan) -> None:
-        """Shows the plan, once, before anything is asked or refused."""
-        if self.shown:
-            return
-        asks = not self._manner.yes and terminal.can_ask()
-        # Whoever is asked must see the plan, wherever stdout goes.
-        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
-
-    def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
-        """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
-        self.shown = True
-        terminal.tell_findings(plan.findings, gap=True)
-        stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
-        text = plan_text(plan, verbose=self._manner.verbose, advice=False)
-        text = fitted(text, terminal.width(stream))
-        out(f"{text}\n" if gap else text)
-
-
-def _finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
-    terminal.need_yes(said=not confirmation.declined)
-    github.tell_plan(plan)
-    typed = ""
-    if run is not None:
-        typed = again(run)
-        run = as_typed(run, typed)
-        github.tell_run(run)
-    document = run_json(run, plan)
-    if as_json:
-        terminal.say_json(document)
-    elif run is not None:
-        terminal.show(run_text(run, again=typed))
-    elif not confirmation.shown:
-        confirmation.show(plan, aside=False, gap=False)
-    return ExitCode(document["exit_code"])
-
-
-# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
-
-_STDERR = 2
-_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
-# A display may have hidden the cursor; no one else will bring it back.
-_SHOWN = b"\x1b[?25h"
-_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """While open, the first signal calls `request` and the second ends the process with 130.
-
-    `displayed` says whether a display shows by itself that the run is stopping: what is written between lines that are
-    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
-    itself: a handler may run in the middle of a buffered write.
-    """
-    asked = False
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
-            os._exit(ExitCode.INTERRUPTED)
-        asked = True
-        if not displayed():
-            _write(_FIRST)
-        request()
-
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _write(words: bytes) -> None:
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, words)

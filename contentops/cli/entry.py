@@ -20,6 +20,7 @@ import click
 
 from contentops import __version__
 from contentops.cli.options import COMPLETE, Group, Session
+from contentops.collector import without_collection
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ COMMANDS: Mapping[str, str] = {
 }
 """Every command and its help line, in the order of use."""
 _PLACES: Mapping[str, str] = {
-    "validate": "plan",
-    "check": "plan",
+    "validate": "check",
+    "check": "check",
     "import": "adopt",
     "comment": "github",
     "reviewed": "github",
@@ -74,7 +75,7 @@ _PLACES: Mapping[str, str] = {
     "report": "account",
     "history": "account",
     "schema": "init",
-    "doctor": "plan",
+    "doctor": "check",
 }
 """Modules that several commands share, where each has its own name; any other has the name of its `command`."""
 
@@ -95,7 +96,8 @@ class LazyGroup(Group):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
+        with without_collection():
+            module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
         found = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
         return found if isinstance(found, click.Command) else None
 
@@ -163,7 +165,7 @@ def _ended(args: Sequence[str]) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
-            from contentops.manifests.project import no_folder
+            from contentops.manifests.root import no_folder
 
             _print(no_folder().diagnostics(), args)
         else:
@@ -232,9 +234,9 @@ def _directory(args: Sequence[str]) -> str:
 
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
-    from contentops.cli import github, terminal
+    from contentops.cli import job, terminal
 
-    github.annotate(findings, _directory(args))
+    job.annotate(findings, _directory(args))
     if _asks_json(args):
         from contentops.reporting.diagnostics import diagnostics_json
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from contentops.api.trace import Exchange
     from contentops.model import Json, Project
+    from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import World
     from contentops.planning.inputs import Choice
 
@@ -51,6 +54,14 @@ class Session:
         from contentops.operations.workspace import open_project
 
         return open_project(self.directory, self.environment, self.variables)
+
+    def last_plan(self) -> LastPlan:
+        """The plan that was last found to have nothing to do; to be asked for before anything is read."""
+        from contentops.operations.unchanged import Asked, last_plan
+
+        ledger = os.environ.get("CONTENTOPS_LEDGER", "")
+        asked = Asked(environment=self.environment, variables=self.variables, ledger=ledger)
+        return last_plan(self.directory, asked, started=time.time_ns())
 
     def world(self) -> World:
         """The outside, with the person at the terminal where there is one."""

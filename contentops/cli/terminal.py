@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -44,7 +43,11 @@ def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> boo
 
 def width(stream: TextIO | None = None) -> int:
     """How many columns a line of a stream (default: stdout) may have; 0, for any, where no person reads it."""
-    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() and not in_ci() else 0
+    if in_ci() or not (stream or sys.stdout).isatty():
+        return 0
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def can_ask(environ: Mapping[str, str] | None = None) -> bool:

@@ -106,6 +106,8 @@ class ProjectFiles:
         self._real = os.path.realpath(root)
         self._folders: dict[str, str] = {}
         """Where folders really are."""
+        self.searched: set[str] = set()
+        """The folders that were searched, and the links on the way."""
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None where there is none.
@@ -164,6 +166,7 @@ class ProjectFiles:
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
         """Files below a folder, down to `depth` more folders, or any if `deep`."""
         full = f"{self._root}/{folder}"
+        self.searched.add(folder)
         if folder and not self._inside(folder):
             message = f"`{folder}` is a link that leads out of the project"
             findings.append(FileError("outside-project", folder, message, "copy its files in").finding)
@@ -183,6 +186,7 @@ class ProjectFiles:
                 if deep or depth > 0:
                     yield from self._walk(path, depth - 1, findings, deep=deep)
             elif entry.is_symlink() and entry.is_dir():
+                self.searched.add(path)
                 message = f"`{path}` is a link to a folder, which is not searched for manifests"
                 findings.append(Diagnostic(code="link-not-followed", message=message, severity=Severity.WARNING))
             else:

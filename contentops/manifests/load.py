@@ -275,6 +275,7 @@ class _Loader:
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
             inputs=inputs_of(results),
+            looked_at=tuple(sorted({*paths, *self.data, *self.files.searched})),
         )
 
     # --- files ---------------------------------------------------------------------------------------------

@@ -6,10 +6,8 @@ and those of the environment; everything else is merged here.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,7 +24,8 @@ from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
 from contentops.yaml.syntax import UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 LOCAL = "local"
 """The `base_url` of the embedded server."""
@@ -36,43 +35,6 @@ _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
 _ODD = re.compile(r"[\s{}<>\"'\\^`|]")
-
-
-def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
-
-    Raises InputError where there is none, where `start` is no folder, or where it is relative to one that is gone.
-    """
-    try:
-        start = Path(os.path.realpath(start))
-    except FileNotFoundError:
-        raise no_folder() from None
-    hint = "start a project with `contentops init`, or name its folder with `-C DIR`"
-    if not _holds(start.is_dir):
-        message = f"there is no folder `{start}`"
-        raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
-    for folder in (start, *start.parents):
-        if _holds((folder / PROJECT_FILE).is_file):
-            return folder
-    if _holds((start / "contentops.yml").is_file):
-        hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
-    message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
-    raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
-
-
-def no_folder() -> InputError:
-    """The error for a process whose working directory was removed under it."""
-    message = "the folder this was started in is not there any more"
-    hint = "change to a folder that is there, and run it again"
-    return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])
-
-
-def _holds(test: Callable[[], bool]) -> bool:
-    """Whether a file test holds; a path the system refuses to look at is not there."""
-    try:
-        return test()
-    except OSError:
-        return False
 
 
 def load_project(root: Path, *, environment: str = "", variables: Mapping[str, Any] | None = None) -> Project:

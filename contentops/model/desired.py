@@ -378,3 +378,5 @@ class Desired(Struct, frozen=True, kw_only=True):
     """The manifest files that were read, sorted."""
     inputs: tuple[str, ...] = ()
     """Every file that shaped the specs: manifests and data files; outputs may not land on them."""
+    looked_at: tuple[str, ...] = ()
+    """Every path that was read or looked for: of manifests and data files, there or not, and of folders searched."""

@@ -17,6 +17,7 @@ from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
 from contentops.operations.connection import connected, credentials
 from contentops.operations.plan import gathered
+from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
     from contentops.operations.connection import Credentials
+    from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import Choice, PlanInputs
 
@@ -68,6 +70,8 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """A person's wish to stop, which may come at any time."""
     deadline: float | None = None
     """Seconds after which nothing more is submitted."""
+    last: LastPlan | None = None
+    """What remembers that there is nothing to do."""
     branch: str = ""
     """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
 
@@ -93,11 +97,14 @@ def apply(
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        found = gathered(workspace, choice, tell=_telling(emit, world), world=world)
-        planned = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
-        planned = structs.replace(planned, refusals=_standing(planned, options.approval))
+        watched = AskedInputs(gathered(workspace, choice, tell=_telling(emit, world), world=world))
+        found = watched.inputs
+        made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
+        planned = structs.replace(made, refusals=_standing(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
+            if options.last is not None and options.reviewed is None:
+                options.last.remember(made, workspace, watched, applied=True)
             return planned, None
         if show is not None:
             show(planned)

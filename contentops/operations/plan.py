@@ -15,6 +15,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.sections import headings
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
+from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Change, Checks, Finding, Json, Plan, Project, Record, State
+    from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace, World
     from contentops.planning.inputs import PlanInputs
 
@@ -43,11 +45,23 @@ def gathered(
 
 
 def plan(
-    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, world: World | None = None
+    project: Project,
+    choice: Choice,
+    *,
+    tell: Callable[[str], None] | None = None,
+    world: World | None = None,
+    last: LastPlan | None = None,
 ) -> Plan:
-    """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache."""
+    """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
+
+    Where there is nothing to do, `last` remembers it.
+    """
     with open_workspace(project) as workspace:
-        return make_plan(gathered(workspace, choice, tell=tell, world=world))
+        watched = AskedInputs(gathered(workspace, choice, tell=tell, world=world))
+        planned = make_plan(watched.inputs)
+    if last is not None:
+        last.remember(planned, workspace, watched)
+    return planned
 
 
 def check(

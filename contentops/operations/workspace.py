@@ -26,7 +26,8 @@ from contentops.documents.front_matter import split
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity
 from contentops.manifests.load import load
-from contentops.manifests.project import find_root, load_project, parse_variable
+from contentops.manifests.project import load_project, parse_variable
+from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
 from contentops.planning.plan import make_plan

@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from contentops.server.database import StoreError, StoreUnavailableError
-from contentops.server.postgres_schema import ACCOUNTS, RUNNERS, DatabaseAddress, connect
+from contentops.server.postgres_schema import ACCOUNTS, RUNNERS, DatabaseAddress, connect, summary
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -132,7 +132,7 @@ class PostgresSession:
                 return db.execute(statement, storable(values))
         except psycopg.Error as error:
             # What the driver says may name hosts and users: the log gets it, the reply does not.
-            _LOG.warning("the database at %s: %s", self._address, " ".join(str(error).split()))
+            _LOG.warning("the database at %s: %s", self._address, summary(error))
             if db.closed or db.broken:
                 db.close()
                 self._db = None
@@ -187,15 +187,16 @@ class PostgresSession:
 class SessionLock:
     """An advisory lock, and the number of the runner: both end with the session they were made in."""
 
-    def __init__(self, session: PostgresSession) -> None:
+    def __init__(self, session: PostgresSession, silent_seconds: float = SILENT_SECONDS) -> None:
         self._session = session
+        self._silent = f"{silent_seconds * 1000:.0f}"
         self._of: object = None
         self.id = ""
 
     def acquire(self) -> None:
         """Be seen as alive; in a new session as another runner."""
         if self._of is None or self._of is not self._session.connection:
-            number = self._session.ask(_BE_ALIVE, f"{SILENT_SECONDS * 1000:.0f}")[0][0]
+            number = self._session.ask(_BE_ALIVE, self._silent)[0][0]
             self.id, self._of = str(number), self._session.connection
 
     def alive(self, runner: str) -> bool:

@@ -81,6 +81,10 @@ def _rows(cursor: Cursor[Any]) -> Callable[[Sequence[Any]], StoredRow]:
     return lambda values: TableRow(columns, values)
 
 
+_FORM = "the address of the store cannot be read; its form is `postgresql://user@host:port/database`"
+_PORTS = re.compile(r"[0-9,]*")
+
+
 class DatabaseAddress(Struct, frozen=True):
     """Where a database is: the parts of its address by the names that libpq gives them, and no password."""
 
@@ -97,9 +101,11 @@ class DatabaseAddress(Struct, frozen=True):
         try:
             parts = conninfo_to_dict(text)
         except psycopg.Error:
-            # What it says may quote any part, and a password with a `/` or `@` in it ends anywhere.
-            form = "`postgresql://user@host:port/database`, with `%` before what stands for something else"
-            raise StoreError(f"the address of the store cannot be read; its form is {form}") from None
+            # What the driver says may quote any part.
+            raise StoreError(_FORM) from None
+        if not _PORTS.fullmatch(str(parts.get("port", ""))) or "@" in f"{parts.get('host')}{parts.get('dbname')}":
+            # A password with a `/` in it ends up there.
+            raise StoreError(_FORM)
         if parts.keys() & {"password", "sslpassword"}:
             where = "in `PGPASSWORD`, in `~/.pgpass` or in a service file"
             message = f"the address of the store holds a password, which others could see; put it {where}"
@@ -121,7 +127,7 @@ def connect(address: DatabaseAddress) -> Connection[StoredRow]:
     try:
         db = psycopg.connect(make_conninfo(**{**_DEFAULTS, **address.parts}), autocommit=True, row_factory=_rows)
     except psycopg.Error as error:
-        raise StoreError(f"the database at {address} does not answer: {_line(error)}") from error
+        raise StoreError(f"the database at {address} does not answer: {summary(error)}") from error
     try:
         _look(db, address)
         db.execute(_SESSION, prepare=False)
@@ -130,15 +136,16 @@ def connect(address: DatabaseAddress) -> Connection[StoredRow]:
     except psycopg.Error as error:
         db.close()
         hint = f"what its role needs: `CREATE SCHEMA {SCHEMA} AUTHORIZATION role`, by the owner of the database"
-        raise StoreError(f"the database at {address} cannot keep the store: {_line(error)}; {hint}") from error
+        raise StoreError(f"the database at {address} cannot keep the store: {summary(error)}; {hint}") from error
     except StoreError:
         db.close()
         raise
     return db
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def summary(error: Exception) -> str:
+    """The first line of what the driver says: the next ones may hold values of rows."""
+    return str(error).strip().partition("\n")[0]
 
 
 def _look(db: Connection[StoredRow], address: DatabaseAddress) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import stat
 from typing import TYPE_CHECKING, Any, Self
 
@@ -80,6 +79,8 @@ def make(root: Path) -> Path:
 
 def sweep(root: Path, *, before: float) -> None:
     """Remove the texts that a killed run left for programs to check, from before some time in seconds since 1970."""
+    import shutil
+
     for left in (root / FOLDER).glob(f"{CHECKED}*"):
         with contextlib.suppress(OSError):
             if left.lstat().st_mtime < before:
@@ -171,6 +172,11 @@ class ApplyLock:
             message + _holder(folder / self._note_name),
             hint="wait for it to end, or end that process: the lock goes with it, there is nothing to unlock",
         )
+
+
+def is_applied(root: Path, environment: str) -> bool:
+    """Whether an apply of this environment is at work, or was killed; known by its note."""
+    return os.path.lexists(root / FOLDER / named("apply", environment, "json"))
 
 
 def _acquire(path: Path) -> BaseFileLock | None:

@@ -54,9 +54,15 @@ class StateStore:
         """The committed file."""
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
         self._root, self._write, self._disk = root, write, disk
+        self.looked_at_files = False
+        """Whether outputs decided which of two records of one id counts."""
         self._shared: SharedEntries | None = None
         self._wrote = False
         """Whether this run made a checkpoint."""
+
+        def asked(path: str) -> Digest:
+            self.looked_at_files = True
+            return body_on_disk(path)
 
         state_dir.inspect(root)
         data = disk.read(self.lock_path)
@@ -76,7 +82,7 @@ class StateStore:
             """Whose state this is: part of every request id."""
             self.journal_was_empty = not facts
             """Whether the last checkpoint held everything when the store was opened."""
-            self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=body_on_disk, announce=write)
+            self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=asked, announce=write)
 
     @property
     def state(self) -> State:

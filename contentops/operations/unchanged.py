@@ -1,0 +1,240 @@
+"""A plan that has nothing to do, remembered: while nothing that it was made from has changed, it is said again.
+
+Most plans find that nothing changed. To find that out again, looking at each file is enough, as it is for `git status`:
+to read manifests, lock and outputs and to compare every item costs ten times as much. This is no second way to plan:
+what is kept is what the planner said, and where anything differs, is in doubt, or was asked for besides, the planner is
+asked.
+
+What it was made from is every file that was read or looked for, and every folder on the way, each by its stamp: kind,
+device, inode, size, and the times of its last change. A plan is kept only if each stamp is older than the start of
+the command by `TRUSTED_AFTER`: so none was changed while it was made, and none can be changed again under the same
+stamp. What is kept may be lost or damaged; that costs time, never the answer.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import stat
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from contentops import __version__
+from contentops.atomic_io import PRIVATE, read_file, replace
+from contentops.collector import without_collection
+from contentops.digest import digest_bytes
+from contentops.documents.paths import PROJECT_FILE
+from contentops.errors import ContentopsError, Diagnostic
+from contentops.manifests.root import find_root
+from contentops.model import Budget, Note, Plan, Refusal
+from contentops.state import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.inputs import PlanInputs
+
+FORMAT: Final = 1
+"""Raised with the form of what is kept; the version of contentops counts too."""
+TRUSTED_AFTER: Final = 3_000_000_000
+"""Nanoseconds a file must have been left alone before its stamp is trusted."""
+_stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+_NUMBERS: Final = 6
+_ABSENT: Final = (0,) * _NUMBERS
+_CHECKSUM: Final = len(digest_bytes(b""))
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a plan of all items was asked for, besides what the files say."""
+
+    environment: str = ""
+    variables: tuple[str, ...] = ()
+    ledger: str = ""
+    """What `CONTENTOPS_LEDGER` says."""
+
+
+class _Said(Struct, frozen=True, kw_only=True):
+    """A plan without changes; the fields are those of `Plan`."""
+
+    project: str
+    environment: str
+    server: str
+    budget: Budget | None
+    lineage: str
+    notes: tuple[Note, ...]
+    refusals: tuple[Refusal, ...]
+    unchanged: int
+    findings: tuple[Diagnostic, ...]
+    id: str
+
+
+class _Image(Struct, frozen=True, kw_only=True):
+    """The first line of what is kept."""
+
+    format: int = FORMAT
+    version: str = __version__
+    root: str
+    asked: Asked
+    applied: bool
+    """Whether an apply said it, which had put away what killed runs left behind."""
+    said: _Said
+    names: int
+    """The length of the names that follow, in bytes; the stamps come after them."""
+
+
+class LastPlan(Struct, frozen=True, kw_only=True):
+    """The plan that was last found to have nothing to do, for one project and what is asked of it."""
+
+    root: str
+    """The folder of the project, or empty: there is none."""
+    asked: Asked
+    started: int
+    """When the command started, in nanoseconds since 1970: before it read anything."""
+
+    @without_collection()
+    def recall(self, *, applied: bool = False) -> Plan | None:
+        """That plan, if it would be made again; with `applied` only one that an apply had made."""
+        if not self.root:
+            return None
+        try:
+            if state_dir.is_applied(Path(self.root), self.asked.environment):
+                return None
+            kept, names, stamps = self._read()
+            fits = (kept.format, kept.version, kept.root, kept.asked) == (FORMAT, __version__, self.root, self.asked)
+            if not fits or (applied and not kept.applied) or _stamps(self.root, names) != stamps:
+                return None
+        except (OSError, ValueError, ContentopsError):
+            return None
+        return Plan(**structs.asdict(kept.said))
+
+    def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs, *, applied: bool = False) -> None:
+        """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted."""
+        try:
+            if not self.root or plan.changes or not _is_of_files(workspace, watched):
+                return
+            names = _with_folders(_looked_at(workspace, watched.inputs))
+            stamps = _stamps(self.root, names)
+            if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER):
+                return
+            self._write(plan, "\0".join(names).encode(), stamps, applied=applied)
+        except (OSError, ValueError, ContentopsError):
+            return  # it is found out again the next time
+
+    def _path(self) -> Path:
+        folder = Path(self.root, state_dir.FOLDER, "cache")
+        return folder / state_dir.named("unchanged", self.asked.environment, "image")
+
+    def _read(self) -> tuple[_Image, list[str], array[int]]:
+        if state_dir.inspect(Path(self.root)) is None:
+            raise FileNotFoundError(self.root)
+        data = read_file(self._path(), follow=False)
+        if digest_bytes(data[_CHECKSUM:]).encode() != data[:_CHECKSUM]:
+            raise ValueError(self.root)
+        end = data.index(b"\n", _CHECKSUM)
+        kept = msgspec.json.decode(data[_CHECKSUM:end], type=_Image)
+        names = data[end + 1 : end + 1 + kept.names].decode().split("\0")
+        stamps = array("Q")
+        stamps.frombytes(data[end + 1 + kept.names :])
+        return kept, names, stamps
+
+    def _write(self, plan: Plan, names: bytes, stamps: array[int], *, applied: bool) -> None:
+        said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
+        kept = _Image(root=self.root, asked=self.asked, applied=applied, said=said, names=len(names))
+        data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
+        replace(self._path(), digest_bytes(data).encode() + data, mode=PRIVATE)
+
+
+def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
+    """The last plan of the project that `directory` lies in."""
+    try:
+        root = str(find_root(Path(directory)))
+    except ContentopsError:
+        root = ""
+    return LastPlan(root=root, asked=asked, started=started)
+
+
+class AskedInputs:
+    """Inputs of a plan, and whether the planner wanted more of them than files tell: stored texts, folders, git."""
+
+    def __init__(self, inputs: PlanInputs) -> None:
+        self.asked_more = False
+        asking = [name for name in inputs.__struct_fields__ if callable(getattr(inputs, name))]
+        self.inputs = structs.replace(inputs, **{name: self._watch(getattr(inputs, name)) for name in asking})
+
+    def _watch(self, ask: Callable[..., object]) -> Callable[..., object]:
+        def asked(*arguments: object) -> object:
+            self.asked_more = True
+            return ask(*arguments)
+
+        return asked
+
+
+def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
+    """Whether files alone made a plan of everything, and nothing is under way."""
+    from contentops.planning.inputs import Choice
+
+    inputs, store = watched.inputs, workspace.store
+    return (
+        not watched.asked_more
+        and inputs.choice == Choice()
+        and inputs.remote is None
+        and inputs.source is None
+        and workspace.ledger is None
+        and bool(inputs.desired.manifests)
+        and not inputs.state.entries
+        and store.journal_was_empty
+        and not store.looked_at_files
+        and not any(file.problem for file in inputs.observed.values())
+        and not any(store.journal_path.parent.glob(f"{state_dir.CHECKED}*"))
+    )
+
+
+def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
+    """Every path that a plan was made of, relative to the root."""
+    from contentops.manifests.catalog_lock import FILE
+    from contentops.operations.workspace import locked_environments
+
+    project = workspace.project
+    yield from (PROJECT_FILE, FILE, *filter(None, [project.macros]))
+    yield from inputs.desired.looked_at
+    yield from inputs.observed
+    for environment in {project.environment, *locked_environments(project)}:
+        yield state_dir.named("contentops", environment, "lock")
+        yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
+
+
+def _with_folders(paths: Iterable[str]) -> list[str]:
+    """The paths and the folders on the way to them, the root as "", each once; our own folder changes all the time."""
+    found = {"", *paths}
+    for path in tuple(found):
+        folder = path.rpartition("/")[0]
+        while folder not in found and folder != state_dir.FOLDER:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return sorted(found)
+
+
+def _stamps(root: str, names: Iterable[str]) -> array[int]:
+    """What the system knows of each path below `root`, as `_stamp` has it; links are not followed.
+
+    Raises OSError where it does not tell.
+    """
+    found = array("Q")
+    look, add, below = os.lstat, found.extend, f"{root}/"
+    for name in names:
+        try:
+            add(_stamp(look(below + name)))
+        except (FileNotFoundError, NotADirectoryError):
+            add(_ABSENT)
+    return found
+
+
+def _are_trusted(stamps: array[int], *, before: int) -> bool:
+    """Whether each stamp is that of a file or a folder that was last changed `before` that time, or of nothing."""
+    modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
+    return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

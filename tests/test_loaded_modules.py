@@ -1,0 +1,76 @@
+"""What a command loads is what it uses: start-up is most of what a person waits for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from contentops.model import Plan
+from contentops.operations import plan as operation
+from contentops.operations.unchanged import Asked, last_plan
+from contentops.operations.workspace import open_project
+from contentops.planning.inputs import Choice
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build
+
+SCRIPT = """\
+import sys
+before = set(sys.modules)
+from contentops.__main__ import main
+main(sys.argv[1:])
+mine = {name for name in sys.modules if name.startswith("contentops.")}
+others = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(mine | (others - set(sys.stdlib_module_names) - {"contentops"})), file=sys.stderr)
+"""
+START = """
+    click colorama contentops.__main__ contentops.cli contentops.cli.entry contentops.cli.options contentops.collector
+    contentops.errors msgspec typing_extensions
+"""
+RECALLED = """
+    contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.job contentops.cli.plan
+    contentops.cli.terminal contentops.digest contentops.documents contentops.documents.paths contentops.loopback
+    contentops.manifests contentops.manifests.root contentops.model contentops.model.desired contentops.model.plan
+    contentops.model.records contentops.model.run contentops.model.steps contentops.operations
+    contentops.operations.unchanged contentops.reporting contentops.reporting.diagnostics contentops.reporting.layout
+    contentops.reporting.plan_text contentops.reporting.summary contentops.sanitize contentops.state
+    contentops.state.state_dir
+"""
+
+
+def _loaded(*words: str, cwd: Path) -> set[str]:
+    ended = subprocess.run([sys.executable, "-c", SCRIPT, *words], cwd=cwd, capture_output=True, text=True, check=True)
+    return {*ended.stderr.splitlines()[-1].split()}
+
+
+def test_the_version_and_the_help_load_no_command(tmp_path: Path) -> None:
+    """The one not even the command line, the other that alone."""
+    assert _loaded("--version", cwd=tmp_path) == {"contentops.__main__"}
+    assert _loaded("--help", cwd=tmp_path) <= {*START.split()}
+
+
+def test_a_plan_that_is_recalled_loads_nothing_that_plans(project: Build) -> None:
+    """No YAML, no state, no planner: what looks at stamps, and what says the answer."""
+    item = (
+        "{id: a, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: readers}}"
+    )
+    root = project(
+        {
+            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}}",
+            "content/a.yaml": f"items: [{item}]\n",
+        }
+    )
+    _loaded("apply", "--yes", cwd=root)
+    last = last_plan(str(root), Asked(), started=time.time_ns() + 10_000_000_000)
+    operation.plan(open_project(str(root), "", ()), Choice(), last=last)
+    assert isinstance(last.recall(), Plan)
+    loaded = _loaded("plan", cwd=root)
+    assert loaded <= {*START.split(), *RECALLED.split()}
+    assert loaded >= {*RECALLED.split()}
+    shutil.rmtree(root / ".contentops" / "cache")
+    assert _loaded("plan", cwd=root) > loaded

@@ -1,0 +1,433 @@
+"""The embedded server's store in PostgreSQL: how it is opened, what servers that share it ask, what its rows may hold."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from contentops.server import accounts, contents, jobs
+from contentops.server.accounts import AccountLimits, KeyRing
+from contentops.server.app import create_app
+from contentops.server.database import StoreError, StoreUnavailableError
+from contentops.server.engines import named
+from contentops.server.jobs import GenerationRequest, StoredJob
+from contentops.server.postgres import PostgresSession, SessionLock, StatementWatch
+from contentops.server.runner import AT_ONCE
+from contentops.server.store import Store
+from tests.fakes.asgi import Reply, call, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.running import Run
+
+INPUTS = {"topic": "Tides", "audience": "sailors"}
+BODY = {
+    "template_id": "blog_article_generator",
+    "style_profile_id": "general_blog",
+    "inputs": INPUTS,
+}
+PATIENCE = 30.0
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until it is true."""
+    give_up = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+async def replied(
+    app: Any, method: str, path: str, done: Callable[[Reply], bool], *, body: Mapping[str, Any] | None = None
+) -> Reply:
+    """The first reply that is what is waited for."""
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        reply = await call(app, method, path, body)
+        if done(reply):
+            return reply
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.01)
+
+
+def tell(address: str, *statements: str) -> list[Any]:
+    """What a superuser gets for the last statement."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        done = [connection.execute(statement) for statement in statements][-1]
+        return done.fetchall() if done.description else []
+
+
+# --- opening -------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
+    """Nothing else is in the database afterwards, and another program's tables stay as they are."""
+    tell(database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
+    for _ in range(2):
+        Store(database).close()
+    schemas = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    assert sorted(tell(database, schemas)) == [("contentops_server",), ("public",)]
+    assert tell(database, "SELECT * FROM public.jobs") == [("kept",)]
+
+
+def test_many_servers_make_one_store(database: str) -> None:
+    """Four processes that open a new store at once and submit the same ids make each job exactly once."""
+    script = (
+        "import sys\n"
+        "from contentops.server import jobs\n"
+        "from contentops.server.store import Store\n"
+        "from contentops.server.jobs import GenerationRequest, StoredJob\n"
+        "store = Store(sys.argv[1])\n"
+        "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
+        " for n in range(40)))\n"
+        "store.close()\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, database], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    printed = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0, 0]
+    assert sum(map(int, printed)) == 40
+
+
+@pytest.mark.parametrize(
+    ("statements", "message"),
+    [
+        pytest.param(
+            ["UPDATE contentops_server.format SET version = 99"], "newer release; upgrade contentops", id="newer"
+        ),
+        pytest.param(
+            [
+                "DROP SCHEMA contentops_server CASCADE",
+                "CREATE SCHEMA contentops_server",
+                "CREATE TABLE contentops_server.theirs ()",
+            ],
+            "of another program; choose another database",
+            id="foreign",
+        ),
+    ],
+)
+def test_what_is_not_ours_is_refused(database: str, statements: list[str], message: str) -> None:
+    """A later format and another program's schema of that name are left as they are."""
+    Store(database).close()
+    tell(database, *statements)
+    before = tell(database, "SELECT count(*) FROM pg_class")
+    with pytest.raises(StoreError, match=message):
+        Store(database)
+    assert tell(database, "SELECT count(*) FROM pg_class") == before
+
+
+def test_a_role_needs_a_schema_of_its_own_and_no_more(database: str) -> None:
+    """Where it may not make the schema the message says what to do, and that is enough."""
+    mine = database.replace("postgres@", "cops_writer@")
+    role = "DO $$ BEGIN CREATE ROLE cops_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    tell(database, role)
+    with pytest.raises(StoreError, match="`CREATE SCHEMA contentops_server AUTHORIZATION role`"):
+        Store(mine)
+    tell(database, "CREATE SCHEMA contentops_server AUTHORIZATION cops_writer")
+    with Store(mine) as store:
+        assert jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))[1]
+
+
+def test_texts_need_an_encoding_that_holds_all_of_them(postgres: str) -> None:
+    """A database of another encoding is refused by name."""
+    name = "test_latin"
+    tell(postgres, f"DROP DATABASE IF EXISTS {name}")
+    tell(postgres, f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0")
+    with pytest.raises(StoreError, match="encoding UTF8"):
+        Store(postgres.rpartition("/")[0] + f"/{name}")
+    tell(postgres, f"DROP DATABASE {name}")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://ann:planted-secret@127.0.0.1/db",
+        "postgresql://ann@127.0.0.1/db?password=planted-secret",
+        "postgresql://ann:planted/secret@127.0.0.1/db",
+        "postgres://ann:planted%secret@127.0.0.1/db",
+        "postgresql://127.0.0.1/db?planted-secret",
+    ],
+)
+def test_an_address_with_a_password_is_refused_without_a_word_of_it(address: str, invoke: Run) -> None:
+    """Whatever is wrong with it: a list of processes and a log would show the password."""
+    done = invoke("serve", "keys", "list", "--store", address)
+    assert done.code == 1
+    assert "password" in done.stderr or "its form is" in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+
+
+def test_a_database_that_is_not_there_is_named(invoke: Run) -> None:
+    """By host and name, with what the driver says."""
+    done = invoke("serve", "keys", "list", "--store", "postgresql://ann@127.0.0.1:1/texts")
+    assert done.code == 1
+    assert "the database at 127.0.0.1:1/texts does not answer" in done.stderr
+
+
+def test_without_psycopg_the_message_says_what_to_install() -> None:
+    """An installation without the extra is told its name."""
+    script = (
+        "import sys\n"
+        "sys.modules['psycopg'] = None\n"
+        "from contentops.__main__ import main\n"
+        "main(['serve', 'keys', 'list', '--store', 'postgresql://localhost/db'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "a store in PostgreSQL needs psycopg: `pip install 'contentops[postgres]'`" in done.stderr
+
+
+def test_keys_on_the_command_line(database: str, invoke: Run) -> None:
+    """They are made, changed, listed and revoked in the database as in a file."""
+    made = invoke("serve", "keys", "create", "--credits", "9", "--store", database, "--json").json
+    invoke("serve", "keys", "change", made["id"], "--credits", "12", "--store", database)
+    invoke("serve", "keys", "revoke", made["id"], "--store", database)
+    (listed,) = invoke("serve", "keys", "list", "--store", database, "--json").json["keys"]
+    assert (listed["id"], listed["balance"], listed["revoked_at"] is None) == (made["id"], 12, False)
+
+
+# --- several servers -----------------------------------------------------------------------------------------------
+
+
+def at_once(count: int, work: Callable[[int], None]) -> None:
+    """`work` in so many threads that begin together."""
+    failed: list[BaseException] = []
+    barrier = threading.Barrier(count)
+
+    def begin(number: int) -> None:
+        barrier.wait()
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_an_id_that_two_servers_get_at_once_is_one_job(database: str) -> None:
+    """Of every pair one is new; the other gets the same job. So it is for an idempotency key under two ids."""
+    new: list[str] = []
+
+    def work(server: int) -> None:
+        with Store(database) as store:
+            for number in range(30):
+                asked = GenerationRequest()
+                job, is_new = jobs.submit(store, StoredJob(id=f"r{number}", request=asked, created_at=1.0))
+                keyed, also_new = jobs.submit(
+                    store,
+                    StoredJob(id=f"s{server}-{number}", request=asked, created_at=1.0, idempotency_key=f"k{number}"),
+                )
+                new.extend([job.id] * is_new + [str(keyed.idempotency_key)] * also_new)
+
+    at_once(3, work)
+    assert sorted(new) == sorted([f"r{number}" for number in range(30)] + [f"k{number}" for number in range(30)])
+
+
+def test_an_allowance_is_never_overdrawn_by_two_servers(database: str) -> None:
+    """A key with credits for ten texts gets ten, however many servers it asks at once."""
+    with Store(database) as store:
+        ring = KeyRing(store)
+        key = ring.check(ring.create_key("professional", allowance=10))
+    assert key is not None
+    taken: list[int] = []
+
+    def work(server: int) -> None:
+        with Store(database) as store:
+
+            def admit() -> None:
+                if (accounts.account(store, key).balance or 0) < 1:
+                    raise LookupError
+
+            for number in range(12):
+                asked = GenerationRequest(mode="quick")
+                new = StoredJob(id=f"{server}-{number}", request=asked, created_at=1.0, key_id=key.id)
+                try:
+                    jobs.submit(store, new, admit)
+                except LookupError:
+                    continue
+                taken.append(1)
+
+    at_once(3, work)
+    assert len(taken) == 10
+
+
+def test_a_minute_has_one_limit_for_all_servers(database: str) -> None:
+    """However the requests are spread, so many are counted; the others are told how long to wait."""
+    waits: list[float] = []
+
+    def work(_: int) -> None:
+        with Store(database) as store:
+            assert store.replicas is not None
+            waits.extend(store.replicas.count_request("key", 50, 60.0) for _ in range(30))
+
+    at_once(3, work)
+    assert waits.count(0.0) == 50
+    assert all(55 < wait <= 60 for wait in waits if wait)
+    with Store(database) as store:
+        assert store.replicas is not None
+        assert store.replicas.count_request("another", 50, 60.0) == 0
+        # With a limit that was lowered since, more than one has to leave.
+        assert store.replicas.count_request("key", 5, 60.0) >= store.replicas.count_request("key", 45, 60.0)
+        time.sleep(0.05)
+        assert store.replicas.count_request("key", 1, 0.04) == 0
+
+
+def test_what_one_server_has_no_room_for_another_takes(database: str) -> None:
+    """Oldest first and as many as it has room for; each goes to one server."""
+    with Store(database) as store, Store(database) as other:
+        for number in range(10):
+            jobs.submit(store, StoredJob(id=f"r{number}", request=GenerationRequest(), created_at=float(number)))
+        first, second = store.runner_lock(), other.runner_lock()
+        first.acquire()
+        second.acquire()
+        assert first.id != second.id
+        assert store.replicas is not None
+        assert other.replicas is not None
+        assert store.replicas.take_up(first.id, [], 4) == [1, 2, 3, 4]
+        assert other.replicas.take_up(second.id, [], 3) == [5, 6, 7]
+        assert store.replicas.take_up(first.id, [1, 2, 3], 2) == [4, 8]
+        assert store.replicas.take_up(first.id, [1, 2, 3, 4, 8], -1) == []
+        store.close()
+        until(lambda: not second.alive(first.id))
+        assert other.replicas.take_up(second.id, [5, 6, 7], 99) == [1, 2, 3, 4, 8, 9, 10]
+
+
+def test_a_server_that_falls_silent_counts_as_dead(database: str) -> None:
+    """The database ends its session; what it writes then fails, and in a new session it is another runner."""
+    with Store(database) as other:
+        session = PostgresSession(database)
+        quiet = SessionLock(session, silent_seconds=0.2)
+        quiet.acquire()
+        was = quiet.id
+        until(lambda: not other.runner_lock().alive(was))
+        with pytest.raises(StoreUnavailableError), session.write(""):
+            pass
+        with pytest.raises(StoreUnavailableError):
+            session.rows("SELECT 1", ())
+        asyncio.run(session.reconnect())
+        quiet.acquire()
+        assert quiet.id != was
+        assert other.runner_lock().alive(quiet.id)
+        session.close()
+
+
+def test_a_statement_that_does_not_end_ends_its_connection(database: str) -> None:
+    """A database that stands still holds nobody for longer than its time."""
+    watch = StatementWatch(0.2)
+    with psycopg.connect(database, autocommit=True) as connection:
+        with pytest.raises(psycopg.OperationalError), watch.over(connection.fileno()):
+            connection.execute("SELECT pg_sleep(30)")
+        assert connection.closed
+    watch.stop()
+
+
+def test_a_lost_connection_is_told_and_mended(database: str) -> None:
+    """Requests get 503 and when to ask again, in both shapes, without a word of the database; then all goes on."""
+
+    async def main() -> None:
+        app = create_app(Store(database), engine=named("outline"))
+        assert (await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r1"})).status == 202
+        assert (await settled(app, "r1"))["status"] == "completed"
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        tell(database, f"{others} AND pid <> pg_backend_pid()")
+        for prefix in ("/v1", "/api"):
+            lost = await call(app, "POST", f"{prefix}/generate", {**BODY, "request_id": "r2"})
+            assert (lost.status, lost.headers["retry-after"]) == (503, "1")
+            assert b"postgres" not in lost.raw
+        assert (await call(app, "GET", "/health")).status == 503
+        body = {**BODY, "request_id": "r2"}
+        await replied(app, "POST", "/v1/generate", lambda reply: reply.status == 202, body=body)
+        assert (await settled(app, "r2"))["status"] == "completed"
+        assert (await call(app, "GET", "/v1/credits/usage")).json["generations"] == 2
+        await app.state.close()
+
+    asyncio.run(main())
+
+
+# --- hostile rows --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE contentops_server.jobs SET request = '{' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET request = '[]' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET request = '{\"mode\": \"free\"}' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET request = '{\"mode\": 3}' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET request = repeat('[', 100000) WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET status = 'hacked' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET finished_at = 'NaN', status = 'failed' WHERE id = 'bad'",
+        "UPDATE contentops_server.jobs SET created_at = 'Infinity' WHERE id = 'bad'",
+    ],
+)
+def test_a_job_that_another_program_wrote_stops_nobody(database: str, change: str) -> None:
+    """It is given up or told about, never a traceback, and the other jobs are done."""
+    with Store(database) as store:
+        for name in ("bad", "good"):
+            asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
+            jobs.submit(store, StoredJob(id=name, request=asked, created_at=1.0))
+        tell(database, change)
+
+    async def main() -> None:
+        app = create_app(Store(database), engine=named("outline"))
+        await replied(app, "GET", "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
+        found = await call(app, "GET", "/v1/generate/status/bad")
+        assert found.status in {200, 500}
+        assert found.status == 200 or "table `jobs`" in found.json["error"]["message"]
+        await app.state.close()
+
+    asyncio.run(main())
+    assert tell(database, "SELECT count(*) FROM contentops_server.jobs WHERE finished_at IS NULL") == [(0,)]
+
+
+def test_keys_and_contents_that_another_program_wrote(database: str) -> None:
+    """An unknown plan opens nothing; times and metadata that are none are no traceback."""
+    with Store(database) as store:
+        ring = KeyRing(store)
+        secret = ring.create_key("professional")
+        with store.write():
+            content_id = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
+        headers = {"Authorization": f"Bearer {secret}"}
+        tell(database, "UPDATE contentops_server.keys SET plan = 'root'")
+        tell(database, "UPDATE contentops_server.contents SET metadata = '[1]', updated_at = '-Infinity'")
+
+        async def main(keys: KeyRing | None) -> list[int]:
+            app = create_app(store, engine=named("outline"), keys=keys, limits=AccountLimits(requests_per_minute=0))
+            paths = ("/v1/content", "/v1/dashboard/stats", f"/v1/content/{content_id}")
+            return [(await call(app, "GET", path, headers=headers)).status for path in paths]
+
+        assert asyncio.run(main(ring)) == [403, 403, 403]
+        assert asyncio.run(main(None)) == [200, 200, 500]
+
+
+def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:
+    """Of more jobs than are worked on at once the rest stay for others, and all are done in the end."""
+    with Store(database) as store:
+        asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
+        with store.write():
+            store.run(
+                "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, status, created_at, credits)"
+                " SELECT 'r' || n, 'content', '', '', ?, '', 'pending', n, 1 FROM generate_series(1, ?) AS n",
+                (asked.encoded(), AT_ONCE + 5),
+            )
+
+    async def main() -> None:
+        app = create_app(Store(database), engine=named("outline"))
+        path = "/v1/dashboard/stats"
+        found = await replied(app, "GET", path, lambda reply: reply.json["generations"]["in_progress"] == 0)
+        assert found.json["generations"]["completed"] == AT_ONCE + 5
+        await app.state.close()
+
+    asyncio.run(main())

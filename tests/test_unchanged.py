@@ -1,0 +1,397 @@
+"""A plan without changes is said again while nothing changed, and is the planner's own answer, whatever changes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contentops.__main__ import main
+from contentops.digest import digest_bytes
+from contentops.errors import ContentopsError
+from contentops.model import Plan
+from contentops.operations import plan as operation
+from contentops.operations.apply import ApplyOptions, apply
+from contentops.operations.unchanged import TRUSTED_AFTER, Asked, LastPlan, _Said, last_plan
+from contentops.operations.workspace import open_project
+from contentops.planning.inputs import Choice
+from contentops.reporting.plan_json import plan_json
+from contentops.reporting.plan_markdown import plan_markdown
+from contentops.reporting.plan_text import plan_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tests.running import Run
+
+LATER = 10_000_000_000
+"""So much later a command starts, in nanoseconds, that all that is there can be trusted."""
+SETTINGS = """\
+version: 1
+project: x
+api: {base_url: local}
+manifests: ["content/**/*.yaml"]
+macros: macros.j2
+defaults: {template: blog_article_generator, style: general_blog}
+vars: {company: Acme}
+environments: {draft: {vars: {company: Draft}}}
+"""
+FILES = {
+    "contentops.yaml": SETTINGS,
+    "macros.j2": "{% macro shout(text) %}{{ text | upper }}{% endmacro %}\n",
+    "content/a.yaml": """\
+        items:
+          - {id: one, inputs: {topic: "One of {{ company }}", target_audience: readers}, metadata: {tags: [a]}}
+          - {id: two, inputs: {topic: "{{ shout('two') }}", target_audience: readers}}
+        """,
+    "content/deep/b.yaml": """\
+        items:
+          - id: "city-{{ each.name }}"
+            for_each: cities.csv
+            inputs: {topic: "In {{ each.name }}", target_audience: readers}
+            output: "cities/{{ each.name }}.md"
+        """,
+    "content/deep/cities.csv": "name\nbern\nrome\n",
+}
+
+
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of four items that was applied."""
+    root = tmp_path_factory.mktemp("applied")
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(line.removeprefix(" " * 8) for line in text.splitlines()) + "\n", "utf-8")
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        assert main(["-C", str(root), "apply", "--yes"]) == 0
+    return root
+
+
+def _copy(root: Path, to: Path) -> Path:
+    shutil.copytree(root, to, symlinks=True)
+    return to
+
+
+def _last(root: Path, asked: Asked | None = None, *, later: int = LATER) -> LastPlan:
+    return last_plan(str(root), asked or Asked(), started=time.time_ns() + later)
+
+
+def _plan(root: Path, last: LastPlan | None, asked: Asked | None = None) -> Plan:
+    """As `contentops plan` does it."""
+    if last is not None and (found := last.recall()) is not None:
+        return found
+    asked = asked or Asked()
+    return operation.plan(open_project(str(root), asked.environment, asked.variables), Choice(), last=last)
+
+
+def _said(root: Path, last: LastPlan | None, asked: Asked | None = None) -> tuple[object, ...]:
+    """Everything that a person could be shown of a plan, or why there is none."""
+    try:
+        plan = _plan(root, last, asked)
+    except ContentopsError as error:
+        return (error.exit_code, *error.diagnostics())
+    return json.dumps(plan_json(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
+
+
+def _without_caches(root: Path) -> tuple[object, ...]:
+    """The same without anything that was remembered of manifests, outputs and plans."""
+    database = root / ".contentops" / "cache" / "cache.db"
+    kept = database.read_bytes() if database.exists() else b""
+    if kept:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("DELETE FROM Cache WHERE key LIKE 'parse %' OR key LIKE '%observed%'")
+    said = _said(root, None)
+    if kept:
+        for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
+            database.with_name(name).unlink(missing_ok=True)
+        database.write_bytes(kept)
+    return said
+
+
+def _tick(root: Path) -> None:
+    """Waits for the clock that stamps files to go on, a few milliseconds, so that the next change has its own time."""
+    probe = root.parent / f"{root.name}.probe"
+    probe.touch()
+    before = probe.stat().st_mtime_ns
+    end = time.monotonic() + 5
+    while probe.stat().st_mtime_ns == before:
+        assert time.monotonic() < end
+        probe.touch()
+
+
+# --- edits -------------------------------------------------------------------------------------------------
+
+
+def _rewrite(name: str, old: str, new: str, *, keep_time: bool = False) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        path = root / name
+        if not path.exists():
+            return
+        before = path.stat()
+        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        if keep_time:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return edit
+
+
+def _write(name: str, text: str) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text, "utf-8")
+
+    return edit
+
+
+def _remove(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).unlink(missing_ok=True)
+
+
+def _replace(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Another file takes its place, with the time of the first."""
+
+    def edit(root: Path) -> None:
+        path = root / name
+        if not path.exists():
+            return
+        other = path.with_name("other.tmp")
+        other.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        before = path.stat()
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(path)
+
+    return edit
+
+
+def _link(root: Path) -> None:
+    path = root / "content" / "a.yaml"
+    if path.exists() and not path.is_symlink():
+        path.rename(root / "a.txt")
+        path.symlink_to("../a.txt")
+
+
+def _swap_folder(root: Path) -> None:
+    """A folder with other texts takes the place of the outputs."""
+    if (root / "out").exists():
+        _copy(root / "out", root / "other")
+        for path in (root / "other").rglob("*.md"):
+            path.write_text(path.read_text("utf-8") + "\nMore.\n", "utf-8")
+        (root / "out").rename(root / "before")
+        (root / "other").rename(root / "out")
+        shutil.rmtree(root / "before")
+
+
+def _lock_lines(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        lock = root / "contentops.lock"
+        if lock.exists():
+            lock.write_text("".join(change(lock.read_text("utf-8").splitlines(keepends=True))), "utf-8")
+
+    return edit
+
+
+def _copy_lock(root: Path) -> None:
+    if (root / "contentops.lock").exists():
+        shutil.copy(root / "contentops.lock", root / "contentops.draft.lock")
+
+
+def _damage(at: int) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        for image in (root / ".contentops" / "cache").glob("*.image"):
+            data = bytearray(image.read_bytes())
+            if data:
+                data[at % len(data)] ^= 1
+            image.write_bytes(data)
+
+    return edit
+
+
+def _cut(root: Path) -> None:
+    for image in (root / ".contentops" / "cache").glob("*.image"):
+        image.write_bytes(image.read_bytes()[:-7])
+
+
+EDITS: Mapping[str, Callable[[Path], None]] = {
+    "nothing": lambda _root: None,
+    "a topic": _rewrite("content/a.yaml", "One of", "All of"),
+    "a topic of the same length, with its old time": _rewrite("content/a.yaml", "One of", "Two of", keep_time=True),
+    "a manifest replaced, with its old time": _replace("content/a.yaml", "readers", "writers"),
+    "a manifest touched": _rewrite("content/a.yaml", "", ""),
+    "an item more": _rewrite("content/a.yaml", "items:\n", "items:\n  - {id: more, inputs: {topic: M}}\n"),
+    "an id twice": _rewrite("content/a.yaml", "id: two", "id: one"),
+    "no item": _rewrite("content/a.yaml", "id: one", "idd: one"),
+    "a manifest more": _write("content/new/c.yaml", "items:\n  - {id: new, inputs: {topic: N, target_audience: r}}\n"),
+    "a manifest less": _remove("content/deep/b.yaml"),
+    "a manifest that is a link": _link,
+    "metadata": _rewrite("content/a.yaml", "tags: [a]", "tags: [b]"),
+    "protected": _rewrite("content/a.yaml", "id: one,", "id: one, protected: true,"),
+    "checks": _rewrite("content/a.yaml", "id: one,", "id: one, checks: {contains: [nowhere]},"),
+    "moved": _rewrite("content/a.yaml", "items:\n", "moved: [{from: one, to: first}]\nitems:\n"),
+    "a row": _rewrite("content/deep/cities.csv", "rome", "oslo"),
+    "a row more": _rewrite("content/deep/cities.csv", "rome\n", "rome\nparis\n"),
+    "data that comes first": _write("cities.csv", "name\nbern\n"),
+    "no data": _remove("content/deep/cities.csv"),
+    "a macro": _rewrite("macros.j2", "upper", "lower"),
+    "a variable": _rewrite("contentops.yaml", "company: Acme", "company: Akme"),
+    "a variable no one uses": _rewrite("contentops.yaml", "vars: {", "vars: {spare: 1, "),
+    "a default": _rewrite("contentops.yaml", "general_blog", "phd_academic"),
+    "an output": _rewrite("contentops.yaml", "macros:", "output: 'texts/{{ item.id }}.md'\nmacros:"),
+    "other manifests": _rewrite("contentops.yaml", "content/**/*.yaml", "content/*.yaml"),
+    "another server": _rewrite("contentops.yaml", "base_url: local", "base_url: 'https://a.example/v1'"),
+    "settings that are wrong": _rewrite("contentops.yaml", "version: 1", "version: 9"),
+    "a catalog": _write("catalog.lock.json", "{}\n"),
+    "a body": _rewrite("out/one.md", "\n## ", "\n## My ", keep_time=True),
+    "front matter": _rewrite("out/one.md", "tags:", "labels:"),
+    "a title": _rewrite("out/two.md", "title: ", "title: My "),
+    "no output": _remove("out/two.md"),
+    "a merge in an output": _rewrite("out/one.md", "\n## ", "\n<<<<<<< a\n=======\n>>>>>>> b\n## "),
+    "an output replaced": _replace("cities/bern.md", "bern", "BERN"),
+    "a folder of outputs": _swap_folder,
+    "a file no one knows": _write("out/mine.md", "Mine.\n"),
+    "a lock without a line": _lock_lines(lambda lines: [*lines[:1], *lines[2:]]),
+    "a lock with a line twice": _lock_lines(lambda lines: [*lines, lines[-1].replace('"rev":1', '"rev":2')]),
+    "no lock": _remove("contentops.lock"),
+    "a damaged lock": _rewrite("contentops.lock", '"id":"one"', '"id":1'),
+    "a lock of another environment": _copy_lock,
+    "a journal": _write(".contentops/journal.jsonl", '{"drop":"x","base":"","step":"drop"}\n'),
+    "a damaged image": _damage(3000),
+    "a damaged first line": _damage(90),
+    "a cut image": _cut,
+}
+"""What may happen to a project between two plans."""
+
+
+@given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_plan_is_the_same_with_and_without_what_was_remembered(
+    names: list[str], *, ahead: bool, applied: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever changes, and in whichever order: JSON, text, Markdown, findings, and what is wrong."""
+    root = _copy(applied, tmp_path_factory.mktemp("edited") / "site")
+    if ahead:
+        _said(root, _last(root))
+    for name in names:
+        _tick(root)
+        EDITS[name](root)
+        assert _said(root, _last(root)) == _without_caches(root), names
+        # What has been remembered now is still true.
+        assert _said(root, _last(root)) == _without_caches(root), names
+    shutil.rmtree(root.parent)
+
+
+@pytest.mark.parametrize("name", sorted(set(EDITS) - {"nothing"}))
+def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
+    """Of each kind of change at least: after it, nothing is recalled that was remembered before it."""
+    root = _copy(applied, tmp_path / "site")
+    plan = _plan(root, _last(root))
+    assert _last(root).recall() == plan
+    _tick(root)
+    EDITS[name](root)
+    assert _last(root).recall() is None
+
+
+# --- what is remembered --------------------------------------------------------------------------------------
+
+
+def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> None:
+    """With its counts, its notes and its findings; and none for anyone who asks for something else."""
+    root = _copy(applied, tmp_path / "site")
+    (root / "content" / "deep" / "b.yaml").unlink()
+    plan = _plan(root, _last(root))
+    assert [note.kind for note in plan.notes] == ["orphan", "orphan"]
+    assert plan.unchanged == 2
+    assert _last(root).recall() == plan
+    assert _last(root, Asked(environment="draft")).recall() is None
+    assert _last(root, Asked(variables=("company=Other",))).recall() is None
+    assert _last(root, Asked(ledger="postgresql://elsewhere")).recall() is None
+    assert _last(root).recall(applied=True) is None
+    assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {"changes"}
+
+
+def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) -> None:
+    """There the planner is asked each time."""
+    root = _copy(applied, tmp_path / "site")
+    EDITS["a topic"](root)
+    assert _plan(root, _last(root)).changes
+    assert not [*root.rglob("*.image")]
+
+
+def test_a_file_that_changed_just_now_is_not_trusted(applied: Path, tmp_path: Path) -> None:
+    """A write within the clock's grain of the look could leave its stamp as it is: git calls such a file racily clean."""
+    root = _copy(applied, tmp_path / "site")
+    assert not _plan(root, _last(root, later=0)).changes
+    assert not [*root.rglob("*.image")]
+    newest = max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)
+    last = last_plan(str(root), Asked(), started=newest + TRUSTED_AFTER)
+    assert not _plan(root, last).changes
+    assert not [*root.rglob("*.image")]
+    _plan(root, last_plan(str(root), Asked(), started=newest + TRUSTED_AFTER + 1))
+    assert [*root.rglob("*.image")]
+
+
+def test_a_linked_file_is_not_trusted(applied: Path, tmp_path: Path) -> None:
+    """What a link leads to may change while the link stays as it is."""
+    root = _copy(applied, tmp_path / "site")
+    _link(root)
+    assert not _plan(root, _last(root)).changes
+    assert not [*root.rglob("*.image")]
+
+
+def test_while_an_apply_is_at_work_nothing_is_recalled(applied: Path, tmp_path: Path) -> None:
+    """So that a second one is refused as ever."""
+    root = _copy(applied, tmp_path / "site")
+    plan = _plan(root, _last(root))
+    note = root / ".contentops" / "apply.json"
+    note.write_text("{}", "utf-8")
+    assert _last(root).recall() is None
+    note.unlink()
+    assert _last(root).recall() == plan
+
+
+def test_an_image_of_another_version_is_none(applied: Path, tmp_path: Path) -> None:
+    """And neither is one that was made in another folder."""
+    root = _copy(applied, tmp_path / "site")
+    _plan(root, _last(root))
+    (image,) = root.rglob("*.image")
+    other = tmp_path / "other"
+    root.rename(other)
+    assert _last(other).recall() is None
+    other.rename(root)
+    data = image.read_bytes().replace(b'"format":1', b'"format":0', 1)
+    checksum = len(digest_bytes(b""))
+    image.write_bytes(digest_bytes(data[checksum:]).encode() + data[checksum:])
+    assert _last(root).recall() is None
+
+
+def test_the_command_line_says_the_same(applied: Path, tmp_path: Path, invoke: Run) -> None:
+    """Whatever form is asked for, from any folder of the project; and a no-op apply too."""
+    root = _copy(applied, tmp_path / "site")
+    asked = [
+        ["plan"],
+        ["plan", "--detailed-exitcode", "-v"],
+        ["plan", "--json"],
+        ["plan", "--format", "markdown"],
+        ["plan", "--max-credits", "0"],
+        ["apply", "--yes"],
+        ["apply", "--yes", "--json"],
+    ]
+    folders = [root, root / "content" / "deep"]
+    before = [invoke("-C", str(folder), *words) for folder in folders for words in asked]
+    operation_last = _last(root)
+    project = open_project(str(root), "", ())
+    apply(project, Choice(), ApplyOptions(last=operation_last), confirm=lambda _plan: False, emit=lambda _event: None)
+    assert _last(root).recall(applied=True) is not None
+    assert [invoke("-C", str(folder), *words) for folder in folders for words in asked] == before
