@@ -1,6 +1,6 @@
 """contentops as tasks of Prefect: deposit, work, collect. Each is tried again only where its exit code says so.
 
-    python flow.py FOLDER [SELECTOR]
+python flow.py FOLDER [SELECTOR]
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def content(folder: str, selector: str = "", workers: int = 1) -> None:
     """What the manifests in `folder` ask for becomes files there; `selector` narrows it, as in `--select`."""
     chosen = ["--select", selector] if selector else []
     contentops("-C", folder, "apply", "--detach", "--yes", *chosen)
-    # Anywhere: these need no folder. The limit of the account holds for all of them together.
+    # Anywhere: these need no folder. What they leave, the last step does itself.
     wait([contentops.submit("work", "--once") for _ in range(workers)])
     contentops("-C", folder, "apply", "--yes", *chosen)
 
