@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
+from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure
+    from contentops.api.fence import MayLeave
     from contentops.api.session import Client
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
@@ -202,13 +204,13 @@ def _carry_out(
     from contentops.execution.run import Edges, execute, owned_contents
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
-    cache, fence = workspace.cache, (lambda: lambda: True) if shared is None else shared.fence
+    cache = workspace.cache
     limiter = workspace.limiter
     if shared is not None:
         _claim(shared, plan, found.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache, fence)
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 await _find_dialect(project, plan, client)
@@ -229,6 +231,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
+                fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
@@ -268,7 +271,7 @@ async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
 
 
-async def _nowhere(call: Call) -> Failure:
+async def _nowhere(call: Call, _: MayLeave) -> Failure:
     """The server of a plan whose steps need none."""
     raise AssertionError(f"{call.name} was not in the plan")
 
