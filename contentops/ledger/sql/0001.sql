@@ -54,11 +54,16 @@ CREATE TABLE contentops.entry (
     runner int,                                  -- who works on it
     taken boolean NOT NULL DEFAULT false,        -- a record in git carries it
     cancelled boolean NOT NULL DEFAULT false,
+    error text NOT NULL DEFAULT '',              -- why no worker submits it, such as the server's words; of a queued row
     made_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
 );
-CREATE INDEX entry_open ON contentops.entry (account, rank) WHERE state IN ('queued', 'submitting', 'running');
+-- What a worker may take, in its order.
+CREATE INDEX entry_open ON contentops.entry (account, rank)
+    WHERE state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+-- Where the ranks of a project's next deposit begin.
+CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
 
 -- The texts that were paid for.
