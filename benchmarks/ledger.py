@@ -3,7 +3,7 @@
     python benchmarks/ledger.py [--items 1000] [--runs 3] [--rows 1000000] [--limited 120] [--kills 20] [--only apply]
 
 `apply` compares the same applies as in `throughput.py` with and without a ledger, in turns. `work` empties a queue of
-few items and of many. `queue` deposits ten times `--items`, and claims among `--rows` rows and a thousandth of them.
+few items and of many. `queue` deposits ten times `--items`, and claims among `--rows` rows and among 1,000.
 `takeover` kills a worker that holds work, and waits until another one has it. `limit` lets three workers that are
 killed at random moments do `--limited` items under 60 requests a minute, and counts at the server what came.
 
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from tests.processes import Answer
 
 IN_FLIGHT = 64
-CLAIMED = 50
-"""Submits of one claim."""
+CLAIMED, HELD, FEW = 50, 200, 1000
+"""Submits of one claim, those at the front that others hold, and rows that are few."""
 LIMIT, WINDOW = 60, 60.0
 """Requests in so many seconds."""
 PATIENCE = 60.0
@@ -206,7 +206,7 @@ def paid(connection: psycopg.Connection[tuple[object, ...]]) -> int:
 
 
 def queues(bench: Bench) -> None:
-    """What it takes to deposit many, and to claim some among many: the first thousandth of which others hold."""
+    """What it takes to deposit many, and to claim some of many; the first of them others hold."""
     from contentops.ledger.queue import deposit
 
     count = 10 * bench.items
@@ -231,7 +231,7 @@ def claim_among(bench: Bench, rows: int) -> float:
 
     with ledger(bench.cluster) as url, runner(url) as other, runner(url) as own:
         deposit(own, OWNER, submits(1))
-        own.session.run(FILL, (rows // 1000, other.number, rows))
+        own.session.run(FILL, (HELD, other.number, rows))
         times = []
         for _ in range(25):
             begin = time.perf_counter()

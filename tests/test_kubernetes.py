@@ -85,7 +85,7 @@ class Node:
     def __init__(self, folder: Path, values: Mapping[str, str]) -> None:
         self.folder, self._values = folder, values
         shim = folder / "bin/contentops"
-        shim.parent.mkdir()
+        shim.parent.mkdir(parents=True)
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m contentops "$@"\n')
         shim.chmod(0o755)
 
@@ -160,6 +160,7 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
         worker.send_signal(signal.SIGTERM)
         said, _ = worker.communicate(timeout=PATIENCE)
         states = [row[0] for row in look.execute("SELECT state FROM contentops.entry ORDER BY state").fetchall()]
+    assert worker.returncode == 130, said
     assert set(states) <= {"paid", "queued"}, said
     assert states.count("paid") == len(server.charges()) > 0
     assert list((node.folder / "work").iterdir()) == []
