@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession, Row
 
-OWN = 5
-"""Seconds after the start of PostgreSQL in which nobody takes over the work of the dead, so that each runner that lives
-gets its own back."""
-_FREE = f"(runner IS NULL OR pg_postmaster_start_time() < now() - interval '{OWN} s' AND runner NOT IN {ALIVE})"
 _DEPOSIT = """
 WITH above AS (SELECT greatest(
   (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
@@ -58,7 +54,7 @@ _CLAIM = f"""
 WITH free AS (
   SELECT request_id FROM contentops.entry
   WHERE account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''
-    AND NOT taken AND (work IS NOT NULL OR state <> 'queued') AND {_FREE}
+    AND NOT taken AND (work IS NOT NULL OR state <> 'queued') AND (runner IS NULL OR runner NOT IN {ALIVE})
   ORDER BY rank LIMIT %(most)s FOR UPDATE SKIP LOCKED)
 UPDATE contentops.entry e SET runner = %(runner)s FROM free WHERE e.request_id = free.request_id
 RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,

@@ -72,7 +72,7 @@ class AccountWorker:
         limiting = self._runner.session.another(durable=False)
         try:
             limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
-            async with connected(project, self._credentials, self._world, state, state.fence) as client:
+            async with connected(project, self._credentials, self._world, state) as client:
                 await client.find()
                 for _ in range(client.requests):
                     limiter.sent(asyncio.get_running_loop().time())
@@ -86,6 +86,7 @@ class AccountWorker:
                     random=self._world.random,
                     dialect=lambda: client.dialect,
                     limiter=limiter,
+                    fence=state.fence,
                 )
                 await self._serve(project, edges, state, once=once)
         finally:

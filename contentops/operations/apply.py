@@ -17,6 +17,7 @@ from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
 from contentops.operations.connection import connected, credentials
+from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
@@ -107,6 +108,7 @@ def apply(
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
                 options.last.remember(made, workspace, watched, applied=True)
+                keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:
             show(planned)
