@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.ledger.queue import Deposited
-
     from contentops.ledger.runner import Runner
     from tests.processes import Answer
 
@@ -219,7 +218,7 @@ def queues(bench: Bench) -> None:
     with ledger(bench.cluster), timing.scratch() as folder:
         wall = detached(folder, bench.port, count, 1000).wall
     timing.row(f"`apply --detach` of {count:,} items, wall", timing.seconds(wall))
-    few = max(1, bench.rows // 1000)
+    few = min(FEW, bench.rows)
     times = {rows: claim_among(bench, rows) for rows in (few, bench.rows)}
     shown, floor = timing.seconds(times[bench.rows]), f"{timing.seconds(times[few])}, {few:,} queued"
     timing.row(f"claim of {CLAIMED}, {bench.rows:,} queued, wall", shown, floor, times[bench.rows] / times[few], 1.5)
@@ -245,7 +244,6 @@ def claim_among(bench: Bench, rows: int) -> float:
 def submits(count: int) -> list[Deposited]:
     """So many different ones."""
     from contentops.ledger.queue import Deposited, QueuedWork
-
     from contentops.model import ItemId, Request, RequestId
     from contentops.state.lock import request_id
 
