@@ -36,6 +36,7 @@ from contentops.model.desired import (
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.records import (
     Count,
+    HeldEntry,
     ItemId,
     JobState,
     Json,
@@ -89,6 +90,7 @@ __all__ = [
     "Finding",
     "FrontMatterSchema",
     "Guards",
+    "HeldEntry",
     "ItemId",
     "JobState",
     "Json",

@@ -138,6 +138,28 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
         return self.request_id[:8]
 
 
+class HeldEntry(Struct, frozen=True, kw_only=True):
+    """A submit that another process works on, or that waits for one."""
+
+    request_id: RequestId
+    item: ItemId
+    state: str
+    """`queued`: nothing of it was sent yet; else as a `JobState`."""
+    kind: str = ""
+    """What holds it: apply or worker; empty: nobody does."""
+    who: str = ""
+    """Who that is, as user@host."""
+    depositor: str = ""
+    """Who made it, as user@host."""
+    since: str = ""
+    """When it was made, ISO time, UTC."""
+
+    @property
+    def holder(self) -> str:
+        """What holds it and where, for people: `worker on HOST`; empty: nobody does."""
+        return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.kind else ""
+
+
 class State(Struct, frozen=True, kw_only=True):
     """Lock and journal folded into one: records by id, open entries by request id."""
 

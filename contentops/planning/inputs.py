@@ -14,6 +14,7 @@ from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
+    HeldEntry,
     ItemId,
     JobState,
     Json,
@@ -25,6 +26,7 @@ from contentops.model import (
     Reason,
     Record,
     Remote,
+    RequestId,
     Spec,
     State,
 )
@@ -108,6 +110,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
+    held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
+    """The submits that other processes work on, and those that wait for one."""
 
     @functools.cached_property
     def server(self) -> str:

@@ -51,7 +51,8 @@ CREATE TABLE contentops.entry (
     who text NOT NULL DEFAULT '',                -- who deposited it
     rank bigint NOT NULL DEFAULT 0,              -- place within its project
     runner int,                                  -- who works on it
-    taken boolean NOT NULL DEFAULT false,        -- a record in git carries it
+    taken boolean NOT NULL DEFAULT false,        -- nothing is open any more: a record in git carries it, or
+    dropped boolean NOT NULL DEFAULT false,      -- nothing came of it, or a person let go of it
     cancelled boolean NOT NULL DEFAULT false,
     made_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
