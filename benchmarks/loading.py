@@ -1,10 +1,11 @@
-"""CPU time of reading what a project declares: cold (no parse cache) and warm (every manifest unchanged).
+"""CPU time of reading what a project declares, and of holding it against its schema.
 
-    python benchmarks/loading.py [--items 10000] [--runs 5]
+    python benchmarks/loading.py [--items 10000] [--changed 100000] [--runs 3]
 
 Three projects of the same size: one manifest with an item per row of a CSV file, one manifest that writes every item
-out, and a hundred manifests. Printed are medians of CPU seconds of `load` alone, in this process, with a parse cache
-that is a dict.
+out, and a hundred manifests. Measured is `load` alone, in this process: cold, and warm from a parse cache that is a
+dict. Then the schema: as many items as `--changed` says are held against it, and against jsonschema's validator, made
+once; and the same with one item in a hundred that does not fit.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import timing
+import tree
 
-from contentops.manifests.load import load  # noqa: E402 - the checkout comes first on the path
-from contentops.manifests.project import load_project  # noqa: E402
+sys.path.insert(0, str(timing.ROOT))
+
+from contentops.manifests.load import load
+from contentops.manifests.project import load_project
+from contentops.manifests.schema import check_schema
+from contentops.schema_files import load_schema
+from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
-    from contentops.model import Project
+    from collections.abc import Callable
 
-SETTINGS = """\
-version: 1
-project: bench
-defaults: {template: blog_article_generator, style: general_blog, output: "out/{{ item.id }}.md"}
-vars: {company: Example}
-"""
+    from contentops.model import Project
+    from contentops.yaml.positions import YamlDocument
+
+SETTINGS = tree.SETTINGS
 ROWS = """\
 items:
   - id: "bench/{{ each.slug }}"
@@ -39,15 +44,8 @@ items:
     inputs: {topic: "{{ each.topic }} at {{ company }}", target_audience: readers}
     metadata: {tags: [a, b], date: "2026-03-01"}
 """
-ITEM = """\
-  - id: bench/{0}
-    inputs:
-      topic: "Topic number {0} at {{{{ company }}}}"
-      target_audience: readers
-    metadata:
-      tags: [a, b]
-      date: 2026-03-01
-"""
+CHECKED = 10_000
+"""Items that jsonschema is given; it takes the same for each."""
 
 
 class Kept(dict[str, str]):
@@ -58,50 +56,97 @@ class Kept(dict[str, str]):
         self[key] = value
 
 
-def main() -> None:
-    """Prints one line for each project."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--runs", type=int, default=5)
-    asked = parser.parse_args()
-    count = asked.items
+def shapes(count: int) -> dict[str, dict[str, str]]:
+    """The files of the three projects."""
     parts = [range(start, count, 100) for start in range(min(100, count))]
-    shapes = {
-        "rows of a CSV file": {
-            "content/all.yaml": ROWS,
-            "data/rows.csv": "slug,topic\n" + "".join(f"{number},Topic number {number}\n" for number in range(count)),
-        },
-        "one manifest": {"content/all.yaml": "items:\n" + "".join(map(ITEM.format, range(count)))},
+    rows = "".join(f"{number},Topic number {number}\n" for number in range(count))
+    return {
+        "rows of a CSV file": {"content/all.yaml": ROWS, "data/rows.csv": f"slug,topic\n{rows}"},
+        "one manifest": {"content/all.yaml": "items:\n" + "".join(map(tree.item, range(count)))},
         "a hundred manifests": {
-            f"content/{part.start}.yaml": "items:\n" + "".join(map(ITEM.format, part)) for part in parts
+            f"content/{part.start}.yaml": "items:\n" + "".join(map(tree.item, part)) for part in parts
         },
     }
-    for name, files in shapes.items():
+
+
+def loads(count: int, runs: int) -> None:
+    """A row for each project: warm loads against cold ones."""
+    for name, files in shapes(count).items():
         with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
             for path, text in {"contentops.yaml": SETTINGS, **files}.items():
                 target = Path(folder, path)
                 target.parent.mkdir(exist_ok=True)
                 target.write_text(text, encoding="utf-8")
-            show(name, load_project(Path(folder)), asked.runs)
+            project, kept = load_project(Path(folder)), Kept()
+            cold = statistics.median(loading(project, None) for _ in range(runs))
+            loading(project, kept)
+            warm = statistics.median(loading(project, kept) for _ in range(runs))
+        case, floor = f"load {count:,} items, {name}, warm", f"{timing.seconds(cold)}, cold"
+        timing.row(case, timing.seconds(warm), floor, warm / cold)
 
 
-def show(name: str, project: Project, runs: int) -> None:
-    """One line: the medians of cold and warm loads, and the size of the cache."""
-    kept = Kept()
-    cold = statistics.median(spent(project, None) for _ in range(runs))
-    spent(project, kept)
-    warm = statistics.median(spent(project, kept) for _ in range(runs))
-    size = sum(map(len, kept.values())) / (1 << 20)
-    print(f"{name:<24} cold {cold:7.3f} s   warm {warm:7.3f} s   cache {size:6.1f} MB", flush=True)
-
-
-def spent(project: Project, cache: Kept | None) -> float:
+def loading(project: Project, cache: Kept | None) -> float:
     """CPU seconds of one load."""
+
+    def action() -> None:
+        assert load(project, None, cache).specs
+
+    return cpu(action)
+
+
+def validations(count: int, runs: int) -> None:
+    """Two rows: of items that fit, and of some that do not."""
+    import jsonschema
+
+    schema = load_schema("manifest")
+    validator = jsonschema.Draft7Validator(schema)
+    for what, bad in (("all of which fit", False), ("of which one in a hundred does not", True)):
+        read = [documents(start, bad=bad) for start in range(0, min(count, CHECKED), tree.PER_FILE)]
+        times = max(1, count // CHECKED)
+        checked = len(read) * tree.PER_FILE
+        ours = [cpu(partial(check_all, read * times, schema)) / times for _ in range(runs)]
+        mine, theirs = statistics.median(ours) / checked, cpu(partial(ask_all, read, validator)) / checked
+        case = f"schema of {checked * times:,} changed items, {what}, each"
+        timing.row(case, timing.seconds(mine), f"{timing.seconds(theirs)}, jsonschema made once", mine / theirs, 1)
+
+
+def check_all(read: list[YamlDocument], schema: dict[str, Any]) -> None:
+    """Hold manifests against the schema as a load does."""
+    for each in read:
+        check_schema(each, schema)
+
+
+def ask_all(read: list[YamlDocument], validator: Any) -> None:
+    """Hold them against jsonschema's validator."""
+    for each in read:
+        list(validator.iter_errors(each.root))
+
+
+def documents(start: int, *, bad: bool) -> YamlDocument:
+    """A manifest as it was read; `bad`: with one item that does not fit."""
+    items = "".join(map(tree.item, range(start, start + tree.PER_FILE)))
+    if bad:
+        items = items.replace("    tags: [bench]", "    tags: 7", 1)
+    return read_yaml("content/items.yaml", f"items:\n{items}".encode())[0]
+
+
+def cpu(action: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
     before = time.process_time()
-    found = load(project, None, cache)
-    seconds = time.process_time() - before
-    assert found.specs
-    return seconds
+    action()
+    return time.process_time() - before
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--changed", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    timing.head()
+    loads(options.items, options.runs)
+    validations(options.changed, options.runs)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def spent(command: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,), 
             stdin=asked,
             stdout=subprocess.DEVNULL,
             stderr=words,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment(),
         )
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -59,6 +59,11 @@ def spent(command: Sequence[str], folder: Path, *, codes: Sequence[int] = (0,), 
             said = words.read().decode(errors="replace")[-2000:]
             raise SystemExit(f"`{' '.join(command)[:200]}` ended with {child.returncode}\n{said}")
     return Spent(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / MB)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a child: this one, with the checkout first on the path."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def interleaved(sides: Mapping[str, Callable[[], Spent]], runs: int) -> dict[str, Spent]:
@@ -91,6 +96,8 @@ def row(case: str, measured: str, floor: str = "", ratio: float | None = None, m
 
 def seconds(value: float) -> str:
     """A time, with three digits that mean something."""
+    if value < 1e-3:
+        return f"{value * 1e6:.3g} us"
     return f"{value:.3g} s" if value >= 1 else f"{value * 1000:.3g} ms"
 
 

@@ -16,6 +16,7 @@ LATE = {
     "cli/completion": "texts are offered for one option of one command",
     "cli/entry": "what explains a failure is loaded when there is one",
     "cli/job": "a page for the job is made only where a runner reads it",
+    "cli/ledger": "its help needs no driver of PostgreSQL",
     "cli/options": "help loads no operation",
     "cli/plan": "one of the forms of a plan is printed, and none is made where nothing changed since the last time",
     "cli/terminal": "findings are shown only where there are some",

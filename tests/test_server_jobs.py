@@ -353,6 +353,28 @@ def test_a_job_is_finished_once() -> None:
         assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
 
 
+def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> None:
+    """Neither a stage, nor a failure, nor a second text and charge; the job is that of its next runner alone."""
+    with Store(stores.at(tmp_path / "db")) as store:
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        first, second = store.runner_lock(), store.runner_lock()
+        first.acquire()
+        job = jobs.claim(store, 1, first)
+        assert job is not None
+        first.release()
+        second.acquire()
+        assert jobs.claim(store, 1, second) is not None
+        before = jobs.find(store, "r")
+        with pytest.raises(jobs.JobLostError):
+            jobs.advance(store, job, "writer", 50)
+        jobs.fail(store, job, "late", 2.0)
+        assert not jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 3.0)
+        jobs.release(store, 1, first.id)
+        assert jobs.find(store, "r") == before
+        assert store.rows("SELECT 1 FROM contents") == store.rows("SELECT 1 FROM charges") == []
+        second.release()
+
+
 def test_many_jobs_wait_for_room_and_all_finish() -> None:
     """More jobs than are worked on at once all end, each with its own content."""
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
-    from contentops.state.cache import Cache, StoredText
+    from contentops.state.cache import StoredText
+    from contentops.state.shared import RunCache
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class ServerCapabilities:
     """It gave back a text otherwise than it was saved; None: not seen yet."""
 
     @classmethod
-    def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
+    def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
         """What the cache knows, and what the records prove also without it."""
         known = cache.server_facts(server)
         shows, stores = known.get("shows_after"), known.get("stores_jobs")
@@ -63,7 +64,7 @@ class ServerCapabilities:
             alters_texts=_alters_texts(state, server, known.get("alters_texts")),
         )
 
-    def keep(self, cache: Cache, server: str) -> None:
+    def keep(self, cache: RunCache, server: str) -> None:
         """Remember what is worth it for the next run; at once where a kill must not make that one pay for it."""
         cache.put_server_facts(
             server,
@@ -112,7 +113,7 @@ class Context:
     project: Project
     plan: Plan
     run: Primitives
-    cache: Cache
+    cache: RunCache
     outputs: Outputs
     admission: Admission
     durations: Durations

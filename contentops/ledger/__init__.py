@@ -3,3 +3,16 @@
 PostgreSQL itself is the engine: sessions whose locks die with them, transactions, `SKIP LOCKED`, its own timeouts. The
 only room that imports psycopg, and imported only where a ledger is configured.
 """
+
+from contentops.errors import StateError
+
+try:
+    import psycopg as _driver
+except ModuleNotFoundError:
+    raise StateError(
+        "a ledger needs `psycopg`, which is not installed here",
+        code="ledger-driver",
+        hint="install it with contentops: `python -m pip install '.[postgres]'` in its clone",
+    ) from None
+else:
+    del _driver

@@ -41,13 +41,18 @@ def fingerprint(key: str) -> str:
 
 
 def sign_in(session: LedgerSession, account: Account) -> None:
-    """Make the account known, with the settings that are used now. Raises as `LedgerSession.run` does."""
+    """Make the account known, with the settings that are used now. Raises as `LedgerSession.run` does.
+
+    One that is new to a ledger which was restored may have been in what was lost: it counts as restored then, too.
+    """
     settings = msgspec.json.encode(structs.asdict(account.api)).decode()
     session.run(
-        "INSERT INTO contentops.account AS a (id, server, fingerprint, settings) VALUES (%s, %s, %s, %s)"
+        "INSERT INTO contentops.account AS a (id, server, fingerprint, settings, restored_at)"
+        " VALUES (%s, %s, %s, %s, (SELECT max(restored_at) FROM contentops.account))"
         " ON CONFLICT (id) DO UPDATE SET server = excluded.server, fingerprint = excluded.fingerprint,"
-        " settings = excluded.settings"
-        " WHERE (a.server, a.fingerprint, a.settings) <> (excluded.server, excluded.fingerprint, excluded.settings)",
+        " settings = excluded.settings, seen_at = now()"
+        " WHERE (a.server, a.fingerprint, a.settings) <> (excluded.server, excluded.fingerprint, excluded.settings)"
+        " OR a.seen_at < now() - interval '1 day'",
         (account.id, account.api.server, account.fingerprint, settings),
     )
 

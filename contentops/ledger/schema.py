@@ -6,9 +6,11 @@ import importlib.resources
 import re
 from typing import TYPE_CHECKING
 
-from contentops.errors import StateError
+from contentops.errors import Refused, StateError, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import psycopg
 
     from contentops.ledger.session import LedgerSession, Row
@@ -18,43 +20,62 @@ _LOCK = 0x636F6E74
 _FILE = re.compile(r"([0-9]{4})\.sql")
 
 
+def steps() -> dict[int, str]:
+    """The statements that lead to each version from the one before."""
+    folder = importlib.resources.files("contentops.ledger") / "sql"
+    found = {name: _FILE.fullmatch(name.name) for name in folder.iterdir()}
+    return {int(match[1]): path.read_text(encoding="utf-8") for path, match in found.items() if match}
+
+
 def newest() -> int:
     """The version of the tables that this program uses."""
-    return max(_steps())
+    return max(steps())
 
 
-def migrate(session: LedgerSession) -> tuple[int, int]:
+def version(session: LedgerSession) -> int:
+    """The version of a ledger's tables; 0: it has none."""
+    return session.transaction(_version)
+
+
+def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> tuple[int, int]:
     """Bring the tables to the newest version; the version before (0: there was none) and after.
 
-    Raises StateError for a ledger of a newer version, or where the role may not do that.
+    All steps are one transaction, and one process at a time does them. `known`: the steps, where they are not those of
+    this program. Raises StateError for a ledger of a newer version or where the role may not do that, Refused while
+    somebody works with the older one.
     """
+    known = steps() if known is None else known
+    last = max(known)
 
     def work(cursor: psycopg.Cursor[Row]) -> tuple[int, int]:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         before = _version(cursor)
-        _refuse_newer(before)
-        steps = {number: sql for number, sql in _steps().items() if number > before}
+        _refuse_newer(before, last)
         if before == 0:
             cursor.execute("CREATE SCHEMA IF NOT EXISTS contentops")
             cursor.execute("CREATE TABLE contentops.version (number int NOT NULL)")
             cursor.execute("INSERT INTO contentops.version VALUES (0)")
-        for _, sql in sorted(steps.items()):
-            cursor.execute(sql.encode())
-        cursor.execute("UPDATE contentops.version SET number = %s WHERE number <> %s", (newest(), newest()))
-        return before, newest()
+        elif before < last:
+            _refuse_in_use(cursor)
+        for number, sql in sorted(known.items()):
+            if number > before:
+                cursor.execute(sql.encode())
+        cursor.execute("UPDATE contentops.version SET number = %s WHERE number <> %s", (last, last))
+        return before, last
 
     return session.transaction(work)
 
 
-def prepare(session: LedgerSession) -> None:
+def prepare(session: LedgerSession, known: Mapping[int, str] | None = None) -> None:
     """Make the tables in a database that has none. Raises StateError for those of another version."""
-    version = session.transaction(_version)
-    if version == 0:
-        migrate(session)
+    known = steps() if known is None else known
+    there, last = version(session), max(known)
+    if there == 0:
+        migrate(session, known)
         return
-    _refuse_newer(version)
-    if version < newest():
-        message = f"the ledger has the tables of an older version ({version}; this program needs {newest()})"
+    _refuse_newer(there, last)
+    if there < last:
+        message = f"the ledger has the tables of an older version ({there}; this program needs {last})"
         hint = "let the runs of the older version end, then `contentops ledger migrate`"
         raise StateError(message, code="ledger-older", hint=hint)
 
@@ -67,13 +88,17 @@ def _version(cursor: psycopg.Cursor[Row]) -> int:
     return int((cursor.fetchone() or (0,))[0] or 0)
 
 
-def _refuse_newer(version: int) -> None:
-    if version > newest():
-        message = f"the ledger has the tables of a newer version ({version}; this program knows {newest()})"
+def _refuse_newer(there: int, last: int) -> None:
+    if there > last:
+        message = f"the ledger has the tables of a newer version ({there}; this program knows {last})"
         raise StateError(message, code="ledger-newer", hint="update contentops here")
 
 
-def _steps() -> dict[int, str]:
-    folder = importlib.resources.files("contentops.ledger") / "sql"
-    found = {name: _FILE.fullmatch(name.name) for name in folder.iterdir()}
-    return {int(match[1]): path.read_text(encoding="utf-8") for path, match in found.items() if match}
+def _refuse_in_use(cursor: psycopg.Cursor[Row]) -> None:
+    cursor.execute("SELECT kind, who, page FROM contentops.runner_alive ORDER BY number")
+    if alive := cursor.fetchall():
+        names = ", ".join(f"{kind} by {who}{f' ({page})' if page else ''}" for kind, who, page in alive[:5])
+        more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
+        message = f"{plural(len(alive), 'runner')} of the older version work with this ledger: {names}{more}"
+        hint = "let them end (SIGTERM lets a worker finish what it has), then run this again; nothing was changed"
+        raise Refused(message, code="ledger-in-use", hint=hint)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
+from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
@@ -16,6 +17,7 @@ from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
 from contentops.operations.connection import connected, credentials
+from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.calls import Call, Failure
+    from contentops.api.fence import MayLeave
     from contentops.api.session import Client
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
@@ -105,6 +108,7 @@ def apply(
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
                 options.last.remember(made, workspace, watched, applied=True)
+                keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:
             show(planned)
@@ -202,12 +206,12 @@ def _carry_out(
     from contentops.execution.run import Edges, execute, owned_contents
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
-    cache, fence = workspace.cache, (lambda: lambda: True) if shared is None else shared.fence
+    cache = workspace.cache
     limiter = workspace.limiter
     held = frozenset() if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache, fence)
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 await _find_dialect(project, plan, client)
@@ -229,6 +233,7 @@ def _carry_out(
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
                 held=held,
+                fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
@@ -283,7 +288,7 @@ async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
 
 
-async def _nowhere(call: Call) -> Failure:
+async def _nowhere(call: Call, _: MayLeave) -> Failure:
     """The server of a plan whose steps need none."""
     raise AssertionError(f"{call.name} was not in the plan")
 

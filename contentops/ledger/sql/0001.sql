@@ -6,7 +6,8 @@ CREATE TABLE contentops.account (
     server text NOT NULL,
     fingerprint text NOT NULL,                   -- of the key: a worker serves the accounts whose key it has
     settings jsonb NOT NULL DEFAULT '{}',        -- how the server is spoken to, as the last deposit said
-    restored_at timestamptz                      -- since then nobody knows all that was paid for
+    restored_at timestamptz,                     -- since then nobody knows all that was paid for
+    seen_at timestamptz NOT NULL DEFAULT now()   -- when somebody last worked for it, to the day
 );
 
 -- What was sent in the last minute, and until when all hold back.
@@ -85,3 +86,72 @@ CREATE TABLE contentops.applying (
     since timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (lineage, environment)
 );
+
+-- For dashboards. No key, no text and no request stands in these views; what `ledger gc` let go of is not counted.
+CREATE VIEW contentops.spend AS
+SELECT (made_at AT TIME ZONE 'UTC')::date AS day, account, project, environment,
+    count(*) FILTER (WHERE state IN ('running', 'paid')) AS submits,
+    coalesce(sum(credits) FILTER (WHERE state IN ('running', 'paid')), 0)::bigint AS credits,
+    coalesce(sum(credits) FILTER (WHERE state IN ('submitting', 'unknown')), 0)::bigint AS uncertain_credits
+FROM contentops.entry WHERE state NOT IN ('queued', 'failed')
+GROUP BY day, account, project, environment;
+COMMENT ON VIEW contentops.spend IS 'What was paid for, by day, account, project and environment';
+COMMENT ON COLUMN contentops.spend.day IS 'The day (UTC) on which it was submitted, or queued';
+COMMENT ON COLUMN contentops.spend.account IS 'Who pays';
+COMMENT ON COLUMN contentops.spend.project IS 'The name of the project';
+COMMENT ON COLUMN contentops.spend.environment IS 'Its environment; empty: none';
+COMMENT ON COLUMN contentops.spend.submits IS 'Jobs that the server took';
+COMMENT ON COLUMN contentops.spend.credits IS 'Their published price';
+COMMENT ON COLUMN contentops.spend.uncertain_credits IS 'The price of submits whose answer is not known yet';
+
+CREATE VIEW contentops.backlog AS
+SELECT account, project, environment,
+    count(*) FILTER (WHERE state = 'queued') AS queued,
+    count(*) FILTER (WHERE state IN ('submitting', 'running')) AS in_flight,
+    count(*) FILTER (WHERE state = 'paid') AS unwritten,
+    count(*) FILTER (WHERE state IN ('unknown', 'failed')) AS failures,
+    coalesce(extract(epoch FROM now() - min(made_at) FILTER (WHERE state = 'queued')), 0)::bigint AS oldest_queued,
+    coalesce(extract(epoch FROM now() - min(made_at) FILTER (WHERE state IN ('submitting', 'running'))), 0)::bigint
+        AS oldest_in_flight
+FROM contentops.entry WHERE NOT taken AND NOT cancelled
+GROUP BY account, project, environment;
+COMMENT ON VIEW contentops.backlog IS 'What is not done yet, by account, project and environment';
+COMMENT ON COLUMN contentops.backlog.account IS 'Who pays';
+COMMENT ON COLUMN contentops.backlog.project IS 'The name of the project';
+COMMENT ON COLUMN contentops.backlog.environment IS 'Its environment; empty: none';
+COMMENT ON COLUMN contentops.backlog.queued IS 'Submits that wait for a worker; nothing was sent';
+COMMENT ON COLUMN contentops.backlog.in_flight IS 'Submits that leave now, and jobs that the server works on';
+COMMENT ON COLUMN contentops.backlog.unwritten IS 'Paid texts that no checkout has written and recorded in git yet';
+COMMENT ON COLUMN contentops.backlog.failures IS 'Jobs that failed, and submits of which nobody knows whether they arrived';
+COMMENT ON COLUMN contentops.backlog.oldest_queued IS 'Age in seconds of the oldest submit that waits';
+COMMENT ON COLUMN contentops.backlog.oldest_in_flight IS 'Age in seconds of the oldest one in flight';
+
+CREATE VIEW contentops.runner_alive AS
+SELECT r.number, r.kind, r.who, r.page, r.started_at,
+    (SELECT count(*) FROM contentops.entry e
+        WHERE e.runner = r.number AND e.state IN ('queued', 'submitting', 'running')) AS entries
+FROM contentops.runner r
+WHERE r.number IN (
+    SELECT objid::int FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = 1668248113 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+COMMENT ON VIEW contentops.runner_alive IS 'The processes that work now';
+COMMENT ON COLUMN contentops.runner_alive.number IS 'Its number';
+COMMENT ON COLUMN contentops.runner_alive.kind IS 'apply or worker';
+COMMENT ON COLUMN contentops.runner_alive.who IS 'user@host';
+COMMENT ON COLUMN contentops.runner_alive.page IS 'The page of its CI run, if there is one';
+COMMENT ON COLUMN contentops.runner_alive.started_at IS 'Since when it works';
+COMMENT ON COLUMN contentops.runner_alive.entries IS 'How many submits it holds';
+
+CREATE VIEW contentops.failure AS
+SELECT changed_at, account, project, environment, item, state, who, request_id
+FROM contentops.entry WHERE state IN ('failed', 'unknown') AND NOT taken;
+COMMENT ON VIEW contentops.failure IS 'Submits that failed, or of which nobody knows whether they arrived';
+COMMENT ON COLUMN contentops.failure.changed_at IS 'Since when';
+COMMENT ON COLUMN contentops.failure.account IS 'Who pays';
+COMMENT ON COLUMN contentops.failure.project IS 'The name of the project';
+COMMENT ON COLUMN contentops.failure.environment IS 'Its environment; empty: none';
+COMMENT ON COLUMN contentops.failure.item IS 'The item';
+COMMENT ON COLUMN contentops.failure.state IS 'failed, or unknown';
+COMMENT ON COLUMN contentops.failure.who IS 'Who asked for it';
+COMMENT ON COLUMN contentops.failure.request_id IS 'The id of the submit, for `contentops state resolve`';

@@ -1,0 +1,138 @@
+"""What it costs to be told that nothing is to be done, and its kin: one change, an apply of nothing, the first plan.
+
+    python benchmarks/noop.py [--items 10000 100000] [--runs 5]
+
+Trees of `tree.py` in git, so that `git status --porcelain` can say what looking at them costs, and `floor.py` how
+little a plan could do. Held against `git status` is a plan less what Python takes to start with the same imports.
+A cold plan (no `.contentops`) is held against PyYAML's C loader alone; it may use two processes, so the wall counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import timing
+import tree
+
+LARGE = 50_000
+"""From so many items on, the bounds are those of 100,000, and slow sides run once."""
+FLOOR = str(Path(__file__).with_name("floor.py"))
+PLAN = (*timing.CONTENTOPS, "plan", "--detailed-exitcode")
+IMPORTS = """\
+import contextlib
+for name in {}:
+    with contextlib.suppress(ImportError):  # a plan tries some in vain, too
+        __import__(name)
+"""
+GRAIN = 3.0
+"""Seconds after which a file is old enough to be known by its time stamp."""
+CHANGES = 2
+"""Exit code of a plan with changes."""
+
+
+class Most(NamedTuple):
+    """What the ratios should be at most, and the peaks in MB."""
+
+    git: float
+    floor: float
+    loader: float
+    warm: float
+    cold: float
+
+
+SMALL_TREE, LARGE_TREE = Most(4, 1.2, 1 / 5, 60, 90), Most(4, 0.9, 1 / 6, 150, 400)
+
+
+def measure(folder: Path, count: int, runs: int) -> None:
+    """The rows of one size."""
+    tree.grow(folder, count)
+    run = partial(timing.spent, folder=folder)
+    run([sys.executable, FLOOR, "set-up"])
+    run([sys.executable, FLOOR, "load"])
+    time.sleep(GRAIN)
+    run(PLAN)
+    imports = IMPORTS.format(modules(folder))
+    changed, original = folder / "content" / "000000.yaml", (folder / "content" / "000000.yaml").read_text()
+    numbers = iter(range(10**6))
+
+    def one_changed() -> timing.Spent:
+        changed.write_text(original.replace("Topic 0:", f"Topic {next(numbers)} and more:"))
+        found = run(PLAN, codes=[CHANGES])
+        changed.write_text(original)
+        run(PLAN)
+        return found
+
+    def cold() -> timing.Spent:
+        shutil.rmtree(folder / ".contentops")
+        return run(PLAN)
+
+    warm = timing.interleaved(
+        {
+            "plan": lambda: run(PLAN),
+            "imports": lambda: run([sys.executable, "-"], script=imports),
+            "git": lambda: run(["git", "status", "--porcelain"]),
+            "floor": lambda: run([sys.executable, FLOOR, "plan"]),
+            "changed": one_changed,
+            "apply": lambda: run([*timing.CONTENTOPS, "apply", "--yes"]),
+        },
+        runs,
+    )
+    slow = timing.interleaved(
+        {"cold": cold, "loader": lambda: run([sys.executable, FLOOR, "load"])}, 1 if count >= LARGE else min(runs, 3)
+    )
+    show(f"{count:,} items: ", LARGE_TREE if count >= LARGE else SMALL_TREE, {**warm, **slow})
+
+
+def show(size: str, most: Most, found: dict[str, timing.Spent]) -> None:
+    """The rows of one size, from what each side took."""
+    plan, git, floor, cold, loader = (found[name] for name in ("plan", "git", "floor", "cold", "loader"))
+    above, imports, shown = plan.cpu - found["imports"].cpu, timing.seconds(found["imports"].cpu), timing.seconds
+    case, status = f"{size}plan less start-up ({imports})", f"{shown(git.cpu)}, `git status`"
+    timing.row(case, shown(above), status, above / git.cpu, most.git)
+    timing.row(f"{size}plan", shown(plan.cpu), f"{shown(floor.cpu)}, the prototype", plan.cpu / floor.cpu, most.floor)
+    case, measured = f"{size}cold plan, wall", f"{shown(cold.wall)} ({shown(cold.cpu)} of CPU)"
+    timing.row(case, measured, f"{shown(loader.wall)}, `CSafeLoader`", cold.wall / loader.wall, most.loader)
+    timing.row(f"{size}peak of a plan, MB", f"{plan.peak:.0f} MB", f"{floor.peak:.0f} MB", plan.peak, most.warm)
+    timing.row(f"{size}peak of a cold plan, MB", f"{cold.peak:.0f} MB", f"{loader.peak:.0f} MB", cold.peak, most.cold)
+    for name, what in (("changed", "plan with one item changed"), ("apply", "`apply --yes`, nothing to do")):
+        taken = found[name].cpu
+        timing.row(f"{size}{what}", shown(taken), f"{shown(plan.cpu)}, the plan", taken / plan.cpu, 1.2)
+
+
+def modules(folder: Path) -> list[str]:
+    """What a plan without changes imports beyond what Python starts with, in the order in which it is ready."""
+    bare = set(imported(folder, "-c", "pass"))
+    found = imported(folder, "-m", "contentops", "plan")
+    return [name for name in found if name not in bare and name != "contentops.__main__"]
+
+
+def imported(folder: Path, *words: str) -> list[str]:
+    """The modules that Python imports for a command line."""
+    command = [sys.executable, "-X", "importtime", *words]
+    done = subprocess.run(command, cwd=folder, env=timing.environment(), capture_output=True, text=True, check=True)
+    return re.findall(r"^import time:\s*\d+ \|\s*\d+ \|\s*(\S+)$", done.stderr, re.MULTILINE)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    timing.head()
+    for count in options.items:
+        with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
+            measure(Path(folder), count, options.runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""A project of many items for benchmarks: declared, and brought to where a plan has nothing to say.
+
+    python benchmarks/tree.py FOLDER ITEMS
+
+Applying 100,000 items takes minutes, of which a plan sees nothing but lock and files. So one item is applied by the
+embedded server, and the records and files of the others are written after its likeness. That they are what an apply
+would leave is shown by the plan, which must be empty.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import timing
+
+sys.path.insert(0, str(timing.ROOT))
+
+if TYPE_CHECKING:
+    from contentops.model import Record
+
+PER_FILE = 100
+"""Items of one manifest."""
+PER_FOLDER = 1000
+"""Files of one folder of outputs."""
+SETTINGS = """\
+version: 1
+project: bench
+api: {base_url: local}
+output: "out/{{ item.id }}.md"
+defaults: {template: blog_article_generator, style: general_blog, mode: quick}
+vars: {company: Example}
+"""
+ITEM = """\
+  - id: {folder:03d}/item-{number:06d}
+    inputs:
+      topic: "Topic {number}: what {{{{ company }}}} learned of it"
+      target_audience: marketing directors of group {group}
+      article_tone: calm and exact
+      call_to_action: Write to us, and we answer within a day
+      objective: Decide whether topic {number} is worth a project
+      key_points:
+        - what it costs
+        - what it brings
+        - where it went wrong {group} times
+      seo_keywords: [topic, guide, v{group}]
+      include_examples: true
+      word_count_target: 900
+    metadata:
+      owner: team-{group}
+      tags: [guide, b{group}]
+      date: 2026-03-01
+      priority: {group}
+    tags: [bench]
+"""
+BODY = "## What it costs\n\n" + "A paragraph of plain words that stands for a real one. " * 12 + "\n"
+
+
+def declare(folder: Path, count: int) -> None:
+    """The settings and manifests of `count` items, about 600 bytes each."""
+    (folder / "content").mkdir(parents=True)
+    (folder / "contentops.yaml").write_text(SETTINGS, encoding="utf-8")
+    for start in range(0, count, PER_FILE):
+        items = map(item, range(start, min(start + PER_FILE, count)))
+        (folder / "content" / f"{start:06d}.yaml").write_text(f"items:\n{''.join(items)}", encoding="utf-8")
+
+
+def item(number: int) -> str:
+    """The lines of one item."""
+    return ITEM.format(number=number, folder=number // PER_FOLDER, group=number % 9)
+
+
+def grow(folder: Path, count: int) -> None:
+    """All of it, by a child: the peak of every later child would be no less than that of its parent."""
+    timing.spent([sys.executable, __file__, str(folder), str(count)], timing.ROOT)
+
+
+def record(folder: Path) -> None:
+    """Lock and outputs of everything declared, as an apply would have left them."""
+    from msgspec import structs
+
+    from contentops.digest import digest_text
+    from contentops.documents.clean import body_digest, title_digest
+    from contentops.documents.front_matter import compose, provenance
+    from contentops.model import Saved
+    from contentops.operations import workspace
+    from contentops.state import lock
+
+    first = "000/item-000000"
+    command = [*timing.CONTENTOPS, "apply", "--yes", "--select", first]
+    timing.spent(command, folder)
+    project = workspace.open_project(str(folder), "", ())
+    state = workspace.read_state(project)
+    known = state.records[first]  # type: ignore[index]  # a text is an id
+    body, (one, *others) = body_digest(BODY), workspace.validate(project).specs
+    assert one.id == first
+    records: dict[str, Record] = {first: known}
+    for spec in others:
+        title = str(spec.request.inputs["topic"])
+        job = digest_text(spec.id)[7:39]
+        file = folder / spec.output
+        file.parent.mkdir(parents=True, exist_ok=True)
+        block = provenance(item=spec.id, digest=spec.digest, job=job, generated_at=known.generated_at)
+        file.write_text(compose(title, spec.metadata, block, BODY), encoding="utf-8")
+        taken = title_digest(title)
+        records[spec.id] = structs.replace(
+            known,
+            id=spec.id,
+            digest=spec.digest,
+            request=spec.request.as_json(),
+            used=spec.used,
+            output=spec.output,
+            title=title,
+            metadata=spec.metadata,
+            generated=body,
+            saved=Saved(title=taken, body=body, server_title=taken, server_body=body),
+            content_id=f"cnt_{job}",
+            job_id=job,
+            request_id=job,
+        )
+    (folder / "contentops.lock").write_bytes(lock.render(structs.replace(state, records=records)))
+
+
+def commit(folder: Path) -> None:
+    """All of it in git."""
+    git = ("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "All"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+
+
+def main() -> None:
+    """Make the tree."""
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    declare(folder, count)
+    record(folder)
+    commit(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The upkeep of a ledger: its tables, what it lets go of, who may use it, and what to do after it was restored."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from contentops.errors import UsageError
+from contentops.ledger import roles, schema, upkeep
+from contentops.ledger.session import LedgerSession, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.ledger.roles import Privilege
+    from contentops.ledger.upkeep import Collected, Overview
+
+
+@contextlib.contextmanager
+def _opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
+    if not address:
+        hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
+        raise UsageError("no ledger is named", code="no-ledger", hint=hint)
+    with LedgerSession(address, name="contentops ledger", patience=0) as session:
+        if prepared:
+            schema.prepare(session)
+        yield session
+
+
+def migrate(address: str, *, do: bool) -> tuple[int, int]:
+    """The version of the tables before and after; only what would be, unless `do`. Raises as `schema.migrate` does."""
+    with _opened(address, prepared=False) as session:
+        if do:
+            return schema.migrate(session)
+        return schema.version(session), schema.newest()
+
+
+def collect(address: str, days: int, *, do: bool) -> Collected:
+    """What the ledger lets go of; done, if `do`. Raises StateError."""
+    with _opened(address) as session:
+        return upkeep.collect(session, days) if do else upkeep.superfluous(session, days)
+
+
+def restored(address: str) -> tuple[str, ...]:
+    """Say that the database was put back to an earlier time; the accounts that this is noted for. Raises StateError."""
+    with _opened(address) as session:
+        return upkeep.restored(session)
+
+
+def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
+    """Let a role work with the ledger, or only look at its views. Raises UsageError, StateError."""
+    with _opened(address) as session:
+        return roles.grant(session, role, work=work)
+
+
+def overview(address: str) -> Overview:
+    """How the ledger stands. Raises StateError."""
+    with _opened(address) as session:
+        return upkeep.overview(session)
+
+
+def place(address: str) -> str:
+    """An address as it may be shown."""
+    return shown(address)

@@ -1,0 +1,59 @@
+"""Rows of a ledger for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.digest import Digest
+from contentops.ledger.entries import EntryOwner, EntryWriter
+from contentops.ledger.runner import Runner
+from contentops.model import ItemId, JobState, OpenEntry, RequestId
+from contentops.state.cache import StoredText
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentops.ledger.session import LedgerSession
+
+OWNER = EntryOwner(lineage="L", environment="", project="blog", account="acme")
+AGING = {"entry": ("made_at", "changed_at"), "text": ("made_at",), "runner": ("started_at",), "account": ("seen_at",)}
+SERVER = "https://api.example.com/v1"
+
+
+def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
+    """An open entry."""
+    return OpenEntry(
+        request_id=RequestId(f"request-{item}"),
+        item=ItemId(item),
+        digest=Digest(f"sha256:{item}"),
+        attempt=1,
+        state=state,
+        server=SERVER,
+        dialect="v1",
+        credits=credits_,
+    )
+
+
+def text(item: str) -> StoredText:
+    """The paid text of an entry."""
+    return StoredText(item=ItemId(item), request_id=RequestId(f"request-{item}"), title=item, body=f"About {item}.\n")
+
+
+def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:
+    """Writes entries, and a text for each that is paid, as a run does that has ended since."""
+    with session.another(durable=True) as other:
+        runner = Runner(other, kind="apply", who="someone@here")
+        writer = EntryWriter(runner)
+        known = list(entries)
+        writer.note(owner, known)
+        for one in known:
+            if one.state is JobState.PAID:
+                writer.keep_text(owner, one.server, one.digest, text(one.item))
+        writer.flush()
+
+
+def age(session: LedgerSession, days: int) -> None:
+    """Makes everything older."""
+    for table, columns in AGING.items():
+        for column in columns:
+            session.run(f"UPDATE contentops.{table} SET {column} = {column} - make_interval(days => %s)", (days,))

@@ -1,0 +1,46 @@
+"""Benchmarks run and print figures; how fast anything is, is measured and never asserted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SMALL = {
+    "noop": ("--items 120 --runs 1", 7),
+    "starting": ("--runs 1", 3),
+    "throughput": ("--items 20 --runs 1 --in-flight 4 20", 6),
+    "checkpoint": ("--items 200 --times 2", 3),
+    "creates": ("--items 120", 6),
+    "loading": ("--items 120 --changed 200 --runs 1", 5),
+    "peers/race": ("contentops --items 120 --runs 1", 1),
+}
+"""The arguments of a small run, and the rows that it prints."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="they ask a POSIX system what children took")
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_prints_its_figures_beside_their_floor(name: str) -> None:
+    """Every row has a figure, and a ratio where it has a bound."""
+    words, rows = SMALL[name]
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    _, _, *found = done.stdout.splitlines()
+    assert len(found) == rows, done.stdout
+    for row in found:
+        assert re.search(r"\d", row)
+        assert ("at most" in row) == ("reached" in row or "missed" in row), row
+
+
+def test_every_benchmark_is_run_small() -> None:
+    """One that no one runs would not run when it is needed."""
+    shared = {"timing", "tree", "floor", "results"}  # modules, the floor of another, and what runs them all
+    elsewhere = {"growth", "simulate"}  # `test_server_accounts.py`; on virtual time, by hand
+    scripts = {path.relative_to(BENCHMARKS).with_suffix("").as_posix() for path in BENCHMARKS.rglob("*.py")}
+    scripts = {name for name in scripts if not name.startswith("peers/.tools/")}
+    assert scripts - {"ledger"} == {*SMALL, *shared, *elsewhere}
