@@ -27,7 +27,8 @@ _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 """States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
 _OPEN = f"""
-SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled, coalesce(r.kind, ''),
+SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
+  coalesce(r.kind, ''),
   coalesce(r.who, ''), e.who, to_char(e.made_at AT TIME ZONE 'UTC', {_TIME})
 FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
@@ -105,7 +106,7 @@ class _OpenRow(NamedTuple):
     state: str
     line: str
     dropped: bool
-    cancelled: bool
+    stopped: bool
     kind: str
     who: str
     depositor: str
@@ -114,7 +115,7 @@ class _OpenRow(NamedTuple):
     @property
     def is_held(self) -> bool:
         """Whether a runner that lives has more to do for it, or it waits for one."""
-        waits = self.state == "queued" and not self.cancelled
+        waits = self.state == "queued" and not self.stopped
         return not self.dropped and (waits or (bool(self.kind) and self.state in _UNDER_WAY))
 
 

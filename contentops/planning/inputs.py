@@ -14,7 +14,6 @@ from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
-    HeldEntry,
     ItemId,
     JobState,
     Json,
@@ -26,7 +25,6 @@ from contentops.model import (
     Reason,
     Record,
     Remote,
-    RequestId,
     Spec,
     State,
 )
@@ -34,7 +32,7 @@ from contentops.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.model import Record
+    from contentops.model import HeldEntry, RequestId
     from contentops.planning.promote import Offer, SourceEnvironment
 
 
