@@ -13,13 +13,13 @@ from msgspec import structs
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId
+from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId, request_id
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
-from contentops.state.lock import lineage_of, request_id
+from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry

@@ -25,8 +25,8 @@ from contentops.model import (
     QueueTotal,
     Request,
     RequestId,
+    request_id,
 )
-from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -48,6 +48,7 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
+    request_id,
 )
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
@@ -140,4 +141,5 @@ __all__ = [
     "WordLimits",
     "Write",
     "name_of",
+    "request_id",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, NewType
 
@@ -89,6 +90,14 @@ class Record(Struct, frozen=True, kw_only=True):
         """The bodies that it names: made by a job, taken from another environment, saved, or given back for that."""
         saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
+
+
+def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
+    """Our name for one paid submit: the same on every machine, so that it can be found again without a journal.
+
+    Raises ValueError if `lineage` is no UUID.
+    """
+    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
 
 
 class JobState(enum.StrEnum):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.model import Action, Drain, Reason, RequestId
-from contentops.state.lock import request_id
+from contentops.model import Action, Drain, Reason, RequestId, request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
