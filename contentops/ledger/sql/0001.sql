@@ -98,7 +98,9 @@ SELECT (made_at AT TIME ZONE 'UTC')::date AS day, account, project, environment,
     count(*) FILTER (WHERE state IN ('running', 'paid')) AS submits,
     coalesce(sum(credits) FILTER (WHERE state IN ('running', 'paid')), 0)::bigint AS credits,
     coalesce(sum(credits) FILTER (WHERE state IN ('submitting', 'unknown')), 0)::bigint AS uncertain_credits
-FROM contentops.entry WHERE state NOT IN ('queued', 'failed')
+FROM contentops.entry
+-- A text that was paid for was, also where it failed its checks and another one took its place.
+WHERE state = 'paid' OR (state IN ('submitting', 'running', 'unknown') AND NOT dropped)
 GROUP BY day, account, project, environment;
 COMMENT ON VIEW contentops.spend IS 'What was paid for, by day, account, project and environment';
 COMMENT ON COLUMN contentops.spend.day IS 'The day (UTC) on which it was submitted, or queued';
