@@ -97,6 +97,14 @@ class Cluster:
             self._server.wait(PATIENCE)
             self._server = None
 
+    def become_standby(self) -> None:
+        """Start it again as one that only replays what a primary wrote."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(PATIENCE)
+        (self._folder / "data" / "standby.signal").touch()
+        self.start()
+
     def freeze(self) -> None:
         """Let it stand still, as a machine that is suspended."""
         assert self._server is not None
