@@ -52,7 +52,8 @@ CREATE TABLE contentops.entry (
     who text NOT NULL DEFAULT '',                -- who deposited it
     rank bigint NOT NULL DEFAULT 0,              -- place within its project
     runner int,                                  -- who works on it
-    taken boolean NOT NULL DEFAULT false,        -- a record in git carries it
+    taken boolean NOT NULL DEFAULT false,        -- nothing is open any more: a record in git carries it, or
+    dropped boolean NOT NULL DEFAULT false,      -- nothing came of it, or a person let go of it
     cancelled boolean NOT NULL DEFAULT false,
     error text NOT NULL DEFAULT '',              -- why no worker submits it, such as the server's words; of a queued row
     made_at timestamptz NOT NULL DEFAULT now(),
