@@ -25,8 +25,8 @@ from contentops.model import (
     QueueTotal,
     Request,
     RequestId,
+    request_id,
 )
-from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,8 +47,9 @@ SELECT r.request_id, %(account)s, %(lineage)s, %(environment)s, %(project)s, r.i
 FROM above, jsonb_to_recordset(%(rows)s::jsonb)
   AS r(request_id text, item text, digest text, work jsonb, credits int, plan_id text, place int)
 ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work, rank = excluded.rank,
-  who = excluded.who, cancelled = false, error = '', made_at = now(), changed_at = now()
-WHERE e.state = 'queued' AND (e.cancelled OR e.error <> '')
+  who = excluded.who, state = 'queued', line = '', taken = false, dropped = false, cancelled = false, error = '',
+  made_at = now(), changed_at = now()
+WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
 _OPEN = "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''"
 _HOLDER = f"SELECT runner FROM contentops.entry WHERE {_OPEN} AND runner {{}} ORDER BY runner LIMIT 1"

@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.errors import StateError
 from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
-from contentops.model import Detached, LookUp, RequestId
+from contentops.model import Detached, LookUp, RequestId, request_id
 from contentops.operations import ledger
 from contentops.operations.apply import check_allowed, standing, telling
 from contentops.operations.connection import credentials
@@ -17,7 +17,6 @@ from contentops.operations.plan import gathered
 from contentops.operations.workspace import World, ledger_address, open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.review import compare_file
-from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def reading(project: Project, url: str, store: StateStore, cache: Cache) -> Iterator[ReadLedger]:
     """What others have of the project, taken into state and cache, in memory only. Raises StateError."""
     with LedgerSession(url, name="contentops plan", patience=0) as session:
-        ledger = ReadLedger(session, _owner(project, store))
-        store.take_in(ledger.open_entries())
+        ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
+        store.take_in(ledger)
         cache.shared = ledger
         try:
             yield ledger
@@ -56,7 +56,7 @@ def working(project: Project, url: str, store: StateStore, cache: Cache, world: 
     with LedgerSession(url, name="contentops apply") as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
-            ledger = ProjectLedger(runner, owner)
+            ledger = ProjectLedger(runner, owner, store.state.entries.values())
             store.share(ledger)
             cache.shared = ledger
             try:
