@@ -15,11 +15,11 @@ from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
 from contentops.ledger.runner import RUNNER, Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId
+from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
-from contentops.state.lock import lineage_of, request_id
+from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
