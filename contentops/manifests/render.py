@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from contentops.digest import digest_json
 from contentops.errors import Location, Severity, suggest
 from contentops.manifests.templates import INPUTS, Scope, Trace, Uses, is_template, plain, root_of, templates_in
-from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Tree, Written, top
+from contentops.manifests.values import MISSING, Lazy, TemplateError, Tree, Written, top
 from contentops.model import Origin
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses,
     item = _Item(declared, each, scope, problems)
     values: dict[str, Json] = {}
     failed: set[str] = set()
-    for name in declared.fields:
+    for name, node in declared.fields.items():
         try:
-            value = item.field(name)
+            value = node.value if isinstance(node, Written) and node.is_plain else item.field(name)
         except _FailedError:
             failed.add(name)
             continue
@@ -177,13 +177,26 @@ class _Item:
 
     def _tree(self, node: Tree, name: str) -> Json:
         """A value with its templates filled in. A null inside a map of layers takes its key away."""
-        if isinstance(node, Branch):
-            below = ((key, partial(self._tree, entry, f"{name}.{key}")) for key, entry in node.entries.items())
-            return {key: value for key, value in self._all(below).items() if value is not None}
-        return self._value(node, name)
+        if isinstance(node, Written):
+            return self._value(node, name)
+        found: dict[str, Json] = {}
+        failed = False
+        for key, entry in node.entries.items():
+            try:
+                value = self._tree(entry, f"{name}.{key}")
+            except _FailedError:  # and on, so that all problems are found at once
+                failed = True
+            else:
+                if value is not None:
+                    found[key] = value
+        if failed:
+            raise _FailedError
+        return found
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
+        if written.is_plain:
+            return value
         if isinstance(value, str):
             return self._template(written, name) if written.layer != "command line" and is_template(value) else value
         if not isinstance(value, list | dict):
