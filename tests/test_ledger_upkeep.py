@@ -11,7 +11,7 @@ import pytest
 from contentops.errors import ContentopsError, Refused
 from contentops.ledger import roles, schema, upkeep
 from contentops.ledger.account import account_of, sign_in
-from contentops.ledger.entries import read_open
+from contentops.ledger.reading import read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState
@@ -134,7 +134,7 @@ def test_gc_lets_go_of_what_is_done_with_alone(session: LedgerSession, invoke: R
     session.run("UPDATE contentops.entry SET taken = true WHERE item IN ('done', 'young')")
     age(session, 400)
     session.run("UPDATE contentops.entry SET changed_at = now() WHERE item = 'young'")
-    opened = read_open(session, OWNER)
+    opened = read_rows(session, OWNER).entries
 
     looked = invoke("ledger", "gc", env=_env(database))
     assert looked.stdout.replace("\n", " ").startswith("Would let go of 1 submit, 1 text")
@@ -143,7 +143,7 @@ def test_gc_lets_go_of_what_is_done_with_alone(session: LedgerSession, invoke: R
 
     done = invoke("ledger", "gc", "--yes", "--json", env=_env(database)).json
     assert (done["entries"], done["texts"], done["accounts"]) == (1, 1, 0)
-    assert read_open(session, OWNER) == opened
+    assert read_rows(session, OWNER).entries == opened
     assert {one.state for one in opened} == set(JobState)
     left = session.run("SELECT request_id FROM contentops.text ORDER BY 1")
     assert left == [("request-paid",), ("request-young",)]

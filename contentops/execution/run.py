@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import ItemId, Outcome, Plan, Project, State
+    from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -81,6 +81,8 @@ class Edges(ItemEdges):
     """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    held: Container[RequestId] = frozenset()
+    """The submits that other processes work on: what is recorded of them is theirs."""
     history: AccountHistory | None = None
     """What the ledger knows of the account; None: there is no ledger."""
 
@@ -107,7 +109,7 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store)
+        _write_renamed_ids(ctx, state, edges.store, edges.held)
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
@@ -223,12 +225,15 @@ def owned_contents(state: State, server: str) -> set[str]:
     return found - {""}
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
-    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up."""
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore, held: Container[RequestId]) -> None:
+    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up.
+
+    What others hold keeps its id as long: whatever it is called, it answers the item of today.
+    """
     before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
-    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
+    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry and key not in held]
     if not moved and not entries:
         return
     planned = {change.id for change in ctx.plan.changes}

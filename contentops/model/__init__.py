@@ -34,8 +34,10 @@ from contentops.model.desired import (
     WordLimits,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
+from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     Count,
+    HeldEntry,
     ItemId,
     JobState,
     Json,
@@ -46,6 +48,7 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
+    request_id,
 )
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
@@ -70,10 +73,12 @@ __all__ = [
     "BASE",
     "CREDITS",
     "NO_CHECKS",
+    "AccountWork",
     "Acknowledge",
     "Action",
     "ApiSettings",
     "Budget",
+    "Cancelled",
     "Catalog",
     "CatalogEntry",
     "CatalogSnapshot",
@@ -83,12 +88,14 @@ __all__ = [
     "Checks",
     "Count",
     "Desired",
+    "Detached",
     "Drain",
     "Event",
     "Fetch",
     "Finding",
     "FrontMatterSchema",
     "Guards",
+    "HeldEntry",
     "ItemId",
     "JobState",
     "Json",
@@ -109,6 +116,9 @@ __all__ = [
     "Poll",
     "Project",
     "Promote",
+    "Queue",
+    "QueueTotal",
+    "QueuedSubmit",
     "Reason",
     "Record",
     "Refusal",
@@ -131,4 +141,5 @@ __all__ = [
     "WordLimits",
     "Write",
     "name_of",
+    "request_id",
 ]

@@ -15,7 +15,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
 from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
@@ -28,11 +28,10 @@ from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
-from contentops.state.lock import request_id
 from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
@@ -100,10 +99,10 @@ def apply(
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        watched = AskedInputs(gathered(workspace, choice, tell=_telling(emit, world), world=world))
+        watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
-        planned = structs.replace(made, refusals=_standing(made, options.approval))
+        planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
@@ -112,15 +111,7 @@ def apply(
             return planned, None
         if show is not None:
             show(planned)
-        if options.ceiling is not None:
-            check_ceiling(planned, project.guards, options.ceiling)
-        _refuse(planned)
-        if planned.submits_worst:
-            from contentops.ci.clone import refuse_lock_in_lfs
-
-            # What is paid for is remembered in git by the lock alone.
-            refuse_lock_in_lfs(project.root, project.environment)
-            _look_ahead(project, planned, options.branch, world)
+        check_allowed(project, planned, options, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
@@ -130,6 +121,22 @@ def apply(
         run = _carry_out(workspace, planned, found, known, options, emit, world)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
+
+
+def check_allowed(project: Project, plan: Plan, options: ApplyOptions, world: World) -> None:
+    """Whatever stands in the way of a plan is in the way before anything is submitted.
+
+    Raises Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises.
+    """
+    if options.ceiling is not None:
+        check_ceiling(plan, project.guards, options.ceiling)
+    _refuse(plan)
+    if plan.submits_worst:
+        from contentops.ci.clone import refuse_lock_in_lfs
+
+        # What is paid for is remembered in git by the lock alone.
+        refuse_lock_in_lfs(project.root, project.environment)
+        _look_ahead(project, plan, options.branch, world)
 
 
 def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None:
@@ -151,7 +158,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
         check_waiting(project, options, world=world)
 
 
-def _telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
+def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
     """Tells what a refresh waits for, as a run does."""
     return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
 
@@ -164,7 +171,7 @@ def _sweep(workspace: Workspace, world: World) -> None:
     state_dir.sweep(Path(workspace.project.root), before=world.wall() - 3600)
 
 
-def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
     return tuple(
@@ -208,8 +215,7 @@ def _carry_out(
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache = workspace.cache
     limiter = workspace.limiter
-    if shared is not None:
-        _claim(shared, plan, found.state)
+    held = frozenset() if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
@@ -233,6 +239,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
+                held=held,
                 fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
@@ -242,20 +249,35 @@ def _carry_out(
     return (world.run or asyncio.run)(run())
 
 
-def _claim(shared: ProjectLedger, plan: Plan, state: State) -> None:
-    """Take over all that this run works on. Raises Refused where others have some of it, or have brought it further."""
+def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[RequestId]:
+    """Take over all that this run works on; returns what others hold, which it does not.
+
+    Raises Refused where others have begun to work on some of it since, or have brought it further.
+    """
+    held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
         RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
         for change in plan.changes
         if (step := change.submit) is not None
     }
-    if lost := shared.claim(state.entries.values(), submits):
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
+    if claimed.lost:
         raise Refused(
-            f"another machine has begun to work on `{lost[0]}`{more} since this was planned; nothing was done",
+            f"another machine has begun to work on {_named(claimed.lost)} since this was planned; nothing was done",
             code="ledger-changed",
             hint="run it again: it plans with what is known by then",
         )
+    if claimed.recorded:
+        raise Refused(
+            f"the text of {_named(claimed.recorded)} was paid for and recorded in another checkout; nothing was done",
+            code="recorded-elsewhere",
+            hint="pull the lock and the files from git; for another text, bump its `revision`",
+        )
+    return held
+
+
+def _named(items: Sequence[str]) -> str:
+    return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:

@@ -12,6 +12,7 @@ from contentops.errors import ApiError, ContentopsError, plural
 from contentops.operations.connection import connected, credentials
 from contentops.operations.workspace import (
     World,
+    ledger_address,
     open_cache,
     open_store,
     read_state,
@@ -38,7 +39,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def doctor(project: Project, world: World | None = None) -> tuple[Check, ...]:
-    """Whether everything is in place: manifests, state, cache, key and server."""
+    """Whether everything is in place: manifests, state, cache, ledger, key and server."""
     world = world or World()
     return tuple(_checks(project, world))
 
@@ -69,6 +70,10 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     with open_cache(project, write=False) as cache:
         cache.get("doctor")
         yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
+    if address := ledger_address(project, world.environ):
+        from contentops.operations.ledger_check import ledger_checks
+
+        yield from ledger_checks(address, world)
     if project.api.base_url == "local":
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return

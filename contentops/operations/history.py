@@ -21,12 +21,11 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, StateError
-from contentops.model import ItemId, JobState, Record, RequestId
+from contentops.model import ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import FOLDER, open_cache, other_states, read_state
 from contentops.state.cache import StoredText
-from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.trace import Exchange
+    from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
@@ -179,23 +180,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         choice = narrowed(project, desired, choice)
 
     @functools.cache
-    def owners() -> dict[str, ItemId]:
-        """Who has the text of a request now, whoever asked for it first."""
-        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
-        for record in state.records.values():
-            found[record.request_id] = record.id
-        found.pop("", None)
-        return found
-
-    def stored(digest: Any) -> FinishedText | None:
-        text = cache.get_text(server, digest)
-        if text is None:
-            return None
-        return FinishedText(
-            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
-        )
-
-    @functools.cache
     def past() -> PastTexts:
         return workspace.past(state)
 
@@ -206,12 +190,13 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     source = None if name is None else SourceEnvironment(environment=name, state=theirs)
+    observed = _observed(workspace, state, source)
     return PlanInputs(
         project=project,
         desired=desired,
         state=state,
-        observed=_observed(workspace, state, source),
-        stored=stored,
+        observed=observed,
+        stored=_finished_texts(workspace, state, _unanswered(desired, state, observed)),
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -223,7 +208,51 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
+        held=workspace.ledger.held if workspace.ledger is not None else {},
     )
+
+
+def _finished_texts(
+    workspace: Workspace, state: State, wanted: Iterator[Digest]
+) -> Callable[[Digest], FinishedText | None]:
+    """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is `wanted`."""
+    server, cache, ledger = workspace.project.api.server, workspace.cache, workspace.ledger
+    if ledger is not None:
+        ledger.look_for_texts(server, wanted)
+
+    @functools.cache
+    def owners() -> dict[str, ItemId]:
+        """Who has the text of a request now, whoever asked for it first."""
+        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
+        for record in state.records.values():
+            found[record.request_id] = record.id
+        found.pop("", None)
+        return found
+
+    def stored(digest: Digest) -> FinishedText | None:
+        text = cache.own_text(server, digest)
+        if text is not None:
+            item = owners().get(text.request_id, text.item)
+            return FinishedText(item=item, body=body_digest(text.body), title=text.title)
+        about = ledger.summary(server, digest) if ledger is not None else None
+        if about is None:
+            return None
+        return FinishedText(item=owners().get(about.request_id, about.item), body=about.body, title=about.title)
+
+    return stored
+
+
+def _unanswered(desired: Desired, state: State, observed: Mapping[str, Observed]) -> Iterator[Digest]:
+    """The requests whose text a plan may look for: what no record or no file answers, and what is open."""
+    for spec in desired.specs:
+        record = state.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            yield spec.digest
+    for record in state.records.values():
+        if (file := observed.get(record.output)) is None or not file.exists:
+            yield record.digest
+    for entry in state.entries.values():
+        yield entry.digest
 
 
 def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:

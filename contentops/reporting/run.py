@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.model import Event, Json, Outcome, Plan, Record, Run, State
 
 
-_STOPPED = {
+STOPPED = {
     "": ExitCode.DONE,
     "interrupted": ExitCode.INTERRUPTED,
     "deadline": ExitCode.PAUSED,
@@ -36,11 +36,12 @@ _STOPPED = {
     "first-contact": ExitCode.INCOMPLETE,
     "refused-submits": ExitCode.INCOMPLETE,
 }
+"""The exit code of a run that ended early, by its reason."""
 
 
 def exit_code_of(run: Run) -> ExitCode:
     """Done only if every item is; a reason to stop that is not known counts as incomplete."""
-    codes = {_STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
+    codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
     if not run.stopped and run.count(Result.PENDING):
@@ -238,9 +239,12 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 def _pending(run: Run) -> Iterator[str]:
     """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
     number = run.count(Result.PENDING)
-    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes)
-    if number > running:
-        yield f"{number - running:,} not reached"
+    held = sum(outcome.action is Action.PENDING for outcome in run.outcomes)
+    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes) - held
+    if number > running + held:
+        yield f"{number - running - held:,} not reached"
+    if held:
+        yield f"{held:,} held by other processes"
     if running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 

@@ -79,14 +79,19 @@ class WorkingState:
         self.records, self._snapshot, self._changed = kept, None, None
         return gone
 
-    def take_in(self, entries: Iterable[OpenEntry]) -> None:
-        """Take in open entries that others recorded, where they know more and no record here carries them."""
+    def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> None:
+        """Take in open entries that others recorded, where they know more and no record here carries them.
+
+        What others have `closed` is left out.
+        """
         carried = {record.request_id for record in self.records.values()}
         for entry in entries:
             if entry.request_id in carried:
                 continue
             known = self.entries.get(entry.request_id)
             self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
+        for request_id in closed:
+            self.entries.pop(request_id, None)
         self._snapshot = None
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
