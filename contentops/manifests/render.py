@@ -7,7 +7,6 @@ any order; going round in a circle is an error that names the circle. The items 
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -179,19 +178,8 @@ class _Item:
         """A value with its templates filled in. A null inside a map of layers takes its key away."""
         if isinstance(node, Written):
             return self._value(node, name)
-        found: dict[str, Json] = {}
-        failed = False
-        for key, entry in node.entries.items():
-            try:
-                value = self._tree(entry, f"{name}.{key}")
-            except _FailedError:  # and on, so that all problems are found at once
-                failed = True
-            else:
-                if value is not None:
-                    found[key] = value
-        if failed:
-            raise _FailedError
-        return found
+        found = self._all((key, entry, f"{name}.{key}") for key, entry in node.entries.items())
+        return {key: value for key, value in found.items() if value is not None}
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
@@ -204,16 +192,16 @@ class _Item:
         if written.layer == "command line" or next(templates_in(value), None) is None:
             return plain(value)
         keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
-        found = self._all((key, partial(self._value, written.below(key), name)) for key in keys)
+        found = self._all((key, written.below(key), name) for key in keys)
         return found if isinstance(value, dict) else list(found.values())
 
-    def _all(self, entries: Iterable[tuple[Any, Callable[[], Json]]]) -> dict[Any, Json]:
+    def _all(self, entries: Iterable[tuple[Any, Tree, str]]) -> dict[Any, Json]:
         """Every entry of a list or map, so that all of its problems are found at once."""
         found: dict[Any, Json] = {}
         failed = False
-        for key, make in entries:
+        for key, node, name in entries:
             try:
-                found[key] = make()
+                found[key] = self._tree(node, name)
             except _FailedError:
                 failed = True
         if failed:
