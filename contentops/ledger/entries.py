@@ -243,7 +243,8 @@ class EntryWriter:
             cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
-        if gone := [request_id for request_id, row in self._entries.items() if row is None]:
+        dropped = (request_id for request_id, row in self._entries.items() if row is None)
+        if gone := [request_id for request_id in dropped if request_id not in self._taken]:
             # The row stays for a while, so that a checkout which still has the entry lets go of it as well.
             cursor.execute(
                 "UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now()"
