@@ -24,7 +24,7 @@ import timing
 import tree
 
 LARGE = 50_000
-"""From so many items on, the bounds are those of 100,000, and slow sides run once."""
+"""From so many items on, the bounds are those of 100,000, and nothing runs more than three times."""
 FLOOR = str(Path(__file__).with_name("floor.py"))
 PLAN = (*timing.CONTENTOPS, "plan", "--detailed-exitcode")
 IMPORTS = """\
@@ -84,7 +84,7 @@ def measure(folder: Path, count: int, runs: int) -> None:
             "changed": one_changed,
             "apply": lambda: run([*timing.CONTENTOPS, "apply", "--yes"]),
         },
-        runs,
+        min(runs, 3) if count >= LARGE else runs,
     )
     slow = timing.interleaved(
         {"cold": cold, "loader": lambda: run([sys.executable, FLOOR, "load"])}, 1 if count >= LARGE else min(runs, 3)
