@@ -47,7 +47,7 @@ def _are_alike(one: object, other: object) -> bool:
     return type(one) in (str, int, bool)
 
 
-def digest_bytes(data: bytes) -> Digest:
+def digest_bytes(data: bytes | memoryview) -> Digest:
     """The digest of raw bytes."""
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _ELSEWHERE = os.environ.get("CONTENTOPS_TEST_POSTGRES", "")
 PATIENCE = 30.0
@@ -134,6 +134,14 @@ def _reachable(folder: Path, near: Path) -> Path:
         return folder
     shutil.copytree(folder.parent, near / "postgresql", symlinks=True)
     return near / "postgresql" / folder.name
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    """Wait until something holds; an assertion fails if it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.server.accounts import KeyRing
 from contentops.server.store import Store
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
         "0",
         "--quiet",
         "--store",
-        str(folder / "room.db"),
+        str(stores.at(folder / "room.db")),
     ]
     process = subprocess.Popen(
         [*command, *options], cwd=folder, env=None if env is None else dict(env), stderr=subprocess.PIPE, text=True
@@ -44,5 +45,5 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
 
 def key(folder: Path, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
     """A new key of the store of `served`."""
-    with Store(folder / "room.db") as store:
+    with Store(stores.at(folder / "room.db")) as store:
         return KeyRing(store).create_key("professional", allowance=allowance, modes=modes)

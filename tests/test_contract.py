@@ -46,7 +46,7 @@ BOUNDED = settings(
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(over_each_store: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for the whole module: what one request leaves behind, the next one meets."""
     with served(tmp_path_factory.mktemp("served"), "--requests-per-minute", "0") as address:
         yield address
@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def contract() -> Any:
     """The document as schemathesis reads it; raises if it is no valid OpenAPI."""
-    found = schemathesis.openapi.from_dict(DOCUMENT)
+    found = schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT))
     found.validate()
     return found
 

@@ -21,6 +21,7 @@ from contentops.api.calls import (
     JobStatus,
     ListContent,
 )
+from contentops.api.fence import always
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from contentops.api.calls import Call, Reply
+    from contentops.api.fence import MayLeave
     from contentops.execution.primitives import Primitives
 
     Program = Callable[[Primitives], Coroutine[Any, Any, None]]
@@ -79,7 +81,7 @@ class Bench:
 
     # --- the run -----------------------------------------------------------------------------------------
 
-    async def _send(self, call: Call) -> Reply | Failure:
+    async def _send(self, call: Call, _: MayLeave = always) -> Reply | Failure:
         self.log.append((self.timeline.now, call))
         self.under_way += 1
         self.most = max(self.most, self.under_way)

@@ -353,6 +353,63 @@ def test_a_job_is_finished_once() -> None:
         assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
 
 
+def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> None:
+    """Neither a stage, nor a failure, nor a second text and charge; the job is that of its next runner alone."""
+    with Store(stores.at(tmp_path / "db")) as store:
+        jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
+        first, second = store.runner_lock(), store.runner_lock()
+        first.acquire()
+        job = jobs.claim(store, 1, first)
+        assert job is not None
+        first.release()
+        second.acquire()
+        assert jobs.claim(store, 1, second) is not None
+        before = jobs.find(store, "r")
+        with pytest.raises(jobs.JobLostError):
+            jobs.advance(store, job, "writer", 50)
+        jobs.fail(store, job, "late", 2.0)
+        assert not jobs.complete(store, job, lambda: ContentChange(title="A", body="a"), 3.0)
+        jobs.release(store, 1, first.id)
+        assert jobs.find(store, "r") == before
+        assert store.rows("SELECT 1 FROM contents") == store.rows("SELECT 1 FROM charges") == []
+        second.release()
+
+
+@pytest.mark.parametrize("at", ["stage", "text"])
+def test_a_job_that_is_given_away_while_it_is_written_is_done_once(at: str) -> None:
+    """Whoever has it no longer says nothing of it, whether a stage begins or the text is there; the next one does it."""
+    store, given = stores.empty(), list[str]()
+
+    def give_away() -> None:
+        if not given:
+            given.append("away")
+            store.run("UPDATE jobs SET runner = 'another'")
+
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0)
+        if at == "stage":
+            give_away()
+
+    def write() -> WrittenText:
+        if at == "text":
+            give_away()
+        texts.append(f"T{len(texts)}")
+        return WrittenText(title=texts[-1], body="b")
+
+    async def main() -> None:
+        app = create_app(store, engine=Scripted(write), clock=Clock(sleep=sleep))
+        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        while (found := (await call(app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
+            await asyncio.sleep(0.001)
+        assert found["content"]["title"] == texts[-1]
+        assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
+        await app.state.close()
+
+    texts: list[str] = []
+    asyncio.run(main())
+    assert len(texts) == (2 if at == "text" else 1)
+
+
 def test_many_jobs_wait_for_room_and_all_finish() -> None:
     """More jobs than are worked on at once all end, each with its own content."""
 

@@ -263,6 +263,20 @@ def test_an_allowance_is_never_overdrawn_by_two_servers(database: str) -> None:
     assert len(taken) == 10
 
 
+def test_an_account_that_another_server_holds_too_long_is_told(database: str) -> None:
+    """Only that write fails, and nothing is left of it; another account is free all the time."""
+    with Store(database) as store, Store(database) as other:
+        store.run("SET lock_timeout = '50ms'")
+        with other.write("ann"):
+            with pytest.raises(StoreUnavailableError), store.write("ann"):
+                pass
+            with store.write("bob"):
+                store.tally("bob", "kind", "name", 1)
+        with store.write("ann"):
+            store.tally("ann", "kind", "name", 1)
+        assert store.tallied("ann", "kind") == store.tallied("bob", "kind") == {"name": 1}
+
+
 def test_a_minute_has_one_limit_for_all_servers(database: str) -> None:
     """However the requests are spread, so many are counted; the others are told how long to wait."""
     waits: list[float] = []
@@ -333,7 +347,7 @@ def test_a_statement_that_does_not_end_ends_its_connection(database: str) -> Non
     watch.stop()
 
 
-def test_a_lost_connection_is_told_and_mended(database: str) -> None:
+def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, caplog: pytest.LogCaptureFixture) -> None:
     """Requests get 503 and when to ask again, in both shapes, without a word of the database; then all goes on."""
 
     async def main() -> None:
@@ -342,11 +356,16 @@ def test_a_lost_connection_is_told_and_mended(database: str) -> None:
         assert (await settled(app, "r1"))["status"] == "completed"
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         tell(database, f"{others} AND pid <> pg_backend_pid()")
+        name = database.rpartition("/")[2]
+        tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         for prefix in ("/v1", "/api"):
             lost = await call(app, "POST", f"{prefix}/generate", {**BODY, "request_id": "r2"})
             assert (lost.status, lost.headers["retry-after"]) == (503, "1")
             assert b"postgres" not in lost.raw
         assert (await call(app, "GET", "/health")).status == 503
+        with caplog.at_level("DEBUG", "contentops.server.runner"):
+            await replied(app, "GET", "/health", lambda _: "no jobs are taken up" in caplog.text)
+        tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         body = {**BODY, "request_id": "r2"}
         await replied(app, "POST", "/v1/generate", lambda reply: reply.status == 202, body=body)
         assert (await settled(app, "r2"))["status"] == "completed"
@@ -402,14 +421,17 @@ def test_keys_and_contents_that_another_program_wrote(database: str) -> None:
         headers = {"Authorization": f"Bearer {secret}"}
         tell(database, "UPDATE contentops_server.keys SET plan = 'root'")
         tell(database, "UPDATE contentops_server.contents SET metadata = '[1]', updated_at = '-Infinity'")
+        with store.write():
+            damaged = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
+        tell(database, "UPDATE contentops_server.contents SET metadata = '{' WHERE metadata = '{}'")
 
         async def main(keys: KeyRing | None) -> list[int]:
             app = create_app(store, engine=named("outline"), keys=keys, limits=AccountLimits(requests_per_minute=0))
-            paths = ("/v1/content", "/v1/dashboard/stats", f"/v1/content/{content_id}")
+            paths = ("/v1/content", "/v1/dashboard/stats", f"/v1/content/{content_id}", f"/v1/content/{damaged}")
             return [(await call(app, "GET", path, headers=headers)).status for path in paths]
 
-        assert asyncio.run(main(ring)) == [403, 403, 403]
-        assert asyncio.run(main(None)) == [200, 200, 500]
+        assert asyncio.run(main(ring)) == [403, 403, 403, 403]
+        assert asyncio.run(main(None)) == [200, 200, 500, 500]
 
 
 def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:

@@ -21,6 +21,7 @@ from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.apply import ApplyOptions, apply
+from contentops.operations.few_changes import plan_few
 from contentops.operations.unchanged import TRUSTED_AFTER, Asked, LastPlan, _Said, last_plan
 from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
@@ -258,7 +259,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a title": _rewrite("out/two.md", "title: ", "title: My "),
     "no output": _remove("out/two.md"),
     "a merge in an output": _rewrite("out/one.md", "\n## ", "\n<<<<<<< a\n=======\n>>>>>>> b\n## "),
-    "an output replaced": _replace("cities/bern.md", "bern", "BERN"),
+    "an output replaced": _replace("cities/bern.md", "Introduction", "Beginning"),
     "a folder of outputs": _swap_folder,
     "a file no one knows": _write("out/mine.md", "Mine.\n"),
     "a lock without a line": _lock_lines(lambda lines: [*lines[:1], *lines[2:]]),
@@ -301,6 +302,68 @@ def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
     _tick(root)
     EDITS[name](root)
     assert _last(root).recall() is None
+
+
+ALONE = (
+    "a body",
+    "a file no one knows",
+    "a manifest replaced, with its old time",
+    "a manifest touched",
+    "a title",
+    "a topic",
+    "a topic of the same length, with its old time",
+    "an output replaced",
+    "checks",
+    "front matter",
+    "metadata",
+    "protected",
+)
+"""Changes of single items."""
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_only_what_changed_is_planned(name: str, applied: Path, tmp_path: Path) -> None:
+    """Where items changed each for itself: the plan is that of all items, and neither the lock nor they were read."""
+    root = _copy(applied, tmp_path / "site")
+    _plan(root, _last(root))
+    _tick(root)
+    EDITS[name](root)
+    last = _last(root)
+    if last.recall() is not None:
+        return
+    try:
+        few = plan_few(last, open_project(str(root), "", ()))
+    except ContentopsError:
+        few = None
+    assert (few is not None) == (name in ALONE)
+    if few is not None:
+        assert _said(root, last) == _without_caches(root)
+
+
+def test_what_makes_no_difference_is_remembered_with_new_stamps(applied: Path, tmp_path: Path) -> None:
+    """A manifest that was saved again, a comment, a file of someone else: the next plan looks at stamps alone again."""
+    root = _copy(applied, tmp_path / "site")
+    plan = _plan(root, _last(root))
+    for edit in (
+        EDITS["a manifest touched"],
+        EDITS["a file no one knows"],
+        _rewrite("content/a.yaml", "it", "# c\nit"),
+    ):
+        _tick(root)
+        edit(root)
+        assert _last(root).recall() is None
+        assert _plan(root, _last(root, later=0)) == plan
+        assert _last(root).recall() is None
+        assert _plan(root, _last(root)) == plan
+        assert _last(root).recall() == plan
+    _tick(root)
+    (root / "content" / "later").mkdir()
+    assert _plan(root, _last(root)) == plan
+    _tick(root)
+    (root / "content" / "later" / "d.yaml").write_text(
+        "items: [{id: d, inputs: {topic: D, target_audience: r}}]\n", "utf-8"
+    )
+    assert len(_plan(root, _last(root)).changes) == 1
 
 
 # --- what is remembered --------------------------------------------------------------------------------------

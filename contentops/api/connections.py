@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import ssl
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,9 +17,11 @@ from contentops.errors import ApiError
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import httpx
+
+    from contentops.api.fence import MayLeave
 
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept: less than common gateways keep theirs."""
@@ -29,9 +30,6 @@ FRESH = 4.0
 close one, since a close that crosses a request leaves its outcome unknown."""
 
 
-Fence = Callable[[], Callable[[], bool]]
-"""Called when a call that is not repeatable begins; what it returns tells, directly before the bytes leave, whether
-they still may. A process that was frozen must not send what another one has given up on meanwhile."""
 _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
@@ -39,7 +37,7 @@ class HeldBack(Exception):
     """The fence let no bytes leave."""
 
 
-def fenced(may_leave: Callable[[], bool]) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
+def fenced(may_leave: MayLeave) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
     """What httpcore tells of each step of a request; raises HeldBack where its bytes may not leave any more."""
 
     async def traced(event: str, _: Mapping[str, object]) -> None:

@@ -31,6 +31,7 @@ from contentops.api.dialects import (
     spell,
     spoken,
 )
+from contentops.api.fence import always
 from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
 from contentops.api.reading import is_enveloped
 from contentops.api.trace import traced
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     import httpx
 
     from contentops.api.calls import Call, Reply
-    from contentops.api.connections import Fence
     from contentops.api.dialects import Dialect, Wire
+    from contentops.api.fence import MayLeave
     from contentops.api.trace import Exchange
     from contentops.model import ApiSettings
 
@@ -94,7 +95,6 @@ class Client:
     `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
     free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
     told what they find, and None where something else answers there by now. `trace` is told of every request.
-    `fence` may hold back what is not repeatable.
     """
 
     def __init__(
@@ -110,7 +110,6 @@ class Client:
         known: FoundApi | None = None,
         learned: Callable[[FoundApi | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
-        fence: Fence = lambda: lambda: True,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work.
 
@@ -140,7 +139,6 @@ class Client:
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
         self._wall = wall
         self._trace = trace
-        self._fence = fence
         self._secrets = (secret, user)
         self._patience = patience or Patience()
         self._shared = transport
@@ -172,8 +170,8 @@ class Client:
             return self._stated
         return spoken(self._stated, enveloped=place.enveloped)
 
-    async def send(self, call: Call) -> Reply | Failure:
-        """Ask the server. Raises nothing but what cancels the task.
+    async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
+        """Ask the server. Raises nothing but what cancels the task. `may_leave` may hold back what is not repeatable.
 
         One request, but for a search before it (see the class); a call that pays is sent once at most, and never in
         a dialect that the server does not speak.
@@ -187,7 +185,7 @@ class Client:
             place = found
         if pays and (failure := self.contradiction(place)):
             return structs.replace(failure, call=call.name)
-        reply = await self._ask(call, self._spoken, place.base)
+        reply = await self._ask(call, self._spoken, place.base, may_leave)
         if isinstance(reply, Failure) and reply.kind is FailureKind.UNUSABLE:
             self._learned(None)
         if pays and self._stated.name == AUTO and isinstance(reply, Failure):
@@ -236,7 +234,7 @@ class Client:
             return FoundApi(base=self._base, enveloped=None)
         return failure
 
-    async def _ask(self, call: Call, dialect: Dialect, base: str) -> Reply | Failure:
+    async def _ask(self, call: Call, dialect: Dialect, base: str, may_leave: MayLeave = always) -> Reply | Failure:
         """What one request is answered with."""
         try:
             wire = spell(call, dialect, send_mode=self._send_mode)
@@ -244,7 +242,7 @@ class Client:
             return Failure(FailureKind.REJECTED, self._clean(str(error)), call=call.name)
         self.requests += 1
         try:
-            asking = self._exchange(call, wire, base)
+            asking = self._exchange(call, wire, base, may_leave)
             if self._trace is not None:
                 path = functools.reduce(redact, self._secrets, f"{urlsplit(base).path}{wire.path}")
                 asking = traced(asking, self._trace, call, wire, path, at=self._wall())
@@ -272,13 +270,13 @@ class Client:
         if self._shared is not None:
             await self._shared.aclose()
 
-    async def _exchange(self, call: Call, wire: Wire, base: str) -> Answer:
+    async def _exchange(self, call: Call, wire: Wire, base: str, may_leave: MayLeave) -> Answer:
         patience = self._patience
         read = patience.read(call)
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
         extensions: dict[str, Any] = {"timeout": timeout}
         if not call.repeatable:
-            extensions["trace"] = fenced(self._fence())
+            extensions["trace"] = fenced(may_leave)
         request = self._httpx.Request(
             wire.method,
             base + wire.path,

@@ -77,6 +77,7 @@ _approving = with_options(
     shell_complete=complete_file,
     help="Write what happens to FILE, one JSON object a line.",
 )
+@click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
@@ -92,6 +93,7 @@ def command(
     yes: bool,
     approve_changes: bool,
     approve_empty: bool,
+    detach: bool,
     verbose: bool,
     **chosen: Any,
 ) -> int:
@@ -104,6 +106,8 @@ def command(
     Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
     anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
 
+    With `--detach`, only queue what would be submitted, for `contentops work`; a later apply writes the files.
+
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
     plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
@@ -115,22 +119,19 @@ def command(
     from contentops.cli.run import carry_out
     from contentops.operations.apply import ApplyOptions, Approval
 
+    if detach and (events or deadline):
+        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
     if events:
         check_events_place(session.path(events))
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, branch=branch, last=last)
-    manner = Manner(
-        yes=yes or plan_file is not None,
-        verbose=verbose,
-        as_json=session.as_json,
-        events=str(session.path(events)) if events else "",
-        world=session.world(),
-    )
+    place = str(session.path(events)) if events else ""
+    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
+    manner = structs.replace(manner, detach=detach, world=session.world())
     if plan_file is None:
         again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
-        inputs = {"variables": session.variables, **chosen}
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
-        options = structs.replace(options, inputs=inputs, ceiling=ceiling)
+        options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
         choice = choice_of(**chosen, markers=conflicts == "markers")
         return carry_out(session.project(), choice, options, manner, again)
     for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):

@@ -30,6 +30,8 @@ class Manner(Struct, frozen=True, kw_only=True):
     verbose: bool = False
     as_json: bool = False
     events: str = ""
+    detach: bool = False
+    """What would be submitted is only queued."""
     world: World | None = None
 
 

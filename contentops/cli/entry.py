@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, str] = {
     "check": "Hold the files that are there against their checks.",
     "plan": "Show what apply would do, why, and what it costs.",
     "apply": "Do what the plan says.",
+    "work": "Carry out what is queued in a ledger.",
+    "queue": "Show what is queued in a ledger.",
     "comment": "Put a plan on its pull request.",
     "reviewed": "Find the plan that a pull request was reviewed with.",
     "commit": "Commit and push what applies have made.",

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:
     """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
+    if manner.detach:
+        from contentops.cli.detach import detach
+
+        return detach(project, choice, options, manner)
     with contextlib.ExitStack() as signals:
         with watching(sys.stderr, events=manner.events) as display:
             confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))

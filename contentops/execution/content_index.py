@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing
     from contentops.model import Json
-    from contentops.state.cache import Cache
+    from contentops.state.shared import RunCache
 
 ITEM_KEY = "contentops_item"
 REQUEST_KEY = "request_id"
@@ -93,7 +93,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
-def seen_there(cache: Cache, server: str) -> dict[str, Remote]:
+def seen_there(cache: RunCache, server: str) -> dict[str, Remote]:
     """The contents that were seen to be other than saved, as they were then, by their ids."""
     try:
         return convert(cache.server_facts(_seen_key(server)), dict[str, Remote])
@@ -101,12 +101,12 @@ def seen_there(cache: Cache, server: str) -> dict[str, Remote]:
         return {}
 
 
-def keep_seen_there(cache: Cache, server: str, found: Mapping[str, Remote]) -> None:
+def keep_seen_there(cache: RunCache, server: str, found: Mapping[str, Remote]) -> None:
     """Remember them, in place of those that were remembered."""
     cache.put_server_facts(_seen_key(server), to_builtins(found))
 
 
-def forget_seen_there(cache: Cache, server: str, content_id: str) -> None:
+def forget_seen_there(cache: RunCache, server: str, content_id: str) -> None:
     """A save stands in the place of what was seen; times may be too coarse to say which came later."""
     key = _seen_key(server)
     seen = cache.server_facts(key)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
-    from contentops.state.cache import Cache, StoredText
+    from contentops.state.cache import StoredText
+    from contentops.state.shared import RunCache
 
 
 @dataclass(slots=True)
@@ -48,12 +49,14 @@ class ServerCapabilities:
     """It gave back a text otherwise than it was saved; None: not seen yet."""
 
     @classmethod
-    def load(cls, cache: Cache, state: State, server: str) -> ServerCapabilities:
+    def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
         """What the cache knows, and what the records prove also without it."""
         known = cache.server_facts(server)
-        shows, stores = known.get("shows_after"), known.get("stores_jobs")
+        shows, stores, honours = known.get("shows_after"), known.get("stores_jobs"), honours_ids(state, server)
+        if honours is None and isinstance(known.get("honours_ids"), bool):
+            honours = known["honours_ids"]
         return cls(
-            honours_ids=honours_ids(state, server),
+            honours_ids=honours,
             hides_jobs=known.get("hides_jobs") is True,
             shows_after=shows
             if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0
@@ -63,11 +66,12 @@ class ServerCapabilities:
             alters_texts=_alters_texts(state, server, known.get("alters_texts")),
         )
 
-    def keep(self, cache: Cache, server: str) -> None:
+    def keep(self, cache: RunCache, server: str) -> None:
         """Remember what is worth it for the next run; at once where a kill must not make that one pay for it."""
         cache.put_server_facts(
             server,
             {
+                "honours_ids": self.honours_ids,
                 "hides_jobs": self.hides_jobs,
                 "shows_after": self.shows_after,
                 "stores_jobs": self.stores_jobs,
@@ -75,6 +79,16 @@ class ServerCapabilities:
                 "alters_texts": self.alters_texts,
             },
         )
+
+    def learn(self, other: ServerCapabilities) -> None:
+        """Take in what another process knows and this one does not."""
+        self.honours_ids = other.honours_ids if self.honours_ids is None else self.honours_ids
+        self.hides_jobs |= other.hides_jobs
+        if other.shows_after is not None:
+            self.saw_job(other.shows_after)
+        self.stores_jobs = other.stores_jobs if self.stores_jobs is None else self.stores_jobs
+        self.creates_only |= other.creates_only
+        self.alters_texts = other.alters_texts if self.alters_texts is None else self.alters_texts
 
     def saw_job(self, age: float) -> None:
         """A job was known under its id `age` seconds after its submit."""
@@ -112,7 +126,7 @@ class Context:
     project: Project
     plan: Plan
     run: Primitives
-    cache: Cache
+    cache: RunCache
     outputs: Outputs
     admission: Admission
     durations: Durations

@@ -8,15 +8,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
+from contentops.api.fence import always
 from contentops.execution.durations import next_poll
 from contentops.execution.limiter import JobPlace
 from contentops.execution.outbox import Outbox, Watched
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from contentops.api.calls import Call, JobStatus, Reply
+    from contentops.api.calls import JobStatus
+    from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, R, Watch
@@ -48,7 +50,7 @@ class RunState(Protocol):
 
 
 class LocalRun:
-    """`Primitives` of one run. `send` answers a call, `on_turn` is called before anything is sent."""
+    """`Primitives` of one run: `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn."""
 
     def __init__(
         self,
@@ -58,17 +60,28 @@ class LocalRun:
         durations: Durations,
         outage: Outage,
         *,
-        send: Callable[[Call], Awaitable[Reply | Failure]],
+        send: Send,
+        fence: Callable[[], MayLeave] = lambda: always,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
         self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
         self._outbox = Outbox(
-            limiter, admission, durations, outage, send=send, flush=state.flush, wake=self.wake, fail=self._fail
+            limiter,
+            admission,
+            durations,
+            outage,
+            send=send,
+            fence=fence,
+            flush=state.flush,
+            wake=self.wake,
+            fail=self._fail,
         )
         self.stopped = self.message = self.hint = ""
         self.halted = False
         """Nothing is waited for any more."""
+        self.last_look_in = math.inf
+        """Seconds after which an item takes its last look though others go on: where they never end."""
         self._admissions: deque[tuple[asyncio.Future[bool], bool]] = deque()
         self._sleeping: dict[asyncio.Future[None], tuple[float, bool]] = {}
         """Until when each sleeps, and whether it is a job that is polled then."""
@@ -161,13 +174,21 @@ class LocalRun:
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
+        timer = self._loop.call_later(self.last_look_in, self._unpark, future) if self.last_look_in < math.inf else None
         self.feed()
         try:
             await self._until(future)
         finally:
-            if future in self._parked:
-                del self._parked[future]
-                self._active += 1
+            if timer is not None:
+                timer.cancel()
+            self._unpark(future)
+
+    def _unpark(self, future: asyncio.Future[None]) -> None:
+        """One item that waits for the last look goes on by itself."""
+        if future in self._parked:
+            del self._parked[future]
+            self._active += 1
+            _done(future)
 
     def place(self) -> JobPlace:
         """A place among the unfinished jobs, not taken yet."""

@@ -14,9 +14,10 @@ from contentops.execution.limiter import WINDOW
 from contentops.execution.primitives import Priority, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from contentops.api.calls import Call, Reply
+    from contentops.api.calls import Reply
+    from contentops.api.fence import MayLeave, Send
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import AccountLimiter, Admission, Outage
     from contentops.execution.primitives import Asks, Watch
@@ -47,8 +48,10 @@ class Watched:
 
 
 class Outbox:
-    """Calls that wait for their turn, and those under way. `send` answers a call, `flush` makes records durable.
+    """Calls that wait for their turn, and those under way.
 
+    `send` answers a call, `flush` makes records durable, `fence` is asked right after it what tells whether they may
+    still leave.
     `wake` asks for a look around, `fail` ends the run with an error. What the run and it share, and what it asks of the
     run, is handed over piece by piece: so it knows no run, and each piece can be a test's own.
     """
@@ -60,13 +63,14 @@ class Outbox:
         durations: Durations,
         outage: Outage,
         *,
-        send: Callable[[Call], Awaitable[Reply | Failure]],
+        send: Send,
+        fence: Callable[[], MayLeave],
         flush: Callable[[], None],
         wake: Callable[[], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._limiter, self._admission, self._durations, self._outage = limiter, admission, durations, outage
-        self._send, self._flush, self._wake, self._fail = send, flush, wake, fail
+        self._send, self._fence, self._flush, self._wake, self._fail = send, fence, flush, wake, fail
         self.requests = 0
         self.watched: set[Watched] = set()
         self._order = itertools.count()
@@ -133,8 +137,11 @@ class Outbox:
         return chosen, held
 
     def _leave(self, turn: Turn) -> None:
+        # Asked for right after the records were made durable: by the time the task runs, another flush may have been.
+        may_leave = self._fence()
+
         async def sent() -> Reply | Failure:
-            return await self._send(turn.call)  # type: ignore[arg-type]  # every `Asks` is a Call
+            return await self._send(turn.call, may_leave)  # type: ignore[arg-type]  # every `Asks` is a Call
 
         turn.left = True
         self.requests += 1

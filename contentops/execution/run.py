@@ -11,31 +11,26 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.api.calls import GetStatus, ListTemplates
 from contentops.errors import StateError
+from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
-from contentops.execution.context import Context, ServerCapabilities
-from contentops.execution.durations import Durations, kind_of, quickest_on
+from contentops.execution.context import ServerCapabilities
+from contentops.execution.durations import kind_of
 from contentops.execution.first_contact import admit
-from contentops.execution.limiter import Outage
-from contentops.execution.local_run import LocalRun
 from contentops.execution.program import begin, carry_out, move_files
 from contentops.model import Poll, Run, Submit, Write
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
-    from contentops.api.calls import Call, Failure, Reply
-    from contentops.digest import Digest
-    from contentops.documents.files import Outputs
+    from contentops.execution.context import Context
     from contentops.execution.first_contact import AccountHistory
-    from contentops.execution.limiter import AccountLimiter
+    from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import Event, Finding, ItemId, Listed, Outcome, Plan, Project, Record, State
-    from contentops.state.cache import Cache, StoredText
+    from contentops.model import ItemId, Outcome, Plan, Project, State
+    from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
 REQUESTS = 3
@@ -77,34 +72,17 @@ AGAIN = "run `contentops apply`; it goes on where this stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edges:
+class Edges(ItemEdges):
     """The world an apply touches, passed in."""
 
     store: StateStore
     cache: Cache
-    outputs: Outputs
-    send: Callable[[Call], Awaitable[Reply | Failure]]
-    emit: Callable[[Event], None]
-    wall: Callable[[], float]
-    random: random.Random
-    dialect: Callable[[], str]
-    """The dialect that is spoken: `auto` as long as none is found."""
     foreign_contents: frozenset[str] = frozenset()
     """Content ids that are those of other environments."""
-    exists: Callable[[str], bool] = lambda _path: True
-    """Whether a path of the project is there, or will be."""
-    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
-    """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
-    limiter: AccountLimiter
-    """Knows what was asked before that, to see what the server has."""
     history: AccountHistory | None = None
     """What the ledger knows of the account; None: there is no ledger."""
-    text: Callable[[Digest], str | None] = lambda _digest: None
-    """A text that a record names, by its body digest, where this machine has it."""
-    earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
-    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
 
 async def execute(
@@ -179,59 +157,18 @@ def _assemble(
         proven=_is_proven(state, plan, edges.dialect()),
         honours_ids=capabilities.honours_ids,
     )
-    here = edges.cache.durations().get(plan.server)
-    durations = Durations.load(here if isinstance(here, dict) else {}, quickest_on(plan.server))
-    outage = Outage(edges.random)
-
-    limiter = edges.limiter
     for _ in range(edges.requests):
-        limiter.sent(asyncio.get_running_loop().time())
-    run = LocalRun(
-        edges.store,
-        limiter,
-        admission,
-        durations,
-        outage,
-        send=lambda call: _sent(ctx, run, edges, call),
-        on_turn=lambda: _check_stop(run, stop, edges.store),
-    )
-    ctx = Context(
-        project=project,
-        plan=plan,
-        run=run,
-        cache=edges.cache,
-        outputs=edges.outputs,
+        edges.limiter.sent(asyncio.get_running_loop().time())
+    owned = owned_contents(state, plan.server) | edges.foreign_contents
+    known = Known(
         admission=admission,
-        durations=durations,
+        durations=learned_durations(edges.cache, plan.server),
         capabilities=capabilities,
-        index=ContentIndex(
-            owned=owned_contents(state, plan.server) | edges.foreign_contents, looked=edges.cache.looked(plan.server)
-        ),
-        outage=outage,
-        emit=edges.emit,
-        wall=edges.wall,
-        random=edges.random,
-        dialect=edges.dialect,
-        text=edges.text,
-        earlier=edges.earlier,
-        exists=edges.exists,
-        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
-        deadline=None if deadline is None else run.now() + deadline,
+        index=ContentIndex(owned=owned, looked=edges.cache.looked(plan.server)),
     )
+    ctx, run = assemble(project, plan, edges, known, lambda: _check_stop(run, stop, edges.store))
+    ctx.deadline = None if deadline is None else run.now() + deadline
     return ctx, run
-
-
-async def _sent(ctx: Context, run: LocalRun, edges: Edges, call: Call) -> Reply | Failure:
-    """What answers a call; a failure that belongs to an outage may end the run."""
-    answer = await edges.send(call)
-    failure = ctx.heard(answer)
-    if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
-        # A server may stumble over every id that it does not know, and be well.
-        run.count_request()
-        failure = ctx.heard(await edges.send(ListTemplates()))
-    if failure is not None:
-        ctx.end_outage(failure)
-    return answer
 
 
 def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, structs
 
+from contentops.digest import canonical
 from contentops.execution.first_contact import AccountHistory
-from contentops.model import ApiSettings
+from contentops.model import ApiSettings, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentops.ledger.session import LedgerSession
 
 _SALT = b"contentops account\n"
@@ -54,6 +57,49 @@ def sign_in(session: LedgerSession, account: Account) -> None:
         " WHERE (a.server, a.fingerprint, a.settings) <> (excluded.server, excluded.fingerprint, excluded.settings)"
         " OR a.seen_at < now() - interval '1 day'",
         (account.id, account.api.server, account.fingerprint, settings),
+    )
+
+
+def accounts_of(session: LedgerSession, key: str) -> tuple[Account, ...]:
+    """The accounts that a key belongs to; rows that cannot be used are left out. Raises as `LedgerSession.run` does."""
+    rows = session.run(
+        "SELECT id, server, settings::text FROM contentops.account WHERE fingerprint = %s ORDER BY id",
+        (mark := fingerprint(key),),
+    )
+    found = ((id_, server, _settings(settings)) for id_, server, settings in rows)
+    return tuple(
+        Account(id=id_, fingerprint=mark, api=api)
+        for id_, server, api in found
+        if api is not None and api.server == server
+    )
+
+
+def _settings(text: str) -> ApiSettings | None:
+    """How an account's server is spoken to, as a row says; None where that cannot be used."""
+    try:
+        api = msgspec.json.decode(text, type=ApiSettings)
+        usable = api.requests_per_minute >= 0 and api.max_in_flight > 0 and api.job_timeout > 0
+        return api if usable and api.server != "local" else None
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:
+    """What all have learned of something about an account's server; empty at first."""
+    rows = session.run("SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (account, name))
+    try:
+        return msgspec.json.decode(rows[0][0], type=dict[str, object]) if rows else {}
+    except msgspec.MsgspecError:
+        return {}
+
+
+def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[str, Json]) -> None:
+    """Tell it to all."""
+    session.run(
+        "INSERT INTO contentops.fact AS f (account, name, value) VALUES (%s, %s, %s)"
+        " ON CONFLICT (account, name) DO UPDATE SET value = excluded.value, changed_at = now()"
+        " WHERE f.value <> excluded.value",
+        (account, name, canonical(dict(value))),
     )
 
 

@@ -64,6 +64,11 @@ SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text
   digest text, item text, title text, body text, value text)
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
+_LEAVE = """
+UPDATE contentops.entry e SET runner = NULL, error = CASE WHEN e.state = 'queued' THEN r.error ELSE '' END
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(request_id text, error text)
+WHERE e.request_id = r.request_id AND e.runner = %(runner)s"""
+
 
 class EntryOwner(Struct, frozen=True, kw_only=True):
     """Whose entries these are: of a project's environment, on an account (empty: not known yet)."""
@@ -118,6 +123,13 @@ class EntryRow(Struct, frozen=True, kw_only=True):
         )
 
 
+class LeftRow(Struct, frozen=True, kw_only=True):
+    """A row that its runner lets go of; `error`: why no worker can submit it, or empty."""
+
+    request_id: RequestId
+    error: str
+
+
 class TextRow(Struct, frozen=True, kw_only=True):
     """A row of a paid text."""
 
@@ -154,6 +166,7 @@ class EntryWriter:
         self._entries: dict[RequestId, EntryRow | None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
+        self._left: dict[RequestId, LeftRow] = {}
         self._proven: dict[tuple[str, str], bool] = {}
         """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
@@ -191,19 +204,28 @@ class EntryWriter:
             value=value,
         )
 
+    def unsend(self, owner: EntryOwner, entry: OpenEntry) -> None:
+        """Take in that a submit from the queue never arrived: it is queued as before."""
+        row = EntryRow.of(owner, entry)
+        self._entries[entry.request_id] = structs.replace(row, state=QUEUED, line="")
+
+    def leave(self, request_id: RequestId, error: str = "") -> None:
+        """Let others work on it; where it is queued, `error` says why no worker can."""
+        self._left[request_id] = LeftRow(request_id=request_id, error=error)
+
     def flush(self) -> None:
         """Make everything noted durable; with nothing noted, find out from time to time that the session lives.
 
         Raises WorkTaken, LedgerAway, StateError; what was noted is kept for the next flush then.
         """
         began = self._runner.clock()
-        if not (self._entries or self._taken or self._texts):
+        if not (self._entries or self._taken or self._texts or self._left):
             if began - self.flushed > ASSURED:
                 self._runner.session.run("SELECT 1")
                 self.flushed = began
             return
         self._runner.session.transaction(self._write)
-        self._entries, self._taken, self._texts, self.flushed = {}, {}, {}, began
+        self._entries, self._taken, self._texts, self._left, self.flushed = {}, {}, {}, {}, began
         self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
@@ -229,6 +251,8 @@ class EntryWriter:
                 "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",
                 place,
             )
+        if self._left:
+            cursor.execute(_LEAVE, {"rows": _json(self._left.values()), "runner": self._runner.number})
         if self._taken:
             cursor.execute(
                 "UPDATE contentops.entry SET taken = true, changed_at = now() WHERE request_id = ANY(%s) AND NOT taken",

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from contentops.digest import canonical
 from contentops.ledger import schema
-from contentops.ledger.account import account_of, history_of, sign_in
+from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
 from contentops.ledger.entries import (
     EntryOwner,
     EntryWriter,
@@ -84,13 +83,7 @@ class ReadLedger:
 
     def fact(self, name: str) -> Mapping[str, Json]:
         """What all have learned of something about the account's server; empty at first."""
-        rows = self._session.run(
-            "SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (self._owner.account, name)
-        )
-        try:
-            return msgspec.json.decode(rows[0][0], type=dict[str, object]) if rows else {}
-        except msgspec.MsgspecError:
-            return {}
+        return read_fact(self._session, self._owner.account, name)
 
 
 class ProjectLedger(ReadLedger):
@@ -134,9 +127,4 @@ class ProjectLedger(ReadLedger):
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Tell it to all."""
         if self._owner.account:
-            self._session.run(
-                "INSERT INTO contentops.fact AS f (account, name, value) VALUES (%s, %s, %s)"
-                " ON CONFLICT (account, name) DO UPDATE SET value = excluded.value, changed_at = now()"
-                " WHERE f.value <> excluded.value",
-                (self._owner.account, name, canonical(dict(value))),
-            )
+            write_fact(self._session, self._owner.account, name, value)

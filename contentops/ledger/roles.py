@@ -22,7 +22,7 @@ TABLES = {
     "account": _USE,
     "limiter": _USE,
     "fact": _USE,
-    "runner": ("SELECT", "INSERT"),
+    "runner": _USE,
     "entry": (*_USE, "DELETE"),
     "text": _USE,
     "applying": _USE,

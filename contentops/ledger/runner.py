@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 RUNNER = 0x636F7231
 """The class of the advisory locks by which runners are alive."""
+COMING_BACK = 5
+"""Seconds after the start of the database in which those that worked before count as alive: each comes back for its
+locks."""
 ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
+  AND pg_postmaster_start_time() > now() - interval '{COMING_BACK} s')"""
 """SQL: the numbers of the runners that are alive."""
 
 
@@ -35,13 +40,20 @@ class Runner:
         """`page`: the address of the CI run, if there is one. Raises as `LedgerSession.run` does."""
         schema.prepare(session)
         self.session, self.clock, self.who = session, clock, who or user_at_host()
-        self.number: int = session.run("SELECT nextval('contentops.runner_number')")[0][0]
-        session.lock(RUNNER, self.number)
+        self.number = _next_number(session)
+        # A copy of the database that has taken over may give a number once more.
+        while not session.lock(RUNNER, self.number):
+            self.number = _next_number(session)
         session.run(
             "INSERT INTO contentops.runner (number, kind, who, page) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (number) DO NOTHING",
+            " ON CONFLICT (number) DO UPDATE SET kind = excluded.kind, who = excluded.who, page = excluded.page,"
+            " started_at = now()",
             (self.number, kind, self.who, page),
         )
+
+
+def _next_number(session: LedgerSession) -> int:
+    return int(session.run("SELECT nextval('contentops.runner_number')")[0][0])
 
 
 def user_at_host() -> str:

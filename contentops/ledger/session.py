@@ -13,12 +13,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from contentops.errors import ExitCode, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from psycopg.abc import Params
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
+
+_UNREADABLE = "postgresql://..."
+
+_IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""Others were in the way of a transaction; the next try may find it free."""
 
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends."""
@@ -29,6 +34,10 @@ PING = 5.0
 """Seconds between two signs of life."""
 UNFINISHED = 5
 """Seconds after which PostgreSQL ends a transaction in which nothing happens."""
+UNHEARD = 10
+"""Seconds after which a host that acknowledges nothing counts as gone, also in the middle of a statement."""
+LETTING_GO = 2
+"""Seconds until a session of ours that the server still holds has ended."""
 RETRY = 0.2
 """Seconds between two tries to come back."""
 
@@ -50,8 +59,8 @@ class WorkTaken(StateError):
 class LedgerSession:
     """A connection, the advisory locks it holds, and its signs of life. For one thread, but for those.
 
-    A connection that breaks is made anew, with the same locks: for `patience` seconds, unless `stopped` says that no
-    one waits any more.
+    A connection that breaks is made anew, with the same locks: at the next sign of life, or when it is used, which
+    waits for `patience` seconds unless `stopped` says that no one does any more.
     """
 
     def __init__(
@@ -71,9 +80,11 @@ class LedgerSession:
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
-            self._connection = self._connect()
+            self._connection, self._backend = self._connect()
         except psycopg.OperationalError as error:
             raise self._away(error) from None
+        except psycopg.Error as error:
+            raise self._refused(error) from None
         self._spoke = time.monotonic()
         self._pinger = threading.Thread(target=self._ping, name="ledger-ping", daemon=True)
         self._pinger.start()
@@ -139,33 +150,42 @@ class LedgerSession:
                     answer = once(self._connection)
                     self._spoke = time.monotonic()
                     return answer
-                except psycopg.OperationalError as error:
-                    if not self._connection.broken and not self._connection.closed:
-                        raise self._refused(error) from None
-                    self._again(began, error)
                 except psycopg.Error as error:
-                    raise self._refused(error) from None
+                    if self._connection.closed:
+                        self._again(began, error)
+                    elif not isinstance(error, _IN_THE_WAY) or time.monotonic() - began > self._patience:
+                        raise self._refused(error) from None
 
-    def _connect(self) -> psycopg.Connection[Row]:
+    def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
+        """A connection, and the process that serves it: its number, which comes again, and since when it runs."""
+        if misread(self.url):
+            raise _no_address(self.url)
         try:
             connection: psycopg.Connection[Row] = psycopg.connect(
                 self.url,
                 autocommit=True,
+                client_encoding="utf8",
                 connect_timeout=5,
                 keepalives_idle=5,
                 keepalives_interval=2,
                 keepalives_count=3,
+                tcp_user_timeout=1000 * UNHEARD,
                 application_name=self._name,
             )
         except psycopg.ProgrammingError:
-            raise StateError(f"`{shown(self.url)}` is no address of a ledger", code="ledger-address") from None
-        connection.execute(
-            "SELECT set_config('idle_session_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false),"
-            " set_config('synchronous_commit', %s, false)",
-            (f"{SILENCE}s", f"{UNFINISHED}s", "on" if self._durable else "off"),
-        )
-        return connection
+            raise _no_address(self.url) from None
+        with _closed_unless_well(connection):
+            if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+                message = f"the database of the ledger `{shown(self.url)}` holds text as {encoding}"
+                raise StateError(message, code="ledger-encoding", hint="create one with `ENCODING 'UTF8'`")
+            (row,) = connection.execute(
+                "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity"
+                " WHERE pid = pg_backend_pid()), set_config('idle_session_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false),"
+                " set_config('synchronous_commit', %s, false)",
+                (f"{SILENCE}s", f"{UNFINISHED}s", "on" if self._durable else "off"),
+            )
+        return connection, row[:2]
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
@@ -174,25 +194,42 @@ class LedgerSession:
                 self._gone = self._away(error)
                 raise self._gone from None
             try:
-                fresh = self._connect()
-                for kind, number in self._locks:
-                    row = fresh.execute("SELECT pg_try_advisory_lock(%s, %s)", (kind, number)).fetchone()
-                    if row is None or not row[0]:
-                        fresh.close()
-                        self._gone = taken()
-                        raise self._gone
-            except psycopg.OperationalError as latest:
+                return self._renew()
+            except psycopg.Error as latest:
                 error = latest
                 self._closed.wait(RETRY)
-            else:
-                self._connection = fresh
-                return
+
+    def _renew(self) -> None:
+        """One try. Raises psycopg.Error where it fails, WorkTaken where somebody else has one of the locks."""
+        fresh, backend = self._connect()
+        with _closed_unless_well(fresh):
+            # A connection that was cut may have left a session that the server has not missed yet, with our locks.
+            fresh.execute(
+                "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
+                " WHERE pid = %s AND backend_start::text = %s",
+                (1000 * LETTING_GO, *self._backend),
+            )
+            for lock in self._locks:
+                row = fresh.execute("SELECT pg_try_advisory_lock(%s, %s)", lock).fetchone()
+                if row is None or not row[0]:
+                    self._gone = taken()
+                    raise self._gone
+        self._connection.close()
+        self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
 
     def _ping(self) -> None:
         while not self._closed.wait(PING / 2):
-            with self._guard, contextlib.suppress(psycopg.Error):
-                if time.monotonic() - self._spoke > PING / 2 and not self._connection.closed:
-                    self._connection.execute("SELECT 1")
+            with self._guard:
+                if self._gone is None and time.monotonic() - self._spoke > PING / 2:
+                    self._speak()
+
+    def _speak(self) -> None:
+        """A sign of life; whoever uses the session next hears of what goes wrong here."""
+        with contextlib.suppress(psycopg.Error, StateError):
+            if self._connection.closed:
+                self._renew()
+            self._connection.execute("SELECT 1")
+            self._spoke = time.monotonic()
 
     def _away(self, error: psycopg.Error) -> LedgerAway:
         return LedgerAway(
@@ -218,12 +255,30 @@ def taken() -> WorkTaken:
 def shown(url: str) -> str:
     """An address without its password, as it may be printed."""
     try:
-        parts = {key: value for key, value in conninfo_to_dict(url).items() if key not in {"password", "sslpassword"}}
+        parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        return "postgresql://..."
+        return _UNREADABLE
+    if misread(url):
+        return _UNREADABLE
     host, port = parts.get("host", ""), parts.get("port", "")
     user = f"{parts['user']}@" if parts.get("user") else ""
     return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
+
+
+def misread(url: str) -> bool:
+    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
+    port = str(parts.get("port") or "")
+    places = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
+    return any("@" in str(place) for place in places) or bool(port.strip(",0123456789"))
+
+
+def _no_address(url: str) -> StateError:
+    hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
+    return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
 
 
 def with_password(url: str) -> bool:
@@ -241,3 +296,12 @@ def at_database(url: str, name: str) -> str:
 
 def _words(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _closed_unless_well(connection: psycopg.Connection[Row]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

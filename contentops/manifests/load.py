@@ -230,14 +230,18 @@ def load(
     `Desired.findings` holds the warnings and notes.
     """
     with without_collection():
-        return _Loader(project, catalog, cache, drafts).run()
+        return Loader(project, catalog, cache, drafts).run()
 
 
-class _Loader:
+class Loader:
     """One load: the files read so far, and what all manifest files share."""
 
     def __init__(
-        self, project: Project, catalog: Catalog | None, cache: ParseCache | None, drafts: Mapping[str, bytes]
+        self,
+        project: Project,
+        catalog: Catalog | None,
+        cache: ParseCache | None,
+        drafts: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self.project = project
         self.catalog = catalog
@@ -253,8 +257,8 @@ class _Loader:
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
-        paths, findings = discover(self.project, self.project_source, self.files)
-        results = list(map(self._load_file, sorted({*paths, *self.drafts})))
+        paths, findings = self.discover()
+        results = list(map(self.load_file, sorted({*paths, *self.drafts})))
         # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
         rows = {path for result in results for path, digest in result.data if digest}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
@@ -277,6 +281,10 @@ class _Loader:
             inputs=inputs_of(results),
             looked_at=tuple(sorted({*paths, *self.data, *self.files.searched})),
         )
+
+    def discover(self) -> tuple[list[str], list[Diagnostic]]:
+        """The paths of all manifests, sorted, and what is wrong with the globs."""
+        return discover(self.project, self.project_source, self.files)
 
     # --- files ---------------------------------------------------------------------------------------------
 
@@ -310,7 +318,8 @@ class _Loader:
             self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
         return self._builder
 
-    def _load_file(self, path: str) -> FileResult:
+    def load_file(self, path: str) -> FileResult:
+        """What the manifest at a path comes to."""
         try:
             content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
@@ -321,13 +330,21 @@ class _Loader:
             return FileResult(path=path, findings=(gone,), complete=False)
         if self.cache is None:
             return self.builder.build(path, content)
-        key = digest_json([FORMAT, __version__, self.context, path, digest_bytes(content)])
-        stored = self.cache.get(key)
-        result = None if stored is None else decode_result(stored)
-        if result is None or result.path != path or not self._unchanged(result.data):
+        digest = digest_bytes(content)
+        result = self.stored(path, digest)
+        if result is None:
             result = self.builder.build(path, content)
-            self.cache.put(key, encode_result(result))
+            self.cache.put(self._key(path, digest), encode_result(result))
         return result
+
+    def stored(self, path: str, digest: Digest) -> FileResult | None:
+        """What the manifest of this digest came to, if the cache knows it; the data it was made from is still there."""
+        stored = None if self.cache is None else self.cache.get(self._key(path, digest))
+        result = None if stored is None else decode_result(stored)
+        return result if result is not None and result.path == path and self._unchanged(result.data) else None
+
+    def _key(self, path: str, digest: Digest) -> str:
+        return digest_json([FORMAT, __version__, self.context, path, digest])
 
     def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
         """Whether the data files are the ones a stored result was made from."""

@@ -34,6 +34,7 @@ from contentops.model.desired import (
     WordLimits,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
+from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     Count,
     ItemId,
@@ -70,10 +71,12 @@ __all__ = [
     "BASE",
     "CREDITS",
     "NO_CHECKS",
+    "AccountWork",
     "Acknowledge",
     "Action",
     "ApiSettings",
     "Budget",
+    "Cancelled",
     "Catalog",
     "CatalogEntry",
     "CatalogSnapshot",
@@ -83,6 +86,7 @@ __all__ = [
     "Checks",
     "Count",
     "Desired",
+    "Detached",
     "Drain",
     "Event",
     "Fetch",
@@ -109,6 +113,9 @@ __all__ = [
     "Poll",
     "Project",
     "Promote",
+    "Queue",
+    "QueueTotal",
+    "QueuedSubmit",
     "Reason",
     "Record",
     "Refusal",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
+from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
@@ -16,6 +17,7 @@ from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
 from contentops.operations.connection import connected, credentials
+from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.api.calls import Call, Failure
+    from contentops.api.fence import MayLeave
     from contentops.api.session import Client
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
@@ -97,26 +100,19 @@ def apply(
     world = world or World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        watched = AskedInputs(gathered(workspace, choice, tell=_telling(emit, world), world=world))
+        watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
-        planned = structs.replace(made, refusals=_standing(made, options.approval))
+        planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
                 options.last.remember(made, workspace, watched, applied=True)
+                keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:
             show(planned)
-        if options.ceiling is not None:
-            check_ceiling(planned, project.guards, options.ceiling)
-        _refuse(planned)
-        if planned.submits_worst:
-            from contentops.ci.clone import refuse_lock_in_lfs
-
-            # What is paid for is remembered in git by the lock alone.
-            refuse_lock_in_lfs(project.root, project.environment)
-            _look_ahead(project, planned, options.branch, world)
+        check_allowed(project, planned, options, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
         known = credentials(project, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
@@ -126,6 +122,22 @@ def apply(
         run = _carry_out(workspace, planned, found, known, options, emit, world)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
+
+
+def check_allowed(project: Project, plan: Plan, options: ApplyOptions, world: World) -> None:
+    """Whatever stands in the way of a plan is in the way before anything is submitted.
+
+    Raises Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises.
+    """
+    if options.ceiling is not None:
+        check_ceiling(plan, project.guards, options.ceiling)
+    _refuse(plan)
+    if plan.submits_worst:
+        from contentops.ci.clone import refuse_lock_in_lfs
+
+        # What is paid for is remembered in git by the lock alone.
+        refuse_lock_in_lfs(project.root, project.environment)
+        _look_ahead(project, plan, options.branch, world)
 
 
 def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None:
@@ -147,7 +159,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
         check_waiting(project, options, world=world)
 
 
-def _telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
+def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
     """Tells what a refresh waits for, as a run does."""
     return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
 
@@ -160,7 +172,7 @@ def _sweep(workspace: Workspace, world: World) -> None:
     state_dir.sweep(Path(workspace.project.root), before=world.wall() - 3600)
 
 
-def _standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
     return tuple(
@@ -202,13 +214,13 @@ def _carry_out(
     from contentops.execution.run import Edges, execute, owned_contents
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
-    cache, fence = workspace.cache, (lambda: lambda: True) if shared is None else shared.fence
+    cache = workspace.cache
     limiter = workspace.limiter
     if shared is not None:
         _claim(shared, plan, found.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache, fence)
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 await _find_dialect(project, plan, client)
@@ -229,6 +241,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
+                fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
@@ -268,7 +281,7 @@ async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
 
 
-async def _nowhere(call: Call) -> Failure:
+async def _nowhere(call: Call, _: MayLeave) -> Failure:
     """The server of a plan whose steps need none."""
     raise AssertionError(f"{call.name} was not in the plan")
 

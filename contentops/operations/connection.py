@@ -16,11 +16,10 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from contentops.api.connections import Fence
     from contentops.api.session import Client, FoundApi
     from contentops.model import Project
     from contentops.operations.workspace import World
-    from contentops.state.cache import Cache
+    from contentops.state.shared import RunCache
 
 
 class Credentials(NamedTuple):
@@ -60,7 +59,10 @@ def credentials(project: Project, world: World) -> Credentials:
 
 @contextlib.asynccontextmanager
 async def connected(
-    project: Project, known: Credentials, world: World, cache: Cache | None = None, fence: Fence = lambda: lambda: True
+    project: Project,
+    known: Credentials,
+    world: World,
+    cache: RunCache | None = None,
 ) -> AsyncIterator[Client]:
     """A client of the project's server; of the embedded one, in process, for `base_url: local`.
 
@@ -83,7 +85,6 @@ async def connected(
                 known=_place(cache, project),
                 learned=functools.partial(_keep_place, cache, project),
                 trace=world.trace,
-                fence=fence,
             )
         closing.push_async_callback(client.aclose)
         yield client
@@ -101,7 +102,7 @@ async def _embedded(project: Project) -> AsyncIterator[Any]:
         raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
 
 
-def _place(cache: Cache, project: Project) -> FoundApi | None:
+def _place(cache: RunCache, project: Project) -> FoundApi | None:
     """Where the API was found before, and whether its lists come in an envelope."""
     from contentops.api.session import FoundApi
 
@@ -112,7 +113,7 @@ def _place(cache: Cache, project: Project) -> FoundApi | None:
         return None
 
 
-def _keep_place(cache: Cache, project: Project, place: FoundApi | None) -> None:
+def _keep_place(cache: RunCache, project: Project, place: FoundApi | None) -> None:
     cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.ci.runner import run_page
 from contentops.errors import StateError
+from contentops.ledger.account import sign_in
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.project import ProjectLedger, ReadLedger
+from contentops.ledger.queue import deposit
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from contentops.model import Project
+    from contentops.ledger.account import Account
+    from contentops.ledger.queue import Deposited
+    from contentops.model import Project, RequestId
     from contentops.operations.workspace import World
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
+
+    Deposits = Callable[[Iterable[Deposited]], frozenset[RequestId]]
+    """Queues submits, and tells which of them nobody had asked for before."""
 
 
 @contextlib.contextmanager
@@ -57,6 +67,21 @@ def working(project: Project, url: str, store: StateStore, cache: Cache, world: 
                 cache.shared = None
                 with contextlib.suppress(StateError):
                     ledger.close()
+
+
+@contextlib.contextmanager
+def depositing(project: Project, url: str, store: StateStore, account: Account, world: World) -> Iterator[Deposits]:
+    """What queues submits of a project for an account; no apply of it works meanwhile.
+
+    Raises LockHeld where one does, StateError where the ledger cannot be used.
+    """
+    page = run_page(world.environ)
+    owner = structs.replace(_owner(project, store), account=account.id)
+    with LedgerSession(url, name="contentops apply") as session:
+        runner = Runner(session, kind="apply", page=page)
+        with applying(runner, owner, page=page):
+            sign_in(session, account)
+            yield functools.partial(deposit, runner, owner)
 
 
 def _owner(project: Project, store: StateStore) -> EntryOwner:

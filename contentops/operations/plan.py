@@ -15,6 +15,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.sections import headings
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
+from contentops.operations.few_changes import keep_items, plan_few
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, read_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
@@ -54,13 +55,16 @@ def plan(
 ) -> Plan:
     """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
 
-    Where there is nothing to do, `last` remembers it.
+    Where there is nothing to do, `last` remembers it; where few items changed since, only those are planned.
     """
+    if last is not None and choice == Choice() and (few := plan_few(last, project)) is not None:
+        return few
     with open_workspace(project) as workspace:
         watched = AskedInputs(gathered(workspace, choice, tell=tell, world=world))
         planned = make_plan(watched.inputs)
     if last is not None:
         last.remember(planned, workspace, watched)
+        keep_items(last, workspace, planned)
     return planned
 
 

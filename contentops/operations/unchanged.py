@@ -35,6 +35,7 @@ from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
@@ -44,6 +45,8 @@ FORMAT: Final = 1
 TRUSTED_AFTER: Final = 3_000_000_000
 """Nanoseconds a file must have been left alone before its stamp is trusted."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+Stamp = tuple[int, ...]
+"""Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
 _CHECKSUM: Final = len(digest_bytes(b""))
@@ -87,30 +90,56 @@ class _Image(Struct, frozen=True, kw_only=True):
     """The length of the names that follow, in bytes; the stamps come after them."""
 
 
-class LastPlan(Struct, frozen=True, kw_only=True):
-    """The plan that was last found to have nothing to do, for one project and what is asked of it."""
+class ChangedPath(Struct, frozen=True):
+    """A path whose stamp is not the one that was remembered."""
 
-    root: str
-    """The folder of the project, or empty: there is none."""
-    asked: Asked
-    started: int
-    """When the command started, in nanoseconds since 1970: before it read anything."""
+    path: str
+    before: Stamp
+    now: Stamp
+
+    @property
+    def is_file(self) -> bool:
+        """Whether a file stood there and stands there, this one or another."""
+        return stat.S_ISREG(self.before[0]) and stat.S_ISREG(self.now[0])
+
+    @property
+    def is_same_folder(self) -> bool:
+        """Whether it is the same folder, in which names came or went."""
+        return stat.S_ISDIR(self.now[0]) and self.before[:3] == self.now[:3]
+
+
+class LastPlan:
+    """The plan that was last found to have nothing to do, for one project and what is asked of it.
+
+    `root` is the folder of the project; empty: there is none. `started` is when the command started, in nanoseconds
+    since 1970: before it read anything.
+    """
+
+    def __init__(self, root: str, asked: Asked, *, started: int) -> None:
+        self.root = root
+        self.asked = asked
+        self.started = started
+        self.plan: Plan | None = None
+        """The plan itself, whether it would be made again or not; None: none was kept, or `recall` was not called."""
+        self.name = ""
+        """A checksum of all that was kept with it."""
+        self.applied = False
+        """Whether an apply had made it."""
+        self.differences: tuple[ChangedPath, ...] = ()
+        """What is not as it was when it was made."""
+        self._names: list[str] = []
+        self._stamps = array("Q")
 
     @without_collection()
     def recall(self, *, applied: bool = False) -> Plan | None:
         """That plan, if it would be made again; with `applied` only one that an apply had made."""
-        if not self.root:
-            return None
         try:
-            if state_dir.is_applied(Path(self.root), self.asked.environment):
+            if not self.root or state_dir.is_applied(Path(self.root), self.asked.environment):
                 return None
-            kept, names, stamps = self._read()
-            fits = (kept.format, kept.version, kept.root, kept.asked) == (FORMAT, __version__, self.root, self.asked)
-            if not fits or (applied and not kept.applied) or _stamps(self.root, names) != stamps:
-                return None
+            self._read()
         except (OSError, ValueError, ContentopsError):
             return None
-        return Plan(**structs.asdict(kept.said))
+        return None if self.differences or (applied and not self.applied) else self.plan
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs, *, applied: bool = False) -> None:
         """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted."""
@@ -121,32 +150,55 @@ class LastPlan(Struct, frozen=True, kw_only=True):
             stamps = _stamps(self.root, names)
             if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER):
                 return
-            self._write(plan, "\0".join(names).encode(), stamps, applied=applied)
+            self.plan, self.applied = plan, applied
+            self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
             return  # it is found out again the next time
 
-    def _path(self) -> Path:
+    def renew(self, searched: AbstractSet[str]) -> bool:
+        """Remember that plan with the stamps of today, if all can be trusted; whether it was.
+
+        The caller knows that it would be made again, and that no folders but these were `searched` for manifests.
+        """
+        trusted = _are_trusted(self._stamps, before=self.started - TRUSTED_AFTER) and searched <= {*self._names}
+        if trusted and self.plan is not None:
+            self.applied = False
+            self._write(self.plan, "\0".join(self._names).encode(), self._stamps)
+        return trusted
+
+    def path(self, suffix: str) -> Path:
+        """A file that is kept with the plan."""
         folder = Path(self.root, state_dir.FOLDER, "cache")
-        return folder / state_dir.named("unchanged", self.asked.environment, "image")
+        return folder / state_dir.named("unchanged", self.asked.environment, suffix)
 
-    def _read(self) -> tuple[_Image, list[str], array[int]]:
+    def _read(self) -> None:
         if state_dir.inspect(Path(self.root)) is None:
-            raise FileNotFoundError(self.root)
-        data = read_file(self._path(), follow=False)
-        if digest_bytes(data[_CHECKSUM:]).encode() != data[:_CHECKSUM]:
-            raise ValueError(self.root)
-        end = data.index(b"\n", _CHECKSUM)
-        kept = msgspec.json.decode(data[_CHECKSUM:end], type=_Image)
-        names = data[end + 1 : end + 1 + kept.names].decode().split("\0")
-        stamps = array("Q")
-        stamps.frombytes(data[end + 1 + kept.names :])
-        return kept, names, stamps
+            return
+        data = read_file(self.path("image"), follow=False)
+        name, body = data[:_CHECKSUM].decode(), memoryview(data)[_CHECKSUM:]
+        if digest_bytes(body) != name:
+            return
+        end = data.index(b"\n", _CHECKSUM) - _CHECKSUM
+        kept = msgspec.json.decode(body[:end], type=_Image)
+        if (kept.format, kept.version, kept.root, kept.asked) != (FORMAT, __version__, self.root, self.asked):
+            return
+        names = str(body[end + 1 : end + 1 + kept.names], "utf-8").split("\0")
+        before, now = array("Q", bytes(body[end + 1 + kept.names :])), _stamps(self.root, names)
+        self._names, self._stamps = names, now
+        if before != now:
+            each = (
+                tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(now), _NUMBERS) for stamps in (before, now)
+            )
+            pairs = zip(names, each, each, strict=True)
+            self.differences = tuple(ChangedPath(*one) for one in pairs if one[1] != one[2])
+        self.plan, self.name, self.applied = Plan(**structs.asdict(kept.said)), name, kept.applied
 
-    def _write(self, plan: Plan, names: bytes, stamps: array[int], *, applied: bool) -> None:
+    def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
         said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
-        kept = _Image(root=self.root, asked=self.asked, applied=applied, said=said, names=len(names))
+        kept = _Image(root=self.root, asked=self.asked, applied=self.applied, said=said, names=len(names))
         data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
-        replace(self._path(), digest_bytes(data).encode() + data, mode=PRIVATE)
+        self.name = digest_bytes(data)
+        replace(self.path("image"), self.name.encode() + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
@@ -155,7 +207,7 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
         root = str(find_root(Path(directory)))
     except ContentopsError:
         root = ""
-    return LastPlan(root=root, asked=asked, started=started)
+    return LastPlan(root, asked, started=started)
 
 
 class AskedInputs:
@@ -232,6 +284,10 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
     return found
+
+
+def _one_by_one(stamps: array[int]) -> Iterator[Stamp]:
+    return (tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(stamps), _NUMBERS))
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.model import Event, Json, Outcome, Plan, Record, Run, State
 
 
-_STOPPED = {
+STOPPED = {
     "": ExitCode.DONE,
     "interrupted": ExitCode.INTERRUPTED,
     "deadline": ExitCode.PAUSED,
@@ -36,11 +36,12 @@ _STOPPED = {
     "first-contact": ExitCode.INCOMPLETE,
     "refused-submits": ExitCode.INCOMPLETE,
 }
+"""The exit code of a run that ended early, by its reason."""
 
 
 def exit_code_of(run: Run) -> ExitCode:
     """Done only if every item is; a reason to stop that is not known counts as incomplete."""
-    codes = {_STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
+    codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
     if not run.stopped and run.count(Result.PENDING):

@@ -295,20 +295,22 @@ class AccessControl:
         if owner and not (len(owner) <= 200 and owner.isprintable()):
             wrong = "`X-User-ID` must be 1 to 200 printable characters"
             raise BodyRefused(FieldProblem("X-User-ID", wrong, place="header"))
-        keyed = self._keys is not None and self._keys.required
-        admitted = AdmittedRequest(request, surface, owner, self._key(request) if keyed else None)
+        key = None if self._keys is None else self._key(request, self._keys)
+        admitted = AdmittedRequest(request, surface, owner, key)
         most = self._limits.requests_per_minute
         if most is None:
-            most = PER_MINUTE if keyed else 0
+            most = 0 if key is None else PER_MINUTE
         if most and not (poll and self._limits.free_polls):
             self._window.take(admitted.key_id, most)
         return admitted
 
-    def _key(self, request: Request) -> ApiKey:
-        assert self._keys is not None  # asked for only where there are keys
+    def _key(self, request: Request, keys: KeyRing) -> ApiKey | None:
+        """The key of a request, or None where none is needed."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        key = self._keys.check(token.strip()) if scheme.lower() == "bearer" else None
+        key = keys.check(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
+            if not keys.required:
+                return None
             raise HTTPException(401, "Invalid or missing API key", {"WWW-Authenticate": "Bearer"})
         if not PLANS.get(key.plan):
             raise HTTPException(403, f"The plan `{key.plan}` does not include API access")

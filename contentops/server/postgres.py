@@ -101,8 +101,8 @@ class PostgresSession:
     def write(self, account: str, /) -> Iterator[None]:
         """One transaction; servers that write to the same account wait for each other."""
         number = int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], signed=True)
-        self._execute(f"BEGIN; SELECT pg_advisory_xact_lock({ACCOUNTS}, {number})", None)
         try:
+            self._execute(f"BEGIN; SELECT pg_advisory_xact_lock({ACCOUNTS}, {number})", None)
             yield
             self._execute("COMMIT", None)
         except BaseException:

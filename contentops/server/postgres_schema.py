@@ -27,7 +27,16 @@ _SET_UP = RUNNERS + 2
 
 OLDEST = 140_000
 """The oldest PostgreSQL: it ends sessions that are idle (`idle_session_timeout`)."""
-_DEFAULTS = {"connect_timeout": "5", "application_name": "contentops serve", "target_session_attrs": "read-write"}
+_DEFAULTS = {
+    "connect_timeout": "5",
+    "application_name": "contentops serve",
+    "target_session_attrs": "read-write",
+    # A machine that vanished says nothing: the system gives it up after so many milliseconds and seconds.
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
 
 # The shared tables in the words of PostgreSQL, and what only it has: the requests of the last minute, by account, and
 # the numbers of runners. Oldest jobs first, without those that have ended, is what servers look for.

@@ -43,3 +43,31 @@ class SharedTexts(Protocol):
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
         """Tell it to all."""
+
+
+class RunCache(Protocol):
+    """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
+
+    def get_text(self, server: str, digest: Digest) -> StoredText | None:
+        """The last paid text for a request, or None."""
+
+    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
+        """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""
+
+    def body(self, digest: Digest) -> str | None:
+        """The text with a body digest that was kept here, or None."""
+
+    def keep_body(self, digest: Digest, body: str) -> None:
+        """Keep a text by its body digest."""
+
+    def durations(self) -> Mapping[str, Json]:
+        """What was learned about how long jobs take; empty at first."""
+
+    def server_facts(self, server: str) -> Mapping[str, Json]:
+        """What was learned about a server's habits; empty at first."""
+
+    def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
+        """Remember it."""
+
+    def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
+        """Remember, by content, its time of change when it was looked at, and the request whose text it was."""

@@ -54,11 +54,16 @@ CREATE TABLE contentops.entry (
     runner int,                                  -- who works on it
     taken boolean NOT NULL DEFAULT false,        -- a record in git carries it
     cancelled boolean NOT NULL DEFAULT false,
+    error text NOT NULL DEFAULT '',              -- why no worker submits it, such as the server's words; of a queued row
     made_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
 );
-CREATE INDEX entry_open ON contentops.entry (account, rank) WHERE state IN ('queued', 'submitting', 'running');
+-- What a worker may take, in its order.
+CREATE INDEX entry_open ON contentops.entry (account, rank)
+    WHERE state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+-- Where the ranks of a project's next deposit begin.
+CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
 
 -- The texts that were paid for.
@@ -105,10 +110,10 @@ COMMENT ON COLUMN contentops.spend.uncertain_credits IS 'The price of submits wh
 
 CREATE VIEW contentops.backlog AS
 SELECT account, project, environment,
-    count(*) FILTER (WHERE state = 'queued') AS queued,
+    count(*) FILTER (WHERE state = 'queued' AND error = '') AS queued,
     count(*) FILTER (WHERE state IN ('submitting', 'running')) AS in_flight,
     count(*) FILTER (WHERE state = 'paid') AS unwritten,
-    count(*) FILTER (WHERE state IN ('unknown', 'failed')) AS failures,
+    count(*) FILTER (WHERE state IN ('unknown', 'failed') OR error <> '') AS failures,
     coalesce(extract(epoch FROM now() - min(made_at) FILTER (WHERE state = 'queued')), 0)::bigint AS oldest_queued,
     coalesce(extract(epoch FROM now() - min(made_at) FILTER (WHERE state IN ('submitting', 'running'))), 0)::bigint
         AS oldest_in_flight
@@ -121,7 +126,7 @@ COMMENT ON COLUMN contentops.backlog.environment IS 'Its environment; empty: non
 COMMENT ON COLUMN contentops.backlog.queued IS 'Submits that wait for a worker; nothing was sent';
 COMMENT ON COLUMN contentops.backlog.in_flight IS 'Submits that leave now, and jobs that the server works on';
 COMMENT ON COLUMN contentops.backlog.unwritten IS 'Paid texts that no checkout has written and recorded in git yet';
-COMMENT ON COLUMN contentops.backlog.failures IS 'Jobs that failed, and submits of which nobody knows whether they arrived';
+COMMENT ON COLUMN contentops.backlog.failures IS 'Jobs that failed, submits that were refused or of which nobody knows whether they arrived';
 COMMENT ON COLUMN contentops.backlog.oldest_queued IS 'Age in seconds of the oldest submit that waits';
 COMMENT ON COLUMN contentops.backlog.oldest_in_flight IS 'Age in seconds of the oldest one in flight';
 
@@ -144,13 +149,13 @@ COMMENT ON COLUMN contentops.runner_alive.entries IS 'How many submits it holds'
 
 CREATE VIEW contentops.failure AS
 SELECT changed_at, account, project, environment, item, state, who, request_id
-FROM contentops.entry WHERE state IN ('failed', 'unknown') AND NOT taken;
-COMMENT ON VIEW contentops.failure IS 'Submits that failed, or of which nobody knows whether they arrived';
+FROM contentops.entry WHERE (state IN ('failed', 'unknown') OR error <> '') AND NOT taken;
+COMMENT ON VIEW contentops.failure IS 'Submits that failed or were refused, or of which nobody knows whether they arrived';
 COMMENT ON COLUMN contentops.failure.changed_at IS 'Since when';
 COMMENT ON COLUMN contentops.failure.account IS 'Who pays';
 COMMENT ON COLUMN contentops.failure.project IS 'The name of the project';
 COMMENT ON COLUMN contentops.failure.environment IS 'Its environment; empty: none';
 COMMENT ON COLUMN contentops.failure.item IS 'The item';
-COMMENT ON COLUMN contentops.failure.state IS 'failed, or unknown';
+COMMENT ON COLUMN contentops.failure.state IS 'failed, unknown, or queued: the server refused it';
 COMMENT ON COLUMN contentops.failure.who IS 'Who asked for it';
 COMMENT ON COLUMN contentops.failure.request_id IS 'The id of the submit, for `contentops state resolve`';

@@ -1,0 +1,124 @@
+"""What the items of a run share, put together: for an apply at a checkout, and for a worker without one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from contentops.api.calls import GetStatus, ListTemplates
+from contentops.api.fence import always
+from contentops.execution.context import Context
+from contentops.execution.durations import Durations, quickest_on
+from contentops.execution.limiter import Outage
+from contentops.execution.local_run import LocalRun
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from contentops.api.calls import Call, Failure, Reply
+    from contentops.api.fence import MayLeave, Send
+    from contentops.digest import Digest
+    from contentops.documents.files import Outputs
+    from contentops.execution.content_index import ContentIndex
+    from contentops.execution.context import ServerCapabilities
+    from contentops.execution.limiter import AccountLimiter, Admission
+    from contentops.execution.local_run import RunState
+    from contentops.model import Event, Finding, Listed, Plan, Project, Record
+    from contentops.state.cache import StoredText
+    from contentops.state.shared import RunCache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemEdges:
+    """The world that items touch, passed in."""
+
+    store: RunState
+    cache: RunCache
+    outputs: Outputs
+    send: Send
+    fence: Callable[[], MayLeave] = lambda: always
+    """Called when a call leaves: what tells directly before its bytes do whether they still may."""
+    emit: Callable[[Event], None]
+    wall: Callable[[], float]
+    random: random.Random
+    dialect: Callable[[], str]
+    """The dialect that is spoken: `auto` as long as none is found."""
+    exists: Callable[[str], bool] = lambda _path: True
+    """Whether a path of the project is there, or will be."""
+    commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
+    """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
+    limiter: AccountLimiter
+    """Knows what was asked before that, to see what the server has."""
+    text: Callable[[Digest], str | None] = lambda _digest: None
+    """A text that a record names, by its body digest, where this machine has it."""
+    earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
+    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of the server when the items begin, and what they learn."""
+
+    admission: Admission
+    durations: Durations
+    capabilities: ServerCapabilities
+    index: ContentIndex
+
+
+def learned_durations(cache: RunCache, server: str) -> Durations:
+    """How long jobs of a server took, as far as the cache knows."""
+    here = cache.durations().get(server)
+    return Durations.load(here if isinstance(here, dict) else {}, quickest_on(server))
+
+
+def assemble(
+    project: Project, plan: Plan, edges: ItemEdges, known: Known, on_turn: Callable[[], None]
+) -> tuple[Context, LocalRun]:
+    """The primitives, and what the items share. `on_turn` is called before anything is sent."""
+    outage = Outage(edges.random)
+    run = LocalRun(
+        edges.store,
+        edges.limiter,
+        known.admission,
+        known.durations,
+        outage,
+        send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
+        fence=edges.fence,
+        on_turn=on_turn,
+    )
+    ctx = Context(
+        project=project,
+        plan=plan,
+        run=run,
+        cache=edges.cache,
+        outputs=edges.outputs,
+        admission=known.admission,
+        durations=known.durations,
+        capabilities=known.capabilities,
+        index=known.index,
+        outage=outage,
+        emit=edges.emit,
+        wall=edges.wall,
+        random=edges.random,
+        dialect=edges.dialect,
+        text=edges.text,
+        earlier=edges.earlier,
+        exists=edges.exists,
+        run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
+    )
+    return ctx, run
+
+
+async def _sent(ctx: Context, run: LocalRun, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
+    """What answers a call; a failure that belongs to an outage may end the run."""
+    answer = await edges.send(call, may_leave)
+    failure = ctx.heard(answer)
+    if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.says_nothing:
+        # A server may stumble over every id that it does not know, and be well.
+        run.count_request()
+        failure = ctx.heard(await edges.send(ListTemplates(), always))
+    if failure is not None:
+        ctx.end_outage(failure)
+    return answer

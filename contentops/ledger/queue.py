@@ -1,0 +1,241 @@
+"""What is queued: deposited by an `apply` that does not wait, claimed by workers, listed and cancelled by people.
+
+`FOR UPDATE SKIP LOCKED` is the queue. Ranks let projects take turns: those of a deposit begin above those of its own
+project that are queued still, and not below the lowest one that anybody has queued.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from msgspec import Struct, structs
+
+from contentops.digest import Digest
+from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
+from contentops.ledger.runner import ALIVE
+from contentops.model import (
+    CREDITS,
+    Cancelled,
+    ItemId,
+    JobState,
+    OpenEntry,
+    Queue,
+    QueuedSubmit,
+    QueueTotal,
+    Request,
+    RequestId,
+)
+from contentops.state.lock import request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from contentops.ledger.runner import Runner
+    from contentops.ledger.session import LedgerSession, Row
+
+_DEPOSIT = """
+WITH above AS (SELECT greatest(
+  (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
+     AND state = 'queued'),
+  (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND NOT cancelled
+     AND error = ''), 0) AS rank)
+INSERT INTO contentops.entry AS e
+  (request_id, account, lineage, environment, project, item, digest, state, work, credits, plan_id, who, rank)
+SELECT r.request_id, %(account)s, %(lineage)s, %(environment)s, %(project)s, r.item, r.digest, 'queued', r.work,
+  r.credits, r.plan_id, %(who)s, above.rank + r.place
+FROM above, jsonb_to_recordset(%(rows)s::jsonb)
+  AS r(request_id text, item text, digest text, work jsonb, credits int, plan_id text, place int)
+ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work, rank = excluded.rank,
+  who = excluded.who, cancelled = false, error = '', made_at = now(), changed_at = now()
+WHERE e.state = 'queued' AND (e.cancelled OR e.error <> '')
+RETURNING request_id"""
+_CLAIM = f"""
+WITH free AS (
+  SELECT request_id FROM contentops.entry
+  WHERE account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''
+    AND NOT taken AND (work IS NOT NULL OR state <> 'queued') AND (runner IS NULL OR runner NOT IN {ALIVE})
+  ORDER BY rank LIMIT %(most)s FOR UPDATE SKIP LOCKED)
+UPDATE contentops.entry e SET runner = %(runner)s FROM free WHERE e.request_id = free.request_id
+RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
+  e.plan_id"""
+
+
+class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker needs to know of a submit beside what its row says."""
+
+    request: Request
+    attempt: int
+    credits: int
+    retry: int = 0
+    output: str = ""
+    job_timeout: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can have been deposited."""
+        return self.attempt > 0 and self.job_timeout > 0 and self.request.mode in CREDITS
+
+
+class Deposited(Struct, frozen=True, kw_only=True):
+    """A submit to be queued."""
+
+    request_id: RequestId
+    item: ItemId
+    digest: Digest
+    work: QueuedWork
+    credits: int
+    plan_id: str
+    place: int
+    """Its place among those that are deposited together."""
+
+
+class ClaimedSubmit(Struct, frozen=True, kw_only=True):
+    """A submit that this runner has claimed: its row, as far as a worker goes by it."""
+
+    owner: EntryOwner
+    request_id: RequestId
+    item: ItemId
+    digest: Digest
+    plan_id: str
+    entry: OpenEntry | None
+    """How far it has come; None: nothing was sent yet."""
+    work: QueuedWork | None
+    """What to submit; None: only a checkout may, since an `apply` began it."""
+
+
+class UnusableRow(Struct, frozen=True):
+    """A row that says what cannot be."""
+
+    request_id: RequestId
+
+
+def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> frozenset[RequestId]:
+    """Queue submits, in one statement; which ones: not those that anybody has asked for before."""
+    values = {
+        "rows": msgspec.json.encode(list(submits)).decode(),
+        "account": owner.account,
+        "lineage": owner.lineage,
+        "environment": owner.environment,
+        "project": owner.project,
+        "who": runner.who,
+    }
+    return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
+
+
+def claim_work(runner: Runner, account: str, server: str, most: int) -> tuple[ClaimedSubmit | UnusableRow, ...]:
+    """Claim at most so many submits that nobody works on, in the order of their ranks."""
+    rows = runner.session.run(_CLAIM, {"account": account, "most": most, "runner": runner.number})
+    names = ("request_id", "lineage", "environment", "project", "item", "digest", "state", "line", "work", "plan_id")
+    found = (dict(zip(names, row[1:], strict=True)) for row in sorted(rows, key=lambda row: cast("int", row[0])))
+    return tuple(_claimed(row, account, server) for row in found)
+
+
+def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit | UnusableRow:
+    """The submit of a row, if all that the row says fits together."""
+    name, digest = RequestId(row["request_id"]), Digest(row["digest"])
+    work, entry = _work_in(row["work"]), entry_in(row["line"]) if row["line"] else None
+    attempt = work.attempt if work is not None else entry.attempt if entry is not None else 0
+    fits = name == request_id(row["lineage"], row["environment"], ItemId(row["item"]), digest, attempt)
+    if work is not None:
+        fits &= work.usable and work.request.digest == digest
+    if entry is None:
+        fits &= row["state"] == QUEUED and work is not None
+    else:
+        fits &= (entry.request_id, entry.item, entry.digest, entry.server) == (name, row["item"], digest, server)
+        fits &= entry.state is JobState.SUBMITTING or (entry.state is JobState.RUNNING and bool(entry.job_id))
+    if not fits:
+        return UnusableRow(name)
+    return ClaimedSubmit(
+        owner=EntryOwner(
+            lineage=row["lineage"], environment=row["environment"], project=row["project"], account=account
+        ),
+        request_id=name,
+        item=ItemId(row["item"]),
+        digest=digest,
+        plan_id=row["plan_id"],
+        entry=entry,
+        work=work,
+    )
+
+
+def _work_in(text: str | None) -> QueuedWork | None:
+    try:
+        return None if text is None else msgspec.json.decode(text, type=QueuedWork)
+    except msgspec.MsgspecError:
+        return None
+
+
+def drop_cancelled(session: LedgerSession, claimed: Iterable[RequestId]) -> tuple[RequestId, ...]:
+    """Take out what was cancelled of what is claimed and queued still; returns it."""
+    rows = session.run(
+        "DELETE FROM contentops.entry WHERE request_id = ANY(%s) AND state = 'queued' AND cancelled"
+        " RETURNING request_id",
+        (list(claimed),),
+    )
+    return tuple(RequestId(row[0]) for row in rows)
+
+
+# --- for people --------------------------------------------------------------------------------------------
+
+_OPEN = "state IN ('queued', 'submitting', 'running', 'unknown') AND NOT taken"
+_STATE = (
+    "CASE WHEN e.state <> 'queued' THEN e.state WHEN e.cancelled THEN 'cancelled'"
+    " WHEN e.error <> '' THEN 'refused' ELSE 'queued' END"
+)
+_TOTALS = f"""
+SELECT e.project, e.environment, {_STATE}, count(*), sum(e.credits)::bigint FROM contentops.entry e
+WHERE {_OPEN} AND (%(project)s = '' OR e.project = %(project)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+_LIST = f"""
+SELECT e.request_id, e.project, e.environment, e.item, {_STATE}, e.credits,
+  extract(epoch FROM now() - e.made_at)::bigint, e.who, coalesce(r.who, ''), coalesce(r.kind, ''), e.error, e.line
+FROM contentops.entry e LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number IN {ALIVE}
+WHERE {_OPEN} AND (%(project)s = '' OR e.project = %(project)s)
+ORDER BY e.state = 'queued', e.cancelled OR e.error <> '', e.rank, e.request_id LIMIT %(most)s"""
+_PAID = """
+SELECT count(*) FROM contentops.entry
+WHERE state = 'paid' AND NOT taken AND (%(project)s = '' OR project = %(project)s)"""
+_WORKERS = f"SELECT who FROM contentops.runner WHERE kind = 'worker' AND number IN {ALIVE} ORDER BY number"
+_CANCEL = f"""
+WITH meant AS (
+  SELECT request_id, runner IS NOT NULL AND runner IN {ALIVE} AS held FROM contentops.entry e
+  WHERE state = 'queued' AND (%(project)s = '' OR project = %(project)s)
+    AND (%(all)s OR item = ANY(%(names)s) OR request_id = ANY(%(names)s)) FOR UPDATE),
+told AS (UPDATE contentops.entry e SET cancelled = true, changed_at = now() FROM meant
+  WHERE meant.held AND e.request_id = meant.request_id RETURNING e.item),
+removed AS (DELETE FROM contentops.entry e USING meant
+  WHERE NOT meant.held AND e.request_id = meant.request_id RETURNING e.item)
+SELECT 'told', item FROM told UNION ALL SELECT 'removed', item FROM removed
+UNION ALL SELECT 'under_way', item FROM contentops.entry
+  WHERE state IN ('submitting', 'running') AND NOT taken AND (%(project)s = '' OR project = %(project)s)
+    AND (item = ANY(%(names)s) OR request_id = ANY(%(names)s))
+ORDER BY 1, 2"""
+
+
+def read_queue(session: LedgerSession, *, project: str = "", most: int = 100) -> Queue:
+    """All that is queued or under way, of a project by its name or of all; at most so many submits one by one."""
+    values = {"project": project, "most": most}
+    names = QueueTotal.__struct_fields__
+    totals = tuple(QueueTotal(**dict(zip(names, row, strict=True))) for row in session.run(_TOTALS, values))
+    return Queue(
+        totals=totals,
+        submits=tuple(map(_queued, session.run(_LIST, values))),
+        workers=tuple(who for (who,) in session.run(_WORKERS)),
+        paid=session.run(_PAID, values)[0][0],
+    )
+
+
+def _queued(row: Row) -> QueuedSubmit:
+    *values, line = row
+    found = QueuedSubmit(**dict(zip(QueuedSubmit.__struct_fields__, values, strict=True)))
+    entry = entry_in(line) if line else None
+    return found if entry is None or found.error else structs.replace(found, error=entry.error)
+
+
+def cancel(session: LedgerSession, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
+    """Take out of the queue what nothing was sent of yet: items or requests by their names, or everything."""
+    rows = session.run(_CANCEL, {"names": list(names), "project": project, "all": everything})
+    found: dict[str, list[str]] = {}
+    for kind, item in rows:
+        found.setdefault(kind, []).append(item)
+    return Cancelled(**{kind: tuple(items) for kind, items in found.items()})

@@ -1,0 +1,119 @@
+"""The state of a worker: rows of a ledger alone, without a checkout, a lock, a disk cache or outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.ledger.account import read_fact, write_fact
+from contentops.ledger.entries import EntryWriter
+from contentops.model import OpenEntry, RequestId
+from contentops.state.codec import Drop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentops.digest import Digest
+    from contentops.ledger.queue import ClaimedSubmit
+    from contentops.ledger.runner import Runner
+    from contentops.model import ItemId, Json, Record
+    from contentops.state.cache import StoredText
+    from contentops.state.codec import Fact
+
+
+class WorkState:
+    """What a worker records in for one account, a `RunState`, and what it keeps and learns, a `RunCache`.
+
+    It remembers only what it works on.
+    """
+
+    def __init__(self, runner: Runner, account: str) -> None:
+        self._session, self._account = runner.session, account
+        self._writer = EntryWriter(runner)
+        self._claimed: dict[RequestId, ClaimedSubmit] = {}
+        self._entries: dict[RequestId, OpenEntry] = {}
+
+    def begin(self, claimed: ClaimedSubmit) -> None:
+        """Work on it from now on."""
+        self._claimed[claimed.request_id] = claimed
+        if claimed.entry is not None:
+            self._entries[claimed.request_id] = claimed.entry
+
+    def leave(self, request_id: RequestId, error: str = "") -> None:
+        """Let others work on it, with the next flush; where it is queued, `error` says why no worker can."""
+        self._writer.leave(request_id, error)
+        self.forget(request_id)
+
+    def forget(self, request_id: RequestId) -> None:
+        """Remember nothing of it any more."""
+        self._claimed.pop(request_id, None)
+        self._entries.pop(request_id, None)
+
+    def fence(self) -> Callable[[], bool]:
+        """What tells directly before bytes leave whether they still may."""
+        return self._writer.fence()
+
+    # --- for the run ---------------------------------------------------------------------------------------
+
+    def note(self, _step: str, *facts: Fact) -> None:
+        """Take in facts of what is claimed; records are each checkout's own."""
+        for fact in facts:
+            match fact:
+                case OpenEntry(request_id=request_id):
+                    self._writer.note(self._claimed[request_id].owner, (fact,))
+                    self._entries[request_id] = fact
+                case Drop(request_id) if request_id in self._entries:
+                    claimed, entry = self._claimed[request_id], self._entries.pop(request_id)
+                    if claimed.work is None:
+                        self._writer.note(claimed.owner, (fact,))
+                    else:
+                        self._writer.unsend(claimed.owner, entry)
+                case _:
+                    pass
+
+    def flush(self) -> None:
+        """Make everything noted durable. Raises WorkTaken, LedgerAway, StateError."""
+        self._writer.flush()
+
+    def record(self, item: ItemId) -> Record | None:  # noqa: ARG002 - as `RunState` has it
+        """None: records lie in git."""
+        return None
+
+    def entry(self, request_id: RequestId) -> OpenEntry | None:
+        """The open entry of a submit that this worker works on, as it is now."""
+        return self._entries.get(request_id)
+
+    # --- for the items, in place of a cache ------------------------------------------------------------------
+
+    def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
+        """Keep a paid text for everybody, with the next flush."""
+        self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
+
+    def get_text(self, server: str, digest: Digest) -> StoredText | None:  # noqa: ARG002 - as `RunCache` has it
+        """None: what a text is there for is not submitted."""
+        return None
+
+    def body(self, digest: Digest) -> str | None:  # noqa: ARG002 - as `RunCache` has it
+        """None: no file is merged here."""
+        return None
+
+    def keep_body(self, digest: Digest, body: str) -> None:
+        """Keeps nothing, for the same reason."""
+
+    def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
+        """Keeps nothing: what was looked at is looked at again by the next worker."""
+
+    def durations(self) -> Mapping[str, Json]:
+        """What all have learned about how long jobs take."""
+        return read_fact(self._session, self._account, "durations")
+
+    def put_durations(self, learned: Mapping[str, Json]) -> None:
+        """Tell it to all."""
+        write_fact(self._session, self._account, "durations", learned)
+
+    def server_facts(self, server: str) -> Mapping[str, Json]:
+        """What all have learned about a server's habits."""
+        return read_fact(self._session, self._account, f"facts {server}")
+
+    def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
+        """Tell it to all."""
+        write_fact(self._session, self._account, f"facts {server}", facts)

@@ -1,0 +1,242 @@
+"""What a worker claims, as the stream of programs that its run carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct, structs
+
+from contentops.digest import NOTHING
+from contentops.execution.primitives import Item, Standing
+from contentops.execution.program import carry_out
+from contentops.ledger.account import history_of
+from contentops.ledger.queue import UnusableRow, claim_work, drop_cancelled
+from contentops.model import (
+    Action,
+    Change,
+    Event,
+    JobState,
+    LookUp,
+    Observed,
+    Plan,
+    Poll,
+    Request,
+    Result,
+    Spec,
+    Step,
+    Submit,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from contentops.execution.context import Context
+    from contentops.execution.local_run import LocalRun
+    from contentops.ledger.queue import ClaimedSubmit
+    from contentops.ledger.runner import Runner
+    from contentops.ledger.work_state import WorkState
+    from contentops.model import Outcome, RequestId
+
+FIRST = 0x636F7233
+"""The class of the advisory locks under which one worker at a time submits, until a job of the account completed."""
+TICK = 0.05
+"""Seconds between two claims while there is more than there is room for: what ends is replaced many at a time."""
+IDLE = 0.5
+"""Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
+REST = 300.0
+"""Seconds after which a job that was given up as late is polled again."""
+UNUSABLE = "no worker can use what the ledger says of it"
+
+
+def change_of(claimed: ClaimedSubmit) -> Change:
+    """What is left to do of a submit, as the change that an apply would have planned, without its files."""
+    work, entry = claimed.work, claimed.entry
+    # Where an apply began it, what it asks for is not known here, only its digest.
+    request = Request(template="", style="", inputs={}) if work is None else work.request
+    output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
+    steps: list[Step] = []
+    if entry is not None and entry.state is JobState.SUBMITTING:
+        steps.append(LookUp(entry=entry))
+    if work is not None and (entry is None or entry.state is JobState.SUBMITTING):
+        steps.append(
+            Submit(
+                request=request,
+                digest=claimed.digest,
+                attempt=work.attempt,
+                credits=work.credits,
+                retry=work.retry,
+            )
+        )
+    steps.append(Poll(entry=entry if entry is not None and entry.state is JobState.RUNNING else None))
+    return Change(
+        id=claimed.item,
+        action=Action.CREATE if entry is None else Action.FINISH,
+        file=Observed(path=output, file=NOTHING),
+        steps=tuple(steps),
+        spec=Spec(id=claimed.item, request=request, digest=claimed.digest, output=output),
+    )
+
+
+class ClaimSource(Struct, frozen=True):
+    """Whose work is claimed, and by whom."""
+
+    runner: Runner
+    account: str
+    place: tuple[str, str]
+    """The server, and the dialect that it is spoken to in."""
+
+
+class Claims:
+    """Programs of what this runner claims: None where there is nothing at the moment, and the end where none comes.
+
+    With `once` it ends when nothing is left to claim or to do.
+    """
+
+    def __init__(self, source: ClaimSource, ctx: Context, run: LocalRun, state: WorkState, *, once: bool) -> None:
+        self._source, self._ctx, self._run, self._state, self._once = source, ctx, run, state, once
+        self.results: Counter[Result] = Counter()
+        self.credits = 0
+        self._ready: deque[ClaimedSubmit] = deque()
+        self._tasks: dict[RequestId, asyncio.Task[None] | None] = {}
+        """What is worked on."""
+        self._resting: deque[tuple[float, RequestId]] = deque()
+        self._ask_at = self._cancelled_at = 0.0
+        self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
+        self._holds_first = self._drained = False
+
+    @property
+    def working(self) -> int:
+        """How many submits are worked on."""
+        return len(self._tasks)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Coroutine[None, None, None] | None:
+        """The next program. Raises StateError as claiming does."""
+        if self._run.stopped:
+            raise StopIteration
+        now = self._run.now()
+        if not self._ready and now >= self._ask_at:
+            self._look(now)
+        if self._ready:
+            claimed = self._ready.popleft()
+            self._tasks[claimed.request_id] = None
+            return self._program(claimed)
+        if self._once and self._drained:
+            raise StopIteration
+        return None
+
+    # --- claiming ------------------------------------------------------------------------------------------
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._ctx.admission.proven or self._holds_first
+
+    def _look(self, now: float) -> None:
+        """Claim as much as there is room for."""
+        self._wake_resting(now)
+        self._leave_out_cancelled(now)
+        self._prove()
+        most = self._ctx.admission.max_in_flight if self._ctx.admission.proven else 1
+        room = most - len(self._tasks)
+        self._ask_at = now + IDLE
+        if room <= 0 or not self._may_claim:
+            return
+        found = claim_work(self._source.runner, self._source.account, self._ctx.server, room)
+        for claimed in found:
+            if isinstance(claimed, UnusableRow):
+                self._state.leave(claimed.request_id, UNUSABLE)
+            else:
+                self._state.begin(claimed)
+                self._ready.append(claimed)
+        self._drained = not (found or self._tasks)
+        if len(found) == room:
+            self._ask_at = now + TICK
+
+    def _prove(self) -> None:
+        """Until a job of the account has completed, by whomever, one worker at a time goes on."""
+        admission, session = self._ctx.admission, self._source.runner.session
+        if not admission.proven:
+            admission.proven = self._source.place in history_of(session, self._source.account).proven
+        if not admission.proven and not self._holds_first:
+            self._holds_first = session.lock(FIRST, self._first)
+        elif admission.proven and self._holds_first:
+            session.unlock(FIRST, self._first)
+            self._holds_first = False
+
+    def _wake_resting(self, now: float) -> None:
+        while self._resting and self._resting[0][0] <= now:
+            self._state.leave(self._resting.popleft()[1])
+
+    def _leave_out_cancelled(self, now: float) -> None:
+        """Give up what a person cancelled before anything was sent."""
+        if now < self._cancelled_at:
+            return
+        self._cancelled_at = now + IDLE
+        unsent = [request_id for request_id in self._tasks if self._state.entry(request_id) is None]
+        for request_id in drop_cancelled(self._source.runner.session, unsent) if unsent else ():
+            task = self._tasks.get(request_id)
+            if task is not None and self._state.entry(request_id) is None:
+                task.cancel()
+
+    # --- carrying out --------------------------------------------------------------------------------------
+
+    async def _program(self, claimed: ClaimedSubmit) -> None:
+        self._tasks[claimed.request_id] = asyncio.current_task()
+        outcome: Outcome | None = None
+        try:
+            change = change_of(claimed)
+            ctx = self._context(claimed, change)
+            outcome = await carry_out(ctx, Item(change=change), Standing(record=None, path=""))
+        finally:
+            del self._tasks[claimed.request_id]
+            self._end(claimed, outcome)
+
+    def _context(self, claimed: ClaimedSubmit, change: Change) -> Context:
+        """The context of one submit: its project, and its own counts, so that nothing grows with their number."""
+        ctx, owner, work = self._ctx, claimed.owner, claimed.work
+        timeout = work.job_timeout if work is not None else ctx.project.api.job_timeout
+        project = structs.replace(
+            ctx.project,
+            name=owner.project,
+            environment=owner.environment,
+            api=structs.replace(ctx.project.api, job_timeout=timeout),
+        )
+        plan = Plan(
+            project=owner.project,
+            environment=owner.environment,
+            server=ctx.server,
+            lineage=owner.lineage,
+            changes=(change,),
+            id=claimed.plan_id,
+        )
+        label = "/".join(part for part in (owner.project, owner.environment, claimed.item) if part)
+
+        def emit(event: Event) -> None:
+            ctx.emit(structs.replace(event, item=label) if event.item else event)
+
+        return dataclasses.replace(ctx, project=project, plan=plan, emit=emit, spent=Counter(), unsettled=Counter())
+
+    def _end(self, claimed: ClaimedSubmit, outcome: Outcome | None) -> None:
+        """Count what became of it, and let go of it."""
+        request_id, entry = claimed.request_id, self._state.entry(claimed.request_id)
+        if outcome is None:
+            self._state.forget(request_id)
+            return
+        self.results[outcome.result] += 1
+        self.credits += outcome.credits
+        failed = outcome.result is Result.FAILED and not self._run.stopped
+        if entry is None:
+            # What the server refuses is not sent to it again and again.
+            self._state.leave(request_id, (outcome.error or "it failed") if failed else "")
+        elif entry.state in (JobState.SUBMITTING, JobState.RUNNING) and not self._run.stopped:
+            self._state.forget(request_id)
+            if not self._once:
+                self._resting.append((self._run.now() + REST, request_id))
+        else:
+            self._state.leave(request_id)

@@ -1,0 +1,108 @@
+"""`apply --detach`: plan, show, ask, and queue what would be submitted: workers do it, a later apply writes files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.errors import StateError
+from contentops.ledger.account import account_of
+from contentops.ledger.queue import Deposited, QueuedWork
+from contentops.model import Detached, LookUp, RequestId
+from contentops.operations import ledger
+from contentops.operations.apply import check_allowed, standing, telling
+from contentops.operations.connection import credentials
+from contentops.operations.plan import gathered
+from contentops.operations.workspace import World, ledger_address, open_workspace
+from contentops.planning.plan import make_plan
+from contentops.planning.review import compare_file
+from contentops.state.lock import request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.model import Change, Event, Plan, Project, Submit
+    from contentops.operations.apply import ApplyOptions
+    from contentops.planning.inputs import Choice
+
+
+def detach(
+    project: Project,
+    choice: Choice,
+    options: ApplyOptions,
+    *,
+    confirm: Callable[[Plan], bool],
+    emit: Callable[[Event], None],
+    show: Callable[[Plan], None],
+    world: World,
+) -> tuple[Plan, Detached | None]:
+    """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
+
+    Nothing in the checkout changes. Raises what `apply` raises, and StateError where the project has no ledger.
+    """
+    url = ledger_address(project, world.environ)
+    if not url:
+        raise _no_ledger(project)
+    with open_workspace(project, world) as workspace:
+        found = gathered(workspace, choice, tell=telling(emit, world), world=world)
+        made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
+        planned = structs.replace(made, refusals=standing(made, options.approval))
+        if planned.empty and not planned.refusals:
+            return planned, None
+        show(planned)
+        check_allowed(project, planned, options, world)
+        rows = submits_of(planned, project.api.job_timeout)
+        waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
+        if not rows:
+            return planned, Detached(waiting=waiting)
+        known = credentials(project, world)
+        if not confirm(planned):
+            return planned, None
+        account = account_of(project.api, known.key)
+        with ledger.depositing(project, url, workspace.store, account, world) as deposit:
+            queued = deposit(rows)
+    return planned, Detached(
+        queued=tuple(row.item for row in rows if row.request_id in queued),
+        credits=sum(row.credits for row in rows if row.request_id in queued),
+        known=tuple(row.item for row in rows if row.request_id not in queued),
+        waiting=waiting,
+    )
+
+
+def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
+    """What a plan would submit and any worker may, in its order; `job_timeout` in seconds."""
+    found = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
+    return tuple(
+        Deposited(
+            request_id=RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)),
+            item=change.id,
+            digest=step.digest,
+            work=QueuedWork(
+                request=step.request,
+                attempt=step.attempt,
+                credits=step.credits,
+                retry=step.retry,
+                output=change.target,
+                job_timeout=job_timeout,
+            ),
+            credits=step.credits,
+            plan_id=plan.id,
+            place=place,
+        )
+        for place, (change, step) in enumerate(found)
+    )
+
+
+def _submit(change: Change) -> Submit | None:
+    """The submit that needs no checkout: not of a section, whose text is here, and not of one that may be paid for."""
+    step = change.submit
+    return None if step is None or step.section or change.has(LookUp) else step
+
+
+def _no_ledger(project: Project) -> StateError:
+    if project.api.base_url == "local":
+        message = "the embedded server (`api.base_url: local`) has no ledger, so there is nowhere to queue anything"
+        return StateError(message, code="no-ledger", hint="run `contentops apply` without `--detach`: it costs nothing")
+    hint = "set `ledger: postgresql://...` in `contentops.yaml`, or `CONTENTOPS_LEDGER`"
+    return StateError("the project has no ledger, so there is nowhere to queue anything", code="no-ledger", hint=hint)

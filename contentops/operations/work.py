@@ -1,0 +1,178 @@
+"""`work`: claim what is queued for the accounts of a key, submit it, poll it, and keep the texts in the ledger.
+
+A worker has no checkout: files, saves and the lock are an apply's, which finds the texts in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.api import trust
+from contentops.api.dialects import needs_key, no_key
+from contentops.ci.runner import run_page
+from contentops.errors import ContentopsError, StateError
+from contentops.execution.limiter import iso
+from contentops.ledger.account import accounts_of
+from contentops.ledger.entries import release
+from contentops.ledger.runner import Runner
+from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.model import AccountWork, ApiSettings, Event
+from contentops.operations.account_work import AccountWorker
+from contentops.operations.connection import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.execution.local_run import LocalRun
+    from contentops.execution.primitives import Stop
+    from contentops.ledger.account import Account
+    from contentops.operations.claims import Claims
+    from contentops.operations.workspace import World
+
+LOOK = 2.0
+"""Seconds between two looks for accounts that are new to the ledger."""
+
+
+class WorkOptions(Struct, frozen=True, kw_only=True):
+    """How a worker works."""
+
+    key_env: str = ApiSettings().key_env
+    """The environment variable that holds the key."""
+    concurrency: int | None = None
+    """At most so many unfinished jobs of an account here; None: as the last deposit says."""
+    once: bool = False
+    """It ends when there is nothing left that it could do."""
+
+
+def work(
+    url: str, options: WorkOptions, stop: Stop, emit: Callable[[Event], None], world: World
+) -> tuple[AccountWork, ...]:
+    """Work until nothing is left, or until something stops it; `emit` is told what happens.
+
+    Raises ApiError where the key is missing, Refused where it may be sent nowhere, StateError where the ledger cannot
+    be used or is away for too long.
+    """
+    trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
+    done: list[AccountWork] = []
+    while True:
+        try:
+            with LedgerSession(url, name="contentops work", stopped=lambda: stop.requested) as session:
+                runner = Runner(session, kind="worker", page=run_page(world.environ))
+                worker = _Worker(runner, options, stop, emit, world, done)
+                try:
+                    (world.run or asyncio.run)(worker.run())
+                finally:
+                    with contextlib.suppress(StateError):
+                        release(runner)
+        except WorkTaken as error:
+            # It stood still for so long that others went on with its work: it begins anew, as another runner.
+            emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins anew"}))
+            continue
+        return tuple(done)
+
+
+class _Worker:
+    """One runner, and the accounts that it works for."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        options: WorkOptions,
+        stop: Stop,
+        emit: Callable[[Event], None],
+        world: World,
+        done: list[AccountWork],
+    ) -> None:
+        self._runner, self._options, self._stop = runner, options, stop
+        self._emit, self._world, self._done = emit, world, done
+        self._refused: set[str] = set()
+        self._working: dict[str, AccountWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work for every account of the key, also for those that come; ends as `work` does."""
+        key = self._world.environ.get(self._options.key_env, "").strip()
+        self._stop.bind(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wake))
+        woken = self._woken = asyncio.Event()
+        try:
+            while True:
+                if not self._stop.requested:
+                    self._begin(key)
+                running = [task for task in self._tasks.values() if not task.done()]
+                if not running and (self._tasks or self._options.once or self._stop.requested):
+                    return
+                woken.clear()
+                waiting = asyncio.ensure_future(woken.wait())
+                await asyncio.wait([*running, waiting], timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                for task in self._tasks.values():
+                    if task.done():
+                        task.result()
+        finally:
+            self._stop.bind(None)
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _wake(self) -> None:
+        self._woken.set()
+        for each in self._working.values():
+            each.wake()
+
+    def _begin(self, key: str) -> None:
+        """Begin to work for accounts that are new here."""
+        for account in accounts_of(self._runner.session, key):
+            if account.id in self._tasks or account.id in self._refused:
+                continue
+            try:
+                known = self._credentials(account, key)
+            except ContentopsError as error:
+                self._refused.add(account.id)
+                self._note(f"{error.message}: nothing is done for it; {error.hint}")
+                continue
+            most = self._options.concurrency or account.api.max_in_flight
+            api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
+            served = structs.replace(account, api=api)
+            worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._world)
+            self._working[account.id] = worker
+            self._tasks[account.id] = asyncio.ensure_future(self._work(worker, account.id))
+            self._note(f"works for {account.id}, at most {most} jobs at a time")
+        if not self._tasks and self._options.once:
+            self._note(f"no account of this ledger belongs to the key in `{self._options.key_env}`")
+
+    async def _work(self, worker: AccountWorker, account: str) -> None:
+        try:
+            await worker.work(once=self._options.once)
+        finally:
+            if worker.run is not None and worker.claims is not None:
+                self._done.append(_did(account, worker.run, worker.claims))
+
+    def _credentials(self, account: Account, key: str) -> Credentials:
+        """What the account's server gets. Raises Refused where it is on no person's list, ApiError without a key."""
+        api, environ = account.api, self._world.environ
+        trust.check_variables(structs.replace(api, key_env=self._options.key_env), environ)
+        if not key and needs_key(api):
+            raise no_key(structs.replace(api, key_env=self._options.key_env))
+        if not trust.may_have_key(api.server, environ):
+            raise trust.unlisted(api.server, environ)
+        return Credentials(key=key, user=environ.get(api.user_env, "").strip())
+
+    def _note(self, message: str) -> None:
+        self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))
+
+
+def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
+    return AccountWork(
+        account=account,
+        results=dict(claims.results),
+        credits=claims.credits,
+        requests=run.requests,
+        stopped=run.stopped,
+        message=run.message,
+        hint=run.hint,
+    )

@@ -1,0 +1,279 @@
+"""One session with PostgreSQL: locks that die with it, coming back after a break, and what its errors say."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from contentops.errors import ExitCode, StateError
+from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken, shown
+from tests.fakes.wire import Wire
+from tests.postgres import Cluster, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KIND = 7
+CHILD = """
+import sys, time
+from contentops.errors import StateError
+from contentops.ledger.session import LedgerSession
+session = LedgerSession(sys.argv[1])
+assert session.lock(7, 99)
+print("holds", flush=True)
+sys.stdin.readline()
+try:
+    session.run("SELECT 1")
+except StateError as error:
+    print(error.code, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def frozen(postgres: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a lock and stands still; the other tests of this module run meanwhile."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, postgres], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "holds\n"
+        child.send_signal(signal.SIGSTOP)
+        yield child
+        child.kill()
+
+
+@pytest.fixture(autouse=True)
+def _frozen_since_the_first_test(frozen: subprocess.Popen[str]) -> None:
+    assert frozen.poll() is None
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL of the test's own, to be killed."""
+    with Cluster() as own:
+        yield own
+
+
+def _end_all(url: str, *, but: LedgerSession | None = None) -> None:
+    """End every session of a database from outside, as an operator or a failing machine does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid NOT IN (pg_backend_pid(), %s)",
+            (but.run("SELECT pg_backend_pid()")[0][0] if but else 0,),
+        )
+
+
+def test_locks_die_with_their_session(database: str) -> None:
+    """Held by one session at a time, and free as soon as it ends."""
+    with LedgerSession(database) as other:
+        with LedgerSession(database) as first:
+            assert first.lock(KIND, 1)
+            assert not other.lock(KIND, 1)
+            assert other.lock(KIND, 2)
+        until(lambda: other.lock(KIND, 1))
+        other.unlock(KIND, 1)
+        with LedgerSession(database) as next_one:
+            assert next_one.lock(KIND, 1)
+
+
+def test_a_killed_database_that_comes_back(cluster: Cluster) -> None:
+    """Within the patience everything goes on, with the same locks; nothing is answered meanwhile."""
+    with LedgerSession(cluster.url()) as session:
+        assert session.lock(KIND, 1)
+        cluster.kill()
+        back = threading.Timer(0.3, cluster.start)
+        back.start()
+        assert session.run("SELECT 5") == [(5,)]
+        back.join()
+        with LedgerSession(cluster.url()) as other:
+            assert not other.lock(KIND, 1)
+
+
+def test_a_database_that_stays_away_ends_the_session(cluster: Cluster) -> None:
+    """After the patience it is an error that ends with 3, at once from then on, also if the database comes back."""
+    with LedgerSession(cluster.url(), patience=0.5) as session:
+        cluster.kill()
+        for _ in range(2):
+            with pytest.raises(LedgerAway, match="cannot be reached") as told:
+                session.run("SELECT 1")
+            assert told.value.exit_code is ExitCode.INCOMPLETE
+        cluster.start()
+        with pytest.raises(LedgerAway):
+            session.run("SELECT 1")
+
+
+def test_who_wants_to_stop_waits_for_no_database(cluster: Cluster) -> None:
+    """The wait for a database ends when a person wants to stop, with all of its patience left."""
+    asked = threading.Event()
+    with LedgerSession(cluster.url(), patience=1000, stopped=asked.is_set) as session:
+        cluster.kill()
+        threading.Timer(0.3, asked.set).start()
+        with pytest.raises(LedgerAway):
+            session.run("SELECT 1")
+
+
+def test_a_lock_that_went_to_another(database: str) -> None:
+    """Whoever lost a lock while the connection was broken does nothing more."""
+    with LedgerSession(database) as first, LedgerSession(database) as other:
+        assert first.lock(KIND, 1)
+        assert first.lock(KIND, 2)
+        _end_all(database, but=other)
+        until(lambda: other.lock(KIND, 2))
+        for _ in range(2):
+            with pytest.raises(WorkTaken) as told:
+                first.run("SELECT 1")
+            assert told.value.exit_code is ExitCode.INCOMPLETE
+        assert other.lock(KIND, 1), "what it lets go of is free at once"
+
+
+def test_a_connection_that_was_cut_leaves_no_ghost(database: str) -> None:
+    """The server has not missed the session that was cut; its locks are ours again all the same, and at once."""
+    with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session, LedgerSession(database) as other:
+        assert session.lock(KIND, 1)
+        (before,) = session.run("SELECT pg_backend_pid()")
+        wire.cut()
+        (after,) = session.run("SELECT pg_backend_pid()")
+        assert before != after
+        assert not other.lock(KIND, 1)
+        assert other.run("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", before) == [(0,)]
+
+
+def test_an_idle_session_comes_back_by_itself(database: str) -> None:
+    """A process that waits for a job holds its locks again soon after a break, though it asks the ledger nothing."""
+    with LedgerSession(database) as session, LedgerSession(database) as other:
+        assert session.lock(KIND, 55)
+        _end_all(database, but=other)
+        until(lambda: other.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", (55,)) != [])
+
+
+def test_a_commit_whose_answer_is_lost_is_done_once(database: str) -> None:
+    """The work is done again on a new connection, and finds what it did."""
+    with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session:
+        session.run("CREATE TABLE told (id int PRIMARY KEY)")
+        tries = 0
+
+        def work(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+            nonlocal tries
+            tries += 1
+            cursor.execute("INSERT INTO told VALUES (1) ON CONFLICT DO NOTHING")
+            if tries == 1:
+                wire.lose_answer()
+
+        session.transaction(work)
+        assert tries == 2
+        assert wire.connections == 2
+        assert session.run("SELECT id FROM told") == [(1,)]
+
+
+def test_a_transaction_that_the_database_ended(database: str) -> None:
+    """Whoever stood still in the middle of a transaction does it again."""
+    with LedgerSession(database) as session, LedgerSession(database) as other:
+        assert session.run("SHOW idle_in_transaction_session_timeout") == [("5s",)]
+        assert session.run("SHOW idle_session_timeout") == [("15s",)]
+        tries = 0
+
+        def work(cursor: psycopg.Cursor[tuple[object, ...]]) -> int:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                cursor.execute("SET idle_in_transaction_session_timeout = '20ms'")
+                pid = cursor.connection.info.backend_pid
+                until(lambda: not other.run("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)))
+            cursor.execute("SELECT 1")
+            return tries
+
+        assert session.transaction(work) == 2
+
+
+def test_transactions_that_stand_in_each_others_way(database: str) -> None:
+    """A deadlock, which PostgreSQL ends for one of the two, is no error: that one tries again."""
+    with LedgerSession(database) as first, LedgerSession(database) as other:
+        first.run("CREATE TABLE told (id int PRIMARY KEY, times int)")
+        first.run("INSERT INTO told VALUES (1, 0), (2, 0)")
+        both = threading.Barrier(2)
+
+        def count(session: LedgerSession, *ids: int) -> None:
+            tries = 0
+
+            def work(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+                nonlocal tries
+                tries += 1
+                cursor.execute("SET LOCAL deadlock_timeout = '10ms'")
+                for number, id_ in enumerate(ids):
+                    cursor.execute("UPDATE told SET times = times + 1 WHERE id = %s", (id_,))
+                    if tries == 1 and number == 0:
+                        both.wait(10)
+
+            session.transaction(work)
+
+        thread = threading.Thread(target=count, args=(other, 2, 1))
+        thread.start()
+        count(first, 1, 2)
+        thread.join()
+        assert first.run("SELECT times FROM told ORDER BY id") == [(2,), (2,)]
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        (f"postgresql://u:{SECRET}@127.0.0.1:1/db", "ledger-away"),
+        (f"host=127.0.0.1 port=1 user=u password={SECRET} dbname=db", "ledger-away"),
+        (f"postgresql://u:a@{SECRET}@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u:a@{SECRET}/b@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u:{SECRET}/a@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u:1/{SECRET}@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u:%zz{SECRET}@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u@127.0.0.1:1/db?sslpassword={SECRET}", "ledger-away"),
+        (f"postgresql://u@127.0.0.1:1/db?pasword={SECRET}", "ledger-address"),
+        (f"host=127.0.0.1 password={SECRET} and more", "ledger-address"),
+        (f"mysql://u:{SECRET}@127.0.0.1:1/db", "ledger-address"),
+        (SECRET, "ledger-address"),
+    ],
+)
+def test_no_error_shows_a_password(url: str, code: str) -> None:
+    """Neither where nobody answers nor where the address cannot be understood, also if a part is taken for another."""
+    with pytest.raises(StateError) as told:
+        LedgerSession(url, patience=0)
+    assert told.value.code == code
+    assert SECRET not in f"{told.value} {told.value.message} {told.value.hint} {shown(url)}"
+    # What a traceback would show.
+    assert told.value.__suppress_context__ or told.value.__context__ is None
+
+
+def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
+    """Texts would come back as they were not: refused by name."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        try:
+            with pytest.raises(StateError, match="holds text as SQL_ASCII") as told:
+                LedgerSession(database.rpartition("/")[0] + "/ascii")
+            assert told.value.code == "ledger-encoding"
+        finally:
+            connection.execute("DROP DATABASE ascii WITH (FORCE)")
+
+
+def test_the_signs_of_life_end_with_the_process(database: str) -> None:
+    """A process whose work is over ends, though nobody closed its session; its locks are free."""
+    code = f"from contentops.ledger.session import LedgerSession\nassert LedgerSession({database!r}).lock(7, 1)\n"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    with LedgerSession(database) as other:
+        until(lambda: other.lock(KIND, 1))
+
+
+def test_a_process_that_stands_still_holds_no_lock(postgres: str, frozen: subprocess.Popen[str]) -> None:
+    """The database ends its session after 15 s of silence; whoever wakes up finds that its work is taken."""
+    with LedgerSession(postgres) as other:
+        until(lambda: other.lock(KIND, 99), seconds=30)
+        frozen.send_signal(signal.SIGCONT)
+        out, _ = frozen.communicate("\n", timeout=20)
+        assert out == "work-taken\n"
