@@ -25,6 +25,7 @@ BENCHMARKS = {
     "checkpoint": "Checkpoints",
     "creates": "Reports of large plans",
     "loading": "Reading and checking manifests",
+    "ledger": "A shared ledger",
 }
 """Scripts and their headings."""
 EXPLAINED = "[README.md](README.md) says what is measured, and against what."

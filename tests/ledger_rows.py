@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
-from contentops.ledger.runner import Runner
+from contentops.ledger.runner import COMING_BACK, Runner
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.cache import StoredText
 
@@ -50,10 +51,23 @@ def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner
             if one.state is JobState.PAID:
                 writer.keep_text(owner, one.server, one.digest, text(one.item))
         writer.flush()
+    alone(session)
+
+
+def alone(session: LedgerSession) -> None:
+    """Waits until PostgreSQL has seen that nobody works any more."""
+    until = time.monotonic() + 30
+    while session.run("SELECT 1 FROM contentops.runner_alive"):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def age(session: LedgerSession, days: int) -> None:
-    """Makes everything older."""
+    """Makes everything older, once the database runs for so long that nobody is expected to come back."""
+    until = time.monotonic() + 30
+    while session.run(f"SELECT 1 WHERE now() < pg_postmaster_start_time() + interval '{COMING_BACK} s'"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
     for table, columns in AGING.items():
         for column in columns:
             session.run(f"UPDATE contentops.{table} SET {column} = {column} - make_interval(days => %s)", (days,))

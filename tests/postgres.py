@@ -97,6 +97,14 @@ class Cluster:
             self._server.wait(PATIENCE)
             self._server = None
 
+    def become_standby(self) -> None:
+        """Start it again as one that only replays what a primary wrote."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(PATIENCE)
+        (self._folder / "data" / "standby.signal").touch()
+        self.start()
+
     def freeze(self) -> None:
         """Let it stand still, as a machine that is suspended."""
         assert self._server is not None
@@ -110,6 +118,12 @@ class Cluster:
     def url(self, database: str = "postgres") -> str:
         """The address of one of its databases, for its superuser."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def process(self) -> int:
+        """The id of its first process, the parent of all others."""
+        assert self._server is not None
+        return self._server.pid
 
     def _answers(self) -> bool:
         import psycopg

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contentops.digest import NOTHING, digest_text
-from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved
+from contentops.model import ItemId, JobState, OpenEntry, Record, Request, RequestId, Saved, request_id
 from contentops.state import lock
 from contentops.state.codec import Drop, Forget
 
@@ -33,7 +33,7 @@ def record(name: str = "a", take: int = 1, **changes: Any) -> Record:
 @cache
 def _record(name: str, take: int) -> Record:
     request = Request(template="blog", style="plain", inputs={"topic": name, "take": take})
-    request_id = lock.request_id(LINEAGE, "", ItemId(name), request.digest, 1)
+    named = request_id(LINEAGE, "", ItemId(name), request.digest, 1)
     return Record(
         id=ItemId(name),
         digest=request.digest,
@@ -46,7 +46,7 @@ def _record(name: str, take: int) -> Record:
         generated=text(f"{name} {take}"),
         content_id=f"cnt-{name}",
         job_id=f"job-{name}-{take}",
-        request_id=request_id,
+        request_id=named,
         attempt=1,
         credits=4,
         generated_at=f"2026-01-0{take}T00:00:00Z",

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
-from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State
+from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State, request_id
 from contentops.state import lock
 from contentops.state.codec import Header, line_of
 from tests import state_facts as facts
@@ -294,7 +294,7 @@ def test_two_living_records_of_one_job_both_stay() -> None:
 def test_names_are_the_same_everywhere() -> None:
     """Lineage and request id are pinned: they must come out alike on every machine and in every release."""
     lineage = lock.lineage_of("acme-blog")
-    request = lock.request_id(lineage, "", ItemId("a"), facts.text("x"), 1)
+    request = request_id(lineage, "", ItemId("a"), facts.text("x"), 1)
 
     assert lineage == "5eeaabdc-2070-5017-bb4f-0d363df63dff"
     assert request == "ec7003b7-90ae-596d-b363-dfe5eb21cb12"
@@ -302,11 +302,11 @@ def test_names_are_the_same_everywhere() -> None:
         len(
             {
                 request,
-                lock.request_id(lineage, "", ItemId("a"), facts.text("x"), 2),
-                lock.request_id(lineage, "staging", ItemId("a"), facts.text("x"), 1),
-                lock.request_id(lineage, "", ItemId("b"), facts.text("x"), 1),
-                lock.request_id(lineage, "", ItemId("a"), facts.text("y"), 1),
-                lock.request_id(lock.lineage_of("b"), "", ItemId("a"), facts.text("x"), 1),
+                request_id(lineage, "", ItemId("a"), facts.text("x"), 2),
+                request_id(lineage, "staging", ItemId("a"), facts.text("x"), 1),
+                request_id(lineage, "", ItemId("b"), facts.text("x"), 1),
+                request_id(lineage, "", ItemId("a"), facts.text("y"), 1),
+                request_id(lock.lineage_of("b"), "", ItemId("a"), facts.text("x"), 1),
             }
         )
         == 6

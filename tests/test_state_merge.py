@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import ItemId, OpenEntry, Record, State
+from contentops.model import ItemId, OpenEntry, Record, State, request_id
 from contentops.state import lock as locks
 from contentops.state.lock import merge
 from tests.plans import make_entry, make_record
@@ -78,7 +78,7 @@ def test_open_entries_are_merged_too() -> None:
     """Finished here, still open there: closed; opened there: open."""
     one, two = (
         make_entry(),
-        structs.replace(make_entry(), request_id=locks.request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
+        structs.replace(make_entry(), request_id=request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
     )
     merged = merge(lock(one), lock(item("a")), lock(one, two))
     found = locks.read(merged.decode(), "contentops.lock")

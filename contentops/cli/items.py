@@ -74,12 +74,16 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     """One line per item, of at most `width` columns (0: of any), then how many are in which state."""
     if not items:
         return "No items."
-    rows = [(item.id, item.state, item.output, moment(item.generated_at), item.note) for item in items]
+    rows = [(item.id, _state(item), item.output, moment(item.generated_at), item.note) for item in items]
     heads = ("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE")
     head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "GENERATED")).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
+
+
+def _state(item: ItemStatus) -> str:
+    return f"{item.state} ({item.holder})" if item.holder else item.state
 
 
 # --- show --------------------------------------------------------------------------------------------------

@@ -224,6 +224,8 @@ def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended
     change = item.change
     if change.blocked == CONFLICT:
         keep_conflict(ctx, item)
+    if change.holder:
+        return Ended(Result.PENDING, "", f"{change.holder} works on it; the next apply finishes it")
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
     for entry, end in left:

@@ -9,11 +9,10 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.primitives import Ended, Job, Text
-from contentops.model import JobState, OpenEntry, Record, RequestId, Result
+from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
 from contentops.planning.inputs import TRIES, is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
-from contentops.state.lock import request_id
 
 if TYPE_CHECKING:
     from contentops.api.calls import Content

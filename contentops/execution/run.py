@@ -11,25 +11,28 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import StateError
+from contentops.errors import NotShared, StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import ServerCapabilities
 from contentops.execution.durations import kind_of
 from contentops.execution.first_contact import admit
-from contentops.execution.program import begin, carry_out, move_files
-from contentops.model import Poll, Run, Submit, Write
+from contentops.execution.local_run import UNSHARED
+from contentops.execution.primitives import Ended
+from contentops.execution.program import begin, carry_out, move_files, outcome_of
+from contentops.model import Poll, Result, Run, Submit, Write
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
+    from contentops.errors import ContentopsError
     from contentops.execution.context import Context
     from contentops.execution.first_contact import AccountHistory
     from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
-    from contentops.model import ItemId, Outcome, Plan, Project, State
+    from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -81,6 +84,9 @@ class Edges(ItemEdges):
     """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    gentle: tuple[type[ContentopsError], ...] = (NotShared,)
+    held: Container[RequestId] = frozenset()
+    """The submits that other processes work on: what is recorded of them is theirs."""
     history: AccountHistory | None = None
     """What the ledger knows of the account; None: there is no ledger."""
 
@@ -107,7 +113,7 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store)
+        _write_renamed_ids(ctx, state, edges.store, edges.held)
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
@@ -118,7 +124,7 @@ async def execute(
     finally:
         stop.bind(None)
         run.close()
-        edges.store.checkpoint()
+        _last_checkpoint(run, edges.store)
         edges.cache.put_durations({**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     done = Run(
@@ -171,6 +177,14 @@ def _assemble(
     return ctx, run
 
 
+def _last_checkpoint(run: LocalRun, store: StateStore) -> None:
+    try:
+        store.checkpoint()
+    except NotShared as error:
+        run.stop(UNSHARED, error.message, error.hint, at_once=True)
+        store.checkpoint()
+
+
 def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:
     """A person's wish to stop counts more than any other reason."""
     if stop.requested and run.stopped != "interrupted":
@@ -200,7 +214,11 @@ def _programs(
     left = [(item, standing) for item, standing in begun if item.id not in outcomes]
 
     async def program(item: Item, standing: Standing) -> None:
-        outcomes[item.id] = await carry_out(ctx, item, standing)
+        try:
+            outcomes[item.id] = await carry_out(ctx, item, standing)
+        except NotShared as error:
+            ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
+            outcomes[item.id] = outcome_of(ctx, item, standing, Ended(Result.PENDING))
 
     for item, standing in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, standing)
@@ -223,12 +241,15 @@ def owned_contents(state: State, server: str) -> set[str]:
     return found - {""}
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore) -> None:
-    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up."""
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore, held: Container[RequestId]) -> None:
+    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up.
+
+    What others hold keeps its id as long: whatever it is called, it answers the item of today.
+    """
     before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
-    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry]
+    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry and key not in held]
     if not moved and not entries:
         return
     planned = {change.id for change in ctx.plan.changes}

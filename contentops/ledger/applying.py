@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from contentops.errors import LockHeld, StateError
 
 if TYPE_CHECKING:
@@ -13,19 +15,33 @@ if TYPE_CHECKING:
 
     from contentops.ledger.entries import EntryOwner
     from contentops.ledger.runner import Runner
+    from contentops.ledger.session import LedgerSession
 
 APPLYING = 0x636F7232
 """The class of the advisory locks of applies."""
 
+_HELD = f"""
+SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {APPLYING} AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _HOLDER = """
 SELECT who, page, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM contentops.applying
 WHERE lineage = %s AND environment = %s"""
 
 
+class ApplyHolder(Struct, frozen=True, kw_only=True):
+    """Who applies an environment of a project now. `since` is UTC."""
+
+    lineage: str
+    environment: str
+    who: str
+    page: str
+    since: str
+
+
 @contextlib.contextmanager
 def applying(runner: Runner, owner: EntryOwner, *, page: str = "") -> Iterator[None]:
     """The right, for as long as the block runs. Raises LockHeld with who, where and since when."""
-    session, number = runner.session, _number(owner)
+    session, number = runner.session, _number(owner.lineage, owner.environment)
     whose = (owner.lineage, owner.environment)
     if not session.lock(APPLYING, number):
         raise _held(session.run(_HOLDER, whose), owner)
@@ -42,6 +58,20 @@ def applying(runner: Runner, owner: EntryOwner, *, page: str = "") -> Iterator[N
             session.unlock(APPLYING, number)
 
 
+def who_apply(session: LedgerSession) -> tuple[ApplyHolder, ...]:
+    """Every apply that runs now."""
+    held = {number for (number,) in session.run(_HELD)}
+    rows = session.run(
+        """SELECT lineage, environment, who, page, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+        " FROM contentops.applying ORDER BY since"
+    )
+    return tuple(
+        ApplyHolder(lineage=lineage, environment=environment, who=who, page=page, since=since)
+        for lineage, environment, who, page, since in rows
+        if _number(lineage, environment) in held
+    )
+
+
 def _held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
     who = ""
     if rows:
@@ -54,6 +84,6 @@ def _held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
     )
 
 
-def _number(owner: EntryOwner) -> int:
-    name = f"{owner.lineage}/{owner.environment}"
+def _number(lineage: str, environment: str) -> int:
+    name = f"{lineage}/{environment}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big", signed=True)

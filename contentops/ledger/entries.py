@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.ledger.runner import Runner
-    from contentops.ledger.session import LedgerSession, Row
+    from contentops.ledger.session import Row
     from contentops.state.codec import Fact
 
 FENCE = 5.0
@@ -42,8 +42,9 @@ _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
 _ROWS = f"FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({_COLUMNS})"
 _WRITE = f"""
 INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
-ON CONFLICT (request_id) DO UPDATE SET state = excluded.state, line = excluded.line, credits = excluded.credits,
-  account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END, taken = false, changed_at = now()
+ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
+  credits = excluded.credits, account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END,
+  taken = false, dropped = false, cancelled = false, changed_at = now()
 WHERE e.runner = excluded.runner
 RETURNING request_id"""
 _CLAIM = f"""
@@ -51,13 +52,16 @@ WITH ours AS (
   INSERT INTO contentops.entry AS e ({_NAMES}, who, runner)
   SELECT r.*, %(who)s, %(runner)s {_ROWS} WHERE r.line <> ''
   ON CONFLICT (request_id) DO UPDATE SET runner = excluded.runner
-  WHERE e.runner IS NULL OR e.runner = excluded.runner OR e.runner NOT IN {ALIVE}
+  WHERE e.runner IS NULL OR e.runner = excluded.runner OR e.state IN ('paid', 'failed') OR e.runner NOT IN {ALIVE}
   RETURNING request_id, line),
 queued AS (
   UPDATE contentops.entry e SET runner = %(runner)s {_ROWS} WHERE r.line = '' AND e.request_id = r.request_id
-  AND e.state = '{QUEUED}' AND (e.runner IS NULL OR e.runner = %(runner)s OR e.runner NOT IN {ALIVE})
+  AND (e.state = '{QUEUED}' OR e.dropped) AND (e.runner IS NULL OR e.runner = %(runner)s OR e.runner NOT IN {ALIVE})
   RETURNING e.request_id, e.line)
 SELECT request_id FROM ours UNION ALL SELECT request_id FROM queued"""
+_CLAIMED = """
+SELECT request_id, item, CASE WHEN dropped THEN '' ELSE line END, taken AND NOT dropped FROM contentops.entry
+WHERE request_id = ANY(%s)"""
 _KEEP = """
 INSERT INTO contentops.text (request_id, account, lineage, server, digest, item, title, body, value)
 SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text, lineage text, server text,
@@ -144,15 +148,13 @@ class TextRow(Struct, frozen=True, kw_only=True):
     value: str
 
 
-class HeldEntry(Struct, frozen=True, kw_only=True):
-    """A submit that a live runner works on."""
+class Claimed(NamedTuple):
+    """What a run could not take over: the items."""
 
-    request_id: RequestId
-    item: str
-    kind: str
-    """What holds it: apply or worker."""
-    who: str
-    state: str
+    lost: tuple[str, ...] = ()
+    """Of what a live runner has, or that has gone on since it was read."""
+    recorded: tuple[str, ...] = ()
+    """Of submits that a record in git carries."""
 
 
 class EntryWriter:
@@ -241,9 +243,12 @@ class EntryWriter:
             cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
-        if gone := [request_id for request_id, row in self._entries.items() if row is None]:
+        dropped = (request_id for request_id, row in self._entries.items() if row is None)
+        if gone := [request_id for request_id in dropped if request_id not in self._taken]:
+            # The row stays for a while, so that a checkout which still has the entry lets go of it as well.
             cursor.execute(
-                "DELETE FROM contentops.entry WHERE request_id = ANY(%s) AND (runner = %s OR runner IS NULL)",
+                "UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now()"
+                " WHERE request_id = ANY(%s) AND (runner = %s OR runner IS NULL)",
                 (gone, self._runner.number),
             )
         for place in [place for place, known in self._proven.items() if not known]:
@@ -260,28 +265,35 @@ class EntryWriter:
             )
 
 
-def claim(
-    runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]
-) -> tuple[str, ...]:
-    """Take over what a run works on: open `entries`, and `submits` (their items) that may be queued.
-
-    Returns the items that a live runner has, or that have gone on since they were read.
-    """
+def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
+    """Take over what a run works on: open `entries`, and `submits` (their items) that may be queued."""
     known = {entry.request_id: EntryRow.of(owner, entry) for entry in entries}
     queued = {id_: EntryRow.queued(owner, id_, item) for id_, item in submits.items() if id_ not in known}
     rows = {**known, **queued}
     if not rows:
-        return ()
+        return Claimed()
     values = {"rows": _json(rows.values()), "who": runner.who, "runner": runner.number}
 
-    def work(cursor: psycopg.Cursor[Row]) -> tuple[str, ...]:
+    def work(cursor: psycopg.Cursor[Row]) -> Claimed:
         cursor.execute(_CLAIM, values)
         claimed = {row[0] for row in cursor.fetchall()}
-        cursor.execute("SELECT request_id, item, line FROM contentops.entry WHERE request_id = ANY(%s)", (list(rows),))
+        cursor.execute(_CLAIMED, (list(rows),))
         found = cursor.fetchall()
-        return tuple(
-            item for id_, item, line in found if id_ not in claimed or is_further(line, rows[RequestId(id_)].line)
+        # What came in here while nobody could be told is told now.
+        ahead = [
+            rows[id_]
+            for id_, _, line, taken in found
+            if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
+        ]
+        if ahead:
+            cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
+        recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
+        lost = (
+            item
+            for id_, item, line, _ in found
+            if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
         )
+        return Claimed(tuple(lost), tuple(item for id_, item, _, _ in found if id_ in recorded))
 
     return runner.session.transaction(work)
 
@@ -289,51 +301,6 @@ def claim(
 def release(runner: Runner) -> None:
     """Let others work on what is still open."""
     runner.session.run("UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken", (runner.number,))
-
-
-def read_open(session: LedgerSession, owner: EntryOwner) -> tuple[OpenEntry, ...]:
-    """The open entries of a project's environment; rows that cannot be used are left out."""
-    rows = session.run(
-        "SELECT request_id, line FROM contentops.entry"
-        " WHERE lineage = %s AND environment = %s AND NOT taken AND line <> ''",
-        (owner.lineage, owner.environment),
-    )
-    found = ((request_id, entry_in(line)) for request_id, line in rows)
-    return tuple(entry for request_id, entry in found if entry is not None and entry.request_id == request_id)
-
-
-def read_held(session: LedgerSession, owner: EntryOwner, *, but: int = 0) -> dict[RequestId, HeldEntry]:
-    """What live runners other than number `but` work on, in a project's environment."""
-    rows = session.run(
-        "SELECT e.request_id, e.item, r.kind, r.who, e.state FROM contentops.entry e"
-        " JOIN contentops.runner r ON r.number = e.runner"
-        f" WHERE e.lineage = %s AND e.environment = %s AND NOT e.taken AND e.runner <> %s AND e.runner IN {ALIVE}"
-        " AND e.state IN ('queued', 'submitting', 'running')",
-        (owner.lineage, owner.environment, but),
-    )
-    names = HeldEntry.__struct_fields__
-    return {row[0]: HeldEntry(**dict(zip(names, row, strict=True))) for row in rows}
-
-
-def known_texts(session: LedgerSession, lineage: str, server: str) -> frozenset[str]:
-    """The digests of the requests that texts are there for."""
-    rows = session.run(
-        "SELECT DISTINCT digest FROM contentops.text WHERE lineage = %s AND server = %s", (lineage, server)
-    )
-    return frozenset(digest for (digest,) in rows)
-
-
-def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest) -> StoredText | None:
-    """The last paid text for a request, whoever paid for it; a row that cannot be used counts as none."""
-    rows = session.run(
-        "SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s"
-        " ORDER BY made_at DESC LIMIT 1",
-        (lineage, server, digest),
-    )
-    try:
-        return msgspec.json.decode(rows[0][0], type=StoredText) if rows else None
-    except msgspec.MsgspecError:
-        return None
 
 
 def entry_in(line: str) -> OpenEntry | None:

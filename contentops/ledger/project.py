@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from contentops.ledger import schema
+from contentops.errors import NotShared
 from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
-from contentops.ledger.entries import (
-    EntryOwner,
-    EntryWriter,
-    claim,
-    known_texts,
-    read_held,
-    read_open,
-    read_text,
-    release,
-)
+from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
 from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.reading import is_dropped, read_rows, read_text, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.execution.first_contact import AccountHistory
-    from contentops.ledger.entries import HeldEntry
+    from contentops.ledger.reading import TextSummary
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
-    from contentops.model import ApiSettings, Json, OpenEntry, RequestId
+    from contentops.model import ApiSettings, HeldEntry, Json, OpenEntry, RequestId
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
 
@@ -36,13 +29,20 @@ if TYPE_CHECKING:
 class ReadLedger:
     """What can be seen of a project's environment without working on it."""
 
-    def __init__(self, session: LedgerSession, owner: EntryOwner) -> None:
-        """Raises StateError for tables of another version."""
-        schema.prepare(session)
+    def __init__(
+        self, session: LedgerSession, owner: EntryOwner, known: Iterable[OpenEntry] = (), *, but: int = 0
+    ) -> None:
+        """`known`: what is open in this checkout; `but`: the runner whose work is one's own. Raises StateError."""
+        here = {entry.request_id: entry for entry in known}
         self._session, self._owner = session, owner
         self._limiting: LedgerSession | None = None
-        self._known: dict[str, frozenset[str]] = {}
-        """The requests that texts are there for, by server: most have none, and need not be asked for."""
+        self._rows = read_rows(session, owner, here, but=but)
+        self._texts: dict[tuple[str, Digest], TextSummary | None] = {}
+        """The requests that texts were looked for, by server and digest."""
+        self.held: Mapping[RequestId, HeldEntry] = self._rows.held
+        """What others work on, and what waits in the queue."""
+        self.closed: tuple[RequestId, ...] = tuple(id_ for id_, entry in here.items() if is_dropped(entry, self._rows))
+        """Of what is open here, what was let go of elsewhere."""
 
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Work for the account of a key; its limiter."""
@@ -63,17 +63,22 @@ class ReadLedger:
 
     def open_entries(self) -> tuple[OpenEntry, ...]:
         """What was submitted and no record in git carries yet, whoever did it."""
-        return read_open(self._session, self._owner)
+        return self._rows.entries
 
-    def held(self) -> Mapping[RequestId, HeldEntry]:
-        """What live runners work on."""
-        return read_held(self._session, self._owner)
+    def look_for_texts(self, server: str, digests: Iterable[Digest]) -> None:
+        """Find out which of these requests have a text: all at once, so that none is asked for by itself."""
+        wanted = [digest for digest in dict.fromkeys(digests) if (server, digest) not in self._texts]
+        found = read_texts(self._session, self._owner.lineage, server, wanted)
+        self._texts |= {(server, digest): found.get(digest) for digest in wanted}
+
+    def summary(self, server: str, digest: Digest) -> TextSummary | None:
+        """What is known of the last paid text for a request, whoever paid for it."""
+        self.look_for_texts(server, (digest,))
+        return self._texts[server, digest]
 
     def text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, whoever paid for it."""
-        if server not in self._known:
-            self._known[server] = known_texts(self._session, self._owner.lineage, server)
-        return read_text(self._session, self._owner.lineage, server, digest) if digest in self._known[server] else None
+        """That text."""
+        return read_text(self._session, self._owner.lineage, server, digest) if self.summary(server, digest) else None
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keeps nothing: whoever only looks pays for nothing."""
@@ -89,16 +94,12 @@ class ReadLedger:
 class ProjectLedger(ReadLedger):
     """The ledger of a command that works on a project's environment, as one runner."""
 
-    def __init__(self, runner: Runner, owner: EntryOwner) -> None:
-        super().__init__(runner.session, owner)
+    def __init__(self, runner: Runner, owner: EntryOwner, known: Iterable[OpenEntry] = ()) -> None:
+        super().__init__(runner.session, owner, known, but=runner.number)
         self._runner, self._writer = runner, EntryWriter(runner)
 
-    def held(self) -> Mapping[RequestId, HeldEntry]:
-        """What other live runners work on."""
-        return read_held(self._session, self._owner, but=self._runner.number)
-
-    def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> tuple[str, ...]:
-        """Take over what this run works on; returns the items that others have, or have brought further."""
+    def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
+        """Take over what this run works on."""
         return claim(self._runner, self._owner, entries, submits)
 
     def close(self) -> None:
@@ -125,6 +126,7 @@ class ProjectLedger(ReadLedger):
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Tell it to all, if they can be reached: it is learned again."""
         if self._owner.account:
-            write_fact(self._session, self._owner.account, name, value)
+            with contextlib.suppress(NotShared):
+                write_fact(self._session, self._owner.account, name, value)

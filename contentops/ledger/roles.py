@@ -73,12 +73,17 @@ def grant(session: LedgerSession, role: str, *, work: bool = True) -> tuple[Priv
 
 
 def missing(cursor: psycopg.Cursor[Row]) -> tuple[Privilege, ...]:
-    """What the session's role lacks of what a run needs, where the tables are there."""
+    """What the session's role lacks of what a run needs, of what is there."""
     return tuple(one for one in needed() if not _has(cursor, one))
 
 
 def _has(cursor: psycopg.Cursor[Row], one: Privilege) -> bool:
     kind, _, name = one.thing.rpartition(" ")
-    asked = {"SCHEMA": "has_schema_privilege", "SEQUENCE": "has_sequence_privilege"}.get(kind, "has_table_privilege")
-    cursor.execute(sql.SQL(f"SELECT {asked}(%s, %s)"), (name, one.right))
-    return bool((cursor.fetchone() or (False,))[0])
+    # By the number of a thing: its name means nothing to a role that may not use the schema.
+    if kind == "SCHEMA":
+        cursor.execute("SELECT has_schema_privilege(oid, %s) FROM pg_namespace WHERE nspname = %s", (one.right, name))
+    else:
+        asked = "has_sequence_privilege" if kind else "has_table_privilege"
+        statement = f"SELECT {asked}(c.oid, %s) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        cursor.execute(f"{statement} WHERE n.nspname || '.' || c.relname = %s".encode(), (one.right, name))
+    return bool((cursor.fetchone() or (True,))[0])

@@ -60,7 +60,8 @@ def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> t
         for number, sql in sorted(known.items()):
             if number > before:
                 cursor.execute(sql.encode())
-        cursor.execute("UPDATE contentops.version SET number = %s WHERE number <> %s", (last, last))
+        if before < last:
+            cursor.execute("UPDATE contentops.version SET number = %s", (last,))
         return before, last
 
     return session.transaction(work)

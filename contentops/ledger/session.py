@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from contentops.errors import ExitCode, StateError
+from contentops.errors import NotShared, StateError
+from contentops.ledger import between
+from contentops.ledger.address import insisting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +36,8 @@ PING = 5.0
 """Seconds between two signs of life."""
 UNFINISHED = 5
 """Seconds after which PostgreSQL ends a transaction in which nothing happens."""
+OLDEST = 14
+"""The first PostgreSQL that ends sessions which say nothing."""
 UNHEARD = 10
 """Seconds after which a host that acknowledges nothing counts as gone, also in the middle of a statement."""
 LETTING_GO = 2
@@ -42,18 +46,16 @@ RETRY = 0.2
 """Seconds between two tries to come back."""
 
 
-class LedgerAway(StateError):
+class LedgerAway(NotShared):
     """The ledger cannot be reached, or not any more."""
 
     code = "ledger-away"
-    exit_code = ExitCode.INCOMPLETE
 
 
-class WorkTaken(StateError):
+class WorkTaken(NotShared):
     """This process was silent for so long that another one took over what it worked on."""
 
     code = "work-taken"
-    exit_code = ExitCode.INCOMPLETE
 
 
 class LedgerSession:
@@ -72,7 +74,10 @@ class LedgerSession:
         patience: float = PATIENCE,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Connects. `durable`: a commit is on disk when it returns. Raises LedgerAway."""
+        """Connects. `durable`: a commit is on disk when it returns.
+
+        Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
+        """
         self.url, self._name, self._durable = url, name, durable
         self._patience, self._stopped = patience, stopped
         self._locks: list[tuple[int, int]] = []
@@ -81,6 +86,11 @@ class LedgerSession:
         self._closed = threading.Event()
         try:
             self._connection, self._backend = self._connect()
+            with _closed_unless_well(self._connection):
+                self.pooled = self._backend[0] != self._connection.info.backend_pid
+                """Whether something else than PostgreSQL itself answers."""
+                if self.pooled and not between.keeps_sessions(url):
+                    raise _handed_around(url)
         except psycopg.OperationalError as error:
             raise self._away(error) from None
         except psycopg.Error as error:
@@ -162,7 +172,7 @@ class LedgerSession:
             raise _no_address(self.url)
         try:
             connection: psycopg.Connection[Row] = psycopg.connect(
-                self.url,
+                insisting(self.url),
                 autocommit=True,
                 client_encoding="utf8",
                 connect_timeout=5,
@@ -175,6 +185,9 @@ class LedgerSession:
         except psycopg.ProgrammingError:
             raise _no_address(self.url) from None
         with _closed_unless_well(connection):
+            if (found := connection.info.server_version // 10_000) < OLDEST:
+                message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
+                raise StateError(message, code="ledger-server-old", hint="older ones end no session that says nothing")
             if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
                 message = f"the database of the ledger `{shown(self.url)}` holds text as {encoding}"
                 raise StateError(message, code="ledger-encoding", hint="create one with `ENCODING 'UTF8'`")
@@ -250,6 +263,12 @@ def taken() -> WorkTaken:
         "this process was silent for so long that another one took over its work; nothing more was submitted",
         hint="run `contentops apply` again; it goes on where this stopped",
     )
+
+
+def _handed_around(url: str) -> StateError:
+    hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
+    message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
+    return StateError(message, code="ledger-pooler", hint=hint)
 
 
 def shown(url: str) -> str:

@@ -141,6 +141,15 @@ def overview(session: LedgerSession) -> Overview:
     return session.transaction(_overview)
 
 
+def alive(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
+    """Who works now."""
+    cursor.execute(
+        f"""
+SELECT number, kind, who, page, {_utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
+    )
+    return tuple(_row(RunnerRow, row) for row in cursor.fetchall())
+
+
 def _remove(session: LedgerSession, place: tuple[str, str], which: str, days: int, batch: int) -> int:
     table, key = f"contentops.{place[0]}", place[1]
     keys = [row[0] for row in session.run(f"SELECT DISTINCT {key} FROM {table} WHERE {which}", {"days": days})]
@@ -165,11 +174,7 @@ LEFT JOIN (SELECT account, sum(credits) AS credits FROM contentops.spend GROUP B
 ORDER BY a.id""".encode()
     )
     accounts = tuple(_row(AccountRow, row) for row in cursor.fetchall())
-    cursor.execute(
-        f"""
-SELECT number, kind, who, page, {_utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
-    )
-    runners = tuple(_row(RunnerRow, row) for row in cursor.fetchall())
+    runners = alive(cursor)
     cursor.execute("""
 SELECT (SELECT count(*) FROM contentops.entry), (SELECT count(*) FROM contentops.text),
   (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c

@@ -37,6 +37,7 @@ from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     Count,
+    HeldEntry,
     ItemId,
     JobState,
     Json,
@@ -47,6 +48,7 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
+    request_id,
 )
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
@@ -93,6 +95,7 @@ __all__ = [
     "Finding",
     "FrontMatterSchema",
     "Guards",
+    "HeldEntry",
     "ItemId",
     "JobState",
     "Json",
@@ -138,4 +141,5 @@ __all__ = [
     "WordLimits",
     "Write",
     "name_of",
+    "request_id",
 ]

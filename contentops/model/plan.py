@@ -46,6 +46,7 @@ class Action(enum.StrEnum):
     SAVE = "save"
     DRAIN = "drain"
     REMOVE = "remove"
+    PENDING = "pending"
     BLOCKED = "blocked"
     NONE = "none"
 
@@ -84,6 +85,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The open entry that answers the spec of an item that is held back."""
     blocked: str = ""
     """The kebab-case reason the item is held back, or empty."""
+    holder: str = ""
+    """What works on the item instead, and where: `worker on HOST`; empty: nothing does."""
     hint: str = ""
 
     @property
@@ -304,6 +307,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     promotes: ReviewedText | None = None
     """Older plans lack it."""
     blocked: str
+    holder: str = ""
     hint: str
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, NewType
 
@@ -91,6 +92,14 @@ class Record(Struct, frozen=True, kw_only=True):
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
 
 
+def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
+    """Our name for one paid submit: the same on every machine, so that it can be found again without a journal.
+
+    Raises ValueError if `lineage` is no UUID.
+    """
+    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
+
+
 class JobState(enum.StrEnum):
     """How far an open entry is known to have come."""
 
@@ -136,6 +145,28 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     def short(self) -> str:
         """The start of its request id, by which a person names it among those of its item."""
         return self.request_id[:8]
+
+
+class HeldEntry(Struct, frozen=True, kw_only=True):
+    """A submit that another process works on, or that waits for one."""
+
+    request_id: RequestId
+    item: ItemId
+    state: str
+    """`queued`: nothing of it was sent yet; else as a `JobState`."""
+    kind: str = ""
+    """What holds it: apply or worker; empty: nobody does."""
+    who: str = ""
+    """Who that is, as user@host."""
+    depositor: str = ""
+    """Who made it, as user@host."""
+    since: str = ""
+    """When it was made, ISO time, UTC."""
+
+    @property
+    def holder(self) -> str:
+        """What holds it and where, for people: `worker on HOST`; empty: nobody does."""
+        return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.kind else ""
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
 from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
@@ -28,11 +29,10 @@ from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
-from contentops.state.lock import request_id
 from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
@@ -98,6 +98,7 @@ def apply(
     server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
+    world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
@@ -164,6 +165,24 @@ def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None
     return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
 
 
+AWAY = 15.0
+"""Seconds after which it is said once more that the ledger is waited for."""
+
+
+def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callable[[], bool]:
+    """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
+    told = -AWAY
+
+    def stopped() -> bool:
+        nonlocal told
+        if (now := time.monotonic()) - told >= AWAY:
+            told = now
+            telling(emit, world)("the ledger is away; nothing that pays leaves until it is back")
+        return stop.requested
+
+    return stopped
+
+
 def _sweep(workspace: Workspace, world: World) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
@@ -216,8 +235,7 @@ def _carry_out(
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache = workspace.cache
     limiter = workspace.limiter
-    if shared is not None:
-        _claim(shared, plan, found.state)
+    held = frozenset() if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
@@ -241,6 +259,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
+                held=held,
                 fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
@@ -250,20 +269,35 @@ def _carry_out(
     return (world.run or asyncio.run)(run())
 
 
-def _claim(shared: ProjectLedger, plan: Plan, state: State) -> None:
-    """Take over all that this run works on. Raises Refused where others have some of it, or have brought it further."""
+def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[RequestId]:
+    """Take over all that this run works on; returns what others hold, which it does not.
+
+    Raises Refused where others have begun to work on some of it since, or have brought it further.
+    """
+    held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
         RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
         for change in plan.changes
         if (step := change.submit) is not None
     }
-    if lost := shared.claim(state.entries.values(), submits):
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
+    if claimed.lost:
         raise Refused(
-            f"another machine has begun to work on `{lost[0]}`{more} since this was planned; nothing was done",
+            f"another machine has begun to work on {_named(claimed.lost)} since this was planned; nothing was done",
             code="ledger-changed",
             hint="run it again: it plans with what is known by then",
         )
+    if claimed.recorded:
+        raise Refused(
+            f"the text of {_named(claimed.recorded)} was paid for and recorded in another checkout; nothing was done",
+            code="recorded-elsewhere",
+            hint="pull the lock and the files from git; for another text, bump its `revision`",
+        )
+    return held
+
+
+def _named(items: Sequence[str]) -> str:
+    return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:

@@ -77,7 +77,7 @@ def check(
     world: World | None = None,
 ) -> Plan:
     """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
-    with open_workspace(project) as workspace:
+    with open_workspace(project, world) as workspace:
         return check_file(gathered(workspace, choice, tell=tell, world=world), reviewed)
 
 
@@ -96,6 +96,8 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     output: str
     credits: int = 0
     generated_at: str = ""
+    holder: str = ""
+    """What works on it, and where: `worker on HOST`; empty: nothing does, but for this machine."""
     note: str = ""
 
 
@@ -109,7 +111,7 @@ def status(
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     findings: tuple[Diagnostic, ...] = ()
-    with open_workspace(project, parse_cache=choice.refresh) as workspace:
+    with open_workspace(project, world, parse_cache=choice.refresh) as workspace:
         try:
             found = gathered(workspace, looking, tell=tell, world=world)
         except InputError as error:
@@ -118,6 +120,7 @@ def status(
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
             found = gathered(workspace, looking, tell=tell, world=world)
+        findings = (*(one for one in workspace.project.warnings if one not in project.warnings), *findings)
     plan = make_plan(found)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
@@ -156,6 +159,7 @@ def _status(item: Candidate, found: PlanInputs, drift: str) -> ItemStatus:
         output=item.path,
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
+        holder=change.holder if change else "",
         note=(change.hint if change else "") or drift,
     )
 
@@ -165,7 +169,7 @@ def _edited(record: Record | None, observed: Any) -> bool:
 
 
 def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
-    for word in ("orphan", "blocked", "unknown", "open", "new", "missing", "changed"):
+    for word in ("orphan", "blocked", "pending", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word
     if change is not None and change.action is Action.PROMOTE:

@@ -13,9 +13,9 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.atomic_io import Disk
 from contentops.collector import without_collection
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.trace import Exchange
+    from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
@@ -64,6 +65,10 @@ class World(Struct, frozen=True, kw_only=True):
     """Runs a coroutine to its end; None: `asyncio.run`."""
     ask: Callable[[str], bool] | None = None
     """Asks a person for a yes; None: there is no one to ask."""
+    stopped: Callable[[], bool] = lambda: False
+    """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    patience: float = 60.0
+    """Seconds for which a ledger may be away before a run ends."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""
 
@@ -138,32 +143,43 @@ def open_workspace(
     with (
         open_cache(project, write=parse_cache) as cache,
         open_store(project, world, write=write) as store,
-        shared(project, store, cache, world, write=write) as ledger,
+        shared(project, store, cache, world, write=write) as found,
     ):
-        yield Workspace(project, store, cache, ledger, key=world.environ.get(project.api.key_env, "").strip())
+        key = world.environ.get(project.api.key_env, "").strip()
+        yield Workspace(found.told(project), store, cache, found.ledger, key=key)
+
+
+class OpenedLedger(NamedTuple):
+    """What a command has of the ledger of a project, and why it has none though there is one."""
+
+    ledger: ReadLedger | None = None
+    why: tuple[Diagnostic, ...] = ()
+
+    def told(self, project: Project) -> Project:
+        """The project with that among its warnings."""
+        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
 
 
 @contextlib.contextmanager
-def shared(
-    project: Project, store: StateStore, cache: Cache, world: World, *, write: bool
-) -> Iterator[ReadLedger | None]:
-    """The project's ledger, if it has one, with what it holds taken into state and cache. Raises StateError."""
-    url = ledger_address(project, world.environ)
-    if not url:
-        yield None
+def shared(project: Project, store: StateStore, cache: Cache, world: World, *, write: bool) -> Iterator[OpenedLedger]:
+    """The project's ledger, if it has one, with what it holds taken into state and cache.
+
+    Where it cannot be reached, whoever only reads goes on without it. Raises StateError, and with `write` Refused for
+    an address that is on no list outside the repository.
+    """
+    if not has_ledger(project, world.environ):
+        yield OpenedLedger()
         return
     from contentops.operations import ledger
 
-    opened = ledger.working(project, url, store, cache, world) if write else ledger.reading(project, url, store, cache)
-    with opened as found:
+    opened = ledger.working if write else ledger.reading
+    with opened(project, store, cache, world) as found:
         yield found
 
 
-def ledger_address(project: Project, environ: Mapping[str, str]) -> str:
-    """Where the project's ledger is; empty: it has none. No other machine reaches an embedded server."""
-    if project.api.base_url == "local":
-        return ""
-    return environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger
+def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
+    """Whether the project shares what is paid for. No other machine reaches an embedded server."""
+    return project.api.base_url != "local" and bool(environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger)
 
 
 @without_collection()
@@ -179,23 +195,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         choice = narrowed(project, desired, choice)
 
     @functools.cache
-    def owners() -> dict[str, ItemId]:
-        """Who has the text of a request now, whoever asked for it first."""
-        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
-        for record in state.records.values():
-            found[record.request_id] = record.id
-        found.pop("", None)
-        return found
-
-    def stored(digest: Any) -> FinishedText | None:
-        text = cache.get_text(server, digest)
-        if text is None:
-            return None
-        return FinishedText(
-            item=owners().get(text.request_id, text.item), body=body_digest(text.body), title=text.title
-        )
-
-    @functools.cache
     def past() -> PastTexts:
         return workspace.past(state)
 
@@ -206,12 +205,13 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     source = None if name is None else SourceEnvironment(environment=name, state=theirs)
+    observed = _observed(workspace, state, source)
     return PlanInputs(
         project=project,
         desired=desired,
         state=state,
-        observed=_observed(workspace, state, source),
-        stored=stored,
+        observed=observed,
+        stored=_finished_texts(workspace, state, _unanswered(desired, state, observed)),
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -223,7 +223,51 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
+        held=workspace.ledger.held if workspace.ledger is not None else {},
     )
+
+
+def _finished_texts(
+    workspace: Workspace, state: State, wanted: Iterator[Digest]
+) -> Callable[[Digest], FinishedText | None]:
+    """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is `wanted`."""
+    server, cache, ledger = workspace.project.api.server, workspace.cache, workspace.ledger
+    if ledger is not None:
+        ledger.look_for_texts(server, wanted)
+
+    @functools.cache
+    def owners() -> dict[str, ItemId]:
+        """Who has the text of a request now, whoever asked for it first."""
+        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
+        for record in state.records.values():
+            found[record.request_id] = record.id
+        found.pop("", None)
+        return found
+
+    def stored(digest: Digest) -> FinishedText | None:
+        text = cache.own_text(server, digest)
+        if text is not None:
+            item = owners().get(text.request_id, text.item)
+            return FinishedText(item=item, body=body_digest(text.body), title=text.title)
+        about = ledger.summary(server, digest) if ledger is not None else None
+        if about is None:
+            return None
+        return FinishedText(item=owners().get(about.request_id, about.item), body=about.body, title=about.title)
+
+    return stored
+
+
+def _unanswered(desired: Desired, state: State, observed: Mapping[str, Observed]) -> Iterator[Digest]:
+    """The requests whose text a plan may look for: what no record or no file answers, and what is open."""
+    for spec in desired.specs:
+        record = state.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            yield spec.digest
+    for record in state.records.values():
+        if (file := observed.get(record.output)) is None or not file.exists:
+            yield record.digest
+    for entry in state.entries.values():
+        yield entry.digest
 
 
 def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
@@ -319,6 +363,12 @@ def read_state(project: Project) -> State:
     """Lock and journal as they stand; nothing is written."""
     with open_store(project, write=False) as store:
         return store.state
+
+
+def shared_state(project: Project, world: World | None = None) -> tuple[State, tuple[Diagnostic, ...]]:
+    """The same with what is open elsewhere; and a warning where the ledger cannot be reached."""
+    with open_workspace(project, world, parse_cache=False) as workspace:
+        return workspace.state, tuple(one for one in workspace.project.warnings if one not in project.warnings)
 
 
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:

@@ -32,7 +32,7 @@ from contentops.model import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.model import Record
+    from contentops.model import HeldEntry, RequestId
     from contentops.planning.promote import Offer, SourceEnvironment
 
 
@@ -110,6 +110,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """How many more records of other servers than the embedded one there are, of which nothing is to be said."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
+    held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
+    """The submits that other processes work on, and those that wait for one."""
 
     @functools.cached_property
     def server(self) -> str:

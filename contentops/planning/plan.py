@@ -11,6 +11,7 @@ from contentops.digest import digest_json
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
+from contentops.planning.held import beside_others
 from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_ring, missed, pair_renames
@@ -178,6 +179,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change, more = decide(item)
+        change = change and beside_others(inputs, change)
         notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
     notes += _left_behind(inputs, standing)
@@ -192,6 +194,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
             continue
         taken = record is not None and key_of(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
+        change = change and beside_others(inputs, change)
         notes += [note] if note else []
         yield Candidate(id=id_, spec=None, change=change, entries=held, path=record.output if record else "")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from contentops.errors import Refused, price
-from contentops.model import Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
+from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
 from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
@@ -189,6 +189,8 @@ def _items(inputs: PlanInputs, today: Plan, file: PlanFile) -> dict[ItemId, Revi
             change=change,
         )
         for reviewed in file.changes
+        # What another process had then was not to be done: what is left of it now is not in the file.
+        if reviewed.action is not Action.PENDING
         for change in (changes.get(reviewed.id),)
     }
     choice = inputs.choice

@@ -170,8 +170,8 @@ def difference(item: ReviewedItem) -> str:
         return _other_source(item) or _not_done(item) or _other_front(item)
     if not item.is_recorded and record_digest(change.record) != reviewed.record:
         return "its record has changed since"
-    if other := _other_text(item, change):
-        return other
+    if (other := _other_text(item, change)) or change.action is Action.PENDING:
+        return other  # what another process brings is not done here
     if change.blocked:
         ours = item.is_open if change.blocked == FAILED else change.blocked == "failed-twice" and item.failed
         return "" if reviewed.blocked or ours else f"it is blocked now: {change.hint or change.blocked}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result")
-STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "failed")
+STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "pending", "failed")
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -53,6 +53,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
                 "open": change.entry is not None or bool(change.drains),
                 "unknown": change.action is Action.RESOLVE,
                 "blocked": change.action is Action.BLOCKED,
+                "pending": change.action is Action.PENDING,
             }
         return frozenset(name for name, holds in found.items() if holds)
 

@@ -104,6 +104,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "promotes": plain(change.promotion),
         "drains": [_entry_json(entry) for entry in change.drains],
         "blocked": change.blocked,
+        "holder": change.holder,
         "hint": change.hint,
     }
 
@@ -196,5 +197,6 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         renamed_from=change.renamed_from,
         held=held,
         blocked=change.blocked,
+        holder=change.holder,
         hint=change.hint,
     )

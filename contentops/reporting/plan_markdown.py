@@ -18,6 +18,7 @@ from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
     SETTINGS,
     SIGNS,
+    action_words,
     budget_words,
     command,
     empty_sentence,
@@ -209,7 +210,11 @@ def _row(change: Change) -> str:
         path = f"{cell(change.source, _PATH)} → {path}"
     cost = str(change.credits) if change.credits_worst else "free" if change.submits_worst else ""
     cost += f", up to {change.credits_worst:,}" if change.credits_worst > change.credits else ""
-    return f"| {code(sign)} | {cell(change.id, _PATH)} | {change.action.value} | {cost} | {path} |"
+    return f"| {code(sign)} | {cell(change.id, _PATH)} | {_action(change)} | {cost} | {path} |"
+
+
+def _action(change: Change) -> str:
+    return f"{change.action.value} ({cell(change.holder, _NAME)})" if change.holder else change.action.value
 
 
 def _tells(change: Change) -> bool:
@@ -217,7 +222,7 @@ def _tells(change: Change) -> bool:
 
 
 def _explain(change: Change, environment: str) -> str:
-    lines = [f"@@ {clip(visible(change.id), _PATH)}: {change.action.value} @@"]
+    lines = [f"@@ {clip(visible(change.id), _PATH)}: {clip(action_words(change), _NAME)} @@"]
     if change.steps:
         lines.append(f"  steps: {', '.join(change.names)}")
     if change.blocked:
@@ -297,7 +302,7 @@ _EXPLAINED = frozenset(
     {
         *("new", "added", "changed", "removed", "front-matter", "moved", "renamed", "gone"),
         *("made-by-local", "replace", "section"),
-        *("open-job", "stored", "failed", "failed-before", "own-output"),
+        *("open-job", "stored", "failed", "failed-before", "own-output", "held", "queued"),
     }
 )
 """Kinds of reasons that follow from manifests, from what was asked for, or from an apply that is not done.

@@ -11,6 +11,7 @@ from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SETTINGS,
     SIGNS,
+    action_words,
     budget_words,
     empty_sentence,
     in_environment,
@@ -98,7 +99,7 @@ def _setting(note: Note) -> str:
 def _likeness(change: Change) -> Hashable:
     """What two changes have in common when one line can stand for both."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.names, change.blocked, reasons)
+    return (change.action, change.names, change.blocked, change.holder, reasons)
 
 
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
@@ -130,8 +131,8 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
 def _fold(action: Action, number: int, least: int, most: int) -> str:
     sign, style = SIGNS[action]
     cost = f", {price(least, most)}" if most else ""
-    text = f"{ELLIPSIS} {number:,} more to {action.value}" if action is not Action.BLOCKED else ""
-    text = text or f"{ELLIPSIS} {number:,} more blocked"
+    stands = action in (Action.PENDING, Action.BLOCKED)
+    text = f"{ELLIPSIS} {number:,} more {'' if stands else 'to '}{action.value}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
@@ -140,7 +141,7 @@ def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Ite
     name = visible(change.id)
     padded = paint(name, "strong") + " " * (room - columns(name))
     cost = f"{_price(change):<{price_room}}"
-    parts = [f"{padded}  {paint(f'{change.action.value:<10}', style)}", cost, _paths(change)]
+    parts = [f"{padded}  {paint(f'{action_words(change):<10}', style)}", cost, _paths(change)]
     yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
@@ -264,7 +265,10 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
     if plan.empty:
         return
     if not any(change.steps for change in plan.changes):
-        yield "Nothing can be done until what is held back is decided; see the hints above."
+        if any(change.blocked for change in plan.changes):
+            yield "Nothing can be done until what is held back is decided; see the hints above."
+        else:
+            yield "Nothing can be done here until the others that work on it are done."
     elif all(is_review(refusal) for refusal in plan.refusals):
         yield f"Next: `{next_apply(plan, flags)}`"
     elif line := next_apply(plan, flags):

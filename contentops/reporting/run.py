@@ -239,9 +239,12 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 def _pending(run: Run) -> Iterator[str]:
     """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
     number = run.count(Result.PENDING)
-    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes)
-    if number > running:
-        yield f"{number - running:,} not reached"
+    held = sum(outcome.action is Action.PENDING for outcome in run.outcomes)
+    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes) - held
+    if number > running + held:
+        yield f"{number - running - held:,} not reached"
+    if held:
+        yield f"{held:,} held by other processes"
     if running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 

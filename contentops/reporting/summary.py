@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from contentops.errors import plural, price
 from contentops.model import Action
-from contentops.sanitize import visible
+from contentops.sanitize import ELLIPSIS, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Plan, Reason, Refusal
+    from contentops.model import Change, Plan, Reason, Refusal
 
 SIGNS: dict[Action, tuple[str, str]] = {
     Action.CREATE: ("+", "add"),
@@ -35,12 +35,15 @@ SIGNS: dict[Action, tuple[str, str]] = {
     Action.DRAIN: ("=", "keep"),
     Action.REMOVE: ("-", "remove"),
     Action.RESOLVE: ("?", "unknown"),
+    Action.PENDING: (ELLIPSIS, "held"),
     Action.BLOCKED: ("!", "held"),
     Action.NONE: (" ", "plain"),
 }
 """The sign of each action and the style it is painted in."""
 
 
+_STATES = (Action.PENDING, Action.BLOCKED)
+"""Actions that say how an item stands, and not what is done."""
 NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
@@ -67,11 +70,16 @@ def plan_counts(plan: Plan) -> dict[Action, int]:
 def plan_sentence(plan: Plan) -> str:
     """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
     parts = [
-        f"{number:,} {'blocked' if action is Action.BLOCKED else f'to {action.value}'}"
+        f"{number:,} {action.value if action in _STATES else f'to {action.value}'}"
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
     return f"{', '.join(parts)}. {price(plan.credits, plan.credits_worst)}."
+
+
+def action_words(change: Change) -> str:
+    """The word for what is done, with who works on the item instead: `pending (worker on HOST)`."""
+    return f"{change.action.value} ({visible(change.holder)})" if change.holder else change.action.value
 
 
 def empty_sentence(plan: Plan) -> str:

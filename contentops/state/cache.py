@@ -110,11 +110,14 @@ class Cache:
 
     def get_text(self, server: str, digest: Digest) -> StoredText | None:
         """The last paid text for a request, or None."""
+        own = self.own_text(server, digest)
+        return own if own is not None or self.shared is None else self.shared.text(server, digest)
+
+    def own_text(self, server: str, digest: Digest) -> StoredText | None:
+        """The same as far as it is kept here."""
         row = _row(self._get(_key("text", server, digest)))
         body = None if row is None else row.body or self.body(row.kept)
-        if row is not None and body is not None:
-            return _without_row(row, body)
-        return None if self.shared is None else self.shared.text(server, digest)
+        return None if row is None or body is None else _without_row(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text, beside earlier ones of its request; it is durable on return.

@@ -75,14 +75,6 @@ def lineage_of(project: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, project))
 
 
-def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
-    """Our name for one paid submit: the same on every machine, so that it can be found again without a journal.
-
-    Raises ValueError if `lineage` is no UUID.
-    """
-    return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
-
-
 def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     """What the lock `text` says; `path` names it in messages.
 

@@ -8,19 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry
+    from contentops.model import Json, OpenEntry, RequestId
     from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
 
 
-class SharedEntries(Protocol):
-    """What several checkouts share of a state: open entries, by whomever. Records are each checkout's own."""
+class OpenElsewhere(Protocol):
+    """What other checkouts did to open entries."""
 
     def open_entries(self) -> Iterable[OpenEntry]:
         """What was submitted, and no record in git carries yet."""
+
+    @property
+    def closed(self) -> Collection[RequestId]:
+        """Of what is open in this checkout, what was let go of elsewhere."""
+
+
+class SharedEntries(OpenElsewhere, Protocol):
+    """What several checkouts share of a state: open entries, by whomever. Records are each checkout's own."""
 
     def note(self, facts: Sequence[Fact]) -> None:
         """Take in what a step brought about."""

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Self
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
-from contentops.errors import Location, StateError
+from contentops.errors import Location, NotShared, StateError
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state import state_dir
-from contentops.state.codec import Fact, Header, line_of
+from contentops.state.codec import Drop, Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection
     from types import TracebackType
 
     from contentops.model import ItemId, OpenEntry, Record, RequestId, State
-    from contentops.state.shared import SharedEntries
+    from contentops.state.shared import OpenElsewhere, SharedEntries
 
 
 class StateStore:
@@ -100,12 +100,14 @@ class StateStore:
     def share(self, shared: SharedEntries) -> None:
         """Share open entries with other checkouts from now on: theirs are taken in, ours are told them."""
         self._must_write()
-        self.take_in(shared.open_entries())
+        self._working.note("closed elsewhere", [Drop(request_id) for request_id in shared.closed])
+        carried = self._working.take_in(shared.open_entries(), shared.closed)
+        shared.note(carried)
         self._shared = shared
 
-    def take_in(self, entries: Iterable[OpenEntry]) -> None:
-        """Know open entries that others recorded; in memory only."""
-        self._working.take_in(entries)
+    def take_in(self, shared: OpenElsewhere) -> None:
+        """Know what others did to open entries; in memory only."""
+        self._working.take_in(shared.open_entries(), shared.closed)
 
     def unshare(self) -> None:
         """Share them no longer."""
@@ -138,6 +140,10 @@ class StateStore:
         try:
             if self._shared is not None:
                 self._shared.flush()
+        except NotShared:
+            # It does not come back: from now on all is recorded here alone, and told the others by a later run.
+            self._shared = None
+            raise
         finally:
             # Answers that came in are kept here whatever becomes of the ledger.
             lines = self._working.waiting

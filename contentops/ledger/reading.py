@@ -1,0 +1,149 @@
+"""What a command sees of one environment of a project: what is open, who works on it, which texts are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec import Struct, field
+
+from contentops.digest import Digest
+from contentops.errors import StateError
+from contentops.ledger import schema
+from contentops.ledger.entries import entry_in
+from contentops.ledger.runner import ALIVE
+from contentops.model import HeldEntry, ItemId, RequestId
+from contentops.state.cache import StoredText
+from contentops.state.lock import furthest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from contentops.ledger.entries import EntryOwner
+    from contentops.ledger.session import LedgerSession
+    from contentops.model import OpenEntry
+
+_UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
+"""States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
+_TIME = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
+_OPEN = f"""
+SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
+  coalesce(r.kind, ''),
+  coalesce(r.who, ''), e.who, to_char(e.made_at AT TIME ZONE 'UTC', {_TIME})
+FROM (SELECT max(number) AS number FROM contentops.version) v
+LEFT JOIN contentops.entry e
+  ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
+LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number <> %s AND r.number IN {ALIVE}"""
+_TEXTS = """
+SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentops.text
+WHERE lineage = %s AND server = %s AND digest = ANY(%s) ORDER BY digest, made_at DESC"""
+_TEXT = """
+SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s ORDER BY made_at DESC LIMIT 1"""
+
+
+class OpenRows(Struct, frozen=True, kw_only=True):
+    """What is open of a project's environment, whoever did it."""
+
+    entries: tuple[OpenEntry, ...] = ()
+    """What was submitted and no record in git carries yet; of those that were asked for by name, also others."""
+    held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
+    """What others work on, and what waits in the queue."""
+    dropped: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
+    """What was let go of since, as far as it had come."""
+
+
+class TextSummary(Struct, frozen=True):
+    """What a plan needs to know of a paid text."""
+
+    request_id: str
+    item: ItemId
+    title: str
+    body: Digest
+
+
+def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[RequestId] = (), *, but: int = 0) -> OpenRows:
+    """What is open, with the rows of `known` requests whatever became of them. Work of runner `but` is not another's.
+
+    Rows that cannot be used are left out; a database without tables has none. Raises StateError.
+    """
+    try:
+        rows = session.run(_OPEN, (owner.lineage, owner.environment, list(known), but))
+    except StateError as error:
+        if error.code == "ledger-empty":
+            return OpenRows()
+        if error.code == "ledger-refused":
+            schema.prepare(session)  # says so where the tables are those of another version
+        raise
+    if rows[0][0] != schema.newest():
+        schema.prepare(session)
+    entries: list[OpenEntry] = []
+    held: dict[RequestId, HeldEntry] = {}
+    dropped: dict[RequestId, OpenEntry] = {}
+    for row in (_OpenRow(*each) for each in rows if each[1] is not None):
+        entry = entry_in(row.line) if row.line else None
+        if entry is not None and entry.request_id == row.request_id:
+            if row.dropped:
+                dropped[entry.request_id] = entry
+            else:
+                entries.append(entry)
+        if row.is_held:
+            held[row.request_id] = HeldEntry(
+                request_id=row.request_id,
+                item=row.item,
+                state=row.state,
+                kind=row.kind,
+                who=row.who,
+                depositor=row.depositor,
+                since=row.since,
+            )
+    return OpenRows(entries=tuple(entries), held=held, dropped=dropped)
+
+
+class _OpenRow(NamedTuple):
+    version: int
+    request_id: RequestId
+    item: ItemId
+    state: str
+    line: str
+    dropped: bool
+    stopped: bool
+    kind: str
+    who: str
+    depositor: str
+    since: str
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a runner that lives has more to do for it, or it waits for one."""
+        waits = self.state == "queued" and not self.stopped
+        return not self.dropped and (waits or (bool(self.kind) and self.state in _UNDER_WAY))
+
+
+def is_dropped(entry: OpenEntry, rows: OpenRows) -> bool:
+    """Whether an entry was let go of elsewhere; one that has come further here was not."""
+    there = rows.dropped.get(entry.request_id)
+    return there is not None and (there.state is entry.state or furthest((entry, there)) is there)
+
+
+def read_texts(
+    session: LedgerSession, lineage: str, server: str, digests: Collection[Digest]
+) -> dict[Digest, TextSummary]:
+    """The last paid text of each request that has one, whoever paid for it."""
+    if not digests:
+        return {}
+    try:
+        rows = session.run(_TEXTS, (lineage, server, list(digests)))
+    except StateError as error:
+        if error.code == "ledger-empty":
+            return {}
+        raise
+    return {digest: TextSummary(*about) for digest, *about in rows}
+
+
+def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest) -> StoredText | None:
+    """The last paid text for a request, whoever paid for it; a row that cannot be used counts as none."""
+    rows = session.run(_TEXT, (lineage, server, digest))
+    try:
+        return msgspec.json.decode(rows[0][0], type=StoredText) if rows else None
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,215 @@
+"""What others work on: such an item is pending, costs nothing and is not touched; all else goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from msgspec import structs
+
+from contentops.ledger.entries import EntryOwner, claim
+from contentops.ledger.runner import Runner
+from contentops.ledger.session import LedgerSession
+from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId, request_id
+from contentops.planning.plan import make_plan
+from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_markdown import drift_count, plan_markdown
+from contentops.reporting.plan_text import plan_text
+from contentops.schema_files import load_schema
+from contentops.state.lock import lineage_of
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from contentops.model import Plan, Spec
+
+SINCE = "2026-02-25T08:00:00Z"
+
+
+def _held(request: str, item: str, **fields: Any) -> HeldEntry:
+    given = {"state": "running", "kind": "worker", "who": "ops@build-3", "depositor": "anna@laptop", "since": SINCE}
+    return HeldEntry(request_id=RequestId(request), item=ItemId(item), **{**given, **fields})
+
+
+def _plan(specs: list[Spec], *held: HeldEntry, **sides: Any) -> Plan:
+    found = a_situation(specs, **sides)
+    state = structs.replace(found.state, lineage=lineage_of("acme"))
+    return make_plan(structs.replace(found, state=state, held={one.request_id: one for one in held}))
+
+
+def _submit_id(spec: Spec) -> str:
+    return request_id(lineage_of("acme"), "", spec.id, spec.digest, 1)
+
+
+# --- the decision ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.RUNNING, JobState.UNKNOWN])
+def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobState) -> None:
+    """No step, no credit, whatever the entry came to; the other item goes on."""
+    spec, other = a_spec(), a_spec("b", topic="y")
+    entry = an_entry(spec, state)
+    plan = _plan([spec, other], _held(entry.request_id, "a", state=state.value), entries=[entry])
+    pending, created = plan.changes
+    assert (pending.action, pending.holder, pending.steps) == (Action.PENDING, "worker on build-3", ())
+    assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)
+
+
+def test_a_submit_that_is_queued_and_claimed_is_pending_too() -> None:
+    """Nothing of it was sent yet, so nothing is recorded: the row alone says that it will be."""
+    spec = a_spec()
+    (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued")).changes
+    assert (change.action, change.credits_worst, change.names) == (Action.PENDING, 0, ())
+    assert [reason.kind for reason in change.reasons] == ["new", "held"]
+
+
+def test_a_queued_submit_that_nobody_holds_is_taken_over() -> None:
+    """It is generated here, and the plan says since when it waited and who deposited it."""
+    spec = a_spec()
+    (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued", kind="", who="")).changes
+    assert (change.action, change.credits) == (Action.CREATE, 4)
+    assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
+
+
+def test_the_job_of_an_earlier_request_is_left_to_its_holder() -> None:
+    """Its drain goes, the rest is carried out; where nothing is left, the item is pending."""
+    old, new = a_spec(topic="old"), a_spec(topic="new")
+    entry = an_entry(old)
+    held = _held(entry.request_id, "a")
+    (change,) = _plan([new], held, entries=[entry]).changes
+    assert (change.action, change.names) == (Action.CREATE, ("submit", "poll", "write", "save"))
+    (left,) = _plan([new], held, entries=[entry], records=[a_record(new)], files=[a_file(new.output)]).changes
+    assert (left.action, left.names) == (Action.PENDING, ())
+
+
+def test_a_blocked_item_stays_blocked() -> None:
+    """What a person has to decide does not wait for the process that brings its text."""
+    spec = a_spec()
+    entry = an_entry(spec)
+    (change,) = _plan(
+        [spec], _held(entry.request_id, "a"), entries=[entry], files=[a_file(spec.output, body="Someone else's.\n")]
+    ).changes
+    assert (change.action, change.steps) == (Action.BLOCKED, ())
+
+
+def test_a_pending_item_is_told_in_every_form() -> None:
+    """Text, Markdown, JSON and back; to wait for others is no drift."""
+    spec = a_spec()
+    plan = _plan([spec], _held(_submit_id(spec), "a", state="queued"))
+    assert "pending (worker on build-3)" in plan_text(plan, verbose=False)
+    assert "1 pending, 0 unchanged. 0 credits." in plan_text(plan, verbose=False)
+    assert "pending (`worker on build-3`)" in plan_markdown(plan)
+    document = plan_json(plan)
+    jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
+    assert plan_of(json.loads(json.dumps(document))).changes[0].holder == "worker on build-3"
+    assert drift_count(plan) == 0
+
+
+def test_a_holder_cannot_break_out_of_a_page() -> None:
+    """A row is input like any other."""
+    spec = a_spec()
+    plan = _plan([spec], _held(_submit_id(spec), "a", kind="work|er\x1b[2J", who="x@`<b>|evil\nhost"))
+    assert "\x1b[2J" not in plan_text(plan, verbose=True)
+    row = next(line for line in plan_markdown(plan).split("\n") if "pending (" in line)
+    assert row.replace("\\|", "").count("|") == 6
+
+
+# --- with a ledger -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _worker(database: str) -> Iterator[Runner]:
+    """A worker of another machine, alive as long as the block runs."""
+    with LedgerSession(database) as session:
+        yield Runner(session, kind="worker", who="ops@build-3")
+
+
+def _scene(root: Path, api: FakeApi, database: str, *ids: str) -> Scene:
+    scene = Scene(root, api, extra=f"ledger: '{database}'")
+    scene.write("content/blog.yaml", blog(*ids))
+    return scene
+
+
+def _entry_of(scene: Scene, item: str, state: JobState = JobState.RUNNING) -> tuple[EntryOwner, OpenEntry]:
+    """The entry that a worker has for what an item asks for."""
+    plan = scene.plan()
+    step = next(change for change in plan.changes if change.id == item).submit
+    assert step is not None
+    name = request_id(plan.lineage, plan.environment, ItemId(item), step.digest, step.attempt)
+    entry = OpenEntry(
+        request_id=RequestId(name),
+        item=ItemId(item),
+        digest=step.digest,
+        attempt=1,
+        state=state,
+        server=plan.server,
+        dialect="v1",
+        credits=4,
+        job_id=name,
+    )
+    return EntryOwner(lineage=plan.lineage, environment=plan.environment, project=plan.project), entry
+
+
+def test_apply_leaves_alone_what_a_worker_holds_and_does_the_rest(tmp_path: Path, database: str) -> None:
+    """It ends pending with the exit code of such items; once the worker is gone, its job is finished here."""
+    api = FakeApi(duration=9)
+    scene = _scene(tmp_path, api, database, "a", "b", "c")
+    with _worker(database) as worker:
+        owner, entry = _entry_of(scene, "b")
+        assert claim(worker, owner, [entry], {}).lost == ()
+        assert scene.actions() == {"a": "create", "b": "pending", "c": "create"}
+        run = scene.apply()
+        assert results(run) == {"a": "done", "b": "pending", "c": "done"}
+        assert scene.actions() == {"b": "pending"}
+        assert len(api.charges) == 2
+    assert scene.actions() == {"b": "finish"}
+
+
+def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_path: Path, database: str) -> None:
+    """Deposited and waiting, apply generates it itself; claimed by a worker, it is pending."""
+    api = FakeApi(duration=9)
+    scene = _scene(tmp_path, api, database, "a", "b")
+    with _worker(database) as worker:
+        owner, entry = _entry_of(scene, "a")
+        for item in ("a", "b"):
+            _, entry = _entry_of(scene, item)
+            worker.session.run(
+                "INSERT INTO contentops.entry (request_id, account, lineage, environment, item, digest, state, who)"
+                " VALUES (%s, '', %s, %s, %s, %s, 'queued', 'anna@laptop')",
+                (entry.request_id, owner.lineage, owner.environment, item, entry.digest),
+            )
+        assert scene.actions() == {"a": "create", "b": "create"}
+        assert claim(worker, owner, [], {entry.request_id: "b"}).lost == ()
+        plan = scene.plan()
+        assert [(change.action, change.holder) for change in plan.changes] == [
+            ("create", ""),
+            ("pending", "worker on build-3"),
+        ]
+        assert "queued: since" in plan_text(plan, verbose=False)
+        assert "deposited by anna@laptop" in plan_text(plan, verbose=False)
+        assert results(scene.apply()) == {"a": "done", "b": "pending"}
+        assert [charge.topic for charge in api.charges] == ["All about a in 2026"]
+        assert worker.session.run("SELECT item, taken FROM contentops.entry ORDER BY item") == [
+            ("a", True),
+            ("b", False),
+        ]
+
+
+def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: str) -> None:
+    """Its item is pending under its new id, and what others hold is not written by this run."""
+    api = FakeApi(duration=9)
+    scene = _scene(tmp_path, api, database, "a", "b")
+    with _worker(database) as worker:
+        owner, entry = _entry_of(scene, "a")
+        claim(worker, owner, [entry], {})
+        renamed = blog("a", "b").replace("id: a", "id: a2")
+        scene.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
+        assert results(scene.apply()) == {"a2": "pending", "b": "done"}
+        assert len(api.charges) == 1
