@@ -279,6 +279,14 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
         found = cursor.fetchall()
+        # What came in here while nobody could be told is told now.
+        ahead = [
+            rows[id_]
+            for id_, _, line, taken in found
+            if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
+        ]
+        if ahead:
+            cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
         recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
         lost = (
             item
