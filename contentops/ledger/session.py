@@ -254,7 +254,14 @@ class LedgerSession:
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
             hint = "`contentops ledger migrate` makes its tables"
             return StateError(f"`{shown(self.url)}` is no ledger yet", code="ledger-empty", hint=hint)
-        return StateError(f"the ledger `{shown(self.url)}` refuses: {_words(error)}", code="ledger-refused")
+        lacks = isinstance(error, psycopg.errors.InsufficientPrivilege)
+        hint = (
+            "as their owner `contentops ledger migrate` makes the tables, and `ledger grant ROLE` opens them"
+            if lacks
+            else ""
+        )
+        message = f"the ledger `{shown(self.url)}` refuses: {_words(error)}"
+        return StateError(message, code="ledger-refused", hint=hint)
 
 
 def taken() -> WorkTaken:
