@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -257,6 +258,5 @@ class SharedWeather(Weather):
 def test_weather_over_a_ledger(database: str) -> None:
     """Nothing is paid twice and no word is lost, whichever checkout does what."""
     with contextlib.closing(SceneLedger(database)) as ledger:
-        run_state_machine_as_test(
-            lambda: SharedWeather(ledger), settings=settings(TestWeather.settings, max_examples=12)
-        )
+        machine = cast("type[SharedWeather]", functools.partial(SharedWeather, ledger))
+        run_state_machine_as_test(machine, settings=settings(TestWeather.settings, max_examples=12))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
+from contentops.ledger.rows import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,6 @@ HELD = 86_400.0
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
-_decode = msgspec.json.Decoder(LimiterState).decode
 
 
 class SharedLimiter:
@@ -116,9 +116,8 @@ class SharedLimiter:
 
 def _state(text: str, clock: float) -> LimiterState:
     """What the row says; a row that cannot be used counts as empty, and a time that is to come as now."""
-    try:
-        found = _decode(text)
-    except (msgspec.MsgspecError, RecursionError):
+    found = read_json(text, LimiterState)
+    if found is None:
         return LimiterState()
     return LimiterState(
         sent=sorted(min(each, clock) for each in found.sent if each > clock - 2 * WINDOW)[-MOST:],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.digest import Digest
+from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.entries import entry_in
+from contentops.ledger.rows import read_json
 from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
 from contentops.state.cache import StoredText
@@ -143,7 +144,7 @@ def read_texts(
 def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest) -> StoredText | None:
     """The last paid text for a request, whoever paid for it; a row that cannot be used counts as none."""
     rows = session.run(_TEXT, (lineage, server, digest))
-    try:
-        return msgspec.json.decode(rows[0][0], type=StoredText) if rows else None
-    except msgspec.MsgspecError:
+    found = read_json(rows[0][0], StoredText) if rows else None
+    if found is None:
         return None
+    return structs.replace(found, title=clean_title(found.title), body=clean_body(found.body))

@@ -80,7 +80,7 @@ class LedgerSession:
         Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
         """
         self.url, self._name, self._durable = url, name, durable
-        self._patience, self._stopped = patience, stopped
+        self._patience, self.stopped = patience, stopped
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._guard = threading.RLock()
@@ -108,7 +108,7 @@ class LedgerSession:
 
     def another(self, *, durable: bool) -> LedgerSession:
         """One more session with the same database."""
-        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self._stopped)
+        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self.stopped)
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -204,8 +204,10 @@ class LedgerSession:
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
         while True:
-            if time.monotonic() - began > self._patience or self._stopped() or self._closed.is_set():
+            if time.monotonic() - began > self._patience or self.stopped() or self._closed.is_set():
                 self._gone = self._away(error)
+                if self.stopped():
+                    self._gone.exit_code = ExitCode.INTERRUPTED
                 raise self._gone from None
             try:
                 return self._renew()
