@@ -68,6 +68,7 @@ def measure(folder: Path, count: int, runs: int) -> None:
         changed.write_text(original.replace("Topic 0:", f"Topic {next(numbers)} and more:"))
         found = run(PLAN, codes=[CHANGES])
         changed.write_text(original)
+        time.sleep(GRAIN)
         run(PLAN)
         return found
 

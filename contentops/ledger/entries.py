@@ -258,7 +258,8 @@ class EntryWriter:
             cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
-        if gone := [request_id for request_id, row in self._entries.items() if row is None]:
+        dropped = (request_id for request_id, row in self._entries.items() if row is None)
+        if gone := [request_id for request_id in dropped if request_id not in self._taken]:
             cursor.execute(_DROP, {"gone": gone, "ours": list(self._ours), "runner": self._runner.number})
             cursor.execute(_LOST, (gone, self._runner.number))
             if cursor.fetchone() is not None:
@@ -291,6 +292,14 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
         found = cursor.fetchall()
+        # What came in here while nobody could be told is told now.
+        ahead = [
+            rows[id_]
+            for id_, _, line, taken in found
+            if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
+        ]
+        if ahead:
+            cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
         recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
         lost = (
             item
