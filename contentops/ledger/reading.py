@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 """States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
+DAMAGED = "a row of the ledger that cannot be used"
+"""What holds an item of which nobody can say how far it has come."""
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
 _OPEN = f"""
 SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
@@ -87,13 +89,14 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
                 dropped[entry.request_id] = entry
             else:
                 entries.append(entry)
-        if row.is_held:
+        damaged = row.line_is_needed and (entry is None or entry.request_id != row.request_id)
+        if row.is_held or damaged:
             held[row.request_id] = HeldEntry(
                 request_id=row.request_id,
                 item=row.item,
                 state=row.state,
-                kind=row.kind,
-                who=row.who,
+                kind=DAMAGED if damaged else row.kind,
+                who="" if damaged else row.who,
                 depositor=row.depositor,
                 since=row.since,
             )
@@ -112,6 +115,11 @@ class _OpenRow(NamedTuple):
     who: str
     depositor: str
     since: str
+
+    @property
+    def line_is_needed(self) -> bool:
+        """Whether something was sent, of which the line alone says what."""
+        return self.state != "queued" and not self.dropped
 
     @property
     def is_held(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from contentops.errors import NotShared, StateError
+from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import between
 from contentops.ledger.address import insisting
 
