@@ -80,6 +80,8 @@ class LedgerSession:
         """
         self.url, self._name, self._durable = url, name, durable
         self._patience, self.stopped = patience, stopped
+        self.renewed = 0
+        """How often the connection was made anew."""
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._guard = threading.RLock()
@@ -230,6 +232,7 @@ class LedgerSession:
                     self._gone = taken()
                     raise self._gone
         self._connection.close()
+        self.renewed += 1
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
 
     def _ping(self) -> None:
