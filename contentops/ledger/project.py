@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from contentops.errors import NotShared
 from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
 from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
 from contentops.ledger.limiter import SharedLimiter
@@ -54,6 +56,12 @@ class ReadLedger:
         """What is known of the submits of the account that was signed in for."""
         return history_of(self._session, self._owner.account)
 
+    def wait_until(self, stopped: Callable[[], bool]) -> None:
+        """Wait for a database that is away only until somebody wants to stop."""
+        for session in (self._session, self._limiting):
+            if session is not None:
+                session.stopped = stopped
+
     def close(self) -> None:
         """Let go of what was opened here."""
         if self._limiting is not None:
@@ -98,7 +106,10 @@ class ProjectLedger(ReadLedger):
 
     def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
         """Take over what this run works on."""
-        return claim(self._runner, self._owner, entries, submits)
+        known = tuple(entries)
+        claimed = claim(self._runner, self._owner, known, submits)
+        self._writer.own((*(entry.request_id for entry in known), *submits))
+        return claimed
 
     def close(self) -> None:
         """Let others work on what is still open."""
@@ -124,6 +135,7 @@ class ProjectLedger(ReadLedger):
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Tell it to all, if they can be reached: it is learned again."""
         if self._owner.account:
-            write_fact(self._session, self._owner.account, name, value)
+            with contextlib.suppress(NotShared):
+                write_fact(self._session, self._owner.account, name, value)

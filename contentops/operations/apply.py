@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def apply(
     server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
+    world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
@@ -163,6 +165,24 @@ def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None
     return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
 
 
+AWAY = 15.0
+"""Seconds after which it is said once more that the ledger is waited for."""
+
+
+def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callable[[], bool]:
+    """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
+    told = -AWAY
+
+    def stopped() -> bool:
+        nonlocal told
+        if (now := time.monotonic()) - told >= AWAY:
+            told = now
+            telling(emit, world)("the ledger is away; nothing that pays leaves until it is back")
+        return stop.requested
+
+    return stopped
+
+
 def _sweep(workspace: Workspace, world: World) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
@@ -215,6 +235,8 @@ def _carry_out(
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache = workspace.cache
     limiter = workspace.limiter
+    if shared is not None:
+        shared.wait_until(lambda: options.stop.requested)
     held = frozenset() if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
