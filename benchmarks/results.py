@@ -57,7 +57,7 @@ def main() -> None:
             raise SystemExit(f"{name}.py ended with {done.returncode}")
         print(done.stdout, flush=True)
         parts.append(f"## {BENCHMARKS[name]}\n\n{done.stdout}")
-    options.out.write_text("\n".join(parts), encoding="utf-8")
+        options.out.write_text("\n".join(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Both sides send the same four requests per item (submit, a poll that finds the job running, one that brings the text, a
 save) to the same server in a process of its own, over the same transports (httpx with one connection each: its own pool
-is slower), 32 at a time, and write a file per item. The bare loop has no plan, no journal, no checks and no fsync.
+is slower), 32 at a time, and write a file per item. Where jobs take so long that an apply polls them more often, the
+bare loop does so too. The bare loop has no plan, no journal, no checks and no fsync.
 Timed is the CPU of the client alone, from the confirmed plan to the end; jobs take as long as it takes to have as many
 of them in flight as asked. Memory per job is the difference of the peaks of two applies of the same items, few and many
 in flight, and that of one with bodies ten times as long.
@@ -20,12 +21,13 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 TEXT = "## Introduction\n\n" + "A paragraph of plain words that stands for a real one. " * 80 + "\n"
@@ -94,7 +96,7 @@ def serving() -> Iterator[int]:
             process.kill()
 
 
-async def bare(address: str, items: int, in_flight: int, took: float, folder: Path) -> None:
+async def bare(address: str, items: int, in_flight: int, pauses: Sequence[float], folder: Path) -> None:
     """The requests of `items` items and a written file each, and nothing else."""
     import httpx
 
@@ -120,16 +122,17 @@ async def bare(address: str, items: int, in_flight: int, took: float, folder: Pa
         body = {"template_id": "blog", "inputs": {"topic": f"Topic {number}"}, "request_id": f"bare-{number}"}
         async with places:
             name = (await ask("POST", "/generate", body))["request_id"]
-            await asyncio.sleep(took)
-            while (found := await ask("GET", f"/generate/status/{name}"))["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
-                await asyncio.sleep(0.05)
+            for pause in pauses:
+                await asyncio.sleep(pause)
+                found = await ask("GET", f"/generate/status/{name}")
+        assert found["status"] == "completed", "the server was slower than it said"
         content = found["content"]
         (folder / f"{number}.md").write_text(content["body"])
         await ask("POST", "/content/save", {"title": content["title"], "content": content["body"]})
 
     begin = time.process_time()
     await asyncio.gather(*(one(number) for number in range(items)))
-    report(time.process_time() - begin, 4.0)
+    report(time.process_time() - begin, 2.0 + len(pauses))
     for each in clients:
         await each.aclose()
 
@@ -181,15 +184,21 @@ class Side:
     """One side of the comparison, in a fresh process each time."""
 
     def __init__(self, name: str, port: int, items: int, in_flight: int, times: int = 1) -> None:
-        self.name, self.items = name, items
-        took = min(items, in_flight) / RATE + 0.1
-        self.address = f"http://127.0.0.1:{port}/{times}/{round(took * 1000)}/v1"
-        self.asked = [str(items), "--in-flight", str(in_flight), "--took", str(took)]
-        self.requests = 0.0
+        self.name, self.items, self.took = name, items, min(items, in_flight) / RATE + 0.1
+        self.address = f"http://127.0.0.1:{port}/{times}/{round(self.took * 1000)}/v1"
+        self.asked = [str(items), "--in-flight", str(in_flight)]
+        self.requests = 4.0
+        """How many the last run sent for an item."""
 
-    def __call__(self) -> timing.Spent:
-        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB."""
+    def __call__(self, requests: float = 4.0) -> timing.Spent:
+        """CPU milliseconds per item in place of seconds, wall seconds of everything, peak in MB.
+
+        `requests`: how many the bare loop sends for an item.
+        """
+        polls = max(2, round(requests) - 2)
+        pauses = [str(self.took / (polls - 1))] * (polls - 1) + ["0.05"]
         command = [sys.executable, __file__, "--side", self.name, "--address", self.address, "--items", *self.asked]
+        command += ["--pauses", *pauses]
         begin = time.perf_counter()
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         if found.returncode:
@@ -205,13 +214,14 @@ def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
     found: dict[int, timing.Spent] = {}
     for jobs in in_flight:
         count = max(items, jobs)
-        sides = {name: Side(name, port, count, jobs) for name in ("bare", "ours")}
+        ours, bare = Side("ours", port, count, jobs), Side("bare", port, count, jobs)
+        sides = {"ours": ours, "bare": partial(_as_often, bare, ours)}
         taken = timing.interleaved(sides, runs if jobs == few else 1)
         found[jobs] = taken["ours"]
         timing.row(
             f"apply, {count:,} items, {jobs:,} jobs in flight, CPU per item",
-            f"{taken['ours'].cpu:.2f} ms ({sides['ours'].requests:.2f} requests)",
-            f"{taken['bare'].cpu:.2f} ms, the bare loop ({sides['bare'].requests:.2f} requests)",
+            f"{taken['ours'].cpu:.2f} ms ({ours.requests:.2f} requests)",
+            f"{taken['bare'].cpu:.2f} ms, the bare loop ({bare.requests:.2f} requests)",
             taken["ours"].cpu / taken["bare"].cpu,
             1.5,
         )
@@ -228,6 +238,10 @@ def compare(port: int, items: int, runs: int, in_flight: list[int]) -> None:
         timing.row(f"memory per job in flight{what}, in KB", shown, floor, each, 20)
 
 
+def _as_often(bare: Side, ours: Side) -> timing.Spent:
+    return bare(ours.requests)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -236,7 +250,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 4000])
     parser.add_argument("--side", default="", help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--took", type=float, default=0.0, help=argparse.SUPPRESS)
+    parser.add_argument("--pauses", type=float, nargs="+", default=[], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side == "serve":
         asyncio.run(serve())
@@ -245,7 +259,7 @@ def main() -> None:
         jobs = options.in_flight[0]
         with timing.scratch() as folder:
             if options.side == "bare":
-                asyncio.run(bare(options.address, options.items, jobs, options.took, folder))
+                asyncio.run(bare(options.address, options.items, jobs, options.pauses, folder))
             else:
                 ours(options.address, options.items, jobs, folder)
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ sys.path.insert(0, str(timing.ROOT))
 if TYPE_CHECKING:
     from contentops.model import Record
 
+GRAIN = 3.0
+"""Seconds after which a file is old enough to be known by its time stamp."""
 PER_FILE = 100
 """Items of one manifest."""
 PER_FOLDER = 1000
@@ -73,8 +76,9 @@ def item(number: int) -> str:
 
 
 def grow(folder: Path, count: int) -> None:
-    """All of it, by a child: the peak of every later child would be no less than that of its parent."""
+    """All of it, old enough; by a child, as the peak of every later child would be no less than that of its parent."""
     timing.spent([sys.executable, __file__, str(folder), str(count)], timing.ROOT)
+    time.sleep(GRAIN)
 
 
 def record(folder: Path) -> None:

@@ -155,6 +155,12 @@ class StateError(ContentopsError):
     code = "state"
 
 
+class NotShared(StateError):
+    """What this process records does not reach others any more, so nothing that pays may leave."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
 class LockHeld(StateError):
     """Another apply of the same environment is running."""
 

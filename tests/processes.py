@@ -200,7 +200,7 @@ class Scripted:
 
 
 class Applying:
-    """A running `contentops apply`, whose events arrive as they happen."""
+    """A running `contentops apply`, or worker, whose events arrive as they happen."""
 
     def __init__(self, child: subprocess.Popen[bytes], events: IO[str]) -> None:
         self._child = child
@@ -257,13 +257,20 @@ class Applying:
         return Completed(self._child.returncode, out.decode(), err.decode())
 
 
-@contextlib.contextmanager
-def applying(root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] | None = None) -> Iterator[Applying]:
+def applying(
+    root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[Applying]:
     """Starts an apply that asks nothing; killed at the end if it still runs."""
+    return started(root, "apply", "--yes", *arguments, key=key, env=env)
+
+
+@contextlib.contextmanager
+def started(root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] | None = None) -> Iterator[Applying]:
+    """Starts a command that tells events; killed at the end if it still runs."""
     reading, writing = os.pipe()
     with open(reading, encoding="utf-8") as events:  # noqa: PTH123 - a descriptor, not a path
         child = subprocess.Popen(
-            [sys.executable, "-m", "contentops", "apply", "--yes", "--events", f"/dev/fd/{writing}", *arguments],
+            [sys.executable, "-m", "contentops", *arguments, "--events", f"/dev/fd/{writing}"],
             cwd=root,
             env={**os.environ, "WRITERZROOM_API_KEY": key, **(env or {})},
             stdin=subprocess.DEVNULL,

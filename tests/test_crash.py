@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death, witnessed
+from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, quick_folder
 
 if TYPE_CHECKING:
@@ -37,9 +38,19 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def _stopped(folder: Path, habits: dict[str, Any]) -> tuple[Scene, dict[str, Scene]]:
+@pytest.fixture(params=["journal", "ledger"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[SceneLedger | None]:
+    """What a run records in: the journal of its checkout alone, or a ledger too."""
+    if request.param == "journal":
+        yield None
+        return
+    with contextlib.closing(SceneLedger(request.getfixturevalue("database"))) as made:
+        yield made
+
+
+def _stopped(folder: Path, habits: dict[str, Any], ledger: SceneLedger | None = None) -> tuple[Scene, dict[str, Scene]]:
     """A scene that no one stopped, and what each stop would have left of it."""
-    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits))
+    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
     scene.write("content/blog.yaml", blog(*ITEMS))
     stops = witnessed(scene, folder, scene.apply)
     assert scene.api.credits == 12
@@ -63,6 +74,27 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
         assert [scene.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1, 1], where
         assert len(scene.api.contents) == len(expected.api.contents), where
         assert scene.plan().empty, (where, scene.plan().changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "elsewhere"),
+    [("enveloped, nothing stored by itself", False), ("creates only", True)],
+    ids=["here", "elsewhere"],
+)
+def test_a_stop_at_every_step_with_a_ledger(folder: Path, database: str, kind: str, *, elsewhere: bool) -> None:
+    """Also where the machine is gone with all that it had not pushed: another checkout goes on with the ledger."""
+    with contextlib.closing(SceneLedger(database)) as ledger:
+        expected, stops = _stopped(folder, KINDS[kind], ledger)
+        for where, scene in stops.items():
+            if elsewhere:
+                for name in (".contentops", "out"):
+                    shutil.rmtree(scene.root / name, ignore_errors=True)
+                (scene.root / "contentops.lock").unlink(missing_ok=True)
+            runs = [scene.apply() for _ in range(2)]
+            assert _comparable(scene) == _comparable(expected), (where, runs)
+            assert scene.api.credits == expected.api.credits, (where, runs)
+            assert len(scene.api.contents) == len(expected.api.contents), (where, runs)
+            assert scene.plan().empty, (where, scene.plan().changes)
 
 
 ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
@@ -139,10 +171,10 @@ def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
     assert "in 2027" in scene.read("new/x.md")
 
 
-def test_two_stops_in_a_row(folder: Path) -> None:
+def test_two_stops_in_a_row(folder: Path, ledger: SceneLedger | None) -> None:
     """Stopped, run again and stopped again: still paid once."""
-    _, stops = _stopped(folder, {})
-    for where, scene in list(stops.items())[::2]:
+    _, stops = _stopped(folder, {}, ledger)
+    for where, scene in list(stops.items())[:: 2 if ledger is None else 5]:
         scene.death = Death(7)
         with contextlib.suppress(Killed):
             scene.apply()
@@ -153,10 +185,10 @@ def test_two_stops_in_a_row(folder: Path) -> None:
         assert scene.plan().empty, where
 
 
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(folder: Path) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(folder: Path, ledger: SceneLedger | None) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
-    _, stops = _stopped(folder, {"request_ids": "ignore", "auto_save": False})
-    for where, scene in stops.items():
+    _, stops = _stopped(folder, {"request_ids": "ignore", "auto_save": False}, ledger)
+    for where, scene in list(stops.items())[:: 1 if ledger is None else 4]:
         for _ in range(2):
             scene.apply()
         assert scene.api.credits <= 12, where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ import pytest
 from contentops.schema_files import load_schema
 from tests import warm
 from tests.console import Block, SessionFailed, blocks, matches, run_page
+from tests.postgres import Cluster, binaries
+from tests.processes import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +51,26 @@ def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns(".contentops", "out", "*.lock", ".gitattributes")
     shutil.copytree(ROOT / "examples", work / "examples", ignore=ignored)
     shutil.copytree(ROOT / "schemas", work / "schemas")
-    run_page(page.read_text("utf-8"), tmp_path, _environment(tmp_path))
+    text, environment = page.read_text("utf-8"), _environment(tmp_path)
+    with contextlib.ExitStack() as held:
+        if "postgresql" in _needs(text):
+            environment |= _database(held.enter_context(Cluster()), tmp_path / "bin")
+        if "server" in _needs(text):
+            served = held.enter_context(Served(tmp_path / "serve.db"))
+            text = text.replace("http://127.0.0.1:8787/v1", served.base_url)
+        run_page(text, tmp_path, environment)
+
+
+def _needs(text: str) -> list[str]:
+    """What has to run beside a page, as its first line says."""
+    found = re.match(r"<!-- needs: (.+?) -->\n", text)
+    return found[1].split(", ") if found else []
+
+
+def _database(cluster: Cluster, commands: Path) -> dict[str, str]:
+    """`psql`, and a database wherever a page says that one is."""
+    (commands / "psql").symlink_to(binaries() / "psql")
+    return {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(cluster.port)}
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from contentops.ledger.roles import grant, missing, needed
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.operations.ledger_check import judged
+from tests.ledger_rows import alone
 from tests.pooler import Pooler, pgbouncer
 from tests.postgres import Cluster
 from tests.processes import PROJECT
@@ -73,7 +74,7 @@ def test_a_ledger_in_order_is_said_to_be(plain: str, project: Build, invoke: Run
     assert "version 1; nobody works" in invoke("doctor", cwd=root).stdout.replace("\n        ", " ")
 
 
-def test_it_says_who_holds_what(plain: str) -> None:
+def test_it_says_who_holds_what(session: LedgerSession, plain: str) -> None:
     """The runners that live, and which environments they apply."""
     with LedgerSession(plain, patience=0) as other:
         runner = Runner(other, kind="apply", who="ann@build-7")
@@ -81,6 +82,7 @@ def test_it_says_who_holds_what(plain: str) -> None:
             said = _found(plain)["ledger"].message
     assert "apply by ann@build-7 since 20" in said
     assert "environment `staging` of L is applied by ann@build-7" in said
+    alone(session)
     assert _found(plain)["ledger"].message.endswith("nobody works")
 
 

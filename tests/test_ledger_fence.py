@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import socket
 import threading
@@ -157,11 +158,11 @@ class Frozen(Limiter):
         super().__init__(0)
         self._freeze: Callable[[], None] | None = freeze
 
-    def leaving(self, count: int, now: float) -> None:
+    def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
         freeze, self._freeze = self._freeze, None
         if freeze is not None:
             freeze()
-        super().leaving(count, now)
+        super().leaving(count, now, taken=taken)
 
 
 class Rows:

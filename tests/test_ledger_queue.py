@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.processes import KEY, PROJECT, Served, blog, tree
+from tests.processes import KEY, PROJECT, Served, applying, blog, started, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the whole module; each test has topics of its own."""
-    with Served(tmp_path_factory.mktemp("served") / "store.db") as served:
+    with Served(tmp_path_factory.mktemp("served") / "store.db", stage_seconds=0.1) as served:
         yield served
 
 
@@ -69,3 +70,70 @@ def test_what_is_deposited_is_worked_off_and_written_for_nothing(
     assert applied.code == 0, applied.stderr
     assert list(tree(root)) == ["out/a.md", "out/b.md", "out/c.md"]
     assert len(server.charges("(first)")) == 3
+
+
+def test_a_killed_worker_s_work_is_taken_over(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """The job that it had begun is polled by another worker, which had waited for the first job; nothing is paid twice."""
+    root, env = _checkout(project, server, "one", "{} (killed)", "a", "b", "c"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    with started(root, "work", env=env) as first, started(root, "work", "--once", env=env) as second:
+        first.until("step-done", "submit")
+        first.kill()
+        ended = second.end()
+    assert ended.code == 0, ended.stderr
+    assert server.charges("(killed)") == ["a (killed)", "b (killed)", "c (killed)"]
+    applied = invoke("apply", "--yes", "--json", cwd=root, env=env)
+    assert (applied.code, applied.json["run"]["credits"]) == (0, 0), applied.stderr
+
+
+def test_a_killed_apply_s_job_is_polled_by_a_worker(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """A worker keeps the text that an apply paid for, and submits nothing in its place."""
+    root, env = _checkout(project, server, "one", "{} (begun)", "a"), _env(database)
+    with applying(root, env=env) as begun:
+        begun.until("step-done", "submit")
+        begun.kill()
+    worked = invoke("work", "--once", "--json", env=env)
+    assert (worked.code, worked.json["accounts"][0]["results"]) == (0, {"done": 1}), worked.stderr
+    applied = invoke("apply", "--yes", "--json", cwd=root, env=env)
+    assert (applied.code, applied.json["run"]["credits"]) == (0, 0), applied.stderr
+    assert server.charges("(begun)") == ["a (begun)"]
+
+
+def test_a_worker_drains_at_the_first_signal(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """SIGTERM ends it once what runs is done; what it did not submit stays queued and free."""
+    root, env = _checkout(project, server, "one", "{} (drained)", "a", "b"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    with started(root, "work", env=env) as worker:
+        worker.until("step-done", "submit")
+        worker.signal(signal.SIGTERM)
+        ended = worker.end()
+    assert ended.code == 130, ended.stderr
+    assert server.charges("(drained)") == ["a (drained)"]
+    left = invoke("queue", "--json", env=env).json
+    assert [(one["item"], one["state"], one["runner"]) for one in left["submits"]] == [("b", "queued", "")]
+    assert left["paid"] == 1
+
+
+def test_cancelled_items_are_not_submitted(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """What is cancelled is out of the queue, and may be asked for again."""
+    root, env = _checkout(project, server, "one", "{} (cancelled)", "a", "b"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    done = invoke("queue", "cancel", "a", env=env)
+    assert (done.code, done.stdout.splitlines()[0]) == (0, "1 submit removed from the queue.")
+    assert invoke("queue", "cancel", env=env).code == 64
+    assert invoke("work", "--once", "--quiet", env=env).code == 0
+    assert server.charges("(cancelled)") == ["b (cancelled)"]
+    assert "Queued 1 submit" in invoke("apply", "--detach", "--yes", cwd=root, env=env).stdout
+
+
+def test_where_there_is_no_ledger(project: Build, invoke: Run, server: Served) -> None:
+    """It is said so, and what to do."""
+    root = _checkout(project, server, "one", "{} (nowhere)", "a")
+    env = {"WRITERZROOM_API_KEY": KEY}
+    found = invoke("apply", "--detach", "--yes", cwd=root, env=env)
+    assert found.code == 1
+    assert "CONTENTOPS_LEDGER" in found.stderr
+    for command in ("work", "queue"):
+        found = invoke(command, cwd=root, env=env)
+        assert found.code == 64
+        assert "CONTENTOPS_LEDGER" in found.stderr

@@ -58,6 +58,14 @@ def test_an_owner_migrates_and_a_worker_works(
 
     assert invoke("apply", "--yes", cwd=root, env=env).code == 0
     assert server.charges("All about") == ["All about a", "All about b"]
+    (root / "content/blog.yaml").write_text(blog("a", "b", "c"))
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    assert invoke("queue", "cancel", "c", "--ledger", worker).code == 0
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    assert invoke("work", "--once", "--quiet", "--ledger", worker, env=env).code == 0
+    assert invoke("apply", "--yes", cwd=root, env=env).code == 0
+    assert server.charges("All about") == ["All about a", "All about b", "All about c"]
+
     checks = invoke("doctor", "--json", cwd=root, env=env).json["checks"]
     assert [one for one in checks if one["name"].startswith("ledger") and one["ok"] is not True] == []
     for command in (["gc", "--days", "1", "--yes"], ["migrate"]):

@@ -11,11 +11,14 @@ import pytest
 from contentops.errors import ContentopsError, Refused
 from contentops.ledger import roles, schema, upkeep
 from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.entries import EntryWriter
 from contentops.ledger.reading import read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import ApiSettings, JobState
-from tests.ledger_rows import OWNER, SERVER, age, entry, fill
+from contentops.model import ApiSettings, JobState, RequestId
+from contentops.state.codec import Drop
+from tests.ledger_rows import OWNER, SERVER, age, alone, entry, fill
+from tests.state_facts import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +98,7 @@ def test_nothing_is_migrated_under_a_living_run(session: LedgerSession, database
             schema.migrate(session, newer)
         assert refused.value.code == "ledger-in-use"
         assert schema.migrate(session) == (schema.newest(), schema.newest())  # where there is nothing to do
+    alone(session)
     assert schema.migrate(session, newer)[1] == schema.newest() + 1
 
 
@@ -217,7 +221,10 @@ def test_every_view_says_what_there_is(session: LedgerSession, database: str) ->
     assert all(0 <= seconds < 60 for seconds in backlog[7:])
     failures = session.run("SELECT item, state, who FROM contentops.failure ORDER BY item")
     assert failures == [("failed", "failed", "someone@here"), ("unknown", "unknown", "someone@here")]
-    assert session.run("SELECT * FROM contentops.runner_alive") == []
+    alone(session)
+    session.run("UPDATE contentops.entry SET taken = true, dropped = true")
+    assert session.run("SELECT submits, credits, uncertain_credits FROM contentops.spend") == [(1, 4, 0)]
+    assert session.run("SELECT * FROM contentops.backlog") + session.run("SELECT * FROM contentops.failure") == []
 
 
 def test_every_column_of_a_view_is_explained(session: LedgerSession) -> None:
@@ -296,3 +303,18 @@ def test_a_role_that_works_cannot_change_the_tables(role: tuple[str, str], invok
                 working.run(statement)
     nobody = invoke("ledger", "grant", "no-such-role", env=_env(database))
     assert (nobody.code, "error[unknown-role]" in nobody.stderr) == (64, True)
+
+
+def test_what_an_apply_wrote_is_kept_as_spent(session: LedgerSession) -> None:
+    """A record takes its entry in: it is open no more, and was paid for; what was let go of beside it was not."""
+    with session.another(durable=True) as other:
+        writer = EntryWriter(Runner(other, kind="apply"))
+        writer.note(OWNER, [entry("a", JobState.PAID), entry("b", JobState.UNKNOWN)])
+        writer.flush()
+        writer.note(
+            OWNER, [record("a", request_id="request-a"), Drop(RequestId("request-a")), Drop(RequestId("request-b"))]
+        )
+        writer.flush()
+    states = session.run("SELECT item, taken, dropped FROM contentops.entry ORDER BY item")
+    assert states == [("a", True, False), ("b", True, True)]
+    assert session.run("SELECT submits, credits, uncertain_credits FROM contentops.spend") == [(1, 4, 0)]

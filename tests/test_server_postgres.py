@@ -127,7 +127,7 @@ def test_what_is_not_ours_is_refused(database: str, statements: list[str], messa
 
 def test_a_role_needs_a_schema_of_its_own_and_no_more(database: str) -> None:
     """Where it may not make the schema the message says what to do, and that is enough."""
-    mine = database.replace("postgres@", "cops_writer@")
+    mine = f"postgresql://cops_writer@{database.partition('@')[2]}"
     role = "DO $$ BEGIN CREATE ROLE cops_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     tell(database, role)
     with pytest.raises(StoreError, match="`CREATE SCHEMA contentops_server AUTHORIZATION role`"):
@@ -135,6 +135,7 @@ def test_a_role_needs_a_schema_of_its_own_and_no_more(database: str) -> None:
     tell(database, "CREATE SCHEMA contentops_server AUTHORIZATION cops_writer")
     with Store(mine) as store:
         assert jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))[1]
+    tell(database, "DROP OWNED BY cops_writer", "DROP ROLE cops_writer")
 
 
 def test_texts_need_an_encoding_that_holds_all_of_them(postgres: str) -> None:

@@ -17,6 +17,7 @@ MANY_PARAMETERS = {
     "cli/apply.command": "one for each option of the command line",
     "cli/commit.command": "the same",
     "cli/plan.command": "the same",
+    "cli/queue.command": "the same",
     "cli/serve.command": "the same",
     "cli/work.command": "the same",
     "execution/durations.next_poll": "what is known of one job, as numbers that a test can draw",

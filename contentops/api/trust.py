@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, structs
 
 from contentops.atomic_io import NotAFile, read_file, replace
 from contentops.errors import Diagnostic, InputError, Location, Refused
@@ -26,6 +26,8 @@ SERVERS = "CONTENTOPS_SERVERS"
 """The variable that lists the servers. Where it is set, no other list counts."""
 VARIABLES = "CONTENTOPS_KEY_VARIABLES"
 """The variable that lists further variables whose values may be sent."""
+LEDGER = "CONTENTOPS_LEDGER"
+"""The variable that holds the address of a ledger, which counts more than a project's."""
 PREFIX = "WRITERZROOM_"
 """How the names of variables begin whose values may be sent anyway."""
 VENDOR = ApiSettings().server
@@ -33,10 +35,11 @@ VENDOR = ApiSettings().server
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's own `config.yaml`: addresses of servers that the key may go to, and variables that may be sent."""
+    """A person's own `config.yaml`: servers that the key may go to, variables that may be sent, servers of ledgers."""
 
     servers: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
+    ledgers: tuple[str, ...] = ()
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
@@ -72,7 +75,7 @@ def _parsed(path: Path, data: bytes) -> OwnConfig:
     try:
         return convert(document.root or {}, OwnConfig)
     except ValidationError as error:
-        raise _unusable(path, f"may hold `servers` and `key_variables`, two lists of texts: {error}") from error
+        raise _unusable(path, f"may hold `servers`, `key_variables` and `ledgers`, lists of texts: {error}") from error
 
 
 def _unusable(path: Path, why: str) -> InputError:
@@ -129,8 +132,29 @@ def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
     return Refused(message, code="unlisted-server", hint=hint)
 
 
-def remember(server: str, environ: Mapping[str, str]) -> str:
-    """Adds a server to a person's own settings; returns where, or empty where that cannot be done.
+def may_use_ledger(place: str, environ: Mapping[str, str]) -> bool:
+    """Whether a person's own settings list the server of a ledger, `postgresql://HOST:PORT`."""
+    return place in {_ledger(listed) for listed in own_config(environ).ledgers}
+
+
+def unlisted_ledger(place: str, environ: Mapping[str, str]) -> Refused:
+    """The refusal to use a ledger whose server is on no list."""
+    path = config_path(environ)
+    own = "" if path is None else f", or list its server under `ledgers` in {path}"
+    hint = f"check `ledger`; if it is meant, set `{LEDGER}` to the address{own}"
+    message = f"a password may not be sent to `{place}`, which is on no list outside the repository"
+    return Refused(message, code="unlisted-ledger", hint=hint)
+
+
+def _ledger(listed: str) -> str:
+    scheme, _, place = listed.rpartition("://")
+    host, colon, port = place.rstrip("/").rpartition(":")
+    found = f"{host}:{port}" if colon and port.isdigit() else f"{place.rstrip('/')}:5432"
+    return f"postgresql://{found.lower()}" if scheme in ("", "postgres", "postgresql") else ""
+
+
+def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
+    """Adds a server to a list of a person's own settings; returns where, or empty where that cannot be done.
 
     What stands in the file stays as it is: it is added to, and only where that gives what is meant.
     """
@@ -140,11 +164,11 @@ def remember(server: str, environ: Mapping[str, str]) -> str:
     try:
         text = (_read(path) or b"").decode()
         known = _parsed(path, text.encode())
-        entry = f"servers:\n  - {server}\n"
-        new = re.sub(r"^servers:[ \t]*\n", entry, text, count=1, flags=re.MULTILINE)
+        entry = f"{key}:\n  - {server}\n"
+        new = re.sub(rf"^{key}:[ \t]*\n", entry, text, count=1, flags=re.MULTILINE)
         if new == text:
             new = f"{text}\n{entry}" if text and not text.endswith("\n") else f"{text}{entry}"
-        meant = OwnConfig(servers=(server, *known.servers), key_variables=known.key_variables)
+        meant = structs.replace(known, **{key: (server, *getattr(known, key))})
         if _parsed(path, new.encode()) != meant:
             return ""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -42,11 +42,18 @@ def address_of(session: Session, address: str) -> str:
     """Where the ledger is: as the command line, the environment or the project says; empty where none does."""
     found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
     try:
-        return found or session.project().ledger
+        return found or _of_project(session)
     except ContentopsError as error:
         if error.diagnostics()[0].code != "no-project":
             raise
         return ""
+
+
+def _of_project(session: Session) -> str:
+    from contentops.operations import ledger
+
+    project = session.project()
+    return ledger.address(project, session.world()) if project.ledger else ""
 
 
 @command.command("status", short_help="Show accounts, what is open, and who works.")

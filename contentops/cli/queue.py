@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
 from msgspec import to_builtins
 
+from contentops.cli import terminal
 from contentops.cli.options import Group, json_option
 from contentops.errors import UsageError
 from contentops.operations import queue as operation
+from contentops.reporting.layout import fitted
 from contentops.reporting.queue import cancelled_text, queue_json, queue_text
 
 if TYPE_CHECKING:
-    from contentops.cli.options import Session
+    from collections.abc import Callable
 
+    from contentops.cli.options import Session
+    from contentops.model import Queue
+
+AGAIN = 2.0
+"""Seconds between two pictures of `--watch`."""
 VARIABLE = "CONTENTOPS_LEDGER"
 ledger_option = click.option(
     "--ledger",
@@ -26,7 +36,7 @@ ledger_option = click.option(
 
 
 def address(session: Session, stated: str) -> str:
-    """Where the ledger is: as stated, as the environment says, or as the project does that we stand in."""
+    """Where the ledger is: as stated, or as the environment says. Raises UsageError where neither does."""
     found = stated or session.world().environ.get(VARIABLE, "").strip()
     if not found:
         hint = f"`--ledger postgresql://...`, or `{VARIABLE}`"
@@ -41,13 +51,40 @@ _project = click.option("--project", metavar="NAME", default="", help="Only this
 @ledger_option
 @_project
 @click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")
+@click.option("--watch", is_flag=True, help="Show it again every few seconds, on a terminal.")
+@click.option("--serve", is_flag=True, help="Show it on a page for a browser, which only reads.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Where that page is.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8766, show_default=True, help="Its port.")
 @json_option
-def command(session: Session, ledger: str, project: str, limit: int) -> None:
+def command(
+    session: Session, ledger: str, project: str, limit: int, host: str, port: int, *, watch: bool, serve: bool
+) -> None:
     """Show what is queued and under way: totals first, then submit by submit."""
     if click.get_current_context().invoked_subcommand is not None:
         return
-    found = operation.read(address(session, ledger), project=project, most=limit)
-    session.answer(queue_json(found), queue_text(found))
+    read = functools.partial(operation.read, address(session, ledger), project=project, most=limit)
+    if serve:
+        from contentops.cli import queue_page
+
+        app = queue_page.page(read, host)
+        queue_page.serve(app, host, port, lambda: terminal.tell(f"showing the queue on http://{host}:{port}/"))
+    elif watch:
+        _watch(read)
+    else:
+        found = read()
+        session.answer(queue_json(found), queue_text(found))
+
+
+def _watch(read: Callable[[], Queue]) -> None:
+    """Redraw it in place until somebody ends it; raises UsageError where nothing can be redrawn."""
+    if not terminal.can_animate(sys.stdout):
+        hint = "`contentops queue --json`, as often as you like"
+        raise UsageError("`--watch` needs a terminal to draw on", code="no-terminal", hint=hint)
+    while True:
+        text = fitted(queue_text(read()), terminal.width())
+        click.clear()
+        click.echo(text)
+        time.sleep(AGAIN)
 
 
 @command.command("cancel", short_help="Take submits out of the queue.")

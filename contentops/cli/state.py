@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contentops.cli import terminal
 from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.operations import records, workspace
@@ -32,9 +33,16 @@ def command() -> None:
 @project_options
 def list_records(session: Session) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    state = workspace.read_state(session.project())
+    state = _state(session)
     known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
     session.answer({"lineage": state.lineage, "records": known, "open": entries}, listing(state))
+
+
+def _state(session: Session) -> State:
+    """What is known here and elsewhere; says where the ledger cannot be reached."""
+    state, findings = workspace.shared_state(session.project(), session.world())
+    terminal.tell_findings(findings)
+    return state
 
 
 def listing(state: State) -> str:
@@ -55,7 +63,7 @@ def listing(state: State) -> str:
 @project_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
-    state = workspace.read_state(session.project())
+    state = _state(session)
     found = _of_item(state, item)
     document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
     named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.fence import MayLeave, Send
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
+    from contentops.errors import ContentopsError
     from contentops.execution.content_index import ContentIndex
     from contentops.execution.context import ServerCapabilities
     from contentops.execution.limiter import AccountLimiter, Admission
@@ -40,6 +41,8 @@ class ItemEdges:
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
     """Called when a call leaves: what tells directly before its bytes do whether they still may."""
+    gentle: tuple[type[ContentopsError], ...] = ()
+    """Errors that stop the run, so that what is under way is still recorded, instead of ending it."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
@@ -87,6 +90,7 @@ def assemble(
         send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
         fence=edges.fence,
         on_turn=on_turn,
+        gentle=edges.gentle,
     )
     ctx = Context(
         project=project,

@@ -5,6 +5,7 @@ A token bucket would let almost twice the limit through in its first minute; a l
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import functools
 import math
@@ -176,10 +177,13 @@ class Limiter:
             taken += 1
         return taken
 
-    def leaving(self, count: int, now: float) -> None:
-        """The last `count` sends that were counted go out only now."""
-        for back in range(1, min(count, len(self._sent)) + 1):
-            self._sent[-back] = max(now, self._sent[-back])
+    def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
+        """The last `count` sends that were counted, of those until `taken`, go out only now."""
+        sent = list(self._sent)
+        end = bisect.bisect_right(sent, taken)
+        begin = max(0, end - count)
+        late = [max(now, each) for each in sent[begin:end]]
+        self._sent = deque(sorted([*sent[:begin], *sent[end:], *late]))
 
     def sent(self, now: float) -> None:
         """Count one send; a clean window lets a shrunk limit grow back by one."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.api.fence import always
+from contentops.errors import ContentopsError
 from contentops.execution.durations import next_poll
 from contentops.execution.limiter import JobPlace
 from contentops.execution.outbox import Outbox, Watched
@@ -29,6 +30,9 @@ TICK = 0.001
 """Seconds added to every wait, since a timer may fire a rounding error too early."""
 STOP_PATIENCE = 8.0
 """Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
+
+UNSHARED = "ledger"
+"""Why a run stopped that cannot tell others any more what it does."""
 
 T = TypeVar("T")
 
@@ -63,8 +67,11 @@ class LocalRun:
         send: Send,
         fence: Callable[[], MayLeave] = lambda: always,
         on_turn: Callable[[], None] = lambda: None,
+        gentle: tuple[type[ContentopsError], ...] = (),
     ) -> None:
+        """`gentle`: errors that stop the run, so that what is under way is still recorded, instead of ending it."""
         self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
+        self._gentle = gentle
         self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
         self._outbox = Outbox(
             limiter,
@@ -319,7 +326,10 @@ class LocalRun:
         self.feed()
         try:
             await self._finished
-            self._state.flush()
+            try:
+                self._state.flush()
+            except self._gentle as error:
+                self._fail(error)
         finally:
             self.close()
             left = [*self._tasks, *self._outbox.abandon()]
@@ -367,6 +377,9 @@ class LocalRun:
         self.wake()
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, self._gentle) and isinstance(error, ContentopsError):
+            self.stop(UNSHARED, error.message, error.hint, at_once=True)
+            return
         if not self._finished.done():
             self._finished.set_exception(error)
 

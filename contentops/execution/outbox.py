@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Accepted, Failure, FailureKind, Generate, RegenerateSection
+from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW
-from contentops.execution.primitives import Priority, Stopped
+from contentops.execution.primitives import Priority, Stopped, Withheld
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,18 +98,26 @@ class Outbox:
     def dispatch(self, now: float) -> float:
         """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
         chosen, held = self._choose(now)
-        granted = self._limiter.take(len(chosen), now) if chosen else 0
-        for turn in (*held, *chosen[granted:]):
-            heapq.heappush(self._queue, turn)
-        self._held = len(held)
+        granted = 0
+        try:
+            granted = self._limiter.take(len(chosen), now) if chosen else 0
+        finally:
+            for turn in (*held, *chosen[granted:]):
+                heapq.heappush(self._queue, turn)
+            self._held = len(held)
         batch = chosen[:granted]
-        for turn in batch:
-            if turn.intend is not None:
-                turn.intend()
-        self._flush()
-        if batch:
-            # To make records durable takes time, and the limit counts when requests leave.
-            self._limiter.leaving(len(batch), asyncio.get_running_loop().time())
+        try:
+            for turn in batch:
+                if turn.intend is not None:
+                    turn.intend()
+            self._flush()
+            if batch:
+                # To make records durable takes time, and the limit counts when requests leave.
+                self._limiter.leaving(len(batch), asyncio.get_running_loop().time())
+        except NotShared:
+            for turn in batch:
+                turn.answer.set_exception(Withheld())
+            raise
         for turn in batch:
             self._leave(turn)
         return self._next_look(now)
@@ -153,11 +162,16 @@ class Outbox:
         turn, error = self._flying.pop(task, None), None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
+        if isinstance(error, NotShared) and turn is not None and not turn.answer.done():
+            turn.answer.set_exception(Stopped())
         if turn is None or error is not None or task.cancelled():
             return
         answer = task.result()
         if isinstance(answer, Failure) and answer.kind is FailureKind.THROTTLED:
-            self._throttled(turn.call, answer.retry_after, asyncio.get_running_loop().time())
+            try:
+                self._throttled(turn.call, answer.retry_after, asyncio.get_running_loop().time())
+            except NotShared as away:
+                self._fail(away)
         if not turn.answer.done():
             self._arriving += isinstance(answer, Accepted)
             turn.answer.set_result(answer)

@@ -61,6 +61,10 @@ class Stopped(Exception):
     """Raised where an item waits when the run ends early."""
 
 
+class Withheld(Stopped):
+    """The run stopped after what a call was about to do had been recorded: it never left."""
+
+
 class Ended(Exception):
     """The item goes no further in this run.
 

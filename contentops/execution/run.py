@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import StateError
+from contentops.errors import NotShared, StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import ServerCapabilities
 from contentops.execution.durations import kind_of
 from contentops.execution.first_contact import admit
-from contentops.execution.program import begin, carry_out, move_files
-from contentops.model import Poll, Run, Submit, Write
+from contentops.execution.local_run import UNSHARED
+from contentops.execution.primitives import Ended
+from contentops.execution.program import begin, carry_out, move_files, outcome_of
+from contentops.model import Poll, Result, Run, Submit, Write
 from contentops.state.codec import Forget
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
+    from contentops.errors import ContentopsError
     from contentops.execution.context import Context
     from contentops.execution.first_contact import AccountHistory
     from contentops.execution.local_run import LocalRun
@@ -81,6 +84,7 @@ class Edges(ItemEdges):
     """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
+    gentle: tuple[type[ContentopsError], ...] = (NotShared,)
     held: Container[RequestId] = frozenset()
     """The submits that other processes work on: what is recorded of them is theirs."""
     history: AccountHistory | None = None
@@ -120,7 +124,7 @@ async def execute(
     finally:
         stop.bind(None)
         run.close()
-        edges.store.checkpoint()
+        _last_checkpoint(run, edges.store)
         edges.cache.put_durations({**learned, plan.server: ctx.durations.seen})
         ctx.capabilities.keep(edges.cache, plan.server)
     done = Run(
@@ -173,6 +177,14 @@ def _assemble(
     return ctx, run
 
 
+def _last_checkpoint(run: LocalRun, store: StateStore) -> None:
+    try:
+        store.checkpoint()
+    except NotShared as error:
+        run.stop(UNSHARED, error.message, error.hint, at_once=True)
+        store.checkpoint()
+
+
 def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:
     """A person's wish to stop counts more than any other reason."""
     if stop.requested and run.stopped != "interrupted":
@@ -202,7 +214,11 @@ def _programs(
     left = [(item, standing) for item, standing in begun if item.id not in outcomes]
 
     async def program(item: Item, standing: Standing) -> None:
-        outcomes[item.id] = await carry_out(ctx, item, standing)
+        try:
+            outcomes[item.id] = await carry_out(ctx, item, standing)
+        except NotShared as error:
+            ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
+            outcomes[item.id] = outcome_of(ctx, item, standing, Ended(Result.PENDING))
 
     for item, standing in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, standing)

@@ -22,7 +22,7 @@ from contentops.documents.clean import clean_body
 from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.limiter import seconds_of
-from contentops.execution.primitives import Ended, Job, Lost, Priority, Text
+from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, unknown
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
@@ -345,7 +345,12 @@ async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, e
         entry, sent = intended(ctx, entry), ctx.run.now()
 
     while True:
-        answer = await ctx.run.send(_call(item, standing, entry), Priority.SUBMIT, intend)
+        try:
+            answer = await ctx.run.send(_call(item, standing, entry), Priority.SUBMIT, intend)
+        except Withheld:
+            ctx.run.record("withheld", Drop(entry.request_id))
+            del ctx.unsettled[item.id]
+            raise
         if isinstance(answer, Accepted):
             ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
             return accepted(ctx, item, place, entry, answer.job_id, sent=sent)

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from contentops.ledger.address import insisting
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -65,7 +67,9 @@ def ends_silent_sessions(url: str) -> bool:
 
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
-    connection = psycopg.connect(url, autocommit=True, connect_timeout=int(PATIENCE), application_name="contentops")
+    connection = psycopg.connect(
+        insisting(url), autocommit=True, connect_timeout=int(PATIENCE), application_name="contentops"
+    )
     try:
         yield connection
     finally:

@@ -165,7 +165,8 @@ class EntryWriter:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._entries: dict[RequestId, EntryRow | None] = {}
+        self._entries: dict[RequestId, EntryRow] = {}
+        self._dropped: dict[RequestId, None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
         self._left: dict[RequestId, LeftRow] = {}
@@ -180,10 +181,11 @@ class EntryWriter:
             match fact:
                 case OpenEntry():
                     self._entries[fact.request_id] = EntryRow.of(owner, fact)
+                    self._dropped.pop(fact.request_id, None)
                     if fact.state is JobState.PAID and owner.account:
                         self._proven.setdefault((owner.account, place_fact(fact.server, fact.dialect)), False)
                 case Drop(request_id):
-                    self._entries[request_id] = None
+                    self._dropped[request_id] = None
                 case Record(request_id=request_id) if request_id:
                     self._taken[request_id] = None
                 case _:
@@ -209,6 +211,7 @@ class EntryWriter:
     def unsend(self, owner: EntryOwner, entry: OpenEntry) -> None:
         """Take in that a submit from the queue never arrived: it is queued as before."""
         row = EntryRow.of(owner, entry)
+        self._dropped.pop(entry.request_id, None)
         self._entries[entry.request_id] = structs.replace(row, state=QUEUED, line="")
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
@@ -221,13 +224,14 @@ class EntryWriter:
         Raises WorkTaken, LedgerAway, StateError; what was noted is kept for the next flush then.
         """
         began = self._runner.clock()
-        if not (self._entries or self._taken or self._texts or self._left):
+        if not (self._entries or self._dropped or self._taken or self._texts or self._left):
             if began - self.flushed > ASSURED:
                 self._runner.session.run("SELECT 1")
                 self.flushed = began
             return
         self._runner.session.transaction(self._write)
-        self._entries, self._taken, self._texts, self._left, self.flushed = {}, {}, {}, {}, began
+        self._entries, self._dropped, self._taken, self._texts, self._left = {}, {}, {}, {}, {}
+        self.flushed = began
         self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
@@ -238,12 +242,12 @@ class EntryWriter:
     def _write(self, cursor: psycopg.Cursor[Row]) -> None:
         if self._texts:
             cursor.execute(_KEEP, (_json(self._texts.values()),))
-        rows = [row for row in self._entries.values() if row is not None]
+        rows = list(self._entries.values())
         if rows:
             cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
-        if gone := [request_id for request_id, row in self._entries.items() if row is None]:
+        if gone := [request_id for request_id in self._dropped if request_id not in self._taken]:
             # The row stays for a while, so that a checkout which still has the entry lets go of it as well.
             cursor.execute(
                 "UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now()"
@@ -278,6 +282,14 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
         found = cursor.fetchall()
+        # What came in here while nobody could be told is told now.
+        ahead = [
+            rows[id_]
+            for id_, _, line, taken in found
+            if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
+        ]
+        if ahead:
+            cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
         recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
         lost = (
             item

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from contentops.execution.limiter import WINDOW, Limiter, LimiterState
+from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,20 +24,34 @@ T = TypeVar("T")
 
 SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
-_READ = "SELECT state::text, extract(epoch FROM clock_timestamp())::float8 FROM contentops.limiter WHERE account = %s"
+MOST = 100_000
+"""Requests of the last minute that a row tells of, at most."""
+HELD = 86_400.0
+"""Seconds for which a row may hold everybody back, at most."""
+CLOCK = "extract(epoch FROM clock_timestamp())::float8"
+"""SQL: seconds since 1970, by the clock of the database."""
+_MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
 _decode = msgspec.json.Decoder(LimiterState).decode
 
 
 class SharedLimiter:
     """The `AccountLimiter` of an account of a ledger. Times are loop times; the row's are seconds since 1970."""
 
-    def __init__(self, session: LedgerSession, account: str, per_minute: int) -> None:
-        """`session` is the limiter's own, not durable."""
+    def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
+        """`session` is the limiter's own, not durable. `clock`: in SQL."""
         self.limit = per_minute
         self._session, self._account = session, account
         self._ready_at = -math.inf
         self._stamped_at = -math.inf
-        session.run("INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING", (account,))
+        self._taken = 0.0
+        """When our last sends were counted, by the clock of the row."""
+        self._read = f"SELECT state::text, {clock} FROM contentops.limiter WHERE account = %s"
+        # A row that others hold is waited for: the time is read once it is ours.
+        self._hold = (
+            "WITH held AS MATERIALIZED (SELECT state FROM contentops.limiter WHERE account = %s FOR UPDATE)"
+            f" SELECT state::text, {clock} FROM held"
+        )
+        session.run(_MAKE, (account,))
 
     def ready_at(self, now: float) -> float:
         """When a further send may go out, as far as is known: others may have sent since, which `take` sees."""
@@ -47,7 +61,7 @@ class SharedLimiter:
         """Count as many sends as may go out at once, at most `most`, and return how many."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
-            count = limiter.take(most, clock)
+            count, self._taken = limiter.take(most, clock), clock
             return count, limiter.ready_at(clock) - clock
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
@@ -58,7 +72,7 @@ class SharedLimiter:
     def leaving(self, count: int, now: float) -> None:
         """The last sends that were counted go out only now."""
         if self.limit and now - self._stamped_at > SLOW:
-            self._change(lambda limiter, clock: limiter.leaving(count, clock))
+            self._change(lambda limiter, clock: limiter.leaving(count, clock, taken=self._taken))
 
     def sent(self, now: float) -> None:
         """Count one send that did not wait for its turn."""
@@ -77,13 +91,17 @@ class SharedLimiter:
 
     def _look(self) -> tuple[Limiter, float]:
         """The limiter as the row has it now, and the time: where nothing is counted, nothing is written."""
-        rows = self._session.run(_READ, (self._account,))
-        return self._of(rows[0] if rows else None)
+        rows = self._session.run(self._read, (self._account,))
+        return self._of(rows[0]) if rows else (Limiter(self.limit), 0.0)
 
     def _change(self, change: Callable[[Limiter, float], T]) -> T:
         def work(cursor: psycopg.Cursor[Row]) -> T:
-            cursor.execute(f"{_READ} FOR UPDATE", (self._account,))
-            limiter, clock = self._of(cursor.fetchone())
+            cursor.execute(self._hold.encode(), (self._account,))
+            while (row := cursor.fetchone()) is None:
+                # Somebody has let go of it meanwhile.
+                cursor.execute(_MAKE, (self._account,))
+                cursor.execute(self._hold.encode(), (self._account,))
+            limiter, clock = self._of(row)
             answer = change(limiter, clock)
             after = msgspec.json.encode(limiter.state()).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
@@ -91,14 +109,21 @@ class SharedLimiter:
 
         return self._session.transaction(work)
 
-    def _of(self, row: Row | None) -> tuple[Limiter, float]:
-        text, clock = row if row is not None else ("{}", 0.0)
-        return Limiter(self.limit, _state(text)), clock
+    def _of(self, row: Row) -> tuple[Limiter, float]:
+        text, clock = row
+        return Limiter(self.limit, _state(text, clock)), clock
 
 
-def _state(text: str) -> LimiterState:
-    """What the row says; a row that cannot be used counts as empty."""
+def _state(text: str, clock: float) -> LimiterState:
+    """What the row says; a row that cannot be used counts as empty, and a time that is to come as now."""
     try:
-        return _decode(text)
-    except msgspec.MsgspecError:
+        found = _decode(text)
+    except (msgspec.MsgspecError, RecursionError):
         return LimiterState()
+    return LimiterState(
+        sent=sorted(min(each, clock) for each in found.sent if each > clock - 2 * WINDOW)[-MOST:],
+        allowed=found.allowed,
+        open_at=min(found.open_at, clock + HELD),
+        shrunk_at=min(found.shrunk_at, clock),
+        pause=min(max(0.0, found.pause), LONGEST_PAUSE),
+    )

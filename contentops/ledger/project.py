@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from contentops.errors import NotShared
 from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
 from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
 from contentops.ledger.limiter import SharedLimiter
@@ -124,6 +126,7 @@ class ProjectLedger(ReadLedger):
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Tell it to all, if they can be reached: it is learned again."""
         if self._owner.account:
-            write_fact(self._session, self._owner.account, name, value)
+            with contextlib.suppress(NotShared):
+                write_fact(self._session, self._owner.account, name, value)

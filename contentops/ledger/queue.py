@@ -38,8 +38,8 @@ _DEPOSIT = """
 WITH above AS (SELECT greatest(
   (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
      AND state = 'queued'),
-  (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND NOT cancelled
-     AND error = ''), 0) AS rank)
+  (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND runner IS NULL
+     AND NOT cancelled AND error = ''), 0) AS rank)
 INSERT INTO contentops.entry AS e
   (request_id, account, lineage, environment, project, item, digest, state, work, credits, plan_id, who, rank)
 SELECT r.request_id, %(account)s, %(lineage)s, %(environment)s, %(project)s, r.item, r.digest, 'queued', r.work,
@@ -51,15 +51,25 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
   made_at = now(), changed_at = now()
 WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
+_OPEN = "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''"
+_HOLDER = f"SELECT runner FROM contentops.entry WHERE {_OPEN} AND runner {{}} ORDER BY runner LIMIT 1"
 _CLAIM = f"""
-WITH free AS (
+WITH RECURSIVE holder(number) AS (
+  ({_HOLDER.format("IS NOT NULL")})
+  UNION ALL SELECT ({_HOLDER.format("> holder.number")}) FROM holder WHERE holder.number IS NOT NULL),
+orphan AS (
+  SELECT request_id FROM contentops.entry WHERE {_OPEN} AND NOT taken
+    AND runner IN (SELECT number FROM holder WHERE number IS NOT NULL AND number NOT IN {ALIVE})
+  LIMIT %(most)s FOR UPDATE SKIP LOCKED),
+free AS (
   SELECT request_id FROM contentops.entry
-  WHERE account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''
-    AND NOT taken AND (work IS NOT NULL OR state <> 'queued') AND (runner IS NULL OR runner NOT IN {ALIVE})
-  ORDER BY rank LIMIT %(most)s FOR UPDATE SKIP LOCKED)
-UPDATE contentops.entry e SET runner = %(runner)s FROM free WHERE e.request_id = free.request_id
+  WHERE {_OPEN} AND NOT taken AND runner IS NULL AND (work IS NOT NULL OR state <> 'queued')
+  ORDER BY rank LIMIT %(most)s - (SELECT count(*) FROM orphan) FOR UPDATE SKIP LOCKED)
+UPDATE contentops.entry e SET runner = %(runner)s
+WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT request_id FROM free))
 RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
   e.plan_id"""
+"""The holders are found one by one in the index: few runners hold many rows."""
 
 
 class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,7 +147,7 @@ def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit
     name, digest = RequestId(row["request_id"]), Digest(row["digest"])
     work, entry = _work_in(row["work"]), entry_in(row["line"]) if row["line"] else None
     attempt = work.attempt if work is not None else entry.attempt if entry is not None else 0
-    fits = name == request_id(row["lineage"], row["environment"], ItemId(row["item"]), digest, attempt)
+    fits = name == _name(row, attempt)
     if work is not None:
         fits &= work.usable and work.request.digest == digest
     if entry is None:
@@ -160,6 +170,14 @@ def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit
     )
 
 
+def _name(row: Mapping[str, str], attempt: int) -> RequestId | None:
+    """The request that a row is about, by all that names one; None where its lineage cannot be used."""
+    try:
+        return request_id(row["lineage"], row["environment"], ItemId(row["item"]), Digest(row["digest"]), attempt)
+    except ValueError:
+        return None
+
+
 def _work_in(text: str | None) -> QueuedWork | None:
     try:
         return None if text is None else msgspec.json.decode(text, type=QueuedWork)
@@ -179,19 +197,19 @@ def drop_cancelled(session: LedgerSession, claimed: Iterable[RequestId]) -> tupl
 
 # --- for people --------------------------------------------------------------------------------------------
 
-_OPEN = "state IN ('queued', 'submitting', 'running', 'unknown') AND NOT taken"
+_SHOWN = "state IN ('queued', 'submitting', 'running', 'unknown') AND NOT taken"
 _STATE = (
     "CASE WHEN e.state <> 'queued' THEN e.state WHEN e.cancelled THEN 'cancelled'"
     " WHEN e.error <> '' THEN 'refused' ELSE 'queued' END"
 )
 _TOTALS = f"""
 SELECT e.project, e.environment, {_STATE}, count(*), sum(e.credits)::bigint FROM contentops.entry e
-WHERE {_OPEN} AND (%(project)s = '' OR e.project = %(project)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+WHERE {_SHOWN} AND (%(project)s = '' OR e.project = %(project)s) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 _LIST = f"""
 SELECT e.request_id, e.project, e.environment, e.item, {_STATE}, e.credits,
   extract(epoch FROM now() - e.made_at)::bigint, e.who, coalesce(r.who, ''), coalesce(r.kind, ''), e.error, e.line
 FROM contentops.entry e LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number IN {ALIVE}
-WHERE {_OPEN} AND (%(project)s = '' OR e.project = %(project)s)
+WHERE {_SHOWN} AND (%(project)s = '' OR e.project = %(project)s)
 ORDER BY e.state = 'queued', e.cancelled OR e.error <> '', e.rank, e.request_id LIMIT %(most)s"""
 _PAID = """
 SELECT count(*) FROM contentops.entry

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from contentops.errors import ExitCode, StateError
+from contentops.errors import NotShared, StateError
 from contentops.ledger import between
+from contentops.ledger.address import insisting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,18 +46,16 @@ RETRY = 0.2
 """Seconds between two tries to come back."""
 
 
-class LedgerAway(StateError):
+class LedgerAway(NotShared):
     """The ledger cannot be reached, or not any more."""
 
     code = "ledger-away"
-    exit_code = ExitCode.INCOMPLETE
 
 
-class WorkTaken(StateError):
+class WorkTaken(NotShared):
     """This process was silent for so long that another one took over what it worked on."""
 
     code = "work-taken"
-    exit_code = ExitCode.INCOMPLETE
 
 
 class LedgerSession:
@@ -173,7 +172,7 @@ class LedgerSession:
             raise _no_address(self.url)
         try:
             connection: psycopg.Connection[Row] = psycopg.connect(
-                self.url,
+                insisting(self.url),
                 autocommit=True,
                 client_encoding="utf8",
                 connect_timeout=5,

@@ -7,7 +7,6 @@ any order; going round in a circle is an error that names the circle. The items 
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
@@ -15,7 +14,7 @@ from msgspec import Struct, field
 from contentops.digest import digest_json
 from contentops.errors import Location, Severity, suggest
 from contentops.manifests.templates import INPUTS, Scope, Trace, Uses, is_template, plain, root_of, templates_in
-from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Tree, Written, top
+from contentops.manifests.values import MISSING, Lazy, TemplateError, Tree, Written, top
 from contentops.model import Origin
 
 if TYPE_CHECKING:
@@ -74,9 +73,9 @@ def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses,
     item = _Item(declared, each, scope, problems)
     values: dict[str, Json] = {}
     failed: set[str] = set()
-    for name in declared.fields:
+    for name, node in declared.fields.items():
         try:
-            value = item.field(name)
+            value = node.value if isinstance(node, Written) and node.is_plain else item.field(name)
         except _FailedError:
             failed.add(name)
             continue
@@ -177,13 +176,15 @@ class _Item:
 
     def _tree(self, node: Tree, name: str) -> Json:
         """A value with its templates filled in. A null inside a map of layers takes its key away."""
-        if isinstance(node, Branch):
-            below = ((key, partial(self._tree, entry, f"{name}.{key}")) for key, entry in node.entries.items())
-            return {key: value for key, value in self._all(below).items() if value is not None}
-        return self._value(node, name)
+        if isinstance(node, Written):
+            return self._value(node, name)
+        found = self._all((key, entry, f"{name}.{key}") for key, entry in node.entries.items())
+        return {key: value for key, value in found.items() if value is not None}
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
+        if written.is_plain:
+            return value
         if isinstance(value, str):
             return self._template(written, name) if written.layer != "command line" and is_template(value) else value
         if not isinstance(value, list | dict):
@@ -191,16 +192,16 @@ class _Item:
         if written.layer == "command line" or next(templates_in(value), None) is None:
             return plain(value)
         keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
-        found = self._all((key, partial(self._value, written.below(key), name)) for key in keys)
+        found = self._all((key, written.below(key), name) for key in keys)
         return found if isinstance(value, dict) else list(found.values())
 
-    def _all(self, entries: Iterable[tuple[Any, Callable[[], Json]]]) -> dict[Any, Json]:
+    def _all(self, entries: Iterable[tuple[Any, Tree, str]]) -> dict[Any, Json]:
         """Every entry of a list or map, so that all of its problems are found at once."""
         found: dict[Any, Json] = {}
         failed = False
-        for key, make in entries:
+        for key, node, name in entries:
             try:
-                found[key] = make()
+                found[key] = self._tree(node, name)
             except _FailedError:
                 failed = True
         if failed:

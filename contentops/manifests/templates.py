@@ -293,7 +293,7 @@ class Scope:
 
     def direct(self, node: Tree) -> Iterator[str]:
         """The names the templates inside a value use themselves."""
-        if isinstance(node, Written) and isinstance(node.value, str) and "{" not in node.value:
+        if isinstance(node, Written) and node.is_plain:
             return
         for _, leaf in leaves(node, ()):
             if leaf.layer != "command line":
@@ -337,16 +337,18 @@ class Uses:
         for name, node in declared.fields.items():
             if isinstance(node, Written):
                 self.origins[name] = self._origin(name, node)
-            else:
-                self.origins |= {".".join(path): self._origin(name, leaf) for path, leaf in leaves(node, (name,))}
-        self.names = tuple(sorted({name for origin in self.origins.values() for name in origin.variables}))
+                continue
+            for path, leaf in leaves(node, (name,)):
+                self.origins[".".join(path)] = self._origin(name, leaf)
+        used = {origin.variables for origin in self.origins.values()}
+        self.names = tuple(sorted({name for names in used for name in names}))
 
     def _origin(self, name: str, leaf: Written) -> Origin:
         """Where a value comes from. What a default says is the same for every item, unless it asks for `item`."""
         known = self._scope.shared.get(id(leaf))
         if known is not None:
             return known
-        direct = tuple(self._scope.direct(leaf))
+        direct = () if leaf.is_plain else tuple(self._scope.direct(leaf))
         names = tuple(sorted(self._expand(direct, frozenset({name})))) if direct else ()
         origin = Origin(layer=leaf.layer, location=leaf.location, variables=names)
         if leaf.layer != "item" and not any(root_of(step) == "item" for step in direct):

@@ -207,6 +207,12 @@ class Written(Struct, frozen=True):
             return Location(self.document.source.path, *unpack(self.packed))
         return locate(self.document, self.pointer)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a text without Jinja, a number, a bool or null: nothing in it is to be found out."""
+        kind = type(self.value)
+        return "{" not in self.value if kind is str else not issubclass(kind, (str, list, dict))
+
     def below(self, key: str | int) -> Written:
         """What stands inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))

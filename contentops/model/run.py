@@ -74,7 +74,7 @@ class Run(Struct, frozen=True, kw_only=True):
     stopped: str = ""
     """Why the run ended early, or empty.
 
-    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits.
+    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits, ledger.
     """
     message: str = ""
     """What stopped it, in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def apply(
     server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
+    world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
         watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
@@ -161,6 +163,24 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
 def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
     """Tells what a refresh waits for, as a run does."""
     return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
+
+
+AWAY = 15.0
+"""Seconds after which it is said once more that the ledger is waited for."""
+
+
+def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callable[[], bool]:
+    """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
+    told = -AWAY
+
+    def stopped() -> bool:
+        nonlocal told
+        if (now := time.monotonic()) - told >= AWAY:
+            told = now
+            telling(emit, world)("the ledger is away; nothing that pays leaves until it is back")
+        return stop.requested
+
+    return stopped
 
 
 def _sweep(workspace: Workspace, world: World) -> None:

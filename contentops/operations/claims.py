@@ -231,6 +231,9 @@ class Claims:
         self.results[outcome.result] += 1
         self.credits += outcome.credits
         failed = outcome.result is Result.FAILED and not self._run.stopped
+        if entry is not None and entry.state is JobState.UNKNOWN and self._run.stopped == "interrupted":
+            # No one had the time to find out: the next worker looks it up.
+            self._state.note("interrupted", structs.replace(entry, state=JobState.SUBMITTING))
         if entry is None:
             # What the server refuses is not sent to it again and again.
             self._state.leave(request_id, (outcome.error or "it failed") if failed else "")

@@ -14,7 +14,7 @@ from contentops.operations import ledger
 from contentops.operations.apply import check_allowed, standing, telling
 from contentops.operations.connection import credentials
 from contentops.operations.plan import gathered
-from contentops.operations.workspace import World, ledger_address, open_workspace
+from contentops.operations.workspace import World, has_ledger, open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.review import compare_file
 
@@ -40,8 +40,7 @@ def detach(
 
     Nothing in the checkout changes. Raises what `apply` raises, and StateError where the project has no ledger.
     """
-    url = ledger_address(project, world.environ)
-    if not url:
+    if not has_ledger(project, world.environ):
         raise _no_ledger(project)
     with open_workspace(project, world) as workspace:
         found = gathered(workspace, choice, tell=telling(emit, world), world=world)
@@ -59,7 +58,7 @@ def detach(
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
-        with ledger.depositing(project, url, workspace.store, account, world) as deposit:
+        with ledger.depositing(project, workspace.store, account, world) as deposit:
             queued = deposit(rows)
     return planned, Detached(
         queued=tuple(row.item for row in rows if row.request_id in queued),

@@ -12,10 +12,10 @@ from contentops.errors import ApiError, ContentopsError, plural
 from contentops.operations.connection import connected, credentials
 from contentops.operations.workspace import (
     World,
-    ledger_address,
+    has_ledger,
     open_cache,
     open_store,
-    read_state,
+    shared_state,
     snapshot_of,
     validate,
 )
@@ -59,7 +59,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     try:
         from contentops.ci.clone import refuse_lock_in_lfs
 
-        state = read_state(project)
+        state, _ = shared_state(project, world)
         refuse_lock_in_lfs(project.root, project.environment)
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
@@ -70,10 +70,10 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     with open_cache(project, write=False) as cache:
         cache.get("doctor")
         yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
-    if address := ledger_address(project, world.environ):
+    if has_ledger(project, world.environ):
         from contentops.operations.ledger_check import ledger_checks
 
-        yield from ledger_checks(address, world)
+        yield from ledger_checks(project, world)
     if project.api.base_url == "local":
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return

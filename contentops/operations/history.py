@@ -24,7 +24,7 @@ from contentops.errors import ContentopsError, InputError, StateError
 from contentops.model import ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
-from contentops.operations.workspace import FOLDER, open_cache, other_states, read_state
+from contentops.operations.workspace import FOLDER, open_cache, other_states, shared_state
 from contentops.state.cache import StoredText
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def history(project: Project, item: str = "") -> History:
 
     Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
     """
-    state, past, runs = read_state(project), past_of(project), kept_reports(project)
+    (state, away), past, runs = shared_state(project), past_of(project), kept_reports(project)
     records = made(state, past.records, runs)
     entries = {**past.entries, **state.entries}
     found = [_made(one, past.commits) for one in records.values()]
@@ -60,7 +60,7 @@ def history(project: Project, item: str = "") -> History:
             _check_item(project, item, {one.id for one in records.values()})
         texts = _texts(project, state, item, names, records.values())
     found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
-    return History(runs=runs, generations=tuple(found), texts=texts, gaps=past.gaps)
+    return History(runs=runs, generations=tuple(found), texts=texts, gaps=(*past.gaps, *(one.message for one in away)))
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:

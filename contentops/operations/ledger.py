@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.api import trust
 from contentops.ci.runner import run_page
-from contentops.errors import StateError
+from contentops.errors import Diagnostic, Refused, Severity, StateError
 from contentops.ledger.account import sign_in
+from contentops.ledger.address import beyond_plain, strangers
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.project import ProjectLedger, ReadLedger
 from contentops.ledger.queue import deposit
 from contentops.ledger.runner import Runner
-from contentops.ledger.session import LedgerSession
+from contentops.ledger.session import LedgerAway, LedgerSession
+from contentops.operations.workspace import OpenedLedger
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,35 +36,81 @@ if TYPE_CHECKING:
     """Queues submits, and tells which of them nobody had asked for before."""
 
 
+def address(project: Project, world: World) -> str:
+    """Where the ledger of a project is: as the environment says, else the project, if its server is on a list.
+
+    A person is asked about a server that is on no list yet, and it is remembered. Raises Refused where it is on none,
+    and for an address in a file that says more than where the ledger is.
+    """
+    environ = world.environ
+    if stated := environ.get(trust.LEDGER, "").strip():
+        return stated
+    url = project.ledger
+    if beyond := beyond_plain(url):
+        message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
+        raise Refused(message, code="ledger-address", hint=f"state the whole address in `{trust.LEDGER}`")
+    for place in strangers(url):
+        if trust.may_use_ledger(place, environ):
+            continue
+        question = (
+            f"No list of yours names the ledger at `{visible(place)}`, which may get a password\n"
+            "and decides what is paid. Use it, now and from now on? (yes/no) "
+        )
+        if world.ask is None or not world.ask(question):
+            raise trust.unlisted_ledger(visible(place), environ)
+        trust.remember(place, environ, "ledgers")
+    return url
+
+
 @contextlib.contextmanager
-def reading(project: Project, url: str, store: StateStore, cache: Cache) -> Iterator[ReadLedger]:
-    """What others have of the project, taken into state and cache, in memory only. Raises StateError."""
-    with LedgerSession(url, name="contentops plan", patience=0) as session:
-        ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
-        store.take_in(ledger)
-        cache.shared = ledger
+def reading(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
+    """What others have of the project, taken into state and cache, in memory only.
+
+    A ledger that cannot be reached, or that nobody has listed, is told of and left out. Raises StateError.
+    """
+    with contextlib.ExitStack() as closing:
         try:
-            yield ledger
+            url = address(project, structs.replace(world, ask=None))
+            session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
+            ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
+        except (LedgerAway, Refused) as error:
+            found = OpenedLedger(why=(_unread(error),))
+        else:
+            store.take_in(ledger)
+            cache.shared = ledger
+            closing.callback(ledger.close)
+            found = OpenedLedger(ledger)
+        try:
+            yield found
         finally:
             cache.shared = None
-            ledger.close()
+
+
+def _unread(error: LedgerAway | Refused) -> Diagnostic:
+    message = f"{error.message}; this is what the lock and the files say"
+    hint = "what other machines do and pay for is not in it"
+    hint = f"{error.hint}; {hint}" if isinstance(error, Refused) else hint
+    return Diagnostic(code=error.code, message=message, severity=Severity.WARNING, hint=hint)
 
 
 @contextlib.contextmanager
-def working(project: Project, url: str, store: StateStore, cache: Cache, world: World) -> Iterator[ProjectLedger]:
+def working(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
     """The same for a command that changes the state; it holds the right to apply.
 
-    Raises LockHeld where another one does, StateError where the ledger cannot be used.
+    Raises LockHeld where another one does, Refused where nobody has listed the ledger, StateError where it cannot be
+    used.
     """
     page, owner = run_page(world.environ), _owner(project, store)
-    with LedgerSession(url, name="contentops apply") as session:
+    with LedgerSession(
+        address(project, world), name="contentops apply", patience=world.patience, stopped=world.stopped
+    ) as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             ledger = ProjectLedger(runner, owner, store.state.entries.values())
             store.share(ledger)
             cache.shared = ledger
             try:
-                yield ledger
+                yield OpenedLedger(ledger)
                 store.flush()
             finally:
                 store.unshare()
@@ -70,18 +120,24 @@ def working(project: Project, url: str, store: StateStore, cache: Cache, world: 
 
 
 @contextlib.contextmanager
-def depositing(project: Project, url: str, store: StateStore, account: Account, world: World) -> Iterator[Deposits]:
+def depositing(project: Project, store: StateStore, account: Account, world: World) -> Iterator[Deposits]:
     """What queues submits of a project for an account; no apply of it works meanwhile.
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
     """
     page = run_page(world.environ)
     owner = structs.replace(_owner(project, store), account=account.id)
-    with LedgerSession(url, name="contentops apply") as session:
+    with LedgerSession(
+        address(project, world), name="contentops apply", patience=world.patience, stopped=world.stopped
+    ) as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             sign_in(session, account)
             yield functools.partial(deposit, runner, owner)
+
+
+def _session(url: str, world: World) -> LedgerSession:
+    return LedgerSession(url, name="contentops apply", patience=world.patience, stopped=world.stopped)
 
 
 def _owner(project: Project, store: StateStore) -> EntryOwner:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.errors import StateError, plural
+from contentops.errors import Refused, StateError, plural
 from contentops.ledger.examine import examine
 from contentops.ledger.session import shown
 from contentops.operations.doctor import Check
+from contentops.operations.ledger import address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.ledger.examine import Examination
+    from contentops.model import Project
     from contentops.operations.workspace import World
 
 CLOCK = 3.0
 """Seconds by which two clocks may differ."""
 
 
-def ledger_checks(address: str, world: World) -> Iterator[Check]:
+def ledger_checks(project: Project, world: World) -> Iterator[Check]:
     """Whether runs can rely on the ledger: reached, kept up, by a role that may do what it must and no more."""
     try:
-        found = examine(address, world.wall)
-    except StateError as error:
+        place = address(project, world)
+        found = examine(place, world.wall)
+    except (StateError, Refused) as error:
         yield Check(name="ledger", ok=False, message=error.message, hint=error.hint)
         return
-    yield from judged(found, shown(address))
+    yield from judged(found, shown(place))
 
 
 def judged(found: Examination, place: str) -> Iterator[Check]:

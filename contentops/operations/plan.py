@@ -120,6 +120,7 @@ def status(
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
             found = gathered(workspace, looking, tell=tell, world=world)
+        findings = (*(one for one in workspace.project.warnings if one not in project.warnings), *findings)
     plan = make_plan(found)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}

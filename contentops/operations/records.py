@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from contentops.digest import NOTHING
-from contentops.errors import InputError, UsageError, did_you_mean, plural
+from contentops.errors import InputError, Refused, UsageError, did_you_mean, plural
 from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_problem
-from contentops.model import ApiSettings, ItemId, JobState
+from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply import hold_lock
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
     World,
     locked_environments,
     open_cache,
-    open_store,
+    open_workspace,
     other_states,
     read_state,
+    shared_state,
     validate,
 )
 from contentops.planning.inputs import specs_by_id
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import OpenEntry, Project, State
+    from contentops.ledger.project import ProjectLedger
+    from contentops.model import Project, State
     from contentops.state.cache import KeptText
     from contentops.state.codec import Fact
     from contentops.state.store import StateStore
@@ -48,8 +50,8 @@ def move_record(project: Project, old: str, new: str) -> str:
     Returns `new`. Raises UsageError where nothing is known of `old`, or `new` is taken or no id.
     """
     _check_id(new)
-    with _editing(project) as store:
-        state = store.state
+    with _editing(project) as edited:
+        state = edited.state
         record = state.records.get(ItemId(old))
         entries = [entry for entry in state.entries.values() if entry.item == old]
         if record is None and not entries:
@@ -61,16 +63,16 @@ def move_record(project: Project, old: str, new: str) -> str:
         facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
             facts += [structs.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
-        store.note("state mv", *facts)
+        edited.note("state mv", *facts)
     return new
 
 
 def forget_record(project: Project, item: str) -> None:
     """Forget the record of an item; its file and its content on the server stay."""
-    with _editing(project) as store:
-        if store.record(ItemId(item)) is None:
-            raise no_item(item, store.state.records)
-        store.note("state rm", Forget(ItemId(item)))
+    with _editing(project) as edited:
+        if ItemId(item) not in edited.state.records:
+            raise no_item(item, edited.state.records)
+        edited.note("state rm", Forget(ItemId(item)))
 
 
 def move_server(project: Project, old: str, new: str) -> str:
@@ -80,15 +82,15 @@ def move_server(project: Project, old: str, new: str) -> str:
     no record was made by `old`, or `new` is no address.
     """
     new = _server(new)
-    with _editing(project) as store:
-        state = store.state
+    with _editing(project) as edited:
+        state = edited.state
         records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
         entries = [structs.replace(one, server=new) for one in state.entries.values() if one.server == old]
         if not records and not entries:
             known = {one.server for one in state.records.values()}
             hint = did_you_mean(old, known, "known: " + (", ".join(sorted(known)) or "none"))
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
-        store.note("state mv --server", *records, *entries)
+        edited.note("state mv --server", *records, *entries)
     return new
 
 
@@ -122,7 +124,7 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
 
     Raises UsageError where the item has none.
     """
-    entries = read_state(project).entries.values()
+    entries = shared_state(project)[0].entries.values()
     if item:
         found = _meant(entries, item)
     else:
@@ -147,19 +149,19 @@ def resolve(
 
     `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several.
     """
-    with _editing(project) as store:
-        entries = store.state.entries.values()
+    with _editing(project) as edited:
+        entries = edited.state.entries.values()
         found = _meant(entries, item, request, forget=forget)
         if len(found) > 1 and _is_undecided(found[0]):
             each = ", ".join(f"`--request {entry.short}`" for entry in found)
             hint = f"state one of {each}; `contentops state resolve {item}` tells them apart"
             raise UsageError(f"`{item}` has {plural(len(found), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            store.note("state resolve", *(Drop(entry.request_id) for entry in found))
+            edited.note("state resolve", *(Drop(entry.request_id) for entry in found))
             rest = sum(entry.item == item for entry in entries) - len(found)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(found), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
-        store.note("state resolve", _resolved(found[0], job=job, content=content))
+        edited.note("state resolve", _resolved(found[0], job=job, content=content))
         what = f"job `{job}`" if job else f"content `{content}`"
         return f"the submit of `{item}` became {what}; the next apply finishes it"
 
@@ -197,12 +199,37 @@ def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
     return structs.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
 
 
+class _Edited:
+    """The state that a person's word changes."""
+
+    def __init__(self, store: StateStore, ledger: ProjectLedger | None) -> None:
+        self._store, self._ledger = store, ledger
+
+    @property
+    def state(self) -> State:
+        """Lock, journal, and what is open elsewhere."""
+        return self._store.state
+
+    def note(self, step: str, *facts: Fact) -> None:
+        """Take in facts. Raises Refused, and takes in none, where another process works on what they are about."""
+        meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
+        entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
+        if self._ledger is not None and (lost := self._ledger.claim(entries, {}).lost):
+            raise Refused(
+                f"another process works on `{lost[0]}`; nothing was changed",
+                code="ledger-changed",
+                hint="`contentops status` says which; wait for it, or end it: what it holds is free then",
+            )
+        self._store.note(step, *facts)
+
+
 @contextlib.contextmanager
-def _editing(project: Project) -> Iterator[StateStore]:
-    """The store under the apply lock, checkpointed at the end."""
-    with hold_lock(project, World()), open_store(project, write=True) as store:
-        yield store
-        store.checkpoint()
+def _editing(project: Project) -> Iterator[_Edited]:
+    """The state under the apply lock, checkpointed at the end."""
+    world = World()
+    with hold_lock(project, world), open_workspace(project, world, write=True, parse_cache=False) as workspace:
+        yield _Edited(workspace.store, workspace.working_ledger)
+        workspace.store.checkpoint()
 
 
 # --- earlier texts -----------------------------------------------------------------------------------------

@@ -162,7 +162,8 @@ class LastPlan:
         """
         trusted = _are_trusted(self._stamps, before=self.started - TRUSTED_AFTER) and searched <= {*self._names}
         if trusted and self.plan is not None:
-            self.applied = False
+            # Where names came or went, a killed run may have left something behind.
+            self.applied = self.applied and all(one.is_file for one in self.differences)
             self._write(self.plan, "\0".join(self._names).encode(), self._stamps)
         return trusted
 

@@ -13,9 +13,9 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.atomic_io import Disk
 from contentops.collector import without_collection
@@ -65,6 +65,10 @@ class World(Struct, frozen=True, kw_only=True):
     """Runs a coroutine to its end; None: `asyncio.run`."""
     ask: Callable[[str], bool] | None = None
     """Asks a person for a yes; None: there is no one to ask."""
+    stopped: Callable[[], bool] = lambda: False
+    """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    patience: float = 60.0
+    """Seconds for which a ledger may be away before a run ends."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""
 
@@ -139,32 +143,43 @@ def open_workspace(
     with (
         open_cache(project, write=parse_cache) as cache,
         open_store(project, world, write=write) as store,
-        shared(project, store, cache, world, write=write) as ledger,
+        shared(project, store, cache, world, write=write) as found,
     ):
-        yield Workspace(project, store, cache, ledger, key=world.environ.get(project.api.key_env, "").strip())
+        key = world.environ.get(project.api.key_env, "").strip()
+        yield Workspace(found.told(project), store, cache, found.ledger, key=key)
+
+
+class OpenedLedger(NamedTuple):
+    """What a command has of the ledger of a project, and why it has none though there is one."""
+
+    ledger: ReadLedger | None = None
+    why: tuple[Diagnostic, ...] = ()
+
+    def told(self, project: Project) -> Project:
+        """The project with that among its warnings."""
+        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
 
 
 @contextlib.contextmanager
-def shared(
-    project: Project, store: StateStore, cache: Cache, world: World, *, write: bool
-) -> Iterator[ReadLedger | None]:
-    """The project's ledger, if it has one, with what it holds taken into state and cache. Raises StateError."""
-    url = ledger_address(project, world.environ)
-    if not url:
-        yield None
+def shared(project: Project, store: StateStore, cache: Cache, world: World, *, write: bool) -> Iterator[OpenedLedger]:
+    """The project's ledger, if it has one, with what it holds taken into state and cache.
+
+    Where it cannot be reached, whoever only reads goes on without it. Raises StateError, and with `write` Refused for
+    an address that is on no list outside the repository.
+    """
+    if not has_ledger(project, world.environ):
+        yield OpenedLedger()
         return
     from contentops.operations import ledger
 
-    opened = ledger.working(project, url, store, cache, world) if write else ledger.reading(project, url, store, cache)
-    with opened as found:
+    opened = ledger.working if write else ledger.reading
+    with opened(project, store, cache, world) as found:
         yield found
 
 
-def ledger_address(project: Project, environ: Mapping[str, str]) -> str:
-    """Where the project's ledger is; empty: it has none. No other machine reaches an embedded server."""
-    if project.api.base_url == "local":
-        return ""
-    return environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger
+def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
+    """Whether the project shares what is paid for. No other machine reaches an embedded server."""
+    return project.api.base_url != "local" and bool(environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger)
 
 
 @without_collection()
@@ -348,6 +363,12 @@ def read_state(project: Project) -> State:
     """Lock and journal as they stand; nothing is written."""
     with open_store(project, write=False) as store:
         return store.state
+
+
+def shared_state(project: Project, world: World | None = None) -> tuple[State, tuple[Diagnostic, ...]]:
+    """The same with what is open elsewhere; and a warning where the ledger cannot be reached."""
+    with open_workspace(project, world, parse_cache=False) as workspace:
+        return workspace.state, tuple(one for one in workspace.project.warnings if one not in project.warnings)
 
 
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:

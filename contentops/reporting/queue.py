@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from contentops.model import Cancelled, Detached, Json, Plan, Queue, QueuedSubmit
 
+HEAD = ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "BY", "WORKS ON IT", "SAYS")
+"""What the `cells` of a submit are."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -67,9 +69,7 @@ def _lines(queue: Queue) -> Iterator[str]:
     yield ""
     yield table(("PROJECT", "STATE", "SUBMITS", "CREDITS"), rows)
     yield ""
-    yield table(
-        ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "BY", "WORKS ON IT", "SAYS"), [*map(cells, queue.submits)]
-    )
+    yield table(HEAD, [*map(cells, queue.submits)])
     if len(queue.submits) < queue.size:
         yield f"and {queue.size - len(queue.submits):,} more"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
-from contentops.errors import Location, StateError
+from contentops.errors import Location, NotShared, StateError
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state import state_dir
@@ -101,7 +101,8 @@ class StateStore:
         """Share open entries with other checkouts from now on: theirs are taken in, ours are told them."""
         self._must_write()
         self._working.note("closed elsewhere", [Drop(request_id) for request_id in shared.closed])
-        self.take_in(shared)
+        carried = self._working.take_in(shared.open_entries(), shared.closed)
+        shared.note(carried)
         self._shared = shared
 
     def take_in(self, shared: OpenElsewhere) -> None:
@@ -139,6 +140,10 @@ class StateStore:
         try:
             if self._shared is not None:
                 self._shared.flush()
+        except NotShared:
+            # It does not come back: from now on all is recorded here alone, and told the others by a later run.
+            self._shared = None
+            raise
         finally:
             # Answers that came in are kept here whatever becomes of the ledger.
             lines = self._working.waiting

@@ -79,20 +79,23 @@ class WorkingState:
         self.records, self._snapshot, self._changed = kept, None, None
         return gone
 
-    def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> None:
+    def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> list[Record]:
         """Take in open entries that others recorded, where they know more and no record here carries them.
 
-        What others have `closed` is left out.
+        What others have `closed` is left out. Returns the records that carry some of the entries.
         """
-        carried = {record.request_id for record in self.records.values()}
+        carried = {record.request_id: record for record in self.records.values()}
+        found: list[Record] = []
         for entry in entries:
             if entry.request_id in carried:
+                found.append(carried[entry.request_id])
                 continue
             known = self.entries.get(entry.request_id)
             self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
         for request_id in closed:
             self.entries.pop(request_id, None)
         self._snapshot = None
+        return found
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
         """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""

@@ -6,12 +6,13 @@ numbers too long or too large to hold stay text, and `<<` is a key like any othe
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.yaml.builder import Builder, StopReading
-from contentops.yaml.positions import Map, Source, place, unpack
+from contentops.yaml.positions import Map, Seq, Source, place, unpack
 from contentops.yaml.read import BREAKS, discreet, parser_of, unreadable
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
     Python, as where the C library is missing.
     Raises YamlProblem for whatever is not a single, safe mapping with unique text keys.
     """
+    entries = None if pure else _plainly_written(text)
+    return Block(tuple(entries.values())) if entries else parse_mapping(text, first_line=first_line, pure=pure)
+
+
+def parse_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block:
+    """The same, by the parser alone."""
     above = first_line - 1
     source = Source("", "\n" * above + text)
     found = unreadable(source, but=BREAKS)
@@ -86,6 +93,89 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
         raise _problem(source, place(source, "", "it is not a list of `key: value` lines", at))
     flow = next(bool(event.flow_style) for event in parser.events if hasattr(event, "flow_style"))
     return Block(tuple(_entries(parser.events, root, source.text, above)), flow)
+
+
+_PLAIN: Final = re.compile(
+    r"(?P<indent>  )?(?:(?P<dash>-)|(?P<key>[A-Za-z][A-Za-z0-9_-]{0,99}):)"
+    r"(?: (?:\"(?P<quoted>[^\"\\\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*)\""
+    r"|(?P<text>[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_./-])?)|(?P<number>0|[1-9][0-9]{0,15})))?\n"
+)
+"""A plain line. Its texts without quotes are of letters, digits and signs that have no meaning in YAML."""
+_SCALARS: Final = frozenset({"quoted", "text", "number"})
+_BOOLS: Final = {"true": True, "false": False}
+
+
+def _plainly_written(text: str) -> dict[str, Entry] | None:
+    """The entries of a mapping that is written as we write most of them; None for every other text.
+
+    Known are keys with a text, a whole number or a bool on one line, and below a key such keys or a list of such
+    values. What is read here is read as the parser reads it, which takes five times as long.
+    """
+    entries: dict[str, Entry] = {}
+    last, at = "", 0
+    while at < len(text):
+        line = _PLAIN.match(text, at)
+        if line is None or any((word or "").lower() in {"null", *_BOOLS} for word in _odd_words(line)):
+            return None
+        at = line.end()
+        if line["indent"]:
+            entry = _with_line(entries[last], line) if entries else None
+        else:
+            last = line["key"]
+            entry = _entry_of(line) if last and last not in entries else None
+        if entry is None:
+            return None
+        entries[last] = entry
+    return None if any(entry.value is None for entry in entries.values()) else entries
+
+
+def _odd_words(line: re.Match[str]) -> tuple[str | None, ...]:
+    """What of a plain line could be something else than a text."""
+    return line["key"], None if line["text"] in _BOOLS else line["text"]
+
+
+def _entry_of(line: re.Match[str]) -> Entry:
+    """A plain line at column 0; without a value where that is to come below it."""
+    raw, value, start, end = _scalar(line)
+    key_start, key_end = line.span("key")
+    return Entry(
+        key=line["key"],
+        value=value,
+        raw=raw,
+        key_start=key_start,
+        key_end=key_end,
+        value_start=start,
+        value_end=end,
+        block=False,
+    )
+
+
+def _with_line(over: Entry, line: re.Match[str]) -> Entry | None:
+    """An entry with one more line below its key; None where it has no place there."""
+    raw, value, _, end = _scalar(line)
+    kind, name = (Seq, "dash") if line["dash"] else (Map, "key")
+    if raw is None or over.raw is not None or not (over.value is None or type(over.value) is kind):
+        return None
+    below = kind() if over.value is None else over.value
+    if isinstance(below, Seq):
+        below.append(value)
+    elif line["key"] in below:
+        return None
+    else:
+        below[line["key"]] = value
+    start = line.start(name) if over.value is None else over.value_start
+    return structs.replace(over, value=below, value_start=start, value_end=end, block=True)
+
+
+def _scalar(line: re.Match[str]) -> tuple[str | None, Any, int, int]:
+    """The value of a plain line: as written, as it is meant, and from where to where it stands; None for none."""
+    kind = line.lastgroup
+    if kind not in _SCALARS:
+        return None, None, -1, -1
+    raw, (start, end) = line[kind], line.span(kind)
+    if kind == "quoted":
+        return raw, raw, start - 1, end + 1
+    return raw, int(raw) if kind == "number" else _BOOLS.get(raw, raw), start, end
 
 
 def _problem(source: Source, found: Diagnostic) -> YamlProblem:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
     from tests.fakes.death import Death
+    from tests.fakes.ledger import Rows, SceneLedger
 
 PROJECT = """\
 version: 1
@@ -87,8 +88,12 @@ class Scene:
         extra: str = "",
         timeline: Timeline | None = None,
         base_url: str = "https://api.example.test/v1",
+        ledger: SceneLedger | None = None,
     ) -> None:
         self.root = root
+        self.ledger = ledger
+        self._rows: Rows | None = None
+        """What the ledger knew when this scene was copied, until it is put back."""
         self.api = api or FakeApi(duration=90)
         self.timeline = timeline or Timeline()
         self.events: list[Event] = []
@@ -110,13 +115,15 @@ class Scene:
             os.utime(half, (0, 0))  # the folder lives in real time, and whoever comes next comes later
         made = copy.copy(self)
         made.root, made.api, made.events, made.death = root, copy.deepcopy(self.api), [], None
+        made._rows = self.ledger.rows() if self.ledger is not None else None
         made.timeline = Timeline(self.timeline.now)
         return made
 
     def standing(self) -> tuple[object, ...]:
         """All that two moments can differ in but the time: every file, and the server's jobs and contents."""
         files = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
-        return files, pickle.dumps((self.api.jobs, self.api.contents)), len(self.api.generations)
+        known = self.ledger.rows() if self.ledger is not None else {}
+        return files, pickle.dumps((self.api.jobs, self.api.contents)), len(self.api.generations), known
 
     def write(self, path: str, text: str) -> Path:
         """A file of the project."""
@@ -166,8 +173,14 @@ class Scene:
 
     def world(self) -> World:
         """The outside of this scene."""
+        environ = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"}
+        if self.ledger is not None:
+            environ["CONTENTOPS_LEDGER"] = self.ledger.url
+            if self._rows is not None:
+                self.ledger.put_back(self._rows)
+                self._rows = None
         return World(
-            environ={"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"},
+            environ=environ,
             wall=self.timeline.wall,
             random=random.Random(self.seed),
             run=lambda story: run_virtually(story, self.timeline),

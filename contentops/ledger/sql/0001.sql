@@ -60,9 +60,12 @@ CREATE TABLE contentops.entry (
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
 );
--- What a worker may take, in its order.
-CREATE INDEX entry_open ON contentops.entry (account, rank)
-    WHERE state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+-- What a worker may take, in its order; and what runners hold, by their numbers. One index over both would lead past
+-- everything that is held on the way to what is free.
+CREATE INDEX entry_free ON contentops.entry (account, rank)
+    WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+CREATE INDEX entry_held ON contentops.entry (account, runner)
+    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
 -- Where the ranks of a project's next deposit begin.
 CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
@@ -98,7 +101,9 @@ SELECT (made_at AT TIME ZONE 'UTC')::date AS day, account, project, environment,
     count(*) FILTER (WHERE state IN ('running', 'paid')) AS submits,
     coalesce(sum(credits) FILTER (WHERE state IN ('running', 'paid')), 0)::bigint AS credits,
     coalesce(sum(credits) FILTER (WHERE state IN ('submitting', 'unknown')), 0)::bigint AS uncertain_credits
-FROM contentops.entry WHERE state NOT IN ('queued', 'failed')
+FROM contentops.entry
+-- A text that was paid for was, also where it failed its checks and another one took its place.
+WHERE state = 'paid' OR (state IN ('submitting', 'running', 'unknown') AND NOT dropped)
 GROUP BY day, account, project, environment;
 COMMENT ON VIEW contentops.spend IS 'What was paid for, by day, account, project and environment';
 COMMENT ON COLUMN contentops.spend.day IS 'The day (UTC) on which it was submitted, or queued';

@@ -1,0 +1,50 @@
+"""What an address of a ledger says: whom it leads to, and whether a file of a repository may say it."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from contentops.loopback import is_loopback
+
+PORT = "5432"
+_PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslmode", "service", "target_session_attrs"})
+"""What an address in a file may say. All else decides how one proves who one is, or names files of a machine."""
+REQUIRED = "scram-sha-256,none"
+"""How a server may ask for a password: never for the words themselves, nor for their MD5."""
+_KNOWS_REQUIRED = 160_000
+"""The first libpq that can insist on it."""
+
+
+def beyond_plain(url: str) -> tuple[str, ...]:
+    """The settings of an address that no file of a repository may make."""
+    try:
+        return tuple(sorted(conninfo_to_dict(url).keys() - _PLAIN))
+    except psycopg.ProgrammingError:
+        return ()
+
+
+def strangers(url: str) -> tuple[str, ...]:
+    """The servers that an address leads to beyond this machine, as `postgresql://HOST:PORT`.
+
+    Where it names no host, the environment of whoever runs it does, or it is this machine.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return ()
+    named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
+    ports = str(parts.get("port") or PORT).split(",")
+    hosts = [host for host in named if host and not host.startswith(("/", "@")) and not is_loopback(host)]
+    return tuple(dict.fromkeys(f"postgresql://{host.lower()}:{port or PORT}" for host in hosts for port in ports))
+
+
+def insisting(url: str) -> str:
+    """An address that insists on how a password is asked for; whatever a person states of it counts more.
+
+    Raises psycopg.ProgrammingError for what is no address.
+    """
+    if psycopg.pq.version() < _KNOWS_REQUIRED:
+        return url
+    stated = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val}
+    return url if "require_auth" in {*stated, *conninfo_to_dict(url)} else make_conninfo(url, require_auth=REQUIRED)

@@ -1,0 +1,217 @@
+"""A ledger that is away: who reads goes on and says so, who pays does not begin, and a run ends well."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from contentops.errors import NotShared
+from contentops.execution.primitives import Stop
+from contentops.model import JobState
+from contentops.reporting.run import exit_code_of
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, blog, results
+from tests.postgres import Cluster
+from tests.processes import KEY, PROJECT, Served, applying
+from tests.processes import blog as served_blog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from contentops.model import Event
+    from contentops.operations.workspace import World
+    from tests.running import Build, Run
+
+READERS = (["plan", "--json"], ["status", "--json"])
+
+
+_FINDINGS = {"diagnostics", "warnings", "checksum"}
+
+
+class Impatient(Scene):
+    """A scene whose runs do not wait long for a ledger."""
+
+    def world(self) -> World:
+        return structs.replace(super().world(), patience=0.3)
+
+
+@pytest.fixture
+def own() -> Iterator[Cluster]:
+    """A PostgreSQL that a test may kill."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"postgresql://me@127.0.0.1:{probe.getsockname()[1]}/ledger"
+
+
+def _scene(root: Path, api: FakeApi, url: str, *ids: str, kind: type[Scene] = Impatient) -> Scene:
+    scene = kind(root, api, extra=f"ledger: '{url}'")
+    scene.write("content/blog.yaml", blog(*ids))
+    return scene
+
+
+def _start(own: Cluster) -> None:
+    """Start it, and wait until those that had work there count as gone."""
+    own.start()
+    until = time.monotonic() + 30
+    with psycopg.connect(own.url(), autocommit=True) as connection:
+        while connection.execute("SELECT pg_postmaster_start_time() > now() - interval '5.1 s'").fetchone() == (True,):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def _on(kind: str, step: str, number: int, act: Callable[[], object]) -> Callable[[Event], None]:
+    """Does something when an event came so many times."""
+    seen = 0
+
+    def emit(event: Event) -> None:
+        nonlocal seen
+        seen += (event.kind, event.step) == (kind, step)
+        if seen == number and (event.kind, event.step) == (kind, step):
+            act()
+
+    return emit
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_who_only_reads_goes_on_with_the_lock_and_says_so(
+    project: Build, invoke: Run, nowhere: str, command: list[str]
+) -> None:
+    """The same plan as without a ledger, with a warning that has a code."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=""),
+            "content/a.yaml": served_blog("a"),
+        }
+    )
+    alone = invoke(*command, cwd=root)
+    away = invoke(*command, cwd=root, env={"CONTENTOPS_LEDGER": nowhere})
+    assert (alone.code, away.code) == (0, 0)
+    (warning,) = [one for one in away.json["diagnostics"] if one["code"] == "ledger-away"]
+    assert warning["severity"] == "warning"
+    rest = [{key: value for key, value in one.json.items() if key not in _FINDINGS} for one in (alone, away)]
+    assert rest[0] == rest[1]
+    told = invoke(*command[:-1], cwd=root, env={"CONTENTOPS_LEDGER": nowhere})
+    assert "warning[ledger-away]" in told.stderr
+
+
+def test_an_apply_does_not_begin(tmp_path: Path, nowhere: str) -> None:
+    """Exit code 3, before anything is paid for."""
+    api = FakeApi(duration=9)
+    with pytest.raises(NotShared) as caught:
+        _scene(tmp_path, api, nowhere, "a").apply()
+    assert (caught.value.code, int(caught.value.exit_code), api.requests) == ("ledger-away", 3, [])
+
+
+def test_it_goes_away_and_comes_back(tmp_path: Path, own: Cluster) -> None:
+    """Nothing leaves meanwhile, and everything is done once."""
+    api = FakeApi(duration=9)
+    scene = _scene(tmp_path, api, own.url(), "a", "b", "c", "d", kind=Scene)
+    scene.apply(select=("a",))
+    back = threading.Timer(0.5, own.start)
+
+    def away() -> None:
+        own.kill()
+        back.start()
+
+    run = scene.apply(emit=_on("step-done", "submit", 1, away))
+    back.join()
+    assert set(results(run).values()) == {"done"}
+    assert len(api.charges) == 4
+    assert scene.plan().empty
+
+
+def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
+    """The run ends with 3 and a report; every job is known here, none is paid for twice, and others hear of it later."""
+    api = FakeApi(duration=90)
+    scene = _scene(tmp_path, api, own.url(), "first", "a", "b", "c")
+    scene.apply(select=("first",))
+    run = scene.apply(emit=_on("step-done", "submit", 1, own.kill))
+    assert run is not None
+    assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
+    assert set(results(run).values()) == {"pending"}
+    assert "cannot be reached" in run.message
+    assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
+    jobs = {entry.job_id for entry in scene.state.entries.values() if entry.state is JobState.RUNNING}
+    assert jobs == {each.job_id for each in api.charges[1:]} != set()
+    _start(own)
+    again = scene.apply()
+    assert set(results(again).values()) == {"done"}, again
+    assert len(api.charges) == 4
+    other = _scene(tmp_path / "other", api, own.url(), "first", "a", "b", "c")
+    assert set(results(other.apply()).values()) == {"done"}
+    assert len(api.charges) == 4
+
+
+def test_what_was_not_told_is_told_by_the_next_run_here(tmp_path: Path, own: Cluster) -> None:
+    """A job that was accepted while nobody could be told is known to others after it."""
+    api = FakeApi(duration=90)
+    scene = _scene(tmp_path / "one", api, own.url(), "first", "a")
+    scene.apply(select=("first",))
+    scene.apply(emit=_on("step-done", "submit", 1, own.kill))
+    (entry,) = scene.state.entries.values()
+    assert entry.state is JobState.RUNNING
+    _start(own)
+    with psycopg.connect(own.url()) as connection:
+        state = "SELECT state FROM contentops.entry WHERE item = 'a'"
+        assert connection.execute(state).fetchall() == [("submitting",)]
+        connection.commit()
+        stop = Stop()
+        stop.request()
+        scene.apply(stop=stop)
+        assert connection.execute(state).fetchall() == [("running",)]
+
+
+def test_work_that_another_one_took(tmp_path: Path, own: Cluster) -> None:
+    """The same end: what came in is here, and the other one goes on."""
+    api = FakeApi(duration=90)
+    scene = _scene(tmp_path, api, own.url(), "first", "a", "b")
+    scene.apply(select=("first",))
+
+    def take() -> None:
+        with psycopg.connect(own.url(), autocommit=True) as connection:
+            connection.execute("UPDATE contentops.entry SET runner = 0 WHERE state = 'submitting'")
+
+    run = scene.apply(emit=_on("step-done", "submit", 1, take))
+    assert run is not None
+    assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
+    assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
+
+
+def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, own: Cluster) -> None:
+    """A real process: 130 at once, no traceback, its jobs in the lock and its report on disk."""
+    with Served(tmp_path / "store.db", stage_seconds=30) as server:
+        root = project(
+            {
+                "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+                "content/a.yaml": served_blog("a"),
+            },
+            at="site",
+        )
+        env: dict[str, Any] = {"CONTENTOPS_LEDGER": own.url(), "WRITERZROOM_API_KEY": KEY}
+        with applying(root, env=env) as run:
+            run.until("step-done", "submit")
+            own.kill()
+            run.until("note")
+            assert "the ledger is away" in run.seen[-1]["data"]["message"]
+            run.signal(signal.SIGINT)
+            ended = run.end()
+        assert (ended.code, "Traceback" in ended.stderr) == (130, False), ended.stderr
+        (report,) = (root / ".contentops/runs").glob("*.json")
+        assert json.loads(report.read_text())["run"]["stopped"] == "interrupted"
+        assert '"state":"running"' in (root / "contentops.lock").read_text().replace('": "', '":"')

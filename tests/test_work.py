@@ -1,0 +1,323 @@
+"""A worker over a real ledger, with a server in memory and a virtual clock: what it submits, leaves, and takes over."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.errors import ExitCode
+from contentops.execution.primitives import Stop
+from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.entries import EntryOwner, EntryWriter
+from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
+from contentops.ledger.runner import RUNNER, Runner
+from contentops.ledger.session import LedgerSession
+from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
+from contentops.operations.work import WorkOptions, work
+from contentops.operations.workspace import World
+from contentops.reporting.work import exit_code_of_work
+from contentops.state.lock import lineage_of
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.clock import Timeline
+from tests.fakes.clock import run as run_virtually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.model import AccountWork, Event, Queue
+
+KEY = "wrk_live_of_a_test"
+API = ApiSettings(base_url="https://api.example.test/v1", requests_per_minute=0, max_in_flight=4)
+ENVIRON = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_SERVERS": "https://api.example.test"}
+
+
+class Room:
+    """A ledger, a server, a clock, and what is deposited and worked on there."""
+
+    def __init__(self, url: str, api: FakeApi) -> None:
+        self.url, self.api, self.timeline = url, api, Timeline()
+        self.events: list[Event] = []
+        self.heard: Callable[[Event], None] = self.events.append
+        self.session = LedgerSession(url, patience=0)
+        self.runner = Runner(self.session, kind="apply", who="ann@desk")
+        self.account = account_of(API, KEY)
+        sign_in(self.session, self.account)
+
+    def owner(self, project: str = "blog") -> EntryOwner:
+        """Whose rows those of a project are."""
+        return EntryOwner(lineage=lineage_of(project), environment="", project=project, account=self.account.id)
+
+    def deposit(self, *items: str, project: str = "blog", credits_: int = 4) -> None:
+        """Queue a submit for each item."""
+        rows = [_deposited(project, item, place, credits_) for place, item in enumerate(items)]
+        deposit(self.runner, self.owner(project), rows)
+
+    def begun(self, item: str, state: JobState, *, job_id: str = "") -> OpenEntry:
+        """What an apply noted that has died since, at the time of the clock."""
+        row = _deposited("blog", item, 0, 4)
+        entry = OpenEntry(
+            request_id=row.request_id,
+            item=ItemId(item),
+            digest=row.digest,
+            attempt=1,
+            state=state,
+            server=API.server,
+            dialect="v1",
+            credits=4,
+            job_id=job_id,
+            submitted_at="2026-02-25T05:00:00Z",
+        )
+        with self.session.another(durable=True) as other:
+            writer = EntryWriter(Runner(other, kind="apply", who="bob@gone"))
+            writer.note(self.owner(), (entry,))
+            writer.flush()
+        return entry
+
+    def work(
+        self, stop: Stop | None = None, environ: Mapping[str, str] = ENVIRON, **options: Any
+    ) -> tuple[AccountWork, ...]:
+        """A worker, to its end."""
+        world = World(
+            environ=environ,
+            wall=self.timeline.wall,
+            random=random.Random(7),
+            transport=self.api,
+            run=lambda story: run_virtually(story, self.timeline),
+        )
+        return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.heard, world)
+
+    def queue(self) -> Queue:
+        """What is queued and under way."""
+        return read_queue(self.session)
+
+    def states(self) -> dict[str, str]:
+        """The state of every row, by item."""
+        return dict(self.session.run("SELECT item, state FROM contentops.entry ORDER BY item"))
+
+    def texts(self) -> list[str]:
+        """The items whose texts are kept."""
+        return [item for (item,) in self.session.run("SELECT item FROM contentops.text ORDER BY item")]
+
+    def notes(self) -> str:
+        """What the worker said."""
+        return "\n".join(str(event.data.get("message")) for event in self.events if event.kind == "note")
+
+
+def _deposited(project: str, item: str, place: int, credits_: int) -> Deposited:
+    request = Request(template="blog_article_generator", style="general_blog", inputs={"topic": f"All about {item}"})
+    return Deposited(
+        request_id=RequestId(request_id(lineage_of(project), "", ItemId(item), request.digest, 1)),
+        item=ItemId(item),
+        digest=request.digest,
+        work=QueuedWork(request=request, attempt=1, credits=credits_, output=f"out/{item}.md", job_timeout=900.0),
+        credits=credits_,
+        plan_id="sha256:plan",
+        place=place,
+    )
+
+
+@pytest.fixture
+def room(database: str) -> Iterator[Room]:
+    """A ledger with an account, and a server whose jobs take a minute."""
+    made = Room(database, FakeApi(duration=60))
+    yield made
+    made.session.close()
+
+
+def test_projects_take_turns(room: Room) -> None:
+    """However much one project has queued, another one's submits go out in between."""
+    room.deposit("a1", "a2", "a3", "a4", project="a")
+    room.deposit("b1", "b2", project="b")
+    room.deposit("b3", project="b")
+    done = room.work(concurrency=1)
+    assert exit_code_of_work(done) is ExitCode.DONE
+    topics = [str(seen.body["inputs"]["topic"]).split()[-1] for seen in room.api.requests if seen.name == "submit"]
+    assert topics == ["a1", "b1", "a2", "b2", "a3", "b3", "a4"]
+
+
+def test_the_first_job_runs_alone(room: Room) -> None:
+    """Until the account has completed a job, one runs; what another worker has seen counts for all."""
+    room.deposit("a", "b", "c")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    first, second, third = (seen.time for seen in room.api.requests if seen.name == "submit")
+    assert second - first >= 60
+    assert third == second
+    room.deposit("d", "e")
+    room.work()
+    (
+        last,
+        *_,
+    ) = (seen.time for seen in room.api.requests if seen.name == "submit" and "about d" in str(seen.body))
+    assert [seen.time for seen in room.api.requests if seen.name == "submit"][-1] == last
+
+
+def test_only_the_key_s_accounts_are_served(room: Room) -> None:
+    """A row never decides where a key goes: neither another key's account, nor a server that is on no list."""
+    room.deposit("a")
+    assert not room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": "wrk_live_of_another"})
+    assert "no account of this ledger belongs to the key" in room.notes()
+    assert not room.work(environ={**ENVIRON, "CONTENTOPS_SERVERS": "https://elsewhere.test"})
+    assert "https://api.example.test:443" in room.notes()
+    assert not room.api.requests
+    assert room.states() == {"a": "queued"}
+
+
+def test_a_refused_submit_is_not_sent_again_and_again(room: Room) -> None:
+    """It stands in the queue with the server's words, no worker takes it, and who asks for it again gets it tried again."""
+    room.deposit("zero")
+    room.work()
+    room.deposit("bad", "good")
+    room.api.fault(on("submit", 2), lambda: httpx.Response(400, json={"detail": "topic is too long"}))
+    done = room.work()
+    assert exit_code_of_work(done) is ExitCode.INCOMPLETE
+    (left,) = room.queue().submits
+    assert (left.item, left.state, left.runner) == ("bad", "refused", "")
+    assert "topic is too long" in left.error
+    submits = len(room.api.requests)
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert len(room.api.requests) == submits
+    room.deposit("bad")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert room.texts() == ["bad", "good", "zero"]
+
+
+@pytest.mark.parametrize(
+    ("status", "stopped", "code"), [(402, "credits", ExitCode.PAUSED), (401, "unauthorized", ExitCode.INCOMPLETE)]
+)
+def test_what_stops_an_apply_stops_a_worker(room: Room, status: int, stopped: str, code: ExitCode) -> None:
+    """It says why and ends; what is queued stays queued, and free."""
+    room.deposit("a", "b", "c")
+    room.api.fault(on("submit"), lambda: httpx.Response(status, json={"detail": "no"}))
+    done = room.work(once=False)
+    assert done[0].stopped == stopped
+    assert exit_code_of_work(done) is code
+    assert [(one.state, one.runner) for one in room.queue().submits] == [("queued", "")] * 3
+
+
+def test_a_lost_answer_is_found_by_the_next_worker(room: Room) -> None:
+    """A submit of which only the intent is on record is looked up, and paid for once."""
+    room.deposit("zero", "a")
+    room.work(concurrency=1)
+    room.deposit("b")
+    room.api.fault(on("submit", 3), "kill-after")
+    with pytest.raises(Killed):
+        room.work()
+    assert room.states()["b"] == "submitting"
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert room.api.charged("All about b") == 1
+    assert room.texts() == ["a", "b", "zero"]
+
+
+def test_what_an_apply_began_is_polled_and_never_submitted(room: Room) -> None:
+    """A job of an apply that died is polled and its text kept; a submit that never arrived is taken out."""
+    room.deposit("zero")
+    room.work()
+    job = room.api.jobs[next(iter(room.api.jobs))]
+    assert job is not None
+    room.begun("lost", JobState.SUBMITTING)
+    submits = [seen for seen in room.api.requests if seen.name == "submit"]
+    done = room.work()
+    assert exit_code_of_work(done) is ExitCode.INCOMPLETE
+    assert [seen for seen in room.api.requests if seen.name == "submit"] == submits
+    assert "lost" not in room.states()
+
+
+def test_cancelled_submits_are_left_out(room: Room) -> None:
+    """What nobody holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
+    room.deposit("a", "b", "c")
+    room.begun("sent", JobState.RUNNING, job_id="job-1")
+    with room.session.another(durable=True) as other:
+        holder = Runner(other, kind="worker", who="eve@node")
+        room.session.run("UPDATE contentops.entry SET runner = %s WHERE item = 'b'", (holder.number,))
+        found = cancel(room.session, ["a", "b", "sent"])
+        assert (found.removed, found.told, found.under_way) == (("a",), ("b",), ("sent",))
+        assert room.states() == {"b": "queued", "c": "queued", "sent": "running"}
+        shown = {one.item: (one.state, one.runner) for one in room.queue().submits}
+        assert shown["b"] == ("cancelled", "eve@node")
+    room.deposit("a", "b")
+    assert {one.item: one.state for one in room.queue().submits if one.state == "queued"}.keys() == {"a", "b", "c"}
+
+
+HOSTILE: dict[str, Callable[[Room], Any]] = {
+    "lineage": lambda room: room.session.run("UPDATE contentops.entry SET lineage = '../..'"),
+    "digest": lambda room: room.session.run("UPDATE contentops.entry SET digest = 'sha256:0'"),
+    "item": lambda room: room.session.run("UPDATE contentops.entry SET item = 'other'"),
+    "no request": lambda room: room.session.run("UPDATE contentops.entry SET work = '{}'"),
+    "no object": lambda room: room.session.run("UPDATE contentops.entry SET work = '[1, 2]'"),
+    "mode": lambda room: room.session.run(
+        "UPDATE contentops.entry SET work = jsonb_set(work, '{request,mode}', '\"endless\"')"
+    ),
+    "timeout": lambda room: room.session.run(
+        "UPDATE contentops.entry SET work = jsonb_set(work, '{job_timeout}', '-1')"
+    ),
+    "line": lambda room: room.session.run("UPDATE contentops.entry SET state = 'running', line = '{\"open\": 1}'"),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_rows_that_say_what_cannot_be_are_left_out(room: Room, change: Callable[[Room], Any]) -> None:
+    """Nothing is sent for them, they crash no worker, and nobody takes them again."""
+    room.deposit("a")
+    change(room)
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert not [seen for seen in room.api.requests if seen.name == "submit"]
+
+
+def test_a_worker_that_is_asked_to_stop_lets_go(room: Room) -> None:
+    """It submits nothing more and polls on for a while; what is open then is free for others, who pay for nothing twice."""
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b", "c", "d", "e", "f")
+    stop = Stop()
+
+    def stopping() -> httpx.Response:
+        stop.request()
+        return httpx.Response(503)
+
+    room.api.fault(on("submit", 3), stopping)
+    done = room.work(stop, once=False, concurrency=2)
+    assert done[0].stopped == "interrupted"
+    assert exit_code_of_work(done) is ExitCode.INTERRUPTED
+    assert all(one.runner == "" for one in room.queue().submits)
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert room.texts() == ["a", "b", "c", "d", "e", "f", "zero"]
+    assert all(room.api.charged(f"All about {item}") == 1 for item in "abcdef")
+
+
+def test_a_dropped_submit_of_the_queue_is_queued_again(room: Room) -> None:
+    """What never arrived costs nothing and is not lost."""
+    room.deposit("a")
+    room.api.fault(on("submit", 1), "refuse")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert room.api.charged("All about a") == 1
+
+
+def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
+    """It stood still for so long that its locks went to another one: nothing more leaves, and it goes on as a new runner."""
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b")
+    thief = room.session.another(durable=True)
+
+    def rob() -> httpx.Response:
+        (number,) = room.session.run("SELECT max(number) FROM contentops.runner")[0]
+        held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
+        room.session.run(f"SELECT pg_terminate_backend(pid) FROM ({held}) AS holding", (RUNNER, number))
+        while not thief.lock(RUNNER, number):
+            pass
+        return httpx.Response(429, headers={"Retry-After": "1"}, json={})
+
+    def heard(event: Event) -> None:
+        room.events.append(event)
+        if "begins anew" in str(event.data.get("message")):
+            thief.close()
+
+    room.heard = heard
+    room.api.fault(on("submit", 2), rob)
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert "begins anew" in room.notes()
+    assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
+    assert room.texts() == ["a", "b", "zero"]
