@@ -386,8 +386,8 @@ def limits(bench: Bench) -> None:
     floor = (math.ceil(least / most) - 1) * WINDOW
     kills = sorted(chance.uniform(0.5, max(1.0, floor * 0.95)) for _ in range(bench.kills))
     with ledger(bench.cluster) as url, Scripted(script) as server, timing.scratch() as folder:
-        known(folder, server.base_url)
         script.took = bench.took
+        known(folder, server.base_url)
         settings = SETTINGS.format(address=server.base_url, limit=most)
         deposited(folder / "more", settings, throughput.FIRST + bench.limited)
         with Crew(folder) as crew, psycopg.connect(url, autocommit=True) as look:
@@ -433,7 +433,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--limited", type=int, default=120)
-    parser.add_argument("--took", type=float, default=20.0, help="seconds of the jobs under the limit, median")
+    parser.add_argument("--took", type=float, default=2.0, help="seconds of the jobs under the limit, median")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
+TOGETHER = 8
+"""Requests that leave in one turn where a limit counts them: each leaves right after it was counted, and a process that
+is killed there leaves few submits of which nobody knows whether they left. Without a limit, one turn takes all."""
 LONGEST_WAIT = 5.0
 """Seconds after which requests that are held back are looked at again, even if nothing has happened."""
 
@@ -130,7 +133,8 @@ class Outbox:
         submits = sum(_pays(turn.call) for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
         likely = self._likely_ended(now) if full else 0.0
-        while self._queue and len(chosen) < room and self._ready_at(now) <= now:
+        most = min(room, TOGETHER) if self._limiter.limit else room
+        while self._queue and len(chosen) < most and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
                 continue
