@@ -68,6 +68,13 @@ SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text
   digest text, item text, title text, body text, value text)
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
+# The row stays for a while, so that a checkout which still has the entry lets go of it as well. One that this runner
+# had and that is nobody's by now was let go of by somebody who went on with it meanwhile.
+_DROP = """
+UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now() WHERE request_id = ANY(%(gone)s)
+AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))"""
+_LOST = """
+SELECT 1 FROM contentops.entry WHERE request_id = ANY(%s) AND runner IS DISTINCT FROM %s AND NOT taken LIMIT 1"""
 _LEAVE = """
 UPDATE contentops.entry e SET runner = NULL, error = CASE WHEN e.state = 'queued' THEN r.error ELSE '' END
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(request_id text, error text)
@@ -170,10 +177,16 @@ class EntryWriter:
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
         self._left: dict[RequestId, LeftRow] = {}
+        self._ours: set[RequestId] = set()
+        """What this runner has claimed or written, and has not let go of."""
         self._proven: dict[tuple[str, str], bool] = {}
         """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
         """When the last flush began."""
+
+    def own(self, claimed: Iterable[RequestId]) -> None:
+        """Know what was claimed."""
+        self._ours.update(claimed)
 
     def note(self, owner: EntryOwner, facts: Sequence[Fact]) -> None:
         """Take in facts of a state, as far as they concern what was paid for."""
@@ -230,6 +243,8 @@ class EntryWriter:
                 self.flushed = began
             return
         self._runner.session.transaction(self._write)
+        self._ours.update(self._entries)
+        self._ours.difference_update(self._left, self._dropped)
         self._entries, self._dropped, self._taken, self._texts, self._left = {}, {}, {}, {}, {}
         self.flushed = began
         self._proven = dict.fromkeys(self._proven, True)
@@ -248,12 +263,10 @@ class EntryWriter:
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
         if gone := [request_id for request_id in self._dropped if request_id not in self._taken]:
-            # The row stays for a while, so that a checkout which still has the entry lets go of it as well.
-            cursor.execute(
-                "UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now()"
-                " WHERE request_id = ANY(%s) AND (runner = %s OR runner IS NULL)",
-                (gone, self._runner.number),
-            )
+            cursor.execute(_DROP, {"gone": gone, "ours": list(self._ours), "runner": self._runner.number})
+            cursor.execute(_LOST, (gone, self._runner.number))
+            if cursor.fetchone() is not None:
+                raise taken()
         for place in [place for place, known in self._proven.items() if not known]:
             cursor.execute(
                 "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",

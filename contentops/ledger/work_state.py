@@ -35,6 +35,7 @@ class WorkState:
     def begin(self, claimed: ClaimedSubmit) -> None:
         """Work on it from now on."""
         self._claimed[claimed.request_id] = claimed
+        self._writer.own((claimed.request_id,))
         if claimed.entry is not None:
             self._entries[claimed.request_id] = claimed.entry
 
