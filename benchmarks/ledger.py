@@ -245,8 +245,7 @@ def claim_among(bench: Bench, rows: int) -> float:
 def submits(count: int) -> list[Deposited]:
     """So many different ones."""
     from contentops.ledger.queue import Deposited, QueuedWork
-    from contentops.model import ItemId, Request, RequestId
-    from contentops.state.lock import request_id
+    from contentops.model import ItemId, Request, RequestId, request_id
 
     found = []
     for place in range(count):
