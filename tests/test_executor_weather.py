@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Event, JobState
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
+from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, quick_folder
 
 ITEMS = ("one", "two", "three")
@@ -45,6 +56,7 @@ class Weather(RuleBasedStateMachine):
         self.killed = False
         self.most = 1
         """How often one request may be paid for."""
+        self.ledger: SceneLedger | None = None
 
     @initialize(
         request_ids=st.sampled_from(["replay", "overwrite", "reject", "ignore"]),
@@ -63,7 +75,7 @@ class Weather(RuleBasedStateMachine):
         if not (auto_save and names_content):
             status_body = "text"
         api = FakeApi(duration=40, auto_save=auto_save, names_content=names_content, status_body=status_body, **habits)
-        self.scene = Scene(self.stack.enter_context(quick_folder()) / "project", api)
+        self.scene = Scene(self.stack.enter_context(quick_folder()) / "project", api, ledger=self.ledger)
         self._declare()
 
     def _declare(self) -> None:
@@ -217,3 +229,34 @@ TestWeather.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+class SharedWeather(Weather):
+    """The same over a ledger, with other checkouts that come, apply, and are gone with all they did not push."""
+
+    def __init__(self, ledger: SceneLedger) -> None:
+        super().__init__()
+        self.ledger = ledger
+        ledger.put_back({})
+        self._places = itertools.count()
+
+    @rule(faults=st.lists(SUBMITS, max_size=2), at=st.none() | st.integers(1, 60))
+    def elsewhere(self, faults: list[tuple[str, int, int, Any]], at: int | None) -> None:
+        """Another checkout, which no one has pushed to and which may die, applies what stands in the manifests."""
+        scene = self.scene
+        place = scene.root.with_name(f"other {next(self._places)}")
+        other = Scene(place, scene.api, timeline=scene.timeline, ledger=scene.ledger)
+        other.write("content/blog.yaml", scene.read("content/blog.yaml"))
+        for fault in faults:
+            self._fault(*fault)
+        other.death = None if at is None else Death(at)
+        # What is recorded in a checkout and was not pushed from there is not made again.
+        with contextlib.suppress(Killed, Refused):
+            other.apply()
+
+
+def test_weather_over_a_ledger(database: str) -> None:
+    """Nothing is paid twice and no word is lost, whichever checkout does what."""
+    with contextlib.closing(SceneLedger(database)) as ledger:
+        machine = cast("type[SharedWeather]", functools.partial(SharedWeather, ledger))
+        run_state_machine_as_test(machine, settings=settings(TestWeather.settings, max_examples=12))

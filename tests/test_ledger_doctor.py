@@ -139,6 +139,7 @@ def test_each_right_that_is_missing_is_named_with_its_grant(session: LedgerSessi
             examined = examine(plain, time.time) if lost in BLIND else structs.replace(known, lacks=(lost,))
             check = _named(examined)["ledger role"]
             assert (check.ok, check.message) == (False, f"role `{name}` lacks 1 right that runs need")
+            assert "nobody works" not in _named(examined)["ledger"].message, "it cannot see who does"
             session.run(check.hint.rpartition("in SQL: ")[2])
         assert looking.transaction(missing) == ()
 

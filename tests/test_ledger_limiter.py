@@ -174,6 +174,24 @@ def test_a_row_that_is_gone_is_made_again(row: Row) -> None:
     assert other.take(2, 0.0) == 1
 
 
+def test_what_a_crash_of_the_database_took_is_said_again(row: Row) -> None:
+    """A commit that does not wait for the disk may be lost: who sent knows it, and says so when it comes back."""
+    first, other, _ = row.limiters(5)
+    assert first.take(2, 0.0) == 2
+    before = row.sessions[0].run("SELECT state::text FROM contentops.limiter")[0][0]
+    first.sent(0.0)
+    row.pass_to(1e9 + 5)
+    assert other.take(1, 5.0) == 1
+    row.state(before)
+    for session in row.sessions[:2]:
+        row.sessions[2].run("SELECT pg_terminate_backend(%s, 5000)", session.run("SELECT pg_backend_pid()")[0])
+    row.pass_to(1e9 + 6)
+    assert first.take(9, 6.0) == 2, "its own three, and none of the other's"
+    assert other.take(9, 6.0) == 0
+    state = row.sessions[0].run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
+    assert state == [(6,)], "it knows of one too many by now, and all count"
+
+
 HOSTILE = {
     "no object": "7",
     "empty": "null",

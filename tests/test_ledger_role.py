@@ -52,6 +52,7 @@ def test_an_owner_migrates_and_a_worker_works(
 
     first = invoke("apply", "--yes", cwd=root, env=env)
     assert (first.code, "error[ledger-refused]" in first.stderr, server.charges("about")) == (1, True, [])
+    assert "`ledger grant ROLE` opens them" in first.stderr.replace("\n", " ")
     assert invoke("ledger", "migrate", "--ledger", owner).code == 0
     assert invoke("apply", "--yes", cwd=root, env=env).code == 1
     assert invoke("ledger", "grant", str(role), "--ledger", owner).code == 0

@@ -9,7 +9,7 @@ import bisect
 import datetime as dt
 import functools
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -19,7 +19,7 @@ from contentops.api.backoff import RETRY, backoff
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 
 @dataclass(slots=True)
@@ -153,6 +153,10 @@ class Limiter:
             shrunk_at=self._shrunk_at,
             pause=self._pause,
         )
+
+    def recall(self, sent: Iterable[float]) -> None:
+        """Know sends that were counted and that the state has lost, or some of them."""
+        self._sent = deque(sorted((Counter(self._sent) | Counter(sent)).elements()))
 
     @property
     def allowed(self) -> int:

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import canonical
 from contentops.execution.first_contact import AccountHistory
+from contentops.ledger.rows import read_json
 from contentops.model import ApiSettings, Json
 
 if TYPE_CHECKING:
@@ -76,21 +77,19 @@ def accounts_of(session: LedgerSession, key: str) -> tuple[Account, ...]:
 
 def _settings(text: str) -> ApiSettings | None:
     """How an account's server is spoken to, as a row says; None where that cannot be used."""
+    api = read_json(text, ApiSettings)
+    if api is None or api.requests_per_minute < 0 or api.max_in_flight <= 0 or api.job_timeout <= 0:
+        return None
     try:
-        api = msgspec.json.decode(text, type=ApiSettings)
-        usable = api.requests_per_minute >= 0 and api.max_in_flight > 0 and api.job_timeout > 0
-        return api if usable and api.server != "local" else None
-    except (msgspec.MsgspecError, ValueError):
+        return api if api.server != "local" else None
+    except ValueError:  # what stands for an address is none
         return None
 
 
 def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:
     """What all have learned of something about an account's server; empty at first."""
     rows = session.run("SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (account, name))
-    try:
-        return msgspec.json.decode(rows[0][0], type=dict[str, object]) if rows else {}
-    except msgspec.MsgspecError:
-        return {}
+    return read_json(rows[0][0], dict[str, object]) or {} if rows else {}
 
 
 def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[str, Json]) -> None:

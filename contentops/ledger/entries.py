@@ -44,7 +44,7 @@ _WRITE = f"""
 INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
 ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
   credits = excluded.credits, account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END,
-  taken = false, dropped = false, cancelled = false, changed_at = now()
+  taken = false, dropped = false, cancelled = false, error = '', changed_at = now()
 WHERE e.runner = excluded.runner
 RETURNING request_id"""
 _CLAIM = f"""
@@ -68,8 +68,15 @@ SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text
   digest text, item text, title text, body text, value text)
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
+# The row stays for a while, so that a checkout which still has the entry lets go of it as well. One that this runner
+# had and that is nobody's by now was let go of by somebody who went on with it meanwhile.
+_DROP = """
+UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now() WHERE request_id = ANY(%(gone)s)
+AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))"""
+_LOST = """
+SELECT 1 FROM contentops.entry WHERE request_id = ANY(%s) AND runner IS DISTINCT FROM %s AND NOT taken LIMIT 1"""
 _LEAVE = """
-UPDATE contentops.entry e SET runner = NULL, error = CASE WHEN e.state = 'queued' THEN r.error ELSE '' END
+UPDATE contentops.entry e SET runner = NULL, error = r.error
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(request_id text, error text)
 WHERE e.request_id = r.request_id AND e.runner = %(runner)s"""
 
@@ -165,14 +172,21 @@ class EntryWriter:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._entries: dict[RequestId, EntryRow | None] = {}
+        self._entries: dict[RequestId, EntryRow] = {}
+        self._dropped: dict[RequestId, None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
         self._left: dict[RequestId, LeftRow] = {}
+        self._ours: set[RequestId] = set()
+        """What this runner has claimed or written, and has not let go of."""
         self._proven: dict[tuple[str, str], bool] = {}
         """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
         """When the last flush began."""
+
+    def own(self, claimed: Iterable[RequestId]) -> None:
+        """Know what was claimed."""
+        self._ours.update(claimed)
 
     def note(self, owner: EntryOwner, facts: Sequence[Fact]) -> None:
         """Take in facts of a state, as far as they concern what was paid for."""
@@ -180,10 +194,11 @@ class EntryWriter:
             match fact:
                 case OpenEntry():
                     self._entries[fact.request_id] = EntryRow.of(owner, fact)
+                    self._dropped.pop(fact.request_id, None)
                     if fact.state is JobState.PAID and owner.account:
                         self._proven.setdefault((owner.account, place_fact(fact.server, fact.dialect)), False)
                 case Drop(request_id):
-                    self._entries[request_id] = None
+                    self._dropped[request_id] = None
                 case Record(request_id=request_id) if request_id:
                     self._taken[request_id] = None
                 case _:
@@ -209,10 +224,11 @@ class EntryWriter:
     def unsend(self, owner: EntryOwner, entry: OpenEntry) -> None:
         """Take in that a submit from the queue never arrived: it is queued as before."""
         row = EntryRow.of(owner, entry)
+        self._dropped.pop(entry.request_id, None)
         self._entries[entry.request_id] = structs.replace(row, state=QUEUED, line="")
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it; where it is queued, `error` says why no worker can."""
+        """Let others work on it; `error` says why no worker can, or is empty."""
         self._left[request_id] = LeftRow(request_id=request_id, error=error)
 
     def flush(self) -> None:
@@ -221,13 +237,16 @@ class EntryWriter:
         Raises WorkTaken, LedgerAway, StateError; what was noted is kept for the next flush then.
         """
         began = self._runner.clock()
-        if not (self._entries or self._taken or self._texts or self._left):
+        if not (self._entries or self._dropped or self._taken or self._texts or self._left):
             if began - self.flushed > ASSURED:
                 self._runner.session.run("SELECT 1")
                 self.flushed = began
             return
         self._runner.session.transaction(self._write)
-        self._entries, self._taken, self._texts, self._left, self.flushed = {}, {}, {}, {}, began
+        self._ours.update(self._entries)
+        self._ours.difference_update(self._left, self._dropped)
+        self._entries, self._dropped, self._taken, self._texts, self._left = {}, {}, {}, {}, {}
+        self.flushed = began
         self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
@@ -238,19 +257,16 @@ class EntryWriter:
     def _write(self, cursor: psycopg.Cursor[Row]) -> None:
         if self._texts:
             cursor.execute(_KEEP, (_json(self._texts.values()),))
-        rows = [row for row in self._entries.values() if row is not None]
+        rows = list(self._entries.values())
         if rows:
             cursor.execute(_WRITE, {"rows": _json(rows), "who": self._runner.who, "runner": self._runner.number})
             if len(cursor.fetchall()) != len(rows):
                 raise taken()
-        dropped = (request_id for request_id, row in self._entries.items() if row is None)
-        if gone := [request_id for request_id in dropped if request_id not in self._taken]:
-            # The row stays for a while, so that a checkout which still has the entry lets go of it as well.
-            cursor.execute(
-                "UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now()"
-                " WHERE request_id = ANY(%s) AND (runner = %s OR runner IS NULL)",
-                (gone, self._runner.number),
-            )
+        if gone := [request_id for request_id in self._dropped if request_id not in self._taken]:
+            cursor.execute(_DROP, {"gone": gone, "ours": list(self._ours), "runner": self._runner.number})
+            cursor.execute(_LOST, (gone, self._runner.number))
+            if cursor.fetchone() is not None:
+                raise taken()
         for place in [place for place, known in self._proven.items() if not known]:
             cursor.execute(
                 "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",

@@ -1,7 +1,8 @@
 """One limiter for all processes of an account: its knowledge is a row, its rules are those of any limiter.
 
-Every decision is one transaction that holds the row, by the clock of the database. The row needs not survive a crash
-of the database, so it does not wait for the disk: the less time between a stamp and its request, the better.
+Every decision is one transaction that holds the row, by the clock of the database. It does not wait for the disk: the
+less time between a stamp and its request, the better. What a crash of the database takes from the row, those who sent
+it say again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
+from contentops.ledger.rows import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,6 @@ HELD = 86_400.0
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
-_decode = msgspec.json.Decoder(LimiterState).decode
 
 
 class SharedLimiter:
@@ -45,6 +46,9 @@ class SharedLimiter:
         self._stamped_at = -math.inf
         self._taken = 0.0
         """When our last sends were counted, by the clock of the row."""
+        self._own: list[float] = []
+        """Our sends of the last minute."""
+        self._renewed = session.renewed
         self._read = f"SELECT state::text, {clock} FROM contentops.limiter WHERE account = %s"
         # A row that others hold is waited for: the time is read once it is ours.
         self._hold = (
@@ -65,20 +69,34 @@ class SharedLimiter:
             return count, limiter.ready_at(clock) - clock
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
+        self._count(count)
         self._ready_at = now + wait if wait > 0 else -math.inf
         self._stamped_at = now
         return count
 
     def leaving(self, count: int, now: float) -> None:
         """The last sends that were counted go out only now."""
+
+        def late(limiter: Limiter, clock: float) -> float:
+            limiter.leaving(count, clock, taken=self._taken)
+            return clock
+
         if self.limit and now - self._stamped_at > SLOW:
-            self._change(lambda limiter, clock: limiter.leaving(count, clock, taken=self._taken))
+            self._taken = self._change(late)
+            del self._own[len(self._own) - count :]
+            self._count(count)
 
     def sent(self, now: float) -> None:
         """Count one send that did not wait for its turn."""
+
+        def one(limiter: Limiter, clock: float) -> float:
+            limiter.sent(clock)
+            return clock
+
         self._stamped_at = now
         if self.limit:
-            self._change(lambda limiter, clock: limiter.sent(clock))
+            self._taken = self._change(one)
+            self._count(1)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """A 429 holds everybody back, not only who got it."""
@@ -88,6 +106,10 @@ class SharedLimiter:
             return limiter.ready_at(clock) - clock
 
         self._ready_at = now + self._change(held)
+
+    def _count(self, count: int) -> None:
+        recent = [each for each in self._own if each > self._taken - WINDOW - 1]
+        self._own = [*recent, *[self._taken] * count]
 
     def _look(self) -> tuple[Limiter, float]:
         """The limiter as the row has it now, and the time: where nothing is counted, nothing is written."""
@@ -102,12 +124,16 @@ class SharedLimiter:
                 cursor.execute(_MAKE, (self._account,))
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
+            if self._session.renewed != self._renewed:
+                limiter.recall(self._own)
             answer = change(limiter, clock)
             after = msgspec.json.encode(limiter.state()).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
-        return self._session.transaction(work)
+        answer = self._session.transaction(work)
+        self._renewed = self._session.renewed
+        return answer
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
@@ -116,9 +142,8 @@ class SharedLimiter:
 
 def _state(text: str, clock: float) -> LimiterState:
     """What the row says; a row that cannot be used counts as empty, and a time that is to come as now."""
-    try:
-        found = _decode(text)
-    except (msgspec.MsgspecError, RecursionError):
+    found = read_json(text, LimiterState)
+    if found is None:
         return LimiterState()
     return LimiterState(
         sent=sorted(min(each, clock) for each in found.sent if each > clock - 2 * WINDOW)[-MOST:],

@@ -56,6 +56,12 @@ class ReadLedger:
         """What is known of the submits of the account that was signed in for."""
         return history_of(self._session, self._owner.account)
 
+    def wait_until(self, stopped: Callable[[], bool]) -> None:
+        """Wait for a database that is away only until somebody wants to stop."""
+        for session in (self._session, self._limiting):
+            if session is not None:
+                session.stopped = stopped
+
     def close(self) -> None:
         """Let go of what was opened here."""
         if self._limiting is not None:
@@ -100,7 +106,10 @@ class ProjectLedger(ReadLedger):
 
     def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
         """Take over what this run works on."""
-        return claim(self._runner, self._owner, entries, submits)
+        known = tuple(entries)
+        claimed = claim(self._runner, self._owner, known, submits)
+        self._writer.own((*(entry.request_id for entry in known), *submits))
+        return claimed
 
     def close(self) -> None:
         """Let others work on what is still open."""

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from contentops.digest import Digest
 from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
+from contentops.ledger.rows import read_json
 from contentops.ledger.runner import ALIVE
 from contentops.model import (
     CREDITS,
@@ -179,10 +180,7 @@ def _name(row: Mapping[str, str], attempt: int) -> RequestId | None:
 
 
 def _work_in(text: str | None) -> QueuedWork | None:
-    try:
-        return None if text is None else msgspec.json.decode(text, type=QueuedWork)
-    except msgspec.MsgspecError:
-        return None
+    return None if text is None else read_json(text, QueuedWork)
 
 
 def drop_cancelled(session: LedgerSession, claimed: Iterable[RequestId]) -> tuple[RequestId, ...]:

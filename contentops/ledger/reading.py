@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.digest import Digest
+from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.entries import entry_in
+from contentops.ledger.rows import read_json
 from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
 from contentops.state.cache import StoredText
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 """States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
+DAMAGED = "a row of the ledger that cannot be used"
+"""What holds an item of which nobody can say how far it has come."""
 _TIME = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
 _OPEN = f"""
 SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
@@ -86,13 +89,14 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
                 dropped[entry.request_id] = entry
             else:
                 entries.append(entry)
-        if row.is_held:
+        damaged = row.line_is_needed and (entry is None or entry.request_id != row.request_id)
+        if row.is_held or damaged:
             held[row.request_id] = HeldEntry(
                 request_id=row.request_id,
                 item=row.item,
                 state=row.state,
-                kind=row.kind,
-                who=row.who,
+                kind=DAMAGED if damaged else row.kind,
+                who="" if damaged else row.who,
                 depositor=row.depositor,
                 since=row.since,
             )
@@ -111,6 +115,11 @@ class _OpenRow(NamedTuple):
     who: str
     depositor: str
     since: str
+
+    @property
+    def line_is_needed(self) -> bool:
+        """Whether something was sent, of which the line alone says what."""
+        return self.state != "queued" and not self.dropped
 
     @property
     def is_held(self) -> bool:
@@ -143,7 +152,7 @@ def read_texts(
 def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest) -> StoredText | None:
     """The last paid text for a request, whoever paid for it; a row that cannot be used counts as none."""
     rows = session.run(_TEXT, (lineage, server, digest))
-    try:
-        return msgspec.json.decode(rows[0][0], type=StoredText) if rows else None
-    except msgspec.MsgspecError:
+    found = read_json(rows[0][0], StoredText) if rows else None
+    if found is None:
         return None
+    return structs.replace(found, title=clean_title(found.title), body=clean_body(found.body))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from contentops.errors import NotShared, StateError
+from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import between
 from contentops.ledger.address import insisting
 
@@ -79,7 +79,9 @@ class LedgerSession:
         Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
         """
         self.url, self._name, self._durable = url, name, durable
-        self._patience, self._stopped = patience, stopped
+        self._patience, self.stopped = patience, stopped
+        self.renewed = 0
+        """How often the connection was made anew."""
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._guard = threading.RLock()
@@ -107,7 +109,7 @@ class LedgerSession:
 
     def another(self, *, durable: bool) -> LedgerSession:
         """One more session with the same database."""
-        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self._stopped)
+        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self.stopped)
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -203,8 +205,10 @@ class LedgerSession:
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
         while True:
-            if time.monotonic() - began > self._patience or self._stopped() or self._closed.is_set():
+            if time.monotonic() - began > self._patience or self.stopped() or self._closed.is_set():
                 self._gone = self._away(error)
+                if self.stopped():
+                    self._gone.exit_code = ExitCode.INTERRUPTED
                 raise self._gone from None
             try:
                 return self._renew()
@@ -228,6 +232,7 @@ class LedgerSession:
                     self._gone = taken()
                     raise self._gone
         self._connection.close()
+        self.renewed += 1
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
 
     def _ping(self) -> None:
@@ -254,7 +259,14 @@ class LedgerSession:
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
             hint = "`contentops ledger migrate` makes its tables"
             return StateError(f"`{shown(self.url)}` is no ledger yet", code="ledger-empty", hint=hint)
-        return StateError(f"the ledger `{shown(self.url)}` refuses: {_words(error)}", code="ledger-refused")
+        lacks = isinstance(error, psycopg.errors.InsufficientPrivilege)
+        hint = (
+            "as their owner `contentops ledger migrate` makes the tables, and `ledger grant ROLE` opens them"
+            if lacks
+            else ""
+        )
+        message = f"the ledger `{shown(self.url)}` refuses: {_words(error)}"
+        return StateError(message, code="ledger-refused", hint=hint)
 
 
 def taken() -> WorkTaken:

@@ -35,11 +35,12 @@ class WorkState:
     def begin(self, claimed: ClaimedSubmit) -> None:
         """Work on it from now on."""
         self._claimed[claimed.request_id] = claimed
+        self._writer.own((claimed.request_id,))
         if claimed.entry is not None:
             self._entries[claimed.request_id] = claimed.entry
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it, with the next flush; where it is queued, `error` says why no worker can."""
+        """Let others work on it, with the next flush; `error` says why no worker can, or is empty."""
         self._writer.leave(request_id, error)
         self.forget(request_id)
 

@@ -155,7 +155,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
     state: str
     """`queued`: nothing of it was sent yet; else as a `JobState`."""
     kind: str = ""
-    """What holds it: apply or worker; empty: nobody does."""
+    """What holds it: apply or worker, or a row that cannot be used, which is nobody; empty: nothing does."""
     who: str = ""
     """Who that is, as user@host."""
     depositor: str = ""
@@ -166,7 +166,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
     @property
     def holder(self) -> str:
         """What holds it and where, for people: `worker on HOST`; empty: nobody does."""
-        return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.kind else ""
+        return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.who else self.kind
 
 
 class State(Struct, frozen=True, kw_only=True):

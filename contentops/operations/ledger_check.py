@@ -58,6 +58,8 @@ def _tables(found: Examination, place: str) -> Check:
         hint = "let the runs of the older version end, then `contentops ledger migrate`" if older else "update it here"
         message = f"{head}, has tables of version {found.version}; this program needs {found.newest}"
         return Check(name="ledger", ok=False, message=message, hint=hint)
+    if found.lacks:
+        return Check(name="ledger", ok=True, message=f"{head}, version {found.version}")
     who = [f"{one.kind} by {one.who} since {one.started_at}" for one in found.runners]
     who += [
         f"environment `{one.environment}` of {one.lineage} is applied by {one.who} since {one.since}"

@@ -46,7 +46,10 @@ def beside_others(inputs: PlanInputs, change: Change) -> Change:
         change,
         action=Action.PENDING,
         steps=(),
-        reasons=(*change.reasons, Reason(kind=HELD, detail=f"{own.kind} {own.who} has it ({own.state}), {who}")),
+        reasons=(
+            *change.reasons,
+            Reason(kind=HELD, detail=f"{f'{own.kind} {own.who}'.strip()} has it ({own.state}), {who}"),
+        ),
         holder=own.holder,
         held=change.entry,
         hint="",

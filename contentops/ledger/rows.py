@@ -1,0 +1,17 @@
+"""What a row says, as far as it can be used: anybody who may write the ledger may have written it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def read_json(text: str, kind: type[T]) -> T | None:
+    """The JSON of a row as a `kind`; None where it cannot be that."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

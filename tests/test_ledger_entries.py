@@ -1,0 +1,262 @@
+"""Entries of a ledger: no row is written by a runner that does not hold it, and claims exclude each other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec import structs
+
+from contentops.ledger import schema
+from contentops.ledger.entries import EntryWriter, claim, release
+from contentops.ledger.runner import ALIVE, Runner
+from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.model import ItemId, JobState, OpenEntry, RequestId
+from contentops.state.codec import Drop
+from tests.ledger_rows import OWNER, entry, fill, text
+from tests.postgres import until
+from tests.state_facts import record
+
+if TYPE_CHECKING:
+    from contentops.ledger.session import Row
+
+ITEMS = ("a", "b", "c")
+ENDED = (JobState.PAID, JobState.FAILED)
+RUNNERS = st.integers(0, 2)
+SOME = st.sampled_from(ITEMS)
+
+
+@dataclass
+class Known:
+    """A row as it should stand."""
+
+    state: JobState
+    holder: int
+    """The number of a runner; 0: nobody's."""
+    taken: bool = False
+    dropped: bool = False
+
+
+@dataclass
+class Process:
+    """A runner, and what it has had."""
+
+    session: LedgerSession
+    runner: Runner
+    writer: EntryWriter
+    ours: set[str] = field(default_factory=set)
+
+
+class Interleaving(RuleBasedStateMachine):
+    """Three runners over the same few rows, and what each of them may do according to a model."""
+
+    def __init__(self, url: str, look: LedgerSession) -> None:
+        super().__init__()
+        self.url, self.look = url, look
+        self.rows: dict[str, Known] = {}
+        look.run("TRUNCATE contentops.entry")
+        self.processes = [self._begin() for _ in range(3)]
+
+    def teardown(self) -> None:
+        """All go."""
+        for each in self.processes:
+            each.session.close()
+
+    def _begin(self) -> Process:
+        session = LedgerSession(self.url)
+        runner = Runner(session, kind="worker", who="someone@here")
+        return Process(session, runner, EntryWriter(runner))
+
+    def _end(self, which: int) -> None:
+        gone = self.processes[which]
+        gone.session.close()
+        until(lambda: (gone.runner.number,) not in self.look.run(f"SELECT * FROM {ALIVE} AS alive"))
+        self.processes[which] = self._begin()
+
+    def _alive(self, number: int) -> bool:
+        return any(each.runner.number == number for each in self.processes)
+
+    def _flush(self, which: int, *, may: bool) -> None:
+        """It is durable where it may be, and else this runner is over."""
+        if may:
+            self.processes[which].writer.flush()
+            return
+        with pytest.raises(WorkTaken):
+            self.processes[which].writer.flush()
+        self._end(which)
+
+    @rule(which=RUNNERS, item=SOME, state=st.sampled_from(JobState))
+    def write(self, which: int, item: str, state: JobState) -> None:
+        """A runner records how far a submit has come."""
+        process, row = self.processes[which], self.rows.get(item)
+        may = row is None or row.holder == process.runner.number
+        process.writer.note(OWNER, [entry(item, state)])
+        self._flush(which, may=may)
+        if may:
+            process.ours.add(item)
+            self.rows[item] = Known(state, process.runner.number)
+
+    @rule(which=RUNNERS, item=SOME)
+    def drop(self, which: int, item: str) -> None:
+        """A runner lets go of a submit that never arrived."""
+        process, row = self.processes[which], self.rows.get(item)
+        free = row is not None and not row.holder and item not in process.ours
+        mine = row is not None and row.holder == process.runner.number
+        process.writer.note(OWNER, [Drop(RequestId(f"request-{item}"))])
+        self._flush(which, may=row is None or mine or free or row.taken)
+        if row is not None and (mine or free):
+            row.taken = row.dropped = True
+        process.ours.discard(item)
+
+    @rule(which=RUNNERS, item=SOME)
+    def take(self, which: int, item: str) -> None:
+        """A checkout has it in a record."""
+        process = self.processes[which]
+        process.writer.note(OWNER, [record(item, request_id=RequestId(f"request-{item}"))])
+        process.writer.flush()
+        if item in self.rows:
+            self.rows[item].taken = True
+
+    @rule(which=RUNNERS, items=st.sets(SOME, min_size=1))
+    def claim(self, which: int, items: set[str]) -> None:
+        """A runner takes over what nobody who lives has."""
+        process, lost = self.processes[which], set()
+        entries: list[OpenEntry] = []
+        for item in sorted(items):
+            row = self.rows.get(item)
+            entries.append(entry(item, row.state if row else JobState.RUNNING))
+            if row is None:
+                self.rows[item] = Known(JobState.RUNNING, process.runner.number)
+            elif row.holder == process.runner.number or row.state in ENDED or not self._alive(row.holder):
+                row.holder = process.runner.number
+            else:
+                lost.add(item)
+        found = claim(process.runner, OWNER, entries, {})
+        assert set(found.lost) == lost
+        if lost:
+            # Nothing is done by who does not get all.
+            self._end(which)
+        else:
+            process.writer.own(one.request_id for one in entries)
+            process.ours |= items
+
+    @rule(which=RUNNERS)
+    def release(self, which: int) -> None:
+        """A runner ends in good order."""
+        number = self.processes[which].runner.number
+        release(self.processes[which].runner)
+        for row in self.rows.values():
+            if row.holder == number and not row.taken:
+                row.holder = 0
+
+    @rule(which=RUNNERS)
+    def die(self, which: int) -> None:
+        """A runner is gone, and another one begins."""
+        self._end(which)
+
+    @rule(which=RUNNERS)
+    def break_down(self, which: int) -> None:
+        """The connection of a runner breaks, and it comes back."""
+        session = self.processes[which].session
+        (pid,) = session.run("SELECT pg_backend_pid()")[0]
+        self.look.run("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        session.run("SELECT 1")
+
+    @invariant()
+    def rows_are_as_they_should_be(self) -> None:
+        """Nothing was written by who did not hold it."""
+        found = self.look.run("SELECT item, state, coalesce(runner, 0), taken, dropped FROM contentops.entry")
+        assert {item: Known(JobState(state), *rest) for item, state, *rest in found} == self.rows
+
+
+def test_no_row_is_written_by_a_runner_that_does_not_hold_it(database: str) -> None:
+    """Whatever three runners do, and however they end."""
+    with LedgerSession(database) as look:
+        schema.prepare(look)
+        machine = cast("type[Interleaving]", functools.partial(Interleaving, database, look))
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=15,
+                stateful_step_count=15,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+            ),
+        )
+
+
+def _states(session: LedgerSession) -> list[Row]:
+    return session.run("SELECT item, state, taken, dropped FROM contentops.entry ORDER BY item")
+
+
+def test_who_woke_up_lets_go_of_nothing_that_another_one_began(database: str) -> None:
+    """It was frozen, another one went on with its submit and was stopped: what that one began is not dropped."""
+    with LedgerSession(database) as first, LedgerSession(database) as second:
+        schema.prepare(first)
+        frozen, other = Runner(first, kind="apply"), Runner(second, kind="apply")
+        writer = EntryWriter(frozen)
+        writer.note(OWNER, [entry("a", JobState.SUBMITTING)])
+        writer.flush()
+        second.run("UPDATE contentops.entry SET runner = NULL")
+        assert claim(other, OWNER, [entry("a", JobState.SUBMITTING)], {}).lost == ()
+        going_on = EntryWriter(other)
+        going_on.note(OWNER, [entry("a", JobState.RUNNING)])
+        going_on.flush()
+        release(other)
+        writer.note(OWNER, [Drop(RequestId("request-a"))])
+        with pytest.raises(WorkTaken):
+            writer.flush()
+        assert _states(second) == [("a", "running", False, False)]
+
+
+def test_all_or_nothing_is_written(database: str) -> None:
+    """One row that is another's keeps all that was noted with it out, the text too."""
+    with LedgerSession(database) as session, LedgerSession(database) as second:
+        schema.prepare(session)
+        fill(session, [entry("a", JobState.RUNNING)])
+        writer = EntryWriter(Runner(second, kind="apply"))
+        writer.note(OWNER, [entry("b", JobState.PAID), entry("a", JobState.PAID)])
+        writer.keep_text(OWNER, "server", entry("b", JobState.PAID).digest, text("b"))
+        with pytest.raises(WorkTaken):
+            writer.flush()
+        assert _states(session) == [("a", "running", False, False)]
+        assert session.run("SELECT count(*) FROM contentops.text") == [(0,)]
+
+
+def test_a_submit_goes_on_from_what_is_known_of_it(database: str) -> None:
+    """Whoever knows less of a submit than the ledger gets it, and is told that it has gone on."""
+    with LedgerSession(database) as session:
+        schema.prepare(session)
+        fill(session, [entry("a", JobState.RUNNING), entry("b", JobState.RUNNING)])
+        session.run("UPDATE contentops.entry SET runner = NULL")
+        runner = Runner(session, kind="apply")
+        known = [entry("a", JobState.SUBMITTING), entry("b", JobState.RUNNING)]
+        assert claim(runner, OWNER, known, {}).lost == ("a",)
+        assert claim(runner, OWNER, [], {RequestId("request-b"): "b", RequestId("request-c"): "c"}).lost == ("b",)
+
+
+def test_two_that_claim_at_once(database: str) -> None:
+    """The second waits for the first, and gets nothing of what that one has."""
+    with LedgerSession(database) as first, LedgerSession(database) as second:
+        schema.prepare(first)
+        fill(first, [entry(item, JobState.RUNNING) for item in ITEMS])
+        first.run("UPDATE contentops.entry SET runner = NULL")
+        mine, theirs = Runner(first, kind="apply"), Runner(second, kind="apply")
+        known = [structs.replace(entry(item, JobState.RUNNING), item=ItemId(item)) for item in ITEMS]
+        with contextlib.ExitStack() as both:
+            found: list[tuple[str, ...]] = []
+            threads = [
+                threading.Thread(target=lambda one=one: found.append(claim(one, OWNER, known, {}).lost))
+                for one in (mine, theirs)
+            ]
+            for thread in threads:
+                thread.start()
+                both.callback(thread.join)
+        assert sorted(map(len, found)) == [0, 3]

@@ -1,0 +1,121 @@
+"""Real kills over a ledger: of checkouts that never push, and of PostgreSQL in the middle of an apply."""
+
+from __future__ import annotations
+
+import random
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.postgres import Cluster
+from tests.processes import KEY, PROJECT, Served, applying, blog, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+ITEMS = ("one", "two", "three", "four", "five", "six")
+KILLS = 7
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the whole module; each test has topics of its own."""
+    with Served(tmp_path_factory.mktemp("served") / "store.db", stage_seconds=0.03) as served:
+        yield served
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL of the test's own, to be killed."""
+    with Cluster() as own:
+        yield own
+
+
+def _env(url: str) -> Mapping[str, str]:
+    return {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": url}
+
+
+def _checkout(build: Build, server: Served, at: str, topic: str) -> Path:
+    files = {
+        "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+        "content/blog.yaml": blog(*ITEMS, topic=topic),
+    }
+    return build(files, at=at)
+
+
+def _expected(topic: str) -> list[str]:
+    return sorted(topic.format(item) for item in ITEMS)
+
+
+def _finish(invoke: Run, root: Path, env: Mapping[str, str], *, tries: int = 4) -> None:
+    """Applies until it is done: a few times, since a job may have to be looked for twice."""
+    ended = invoke("apply", "--yes", cwd=root, env=env)
+    assert "Traceback" not in ended.stderr
+    if ended.code in {3, 4} and tries > 1:
+        _finish(invoke, root, env, tries=tries - 1)
+    else:
+        assert ended.code == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_three_checkouts_that_never_push(project: Build, invoke: Run, server: Served, database: str, seed: int) -> None:
+    """Killed at random moments, one after the other: a charge and a content for each item, and equal trees."""
+    topic, chance, env = f"All about {{}} (never pushed {seed})", random.Random(seed), _env(database)
+    roots = [_checkout(project, server, f"{seed}-{name}", topic) for name in ("a", "b", "c")]
+    killed = 0
+    for _ in range(3 * KILLS):
+        with applying(chance.choice(roots), env=env) as apply:
+            if apply.next(chance.randint(1, 12)) and apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
+                apply.kill()
+                killed += 1
+        if killed == KILLS:
+            break
+    for root in roots:
+        _finish(invoke, root, env)
+    assert killed > 2, killed
+    assert tree(roots[0]) == tree(roots[1]) == tree(roots[2])
+    assert len(tree(roots[0])) == len(ITEMS)
+    assert server.charges(f"(never pushed {seed})") == _expected(topic)
+    assert server.contents(f"(never pushed {seed})") == _expected(topic)
+
+
+def test_postgres_dies_and_comes_back(project: Build, invoke: Run, server: Served, cluster: Cluster) -> None:
+    """In the middle of an apply, twice: nothing that pays leaves meanwhile, and the apply goes on as if nothing were."""
+    topic, env = "All about {} (comes back)", _env(cluster.url())
+    root = _checkout(project, server, "back", topic)
+    with applying(root, env=env) as apply:
+        for moment in (4, 6):
+            assert apply.next(moment)
+            cluster.kill()
+            # What had left before arrives.
+            assert apply.runs_for(0.3)
+            jobs = server.jobs("(comes back)")
+            assert apply.runs_for(0.5)
+            assert server.jobs("(comes back)") == jobs
+            cluster.start()
+        ended = apply.end()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert server.charges("(comes back)") == _expected(topic)
+    assert server.contents("(comes back)") == _expected(topic)
+    assert invoke("plan", "--detailed-exitcode", cwd=root, env=env).code == 0
+
+
+def test_who_waits_for_postgres_can_be_stopped(project: Build, invoke: Run, server: Served, cluster: Cluster) -> None:
+    """Ctrl-C while the database is away ends the apply soon, with its jobs open; the next one finishes them."""
+    topic, env = "All about {} (stopped)", _env(cluster.url())
+    root = _checkout(project, server, "stopped", topic)
+    with applying(root, env=env) as apply:
+        apply.until("step-done", "submit")
+        cluster.kill()
+        assert apply.runs_for(0.5)
+        apply.signal(signal.SIGINT)
+        ended = apply.end()
+    assert ended.code == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    cluster.start()
+    _finish(invoke, root, env)
+    assert server.charges("(stopped)") == _expected(topic)

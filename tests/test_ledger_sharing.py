@@ -1,0 +1,360 @@
+"""Several checkouts, one ledger: what one paid for the other finishes, one apply at a time, and what a ledger remembers."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from contentops.errors import LockHeld, Refused, UsageError
+from contentops.execution.primitives import Stop
+from contentops.ledger.entries import claim
+from contentops.ledger.runner import Runner
+from contentops.ledger.session import LedgerSession
+from contentops.model import ItemId, JobState
+from contentops.operations import records
+from contentops.operations.ledger import _owner
+from contentops.operations.workspace import open_store, read_state, shared_state
+from tests.fakes.api import FakeApi, on
+from tests.fakes.scene import Scene, blog, results
+from tests.processes import KEY, PROJECT, Served, applying
+from tests.processes import blog as served_blog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contentops.model import Event
+    from tests.running import Build, Run
+
+
+def _scene(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Scene:
+    scene = Scene(root, api, extra=f"ledger: '{database}'")
+    scene.write("content/blog.yaml", blog(*ids, year=year))
+    return scene
+
+
+def _rows(database: str, columns: str = "item, state, taken, dropped") -> list[tuple[Any, ...]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(f"SELECT {columns} FROM contentops.entry ORDER BY item, request_id").fetchall()
+
+
+def _stopping(stop: Stop, kind: str, step: str) -> Callable[[Event], None]:
+    def emit(event: Event) -> None:
+        if (event.kind, event.step) == (kind, step):
+            stop.request()
+
+    return emit
+
+
+def _stopped_after(scene: Scene, step: str, kind: str = "step-done") -> None:
+    """An apply that a person stops once a step is done."""
+    stop = Stop()
+    scene.apply(stop=stop, emit=_stopping(stop, kind, step))
+
+
+def _proven(tmp_path: Path, api: FakeApi, database: str) -> None:
+    """The account is known, so that items go out together."""
+    _scene(tmp_path / "first", api, database, "first").apply()
+
+
+# --- whatever state a submit of another machine is in -------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["running", "paid"])
+def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: str, state: str) -> None:
+    """Running or paid there, and its checkout never heard of again: written, saved and recorded here for nothing."""
+    api = FakeApi(duration=90)
+    _proven(tmp_path, api, database)
+    gone = _scene(tmp_path / "gone", api, database, "a")
+    if state == "running":
+        _stopped_after(gone, "submit")
+    else:
+        # Somebody put a file there meanwhile, so the text is not written.
+        gone.apply(emit=lambda event: _write_at(event, gone))
+    assert ("a", state, False, False) in _rows(database)
+    here = _scene(tmp_path / "here", api, database, "a")
+    assert here.actions() == {"a": "finish"}
+    assert here.plan().credits == 0
+    assert results(here.apply()) == {"a": "done"}
+    assert (api.charged("All about a in 2026"), api.count("submit")) == (1, 2)
+    assert ("a", "paid", True, False) in _rows(database)
+    assert here.plan().empty
+
+
+def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, database: str) -> None:
+    """Recorded by a process that died before the bytes left."""
+    api = FakeApi(duration=9)
+    _proven(tmp_path, api, database)
+    gone = _scene(tmp_path / "gone", api, database, "a")
+    with LedgerSession(database) as session, open_store(gone.project, write=False) as store:
+        runner = Runner(session, kind="apply", who="anna@gone")
+        owner = _owner(gone.project, store)
+        (change,) = gone.plan().changes
+        entry = _entry_for(gone, "a", JobState.SUBMITTING)
+        claim(runner, owner, [structs.replace(entry, plan_id=gone.plan().id)], {})
+        assert gone.actions() == {"a": "pending"}
+        assert change.id == "a"
+    assert gone.actions() == {"a": "resolve"}
+    assert results(gone.apply()) == {"a": "done"}
+    assert api.charged("All about a in 2026") == 1
+
+
+def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> None:
+    """Two checkouts that each try once have tried twice; once it is asked for again, the attempts leave everywhere."""
+    api = FakeApi(duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
+    _proven(tmp_path, api, database)
+    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    assert results(one.apply()) == {"a": "failed"}
+    assert results(two.apply()) == {"a": "failed"}
+    assert one.actions() == two.actions() == {"a": "blocked"}
+    api.habits.fails = lambda _: ""
+    assert results(two.apply(replace=("a",))) == {"a": "done"}
+    assert one.actions() == {"a": "finish"}
+    assert results(one.apply()) == {"a": "done"}
+    assert one.plan().empty
+    assert not one.state.entries
+    assert len(api.charges) == 2
+    assert {state for item, state, taken, dropped in _rows(database) if item == "a" and not (taken or dropped)} == set()
+
+
+def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Path, database: str) -> None:
+    """`state resolve` at any checkout: the others hear of it."""
+    api = FakeApi(duration=9, request_ids="ignore")
+    _proven(tmp_path, api, database)
+    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    api.fault(on("submit", 2), "drop")
+    assert results(one.apply()) == {"a": "unknown"}
+    assert one.actions() == two.actions() == {"a": "resolve"}
+    assert [submit.entry.item for submit in records.open_submits(two.project)] == ["a"]
+    records.resolve(two.project, "a", forget=True)
+    assert one.actions() == two.actions() == {"a": "create"}
+    assert one.state.entries
+    assert results(one.apply()) == {"a": "done"}
+    assert not one.state.entries
+    assert api.charged("All about a in 2026") == 1
+
+
+def _write_at(event: Event, scene: Scene) -> None:
+    if event.step == "submit":
+        scene.write("out/a.md", "Mine.\n")
+
+
+def _entry_for(scene: Scene, item: str, state: JobState) -> Any:
+    from tests.test_ledger_held import _entry_of
+
+    _, entry = _entry_of(scene, item, state)
+    return structs.replace(entry, job_id="", submitted_at="2026-02-25T05:00:00Z")
+
+
+# --- a person's word ----------------------------------------------------------------------------------------
+
+
+def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database: str) -> None:
+    """Refused by name, and nothing was changed; reading commands show it."""
+    api = FakeApi(duration=90)
+    _proven(tmp_path, api, database)
+    scene = _scene(tmp_path / "one", api, database, "a")
+    entry = _entry_for(scene, "a", JobState.UNKNOWN)
+    with LedgerSession(database) as session, open_store(scene.project, write=False) as store:
+        worker = Runner(session, kind="worker", who="ops@build-3")
+        claim(worker, _owner(scene.project, store), [entry], {})
+        state, findings = shared_state(scene.project)
+        assert (list(state.entries), findings) == ([entry.request_id], ())
+        with pytest.raises(Refused, match="another process works on `a`"):
+            records.resolve(scene.project, "a", forget=True)
+        with pytest.raises(Refused):
+            records.move_record(scene.project, "a", "b")
+        assert not read_state(scene.project).entries
+        assert ("a", "unknown", False, False) in _rows(database)
+    records.resolve(scene.project, "a", job="job-7")
+    assert ("a", "running", False, False) in _rows(database)
+    with pytest.raises(UsageError):
+        records.resolve(scene.project, "b", forget=True)
+
+
+def test_a_persons_word_waits_for_an_apply_elsewhere(tmp_path: Path, database: str) -> None:
+    """The right to apply is everybody's: exit 4, with who."""
+    api = FakeApi(duration=9)
+    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    caught: list[LockHeld] = []
+
+    def meanwhile(event: Event) -> None:
+        if event.kind == "run-started":
+            with pytest.raises(LockHeld) as found:
+                records.forget_record(two.project, "a")
+            caught.append(found.value)
+
+    one.apply(emit=meanwhile)
+    assert "on another machine or in another folder" in caught[0].message
+
+
+def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
+    project: Build, run: Run, tmp_path: Path, database: str
+) -> None:
+    """Two real processes of two checkouts: the second one ends with 4 while the first works, and not after it."""
+    with Served(tmp_path / "store.db", stage_seconds=0.5) as server:
+        files = {
+            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+            "content/a.yaml": served_blog("a"),
+        }
+        one, two = (project(files, at=at) for at in ("one", "two"))
+        env = {"CONTENTOPS_LEDGER": database, "WRITERZROOM_API_KEY": KEY}
+        with applying(one, env=env) as first:
+            first.until("step-done", "submit")
+            second = run("apply", "--yes", cwd=two, env=env)
+            assert second.code == 4
+            assert "on another machine or in another folder: " in second.stderr
+            host = subprocess.run(["hostname"], capture_output=True, text=True, check=True).stdout.strip()
+            assert f"@{host}" in second.stderr
+            assert ", since 20" in second.stderr
+            listed = run("status", "--json", cwd=two, env=env).json["items"]
+            assert [(one["state"], one["holder"]) for one in listed] == [("pending", f"apply on {host}")]
+            ended = first.end()
+            assert ended.code == 0, ended.stderr
+        assert run("apply", "--yes", cwd=two, env=env).code == 0
+        assert server.charges() == ["All about a"]
+
+
+# --- what a ledger remembers --------------------------------------------------------------------------------
+
+
+def test_what_is_done_leaves_and_what_is_open_is_free(tmp_path: Path, database: str) -> None:
+    """Taken once a record carries it; released at the end of the run."""
+    api = FakeApi(duration=90)
+    _proven(tmp_path, api, database)
+    scene = _scene(tmp_path / "one", api, database, "a", "b")
+    _stopped_after(scene, "submit")
+    assert {row for row in _rows(database, "item, taken, runner IS NULL") if row[0] != "first"} == {
+        ("a", False, True),
+        ("b", False, True),
+    }
+    scene.apply()
+    assert {row[:2] for row in _rows(database, "item, taken")} == {("first", True), ("a", True), ("b", True)}
+
+
+def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str) -> None:
+    """What is open in its lock is told to all at the first apply, and finished by whoever comes first."""
+    api = FakeApi(duration=90)
+    scene = Scene(tmp_path / "one", api)
+    scene.write("content/blog.yaml", blog("a", "b", "c"))
+    scene.apply(select=("a",))
+    _stopped_after(scene, "submit")
+    opened = {entry.item for entry in scene.state.entries.values()}
+    assert opened
+    scene.write("contentops.yaml", scene.read("contentops.yaml") + f"\nledger: '{database}'\n")
+    stop = Stop()
+    stop.request()
+    scene.apply(stop=stop)
+    assert {row[0] for row in _rows(database) if not row[2]} >= opened
+    other = _scene(tmp_path / "other", api, database, "b", "c")
+    assert set(results(other.apply()).values()) == {"done"}
+    assert len(api.charges) == 3
+
+
+def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
+    """What its lock has open, and everybody else has finished, is finished here too, and opens nothing for others."""
+    api = FakeApi(duration=90)
+    _proven(tmp_path, api, database)
+    old = _scene(tmp_path / "old", api, database, "a")
+    _stopped_after(old, "submit")
+    new = _scene(tmp_path / "new", api, database, "a")
+    assert results(new.apply()) == {"a": "done"}
+    before = _rows(database)
+    assert old.entry("a").state is JobState.RUNNING
+    assert old.actions() == {"a": "finish"}
+    assert results(old.apply()) == {"a": "done"}
+    assert old.tree() == new.tree()
+    assert new.plan().empty
+    assert (_rows(database), len(api.charges)) == (before, 2)
+
+
+def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
+    """And it asks nobody about it again."""
+    api = FakeApi(duration=9, request_ids="ignore")
+    _proven(tmp_path, api, database)
+    old, new = (_scene(tmp_path / name, api, database, "a") for name in ("old", "new"))
+    api.fault(on("submit", 2), "drop")
+    old.apply()
+    records.resolve(new.project, "a", forget=True)
+    assert results(new.apply()) == {"a": "done"}
+    assert old.state.entries
+    assert results(old.apply()) == {"a": "done"}
+    assert not old.state.entries
+    assert new.plan().empty
+    assert api.charged("All about a in 2026") == 1
+
+
+def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path, database: str) -> None:
+    """Where it is not in the ledger any more, the run is refused with the way out."""
+    api = FakeApi(duration=9)
+    _proven(tmp_path, api, database)
+    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one.apply()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM contentops.text")
+    with pytest.raises(Refused, match="paid for and recorded in another checkout") as caught:
+        two.apply()
+    assert caught.value.code == "recorded-elsewhere"
+    assert len(api.charges) == 2
+
+
+# --- what a plan costs --------------------------------------------------------------------------------------
+
+
+def test_a_plan_asks_the_ledger_by_one_connection_and_three_statements(tmp_path: Path, database: str) -> None:
+    """However many items there are, and wherever their texts come from."""
+    api = FakeApi(duration=1)
+    ids = [f"item-{number}" for number in range(30)]
+    one = _scene(tmp_path / "one", api, database, *ids)
+    one.apply()
+    two = _scene(tmp_path / "two", api, database, *ids, "new")
+    made = _work(database, two.plan)
+    assert made[0] == 1
+    assert made[1] <= 3
+    assert two.actions() == {**dict.fromkeys(ids, "finish"), "new": "create"}
+    nothing = _work(database, one.plan)
+    assert nothing[0] == 1
+    assert nothing[1] <= 2
+
+
+def _work(database: str, act: Callable[[], object]) -> tuple[int, int]:
+    """The sessions and the transactions of one act; each statement of a reader is a transaction of its own."""
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    elsewhere = psycopg.conninfo.make_conninfo(database, dbname="postgres")
+    counts = "SELECT sessions, xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
+    with psycopg.connect(elsewhere, autocommit=True) as connection:
+
+        def settled() -> tuple[int, int]:
+            alive = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+            pause = threading.Event()
+            for _ in range(200):
+                if connection.execute(alive, (name,)).fetchone() == (0,):
+                    break
+                pause.wait(0.02)
+            found = connection.execute(counts, (name,)).fetchone()
+            assert found is not None
+            return found
+
+        before = settled()
+        act()
+        after = settled()
+    sessions = after[0] - before[0]
+    # To begin is a transaction too.
+    return sessions, after[1] - before[1] - sessions
+
+
+def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
+    """A record under its old id is moved at one checkout; the open job goes along."""
+    api = FakeApi(duration=90)
+    _proven(tmp_path, api, database)
+    scene = _scene(tmp_path / "one", api, database, "a")
+    _stopped_after(scene, "submit")
+    records.move_record(scene.project, "a", "b")
+    assert ("b", "running", False, False) in _rows(database)
+    state, _ = shared_state(scene.project)
+    assert {entry.item for entry in state.entries.values()} == {ItemId("b")}

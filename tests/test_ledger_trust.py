@@ -1,0 +1,207 @@
+"""Which ledger may be used: one that a list outside the repository names; and how a server may ask for a password."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from contentops.api import trust
+from contentops.errors import Refused
+from contentops.ledger.address import beyond_plain, strangers
+from contentops.ledger.session import LedgerAway, LedgerSession
+from contentops.operations.ledger import address
+from contentops.operations.workspace import World, open_project
+from tests.processes import PROJECT, blog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import Project
+    from tests.running import Build, Run
+
+FOREIGN = "postgresql://me@ledger.invalid/acme"
+PLACE = "postgresql://ledger.invalid:5432"
+PASSWORD = "planted-9f3A"
+
+
+def _site(project: Build, url: str) -> Path:
+    settings = PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=f"ledger: '{url}'")
+    return project({"contentops.yaml": settings, "content/a.yaml": blog("a")}, at="site")
+
+
+def _open(project: Build, url: str) -> Project:
+    return open_project(str(_site(project, url)), "", ())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """A person with a home of their own."""
+    return {"XDG_CONFIG_HOME": str(tmp_path / "home")}
+
+
+def _config(home: dict[str, str], text: str = "") -> Path:
+    path = Path(home["XDG_CONFIG_HOME"]) / "contentops/config.yaml"
+    if text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- which ledger ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://h/d", ["h:5432"]),
+        ("postgresql://me@H.Example:6000/d", ["h.example:6000"]),
+        ("postgresql://one,two:1/d", ["one:5432", "one:1", "two:5432", "two:1"]),
+        ("postgresql://localhost/d?hostaddr=192.0.2.1", ["192.0.2.1:5432"]),
+        ("postgresql://[2001:db8::1]/d", ["2001:db8::1:5432"]),
+        ("postgresql://localhost:6000/d", []),
+        ("postgresql://127.0.0.1/d", []),
+        ("postgresql://[::1]/d", []),
+        ("postgresql:///d", []),
+        ("postgresql:///d?host=/var/run/postgresql", []),
+        ("postgresql:///d?service=acme", []),
+        ("postgresql:///d?host=evil.example", ["evil.example:5432"]),
+    ],
+)
+def test_whom_an_address_leads_to(url: str, expected: list[str]) -> None:
+    """Every host that it names and that is not this machine, with every port."""
+    assert sorted(strangers(url)) == sorted(f"postgresql://{place}" for place in expected)
+
+
+def test_an_address_in_a_file_says_where_the_ledger_is_and_no_more() -> None:
+    """Nothing of how one proves who one is, and no file of this machine."""
+    assert beyond_plain("postgresql://me@h:1/d?sslmode=require&target_session_attrs=read-write") == ()
+    for setting in ("require_auth=password", "passfile=/x", "sslkeylogfile=/x", "password=x", "options=-c%20a%3Db"):
+        assert beyond_plain(f"postgresql://h/d?{setting}") == (setting.partition("=")[0],)
+
+
+def test_apply_uses_no_ledger_that_only_the_repository_names(project: Build, invoke: Run, home: dict[str, str]) -> None:
+    """Refused with what to do; who only reads goes on without it, and says so."""
+    root = _site(project, FOREIGN)
+    env = {**home, "WRITERZROOM_API_KEY": "k", "PGPASSWORD": PASSWORD}
+    ended = invoke("apply", "--yes", cwd=root, env=env)
+    assert ended.code == 4
+    assert f"error[unlisted-ledger]: a password may not be sent to `{PLACE}`" in ended.stderr
+    assert "CONTENTOPS_LEDGER" in ended.stderr
+    assert str(_config(home)) in ended.stderr
+    for command in ("plan", "status"):
+        read = invoke(command, "--json", cwd=root, env=env)
+        assert read.code == 0
+        assert "unlisted-ledger" in {one["code"] for one in read.json["diagnostics"]}
+    checked = invoke("doctor", "--json", cwd=root, env=env)
+    assert [one["ok"] for one in checked.json["checks"] if one["name"] == "ledger"] == [False]
+    managed = invoke("ledger", "status", cwd=root, env=env)
+    assert "error[unlisted-ledger]" in managed.stderr
+    assert PASSWORD not in ended.stderr + checked.stdout + managed.stderr
+
+
+def test_a_list_or_the_environment_lets_it_be_used(project: Build, invoke: Run, home: dict[str, str]) -> None:
+    """Then it is asked for, and here nobody answers."""
+    root = _site(project, FOREIGN)
+    for listed in ("ledger.invalid", "ledger.invalid:5432", "postgresql://Ledger.Invalid"):
+        _config(home, f"ledgers: ['{listed}']\n")
+        ended = invoke("apply", "--yes", cwd=root, env={**home, "WRITERZROOM_API_KEY": "k"})
+        assert "error[ledger-away]" in ended.stderr, listed
+    _config(home, "ledgers: [ledger.invalid:5433]\n")
+    assert "unlisted-ledger" in invoke("apply", "--yes", cwd=root, env=home).stderr
+    stated = invoke("apply", "--yes", cwd=root, env={**home, "CONTENTOPS_LEDGER": FOREIGN})
+    assert "error[ledger-away]" in stated.stderr
+
+
+def test_a_person_is_asked_once(project: Build, home: dict[str, str]) -> None:
+    """And it is remembered beside what else their settings hold; a no is a refusal."""
+    _config(home, "servers: [https://a.example]\n")
+    found = _open(project, FOREIGN)
+    asked: list[str] = []
+
+    def ask(question: str) -> bool:
+        asked.append(question)
+        return len(asked) > 1
+
+    world = World(environ=home, ask=ask)
+    with pytest.raises(Refused):
+        address(found, world)
+    assert address(found, world) == address(found, world) == FOREIGN
+    assert len(asked) == 2
+    assert f"`{PLACE}`" in asked[0]
+    assert trust.own_config(home) == trust.OwnConfig(servers=("https://a.example",), ledgers=(PLACE,))
+
+
+def test_what_a_file_may_not_say_is_refused_wherever_it_leads(project: Build) -> None:
+    """Also for this machine: the settings of a connection are a person's."""
+    found = _open(project, "postgresql://127.0.0.1/d?require_auth=password")
+    with pytest.raises(Refused, match="may not say `require_auth`"):
+        address(found, World(environ={}))
+    other = structs.replace(found, ledger="")
+    assert address(other, World(environ={"CONTENTOPS_LEDGER": found.ledger})) == found.ledger
+
+
+# --- how a password is asked for ---------------------------------------------------------------------------
+
+
+class Asking:
+    """What takes the place of PostgreSQL: it asks for a password in a way of its own, and keeps what it is told."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"postgresql://me:{PASSWORD}@127.0.0.1:{self._socket.getsockname()[1]}/d?gssencmode=disable"
+        self.heard = b""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            line, _ = self._socket.accept()
+            with line:
+                line.settimeout(5)
+                while (head := line.recv(8)) and struct.unpack("!ii", head)[1] == 80877103:
+                    line.sendall(b"N")  # no TLS here
+                line.recv(4096)
+                line.sendall(b"R" + struct.pack("!i", 4 + len(self._request)) + self._request)
+                while data := line.recv(4096):
+                    self.heard += data
+                    break
+
+    def close(self) -> None:
+        self._thread.join(5)
+        self._socket.close()
+
+
+@pytest.fixture(params=[struct.pack("!i", 3), struct.pack("!i4s", 5, b"salt")], ids=["in clear", "as md5"])
+def asking(request: pytest.FixtureRequest) -> Iterator[Asking]:
+    """A server that asks for a password as none should."""
+    server = Asking(request.param)
+    yield server
+    server.close()
+
+
+@pytest.mark.skipif(psycopg.pq.version() < 160000, reason="this libpq cannot insist")
+def test_no_password_goes_in_clear_or_as_md5(asking: Asking) -> None:
+    """The connection ends before a word of it left, and the message does not say it."""
+    with pytest.raises(LedgerAway) as caught:
+        LedgerSession(asking.url, patience=0)
+    asking.close()
+    assert asking.heard == b""
+    assert PASSWORD not in caught.value.message
+
+
+def test_what_a_person_states_counts_more(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PGREQUIREAUTH` is theirs to set."""
+    monkeypatch.setenv("PGREQUIREAUTH", "password,md5")
+    with pytest.raises(LedgerAway):
+        LedgerSession(asking.url, patience=0)
+    asking.close()
+    assert asking.heard.startswith(b"p")
